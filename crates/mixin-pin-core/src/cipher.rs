@@ -1,0 +1,346 @@
+//! Sealing and opening blocks: AES-256-CBC under the key that a session shares with the server.
+//!
+//! What the blocks hold is the business of `block`; where the key comes from, of `session`.
+
+use core::fmt;
+
+use aes::Aes256;
+use aes::cipher::{Array, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use rand_core::CryptoRng;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::block::{AES_BLOCK, MAX_PADDED_LEN};
+use crate::encoding::decode_public;
+use crate::{Error, Nonce, PinBlock, Secret, SecretKind};
+
+/// The 256-bit AES key that a session shares with Mixin's server, its key schedule kept.
+///
+/// # Security
+/// Zeroized on drop; never printed, compared or cloned.
+pub struct PinKey {
+    bytes: Zeroizing<[u8; Self::LEN]>,
+    cipher: Aes256,
+}
+
+impl PinKey {
+    /// 32 bytes.
+    pub const LEN: usize = 32;
+
+    /// A key from its bytes.
+    ///
+    /// # Errors
+    /// [`Error::PinKeyLength`] unless there are 32.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let bytes: &[u8; Self::LEN] = bytes.try_into().map_err(|_| Error::PinKeyLength)?;
+        Ok(Self {
+            bytes: Zeroizing::new(*bytes),
+            cipher: Aes256::new(bytes.into()),
+        })
+    }
+
+    /// A fresh key, as a server makes it for a new RSA session.
+    pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
+        let mut bytes = Zeroizing::new([0; Self::LEN]);
+        rng.fill_bytes(bytes.as_mut());
+        let cipher = Aes256::new((&*bytes).into());
+        Self { bytes, cipher }
+    }
+
+    /// The key's bytes, for a server that must keep them.
+    pub fn expose(&self) -> &[u8; Self::LEN] {
+        &self.bytes
+    }
+
+    /// Seals a secret with the nonce that it spends, under a random IV.
+    ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_core::{MonotonicNonces, NonceSource, Pin, PinKey, UnixTime};
+    ///
+    /// let mut rng = UnwrapErr(SysRng);
+    /// let key = PinKey::generate(&mut rng);
+    /// let nonce = MonotonicNonces::new().next(UnixTime::from_secs(1_700_000_000))?;
+    /// let sealed = key.seal(Pin::new("314159")?, nonce, &mut rng);
+    /// assert_eq!(key.open(&sealed)?.timestamp(), 1_700_000_000);
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
+    ///
+    /// # Security
+    /// An encrypted PIN is one-time: send it once, and seal again for another try.
+    pub fn seal<R: CryptoRng + ?Sized>(&self, secret: impl Into<Secret>, nonce: Nonce, rng: &mut R) -> EncryptedPin {
+        let mut iv = [0; AES_BLOCK];
+        rng.fill_bytes(&mut iv);
+        self.seal_block(&PinBlock::new(secret, nonce), &iv)
+    }
+
+    pub(crate) fn seal_block(&self, block: &PinBlock, iv: &[u8; AES_BLOCK]) -> EncryptedPin {
+        let kind = block.kind();
+        let mut sealed = EncryptedPin {
+            bytes: [0; EncryptedPin::MAX_LEN],
+            kind,
+        };
+        let (head, body) = sealed.bytes[..kind.encrypted_len()].split_at_mut(AES_BLOCK);
+        head.copy_from_slice(iv);
+        block.write_padded(body);
+        let (blocks, _) = Array::slice_as_chunks_mut(body);
+        cbc::Encryptor::inner_iv_init(&self.cipher, iv.into()).encrypt_blocks(blocks);
+        sealed
+    }
+
+    /// Opens an encrypted PIN, as the server does.
+    ///
+    /// # Errors
+    /// [`Error::Open`], whatever was wrong: key, padding or content. It takes the same time for each.
+    ///
+    /// # Security
+    /// CBC carries no authentication: a changed ciphertext may open, to another block. Only the request's
+    /// signature protects it, so check that first.
+    pub fn open(&self, sealed: &EncryptedPin) -> Result<PinBlock, Error> {
+        let (iv, body) = sealed.as_bytes().split_at(AES_BLOCK);
+        let mut plain = Zeroizing::new([0; MAX_PADDED_LEN]);
+        let plain = &mut plain[..body.len()];
+        plain.copy_from_slice(body);
+        let (blocks, _) = Array::slice_as_chunks_mut(plain);
+        let iv = Array::try_from(iv).map_err(|_| Error::Open)?;
+        cbc::Decryptor::inner_iv_init(&self.cipher, &iv).decrypt_blocks(blocks);
+        PinBlock::read_padded(sealed.kind, plain)
+    }
+}
+
+impl fmt::Debug for PinKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PinKey").finish_non_exhaustive()
+    }
+}
+
+// Both fields zeroize themselves: `Zeroizing`, and `aes` by its feature.
+impl ZeroizeOnDrop for PinKey {}
+
+/// An encrypted PIN: the IV and the encrypted block, inline.
+///
+/// Not secret in itself, but one-time: see [`PinKey::seal`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct EncryptedPin {
+    bytes: [u8; Self::MAX_LEN],
+    kind: SecretKind,
+}
+
+impl EncryptedPin {
+    /// The longest one, of a TIP signature: 112 bytes.
+    pub const MAX_LEN: usize = SecretKind::TipSignature.encrypted_len();
+
+    /// Takes the IV and the ciphertext as they came.
+    ///
+    /// # Errors
+    /// [`Error::EncryptedPinFormat`] unless there are 48, 80 or 112 bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let kind = SecretKind::from_encrypted_len(bytes.len()).ok_or(Error::EncryptedPinFormat)?;
+        let mut inline = [0; Self::MAX_LEN];
+        inline[..bytes.len()].copy_from_slice(bytes);
+        Ok(Self { bytes: inline, kind })
+    }
+
+    /// Reads base64: the standard or the URL-safe alphabet, padded or not.
+    ///
+    /// ```
+    /// use mixin_pin_core::{EncryptedPin, SecretKind};
+    ///
+    /// let pin = EncryptedPin::from_base64("+mRm5rm9bkQztvpsaTyz1Rib0BEM0S1FKl/oYaMfbUJM3ZmrxJhafj/tjHi+3kwQ")?;
+    /// assert_eq!(pin.kind(), SecretKind::SixDigits);
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::EncryptedPinFormat`] for anything but base64 of 48, 80 or 112 bytes, for the two alphabets mixed,
+    /// and for stray bits in the last character.
+    pub fn from_base64(text: &str) -> Result<Self, Error> {
+        let mut buffer = [0; Self::MAX_LEN];
+        let bytes = decode_public(text, &mut buffer).ok_or(Error::EncryptedPinFormat)?;
+        Self::from_bytes(bytes)
+    }
+
+    /// What kind of secret is inside; the length tells.
+    pub const fn kind(&self) -> SecretKind {
+        self.kind
+    }
+
+    /// IV and ciphertext: 48, 80 or 112 bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.kind.encrypted_len()]
+    }
+
+    /// Base64 in the standard alphabet, padded: for the fields `pin` and `old_pin`.
+    pub fn to_standard(&self) -> EncodedPin {
+        self.encode(&STANDARD)
+    }
+
+    /// Base64 in the URL-safe alphabet, unpadded: for the fields `pin_base64` and `old_pin_base64`.
+    pub fn to_url_safe(&self) -> EncodedPin {
+        self.encode(&URL_SAFE_NO_PAD)
+    }
+
+    fn encode(&self, engine: &base64::engine::GeneralPurpose) -> EncodedPin {
+        let mut text = [0; EncodedPin::MAX_LEN];
+        let len = engine
+            .encode_slice(self.as_bytes(), &mut text)
+            .expect("152 characters hold 112 bytes");
+        EncodedPin { text, len }
+    }
+}
+
+impl fmt::Debug for EncryptedPin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EncryptedPin")
+            .field(&self.to_standard().as_str())
+            .finish()
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for EncryptedPin {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.to_standard().as_str())
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for EncryptedPin {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = EncryptedPin;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("base64 of an encrypted PIN")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<EncryptedPin, E> {
+                EncryptedPin::from_base64(text).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Visitor)
+    }
+}
+
+/// An encrypted PIN as base64 text, inline.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EncodedPin {
+    text: [u8; Self::MAX_LEN],
+    len: usize,
+}
+
+impl EncodedPin {
+    /// Base64 of 112 bytes, padded: 152 characters.
+    pub const MAX_LEN: usize = EncryptedPin::MAX_LEN.div_ceil(3) * 4;
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        // Base64 is ASCII, so that the default is never taken.
+        core::str::from_utf8(&self.text[..self.len]).unwrap_or_default()
+    }
+}
+
+impl AsRef<str> for EncodedPin {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for EncodedPin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for EncodedPin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EncodedPin").field(&self.as_str()).finish()
+    }
+}
+
+impl Zeroize for EncodedPin {
+    fn zeroize(&mut self) {
+        self.text.zeroize();
+        self.len = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Pin, hazmat};
+
+    fn key() -> PinKey {
+        PinKey::from_bytes(&[7; 32]).unwrap()
+    }
+
+    fn sealed() -> EncryptedPin {
+        hazmat::seal_with_iv(&key(), &hazmat::block(Pin::new("123456").unwrap(), 5, 9), &[0xfb; 16])
+    }
+
+    #[test]
+    fn what_is_sealed_opens() {
+        let block = key().open(&sealed()).unwrap();
+        assert_eq!((block.timestamp(), block.iterator()), (5, 9));
+        assert_eq!(block.secret().expose(), b"123456");
+    }
+
+    #[test]
+    fn every_kind_of_secret_travels() {
+        for secret in [Secret::TipKey([0xa5; 40]), Secret::TipSignature([0x5a; 64])] {
+            let kind = secret.kind();
+            let sealed = hazmat::seal_with_iv(&key(), &hazmat::block(secret, 1, 2), &[1; 16]);
+            assert_eq!(sealed.as_bytes().len(), kind.encrypted_len());
+            assert_eq!(key().open(&sealed).unwrap().kind(), kind);
+        }
+    }
+
+    #[test]
+    fn another_key_opens_nothing() {
+        let other = PinKey::from_bytes(&[8; 32]).unwrap();
+        assert_eq!(other.open(&sealed()), Err(Error::Open));
+    }
+
+    #[test]
+    fn both_alphabets_padded_or_not_are_read() {
+        let sealed = hazmat::seal_with_iv(&key(), &hazmat::block(Secret::TipKey([9; 40]), 1, 2), &[0xfb; 16]);
+        let standard = sealed.to_standard();
+        let url_safe = sealed.to_url_safe();
+        assert!(standard.as_str().starts_with("+/v7") && standard.as_str().ends_with('='));
+        assert!(url_safe.as_str().starts_with("-_v7") && !url_safe.as_str().ends_with('='));
+        for text in [
+            standard.as_str(),
+            standard.as_str().trim_end_matches('='),
+            url_safe.as_str(),
+        ] {
+            assert_eq!(EncryptedPin::from_base64(text).unwrap(), sealed, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_encrypted_pin_is_refused() {
+        for text in [
+            "",
+            "====",
+            "AAAA",
+            "not base64!",
+            "+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7",
+        ] {
+            assert_eq!(
+                EncryptedPin::from_base64(text),
+                Err(Error::EncryptedPinFormat),
+                "{text}"
+            );
+        }
+        for len in [0, 16, 47, 49, 64, 79, 81, 111, 113] {
+            assert_eq!(
+                EncryptedPin::from_bytes(&[0; 128][..len]),
+                Err(Error::EncryptedPinFormat),
+                "{len}"
+            );
+        }
+        assert_eq!(PinKey::from_bytes(&[0; 31]).unwrap_err(), Error::PinKeyLength);
+    }
+}

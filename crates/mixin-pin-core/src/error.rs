@@ -1,0 +1,102 @@
+//! Everything that can go wrong in this crate.
+
+use core::fmt;
+
+/// Why a call of this crate failed.
+///
+/// No variant carries secret data, so every error may be logged. A server should not tell its clients which of
+/// them it met while reading a PIN.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Error {
+    /// A PIN is exactly six ASCII digits.
+    PinFormat,
+    /// An encrypted PIN is base64 of 48, 80 or 112 bytes.
+    EncryptedPinFormat,
+    /// The block did not open. What was wrong with it is not told, so that no caller can become a padding oracle.
+    Open,
+    /// A PIN key is 32 bytes.
+    PinKeyLength,
+    /// The PIN token did not unwrap under this key and session id.
+    PinToken,
+    /// The last 64-bit iterator has been given out.
+    IteratorExhausted,
+    /// A time does not fit 64 bits of nanoseconds, or lies before 1970.
+    Time,
+    /// A token's life of zero, or one that ends beyond the range of a signed 64-bit second.
+    Expiry,
+    /// Not a PEM of an RSA key.
+    RsaPem,
+    /// An RSA key that cannot be used: damaged, of more than two primes, or with a strange exponent.
+    RsaKey,
+    /// An RSA modulus outside 1024 to 4096 bits.
+    RsaKeySize {
+        /// The bits that the key has.
+        bits: usize,
+    },
+    /// An Ed25519 private key is 32 or 64 bytes, in hex or base64url.
+    Ed25519Key,
+    /// The second half of a 64-byte Ed25519 key is not the public key of the first.
+    Ed25519KeyMismatch,
+    /// Not a public key of the expected kind.
+    PublicKey,
+    /// The peer's key is of low order, and so would be the key shared with it.
+    KeyAgreement,
+    /// Not a compact JWS: three base64url parts with dots between them.
+    TokenFormat,
+    /// The signature does not hold.
+    Signature,
+    /// A signer failed, or wrote a signature of another length than it announced.
+    Signer,
+    /// The buffer is too small for the result.
+    BufferTooSmall {
+        /// The bytes that it must have.
+        needed: usize,
+    },
+    /// The operating system gave no randomness.
+    Randomness,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::PinFormat => "a PIN must be exactly six digits from 0 to 9",
+            Self::EncryptedPinFormat => {
+                "an encrypted PIN must be base64 of 48, 80 or 112 bytes; check that it was copied whole"
+            }
+            Self::Open => {
+                "the encrypted PIN did not open; check that it was made for this session and not changed since"
+            }
+            Self::PinKeyLength => "a PIN key must be 32 bytes",
+            Self::PinToken => {
+                "the PIN token did not unwrap; check that private key, session id and PIN token belong together"
+            }
+            Self::IteratorExhausted => "this session has no iterator left; register a new session",
+            Self::Time => "the time must lie between 1970 and 2554; check the clock of this machine",
+            Self::Expiry => "a token must live at least a second and expire within a signed 64-bit number of seconds",
+            Self::RsaPem => {
+                "the RSA key must be unencrypted PEM, headed RSA PRIVATE KEY (PKCS#1) or PRIVATE KEY (PKCS#8)"
+            }
+            Self::RsaKey => "the RSA key is damaged or of a kind that Mixin does not use",
+            Self::RsaKeySize { bits } => {
+                return write!(f, "the RSA key has {bits} bits; a session's key must have 1024 to 4096");
+            }
+            Self::Ed25519Key => "an Ed25519 private key must be 32 or 64 bytes, written in hex or base64url",
+            Self::Ed25519KeyMismatch => {
+                "the two halves of the Ed25519 private key do not belong together; copy the key again"
+            }
+            Self::PublicKey => "this is not a public key of the expected kind",
+            Self::KeyAgreement => "the server's key is of low order; do not use this session",
+            Self::TokenFormat => "a token must be three base64url parts without padding, with dots between",
+            Self::Signature => "the token's signature does not hold under this key",
+            Self::Signer => "the signer failed; check the key or the device behind it",
+            Self::BufferTooSmall { needed } => {
+                return write!(f, "the buffer is too small; it must have {needed} bytes");
+            }
+            Self::Randomness => "the operating system gave no randomness",
+        };
+        f.write_str(text)
+    }
+}
+
+impl core::error::Error for Error {}

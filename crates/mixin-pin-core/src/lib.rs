@@ -1,0 +1,103 @@
+//! The cryptography of Mixin PINs, and nothing else.
+//!
+//! **In scope:** six-digit PINs ([`Pin`]), the block they are sealed in ([`PinBlock`]) and its encryption
+//! ([`PinKey`], [`EncryptedPin`]), the iterator that makes each block one-time ([`Nonce`], [`NonceSource`]),
+//! RSA and Ed25519 sessions ([`Session`]), and the token that signs a request ([`token`]).
+//! Both halves are here: what a client does (seal, sign, unwrap) and what a server or an auditor does
+//! (open, verify, wrap).
+//!
+//! **Out of scope, for good:** sockets, files, clocks, randomness of its own, and Mixin's JSON. Time comes in as
+//! [`UnixTime`], randomness as [`rand_core::CryptoRng`], and what leaves is bytes and text.
+//! `mixin-pin-protocol` puts Mixin's JSON around this crate, `mixin-pin-http` sends it.
+//!
+//! # Example
+//!
+//! Seal a PIN, sign the request that carries it, and check both as the server would:
+//!
+#![cfg_attr(all(feature = "ed25519", feature = "alloc"), doc = "```")]
+#![cfg_attr(not(all(feature = "ed25519", feature = "alloc")), doc = "```ignore")]
+//! use core::time::Duration;
+//! use getrandom::{SysRng, rand_core::UnwrapErr};
+//! use mixin_pin_core::{
+//!     Ed25519Key, MonotonicNonces, NonceSource, Pin, Session, UnixTime, uuid::Uuid,
+//!     token::{Jws, RequestHash, VerifyingKey},
+//! };
+//!
+//! # fn main() -> Result<(), mixin_pin_core::Error> {
+//! let mut rng = UnwrapErr(SysRng);
+//! let now = UnixTime::from_secs(1_700_000_000);
+//!
+//! // What a keystore holds: who we are, our key, and the server's.
+//! let server = Ed25519Key::generate(&mut rng);
+//! let key = Ed25519Key::generate(&mut rng);
+//! let ours = key.public_key();
+//! let session = Session::ed25519(
+//!     Uuid::from_u128(1), Uuid::from_u128(2), key, &server.public_key().to_x25519()?,
+//! )?;
+//!
+//! let nonces = MonotonicNonces::new();
+//! let sealed = session.pin_key().seal(Pin::new("314159")?, nonces.next(now)?, &mut rng);
+//! let body = format!(r#"{{"pin_base64":"{}"}}"#, sealed.to_url_safe());
+//! let hash = RequestHash::of("POST", "/pin/verify", body.as_bytes());
+//! let claims = session.claims(hash, Uuid::from_u128(3), now, Duration::from_secs(60))?;
+//! let token = session.sign(&claims, &mut rng)?;
+//!
+//! // The other side.
+//! Jws::parse(token.as_str())?.verify(&VerifyingKey::Ed25519(ours.clone()))?;
+//! let block = server.agree(&ours.to_x25519()?)?.open(&sealed)?;
+//! assert_eq!(block.timestamp(), now.secs());
+//! # Ok(()) }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | gives | needs |
+//! |---|---|---|
+//! | `std` (default) | conversions from [`std::time`](https://doc.rust-lang.org/std/time/) | `alloc` |
+//! | `rsa` (default) | RSA sessions, RS512 | `alloc` |
+//! | `ed25519` (default) | Ed25519 sessions, EdDSA | |
+//! | `alloc` | whatever returns a `String` or `Vec` | |
+//! | `serde` | public, non-secret types only | |
+//! | `getrandom` | [`SystemRng`](https://docs.rs/mixin-pin-core) | an operating system |
+//!
+//! With `ed25519` alone the crate seals PINs and signs tokens without a heap.
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+mod block;
+mod cipher;
+mod encoding;
+mod error;
+pub mod hazmat;
+mod nonce;
+mod pin;
+mod session;
+#[cfg(feature = "getrandom")]
+mod system_rng;
+mod time;
+pub mod token;
+
+pub use rand_core;
+pub use uuid;
+
+pub use block::{PinBlock, Secret, SecretKind};
+pub use cipher::{EncodedPin, EncryptedPin, PinKey};
+pub use error::Error;
+#[cfg(target_has_atomic = "64")]
+pub use nonce::MonotonicNonces;
+pub use nonce::{Nonce, NonceSource};
+pub use pin::Pin;
+#[cfg(feature = "ed25519")]
+pub use session::ed25519::{Ed25519Key, Ed25519PublicKey, X25519PublicKey};
+#[cfg(feature = "rsa")]
+pub use session::rsa::{PinToken, RsaKey, RsaPublicKey};
+pub use session::{Session, SessionKey};
+#[cfg(feature = "getrandom")]
+pub use system_rng::SystemRng;
+pub use time::UnixTime;

@@ -1,0 +1,184 @@
+//! One registered session: whose it is, the key it signs with, and the key it shares with the server.
+
+#[cfg(feature = "ed25519")]
+pub(crate) mod ed25519;
+#[cfg(feature = "rsa")]
+pub(crate) mod rsa;
+
+use core::fmt;
+use core::time::Duration;
+
+use rand_core::CryptoRng;
+use uuid::Uuid;
+
+use crate::token::{Algorithm, Claims, RequestHash, Signer};
+use crate::{Error, PinKey, UnixTime};
+
+/// A session's private key, in pure Rust.
+///
+/// A key held elsewhere, in a faster library or in hardware, implements [`Signer`] itself and goes into
+/// [`Session::from_parts`].
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum SessionKey {
+    /// 1024 to 4096 bits of RSA, signing RS512.
+    #[cfg(feature = "rsa")]
+    Rsa(crate::RsaKey),
+    /// Ed25519, signing EdDSA.
+    #[cfg(feature = "ed25519")]
+    Ed25519(crate::Ed25519Key),
+}
+
+// Without `rsa` and `ed25519` the enum has no variant, and the arguments no use.
+#[cfg_attr(not(any(feature = "rsa", feature = "ed25519")), allow(unused_variables))]
+impl Signer for SessionKey {
+    fn algorithm(&self) -> Algorithm {
+        match *self {
+            #[cfg(feature = "rsa")]
+            Self::Rsa(ref key) => key.algorithm(),
+            #[cfg(feature = "ed25519")]
+            Self::Ed25519(ref key) => key.algorithm(),
+        }
+    }
+
+    fn signature_len(&self) -> usize {
+        match *self {
+            #[cfg(feature = "rsa")]
+            Self::Rsa(ref key) => key.signature_len(),
+            #[cfg(feature = "ed25519")]
+            Self::Ed25519(ref key) => key.signature_len(),
+        }
+    }
+
+    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
+        match *self {
+            #[cfg(feature = "rsa")]
+            Self::Rsa(ref key) => key.sign(message, rng, signature),
+            #[cfg(feature = "ed25519")]
+            Self::Ed25519(ref key) => key.sign(message, rng, signature),
+        }
+    }
+}
+
+/// A user's session: parsed once, then used for every call.
+///
+/// # Security
+/// Holds the private key and the PIN key, both zeroized on drop; `Debug` shows the two identifiers and the
+/// algorithm only.
+pub struct Session<S = SessionKey> {
+    user_id: Uuid,
+    session_id: Uuid,
+    signer: S,
+    pin_key: PinKey,
+}
+
+impl Session {
+    /// An RSA session, its PIN key unwrapped from the PIN token.
+    ///
+    /// # Errors
+    /// [`Error::PinToken`] when key, session id and PIN token do not belong together.
+    ///
+    /// # Security
+    /// `rng` blinds the decryption.
+    #[cfg(feature = "rsa")]
+    pub fn rsa<R: CryptoRng + ?Sized>(
+        user_id: Uuid,
+        session_id: Uuid,
+        key: crate::RsaKey,
+        pin_token: &crate::PinToken,
+        rng: &mut R,
+    ) -> Result<Self, Error> {
+        let pin_key = key.unwrap_pin_key(pin_token, session_id, rng)?;
+        Ok(Self::from_parts(user_id, session_id, SessionKey::Rsa(key), pin_key))
+    }
+
+    /// An Ed25519 session, its PIN key agreed with the server's X25519 key.
+    ///
+    /// # Errors
+    /// [`Error::KeyAgreement`] for a server key of low order.
+    #[cfg(feature = "ed25519")]
+    pub fn ed25519(
+        user_id: Uuid,
+        session_id: Uuid,
+        key: crate::Ed25519Key,
+        server: &crate::X25519PublicKey,
+    ) -> Result<Self, Error> {
+        let pin_key = key.agree(server)?;
+        Ok(Self::from_parts(user_id, session_id, SessionKey::Ed25519(key), pin_key))
+    }
+}
+
+impl<S> Session<S> {
+    /// A session of parts that are known already: any signer, and the PIN key itself.
+    pub const fn from_parts(user_id: Uuid, session_id: Uuid, signer: S, pin_key: PinKey) -> Self {
+        Self {
+            user_id,
+            session_id,
+            signer,
+            pin_key,
+        }
+    }
+
+    /// Whose session it is: the user, or the bot's `app_id` (`client_id`).
+    pub const fn user_id(&self) -> Uuid {
+        self.user_id
+    }
+
+    /// The session's id, which is also the label that an RSA PIN token is wrapped under.
+    pub const fn session_id(&self) -> Uuid {
+        self.session_id
+    }
+
+    /// The key that seals this session's PINs.
+    pub const fn pin_key(&self) -> &PinKey {
+        &self.pin_key
+    }
+
+    /// The key that signs this session's requests.
+    pub const fn signer(&self) -> &S {
+        &self.signer
+    }
+
+    /// The same session with another signer for the same key, a faster one perhaps.
+    pub fn map_signer<T>(self, map: impl FnOnce(S) -> T) -> Session<T> {
+        Session::from_parts(self.user_id, self.session_id, map(self.signer), self.pin_key)
+    }
+}
+
+impl<S: Signer> Session<S> {
+    /// The claims of a token for one request.
+    ///
+    /// `request_id` is also sent as `X-Request-Id`. The token is good from `now` on for `lifetime`, of which whole
+    /// seconds count.
+    ///
+    /// # Errors
+    /// [`Error::Expiry`] when the lifetime is below a second or ends out of range.
+    pub fn claims(
+        &self,
+        request_hash: RequestHash,
+        request_id: Uuid,
+        now: UnixTime,
+        lifetime: Duration,
+    ) -> Result<Claims, Error> {
+        Claims::new(self.user_id, self.session_id, request_id, request_hash, now, lifetime)
+    }
+
+    /// Signs claims with the session's key.
+    ///
+    /// # Errors
+    /// [`Error::Signer`] when the key, or the device that holds it, fails.
+    #[cfg(feature = "alloc")]
+    pub fn sign<R: CryptoRng>(&self, claims: &Claims, rng: &mut R) -> Result<crate::token::Token, Error> {
+        claims.sign(&self.signer, rng)
+    }
+}
+
+impl<S: Signer> fmt::Debug for Session<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("user_id", &self.user_id)
+            .field("session_id", &self.session_id)
+            .field("algorithm", &self.signer.algorithm())
+            .finish_non_exhaustive()
+    }
+}

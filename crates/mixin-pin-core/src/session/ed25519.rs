@@ -1,0 +1,291 @@
+//! Ed25519 sessions: EdDSA signatures, and the PIN key agreed by X25519 with the same key.
+//!
+//! The shared secret itself is the PIN key, no derivation follows:
+//! `X25519(clamp(SHA-512(seed)[..32]), server's X25519 public key)`.
+
+use core::fmt;
+
+use curve25519_dalek::MontgomeryPoint;
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use rand_core::CryptoRng;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::encoding::{decode_public, decode_secret};
+use crate::token::{Algorithm, Signer};
+use crate::{Error, PinKey};
+
+/// DER of everything before the 32 bytes of the key: RFC 8410, section 4.
+const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
+/// An Ed25519 private key.
+///
+/// # Security
+/// Zeroized on drop, neither cloned nor printed.
+pub struct Ed25519Key(SigningKey);
+
+impl Ed25519Key {
+    /// Reads a 32-byte seed, or a 64-byte key: the seed and its public key.
+    ///
+    /// # Errors
+    /// [`Error::Ed25519Key`] for another length, [`Error::Ed25519KeyMismatch`] when the public half of a 64-byte key
+    /// is not that of its seed.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        if let Ok(seed) = bytes.try_into() {
+            return Ok(Self(SigningKey::from_bytes(seed)));
+        }
+        let pair: &[u8; 64] = bytes.try_into().map_err(|_| Error::Ed25519Key)?;
+        SigningKey::from_keypair_bytes(pair)
+            .map(Self)
+            .map_err(|_| Error::Ed25519KeyMismatch)
+    }
+
+    /// Reads a 32- or 64-byte key in hex, or in base64 of either alphabet, padded or not.
+    ///
+    /// ```
+    /// use mixin_pin_core::Ed25519Key;
+    ///
+    /// let seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"; // RFC 8032, 7.1, test 1
+    /// let key = Ed25519Key::from_text(seed)?;
+    /// assert_eq!(key.public_key().as_bytes()[..4], [0xd7, 0x5a, 0x98, 0x01]);
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Ed25519Key::from_bytes`].
+    pub fn from_text(text: &str) -> Result<Self, Error> {
+        let mut buffer = Zeroizing::new([0; 64]);
+        // 64 or 128 characters of base64 would be 48 or 96 bytes, which no key has: they are hex.
+        let bytes = decode_secret(text, &[64, 128], buffer.as_mut()).ok_or(Error::Ed25519Key)?;
+        Self::from_bytes(bytes)
+    }
+
+    /// Makes a new key.
+    pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
+        let mut seed = Zeroizing::new([0; 32]);
+        rng.fill_bytes(seed.as_mut());
+        Self(SigningKey::from_bytes(&seed))
+    }
+
+    /// The seed's 32 bytes, for whoever must keep them.
+    pub fn expose_seed(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
+    /// The public half.
+    pub fn public_key(&self) -> Ed25519PublicKey {
+        Ed25519PublicKey(self.0.verifying_key())
+    }
+
+    /// Agrees on the PIN key with the peer's X25519 key. Client and server do the same, each with its own key.
+    ///
+    /// # Errors
+    /// [`Error::KeyAgreement`] for a key of low order: whoever sent it would know the result.
+    pub fn agree(&self, peer: &X25519PublicKey) -> Result<PinKey, Error> {
+        let scalar = Zeroizing::new(self.0.to_scalar_bytes());
+        let shared = Zeroizing::new(peer.0.mul_clamped(*scalar).to_bytes());
+        if bool::from(shared.ct_eq(&[0; 32])) {
+            return Err(Error::KeyAgreement);
+        }
+        PinKey::from_bytes(shared.as_ref())
+    }
+}
+
+impl Signer for Ed25519Key {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::EdDsa
+    }
+
+    fn signature_len(&self) -> usize {
+        Signature::BYTE_SIZE
+    }
+
+    fn sign(&self, message: &[u8], _: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
+        let out: &mut [u8; Signature::BYTE_SIZE] = signature.try_into().map_err(|_| Error::Signer)?;
+        *out = self.0.sign(message).to_bytes();
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Ed25519Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ed25519Key").finish_non_exhaustive()
+    }
+}
+
+/// An Ed25519 public key: a session's, as registered with `POST /users`, or a server's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ed25519PublicKey(VerifyingKey);
+
+impl Ed25519PublicKey {
+    /// Reads the 32 bytes of RFC 8032.
+    ///
+    /// # Errors
+    /// [`Error::PublicKey`] when they are no point of the curve, or one of low order.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let bytes = bytes.try_into().map_err(|_| Error::PublicKey)?;
+        match VerifyingKey::from_bytes(bytes) {
+            Ok(key) if !key.is_weak() => Ok(Self(key)),
+            _ => Err(Error::PublicKey),
+        }
+    }
+
+    /// Reads hex, or base64 of either alphabet, padded or not: of the 32 bytes, or of a `SubjectPublicKeyInfo`.
+    ///
+    /// # Errors
+    /// As [`Ed25519PublicKey::from_bytes`].
+    pub fn from_text(text: &str) -> Result<Self, Error> {
+        let mut buffer = [0; 48];
+        let bytes = if text.len() == 64 {
+            base16ct::mixed::decode(text, &mut buffer).map_err(|_| Error::PublicKey)?
+        } else {
+            decode_public(text, &mut buffer).ok_or(Error::PublicKey)?
+        };
+        match Self::from_spki_der(bytes) {
+            Ok(key) => Ok(key),
+            Err(_) => Self::from_bytes(bytes),
+        }
+    }
+
+    /// Reads a `SubjectPublicKeyInfo` in DER, as RFC 8410 fixes it.
+    ///
+    /// # Errors
+    /// [`Error::PublicKey`] for anything else.
+    pub fn from_spki_der(der: &[u8]) -> Result<Self, Error> {
+        Self::from_bytes(der.strip_prefix(&SPKI_PREFIX).ok_or(Error::PublicKey)?)
+    }
+
+    /// The 32 bytes of RFC 8032.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
+    /// Maps the key from Edwards to Montgomery form, for [`Ed25519Key::agree`].
+    ///
+    /// # Errors
+    /// [`Error::KeyAgreement`] for a key of low order.
+    pub fn to_x25519(&self) -> Result<X25519PublicKey, Error> {
+        X25519PublicKey::from_bytes(self.0.to_montgomery().as_bytes())
+    }
+
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Error> {
+        let signature = Signature::from_slice(signature).map_err(|_| Error::Signature)?;
+        // Strict: refuses what only some implementations accept, so that a token has one signature.
+        self.0.verify_strict(message, &signature).map_err(|_| Error::Signature)
+    }
+}
+
+/// An X25519 public key: what `pin_token` holds for an Ed25519 session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct X25519PublicKey(MontgomeryPoint);
+
+impl X25519PublicKey {
+    /// Reads the 32 bytes of RFC 7748.
+    ///
+    /// # Errors
+    /// [`Error::PublicKey`] for another length, [`Error::KeyAgreement`] for zero. Other keys of low order show when
+    /// they are used, in [`Ed25519Key::agree`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let bytes: [u8; 32] = bytes.try_into().map_err(|_| Error::PublicKey)?;
+        if bytes == [0; 32] {
+            return Err(Error::KeyAgreement);
+        }
+        Ok(Self(MontgomeryPoint(bytes)))
+    }
+
+    /// Reads base64 of either alphabet, padded or not: a `pin_token` or `pin_token_base64`.
+    ///
+    /// # Errors
+    /// As [`X25519PublicKey::from_bytes`].
+    pub fn from_base64(text: &str) -> Result<Self, Error> {
+        let mut buffer = [0; 48];
+        Self::from_bytes(decode_public(text, &mut buffer).ok_or(Error::PublicKey)?)
+    }
+
+    /// The 32 bytes of RFC 7748.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEED: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    const PUBLIC: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+
+    #[test]
+    fn a_seed_and_a_key_pair_give_one_key() {
+        let seed = Ed25519Key::from_text(SEED).unwrap();
+        let mut pair = [0; 64];
+        pair[..32].copy_from_slice(seed.expose_seed());
+        pair[32..].copy_from_slice(seed.public_key().as_bytes());
+        assert_eq!(Ed25519Key::from_bytes(&pair).unwrap().public_key(), seed.public_key());
+        pair[63] ^= 1;
+        assert_eq!(Ed25519Key::from_bytes(&pair).unwrap_err(), Error::Ed25519KeyMismatch);
+    }
+
+    #[test]
+    fn upper_case_hex_and_both_base64_alphabets_are_read() {
+        let key = Ed25519PublicKey::from_text(PUBLIC).unwrap();
+        for text in [
+            "D75A980182B10AB7D54BFED3C964073A0EE172F3DAA62325AF021A68F707511A",
+            "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+            "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+            "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+        ] {
+            assert_eq!(Ed25519PublicKey::from_text(text).unwrap(), key, "{text}");
+        }
+        assert_eq!(
+            Ed25519Key::from_text("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=")
+                .unwrap()
+                .public_key(),
+            key
+        );
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        for text in [
+            "",
+            "00",
+            &SEED[..63],
+            &SEED[1..],
+            "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A==",
+            "\u{e9}",
+        ] {
+            assert_eq!(Ed25519Key::from_text(text).unwrap_err(), Error::Ed25519Key, "{text:?}");
+        }
+        for text in ["", "AAAA", &PUBLIC[..62]] {
+            assert_eq!(
+                Ed25519PublicKey::from_text(text).unwrap_err(),
+                Error::PublicKey,
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn low_order_keys_are_refused() {
+        let key = Ed25519Key::from_text(SEED).unwrap();
+        assert_eq!(X25519PublicKey::from_bytes(&[0; 32]).unwrap_err(), Error::KeyAgreement);
+        let mut one = [0; 32];
+        one[0] = 1;
+        let one = X25519PublicKey::from_bytes(&one).unwrap();
+        assert_eq!(key.agree(&one).unwrap_err(), Error::KeyAgreement);
+        // The neutral element of the Edwards curve.
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        assert_eq!(Ed25519PublicKey::from_bytes(&neutral).unwrap_err(), Error::PublicKey);
+    }
+
+    #[test]
+    fn both_sides_agree() {
+        let ours = Ed25519Key::from_bytes(&[1; 32]).unwrap();
+        let theirs = Ed25519Key::from_bytes(&[2; 32]).unwrap();
+        let here = ours.agree(&theirs.public_key().to_x25519().unwrap()).unwrap();
+        let there = theirs.agree(&ours.public_key().to_x25519().unwrap()).unwrap();
+        assert_eq!(here.expose(), there.expose());
+    }
+}

@@ -1,0 +1,313 @@
+//! RSA sessions: RS512 signatures, and the PIN key that travels wrapped by OAEP.
+//!
+//! OAEP uses SHA-256 for both hash and MGF1, and the text of the session id as its label.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rand_core::CryptoRng;
+use rsa::pkcs1::{DecodeRsaPrivateKey, EncodeRsaPrivateKey, RsaPrivateKeyRef};
+use rsa::pkcs8::der::{Decode, SecretDocument};
+use rsa::pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding, PrivateKeyInfoRef};
+use rsa::traits::PublicKeyParts;
+use rsa::{Oaep, Pkcs1v15Sign, PrivateKey, PublicKey};
+use sha2::{Digest, Sha256, Sha512};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::encoding::decode_public;
+use crate::token::{Algorithm, Signer};
+use crate::{Error, PinKey};
+
+const SIZES: core::ops::RangeInclusive<usize> = 1024..=4096;
+/// SPKI of 4096 bits with a long exponent; the longest public key that is worth decoding.
+const MAX_SPKI_LEN: usize = 600;
+/// 4096 bits, and what base64 may round up.
+const MAX_PIN_TOKEN_LEN: usize = 516;
+const RSA_ENCRYPTION: rsa::pkcs8::ObjectIdentifier = rsa::pkcs1::ALGORITHM_OID;
+
+/// The PIN key of an RSA session, wrapped for its holder: as long as the modulus, 128 to 512 bytes.
+///
+/// Public: only the session's private key unwraps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PinToken(Vec<u8>);
+
+impl PinToken {
+    /// Takes the bytes as they came. Whether they unwrap is seen in [`RsaKey::unwrap_pin_key`].
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
+    /// Reads base64 of either alphabet, padded or not: the field `pin_token`.
+    ///
+    /// # Errors
+    /// [`Error::PinToken`] for anything else, and for more than 512 bytes.
+    pub fn from_base64(text: &str) -> Result<Self, Error> {
+        let mut buffer = [0; MAX_PIN_TOKEN_LEN];
+        decode_public(text, &mut buffer)
+            .map(Self::from_bytes)
+            .ok_or(Error::PinToken)
+    }
+
+    /// The wrapped key's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Padded base64 of the standard alphabet, as a server sends it.
+    pub fn to_base64(&self) -> String {
+        STANDARD.encode(&self.0)
+    }
+}
+
+/// An RSA private key of 1024 to 4096 bits.
+///
+/// # Security
+/// Zeroized on drop, neither cloned nor printed. Every private operation is blinded with the caller's randomness.
+/// Keys of 1024 bits are what Mixin's oldest sessions have, and are within reach of a state; register new sessions
+/// with Ed25519.
+pub struct RsaKey(PrivateKey);
+
+impl RsaKey {
+    /// Reads unencrypted PEM, PKCS#1 (`RSA PRIVATE KEY`) or PKCS#8 (`PRIVATE KEY`).
+    ///
+    /// # Errors
+    /// [`Error::RsaPem`] when it is no such PEM, [`Error::RsaKeySize`] outside 1024 to 4096 bits, [`Error::RsaKey`]
+    /// when the numbers do not make a key.
+    pub fn from_pem(pem: &str) -> Result<Self, Error> {
+        let (label, document) = SecretDocument::from_pem(pem.trim()).map_err(|_| Error::RsaPem)?;
+        let pkcs1 = match label {
+            "RSA PRIVATE KEY" => document.as_bytes(),
+            "PRIVATE KEY" => {
+                let info = PrivateKeyInfoRef::from_der(document.as_bytes()).map_err(|_| Error::RsaPem)?;
+                if info.algorithm.oid != RSA_ENCRYPTION {
+                    return Err(Error::RsaPem);
+                }
+                info.private_key.as_bytes()
+            }
+            _ => return Err(Error::RsaPem),
+        };
+        Self::from_pkcs1_der(pkcs1)
+    }
+
+    fn from_pkcs1_der(der: &[u8]) -> Result<Self, Error> {
+        let parts = RsaPrivateKeyRef::from_der(der).map_err(|_| Error::RsaPem)?;
+        // Asked first, because the arithmetic below refuses small keys without saying why.
+        check_size(bit_len(parts.modulus.as_bytes()))?;
+        PrivateKey::from_pkcs1_der(der).map(Self).map_err(|_| Error::RsaKey)
+    }
+
+    /// Makes a new key. This takes from a tenth of a second to many seconds.
+    ///
+    /// # Errors
+    /// [`Error::RsaKeySize`] outside 1024 to 4096 bits.
+    pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R, bits: usize) -> Result<Self, Error> {
+        check_size(bits)?;
+        PrivateKey::new(rng, bits).map(Self).map_err(|_| Error::RsaKey)
+    }
+
+    /// PKCS#1 PEM, as keystores hold it.
+    ///
+    /// # Errors
+    /// [`Error::RsaKey`] if the key cannot be encoded.
+    pub fn to_pkcs1_pem(&self) -> Result<Zeroizing<String>, Error> {
+        self.0.to_pkcs1_pem(LineEnding::LF).map_err(|_| Error::RsaKey)
+    }
+
+    /// The public half.
+    pub fn public_key(&self) -> RsaPublicKey {
+        RsaPublicKey(self.0.to_public_key())
+    }
+
+    /// Length of the modulus, in bits.
+    pub fn bits(&self) -> usize {
+        self.0.as_public_key().n().bit_width_vartime() as usize
+    }
+
+    /// Unwraps a PIN token: OAEP with SHA-256, labelled with the session id's text.
+    ///
+    /// # Errors
+    /// [`Error::PinToken`], whatever was wrong.
+    ///
+    /// # Security
+    /// `rng` blinds the operation.
+    pub fn unwrap_pin_key<R: CryptoRng + ?Sized>(
+        &self,
+        pin_token: &PinToken,
+        session_id: Uuid,
+        rng: &mut R,
+    ) -> Result<PinKey, Error> {
+        let bytes = self
+            .0
+            .decrypt_blinded(rng, padding(session_id), pin_token.as_bytes())
+            .map(Zeroizing::new)
+            .map_err(|_| Error::PinToken)?;
+        PinKey::from_bytes(&bytes).map_err(|_| Error::PinToken)
+    }
+}
+
+impl Signer for RsaKey {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::Rs512
+    }
+
+    fn signature_len(&self) -> usize {
+        self.0.size()
+    }
+
+    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
+        let digest = Sha512::digest(message);
+        let signed = self
+            .0
+            .sign_with_rng(rng, Pkcs1v15Sign::new::<Sha512>(), &digest)
+            .map_err(|_| Error::Signer)?;
+        if signed.len() != signature.len() {
+            return Err(Error::Signer);
+        }
+        signature.copy_from_slice(&signed);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for RsaKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RsaKey")
+            .field("bits", &self.bits())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An RSA public key of 1024 to 4096 bits, as registered with `POST /users`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RsaPublicKey(PublicKey);
+
+impl RsaPublicKey {
+    /// Reads a `SubjectPublicKeyInfo` in DER.
+    ///
+    /// # Errors
+    /// [`Error::PublicKey`] for anything else, [`Error::RsaKeySize`] outside 1024 to 4096 bits.
+    pub fn from_spki_der(der: &[u8]) -> Result<Self, Error> {
+        let info = rsa::pkcs8::SubjectPublicKeyInfoRef::from_der(der).map_err(|_| Error::PublicKey)?;
+        let bits = info
+            .subject_public_key
+            .as_bytes()
+            .and_then(|der| rsa::pkcs1::RsaPublicKeyRef::from_der(der).ok())
+            .map(|parts| bit_len(parts.modulus.as_bytes()))
+            .ok_or(Error::PublicKey)?;
+        check_size(bits)?;
+        PublicKey::from_public_key_der(der)
+            .map(Self)
+            .map_err(|_| Error::PublicKey)
+    }
+
+    /// Reads base64 of the SPKI, as a `session_secret` has it.
+    ///
+    /// # Errors
+    /// As [`RsaPublicKey::from_spki_der`].
+    pub fn from_base64(text: &str) -> Result<Self, Error> {
+        let mut buffer = [0; MAX_SPKI_LEN];
+        Self::from_spki_der(decode_public(text, &mut buffer).ok_or(Error::PublicKey)?)
+    }
+
+    /// The SPKI in DER.
+    ///
+    /// # Errors
+    /// [`Error::PublicKey`] if the key cannot be encoded.
+    pub fn to_spki_der(&self) -> Result<Vec<u8>, Error> {
+        let document = self.0.to_public_key_der().map_err(|_| Error::PublicKey)?;
+        Ok(document.into_vec())
+    }
+
+    /// Length of the modulus, in bits.
+    pub fn bits(&self) -> usize {
+        self.0.n().bit_width_vartime() as usize
+    }
+
+    /// Wraps a PIN key for a session, as the server does.
+    ///
+    /// # Errors
+    /// [`Error::PublicKey`] if the key refuses to encrypt.
+    pub fn wrap_pin_key<R: CryptoRng + ?Sized>(
+        &self,
+        pin_key: &PinKey,
+        session_id: Uuid,
+        rng: &mut R,
+    ) -> Result<PinToken, Error> {
+        self.0
+            .encrypt(rng, padding(session_id), pin_key.expose())
+            .map(PinToken)
+            .map_err(|_| Error::PublicKey)
+    }
+
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Error> {
+        self.0
+            .verify(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message), signature)
+            .map_err(|_| Error::Signature)
+    }
+}
+
+impl fmt::Debug for RsaPublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RsaPublicKey")
+            .field("bits", &self.bits())
+            .finish_non_exhaustive()
+    }
+}
+
+fn padding(session_id: Uuid) -> Oaep<Sha256> {
+    let mut text = Uuid::encode_buffer();
+    let label: &str = session_id.hyphenated().encode_lower(&mut text);
+    Oaep::new_with_label(label.as_bytes())
+}
+
+fn check_size(bits: usize) -> Result<(), Error> {
+    if SIZES.contains(&bits) {
+        Ok(())
+    } else {
+        Err(Error::RsaKeySize { bits })
+    }
+}
+
+/// Bits of a big-endian number.
+fn bit_len(bytes: &[u8]) -> usize {
+    let start = bytes.iter().position(|b| *b != 0).unwrap_or(bytes.len());
+    bytes[start..]
+        .first()
+        .map_or(0, |first| (bytes.len() - start) * 8 - first.leading_zeros() as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_counted_from_the_first_one() {
+        assert_eq!(bit_len(&[]), 0);
+        assert_eq!(bit_len(&[0, 0]), 0);
+        assert_eq!(bit_len(&[0, 1, 0]), 9);
+        assert_eq!(bit_len(&[0x80; 128]), 1024);
+    }
+
+    #[test]
+    fn sizes_outside_the_range_are_named() {
+        assert_eq!(check_size(1023), Err(Error::RsaKeySize { bits: 1023 }));
+        assert_eq!(check_size(4097), Err(Error::RsaKeySize { bits: 4097 }));
+        assert_eq!(check_size(1024).and(check_size(4096)), Ok(()));
+    }
+
+    #[test]
+    fn what_is_no_pem_of_an_rsa_key_is_refused() {
+        let junk = [
+            "",
+            "private key",
+            "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n",
+        ];
+        for pem in junk {
+            assert_eq!(RsaKey::from_pem(pem).unwrap_err(), Error::RsaPem, "{pem:?}");
+        }
+        assert_eq!(RsaPublicKey::from_base64("AAAA").unwrap_err(), Error::PublicKey);
+    }
+}

@@ -1,0 +1,128 @@
+//! The token that signs a request: a compact JWS whose `sig` claim hashes method, path and body.
+//!
+//! Writing and signing claims, and verifying a signature, are here. Reading claims back is JSON, and so the business
+//! of `mixin-pin-protocol`.
+
+mod claims;
+mod hash;
+mod jws;
+
+use core::fmt;
+
+use rand_core::CryptoRng;
+
+use crate::Error;
+
+pub use claims::Claims;
+#[cfg(feature = "alloc")]
+pub use claims::Token;
+pub use hash::RequestHash;
+pub use jws::{Jws, VerifyingKey};
+
+/// The longest signature: RSA of 4096 bits.
+pub const MAX_SIGNATURE_LEN: usize = 512;
+
+/// How a token is signed.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Algorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-512 (RFC 7518, section 3.3).
+    #[cfg_attr(feature = "serde", serde(rename = "RS512"))]
+    Rs512,
+    /// Ed25519 (RFC 8037, section 3.1).
+    #[cfg_attr(feature = "serde", serde(rename = "EdDSA"))]
+    EdDsa,
+}
+
+impl Algorithm {
+    /// `RS512` or `EdDSA`, as the `alg` of a token's header.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rs512 => "RS512",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    /// Base64url of `{"alg":…,"typ":"JWT"}`.
+    const fn header(self) -> &'static str {
+        match self {
+            Self::Rs512 => "eyJhbGciOiJSUzUxMiIsInR5cCI6IkpXVCJ9",
+            Self::EdDsa => "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9",
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Signs a message: implemented by the keys of this crate, and by whatever holds a key elsewhere.
+///
+/// An implementation blinds with `rng` whatever needs blinding; one that needs no randomness ignores it.
+pub trait Signer {
+    /// Which signature it makes.
+    fn algorithm(&self) -> Algorithm;
+
+    /// Length of its signatures, in bytes: [`MAX_SIGNATURE_LEN`] at most.
+    fn signature_len(&self) -> usize;
+
+    /// Signs `message` into `signature`, a buffer of exactly [`Signer::signature_len`] bytes.
+    ///
+    /// # Errors
+    /// [`Error::Signer`] when the key or its device fails, or the buffer has another length.
+    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error>;
+}
+
+impl<S: Signer + ?Sized> Signer for &S {
+    fn algorithm(&self) -> Algorithm {
+        (**self).algorithm()
+    }
+
+    fn signature_len(&self) -> usize {
+        (**self).signature_len()
+    }
+
+    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
+        (**self).sign(message, rng, signature)
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<S: Signer + ?Sized> Signer for alloc::boxed::Box<S> {
+    fn algorithm(&self) -> Algorithm {
+        (**self).algorithm()
+    }
+
+    fn signature_len(&self) -> usize {
+        (**self).signature_len()
+    }
+
+    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
+        (**self).sign(message, rng, signature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    #[test]
+    fn headers_are_what_they_say() {
+        for algorithm in [Algorithm::Rs512, Algorithm::EdDsa] {
+            let mut buffer = [0; 64];
+            let len = URL_SAFE_NO_PAD.decode_slice(algorithm.header(), &mut buffer).unwrap();
+            let text = core::str::from_utf8(&buffer[..len]).unwrap();
+            let rest = text
+                .strip_prefix(r#"{"alg":""#)
+                .and_then(|t| t.strip_prefix(algorithm.as_str()))
+                .unwrap();
+            assert_eq!(rest, r#"","typ":"JWT"}"#);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! A received token: split, decoded, its signature verified.
+
+use core::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::{Algorithm, MAX_SIGNATURE_LEN};
+use crate::Error;
+
+/// The public key that a token is verified with.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VerifyingKey {
+    /// Verifies RS512.
+    #[cfg(feature = "rsa")]
+    Rsa(crate::RsaPublicKey),
+    /// Verifies EdDSA.
+    #[cfg(feature = "ed25519")]
+    Ed25519(crate::Ed25519PublicKey),
+}
+
+impl VerifyingKey {
+    /// Reads a public key as people hold it: base64 of an SPKI (a `session_secret`), PEM, or an Ed25519 key in
+    /// base64url or hex.
+    ///
+    /// ```
+    /// use mixin_pin_core::token::VerifyingKey;
+    ///
+    /// # #[cfg(feature = "ed25519")] {
+    /// let hex = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    /// assert!(matches!(VerifyingKey::from_text(hex)?, VerifyingKey::Ed25519(_)));
+    /// # }
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::PublicKey`] for anything else, [`Error::RsaKeySize`] for an RSA key outside 1024 to 4096 bits.
+    #[cfg(any(feature = "rsa", feature = "ed25519"))]
+    pub fn from_text(text: &str) -> Result<Self, Error> {
+        let text = text.trim();
+        if text.starts_with("-----BEGIN") {
+            let mut buffer = [0; 1024];
+            return match pem_rfc7468::decode(text.as_bytes(), &mut buffer) {
+                Ok(("PUBLIC KEY", der)) => Self::from_spki_der(der),
+                _ => Err(Error::PublicKey),
+            };
+        }
+        #[cfg(feature = "ed25519")]
+        if let Ok(key) = crate::Ed25519PublicKey::from_text(text) {
+            return Ok(Self::Ed25519(key));
+        }
+        #[cfg(feature = "rsa")]
+        return crate::RsaPublicKey::from_base64(text).map(Self::Rsa);
+        #[cfg(not(feature = "rsa"))]
+        Err(Error::PublicKey)
+    }
+
+    /// Reads a `SubjectPublicKeyInfo` in DER.
+    ///
+    /// # Errors
+    /// As [`VerifyingKey::from_text`].
+    #[cfg(any(feature = "rsa", feature = "ed25519"))]
+    pub fn from_spki_der(der: &[u8]) -> Result<Self, Error> {
+        #[cfg(feature = "ed25519")]
+        if let Ok(key) = crate::Ed25519PublicKey::from_spki_der(der) {
+            return Ok(Self::Ed25519(key));
+        }
+        #[cfg(feature = "rsa")]
+        return crate::RsaPublicKey::from_spki_der(der).map(Self::Rsa);
+        #[cfg(not(feature = "rsa"))]
+        Err(Error::PublicKey)
+    }
+
+    /// The only algorithm that a token under this key may name.
+    pub const fn algorithm(&self) -> Algorithm {
+        match *self {
+            #[cfg(feature = "rsa")]
+            Self::Rsa(_) => Algorithm::Rs512,
+            #[cfg(feature = "ed25519")]
+            Self::Ed25519(_) => Algorithm::EdDsa,
+        }
+    }
+
+    /// Verifies a signature over a message.
+    ///
+    /// # Errors
+    /// [`Error::Signature`] when it does not hold.
+    // Without `rsa` and `ed25519` there is no key, and the arguments have no use.
+    #[cfg_attr(not(any(feature = "rsa", feature = "ed25519")), allow(unused_variables))]
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Error> {
+        match *self {
+            #[cfg(feature = "rsa")]
+            Self::Rsa(ref key) => key.verify(message, signature),
+            #[cfg(feature = "ed25519")]
+            Self::Ed25519(ref key) => key.verify(message, signature),
+        }
+    }
+}
+
+/// A compact JWS, split at its dots.
+///
+/// Nothing in it is trusted before [`Jws::verify`]. The header's `alg` is never read to choose an algorithm: the key
+/// does that, so that no token can talk a checker into another one. Whether the header names the key's algorithm is
+/// for the reader of its JSON to check.
+#[derive(Clone, Copy)]
+pub struct Jws<'t> {
+    signing_input: &'t str,
+    header: &'t str,
+    payload: &'t str,
+    signature: &'t str,
+}
+
+impl<'t> Jws<'t> {
+    /// Splits a token into header, payload and signature.
+    ///
+    /// # Errors
+    /// [`Error::TokenFormat`] unless it has exactly three parts of canonical, unpadded base64url, the signature not
+    /// empty and of 512 bytes at most.
+    pub fn parse(token: &'t str) -> Result<Self, Error> {
+        let (signing_input, signature) = token.rsplit_once('.').ok_or(Error::TokenFormat)?;
+        let (header, payload) = signing_input.split_once('.').ok_or(Error::TokenFormat)?;
+        if header.is_empty() || signature.is_empty() || payload.contains('.') {
+            return Err(Error::TokenFormat);
+        }
+        let jws = Self {
+            signing_input,
+            header,
+            payload,
+            signature,
+        };
+        if !is_base64url(header) || !is_base64url(payload) {
+            return Err(Error::TokenFormat);
+        }
+        jws.decode_signature(&mut [0; MAX_SIGNATURE_LEN])?;
+        Ok(jws)
+    }
+
+    /// Verifies the signature under a key, by that key's algorithm.
+    ///
+    /// # Errors
+    /// [`Error::Signature`] when it does not hold.
+    pub fn verify(&self, key: &VerifyingKey) -> Result<(), Error> {
+        let mut buffer = [0; MAX_SIGNATURE_LEN];
+        let signature = self.decode_signature(&mut buffer)?;
+        key.verify(self.signing_input.as_bytes(), signature)
+    }
+
+    /// The header as it came, in base64url.
+    pub const fn encoded_header(&self) -> &'t str {
+        self.header
+    }
+
+    /// The payload as it came, in base64url.
+    pub const fn encoded_payload(&self) -> &'t str {
+        self.payload
+    }
+
+    /// The header's JSON, unchecked.
+    ///
+    /// # Errors
+    /// [`Error::TokenFormat`] when it is not base64url.
+    #[cfg(feature = "alloc")]
+    pub fn header(&self) -> Result<alloc::vec::Vec<u8>, Error> {
+        URL_SAFE_NO_PAD.decode(self.header).map_err(|_| Error::TokenFormat)
+    }
+
+    /// The payload's JSON, unchecked.
+    ///
+    /// # Errors
+    /// [`Error::TokenFormat`] when it is not base64url.
+    #[cfg(feature = "alloc")]
+    pub fn payload(&self) -> Result<alloc::vec::Vec<u8>, Error> {
+        URL_SAFE_NO_PAD.decode(self.payload).map_err(|_| Error::TokenFormat)
+    }
+
+    fn decode_signature<'o>(&self, out: &'o mut [u8; MAX_SIGNATURE_LEN]) -> Result<&'o [u8], Error> {
+        let len = URL_SAFE_NO_PAD
+            .decode_slice(self.signature, out)
+            .map_err(|_| Error::TokenFormat)?;
+        Ok(&out[..len])
+    }
+}
+
+fn is_base64url(text: &str) -> bool {
+    text.bytes()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_'))
+}
+
+impl fmt::Debug for Jws<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jws").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_compact_jws_is_refused() {
+        for text in [
+            "",
+            ".",
+            "..",
+            "a.b",
+            "a.b.c.d",
+            ".e30.AAAA",
+            "e30.e30.",
+            "e30.e3 0.AAAA",
+            "e30.e30.AA=",
+            "e30.e30.AB",
+        ] {
+            assert_eq!(Jws::parse(text).unwrap_err(), Error::TokenFormat, "{text:?}");
+        }
+        assert!(Jws::parse("e30.e30.AAAA").is_ok());
+    }
+}

@@ -1,0 +1,80 @@
+//! Sealing a PIN and signing a token touch no heap; runs with `ed25519` alone too.
+#![cfg(feature = "ed25519")]
+#![allow(unsafe_code, reason = "an allocator that counts")]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::hint::black_box;
+use std::time::Duration;
+
+use mixin_pin_core::token::{Claims, Jws, RequestHash, VerifyingKey};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Ed25519Key, EncryptedPin, MonotonicNonces, NonceSource, Pin};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is handed to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations_of<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    let before = ALLOCATIONS.with(Cell::get);
+    let result = black_box(work());
+    (ALLOCATIONS.with(Cell::get) - before, result)
+}
+
+#[test]
+fn the_counter_counts() {
+    let (count, _) = allocations_of(|| black_box(Box::new(5)));
+    assert_eq!(count, 1);
+}
+
+#[test]
+fn sealing_opening_and_signing_allocate_nothing() {
+    let key = Ed25519Key::from_bytes(&[7; 32]).unwrap();
+    let server = Ed25519Key::from_bytes(&[8; 32]).unwrap();
+    let pin_key = key.agree(&server.public_key().to_x25519().unwrap()).unwrap();
+    let nonces = MonotonicNonces::new();
+    let mut rng = common::rng();
+
+    let (count, text) = allocations_of(|| {
+        let nonce = nonces.next(common::NOW).unwrap();
+        pin_key.seal(Pin::new("314159").unwrap(), nonce, &mut rng).to_url_safe()
+    });
+    assert_eq!(count, 0, "sealing");
+
+    let (count, block) = allocations_of(|| {
+        let sealed = EncryptedPin::from_base64(text.as_str()).unwrap();
+        pin_key.open(&sealed).unwrap()
+    });
+    assert_eq!(count, 0, "opening");
+    assert_eq!(block.secret().expose(), b"314159");
+
+    let mut buffer = [0; 600];
+    let verifying = VerifyingKey::Ed25519(key.public_key());
+    let (count, ()) = allocations_of(|| {
+        let hash = RequestHash::of("POST", "/pin/verify", text.as_str().as_bytes());
+        let lifetime = Duration::from_secs(60);
+        let claims = Claims::new(Uuid::nil(), Uuid::nil(), Uuid::nil(), hash, common::NOW, lifetime).unwrap();
+        let token = claims.sign_into(&key, &mut rng, &mut buffer).unwrap();
+        Jws::parse(token).unwrap().verify(&verifying).unwrap();
+    });
+    assert_eq!(count, 0, "signing and verifying");
+}

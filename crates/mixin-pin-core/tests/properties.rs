@@ -1,0 +1,255 @@
+//! What must hold for every input.
+#![cfg(feature = "alloc")]
+
+mod common;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use mixin_pin_core::token::RequestHash;
+use mixin_pin_core::{EncryptedPin, MonotonicNonces, NonceSource, Pin, PinBlock, PinKey, Secret, UnixTime, hazmat};
+use proptest::prelude::*;
+
+/// The bytes of a secret, from which one is made as often as needed.
+#[derive(Debug, Clone)]
+enum Plain {
+    Digits(String),
+    TipKey([u8; 40]),
+    TipSignature([u8; 64]),
+}
+
+impl Plain {
+    fn secret(&self) -> Secret {
+        match self {
+            Self::Digits(text) => Pin::new(text).unwrap().into(),
+            Self::TipKey(bytes) => Secret::TipKey(*bytes),
+            Self::TipSignature(bytes) => Secret::TipSignature(*bytes),
+        }
+    }
+}
+
+fn plain() -> impl Strategy<Value = Plain> {
+    prop_oneof![
+        "[0-9]{6}".prop_map(Plain::Digits),
+        (any::<[u8; 32]>(), any::<u64>()).prop_map(|(key, counter)| {
+            let mut bytes = [0; 40];
+            bytes[..32].copy_from_slice(&key);
+            bytes[32..].copy_from_slice(&counter.to_be_bytes());
+            Plain::TipKey(bytes)
+        }),
+        (any::<[u8; 32]>(), any::<[u8; 32]>()).prop_map(|(r, s)| {
+            let mut bytes = [0; 64];
+            bytes[..32].copy_from_slice(&r);
+            bytes[32..].copy_from_slice(&s);
+            Plain::TipSignature(bytes)
+        }),
+    ]
+}
+
+fn block(plain: &Plain, timestamp: u64, iterator: u64) -> PinBlock {
+    hazmat::block(plain.secret(), timestamp, iterator)
+}
+
+proptest! {
+    #[test]
+    fn what_is_sealed_opens_to_the_same_block(
+        key in any::<[u8; 32]>(), iv in any::<[u8; 16]>(), plain in plain(), timestamp: u64, iterator: u64,
+    ) {
+        let key = PinKey::from_bytes(&key).unwrap();
+        let sealed = hazmat::seal_with_iv(&key, &block(&plain, timestamp, iterator), &iv);
+        prop_assert_eq!(&sealed.as_bytes()[..16], &iv);
+        prop_assert_eq!(key.open(&sealed).unwrap(), block(&plain, timestamp, iterator));
+        for text in [sealed.to_standard(), sealed.to_url_safe()] {
+            prop_assert_eq!(&EncryptedPin::from_base64(text.as_str()).unwrap(), &sealed);
+        }
+    }
+
+    #[test]
+    fn no_flipped_bit_opens_to_the_block_that_was_sealed(
+        key in any::<[u8; 32]>(), iv in any::<[u8; 16]>(), plain in plain(), timestamp: u64, iterator: u64,
+        at in any::<prop::sample::Index>(), bit in 0..8_u8,
+    ) {
+        let key = PinKey::from_bytes(&key).unwrap();
+        let sealed = hazmat::seal_with_iv(&key, &block(&plain, timestamp, iterator), &iv);
+        let mut bytes = sealed.as_bytes().to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        // CBC has no authentication: the changed ciphertext may open, but never to what was sealed.
+        if let Ok(opened) = key.open(&EncryptedPin::from_bytes(&bytes).unwrap()) {
+            prop_assert_ne!(opened, block(&plain, timestamp, iterator));
+        }
+    }
+
+    #[test]
+    fn no_truncation_or_extension_opens_to_the_block_that_was_sealed(
+        key in any::<[u8; 32]>(), iv in any::<[u8; 16]>(), plain in plain(), timestamp: u64, iterator: u64,
+        keep in any::<prop::sample::Index>(), more in prop::collection::vec(any::<u8>(), 1..80),
+    ) {
+        let key = PinKey::from_bytes(&key).unwrap();
+        let sealed = hazmat::seal_with_iv(&key, &block(&plain, timestamp, iterator), &iv);
+        let whole = sealed.as_bytes();
+        let shorter = whole[..keep.index(whole.len())].to_vec();
+        let tail = whole[keep.index(whole.len()) + 1..].to_vec();
+        let longer = [whole, &more].concat();
+        for bytes in [shorter, tail, longer] {
+            if let Ok(pin) = EncryptedPin::from_bytes(&bytes) && let Ok(opened) = key.open(&pin) {
+                prop_assert_ne!(opened, block(&plain, timestamp, iterator));
+            }
+        }
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused_without_a_panic(text in ".{0,200}") {
+        let _ = EncryptedPin::from_base64(&text);
+        let _ = mixin_pin_core::token::Jws::parse(&text);
+        prop_assert_eq!(Pin::new(&text).is_ok(), text.len() == 6 && text.bytes().all(|b| b.is_ascii_digit()));
+    }
+
+    #[test]
+    fn the_request_hash_is_sha256_of_the_parts_joined(
+        method in "[A-Z]{3,7}", path in "/[!-~]{0,60}", body in prop::collection::vec(any::<u8>(), 0..400),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        use sha2::Digest as _;
+        let joined = [method.as_bytes(), path.as_bytes(), &body].concat();
+        let expected: [u8; 32] = sha2::Sha256::digest(&joined).into();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
+        cuts.push(0);
+        cuts.push(body.len());
+        cuts.sort_unstable();
+        let pieces = cuts.windows(2).map(|cut| &body[cut[0]..cut[1]]);
+        let whole = RequestHash::of(&method, &path, &body);
+        prop_assert_eq!(whole.as_bytes(), &expected);
+        prop_assert_eq!(RequestHash::of_parts(&method, &path, pieces), whole);
+    }
+
+    #[test]
+    fn nonces_strictly_increase_whatever_the_clock_does(clock in prop::collection::vec(any::<u64>(), 1..60)) {
+        let nonces = MonotonicNonces::new();
+        let mut last = 0;
+        for nanos in clock {
+            match nonces.reserve(UnixTime::from_nanos(nanos)) {
+                Ok(next) => {
+                    prop_assert!(next > last && next >= nanos);
+                    last = next;
+                }
+                Err(error) => {
+                    prop_assert_eq!(error, mixin_pin_core::Error::IteratorExhausted);
+                    prop_assert_eq!(last, u64::MAX);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn eight_threads_and_a_clock_that_jumps_back_never_meet() {
+    const PER_THREAD: usize = 5_000;
+    let nonces = MonotonicNonces::new();
+    let clock = AtomicU64::new(1_795_517_646_000_000_000);
+    let given: Vec<Vec<u64>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|thread| {
+                let (nonces, clock) = (&nonces, &clock);
+                scope.spawn(move || {
+                    (0..PER_THREAD)
+                        .map(|round| {
+                            // Forward by a little, and now and then a whole day back.
+                            let now = if (round + thread) % 97 == 0 {
+                                clock.fetch_sub(86_400_000_000_000, Ordering::Relaxed)
+                            } else {
+                                clock.fetch_add(13, Ordering::Relaxed)
+                            };
+                            nonces.reserve(UnixTime::from_nanos(now)).unwrap()
+                        })
+                        .collect()
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for of_one in &given {
+        assert!(
+            of_one.windows(2).all(|pair| pair[0] < pair[1]),
+            "each thread sees them rise"
+        );
+    }
+    let mut all = given.concat();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 8 * PER_THREAD, "none was given twice");
+}
+
+#[cfg(feature = "ed25519")]
+mod tokens {
+    use core::time::Duration;
+
+    use mixin_pin_core::Ed25519Key;
+    use mixin_pin_core::token::{Claims, Jws, VerifyingKey};
+    use mixin_pin_core::uuid::Uuid;
+
+    use super::*;
+
+    fn token_of(signer: &impl mixin_pin_core::token::Signer) -> String {
+        let hash = RequestHash::of("POST", "/pin/verify", b"{}");
+        let lifetime = Duration::from_secs(60);
+        Claims::new(Uuid::nil(), Uuid::nil(), Uuid::nil(), hash, common::NOW, lifetime)
+            .unwrap()
+            .sign(signer, &mut common::rng())
+            .unwrap()
+            .as_str()
+            .to_owned()
+    }
+
+    /// Every single-character change to another base64url character, a dot or nothing at all.
+    fn assert_every_change_is_refused(token: &str, key: &VerifyingKey) {
+        const OTHERS: &[u8] = b"AQgw-_09.";
+        Jws::parse(token).unwrap().verify(key).unwrap();
+        let holds = |text: &str| Jws::parse(text).and_then(|jws| jws.verify(key)).is_ok();
+        for at in 0..token.len() {
+            let (head, tail) = token.split_at(at);
+            assert!(!holds(&format!("{head}{}", &tail[1..])), "without character {at}");
+            for other in OTHERS.iter().filter(|c| **c != token.as_bytes()[at]) {
+                let changed = format!("{head}{}{}", char::from(*other), &tail[1..]);
+                assert!(!holds(&changed), "{} at {at}", char::from(*other));
+            }
+        }
+        for changed in [
+            format!("{token}A"),
+            format!("A{token}"),
+            format!("{token}="),
+            format!("{token} "),
+        ] {
+            assert!(!holds(&changed), "{changed}");
+        }
+    }
+
+    #[test]
+    fn every_change_of_an_eddsa_token_is_refused() {
+        let key = Ed25519Key::from_bytes(&[9; 32]).unwrap();
+        let token = token_of(&key);
+        assert_every_change_is_refused(&token, &VerifyingKey::Ed25519(key.public_key()));
+    }
+
+    #[cfg(feature = "rsa")]
+    #[test]
+    fn every_change_of_an_rs512_token_is_refused() {
+        let clients = common::vectors("clients.json");
+        let keystore = &common::list(&clients, "sessions")[0]["keystore"];
+        let key = mixin_pin_core::RsaKey::from_pem(common::text(keystore, "private_key")).unwrap();
+        let token = token_of(&key);
+        assert_every_change_is_refused(&token, &VerifyingKey::Rsa(key.public_key()));
+    }
+
+    #[test]
+    fn a_token_of_another_key_is_refused() {
+        let token = token_of(&Ed25519Key::from_bytes(&[9; 32]).unwrap());
+        let other = Ed25519Key::from_bytes(&[8; 32]).unwrap().public_key();
+        assert!(
+            Jws::parse(&token)
+                .unwrap()
+                .verify(&VerifyingKey::Ed25519(other))
+                .is_err()
+        );
+    }
+}
