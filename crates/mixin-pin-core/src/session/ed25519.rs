@@ -202,6 +202,14 @@ impl X25519PublicKey {
         Self::from_bytes(decode_public(text, &mut buffer).ok_or(Error::PublicKey)?)
     }
 
+    /// Unpadded base64url: a `pin_token_base64`.
+    #[cfg(feature = "alloc")]
+    pub fn to_base64_url(&self) -> alloc::string::String {
+        use base64::Engine as _;
+
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(self.as_bytes())
+    }
+
     /// The 32 bytes of RFC 7748.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()

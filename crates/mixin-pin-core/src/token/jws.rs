@@ -72,6 +72,21 @@ impl VerifyingKey {
         Err(Error::PublicKey)
     }
 
+    /// Writes the key as a registration's `session_secret`: padded base64 of an RSA key's SPKI, base64url of the 32
+    /// bytes of an Ed25519 key.
+    ///
+    /// # Errors
+    /// [`Error::PublicKey`] if the key cannot be encoded.
+    #[cfg(feature = "alloc")]
+    pub fn to_session_secret(&self) -> Result<alloc::string::String, Error> {
+        match *self {
+            #[cfg(feature = "rsa")]
+            Self::Rsa(ref key) => Ok(base64::engine::general_purpose::STANDARD.encode(key.to_spki_der()?)),
+            #[cfg(feature = "ed25519")]
+            Self::Ed25519(ref key) => Ok(URL_SAFE_NO_PAD.encode(key.as_bytes())),
+        }
+    }
+
     /// The only algorithm that a token under this key may name.
     pub const fn algorithm(&self) -> Algorithm {
         match *self {

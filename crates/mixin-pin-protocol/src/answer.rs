@@ -1,0 +1,383 @@
+//! What came back: the envelope, the user in it, and error codes.
+//!
+//! API failures arrive with HTTP 202 or 200, so the body decides and not the status.
+
+use std::fmt;
+
+use mixin_pin_core::uuid::Uuid;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::error::Category;
+
+use crate::Error;
+
+/// The largest body that is worth reading: 1 MiB.
+pub const MAX_BODY_LEN: usize = 1 << 20;
+
+/// An answer as a transport received it.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'a> {
+    /// The HTTP status.
+    pub status: u16,
+    /// The header `X-Request-Id`.
+    pub request_id: Option<&'a str>,
+    /// The whole body.
+    pub body: &'a [u8],
+}
+
+impl Answer<'_> {
+    /// Reads the answer to the request with the id `sent`.
+    ///
+    /// ```
+    /// use mixin_pin_protocol::answer::{Answer, User};
+    /// use mixin_pin_protocol::core::uuid::Uuid;
+    ///
+    /// let id = Uuid::from_u128(7);
+    /// let body = br#"{"data":{"type":"user","user_id":"06aed1e3-bd77-4a59-991a-5bb5ae6fbb09","has_pin":true}}"#;
+    /// let answer = Answer { status: 200, request_id: Some(&id.to_string()), body };
+    /// assert!(answer.read::<User>(id)?.has_pin);
+    /// # Ok::<(), mixin_pin_protocol::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Api`] when the body is an error of Mixin's, and one of `RequestId…`, `Answer…` or `ServerTrouble` when
+    /// the answer cannot be trusted or read. Only the first says for certain what became of the request: see
+    /// [`Error::is_refusal`].
+    pub fn read<T: DeserializeOwned>(&self, sent: Uuid) -> Result<T, Error> {
+        let named = self.request_id.map(|text| text.trim().parse::<Uuid>());
+        if named.as_ref().is_some_and(|id| id.as_ref() != Ok(&sent)) {
+            return Err(Error::RequestIdMismatch);
+        }
+        let envelope = self.envelope()?;
+        // A server in front of the API does not know the id; the API always repeats it.
+        if named.is_none() && self.status < 500 {
+            return Err(Error::RequestIdMissing);
+        }
+        if let Some(error) = envelope.error {
+            return Err(Error::Api(Box::new(error)));
+        }
+        let data = envelope.data.ok_or(Error::AnswerShape { status: self.status })?;
+        serde_json::from_value(data).map_err(|_| Error::AnswerShape { status: self.status })
+    }
+
+    fn envelope(&self) -> Result<Envelope, Error> {
+        let status = self.status;
+        serde_json::from_slice(self.body).map_err(|error| {
+            let body = self.body.trim_ascii();
+            if status >= 500 {
+                Error::ServerTrouble { status }
+            } else if body.is_empty() {
+                Error::AnswerEmpty { status }
+            } else if body.starts_with(b"<") {
+                Error::AnswerHtml { status }
+            } else if error.classify() == Category::Eof {
+                Error::AnswerCutOff { status }
+            } else if serde_json::from_slice::<IgnoredAny>(body).is_ok() {
+                Error::AnswerShape { status }
+            } else {
+                Error::AnswerNotJson { status }
+            }
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    data: Option<Value>,
+    error: Option<ApiError>,
+}
+
+/// A failure that Mixin's API reports.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ApiError {
+    /// The status inside the envelope, mostly 202.
+    #[serde(default)]
+    pub status: u16,
+    /// What went wrong.
+    pub code: ErrorCode,
+    /// Mixin's own words.
+    #[serde(default)]
+    pub description: String,
+    /// More of it: an object, a text, or absent.
+    #[serde(default)]
+    pub extra: Option<Value>,
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mixin refused the call with code {}", self.code.as_u32())?;
+        if !self.description.is_empty() {
+            write!(f, " ({})", self.description)?;
+        }
+        if let Some(extra) = &self.extra {
+            write!(f, ", extra {extra}")?;
+        }
+        write!(f, "; {}", self.code.advice())
+    }
+}
+
+/// The codes that a PIN client meets.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// 400: the body is no valid data.
+    BadRequest,
+    /// 401: token bad, expired, of another session, or for another request.
+    Unauthorized,
+    /// 403
+    Forbidden,
+    /// 404: no such endpoint.
+    NotFound,
+    /// 429: too many requests; for a PIN, the day's tries are spent.
+    TooManyRequests,
+    /// 10002: a field is invalid, see `extra`.
+    InvalidField,
+    /// 10006: the client is too old.
+    ClientTooOld,
+    /// 20113: the phone code is wrong.
+    PhoneCodeInvalid,
+    /// 20114: the phone code has expired.
+    PhoneCodeExpired,
+    /// 20118: not the format of a PIN.
+    PinFormat,
+    /// 20119: PIN wrong, or its encryption or iterator.
+    PinIncorrect,
+    /// 500, 7000 or 7001: server trouble; what was asked may have been done.
+    Server(u32),
+    /// Any other code.
+    Other(u32),
+}
+
+impl ErrorCode {
+    /// The number.
+    pub const fn as_u32(self) -> u32 {
+        match self {
+            Self::BadRequest => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::TooManyRequests => 429,
+            Self::InvalidField => 10_002,
+            Self::ClientTooOld => 10_006,
+            Self::PhoneCodeInvalid => 20_113,
+            Self::PhoneCodeExpired => 20_114,
+            Self::PinFormat => 20_118,
+            Self::PinIncorrect => 20_119,
+            Self::Server(code) | Self::Other(code) => code,
+        }
+    }
+
+    /// What to do about it, as half a sentence.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::BadRequest | Self::InvalidField => "correct the call",
+            Self::Unauthorized => "check keystore and clock; trying the same again will not help",
+            Self::Forbidden => "this session may not do that",
+            Self::NotFound => "check method, path and API address",
+            Self::TooManyRequests => "wait; for a PIN call the day's tries are spent",
+            Self::ClientTooOld => "update this software",
+            Self::PhoneCodeInvalid | Self::PhoneCodeExpired => "ask for a new code",
+            Self::PinFormat => "check the form of the PIN",
+            Self::PinIncorrect => "do not try again blindly: a wrong PIN costs one of the day's tries",
+            Self::Server(_) => "the server failed; look before trying again, for the call may have been carried out",
+            Self::Other(_) => "see Mixin's documentation for this code",
+        }
+    }
+}
+
+impl From<u32> for ErrorCode {
+    fn from(code: u32) -> Self {
+        match code {
+            400 => Self::BadRequest,
+            401 => Self::Unauthorized,
+            403 => Self::Forbidden,
+            404 => Self::NotFound,
+            429 => Self::TooManyRequests,
+            10_002 => Self::InvalidField,
+            10_006 => Self::ClientTooOld,
+            20_113 => Self::PhoneCodeInvalid,
+            20_114 => Self::PhoneCodeExpired,
+            20_118 => Self::PinFormat,
+            20_119 => Self::PinIncorrect,
+            500 | 7000 | 7001 => Self::Server(code),
+            _ => Self::Other(code),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ErrorCode {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u32::deserialize(deserializer).map(Self::from)
+    }
+}
+
+impl Error {
+    /// Whether the API itself refused the call, so that nothing was changed by it.
+    ///
+    /// Of every other failure after a request was sent, nobody here can tell.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Api(error) if !matches!(error.code, ErrorCode::Server(_)))
+    }
+}
+
+/// A user, as far as PINs are concerned. Other fields are ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// The user's id.
+    pub user_id: Uuid,
+    /// The session that the answer is for.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient_uuid")]
+    pub session_id: Option<Uuid>,
+    /// The number that people know the user by.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub identity_number: String,
+    /// The user's name.
+    #[serde(default)]
+    pub full_name: String,
+    /// Whether a PIN of either kind is set.
+    #[serde(default)]
+    pub has_pin: bool,
+    /// The TIP public key, empty where there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tip_key_base64: String,
+    /// How often the TIP key was set.
+    #[serde(default)]
+    pub tip_counter: u64,
+    /// RSA: the wrapped PIN key, right after registration.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pin_token: String,
+    /// Ed25519: the server's X25519 key, right after registration.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pin_token_base64: String,
+    /// Ed25519: the server's Ed25519 key, right after registration.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub server_public_key: String,
+    /// When the user was registered, in RFC 3339.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub created_at: String,
+}
+
+/// Some answers carry an empty text where there is no id.
+fn lenient_uuid<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
+/// An entry of `GET /logs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// The entry's id.
+    pub log_id: String,
+    /// What happened, such as `PIN_INCORRECT`.
+    #[serde(default)]
+    pub code: String,
+    /// Where the request came from.
+    #[serde(default)]
+    pub ip_address: String,
+    /// When, in RFC 3339.
+    #[serde(default)]
+    pub created_at: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SENT: Uuid = Uuid::from_u128(0xdcc6_37dd);
+
+    fn read(status: u16, request_id: Option<&str>, body: &str) -> Result<User, Error> {
+        Answer {
+            status,
+            request_id,
+            body: body.as_bytes(),
+        }
+        .read(SENT)
+    }
+
+    fn read_ours(status: u16, body: &str) -> Result<User, Error> {
+        read(status, Some(&SENT.to_string()), body)
+    }
+
+    const USER: &str = r#"{"data":{"user_id":"06aed1e3-bd77-4a59-991a-5bb5ae6fbb09","session_id":"","new":[1]}}"#;
+
+    #[test]
+    fn the_user_is_read_and_what_is_unknown_ignored() {
+        let user = read_ours(200, USER).unwrap();
+        assert_eq!((user.has_pin, user.session_id), (false, None));
+    }
+
+    #[test]
+    fn extra_may_be_absent_a_text_or_an_object() {
+        for (extra, expected) in [
+            ("", None),
+            (r#","extra":"once more""#, Some(Value::from("once more"))),
+            (
+                r#","extra":{"reason":"pin"}"#,
+                Some(serde_json::json!({"reason": "pin"})),
+            ),
+        ] {
+            let body = format!(r#"{{"error":{{"status":202,"code":20119,"description":"PIN incorrect."{extra}}}}}"#);
+            let Error::Api(error) = read_ours(202, &body).unwrap_err() else {
+                panic!("{body}")
+            };
+            assert_eq!((error.code, &error.extra), (ErrorCode::PinIncorrect, &expected));
+            assert!(Error::Api(error).is_refusal());
+        }
+    }
+
+    #[test]
+    fn codes_survive_the_way_through_the_enum() {
+        for code in [
+            0, 400, 401, 403, 404, 429, 500, 7000, 7001, 10_002, 10_006, 20_113, 20_114, 20_118, 20_119, 99_999,
+        ] {
+            assert_eq!(ErrorCode::from(code).as_u32(), code);
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_says_so_in_its_own_way() {
+        let cases = [
+            (200, "", Error::AnswerEmpty { status: 200 }),
+            (200, "  \n", Error::AnswerEmpty { status: 200 }),
+            (
+                403,
+                "<html><body>Forbidden</body></html>",
+                Error::AnswerHtml { status: 403 },
+            ),
+            (200, &USER[..40], Error::AnswerCutOff { status: 200 }),
+            (200, "nothing here", Error::AnswerNotJson { status: 200 }),
+            (200, "[]", Error::AnswerShape { status: 200 }),
+            (200, "{}", Error::AnswerShape { status: 200 }),
+            (
+                200,
+                r#"{"data":{"user_id":"seven"}}"#,
+                Error::AnswerShape { status: 200 },
+            ),
+            (502, "<html>", Error::ServerTrouble { status: 502 }),
+        ];
+        for (status, body, expected) in cases {
+            assert_eq!(read_ours(status, body).unwrap_err(), expected, "{body}");
+            assert!(!expected.is_refusal());
+        }
+    }
+
+    #[test]
+    fn an_answer_to_another_request_or_to_none_is_refused() {
+        assert_eq!(
+            read(200, Some(&Uuid::nil().to_string()), USER),
+            Err(Error::RequestIdMismatch)
+        );
+        assert_eq!(read(200, Some("no id"), USER), Err(Error::RequestIdMismatch));
+        assert_eq!(read(200, None, USER), Err(Error::RequestIdMissing));
+        assert_eq!(read(503, None, "down"), Err(Error::ServerTrouble { status: 503 }));
+    }
+
+    #[test]
+    fn server_trouble_is_no_refusal() {
+        for code in [500, 7000, 7001] {
+            let body = format!(r#"{{"error":{{"status":500,"code":{code},"description":"Internal"}}}}"#);
+            assert!(!read_ours(500, &body).unwrap_err().is_refusal());
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The other side's view of a call: its token judged against the request, its block against clock and iterator.
+//!
+//! Looking up the session's key, and remembering iterators and request ids, is the checker's own business.
+
+use std::time::Duration;
+
+use mixin_pin_core::token::{Jws, RequestHash, VerifyingKey};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{PinBlock, UnixTime};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::{Error, TokenFault};
+
+/// A request as a server received it.
+#[derive(Debug, Clone, Copy)]
+pub struct ReceivedRequest<'r> {
+    /// `GET`, `POST`, ….
+    pub method: &'r str,
+    /// The path with its query, exactly as received.
+    pub path: &'r str,
+    /// The body's exact bytes.
+    pub body: &'r [u8],
+    /// The header `Authorization`.
+    pub authorization: Option<&'r str>,
+    /// The header `X-Request-Id`.
+    pub request_id: Option<&'r str>,
+}
+
+impl<'r> ReceivedRequest<'r> {
+    /// The hash that the token's `sig` must be.
+    pub fn hash(&self) -> RequestHash {
+        RequestHash::of(self.method, self.path, self.body)
+    }
+
+    /// The token of the `Authorization` header.
+    ///
+    /// # Errors
+    /// [`TokenFault::Missing`] when there is none.
+    pub fn token(&self) -> Result<&'r str, Error> {
+        let (scheme, token) = self
+            .authorization
+            .and_then(|text| text.split_once(' '))
+            .ok_or(TokenFault::Missing)?;
+        if scheme.eq_ignore_ascii_case("bearer") {
+            Ok(token.trim())
+        } else {
+            Err(TokenFault::Missing.into())
+        }
+    }
+}
+
+/// What a user session's token claims.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ReceivedClaims {
+    /// Who asks.
+    pub uid: Uuid,
+    /// In which session.
+    pub sid: Uuid,
+    /// Issued at, in Unix seconds.
+    pub iat: u64,
+    /// Expires at, in Unix seconds.
+    pub exp: u64,
+    /// The request's id.
+    pub jti: Uuid,
+    /// Hex of the request's hash.
+    pub sig: String,
+    /// `FULL`; absent in tokens of 2018.
+    #[serde(default)]
+    pub scp: Option<String>,
+}
+
+/// A token taken apart. Nothing it says is trusted before [`ReceivedToken::verify`].
+#[derive(Debug)]
+pub struct ReceivedToken<'t> {
+    jws: Jws<'t>,
+    algorithm: String,
+    claims: Map<String, Value>,
+}
+
+impl<'t> ReceivedToken<'t> {
+    /// Takes a compact JWS apart and reads the JSON of its header and its claims.
+    ///
+    /// # Errors
+    /// [`TokenFault::Format`], [`TokenFault::Header`] or [`TokenFault::Claims`] when it cannot be read.
+    pub fn parse(token: &'t str) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        struct Header {
+            alg: String,
+        }
+        let jws = Jws::parse(token).map_err(|_| TokenFault::Format)?;
+        let header: Header = jws
+            .header()
+            .ok()
+            .and_then(|json| serde_json::from_slice(&json).ok())
+            .ok_or(TokenFault::Header)?;
+        let claims = jws
+            .payload()
+            .ok()
+            .and_then(|json| serde_json::from_slice(&json).ok())
+            .ok_or(TokenFault::Claims)?;
+        Ok(Self {
+            jws,
+            algorithm: header.alg,
+            claims,
+        })
+    }
+
+    /// The header's `alg`, whatever it says.
+    pub fn algorithm(&self) -> &str {
+        &self.algorithm
+    }
+
+    /// The claims' JSON, whatever it says.
+    pub const fn raw_claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// The claims of a user session's token.
+    ///
+    /// # Errors
+    /// [`TokenFault::Claims`] when one is missing or of the wrong kind.
+    pub fn claims(&self) -> Result<ReceivedClaims, Error> {
+        ReceivedClaims::deserialize(&Value::Object(self.claims.clone())).map_err(|_| TokenFault::Claims.into())
+    }
+
+    /// Checks that the header names the key's algorithm and no other, then the signature.
+    ///
+    /// # Errors
+    /// [`TokenFault::Algorithm`] or [`TokenFault::Signature`].
+    pub fn verify(&self, key: &VerifyingKey) -> Result<(), Error> {
+        if self.algorithm != key.algorithm().as_str() {
+            return Err(TokenFault::Algorithm.into());
+        }
+        self.jws.verify(key).map_err(|_| TokenFault::Signature.into())
+    }
+}
+
+/// Checks everything about a token that needs no memory: algorithm, signature, times, request id and request hash.
+///
+/// `tolerance` is how far `iat` may lie ahead of `now`.
+///
+/// # Errors
+/// The first [`TokenFault`] found, in the order of its variants.
+pub fn check_token(
+    request: &ReceivedRequest<'_>,
+    token: &ReceivedToken<'_>,
+    key: &VerifyingKey,
+    now: UnixTime,
+    tolerance: Duration,
+) -> Result<ReceivedClaims, Error> {
+    let claims = token.claims()?;
+    token.verify(key)?;
+    if claims.exp <= now.secs() {
+        return Err(TokenFault::Expired.into());
+    }
+    if claims.iat > now.secs().saturating_add(tolerance.as_secs()) || claims.iat >= claims.exp {
+        return Err(TokenFault::IssuedAt.into());
+    }
+    if request.request_id.and_then(|id| id.parse().ok()) != Some(claims.jti) {
+        return Err(TokenFault::RequestId.into());
+    }
+    if RequestHash::from_hex(&claims.sig) != Some(request.hash()) {
+        return Err(TokenFault::RequestHash.into());
+    }
+    Ok(claims)
+}
+
+/// Checks a block's timestamp against the clock, and its iterator against the last one used.
+///
+/// # Errors
+/// [`Error::BlockTime`] when the timestamp lies further than `tolerance` from `now`, [`Error::BlockIterator`] when the
+/// iterator does not exceed `last_iterator`.
+pub fn check_block(block: &PinBlock, last_iterator: u64, now: UnixTime, tolerance: Duration) -> Result<(), Error> {
+    if block.timestamp().abs_diff(now.secs()) > tolerance.as_secs() {
+        return Err(Error::BlockTime {
+            timestamp: block.timestamp(),
+        });
+    }
+    if block.iterator() <= last_iterator {
+        return Err(Error::BlockIterator { last: last_iterator });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use mixin_pin_core::token::Claims;
+    use mixin_pin_core::{Ed25519Key, Pin, hazmat};
+
+    use super::*;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+    const TOLERANCE: Duration = Duration::from_secs(300);
+    const JTI: Uuid = Uuid::from_u128(3);
+
+    fn token(key: &Ed25519Key, now: UnixTime, lifetime: u64) -> String {
+        let hash = RequestHash::of("POST", "/pin/verify", b"{}");
+        let claims = Claims::new(
+            Uuid::from_u128(1),
+            Uuid::from_u128(2),
+            JTI,
+            hash,
+            now,
+            Duration::from_secs(lifetime),
+        );
+        let mut rng = getrandom::rand_core::UnwrapErr(getrandom::SysRng);
+        claims.unwrap().sign(key, &mut rng).unwrap().as_str().to_owned()
+    }
+
+    fn check(
+        token: &str,
+        key: &Ed25519Key,
+        change: impl FnOnce(&mut ReceivedRequest<'_>),
+    ) -> Result<ReceivedClaims, Error> {
+        let id = JTI.to_string();
+        let mut request = ReceivedRequest {
+            method: "POST",
+            path: "/pin/verify",
+            body: b"{}",
+            authorization: None,
+            request_id: Some(&id),
+        };
+        change(&mut request);
+        let key = VerifyingKey::Ed25519(key.public_key());
+        check_token(&request, &ReceivedToken::parse(token)?, &key, NOW, TOLERANCE)
+    }
+
+    #[test]
+    fn each_fault_of_a_token_is_named() {
+        let key = Ed25519Key::from_bytes(&[5; 32]).unwrap();
+        let good = token(&key, NOW, 60);
+        assert_eq!(check(&good, &key, |_| ()).unwrap().jti, JTI);
+
+        let fault = |result: Result<ReceivedClaims, Error>| match result.unwrap_err() {
+            Error::Token(fault) => fault,
+            other => panic!("{other}"),
+        };
+        let other_key = Ed25519Key::from_bytes(&[6; 32]).unwrap();
+        assert_eq!(fault(check(&good, &other_key, |_| ())), TokenFault::Signature);
+        assert_eq!(fault(check(&good, &key, |r| r.method = "GET")), TokenFault::RequestHash);
+        assert_eq!(
+            fault(check(&good, &key, |r| r.path = "/pin/verify?")),
+            TokenFault::RequestHash
+        );
+        assert_eq!(fault(check(&good, &key, |r| r.body = b"{} ")), TokenFault::RequestHash);
+        assert_eq!(
+            fault(check(&good, &key, |r| r.request_id = None)),
+            TokenFault::RequestId
+        );
+        assert_eq!(
+            fault(check(&good, &key, |r| r.request_id = Some("x"))),
+            TokenFault::RequestId
+        );
+        let early = UnixTime::from_secs(NOW.secs() - 60);
+        assert_eq!(fault(check(&token(&key, early, 60), &key, |_| ())), TokenFault::Expired);
+        let late = UnixTime::from_secs(NOW.secs() + 301);
+        assert_eq!(fault(check(&token(&key, late, 60), &key, |_| ())), TokenFault::IssuedAt);
+        let signature = good.rsplit_once('.').unwrap().1;
+        for (header, expected) in [
+            ("eyJhbGciOiJub25lIn0", TokenFault::Algorithm),
+            ("eyJhbGciOiJIUzUxMiIsInR5cCI6IkpXVCJ9", TokenFault::Algorithm),
+            ("eyJhbGciOiJSUzUxMiIsInR5cCI6IkpXVCJ9", TokenFault::Algorithm),
+            ("eyJ0eXAiOiJKV1QifQ", TokenFault::Header),
+        ] {
+            let payload = good.split('.').nth(1).unwrap();
+            assert_eq!(
+                fault(check(&format!("{header}.{payload}.{signature}"), &key, |_| ())),
+                expected,
+                "{header}"
+            );
+        }
+        assert_eq!(
+            fault(check("eyJhbGciOiJFZERTQSJ9.e30.AAAA", &key, |_| ())),
+            TokenFault::Claims
+        );
+        assert_eq!(fault(check("no token", &key, |_| ())), TokenFault::Format);
+    }
+
+    #[test]
+    fn the_bearer_is_found_whatever_its_case() {
+        let mut request = ReceivedRequest {
+            method: "GET",
+            path: "/me",
+            body: b"",
+            authorization: Some("bearer a.b.c"),
+            request_id: None,
+        };
+        assert_eq!(request.token(), Ok("a.b.c"));
+        for none in [None, Some(""), Some("Bearer"), Some("Basic a.b.c")] {
+            request.authorization = none;
+            assert_eq!(request.token(), Err(Error::Token(TokenFault::Missing)));
+        }
+    }
+
+    #[test]
+    fn a_block_must_be_near_the_clock_and_above_the_last_iterator() {
+        let block = |timestamp, iterator| hazmat::block(Pin::new("123456").unwrap(), timestamp, iterator);
+        let now = NOW.secs();
+        let check = |block: PinBlock| check_block(&block, 10, NOW, TOLERANCE);
+        assert_eq!(check(block(now, 11)), Ok(()));
+        assert_eq!(check(block(now + 300, 11)), Ok(()));
+        assert_eq!(check(block(now - 300, 11)), Ok(()));
+        assert_eq!(
+            check(block(now + 301, 11)),
+            Err(Error::BlockTime { timestamp: now + 301 })
+        );
+        assert_eq!(
+            check(block(now - 301, 11)),
+            Err(Error::BlockTime { timestamp: now - 301 })
+        );
+        assert_eq!(check(block(now, 10)), Err(Error::BlockIterator { last: 10 }));
+        assert_eq!(check(block(0, 0)), Err(Error::BlockTime { timestamp: 0 }));
+    }
+}

@@ -1,0 +1,281 @@
+//! Everything that can go wrong between bytes and Mixin's meaning.
+
+use std::fmt;
+
+use crate::answer::ApiError;
+use crate::keystore::KeystoreShape;
+
+/// Why a call of this crate failed. No variant carries secret data.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq)]
+pub enum Error {
+    /// The cryptography failed.
+    Core(mixin_pin_core::Error),
+
+    /// The keystore is not UTF-8 text.
+    KeystoreNotText,
+    /// The keystore is not a JSON object.
+    KeystoreNotJson {
+        /// Line of the fault, from 1.
+        line: usize,
+        /// Column of the fault.
+        column: usize,
+    },
+    /// The keystore has no private key under any name that keystores use.
+    KeystoreNoKey,
+    /// A field that this kind of keystore needs is absent or empty.
+    KeystoreMissing {
+        /// What kind of keystore it is.
+        shape: KeystoreShape,
+        /// The field, or the fields of which one is needed.
+        field: &'static str,
+    },
+    /// A field is not text.
+    KeystoreNotString {
+        /// The field.
+        field: &'static str,
+    },
+    /// A field is not a UUID.
+    KeystoreNotUuid {
+        /// The field.
+        field: &'static str,
+    },
+    /// A field holds no usable key.
+    KeystoreKey {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        cause: mixin_pin_core::Error,
+    },
+    /// Two fields that name the user differ.
+    KeystoreConflict {
+        /// One field.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+    /// An OAuth keystore cannot be used where a user's own session is needed.
+    KeystoreOAuth,
+
+    /// A method is one to sixteen capital letters.
+    Method,
+    /// A path starts with a slash and is ASCII without blanks or a fragment.
+    Path,
+    /// A request's body is not JSON.
+    BodyNotJson,
+    /// The old PIN's iterator must be lower than the new PIN's.
+    NonceOrder,
+    /// A page of the log has 1 to 100 entries.
+    LogLimit,
+
+    /// Mixin refused the call.
+    Api(Box<ApiError>),
+    /// A server in front of the API failed.
+    ServerTrouble {
+        /// The HTTP status, 500 to 599.
+        status: u16,
+    },
+    /// The answer does not name the request that it answers.
+    RequestIdMissing,
+    /// The answer belongs to another request.
+    RequestIdMismatch,
+    /// The answer has no body.
+    AnswerEmpty {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The answer is a web page, not JSON: something else than Mixin's API answered.
+    AnswerHtml {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The answer is not JSON.
+    AnswerNotJson {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The answer's JSON ends in the middle.
+    AnswerCutOff {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The answer is JSON, but neither `data` nor `error`, or `data` of another shape.
+    AnswerShape {
+        /// The HTTP status.
+        status: u16,
+    },
+
+    /// A token, or the request that it came with, is refused.
+    Token(TokenFault),
+    /// The block's timestamp is too far from the checker's clock.
+    BlockTime {
+        /// The block's timestamp, in Unix seconds.
+        timestamp: u64,
+    },
+    /// The block's iterator does not exceed the last one.
+    BlockIterator {
+        /// The last iterator that was used.
+        last: u64,
+    },
+
+    /// No `curl` command in the text.
+    CurlMissing,
+    /// The quotes of the `curl` command do not close.
+    CurlQuotes,
+    /// The `curl` command uses an option that this reader does not know.
+    CurlOption {
+        /// The option, without its value.
+        option: String,
+    },
+    /// The `curl` command takes its body from a file, or quotes it as `$'…'`: give the body by itself.
+    CurlBody,
+    /// The `curl` command has no URL.
+    CurlUrl,
+    /// The `curl` command has no `Authorization: Bearer` header.
+    CurlToken,
+}
+
+/// What is wrong with a token, in the order in which a checker looks.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenFault {
+    /// No `Authorization: Bearer` header.
+    Missing,
+    /// Not a compact JWS.
+    Format,
+    /// The header is not a JSON object with an `alg`.
+    Header,
+    /// The claims are not a JSON object with `uid`, `sid`, `iat`, `exp`, `jti` and `sig` of the right kinds.
+    Claims,
+    /// The header names another algorithm than the session's.
+    Algorithm,
+    /// The signature does not hold.
+    Signature,
+    /// `exp` has passed.
+    Expired,
+    /// `iat` lies in the future, or after `exp`.
+    IssuedAt,
+    /// `jti` is not the request's `X-Request-Id`.
+    RequestId,
+    /// `sig` is not the hash of this method, path and body.
+    RequestHash,
+}
+
+impl TokenFault {
+    /// A short name, for a server's `extra.reason`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "token_missing",
+            Self::Format => "token_format",
+            Self::Header => "token_header",
+            Self::Claims => "token_claims",
+            Self::Algorithm => "token_algorithm",
+            Self::Signature => "token_signature",
+            Self::Expired => "token_expired",
+            Self::IssuedAt => "token_issued_at",
+            Self::RequestId => "token_request_id",
+            Self::RequestHash => "token_request_hash",
+        }
+    }
+}
+
+impl fmt::Display for TokenFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "the request has no Authorization: Bearer header",
+            Self::Format => "the token is not three base64url parts with dots between",
+            Self::Header => "the token's header is not JSON with an alg",
+            Self::Claims => "the token's claims are incomplete, or of the wrong kinds",
+            Self::Algorithm => "the token names another algorithm than its key has",
+            Self::Signature => "the token's signature does not hold under this key",
+            Self::Expired => "the token has expired",
+            Self::IssuedAt => "the token was issued in the future, or after its own expiry; check the clocks",
+            Self::RequestId => "the token's jti is not the request's X-Request-Id",
+            Self::RequestHash => "the token's sig is the hash of another method, path or body",
+        })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Core(error) => error.fmt(f),
+            Self::KeystoreNotText => f.write_str("the keystore is not UTF-8 text; is it the right file?"),
+            Self::KeystoreNotJson { line, column } => {
+                write!(f, "the keystore is not a JSON object: see line {line}, column {column}")
+            }
+            Self::KeystoreNoKey => {
+                f.write_str("the keystore has no private key: expected session_private_key or private_key")
+            }
+            Self::KeystoreMissing { shape, field } => write!(f, "the keystore is {shape} and lacks {field}"),
+            Self::KeystoreNotString { field } => write!(f, "the keystore's {field} must be text"),
+            Self::KeystoreNotUuid { field } => write!(f, "the keystore's {field} must be a UUID"),
+            Self::KeystoreKey { field, cause } => write!(f, "the keystore's {field} cannot be used: {cause}"),
+            Self::KeystoreConflict { first, second } => {
+                write!(f, "the keystore names two users: {first} and {second} differ")
+            }
+            Self::KeystoreOAuth => f.write_str(
+                "an OAuth keystore acts for somebody else and has no PIN; use a keystore of your own session",
+            ),
+            Self::Method => f.write_str("the method must be one to sixteen capital letters"),
+            Self::Path => f.write_str(
+                "the path must start with a slash and be ASCII without blanks or a fragment; percent-encode the rest",
+            ),
+            Self::BodyNotJson => f.write_str("the body must be JSON"),
+            Self::NonceOrder => f.write_str("the old PIN must be sealed with the lower iterator"),
+            Self::LogLimit => f.write_str("the limit must be 1 to 100"),
+            Self::Api(error) => error.fmt(f),
+            Self::ServerTrouble { status } => {
+                write!(f, "the server failed with HTTP {status} before it reached the API")
+            }
+            Self::RequestIdMissing => f.write_str("the answer does not say which request it answers"),
+            Self::RequestIdMismatch => f.write_str("the answer belongs to another request"),
+            Self::AnswerEmpty { status } => write!(f, "the answer (HTTP {status}) is empty"),
+            Self::AnswerHtml { status } => write!(
+                f,
+                "the answer (HTTP {status}) is a web page; check the API address and any proxy on the way"
+            ),
+            Self::AnswerNotJson { status } => write!(f, "the answer (HTTP {status}) is not JSON"),
+            Self::AnswerCutOff { status } => write!(f, "the answer (HTTP {status}) ends in the middle"),
+            Self::AnswerShape { status } => {
+                write!(f, "the answer (HTTP {status}) is JSON of an unexpected shape")
+            }
+            Self::Token(fault) => fault.fmt(f),
+            Self::BlockTime { timestamp } => {
+                write!(f, "the encrypted PIN's timestamp {timestamp} is too far from the clock")
+            }
+            Self::BlockIterator { last } => {
+                write!(f, "the encrypted PIN's iterator does not exceed the last one, {last}")
+            }
+            Self::CurlMissing => f.write_str("there is no curl command in the text"),
+            Self::CurlQuotes => f.write_str("the curl command's quotes do not close; copy it whole"),
+            Self::CurlOption { option } => write!(f, "the curl option {option} is not understood; remove it"),
+            Self::CurlBody => {
+                f.write_str("the curl command's body is in a file or in $'…'; use --token, --method, --path and --body")
+            }
+            Self::CurlUrl => f.write_str("the curl command has no http or https URL"),
+            Self::CurlToken => f.write_str("the curl command has no Authorization: Bearer header"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Core(error) | Self::KeystoreKey { cause: error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<mixin_pin_core::Error> for Error {
+    fn from(error: mixin_pin_core::Error) -> Self {
+        Self::Core(error)
+    }
+}
+
+impl From<TokenFault> for Error {
+    fn from(fault: TokenFault) -> Self {
+        Self::Token(fault)
+    }
+}

@@ -1,0 +1,365 @@
+//! A report on a captured request: what it claims, what holds, and what looks weak.
+//!
+//! Reads requests as people paste them, a `curl` command or the parts by hand. Judging needs a public key for the
+//! signature and a time for the expiry; both are the caller's.
+
+mod curl;
+
+use mixin_pin_core::token::{RequestHash, VerifyingKey};
+use mixin_pin_core::{EncryptedPin, SecretKind, UnixTime};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::Error;
+use crate::check::ReceivedToken;
+
+/// Careful clients let a token live from a minute to an hour.
+const LONG_LIFETIME: u64 = 3600;
+const SMALL_RSA_KEY: usize = 2048;
+
+/// A request as it was captured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapturedRequest {
+    /// `GET`, `POST`, ….
+    pub method: String,
+    /// The path with its query.
+    pub path: String,
+    /// The body's bytes; empty where there was none.
+    pub body: Vec<u8>,
+    /// The token, without `Bearer`.
+    pub token: String,
+    /// The header `X-Request-Id`, where it was captured.
+    pub request_id: Option<String>,
+    /// Whether it went, or would go, over plain HTTP.
+    pub plain_http: bool,
+}
+
+impl CapturedRequest {
+    /// Reads the first `curl` command in a text.
+    ///
+    /// # Errors
+    /// One of the `Curl…` variants of [`Error`].
+    pub fn from_curl(text: &str) -> Result<Self, Error> {
+        curl::parse(text)
+    }
+}
+
+/// What [`inspect`] found. Its JSON form is stable: fields may be added, none changes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// The header's `alg`.
+    pub alg: String,
+    /// The claims as they stand.
+    pub claims: Map<String, Value>,
+    /// The `sig` claim against the request.
+    pub request_hash: HashReport,
+    /// The token's signature.
+    pub signature: SignatureReport,
+    /// Whether `exp` has passed.
+    pub expired: bool,
+    /// `exp` less `iat`; null where they make no sense.
+    pub lifetime_seconds: Option<u64>,
+    /// The encrypted PINs in the body.
+    pub pins: Vec<PinReport>,
+    /// What is to be said about it, worst first.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Whether nothing that could be checked fails.
+    pub fn holds(&self) -> bool {
+        self.findings.iter().all(|finding| finding.level != Level::Fail)
+    }
+}
+
+/// The `sig` claim against the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HashReport {
+    /// What the token says.
+    pub claimed: Option<String>,
+    /// What the request hashes to.
+    pub computed: String,
+    /// Whether they are equal.
+    pub matches: bool,
+}
+
+/// The token's signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SignatureReport {
+    /// Whether there was a key to check it with.
+    pub checked: bool,
+    /// Whether it holds; None where it was not checked.
+    pub valid: Option<bool>,
+}
+
+/// An encrypted PIN in the body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PinReport {
+    /// `pin`, `old_pin`, `pin_base64` or `old_pin_base64`.
+    pub field: String,
+    /// Its length, decoded.
+    pub bytes: Option<usize>,
+    /// `six-digit`, `tip-key`, `tip-signature` or `unknown`.
+    pub kind: &'static str,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// The request does not hold.
+    Fail,
+    /// It holds, and could do better.
+    Warn,
+    /// Worth knowing.
+    Info,
+}
+
+/// One sentence about the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// The sentence.
+    pub text: String,
+}
+
+/// Judges a captured request, at the time `at`, with the session's public key where that is known.
+///
+/// # Errors
+/// [`Error::Token`] when the token cannot be read at all. Everything else is a finding.
+pub fn inspect(request: &CapturedRequest, key: Option<&VerifyingKey>, at: UnixTime) -> Result<Report, Error> {
+    let token = ReceivedToken::parse(&request.token)?;
+    let mut findings = Findings::default();
+    let request_hash = judge_hash(request, &token, &mut findings);
+    let signature = judge_signature(&token, key, &mut findings);
+    let (expired, lifetime_seconds) = judge_times(&token, at, &mut findings);
+    judge_identity(request, &token, &mut findings);
+    let pins = judge_pins(&request.body, &mut findings);
+    if request.plain_http {
+        findings.warn("the request goes over plain HTTP: whoever is on the way can read and use the token");
+    }
+    Ok(Report {
+        alg: token.algorithm().to_owned(),
+        claims: token.raw_claims().clone(),
+        request_hash,
+        signature,
+        expired,
+        lifetime_seconds,
+        pins,
+        findings: findings.sorted(),
+    })
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, level: Level, text: impl Into<String>) {
+        self.0.push(Finding {
+            level,
+            text: text.into(),
+        });
+    }
+
+    fn fail(&mut self, text: impl Into<String>) {
+        self.add(Level::Fail, text);
+    }
+
+    fn warn(&mut self, text: impl Into<String>) {
+        self.add(Level::Warn, text);
+    }
+
+    fn info(&mut self, text: impl Into<String>) {
+        self.add(Level::Info, text);
+    }
+
+    fn sorted(mut self) -> Vec<Finding> {
+        self.0.sort_by_key(|finding| finding.level);
+        self.0
+    }
+}
+
+fn judge_hash(request: &CapturedRequest, token: &ReceivedToken<'_>, findings: &mut Findings) -> HashReport {
+    let computed = RequestHash::of(&request.method, &request.path, &request.body);
+    let claimed = token.raw_claims().get("sig").and_then(Value::as_str);
+    let matches = claimed.and_then(RequestHash::from_hex) == Some(computed);
+    if !matches {
+        findings.fail("the sig claim is not the hash of this method, path and body: the request was changed, or the token made for another");
+    }
+    HashReport {
+        claimed: claimed.map(str::to_owned),
+        computed: computed.to_string(),
+        matches,
+    }
+}
+
+fn judge_signature(token: &ReceivedToken<'_>, key: Option<&VerifyingKey>, findings: &mut Findings) -> SignatureReport {
+    if !matches!(token.algorithm(), "RS512" | "EdDSA") {
+        findings.fail(format!("alg is {}: Mixin uses RS512 and EdDSA only", token.algorithm()));
+    }
+    let Some(key) = key else {
+        findings.info("the signature was not checked: no public key was given");
+        return SignatureReport {
+            checked: false,
+            valid: None,
+        };
+    };
+    if let VerifyingKey::Rsa(rsa) = key
+        && rsa.bits() < SMALL_RSA_KEY
+    {
+        findings.warn(format!(
+            "the RSA key has {} bits; {SMALL_RSA_KEY} are the least that is held safe",
+            rsa.bits()
+        ));
+    }
+    let verified = token.verify(key);
+    if let Err(error) = &verified {
+        findings.fail(error.to_string());
+    }
+    SignatureReport {
+        checked: true,
+        valid: Some(verified.is_ok()),
+    }
+}
+
+fn judge_times(token: &ReceivedToken<'_>, at: UnixTime, findings: &mut Findings) -> (bool, Option<u64>) {
+    let claim = |name| token.raw_claims().get(name).and_then(Value::as_u64);
+    let (Some(issued), Some(expires)) = (claim("iat"), claim("exp")) else {
+        findings.fail("iat or exp is missing, or not a number of seconds");
+        return (false, None);
+    };
+    let has_expired = expires <= at.secs();
+    if has_expired {
+        findings.fail(format!(
+            "the token expired at {expires}, {} before",
+            duration(at.secs() - expires)
+        ));
+    }
+    if issued > at.secs() {
+        findings.warn(format!(
+            "the token was issued at {issued}, {} in the future",
+            duration(issued - at.secs())
+        ));
+    }
+    let lifetime = expires.checked_sub(issued).filter(|seconds| *seconds > 0);
+    match lifetime {
+        None => findings.fail("the token expires before it was issued"),
+        Some(seconds) if seconds > LONG_LIFETIME => findings.warn(format!(
+            "the token lives for {}; an hour is plenty, for whoever finds it can use it that long",
+            duration(seconds)
+        )),
+        Some(_) => {}
+    }
+    (has_expired, lifetime)
+}
+
+fn judge_identity(request: &CapturedRequest, token: &ReceivedToken<'_>, findings: &mut Findings) {
+    let claims = token.raw_claims();
+    let oauth = claims.contains_key("aid");
+    let needed: &[&str] = if oauth {
+        &["iss", "aid", "jti"]
+    } else {
+        &["uid", "sid", "jti"]
+    };
+    for name in needed {
+        if !claims.get(*name).is_some_and(Value::is_string) {
+            findings.fail(format!("the claim {name} is missing"));
+        }
+    }
+    match (&request.request_id, claims.get("jti").and_then(Value::as_str)) {
+        (Some(header), Some(jti)) if !header.eq_ignore_ascii_case(jti) => {
+            findings.fail("X-Request-Id is not the token's jti");
+        }
+        (None, _) => findings.info("X-Request-Id was not captured; it must equal the token's jti"),
+        _ => {}
+    }
+    if !claims.contains_key("scp") {
+        findings.info("there is no scp claim, as in tokens of 2018; later ones say FULL");
+    }
+}
+
+fn judge_pins(body: &[u8], findings: &mut Findings) -> Vec<PinReport> {
+    if body.is_empty() {
+        return Vec::new();
+    }
+    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
+        findings.info("the body is not a JSON object: no PIN was looked for");
+        return Vec::new();
+    };
+    let mut seen: Vec<&str> = Vec::new();
+    let mut pins = Vec::new();
+    for field in ["old_pin", "pin", "old_pin_base64", "pin_base64"] {
+        let Some(text) = fields
+            .get(field)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+        else {
+            continue;
+        };
+        if seen.contains(&text) {
+            findings.fail(format!("{field} repeats another encrypted PIN: each may be sent once"));
+        }
+        seen.push(text);
+        let sealed = EncryptedPin::from_base64(text);
+        match &sealed {
+            Ok(_) if field.ends_with("base64") != is_url_safe(text) => {
+                findings.info(format!(
+                    "{field} is in the other field's base64 alphabet; Mixin reads both"
+                ));
+            }
+            Ok(_) => {}
+            Err(error) => findings.fail(format!("{field}: {error}")),
+        }
+        pins.push(PinReport {
+            field: field.to_owned(),
+            bytes: sealed.as_ref().ok().map(|pin| pin.as_bytes().len()),
+            kind: sealed.map_or("unknown", |pin| SecretKind::as_str(pin.kind())),
+        });
+    }
+    pins
+}
+
+/// Whether text is unpadded base64url; text that could be either counts as what its field wants.
+fn is_url_safe(text: &str) -> bool {
+    !text.contains(['+', '/', '='])
+}
+
+/// Seconds in words, to two places: `2 years 31 days`.
+fn duration(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 5] = [
+        (31_536_000, "year"),
+        (86_400, "day"),
+        (3_600, "hour"),
+        (60, "minute"),
+        (1, "second"),
+    ];
+    let mut rest = seconds;
+    let mut words = Vec::new();
+    for (size, name) in UNITS {
+        let count = rest / size;
+        rest %= size;
+        if count > 0 {
+            words.push(format!("{count} {name}{}", if count == 1 { "" } else { "s" }));
+        }
+    }
+    words.truncate(2);
+    if words.is_empty() {
+        "no time".to_owned()
+    } else {
+        words.join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!(duration(0), "no time");
+        assert_eq!(duration(61), "1 minute 1 second");
+        assert_eq!(duration(7_776_000), "90 days");
+        assert_eq!(duration(31_536_000 * 8 + 86_400 + 5), "8 years 1 day");
+    }
+}

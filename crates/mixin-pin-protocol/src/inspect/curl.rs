@@ -1,0 +1,216 @@
+//! Reads a `curl` command as people copy it out of documentation, a browser or a log.
+
+use super::CapturedRequest;
+use crate::Error;
+
+/// Options with a value that says nothing about the request.
+const WITH_VALUE: [&str; 14] = [
+    "-A",
+    "--user-agent",
+    "-o",
+    "--output",
+    "-m",
+    "--max-time",
+    "--connect-timeout",
+    "-x",
+    "--proxy",
+    "--cacert",
+    "-e",
+    "--referer",
+    "--resolve",
+    "--retry",
+];
+/// Options without a value that say nothing about the request.
+const BARE: [&str; 21] = [
+    "-i",
+    "--include",
+    "-s",
+    "--silent",
+    "-S",
+    "--show-error",
+    "-v",
+    "--verbose",
+    "-L",
+    "--location",
+    "-k",
+    "--insecure",
+    "--compressed",
+    "-g",
+    "--globoff",
+    "-f",
+    "--fail",
+    "--http1.1",
+    "--http2",
+    "-sS",
+    "-N",
+];
+
+pub(super) fn parse(text: &str) -> Result<CapturedRequest, Error> {
+    let mut words = command(text)?.into_iter().skip(1);
+    let mut method = None;
+    let mut url = None;
+    let mut headers: Vec<(String, String)> = Vec::new();
+    let mut body: Option<String> = None;
+
+    while let Some(word) = words.next() {
+        // `-XPOST` and `-HName: value` carry their values in the same word.
+        let (option, glued) = match word.as_str() {
+            w if w.len() > 2 && ["-X", "-H", "-d"].contains(&w.get(..2).unwrap_or_default()) => {
+                (w[..2].to_owned(), Some(w[2..].to_owned()))
+            }
+            w => (w.to_owned(), None),
+        };
+        let mut value = || glued.clone().or_else(|| words.next()).ok_or(Error::CurlQuotes);
+        match option.as_str() {
+            "-X" | "--request" => method = Some(value()?),
+            "-H" | "--header" => {
+                if let Some((name, text)) = value()?.split_once(':') {
+                    headers.push((name.trim().to_owned(), text.trim().to_owned()));
+                }
+            }
+            "-d" | "--data" | "--data-raw" | "--data-binary" | "--data-ascii" | "--json" => {
+                let more = value()?;
+                let from_file = more.starts_with('@') && option != "--data-raw";
+                // The word splitter leaves the `$` of `$'…'` in front of what was quoted.
+                if from_file || more.starts_with('$') {
+                    return Err(Error::CurlBody);
+                }
+                body = Some(match body {
+                    Some(before) => format!("{before}&{more}"),
+                    None => more,
+                });
+            }
+            "--url" => url = Some(value()?),
+            name if WITH_VALUE.contains(&name) => drop(value()?),
+            name if BARE.contains(&name) => {}
+            name if name.starts_with('-') => {
+                let option = name.split_once('=').map_or(name, |(option, _)| option).to_owned();
+                return Err(Error::CurlOption { option });
+            }
+            _ => url = Some(word),
+        }
+    }
+
+    let header = |wanted: &str| {
+        headers
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+            .map(|(_, value)| value.as_str())
+    };
+    let token = header("Authorization")
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim().to_owned())
+        .ok_or(Error::CurlToken)?;
+    let (path, plain_http) = path_of(&url.ok_or(Error::CurlUrl)?)?;
+    Ok(CapturedRequest {
+        method: method.unwrap_or_else(|| if body.is_some() { "POST" } else { "GET" }.to_owned()),
+        path,
+        body: body.unwrap_or_default().into_bytes(),
+        token,
+        request_id: header("X-Request-Id").map(str::to_owned),
+        plain_http,
+    })
+}
+
+/// The words of the first command that starts with `curl`, over as many lines as its quotes and backslashes span.
+fn command(text: &str) -> Result<Vec<String>, Error> {
+    let mut lines = text
+        .lines()
+        .map(str::trim_start)
+        .map(|line| line.strip_prefix("$ ").unwrap_or(line))
+        .skip_while(|line| !line.starts_with("curl ") && *line != "curl \\");
+    let mut command = lines.next().ok_or(Error::CurlMissing)?.to_owned();
+    loop {
+        if let Some(open) = command.strip_suffix('\\') {
+            command.truncate(open.len());
+        } else if let Some(words) = shlex::split(&command) {
+            return Ok(words);
+        } else {
+            command.push('\n');
+        }
+        let Some(line) = lines.next() else {
+            // A quote escaped inside `$'…'` never closes for the word splitter.
+            return Err(if command.contains(" $'") {
+                Error::CurlBody
+            } else {
+                Error::CurlQuotes
+            });
+        };
+        command.push_str(line);
+    }
+}
+
+/// What follows the host, and whether the scheme is plain HTTP.
+fn path_of(url: &str) -> Result<(String, bool), Error> {
+    let (scheme, rest) = url.split_once("://").ok_or(Error::CurlUrl)?;
+    let plain_http = match scheme {
+        "https" => false,
+        "http" => true,
+        _ => return Err(Error::CurlUrl),
+    };
+    let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
+    let path = match rest.find(['/', '?']) {
+        None => "/".to_owned(),
+        Some(at) if rest[at..].starts_with('?') => format!("/{}", &rest[at..]),
+        Some(at) => rest[at..].to_owned(),
+    };
+    Ok((path, plain_http))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_over_several_lines_amid_other_text_is_read() {
+        let text = "Try this:\n\n  $ curl -sS -XPOST \\\n  -H 'Authorization: Bearer a.b.c' \\\n  -H \"x-request-id: 7\" \\\n  \
+                    --data '{\"pin\":\"x\",\n  \"y\":1}' 'https://api.mixin.one/pin/verify?a=%2B#top'\nand then\n";
+        let request = parse(text).unwrap();
+        assert_eq!(request.method, "POST");
+        assert_eq!(request.path, "/pin/verify?a=%2B");
+        assert_eq!(request.token, "a.b.c");
+        assert_eq!(request.request_id.as_deref(), Some("7"));
+        assert!(!request.plain_http);
+        assert!(request.body.starts_with(b"{\"pin\":\"x\",\n"));
+    }
+
+    #[test]
+    fn the_method_follows_from_the_body_where_it_is_not_told() {
+        let get = parse("curl -H 'Authorization: Bearer a.b.c' http://localhost").unwrap();
+        assert_eq!(
+            (get.method.as_str(), get.path.as_str(), get.plain_http),
+            ("GET", "/", true)
+        );
+        let post = parse("curl -H 'Authorization: Bearer a.b.c' https://x?q -d '{}'").unwrap();
+        assert_eq!((post.method.as_str(), post.path.as_str()), ("POST", "/?q"));
+    }
+
+    #[test]
+    fn each_thing_that_is_missing_or_strange_is_named() {
+        let auth = "-H 'Authorization: Bearer a.b.c'";
+        for (text, expected) in [
+            ("wget https://x".to_owned(), Error::CurlMissing),
+            (format!("curl {auth} 'https://x"), Error::CurlQuotes),
+            (format!("curl {auth} \\"), Error::CurlQuotes),
+            (format!("curl {auth} -X"), Error::CurlQuotes),
+            (format!("curl {auth}"), Error::CurlUrl),
+            (format!("curl {auth} ftp://x/y"), Error::CurlUrl),
+            ("curl https://x".to_owned(), Error::CurlToken),
+            (
+                "curl -H 'Authorization: Basic abc' https://x".to_owned(),
+                Error::CurlToken,
+            ),
+            (format!("curl {auth} https://x -d @body.json"), Error::CurlBody),
+            (format!("curl {auth} https://x --data-raw $'a\\'b'"), Error::CurlBody),
+            (
+                format!("curl {auth} https://x --form=a"),
+                Error::CurlOption {
+                    option: "--form".to_owned(),
+                },
+            ),
+        ] {
+            assert_eq!(parse(&text), Err(expected), "{text}");
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! Keystore files: every shape that is in use, and a precise complaint when one is incomplete.
+//!
+//! Reading the file, and minding who else may read it, is the caller's business.
+
+use std::fmt;
+
+use mixin_pin_core::rand_core::CryptoRng;
+use mixin_pin_core::token::VerifyingKey;
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinToken, RsaKey, Session, X25519PublicKey};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
+use zeroize::Zeroizing;
+
+use crate::Error;
+
+/// Which kind of keystore a file is, told by its fields.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeystoreShape {
+    /// A bot of 2018 to 2020: `client_id`, `session_id`, `pin_token`, `private_key` as PEM.
+    RsaBot,
+    /// A bot of 2020 to 2023: `client_id`, `session_id`, `pin_token`, `private_key` as base64url.
+    Ed25519Bot,
+    /// What the developers' dashboard gives today: `app_id`, `session_private_key`, `server_public_key`.
+    Dashboard,
+    /// A user without an app: `user_id`, `session_private_key`, `server_public_key`.
+    BareUser,
+    /// An authorization by somebody else: `client_id`, `authorization_id`, `scope`, `private_key`, `ed25519`.
+    OAuth,
+}
+
+impl KeystoreShape {
+    /// A short name, for scripts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RsaBot => "rsa-bot",
+            Self::Ed25519Bot => "ed25519-bot",
+            Self::Dashboard => "dashboard",
+            Self::BareUser => "bare-user",
+            Self::OAuth => "oauth",
+        }
+    }
+}
+
+impl fmt::Display for KeystoreShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RsaBot => "that of an RSA bot",
+            Self::Ed25519Bot => "that of an Ed25519 bot",
+            Self::Dashboard => "one of the developers' dashboard",
+            Self::BareUser => "that of a user",
+            Self::OAuth => "an OAuth authorization",
+        })
+    }
+}
+
+/// A keystore whose fields are all there and all readable.
+///
+/// # Security
+/// Holds the session's private key, which zeroizes itself. A PIN, a spend key or a client secret in the file is
+/// noticed, and not loaded. `Debug` shows no key.
+#[derive(Debug)]
+pub struct Keystore {
+    shape: KeystoreShape,
+    user_id: Uuid,
+    session_id: Uuid,
+    keys: Keys,
+    also_holds: Vec<&'static str>,
+}
+
+#[derive(Debug)]
+enum Keys {
+    Rsa {
+        key: RsaKey,
+        pin_token: PinToken,
+    },
+    Ed25519 {
+        key: Ed25519Key,
+        server: X25519PublicKey,
+    },
+    /// Parsed to be judged; using it comes with OAuth sessions.
+    OAuth {
+        key: Ed25519Key,
+    },
+}
+
+impl Keystore {
+    /// Reads a keystore of any shape.
+    ///
+    /// # Errors
+    /// One of the `Keystore…` variants of [`Error`], which name the field at fault and never its value.
+    pub fn parse(json: &[u8]) -> Result<Self, Error> {
+        let text = std::str::from_utf8(json).map_err(|_| Error::KeystoreNotText)?;
+        // serde_json's messages may quote values, so only the place is kept.
+        let fields: Fields = serde_json::from_str(text).map_err(|error| Error::KeystoreNotJson {
+            line: error.line(),
+            column: if error.classify() == Category::Data {
+                1
+            } else {
+                error.column()
+            },
+        })?;
+        if fields.has("authorization_id") || fields.has("ed25519") {
+            return fields.oauth();
+        }
+        if fields.has("session_private_key") {
+            let shape = if fields.has("app_id") {
+                KeystoreShape::Dashboard
+            } else {
+                KeystoreShape::BareUser
+            };
+            return fields.ed25519(shape, "session_private_key");
+        }
+        match fields.text("private_key")? {
+            None => Err(Error::KeystoreNoKey),
+            Some(text) if text.trim_start().starts_with("-----BEGIN") => fields.rsa(text),
+            Some(_) => fields.ed25519(KeystoreShape::Ed25519Bot, "private_key"),
+        }
+    }
+
+    /// Which kind it is.
+    pub const fn shape(&self) -> KeystoreShape {
+        self.shape
+    }
+
+    /// The user, or the bot's id; for OAuth the app's.
+    pub const fn user_id(&self) -> Uuid {
+        self.user_id
+    }
+
+    /// The session; for OAuth the authorization.
+    pub const fn session_id(&self) -> Uuid {
+        self.session_id
+    }
+
+    /// The session's public key.
+    pub fn public_key(&self) -> VerifyingKey {
+        match &self.keys {
+            Keys::Rsa { key, .. } => VerifyingKey::Rsa(key.public_key()),
+            Keys::Ed25519 { key, .. } | Keys::OAuth { key } => VerifyingKey::Ed25519(key.public_key()),
+        }
+    }
+
+    /// Further secrets that the file holds and that were not loaded: `pin`, `spend_private_key`, ….
+    pub fn also_holds(&self) -> &[&'static str] {
+        &self.also_holds
+    }
+
+    /// Makes the session, for RSA by unwrapping its PIN token.
+    ///
+    /// # Errors
+    /// [`Error::KeystoreKey`] when the keys do not belong together, [`Error::KeystoreOAuth`] for an OAuth keystore.
+    ///
+    /// # Security
+    /// `rng` blinds the private operation.
+    pub fn into_session<R: CryptoRng + ?Sized>(self, rng: &mut R) -> Result<Session, Error> {
+        match self.keys {
+            Keys::Rsa { key, pin_token } => {
+                Session::rsa(self.user_id, self.session_id, key, &pin_token, rng).map_err(|cause| Error::KeystoreKey {
+                    field: "pin_token",
+                    cause,
+                })
+            }
+            Keys::Ed25519 { key, server } => {
+                Session::ed25519(self.user_id, self.session_id, key, &server).map_err(|cause| Error::KeystoreKey {
+                    field: "server_public_key",
+                    cause,
+                })
+            }
+            Keys::OAuth { .. } => Err(Error::KeystoreOAuth),
+        }
+    }
+}
+
+/// Writes a new RSA session as a keystore of the RSA bot's shape.
+///
+/// # Errors
+/// [`Error::Core`] when the key cannot be encoded.
+pub fn write_rsa(
+    user_id: Uuid,
+    session_id: Uuid,
+    key: &RsaKey,
+    pin_token: &PinToken,
+) -> Result<Zeroizing<String>, Error> {
+    let pem = key.to_pkcs1_pem()?;
+    // PEM is base64 and hyphens: its line ends are all that JSON escapes.
+    let pem = Zeroizing::new(pem.replace('\n', "\\n"));
+    Ok(Zeroizing::new(format!(
+        "{{\n  \"client_id\": \"{user_id}\",\n  \"session_id\": \"{session_id}\",\n  \"pin_token\": \"{}\",\n  \
+         \"private_key\": \"{}\"\n}}\n",
+        pin_token.to_base64(),
+        *pem,
+    )))
+}
+
+/// How a server names its key to an Ed25519 session.
+#[derive(Debug, Clone)]
+pub enum ServerKey {
+    /// `server_public_key`: Ed25519, in hex.
+    Ed25519(Ed25519PublicKey),
+    /// `pin_token_base64`: X25519, in base64url.
+    X25519(X25519PublicKey),
+}
+
+/// Writes a new Ed25519 session as a keystore of the bare user's shape.
+pub fn write_ed25519(user_id: Uuid, session_id: Uuid, key: &Ed25519Key, server: &ServerKey) -> Zeroizing<String> {
+    write_session("user_id", user_id, session_id, key, server)
+}
+
+/// Writes an app's session as a keystore of the dashboard's shape.
+pub fn write_app(app_id: Uuid, session_id: Uuid, key: &Ed25519Key, server: &ServerKey) -> Zeroizing<String> {
+    write_session("app_id", app_id, session_id, key, server)
+}
+
+fn write_session(
+    id_field: &str,
+    user_id: Uuid,
+    session_id: Uuid,
+    key: &Ed25519Key,
+    server: &ServerKey,
+) -> Zeroizing<String> {
+    let (server_field, server) = match server {
+        ServerKey::Ed25519(key) => ("server_public_key", hex(key.as_bytes())),
+        ServerKey::X25519(key) => ("pin_token_base64", key.to_base64_url()),
+    };
+    Zeroizing::new(format!(
+        "{{\n  \"{id_field}\": \"{user_id}\",\n  \"session_id\": \"{session_id}\",\n  \
+         \"session_private_key\": \"{}\",\n  \"{server_field}\": \"{server}\"\n}}\n",
+        *Zeroizing::new(hex(key.expose_seed())),
+    ))
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    // Reserved at once: a buffer that grows would leave copies of a seed behind.
+    let mut text = String::with_capacity(64);
+    for byte in bytes {
+        for half in [byte >> 4, byte & 15] {
+            text.extend(char::from_digit(u32::from(half), 16));
+        }
+    }
+    text
+}
+
+/// A field's value, as far as it matters here.
+enum Value {
+    Text(Zeroizing<String>),
+    Other,
+}
+
+/// The fields that some keystore has.
+#[derive(Default)]
+struct Fields(Vec<(&'static str, Value)>);
+
+const KNOWN: [&str; 16] = [
+    "app_id",
+    "client_id",
+    "user_id",
+    "session_id",
+    "private_key",
+    "session_private_key",
+    "pin_token",
+    "pin_token_base64",
+    "server_public_key",
+    "authorization_id",
+    "scope",
+    "ed25519",
+    "pin",
+    "spend_private_key",
+    "spend_key",
+    "client_secret",
+];
+const FURTHER_SECRETS: [&str; 4] = ["pin", "spend_private_key", "spend_key", "client_secret"];
+
+impl Fields {
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().find(|(field, _)| *field == name).map(|(_, value)| value)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    fn text(&self, field: &'static str) -> Result<Option<&str>, Error> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(Value::Other) => Err(Error::KeystoreNotString { field }),
+        }
+    }
+
+    fn needed(&self, shape: KeystoreShape, field: &'static str) -> Result<&str, Error> {
+        self.text(field)?.ok_or(Error::KeystoreMissing { shape, field })
+    }
+
+    fn uuid(&self, field: &'static str) -> Result<Option<Uuid>, Error> {
+        self.text(field)?
+            .map(|text| text.trim().parse().map_err(|_| Error::KeystoreNotUuid { field }))
+            .transpose()
+    }
+
+    /// The user, under any of its three names; they must agree where there are several.
+    fn user_id(&self, shape: KeystoreShape) -> Result<Uuid, Error> {
+        let mut found: Option<(&'static str, Uuid)> = None;
+        for second in ["app_id", "client_id", "user_id"] {
+            let Some(id) = self.uuid(second)? else { continue };
+            match found {
+                Some((first, other)) if other != id => return Err(Error::KeystoreConflict { first, second }),
+                _ => found = Some((second, id)),
+            }
+        }
+        let field = match shape {
+            KeystoreShape::Dashboard => "app_id",
+            KeystoreShape::BareUser => "user_id",
+            _ => "client_id (or user_id)",
+        };
+        found.map(|(_, id)| id).ok_or(Error::KeystoreMissing { shape, field })
+    }
+
+    fn session_id(&self, shape: KeystoreShape, field: &'static str) -> Result<Uuid, Error> {
+        self.uuid(field)?.ok_or(Error::KeystoreMissing { shape, field })
+    }
+
+    fn also_holds(&self) -> Vec<&'static str> {
+        FURTHER_SECRETS.into_iter().filter(|name| self.has(name)).collect()
+    }
+
+    fn rsa(&self, pem: &str) -> Result<Keystore, Error> {
+        let shape = KeystoreShape::RsaBot;
+        let key = RsaKey::from_pem(pem).map_err(|cause| Error::KeystoreKey {
+            field: "private_key",
+            cause,
+        })?;
+        let pin_token =
+            PinToken::from_base64(self.needed(shape, "pin_token")?).map_err(|cause| Error::KeystoreKey {
+                field: "pin_token",
+                cause,
+            })?;
+        Ok(Keystore {
+            shape,
+            user_id: self.user_id(shape)?,
+            session_id: self.session_id(shape, "session_id")?,
+            keys: Keys::Rsa { key, pin_token },
+            also_holds: self.also_holds(),
+        })
+    }
+
+    fn ed25519(&self, shape: KeystoreShape, key_field: &'static str) -> Result<Keystore, Error> {
+        let key = self.ed25519_key(shape, key_field)?;
+        Ok(Keystore {
+            shape,
+            user_id: self.user_id(shape)?,
+            session_id: self.session_id(shape, "session_id")?,
+            keys: Keys::Ed25519 {
+                key,
+                server: self.server_key(shape)?,
+            },
+            also_holds: self.also_holds(),
+        })
+    }
+
+    fn oauth(&self) -> Result<Keystore, Error> {
+        let shape = KeystoreShape::OAuth;
+        let key = self.ed25519_key(shape, "private_key")?;
+        self.needed(shape, "scope")?;
+        Ed25519PublicKey::from_text(self.needed(shape, "ed25519")?).map_err(|cause| Error::KeystoreKey {
+            field: "ed25519",
+            cause,
+        })?;
+        Ok(Keystore {
+            shape,
+            user_id: self.user_id(shape)?,
+            session_id: self.session_id(shape, "authorization_id")?,
+            keys: Keys::OAuth { key },
+            also_holds: self.also_holds(),
+        })
+    }
+
+    fn ed25519_key(&self, shape: KeystoreShape, field: &'static str) -> Result<Ed25519Key, Error> {
+        Ed25519Key::from_text(self.needed(shape, field)?.trim()).map_err(|cause| Error::KeystoreKey { field, cause })
+    }
+
+    fn server_key(&self, shape: KeystoreShape) -> Result<X25519PublicKey, Error> {
+        if let Some(text) = self.text("server_public_key")? {
+            return Ed25519PublicKey::from_text(text.trim())
+                .and_then(|key| key.to_x25519())
+                .map_err(|cause| Error::KeystoreKey {
+                    field: "server_public_key",
+                    cause,
+                });
+        }
+        for field in ["pin_token_base64", "pin_token"] {
+            if let Some(text) = self.text(field)? {
+                return X25519PublicKey::from_base64(text.trim()).map_err(|cause| Error::KeystoreKey { field, cause });
+            }
+        }
+        let field = match shape {
+            KeystoreShape::Ed25519Bot => "pin_token (or pin_token_base64)",
+            _ => "server_public_key",
+        };
+        Err(Error::KeystoreMissing { shape, field })
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Fields::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    let Some(name) = KNOWN.into_iter().find(|known| *known == key) else {
+                        map.next_value::<IgnoredAny>()?;
+                        continue;
+                    };
+                    if let Some(value) = map.next_value::<Option<Value>>()? {
+                        // An empty field is as good as none; of two with one name the last counts, as elsewhere.
+                        fields.0.retain(|(field, _)| *field != name);
+                        if !matches!(&value, Value::Text(text) if text.is_empty()) {
+                            fields.0.push((name, value));
+                        }
+                    }
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ValueVisitor;
+        impl<'de> Visitor<'de> for ValueVisitor {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+                Ok(Value::Text(Zeroizing::new(text.to_owned())))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
+                Ok(Value::Other)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
+                Ok(Value::Other)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Value, E> {
+                Ok(Value::Other)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
+                Ok(Value::Other)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Value::Other)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Value::Other)
+            }
+        }
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}

@@ -1,0 +1,167 @@
+//! Prepared requests, judged by the checking half.
+
+use std::time::Duration;
+
+use mixin_pin_protocol::Error;
+use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest};
+use mixin_pin_protocol::check::{ReceivedRequest, ReceivedToken, check_token};
+use mixin_pin_protocol::core::token::VerifyingKey;
+use mixin_pin_protocol::core::{EncryptedPin, MonotonicNonces, NonceSource, Pin, Session, UnixTime};
+use mixin_pin_protocol::keystore::Keystore;
+use serde_json::Value;
+
+const NOW: UnixTime = UnixTime::from_secs(1_795_517_646);
+const RSA_BOT: &str = include_str!("../testdata/keystore-rsa-bot.json");
+const DASHBOARD: &str = include_str!("../testdata/keystore-dashboard.json");
+
+fn rng() -> getrandom::rand_core::UnwrapErr<getrandom::SysRng> {
+    getrandom::rand_core::UnwrapErr(getrandom::SysRng)
+}
+
+fn session(text: &str) -> (Session, VerifyingKey) {
+    let keystore = Keystore::parse(text.as_bytes()).unwrap();
+    let key = keystore.public_key();
+    (keystore.into_session(&mut rng()).unwrap(), key)
+}
+
+fn assert_holds(request: &PreparedRequest, key: &VerifyingKey) {
+    let header = |wanted| {
+        request
+            .headers()
+            .into_iter()
+            .find(|(name, _)| *name == wanted)
+            .map(|(_, value)| value)
+    };
+    let received = ReceivedRequest {
+        method: request.method(),
+        path: request.path(),
+        body: request.body(),
+        authorization: header("Authorization"),
+        request_id: header("X-Request-Id"),
+    };
+    let token = ReceivedToken::parse(received.token().unwrap()).unwrap();
+    let claims = check_token(&received, &token, key, NOW, Duration::ZERO).unwrap();
+    assert_eq!(claims.jti, request.request_id());
+    assert_eq!(claims.scp.as_deref(), Some("FULL"));
+}
+
+#[test]
+fn pins_travel_in_the_fields_of_their_session() {
+    for (keystore, old_field, new_field) in [(RSA_BOT, "old_pin", "pin"), (DASHBOARD, "old_pin_base64", "pin_base64")] {
+        let (session, key) = session(keystore);
+        let calls = Calls::new(&session);
+        let nonces = MonotonicNonces::new();
+        let next = || nonces.next(NOW).unwrap();
+        let (old, new) = (Pin::new("123456").unwrap(), Pin::new("654321").unwrap());
+        let open = |request: &PreparedRequest, field: &str| {
+            let body: Value = serde_json::from_slice(request.body()).unwrap();
+            let sealed = EncryptedPin::from_base64(body[field].as_str().unwrap()).unwrap();
+            session.pin_key().open(&sealed).unwrap()
+        };
+
+        let create = calls.create_pin(&new, next(), NOW, &mut rng()).unwrap();
+        assert_holds(&create, &key);
+        assert_eq!(create.path(), "/pin/update");
+        assert_eq!(serde_json::from_slice::<Value>(create.body()).unwrap()[old_field], "");
+        assert_eq!(open(&create, new_field).secret().expose(), b"654321");
+
+        let change = calls.change_pin(&old, &new, [next(), next()], NOW, &mut rng()).unwrap();
+        assert_holds(&change, &key);
+        let (sealed_old, sealed_new) = (open(&change, old_field), open(&change, new_field));
+        assert_eq!(sealed_old.secret().expose(), b"123456");
+        assert_eq!(sealed_new.secret().expose(), b"654321");
+        assert!(sealed_old.iterator() < sealed_new.iterator());
+
+        let verify = calls.verify_pin(&new, next(), NOW, &mut rng()).unwrap();
+        assert_holds(&verify, &key);
+        assert_eq!((verify.method(), verify.path()), ("POST", "/pin/verify"));
+        assert_eq!(open(&verify, new_field).timestamp(), NOW.secs());
+    }
+}
+
+#[test]
+fn nonces_in_the_wrong_order_are_refused() {
+    let (session, _) = session(DASHBOARD);
+    let nonces = MonotonicNonces::new();
+    let (first, second) = (nonces.next(NOW).unwrap(), nonces.next(NOW).unwrap());
+    let pin = Pin::new("123456").unwrap();
+    let result = Calls::new(&session).change_pin(&pin, &pin, [second, first], NOW, &mut rng());
+    assert_eq!(result.unwrap_err(), Error::NonceOrder);
+}
+
+#[test]
+fn reads_and_any_other_call_are_signed() {
+    let (session, key) = session(DASHBOARD);
+    let calls = Calls::new(&session);
+    let me = calls.me(NOW, &mut rng()).unwrap();
+    assert_holds(&me, &key);
+    assert!(me.is_read() && me.body().is_empty());
+
+    let query = LogQuery {
+        limit: Some(100),
+        offset: Some("2026-11-24T12:00:00.5+08:00".to_owned()),
+        ..LogQuery::wrong_pins()
+    };
+    let logs = calls.logs(&query, NOW, &mut rng()).unwrap();
+    assert_holds(&logs, &key);
+    assert_eq!(
+        logs.path(),
+        "/logs?category=PIN_INCORRECT&limit=100&offset=2026-11-24T12%3A00%3A00.5%2B08%3A00"
+    );
+    for limit in [0, 101] {
+        let query = LogQuery {
+            limit: Some(limit),
+            ..LogQuery::default()
+        };
+        assert_eq!(calls.logs(&query, NOW, &mut rng()).unwrap_err(), Error::LogLimit);
+    }
+
+    let body = br#"{"amount": "1.50"}"#;
+    let other = calls.other("POST", "/transfers", Some(body), NOW, &mut rng()).unwrap();
+    assert_holds(&other, &key);
+    assert!(!other.is_read());
+    assert_eq!(other.body(), body);
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused() {
+    let (session, _) = session(DASHBOARD);
+    let calls = Calls::new(&session);
+    let other = |method: &str, path: &str, body: Option<&[u8]>| {
+        calls
+            .other(method, path, body, NOW, &mut rng())
+            .map(|_| ())
+            .unwrap_err()
+    };
+    for method in ["", "get", "GET ", "G\r\nX", "ABCDEFGHIJKLMNOPQ"] {
+        assert_eq!(other(method, "/me", None), Error::Method, "{method:?}");
+    }
+    for path in ["", "me", "/a b", "/a\r\nX: y", "/caf\u{e9}", "/a#b"] {
+        assert_eq!(other("GET", path, None), Error::Path, "{path:?}");
+    }
+    for body in ["", "{", "pin", "{}{}"] {
+        assert_eq!(
+            other("POST", "/x", Some(body.as_bytes())),
+            Error::BodyNotJson,
+            "{body:?}"
+        );
+    }
+    let too_long = calls.lifetime(Duration::from_secs(u64::MAX)).me(NOW, &mut rng());
+    assert_eq!(
+        too_long.unwrap_err(),
+        Error::Core(mixin_pin_protocol::core::Error::Expiry)
+    );
+}
+
+#[test]
+fn debug_shows_neither_token_nor_body() {
+    let (session, _) = session(DASHBOARD);
+    let nonce = MonotonicNonces::new().next(NOW).unwrap();
+    let pin = Pin::new("123456").unwrap();
+    let request = Calls::new(&session).verify_pin(&pin, nonce, NOW, &mut rng()).unwrap();
+    let debug = format!("{request:?}");
+    assert!(
+        debug.contains("/pin/verify") && !debug.contains("Bearer") && !debug.contains("pin_base64"),
+        "{debug}"
+    );
+}

@@ -1,0 +1,274 @@
+//! Every shape of keystore, and what is said of each that is incomplete.
+
+use mixin_pin_protocol::Error;
+use mixin_pin_protocol::core::Error as CoreError;
+use mixin_pin_protocol::core::token::Algorithm;
+use mixin_pin_protocol::keystore::{Keystore, KeystoreShape};
+use serde_json::{Value, json};
+
+const RSA_BOT: &str = include_str!("../testdata/keystore-rsa-bot.json");
+const ED25519_BOT: &str = include_str!("../testdata/keystore-ed25519-bot.json");
+const DASHBOARD: &str = include_str!("../testdata/keystore-dashboard.json");
+const BARE_USER: &str = include_str!("../testdata/keystore-bare-user.json");
+const OAUTH: &str = include_str!("../testdata/keystore-oauth.json");
+
+fn rng() -> getrandom::rand_core::UnwrapErr<getrandom::SysRng> {
+    getrandom::rand_core::UnwrapErr(getrandom::SysRng)
+}
+
+fn parse(text: &str) -> Result<Keystore, Error> {
+    Keystore::parse(text.as_bytes())
+}
+
+/// The keystore with one field changed, or removed where the value is null.
+fn changed(text: &str, field: &str, value: Value) -> String {
+    let mut keystore: Value = serde_json::from_str(text).unwrap();
+    let fields = keystore.as_object_mut().unwrap();
+    if value.is_null() {
+        fields.remove(field).expect("the field was there");
+    } else {
+        fields.insert(field.to_owned(), value);
+    }
+    keystore.to_string()
+}
+
+#[test]
+fn every_shape_is_recognised_and_makes_its_session() {
+    for (text, shape, algorithm) in [
+        (RSA_BOT, KeystoreShape::RsaBot, Algorithm::Rs512),
+        (ED25519_BOT, KeystoreShape::Ed25519Bot, Algorithm::EdDsa),
+        (DASHBOARD, KeystoreShape::Dashboard, Algorithm::EdDsa),
+        (BARE_USER, KeystoreShape::BareUser, Algorithm::EdDsa),
+    ] {
+        let keystore = parse(text).unwrap();
+        assert_eq!(keystore.shape(), shape);
+        assert_eq!(keystore.public_key().algorithm(), algorithm);
+        let session_id = keystore.session_id();
+        assert_eq!(keystore.into_session(&mut rng()).unwrap().session_id(), session_id);
+    }
+}
+
+#[test]
+fn the_shapes_of_one_session_share_its_pin_key() {
+    let keys: Vec<_> = [ED25519_BOT, DASHBOARD, BARE_USER]
+        .map(|text| {
+            *parse(text)
+                .unwrap()
+                .into_session(&mut rng())
+                .unwrap()
+                .pin_key()
+                .expose()
+        })
+        .into();
+    assert!(keys.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn an_oauth_keystore_is_read_and_refused_where_a_pin_is_needed() {
+    let keystore = parse(OAUTH).unwrap();
+    assert_eq!(keystore.shape(), KeystoreShape::OAuth);
+    assert_eq!(keystore.into_session(&mut rng()).unwrap_err(), Error::KeystoreOAuth);
+}
+
+#[test]
+fn what_else_the_file_holds_is_named_and_not_shown() {
+    let text = changed(BARE_USER, "pin", json!("271828"));
+    let keystore = parse(&text).unwrap();
+    assert_eq!(keystore.also_holds(), ["pin", "spend_private_key"]);
+    let debug = format!("{keystore:?}");
+    assert!(!debug.contains("271828") && !debug.contains("dd9559bb"), "{debug}");
+}
+
+#[test]
+fn each_missing_field_is_named() {
+    for (text, shape, field, named) in [
+        (RSA_BOT, KeystoreShape::RsaBot, "client_id", "client_id (or user_id)"),
+        (RSA_BOT, KeystoreShape::RsaBot, "session_id", "session_id"),
+        (RSA_BOT, KeystoreShape::RsaBot, "pin_token", "pin_token"),
+        (
+            ED25519_BOT,
+            KeystoreShape::Ed25519Bot,
+            "pin_token",
+            "pin_token (or pin_token_base64)",
+        ),
+        (
+            DASHBOARD,
+            KeystoreShape::Dashboard,
+            "server_public_key",
+            "server_public_key",
+        ),
+        (DASHBOARD, KeystoreShape::Dashboard, "session_id", "session_id"),
+        (BARE_USER, KeystoreShape::BareUser, "user_id", "user_id"),
+        (OAUTH, KeystoreShape::OAuth, "scope", "scope"),
+        (OAUTH, KeystoreShape::OAuth, "ed25519", "ed25519"),
+        (OAUTH, KeystoreShape::OAuth, "private_key", "private_key"),
+        (OAUTH, KeystoreShape::OAuth, "client_id", "client_id (or user_id)"),
+    ] {
+        let expected = Error::KeystoreMissing { shape, field: named };
+        assert_eq!(
+            parse(&changed(text, field, Value::Null)).unwrap_err(),
+            expected,
+            "without {field}"
+        );
+        assert_eq!(
+            parse(&changed(text, field, json!(""))).unwrap_err(),
+            expected,
+            "with an empty {field}"
+        );
+    }
+    assert_eq!(
+        parse(&changed(RSA_BOT, "private_key", Value::Null)).unwrap_err(),
+        Error::KeystoreNoKey
+    );
+    assert_eq!(parse("{}").unwrap_err(), Error::KeystoreNoKey);
+}
+
+#[test]
+fn each_damaged_field_is_named_and_its_value_is_not() {
+    const MARK: &str = "c0ffee-mark";
+    let key = |field, cause| Error::KeystoreKey { field, cause };
+    for (text, field, value, expected) in [
+        (
+            RSA_BOT,
+            "private_key",
+            json!(format!("-----BEGIN {MARK}")),
+            key("private_key", CoreError::RsaPem),
+        ),
+        (RSA_BOT, "pin_token", json!(MARK), key("pin_token", CoreError::PinToken)),
+        (
+            RSA_BOT,
+            "session_id",
+            json!(MARK),
+            Error::KeystoreNotUuid { field: "session_id" },
+        ),
+        (
+            ED25519_BOT,
+            "private_key",
+            json!(MARK),
+            key("private_key", CoreError::Ed25519Key),
+        ),
+        (
+            ED25519_BOT,
+            "pin_token",
+            json!(MARK),
+            key("pin_token", CoreError::PublicKey),
+        ),
+        (
+            DASHBOARD,
+            "session_private_key",
+            json!([MARK]),
+            Error::KeystoreNotString {
+                field: "session_private_key",
+            },
+        ),
+        (
+            DASHBOARD,
+            "session_private_key",
+            json!(7),
+            Error::KeystoreNotString {
+                field: "session_private_key",
+            },
+        ),
+        (
+            DASHBOARD,
+            "server_public_key",
+            json!(MARK),
+            key("server_public_key", CoreError::PublicKey),
+        ),
+        (
+            DASHBOARD,
+            "app_id",
+            json!({ "mark": MARK }),
+            Error::KeystoreNotString { field: "app_id" },
+        ),
+    ] {
+        let error = parse(&changed(text, field, value)).unwrap_err();
+        assert_eq!(error, expected, "{field}");
+        assert!(
+            !error.to_string().contains(MARK) && !format!("{error:?}").contains(MARK),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn two_users_in_one_keystore_are_refused() {
+    let text = changed(DASHBOARD, "user_id", json!("06aed1e3-bd77-4a59-991a-5bb5ae6fbb09"));
+    assert_eq!(
+        parse(&text).unwrap_err(),
+        Error::KeystoreConflict {
+            first: "app_id",
+            second: "user_id"
+        }
+    );
+}
+
+#[test]
+fn a_pin_token_of_another_session_is_refused() {
+    let text = changed(RSA_BOT, "session_id", json!("06aed1e3-bd77-4a59-991a-5bb5ae6fbb09"));
+    let error = parse(&text).unwrap().into_session(&mut rng()).unwrap_err();
+    assert_eq!(
+        error,
+        Error::KeystoreKey {
+            field: "pin_token",
+            cause: CoreError::PinToken
+        }
+    );
+}
+
+#[test]
+fn files_that_are_no_keystore_say_so() {
+    assert_eq!(
+        Keystore::parse(b"{\"pin\": \"\xff\"}").unwrap_err(),
+        Error::KeystoreNotText
+    );
+    assert_eq!(
+        parse("{\n  \"pin\": 7,\n  oops").unwrap_err(),
+        Error::KeystoreNotJson { line: 3, column: 3 }
+    );
+    for text in ["", "[]", "\"text\"", "7", "null"] {
+        assert!(matches!(parse(text), Err(Error::KeystoreNotJson { .. })), "{text}");
+    }
+}
+
+#[test]
+fn a_written_keystore_is_read_back() {
+    use mixin_pin_protocol::core::uuid::Uuid;
+    use mixin_pin_protocol::core::{Ed25519Key, PinKey, RsaKey};
+    use mixin_pin_protocol::keystore::{ServerKey, write_app, write_ed25519, write_rsa};
+
+    let (user, session) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let rsa: Value = serde_json::from_str(RSA_BOT).unwrap();
+    let key = RsaKey::from_pem(rsa["private_key"].as_str().unwrap()).unwrap();
+    let pin_key = PinKey::generate(&mut rng());
+    let pin_token = key.public_key().wrap_pin_key(&pin_key, session, &mut rng()).unwrap();
+    let text = write_rsa(user, session, &key, &pin_token).unwrap();
+    let read = parse(&text).unwrap();
+    assert_eq!(
+        (read.shape(), read.user_id(), read.session_id()),
+        (KeystoreShape::RsaBot, user, session)
+    );
+    assert_eq!(
+        read.into_session(&mut rng()).unwrap().pin_key().expose(),
+        pin_key.expose()
+    );
+
+    let key = Ed25519Key::generate(&mut rng());
+    let server = Ed25519Key::generate(&mut rng()).public_key();
+    for server in [
+        ServerKey::Ed25519(server.clone()),
+        ServerKey::X25519(server.to_x25519().unwrap()),
+    ] {
+        let texts = [
+            write_ed25519(user, session, &key, &server),
+            write_app(user, session, &key, &server),
+        ];
+        for (text, shape) in texts.iter().zip([KeystoreShape::BareUser, KeystoreShape::Dashboard]) {
+            let read = parse(text).unwrap();
+            assert_eq!(
+                (read.shape(), read.user_id(), read.session_id()),
+                (shape, user, session)
+            );
+        }
+    }
+}
