@@ -125,7 +125,7 @@ fn each_missing_field_is_named() {
 
 #[test]
 fn each_damaged_field_is_named_and_its_value_is_not() {
-    const MARK: &str = "c0ffee-mark";
+    const MARK: &str = "c0ffee!mark";
     let key = |field, cause| Error::KeystoreKey { field, cause };
     for (text, field, value, expected) in [
         (
