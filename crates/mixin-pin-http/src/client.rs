@@ -1,0 +1,375 @@
+//! The client: one session, its iterators, and the calls that it makes.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use mixin_pin_core::token::{Signer, VerifyingKey};
+use mixin_pin_core::{MonotonicNonces, Nonce, NonceSource, Pin, Session, SystemRng, UnixTime};
+use mixin_pin_protocol::answer::{LogEntry, User};
+use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use ureq::http::Uri;
+
+use crate::lane::Lane;
+use crate::transport::Transport;
+use crate::{Error, Outcome};
+
+/// Mixin's own API.
+pub const DEFAULT_API: &str = "https://api.mixin.one";
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+type BoxSigner = Box<dyn Signer + Send + Sync>;
+type BoxNonces = Box<dyn NonceSource<Error = BoxError> + Send + Sync>;
+
+/// A blocking client for one session.
+///
+/// Cheap to share behind an `Arc`. Its connections are kept alive; within a process, the PIN calls of one session
+/// wait for each other, whichever client makes them.
+pub struct Client {
+    session: Session<BoxSigner>,
+    nonces: BoxNonces,
+    transport: Transport,
+    token_lifetime: Duration,
+    lane: Lane,
+}
+
+impl Client {
+    /// A client for Mixin's own API, with iterators kept in memory.
+    ///
+    /// # Errors
+    /// None with these settings; see [`ClientBuilder::build`].
+    pub fn new<S: Signer + Send + Sync + 'static>(session: Session<S>) -> Result<Self, Error> {
+        Self::builder(session).build()
+    }
+
+    /// A client with other settings.
+    pub fn builder<S: Signer + Send + Sync + 'static>(session: Session<S>) -> ClientBuilder {
+        ClientBuilder::new(session)
+    }
+
+    /// The session that this client speaks for.
+    pub const fn session(&self) -> &Session<BoxSigner> {
+        &self.session
+    }
+
+    /// Sets the PIN of a user that has none: `POST /pin/update`.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] when Mixin refuses, another when the call was never sent.
+    pub fn create_pin(&self, pin: &Pin) -> Result<Outcome<User>, Error> {
+        self.pin_call(|calls, nonce, now, rng| Ok(calls.create_pin(pin, nonce(now)?, now, rng)?))
+    }
+
+    /// Changes the PIN: `POST /pin/update`.
+    ///
+    /// # Errors
+    /// As [`Client::create_pin`].
+    pub fn change_pin(&self, old: &Pin, new: &Pin) -> Result<Outcome<User>, Error> {
+        self.pin_call(|calls, nonce, now, rng| {
+            let nonces = [nonce(now)?, nonce(now)?];
+            Ok(calls.change_pin(old, new, nonces, now, rng)?)
+        })
+    }
+
+    /// Creates the PIN, or changes it where there is an old one.
+    ///
+    /// # Errors
+    /// As [`Client::create_pin`].
+    pub fn update_pin(&self, old: Option<&Pin>, new: &Pin) -> Result<Outcome<User>, Error> {
+        match old {
+            None => self.create_pin(new),
+            Some(old) => self.change_pin(old, new),
+        }
+    }
+
+    /// Proves the PIN: `POST /pin/verify`. A wrong one costs one of the day's tries.
+    ///
+    /// # Errors
+    /// As [`Client::create_pin`].
+    pub fn verify_pin(&self, pin: &Pin) -> Result<Outcome<User>, Error> {
+        self.pin_call(|calls, nonce, now, rng| Ok(calls.verify_pin(pin, nonce(now)?, now, rng)?))
+    }
+
+    /// Reads the user: `GET /me`.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] when Mixin refuses or answers strangely, another when there was no answer.
+    pub fn me(&self) -> Result<User, Error> {
+        let (now, mut rng) = (now()?, SystemRng::new()?);
+        self.transport.send(&self.calls().me(now, &mut rng)?)
+    }
+
+    /// Reads the log, such as the failed attempts at the PIN: `GET /logs`.
+    ///
+    /// # Errors
+    /// As [`Client::me`].
+    pub fn pin_logs(&self, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+        let (now, mut rng) = (now()?, SystemRng::new()?);
+        self.transport.send(&self.calls().logs(query, now, &mut rng)?)
+    }
+
+    /// Registers a user with a session of its own under this app's session: `POST /users`.
+    ///
+    /// # Errors
+    /// As [`Client::create_pin`].
+    pub fn register(&self, session_key: &VerifyingKey, full_name: &str) -> Result<Outcome<User>, Error> {
+        let secret = session_key.to_session_secret()?;
+        let (now, mut rng) = (now()?, SystemRng::new()?);
+        let request = self.calls().register(&secret, full_name, now, &mut rng)?;
+        Outcome::settle(request.request_id(), self.transport.send(&request))
+    }
+
+    /// Makes any other call, with a body of JSON or none, and returns its `data`.
+    ///
+    /// Whatever is not a `GET` waits for the session's PIN calls, since its body may carry a PIN.
+    ///
+    /// # Errors
+    /// As [`Client::create_pin`]; for a `GET` every failure is an error, for it changes nothing.
+    pub fn call<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Outcome<T>, Error> {
+        let body = body.map(Value::to_string);
+        let prepare = || -> Result<PreparedRequest, Error> {
+            let (now, mut rng) = (now()?, SystemRng::new()?);
+            let body = body.as_deref().map(str::as_bytes);
+            Ok(self.calls().other(method, path, body, now, &mut rng)?)
+        };
+        if method == "GET" {
+            return self.transport.send(&prepare()?).map(Outcome::Done);
+        }
+        let _held = self.lane.enter();
+        let request = prepare()?;
+        Outcome::settle(request.request_id(), self.transport.send(&request))
+    }
+
+    /// Holds the session's lane from the first iterator to the answer, so that iterators arrive in order.
+    fn pin_call<F>(&self, prepare: F) -> Result<Outcome<User>, Error>
+    where
+        F: FnOnce(
+            Calls<'_, BoxSigner>,
+            &dyn Fn(UnixTime) -> Result<Nonce, Error>,
+            UnixTime,
+            &mut SystemRng,
+        ) -> Result<PreparedRequest, Error>,
+    {
+        let _held = self.lane.enter();
+        let (now, mut rng) = (now()?, SystemRng::new()?);
+        let nonce = |now| self.nonces.next(now).map_err(Error::Nonce);
+        let request = prepare(self.calls(), &nonce, now, &mut rng)?;
+        Outcome::settle(request.request_id(), self.transport.send(&request))
+    }
+
+    fn calls(&self) -> Calls<'_, BoxSigner> {
+        Calls::new(&self.session).lifetime(self.token_lifetime)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
+}
+
+fn now() -> Result<UnixTime, Error> {
+    Ok(UnixTime::try_from(SystemTime::now())?)
+}
+
+/// Settings of a [`Client`].
+pub struct ClientBuilder {
+    session: Session<BoxSigner>,
+    nonces: BoxNonces,
+    base_url: String,
+    connect_timeout: Duration,
+    timeout: Duration,
+    token_lifetime: Duration,
+    user_agent: String,
+    device_id: Option<String>,
+    proxy: Proxy,
+    plain_http: bool,
+}
+
+enum Proxy {
+    FromEnvironment,
+    Direct,
+    Url(String),
+}
+
+impl ClientBuilder {
+    fn new<S: Signer + Send + Sync + 'static>(session: Session<S>) -> Self {
+        Self {
+            session: session.map_signer(|signer| Box::new(signer) as BoxSigner),
+            nonces: Box::new(Erased(MonotonicNonces::new())),
+            base_url: DEFAULT_API.to_owned(),
+            connect_timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(30),
+            token_lifetime: Calls::<BoxSigner>::DEFAULT_LIFETIME,
+            user_agent: concat!("mixin-pin/", env!("CARGO_PKG_VERSION")).to_owned(),
+            device_id: None,
+            proxy: Proxy::FromEnvironment,
+            plain_http: false,
+        }
+    }
+
+    /// Where iterators come from; in memory by default, which is right while one process alone uses the session.
+    #[must_use]
+    pub fn nonces<N>(mut self, nonces: N) -> Self
+    where
+        N: NonceSource + Send + Sync + 'static,
+        N::Error: Into<BoxError>,
+    {
+        self.nonces = Box::new(Erased(nonces));
+        self
+    }
+
+    /// The API's address, [`DEFAULT_API`] by default: scheme, host and port, no path.
+    #[must_use]
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = url.into();
+        self
+    }
+
+    /// How long connecting may take, TLS included; ten seconds by default.
+    #[must_use]
+    pub const fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// How long a whole call may take; thirty seconds by default.
+    #[must_use]
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = limit;
+        self
+    }
+
+    /// How long tokens are good; a minute by default.
+    #[must_use]
+    pub const fn token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.token_lifetime = lifetime;
+        self
+    }
+
+    /// The header `User-Agent`.
+    #[must_use]
+    pub fn user_agent(mut self, text: impl Into<String>) -> Self {
+        self.user_agent = text.into();
+        self
+    }
+
+    /// The header `Mixin-Device-Id`, absent by default.
+    #[must_use]
+    pub fn device_id(mut self, id: impl Into<String>) -> Self {
+        self.device_id = Some(id.into());
+        self
+    }
+
+    /// A proxy's URL, or None for no proxy at all. By default the environment's (`HTTPS_PROXY`, …), and none for an
+    /// API on this machine.
+    #[must_use]
+    pub fn proxy(mut self, url: Option<&str>) -> Self {
+        self.proxy = url.map_or(Proxy::Direct, |url| Proxy::Url(url.to_owned()));
+        self
+    }
+
+    /// Allows plain HTTP to another machine. To this machine it is always allowed.
+    ///
+    /// # Security
+    /// Whoever is on the way can read tokens, and use them while they last.
+    #[must_use]
+    pub const fn allow_plain_http(mut self, allow: bool) -> Self {
+        self.plain_http = allow;
+        self
+    }
+
+    /// Makes the client. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::BaseUrl`], [`Error::PlainHttp`], [`Error::Proxy`] or [`Error::Header`] for settings that cannot be
+    /// used.
+    pub fn build(self) -> Result<Client, Error> {
+        let base_url = self.base_url.trim_end_matches('/').to_owned();
+        let uri: Uri = base_url.parse().map_err(|_| Error::BaseUrl)?;
+        let host = uri
+            .host()
+            .filter(|_| matches!(uri.path(), "" | "/") && uri.query().is_none());
+        let host = host.ok_or(Error::BaseUrl)?;
+        if uri
+            .authority()
+            .is_some_and(|authority| authority.as_str().contains('@'))
+        {
+            return Err(Error::BaseUrl);
+        }
+        let local = is_loopback(host);
+        match uri.scheme_str() {
+            Some("https") => {}
+            Some("http") if local || self.plain_http => {}
+            Some("http") => return Err(Error::PlainHttp),
+            _ => return Err(Error::BaseUrl),
+        }
+        for text in [Some(&self.user_agent), self.device_id.as_ref()].into_iter().flatten() {
+            if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+                return Err(Error::Header);
+            }
+        }
+
+        let mut config = ureq::config::Config::builder()
+            .http_status_as_error(false)
+            // A redirection would carry the token, and perhaps a PIN, to another address.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_connect(Some(self.connect_timeout))
+            .timeout_global(Some(self.timeout))
+            .allow_non_standard_methods(true)
+            .user_agent(self.user_agent);
+        match self.proxy {
+            Proxy::FromEnvironment if !local => {}
+            Proxy::FromEnvironment | Proxy::Direct => config = config.proxy(None),
+            Proxy::Url(url) => {
+                config = config.proxy(Some(ureq::Proxy::new(&url).map_err(|_| Error::Proxy)?));
+            }
+        }
+        Ok(Client {
+            lane: Lane::of(self.session.session_id()),
+            session: self.session,
+            nonces: self.nonces,
+            transport: Transport::new(config.build(), base_url, self.device_id),
+            token_lifetime: self.token_lifetime,
+        })
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A proxy's URL may hold a password.
+        f.debug_struct("ClientBuilder")
+            .field("session", &self.session)
+            .field("base_url", &self.base_url)
+            .finish_non_exhaustive()
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// A nonce source whose error is boxed, so that clients of all sources are of one type.
+struct Erased<N>(N);
+
+impl<N: NonceSource> NonceSource for Erased<N>
+where
+    N::Error: Into<BoxError>,
+{
+    type Error = BoxError;
+
+    fn reserve(&self, now: UnixTime) -> Result<u64, BoxError> {
+        self.0.reserve(now).map_err(Into::into)
+    }
+}

@@ -1,0 +1,42 @@
+//! A blocking client for Mixin's PIN calls.
+//!
+//! **In scope:** carrying the requests that [`mixin_pin_protocol`] prepares over HTTP, one PIN call of a session at a
+//! time, and telling apart what was done, what was refused, and what nobody knows.
+//!
+//! **Out of scope, for good:** cryptography and JSON, which are the core's and the protocol's; files and terminals,
+//! which are the command's.
+//!
+//! # Money
+//! An encrypted PIN is never sent twice and a PIN call never retried. When its answer is lost, the call returns
+//! [`Outcome::Unknown`]: it may have been carried out.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use mixin_pin_http::{Client, Outcome};
+//! use mixin_pin_http::core::{Pin, SystemRng};
+//! use mixin_pin_http::protocol::keystore::Keystore;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let keystore = Keystore::parse(&std::fs::read("keystore.json")?)?;
+//! let client = Client::new(keystore.into_session(&mut SystemRng::new()?)?)?;
+//! match client.verify_pin(&Pin::new("314159")?)? {
+//!     Outcome::Done(user) => println!("the PIN of {} is right", user.full_name),
+//!     Outcome::Unknown(lost) => println!("no answer to {}: {}", lost.request_id, lost.cause),
+//! }
+//! # Ok(()) }
+//! ```
+#![forbid(unsafe_code)]
+
+mod client;
+mod error;
+mod lane;
+mod outcome;
+mod transport;
+
+pub use client::{Client, ClientBuilder, DEFAULT_API};
+pub use error::{Error, TransportError};
+pub use outcome::{Outcome, Unknown};
+
+pub use mixin_pin_core as core;
+pub use mixin_pin_protocol as protocol;

@@ -1,0 +1,137 @@
+//! Carries one prepared request to the server and its answer back: once, to one address, within limits.
+
+use std::cell::Cell;
+use std::io::Read as _;
+
+use mixin_pin_protocol::answer::{Answer, MAX_BODY_LEN};
+use mixin_pin_protocol::call::PreparedRequest;
+use serde::de::DeserializeOwned;
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport as Connection};
+
+use crate::{Error, TransportError};
+
+#[derive(Debug)]
+pub(crate) struct Transport {
+    agent: ureq::Agent,
+    base_url: String,
+    device_id: Option<String>,
+}
+
+impl Transport {
+    pub(crate) fn new(config: ureq::config::Config, base_url: String, device_id: Option<String>) -> Self {
+        let connector = WatchedConnector(DefaultConnector::new());
+        Self {
+            agent: ureq::Agent::with_parts(config, connector, DefaultResolver::default()),
+            base_url,
+            device_id,
+        }
+    }
+
+    pub(crate) fn send<T: DeserializeOwned>(&self, prepared: &PreparedRequest) -> Result<T, Error> {
+        let mut request = ureq::http::Request::builder().method(prepared.method()).uri(format!(
+            "{}{}",
+            self.base_url,
+            prepared.path()
+        ));
+        for (name, value) in prepared.headers() {
+            request = request.header(name, value);
+        }
+        if let Some(device_id) = &self.device_id {
+            request = request.header("Mixin-Device-Id", device_id);
+        }
+
+        CONNECTING.set(Connecting::NotTried);
+        let result = if prepared.body().is_empty() && prepared.is_read() {
+            self.agent.run(request.body(()).map_err(|_| Error::Header)?)
+        } else {
+            self.agent
+                .run(request.body(prepared.body()).map_err(|_| Error::Header)?)
+        };
+        let mut response = result.map_err(sort)?;
+
+        let status = response.status().as_u16();
+        if response.status().is_redirection() {
+            return Err(Error::Redirect { status });
+        }
+        let request_id = response
+            .headers()
+            .get("X-Request-Id")
+            // An id that is not text is an id of no request of ours.
+            .map(|value| value.to_str().unwrap_or("?").to_owned());
+        let body = read_body(response.body_mut())?;
+        let answer = Answer {
+            status,
+            request_id: request_id.as_deref(),
+            body: &body,
+        };
+        Ok(answer.read(prepared.request_id())?)
+    }
+}
+
+fn read_body(body: &mut ureq::Body) -> Result<Vec<u8>, Error> {
+    let too_long = Error::AnswerTooLong { limit: MAX_BODY_LEN };
+    if body.content_length().is_some_and(|len| len > MAX_BODY_LEN as u64) {
+        return Err(too_long);
+    }
+    let mut bytes = Vec::new();
+    body.as_reader()
+        .take(MAX_BODY_LEN as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::Interrupted(TransportError::new(error.into())))?;
+    if bytes.len() > MAX_BODY_LEN {
+        Err(too_long)
+    } else {
+        Ok(bytes)
+    }
+}
+
+/// Whether anything can have been sent when `ureq` gives up. Its errors alone do not tell: an I/O error may come from
+/// connecting or from sending.
+fn sort(error: ureq::Error) -> Error {
+    let never_connected = match CONNECTING.get() {
+        Connecting::Failed => true,
+        Connecting::NotTried => matches!(
+            error,
+            ureq::Error::HostNotFound
+                | ureq::Error::BadUri(_)
+                | ureq::Error::Http(_)
+                | ureq::Error::Timeout(ureq::Timeout::Resolve)
+        ),
+        Connecting::Made => false,
+    };
+    let error = TransportError::new(error);
+    if never_connected {
+        Error::Connect(error)
+    } else {
+        Error::Interrupted(error)
+    }
+}
+
+/// How far the connection of this thread's current request got. `NotTried` covers one taken from the pool.
+#[derive(Clone, Copy)]
+enum Connecting {
+    NotTried,
+    Failed,
+    Made,
+}
+
+thread_local! {
+    // `ureq` connects on the thread that sends.
+    static CONNECTING: Cell<Connecting> = const { Cell::new(Connecting::NotTried) };
+}
+
+/// Notes whether a connection, with its TLS handshake, was made.
+#[derive(Debug)]
+struct WatchedConnector(DefaultConnector);
+
+impl Connector for WatchedConnector {
+    type Out = Box<dyn Connection>;
+
+    fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
+        CONNECTING.set(Connecting::Failed);
+        let connection = self.0.connect(details, chained)?;
+        CONNECTING.set(Connecting::Made);
+        Ok(connection)
+    }
+}

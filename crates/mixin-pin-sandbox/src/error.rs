@@ -1,0 +1,72 @@
+//! Everything that can go wrong in running a sandbox. What it finds wrong in a request is a reply, not an error.
+
+use std::{fmt, io};
+
+/// Why a sandbox could not start, or failed.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum Error {
+    /// The address cannot be listened on.
+    Listen(io::Error),
+    /// No threads to run on.
+    Runtime(io::Error),
+    /// The server failed while it ran.
+    Serve(io::Error),
+    /// The server's thread panicked.
+    Panicked,
+    /// The database file cannot be created for its owner alone.
+    DatabaseFile(io::Error),
+    /// SQLite refused.
+    Database(rusqlite::Error),
+    /// The database was made by another version of this crate.
+    DatabaseVersion {
+        /// The version in the file.
+        found: i64,
+    },
+    /// The database holds what this crate never writes.
+    DatabaseContent,
+    /// The cryptography failed.
+    Core(mixin_pin_core::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(error) => write!(f, "the address cannot be listened on: {error}"),
+            Self::Runtime(error) => write!(f, "no thread to run the server on: {error}"),
+            Self::Serve(error) => write!(f, "the server failed: {error}"),
+            Self::Panicked => f.write_str("the server panicked; this is a defect of mixin-pin-sandbox"),
+            Self::DatabaseFile(error) => write!(f, "the database file cannot be opened: {error}"),
+            Self::Database(error) => write!(f, "the database failed: {error}"),
+            Self::DatabaseVersion { found } => write!(
+                f,
+                "the database is of version {found}, which this sandbox cannot use; start with a new file"
+            ),
+            Self::DatabaseContent => f.write_str("the database is damaged; start with a new file"),
+            Self::Core(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Listen(error) | Self::Runtime(error) | Self::Serve(error) | Self::DatabaseFile(error) => Some(error),
+            Self::Database(error) => Some(error),
+            Self::Core(error) => Some(error),
+            Self::Panicked | Self::DatabaseVersion { .. } | Self::DatabaseContent => None,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<mixin_pin_core::Error> for Error {
+    fn from(error: mixin_pin_core::Error) -> Self {
+        Self::Core(error)
+    }
+}

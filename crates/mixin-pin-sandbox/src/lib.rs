@@ -1,0 +1,186 @@
+//! A local stand-in for Mixin's PIN API that checks everything.
+//!
+//! **In scope:** tokens, encrypted PINs, iterators, timestamps and the day's tries, judged by the checking halves of
+//! [`mixin_pin_core`] and [`mixin_pin_protocol`] and answered as the real service answers. Anyone's client can be
+//! pointed at it.
+//!
+//! **Out of scope, for good:** money, messages and everything else that Mixin does; and any claim about what the real
+//! service does where nothing documents it. Those points are settings of [`Config`].
+//!
+//! # Example
+//!
+//! ```
+//! use mixin_pin_sandbox::{Config, Sandbox};
+//!
+//! let sandbox = Sandbox::start(&Config::default())?;
+//! println!("point your client at {}", sandbox.url());
+//! println!("{} bytes of keystore", sandbox.app_keystore().len());
+//! sandbox.stop()?;
+//! # Ok::<(), mixin_pin_sandbox::Error>(())
+//! ```
+//!
+//! # Security
+//! For tests on this machine. Its database holds private keys and PINs in the clear, in a file that only its owner
+//! can read.
+#![forbid(unsafe_code)]
+
+mod error;
+mod reply;
+mod server;
+mod service;
+mod store;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use std::{fmt, thread};
+
+use mixin_pin_core::UnixTime;
+use tokio::sync::oneshot;
+use zeroize::Zeroizing;
+
+pub use error::Error;
+
+use service::Service;
+use store::Store;
+
+/// A clock: the system's, or one that a test sets.
+pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
+
+/// How a sandbox behaves. What Mixin does not document is a setting here.
+#[derive(Clone)]
+pub struct Config {
+    /// Where to listen; port 0 takes any free one. `127.0.0.1:0` by default.
+    pub listen: SocketAddr,
+    /// The database file; in memory by default.
+    pub database: Option<PathBuf>,
+    /// How far a block's timestamp, or a token's `iat`, may be from the clock; five minutes by default.
+    pub clock_tolerance: Duration,
+    /// Wrong PINs a day before every PIN call is answered 429; five by default.
+    pub tries_a_day: u32,
+    /// Whether a call that changes something is refused when its request id was seen before; so by default.
+    pub refuse_repeated_requests: bool,
+    /// The clock; the system's by default.
+    pub clock: Clock,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            database: None,
+            clock_tolerance: Duration::from_secs(300),
+            tries_a_day: 5,
+            refuse_repeated_requests: true,
+            // A system clock before 1970 is no clock to test with: it reads as 1970.
+            clock: Arc::new(|| UnixTime::try_from(SystemTime::now()).unwrap_or(UnixTime::from_secs(0))),
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("listen", &self.listen)
+            .field("database", &self.database)
+            .field("clock_tolerance", &self.clock_tolerance)
+            .field("tries_a_day", &self.tries_a_day)
+            .field("refuse_repeated_requests", &self.refuse_repeated_requests)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A running sandbox. It stops when dropped.
+pub struct Sandbox {
+    address: SocketAddr,
+    app_keystore: Zeroizing<String>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<Result<(), Error>>>,
+}
+
+impl Sandbox {
+    /// Opens the database, makes an app's session where there is none yet, and listens, on threads of its own.
+    ///
+    /// # Errors
+    /// [`Error::Listen`] when the address cannot be had, [`Error::Database`] and its kin when the database cannot be
+    /// used.
+    pub fn start(config: &Config) -> Result<Self, Error> {
+        let store = Store::open(config.database.as_deref())?;
+        let service = Service::new(store, config)?;
+        let app_keystore = service.app_keystore()?;
+        let listener = std::net::TcpListener::bind(config.listen).map_err(Error::Listen)?;
+        listener.set_nonblocking(true).map_err(Error::Listen)?;
+        let address = listener.local_addr().map_err(Error::Listen)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(Error::Runtime)?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name("mixin-pin-sandbox".to_owned())
+            .spawn(move || {
+                let result = runtime.block_on(server::serve(listener, service, stopped));
+                // Connections that linger are cut rather than waited for.
+                runtime.shutdown_timeout(Duration::from_secs(1));
+                result
+            })
+            .map_err(Error::Runtime)?;
+        Ok(Self {
+            address,
+            app_keystore,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The API address for a client.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The keystore of the app whose session may register users: JSON of the dashboard's shape, private key included.
+    pub fn app_keystore(&self) -> &str {
+        &self.app_keystore
+    }
+
+    /// Stops listening and closes the database.
+    ///
+    /// # Errors
+    /// Whatever the server ended with.
+    pub fn stop(mut self) -> Result<(), Error> {
+        self.shut_down()
+    }
+
+    fn shut_down(&mut self) -> Result<(), Error> {
+        if let Some(stop) = self.stop.take() {
+            // The receiver is gone when the server has ended by itself: then the thread says why.
+            let _ = stop.send(());
+        }
+        match self.thread.take() {
+            Some(thread) => thread.join().unwrap_or(Err(Error::Panicked)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        // `stop` is for those who want to know how it ended.
+        let _ = self.shut_down();
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,81 @@
+//! HTTP in and out: takes a request apart for the service, and makes HTTP of its reply.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use mixin_pin_protocol::answer::{ErrorCode, MAX_BODY_LEN};
+use mixin_pin_protocol::check::ReceivedRequest;
+use tokio::sync::oneshot;
+
+use crate::Error;
+use crate::reply::{Refusal, Reply};
+use crate::service::Service;
+
+pub(crate) async fn serve(
+    listener: std::net::TcpListener,
+    service: Service,
+    stopped: oneshot::Receiver<()>,
+) -> Result<(), Error> {
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Listen)?;
+    let app = Router::new().fallback(handle).with_state(Arc::new(service));
+    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(async {
+            // A sender that is gone without a word means stop, too.
+            let _ = stopped.await;
+        })
+        .await
+        .map_err(Error::Serve)
+}
+
+async fn handle(
+    State(service): State<Arc<Service>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response<Body> {
+    let now = service.now();
+    let (parts, body) = request.into_parts();
+    let request_id = parts.headers.get("X-Request-Id").cloned();
+    let reply = match to_bytes(body, MAX_BODY_LEN).await {
+        Err(_) => Refusal::new(ErrorCode::BadRequest, "body_too_long").into(),
+        Ok(body) => {
+            let work = move || judge(&service, &parts, &body, peer);
+            // Signatures and SQLite take their time; the other requests should not wait for them.
+            tokio::task::spawn_blocking(work)
+                .await
+                .unwrap_or_else(|_| Reply::server_trouble())
+        }
+    };
+    respond(&reply, request_id, now.as_nanos().unwrap_or_default())
+}
+
+fn judge(service: &Service, parts: &axum::http::request::Parts, body: &Bytes, peer: SocketAddr) -> Reply {
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let request = ReceivedRequest {
+        method: parts.method.as_str(),
+        path,
+        body,
+        authorization: text(&parts.headers, "Authorization"),
+        request_id: text(&parts.headers, "X-Request-Id"),
+    };
+    service.answer(&request, peer.ip())
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn respond(reply: &Reply, request_id: Option<HeaderValue>, server_time: u64) -> Response<Body> {
+    let mut response = Response::new(Body::from(reply.body.to_string()));
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("X-Server-Time", HeaderValue::from(server_time));
+    if let Some(request_id) = request_id {
+        headers.insert("X-Request-Id", request_id);
+    }
+    response
+}

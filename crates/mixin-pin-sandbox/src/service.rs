@@ -1,0 +1,327 @@
+//! Judges requests: who asks, whether the token holds, and what becomes of the PINs inside.
+//!
+//! HTTP is the business of `server`, remembering that of `store`.
+
+mod pin;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum::extract::Query;
+use axum::http::Uri;
+use jiff::Timestamp;
+use mixin_pin_core::token::VerifyingKey;
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Ed25519Key, PinKey, SystemRng, UnixTime};
+use mixin_pin_protocol::answer::ErrorCode;
+use mixin_pin_protocol::call::random_uuid;
+use mixin_pin_protocol::check::{ReceivedClaims, ReceivedRequest, ReceivedToken, check_token};
+use mixin_pin_protocol::keystore::{ServerKey, write_app};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::reply::{Refusal, Reply};
+use crate::store::{Db, NewUser, Store, UserRow};
+use crate::{Clock, Config, Error};
+
+/// The first registered user gets the number after this one; the documentation's own is 7000.
+const NUMBERS_BEGIN_AFTER: i64 = 7000;
+
+pub(crate) struct Service {
+    store: Store,
+    clock: Clock,
+    clock_tolerance: Duration,
+    tries_a_day: u32,
+    refuse_repeated_requests: bool,
+}
+
+/// A request whose token holds.
+struct Authenticated<'r> {
+    body: &'r [u8],
+    path: &'r str,
+    user: UserRow,
+    now: UnixTime,
+    ip: IpAddr,
+}
+
+impl Authenticated<'_> {
+    fn json<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        serde_json::from_slice(self.body).map_err(|_| Refusal::new(ErrorCode::BadRequest, "body"))
+    }
+}
+
+/// A refusal is an answer, an error is not: both end a call early, one with the transaction kept.
+type Answer = Result<Result<Value, Refusal>, Error>;
+
+impl Service {
+    pub(crate) fn new(store: Store, config: &Config) -> Result<Self, Error> {
+        let service = Self {
+            store,
+            clock: config.clock.clone(),
+            clock_tolerance: config.clock_tolerance,
+            tries_a_day: config.tries_a_day,
+            refuse_repeated_requests: config.refuse_repeated_requests,
+        };
+        service.store.write(|db| match db.app_keystore()? {
+            Some(_) => Ok(()),
+            None => service.make_app(db),
+        })?;
+        Ok(service)
+    }
+
+    pub(crate) fn now(&self) -> UnixTime {
+        (self.clock)()
+    }
+
+    pub(crate) fn app_keystore(&self) -> Result<Zeroizing<String>, Error> {
+        self.store
+            .write(|db| db.app_keystore()?.map(Zeroizing::new).ok_or(Error::DatabaseContent))
+    }
+
+    fn make_app(&self, db: &Db<'_>) -> Result<(), Error> {
+        let mut rng = SystemRng::new()?;
+        let key = Ed25519Key::generate(&mut rng);
+        let server = Ed25519Key::generate(&mut rng);
+        let public_key = VerifyingKey::Ed25519(key.public_key());
+        let (user_id, session_id) = (random_uuid(&mut rng), random_uuid(&mut rng));
+        db.add_user(&NewUser {
+            user_id,
+            session_id,
+            is_app: true,
+            full_name: "Sandbox App",
+            session_secret: &public_key.to_session_secret()?,
+            pin_key: &server.agree(&key.public_key().to_x25519()?)?,
+            created_at: nanos(self.now()),
+        })?;
+        db.set_app_keystore(&write_app(
+            user_id,
+            session_id,
+            &key,
+            &ServerKey::Ed25519(server.public_key()),
+        ))
+    }
+
+    /// Answers a request, whatever it is.
+    pub(crate) fn answer(&self, request: &ReceivedRequest<'_>, ip: IpAddr) -> Reply {
+        match self.store.write(|db| self.judge(db, request, ip)) {
+            Ok(Ok(data)) => Reply::data(&data),
+            Ok(Err(refusal)) => refusal.into(),
+            Err(error) => {
+                eprintln!("mixin-pin-sandbox: {error}");
+                Reply::server_trouble()
+            }
+        }
+    }
+
+    fn judge(&self, db: &Db<'_>, request: &ReceivedRequest<'_>, ip: IpAddr) -> Answer {
+        let path = request.path.split_once('?').map_or(request.path, |(path, _)| path);
+        let handler: fn(&Self, &Db<'_>, &Authenticated<'_>) -> Answer = match (request.method, path) {
+            ("POST", "/users") => Self::register,
+            ("POST", "/pin/update") => Self::update_pin,
+            ("POST", "/pin/verify") => Self::verify_pin,
+            ("GET", "/me" | "/safe/me") => |_, _, call| Ok(Ok(user_json(&call.user))),
+            ("GET", "/logs") => Self::logs,
+            _ => return Ok(Err(Refusal::new(ErrorCode::NotFound, "endpoint"))),
+        };
+        let now = self.now();
+        let (user, claims) = match self.authenticate(db, request, now)? {
+            Ok(authenticated) => authenticated,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if request.method != "GET"
+            && !db.note_request(user.session_id, claims.jti, claims.exp, now.secs())?
+            && self.refuse_repeated_requests
+        {
+            return Ok(Err(Refusal::new(ErrorCode::Unauthorized, "request_repeated")));
+        }
+        let call = Authenticated {
+            body: request.body,
+            path: request.path,
+            user,
+            now,
+            ip,
+        };
+        handler(self, db, &call)
+    }
+
+    fn authenticate(
+        &self,
+        db: &Db<'_>,
+        request: &ReceivedRequest<'_>,
+        now: UnixTime,
+    ) -> Result<Result<(UserRow, ReceivedClaims), Refusal>, Error> {
+        let unauthorized = |reason: &str| Ok(Err(Refusal::new(ErrorCode::Unauthorized, reason)));
+        let parsed = request
+            .token()
+            .and_then(ReceivedToken::parse)
+            .and_then(|token| Ok((token.claims()?, token)));
+        let (claims, token) = match parsed {
+            Ok(parsed) => parsed,
+            Err(error) => return unauthorized(token_reason(&error)),
+        };
+        let Some(user) = db
+            .user_of_session(claims.sid)?
+            .filter(|user| user.user_id == claims.uid)
+        else {
+            return unauthorized("session");
+        };
+        let key = VerifyingKey::from_text(&user.session_secret)?;
+        match check_token(request, &token, &key, now, self.clock_tolerance) {
+            Ok(claims) => Ok(Ok((user, claims))),
+            Err(error) => unauthorized(token_reason(&error)),
+        }
+    }
+
+    fn register(&self, db: &Db<'_>, call: &Authenticated<'_>) -> Answer {
+        #[derive(Deserialize)]
+        struct Registration {
+            session_secret: Option<String>,
+            full_name: Option<String>,
+        }
+        if !call.user.is_app {
+            return Ok(Err(Refusal::new(ErrorCode::Forbidden, "only an app registers users")));
+        }
+        let registration: Registration = match call.json() {
+            Ok(registration) => registration,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let Some(full_name) = registration.full_name.filter(|name| !name.trim().is_empty()) else {
+            return Ok(Err(Refusal::field("full_name", "absent")));
+        };
+        let Some(session_secret) = registration.session_secret else {
+            return Ok(Err(Refusal::field("session_secret", "absent")));
+        };
+        let Ok(key) = VerifyingKey::from_text(&session_secret) else {
+            return Ok(Err(Refusal::field(
+                "session_secret",
+                "not a public key of RSA or Ed25519",
+            )));
+        };
+
+        let mut rng = SystemRng::new()?;
+        let (user_id, session_id) = (random_uuid(&mut rng), random_uuid(&mut rng));
+        let (pin_key, tokens) = match &key {
+            VerifyingKey::Rsa(key) => {
+                let pin_key = PinKey::generate(&mut rng);
+                let pin_token = key.wrap_pin_key(&pin_key, session_id, &mut rng)?.to_base64();
+                (pin_key, json!({ "pin_token": pin_token }))
+            }
+            VerifyingKey::Ed25519(key) => {
+                let server = Ed25519Key::generate(&mut rng);
+                let tokens = json!({
+                    "pin_token_base64": server.public_key().to_x25519()?.to_base64_url(),
+                    "server_public_key": hex(server.public_key().as_bytes()),
+                });
+                (server.agree(&key.to_x25519()?)?, tokens)
+            }
+            _ => {
+                return Ok(Err(Refusal::field(
+                    "session_secret",
+                    "not a public key of RSA or Ed25519",
+                )));
+            }
+        };
+        let user = db.add_user(&NewUser {
+            user_id,
+            session_id,
+            is_app: false,
+            full_name: &full_name,
+            session_secret: &key.to_session_secret()?,
+            pin_key: &pin_key,
+            created_at: nanos(self.now()),
+        })?;
+        let mut data = user_json(&user);
+        if let (Some(data), Value::Object(tokens)) = (data.as_object_mut(), tokens) {
+            data.extend(tokens);
+        }
+        Ok(Ok(data))
+    }
+
+    // Every handler has one shape.
+    #[allow(clippy::unused_self)]
+    fn logs(&self, db: &Db<'_>, call: &Authenticated<'_>) -> Answer {
+        #[derive(Deserialize)]
+        struct Page {
+            category: Option<String>,
+            limit: Option<u8>,
+            offset: Option<Timestamp>,
+        }
+        let page = call
+            .path
+            .parse::<Uri>()
+            .ok()
+            .and_then(|uri| Query::<Page>::try_from_uri(&uri).ok());
+        let Some(Query(page)) = page else {
+            return Ok(Err(Refusal::field("limit or offset", "not to be read")));
+        };
+        let limit = page.limit.unwrap_or(100);
+        if !(1..=100).contains(&limit) {
+            return Ok(Err(Refusal::field("limit", "not 1 to 100")));
+        }
+        let before = page
+            .offset
+            .map_or(i64::MAX, |time| i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX));
+        let rows = db.logs(call.user.user_id, page.category.as_deref(), before, limit)?;
+        Ok(Ok(rows
+            .into_iter()
+            .map(|row| {
+                json!({
+                    "type": "log",
+                    "log_id": row.log_id.to_string(),
+                    "code": row.code,
+                    "ip_address": row.ip_address,
+                    "created_at": rfc3339(row.created_at),
+                })
+            })
+            .collect()))
+    }
+}
+
+fn token_reason(error: &mixin_pin_protocol::Error) -> &'static str {
+    match error {
+        mixin_pin_protocol::Error::Token(fault) => fault.as_str(),
+        _ => "token",
+    }
+}
+
+fn user_json(user: &UserRow) -> Value {
+    json!({
+        "type": "user",
+        "user_id": user.user_id.to_string(),
+        "identity_number": (NUMBERS_BEGIN_AFTER + user.number).to_string(),
+        "full_name": user.full_name,
+        "avatar_url": "",
+        "session_id": user.session_id.to_string(),
+        "created_at": rfc3339(user.created_at),
+        "has_pin": user.pin.is_some(),
+        "tip_key_base64": "",
+        "tip_counter": 0,
+    })
+}
+
+/// Nanoseconds since 1970, as SQLite holds them.
+fn nanos(time: UnixTime) -> i64 {
+    time.as_nanos()
+        .ok()
+        .and_then(|nanos| i64::try_from(nanos).ok())
+        .unwrap_or(i64::MAX)
+}
+
+fn rfc3339(nanos: i64) -> String {
+    Timestamp::from_nanosecond(i128::from(nanos)).map_or_else(|_| String::new(), |time| time.to_string())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|half| char::from_digit(half.into(), 16))
+        .collect()
+}
+
+/// A fresh id for a log entry.
+fn log_id() -> Result<Uuid, Error> {
+    Ok(random_uuid(&mut SystemRng::new()?))
+}

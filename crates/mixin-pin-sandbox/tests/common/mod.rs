@@ -1,0 +1,162 @@
+//! What the flow tests share: a sandbox, an app, users of each kind, and requests by hand.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use mixin_pin_core::token::VerifyingKey;
+use mixin_pin_core::{Ed25519Key, PinToken, RsaKey, Session, SystemRng, UnixTime, X25519PublicKey};
+use mixin_pin_http::{Client, Error, Outcome};
+use mixin_pin_protocol::answer::{ApiError, User};
+use mixin_pin_protocol::call::PreparedRequest;
+use mixin_pin_protocol::keystore::Keystore;
+use mixin_pin_sandbox::{Config, Sandbox};
+use serde_json::Value;
+
+/// A throw-away key: making one of 1024 bits for each test would cost seconds.
+const RSA_1024: &str = include_str!("../../testdata/rsa-1024.pem");
+const RSA_2048: &str = include_str!("../../testdata/rsa-2048.pem");
+
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    Rsa1024,
+    Rsa2048,
+    Ed25519,
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::Rsa1024, Self::Rsa2048, Self::Ed25519];
+}
+
+pub fn rng() -> SystemRng {
+    SystemRng::new().unwrap()
+}
+
+pub fn now() -> UnixTime {
+    SystemTime::now().try_into().unwrap()
+}
+
+pub fn sandbox() -> Sandbox {
+    Sandbox::start(&Config::default()).unwrap()
+}
+
+pub fn client<S>(sandbox: &Sandbox, session: Session<S>) -> Client
+where
+    S: mixin_pin_core::token::Signer + Send + Sync + 'static,
+{
+    Client::builder(session).base_url(sandbox.url()).build().unwrap()
+}
+
+pub fn app(sandbox: &Sandbox) -> Client {
+    let keystore = Keystore::parse(sandbox.app_keystore().as_bytes()).unwrap();
+    client(sandbox, keystore.into_session(&mut rng()).unwrap())
+}
+
+/// Registers a user, as an operator would.
+pub fn register(sandbox: &Sandbox, kind: Kind) -> Session {
+    let rng = &mut rng();
+    match kind {
+        Kind::Rsa1024 | Kind::Rsa2048 => {
+            let pem = if matches!(kind, Kind::Rsa1024) {
+                RSA_1024
+            } else {
+                RSA_2048
+            };
+            let key = RsaKey::from_pem(pem).unwrap();
+            let user = registered(sandbox, &VerifyingKey::Rsa(key.public_key()));
+            let pin_token = PinToken::from_base64(&user.pin_token).unwrap();
+            Session::rsa(user.user_id, user.session_id.unwrap(), key, &pin_token, rng).unwrap()
+        }
+        Kind::Ed25519 => {
+            let key = Ed25519Key::generate(rng);
+            let user = registered(sandbox, &VerifyingKey::Ed25519(key.public_key()));
+            let server = X25519PublicKey::from_base64(&user.pin_token_base64).unwrap();
+            Session::ed25519(user.user_id, user.session_id.unwrap(), key, &server).unwrap()
+        }
+    }
+}
+
+fn registered(sandbox: &Sandbox, key: &VerifyingKey) -> User {
+    app(sandbox).register(key, "A User").unwrap().done().unwrap()
+}
+
+/// The error that Mixin, or the sandbox in its place, answered with.
+pub fn refusal<T: std::fmt::Debug>(result: Result<Outcome<T>, Error>) -> ApiError {
+    match result {
+        Err(Error::Protocol(mixin_pin_protocol::Error::Api(error))) => *error,
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
+
+/// Code and reason of a refusal.
+pub fn reason<T: std::fmt::Debug>(result: Result<Outcome<T>, Error>) -> (u32, String) {
+    let error = refusal(result);
+    let extra = error.extra.unwrap_or_default();
+    (
+        error.code.as_u32(),
+        extra["reason"].as_str().unwrap_or_default().to_owned(),
+    )
+}
+
+/// Sends a prepared request as it is, as often as the test likes.
+pub fn send(sandbox: &Sandbox, request: &PreparedRequest) -> Value {
+    let headers: Vec<(&str, &str)> = request.headers().into();
+    send_parts(sandbox, request.method(), request.path(), &headers, request.body())
+}
+
+pub fn send_parts(sandbox: &Sandbox, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Value {
+    let mut request = ureq::http::Request::builder()
+        .method(method)
+        .uri(format!("{}{path}", sandbox.url()));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let agent: ureq::Agent = ureq::config::Config::builder()
+        .proxy(None)
+        .http_status_as_error(false)
+        .build()
+        .into();
+    let mut response = if method == "GET" {
+        agent.run(request.body(()).unwrap()).unwrap()
+    } else {
+        agent.run(request.body(body).unwrap()).unwrap()
+    };
+    let text = response.body_mut().read_to_string().unwrap();
+    serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"))
+}
+
+/// Code and reason of an answer by hand; code 0 where it is no refusal.
+pub fn verdict(answer: &Value) -> (u64, &str) {
+    let error = &answer["error"];
+    (
+        error["code"].as_u64().unwrap_or(0),
+        error["extra"]["reason"].as_str().unwrap_or(""),
+    )
+}
+
+/// A clock that stands until it is set.
+#[derive(Clone)]
+pub struct TestClock(Arc<AtomicU64>);
+
+impl TestClock {
+    pub fn new(time: UnixTime) -> Self {
+        Self(Arc::new(AtomicU64::new(time.secs())))
+    }
+
+    pub fn now(&self) -> UnixTime {
+        UnixTime::from_secs(self.0.load(Ordering::SeqCst))
+    }
+
+    pub fn advance(&self, seconds: u64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    pub fn config(&self) -> Config {
+        let clock = self.clone();
+        Config {
+            clock: Arc::new(move || clock.now()),
+            ..Config::default()
+        }
+    }
+}

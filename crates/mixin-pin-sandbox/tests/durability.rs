@@ -1,0 +1,154 @@
+//! Fifty at once get no more than the day's tries, and a restart forgets nothing.
+
+mod common;
+
+use std::sync::Barrier;
+use std::thread;
+
+use common::{Kind, client, now, reason, register, rng, sandbox, send, verdict};
+use mixin_pin_core::{MonotonicNonces, NonceSource, Pin};
+use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest};
+use mixin_pin_protocol::keystore::Keystore;
+use mixin_pin_sandbox::{Config, Error, Sandbox};
+
+fn pin(digits: &str) -> Pin {
+    Pin::new(digits).unwrap()
+}
+
+#[test]
+fn fifty_wrong_pins_at_once_get_no_more_than_the_days_tries() {
+    let sandbox = sandbox();
+    let session = register(&sandbox, Kind::Ed25519);
+    let nonces = MonotonicNonces::new();
+    let calls = Calls::new(&session);
+    let create = calls
+        .create_pin(&pin("123456"), nonces.next(now()).unwrap(), now(), &mut rng())
+        .unwrap();
+    assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
+    let requests: Vec<PreparedRequest> = (0..50)
+        .map(|_| {
+            calls
+                .verify_pin(&pin("999999"), nonces.next(now()).unwrap(), now(), &mut rng())
+                .unwrap()
+        })
+        .collect();
+
+    let start = Barrier::new(requests.len());
+    let verdicts: Vec<(u64, String)> = thread::scope(|scope| {
+        let threads: Vec<_> = requests
+            .iter()
+            .map(|request| {
+                let (sandbox, start) = (&sandbox, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    let answer = send(sandbox, request);
+                    (verdict(&answer).0, verdict(&answer).1.to_owned())
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+
+    let count = |wanted: &str| verdicts.iter().filter(|(_, reason)| reason == wanted).count();
+    let compared = count("pin");
+    assert!((1..=5).contains(&compared), "{compared} PINs were compared");
+    assert_eq!(compared + count("iterator") + count("tries_spent"), 50, "{verdicts:?}");
+    let client = client(&sandbox, session);
+    assert_eq!(client.pin_logs(&LogQuery::wrong_pins()).unwrap().len(), compared);
+}
+
+#[test]
+fn a_restart_forgets_neither_tries_nor_iterators_nor_requests() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config {
+        database: Some(folder.path().join("sandbox.db")),
+        ..Config::default()
+    };
+    let first = Sandbox::start(&config).unwrap();
+    let app_keystore = first.app_keystore().to_owned();
+    let session = register(&first, Kind::Rsa1024);
+    let calls = Calls::new(&session);
+    let nonces = MonotonicNonces::new();
+    let next = || nonces.next(now()).unwrap();
+    let early = next();
+    let create = calls.create_pin(&pin("123456"), next(), now(), &mut rng()).unwrap();
+    assert_eq!(verdict(&send(&first, &create)), (0, ""));
+    for _ in 0..4 {
+        let wrong = calls.verify_pin(&pin("999999"), next(), now(), &mut rng()).unwrap();
+        assert_eq!(verdict(&send(&first, &wrong)), (20_119, "pin"));
+    }
+    first.stop().unwrap();
+
+    let second = Sandbox::start(&config).unwrap();
+    assert_eq!(second.app_keystore(), app_keystore);
+    assert_eq!(verdict(&send(&second, &create)), (401, "request_repeated"));
+    let late = calls.verify_pin(&pin("123456"), early, now(), &mut rng()).unwrap();
+    assert_eq!(verdict(&send(&second, &late)), (20_119, "iterator"));
+    let last_try = calls.verify_pin(&pin("999999"), next(), now(), &mut rng()).unwrap();
+    let answer = send(&second, &last_try);
+    assert_eq!(answer["error"]["extra"]["tries_left"], 0);
+    let client = client(&second, session);
+    assert_eq!(
+        reason(client.verify_pin(&pin("123456"))),
+        (429, "tries_spent".to_owned())
+    );
+    assert_eq!(client.pin_logs(&LogQuery::wrong_pins()).unwrap().len(), 5);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_database_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sandbox.db");
+    let config = Config {
+        database: Some(path.clone()),
+        ..Config::default()
+    };
+    let sandbox = Sandbox::start(&config).unwrap();
+    register(&sandbox, Kind::Ed25519);
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(
+            entry.metadata().unwrap().permissions().mode() & 0o077,
+            0,
+            "{:?}",
+            entry.path()
+        );
+    }
+}
+
+#[test]
+fn a_database_of_another_version_or_no_database_at_all_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.db");
+    std::fs::write(&path, b"this is no database, whatever its name may say").unwrap();
+    let config = Config {
+        database: Some(path),
+        ..Config::default()
+    };
+    assert!(matches!(Sandbox::start(&config), Err(Error::Database(_))));
+    let config = Config {
+        database: Some(folder.path().join("no/such/folder.db")),
+        ..Config::default()
+    };
+    assert!(matches!(Sandbox::start(&config), Err(Error::DatabaseFile(_))));
+}
+
+#[test]
+fn an_address_in_use_is_an_error() {
+    let first = sandbox();
+    let config = Config {
+        listen: first.address(),
+        ..Config::default()
+    };
+    assert!(matches!(Sandbox::start(&config), Err(Error::Listen(_))));
+}
+
+#[test]
+fn the_app_keystore_has_the_dashboards_shape() {
+    let sandbox = sandbox();
+    let keystore = Keystore::parse(sandbox.app_keystore().as_bytes()).unwrap();
+    assert_eq!(keystore.shape(), mixin_pin_protocol::keystore::KeystoreShape::Dashboard);
+}

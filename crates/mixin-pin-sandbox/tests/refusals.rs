@@ -1,0 +1,271 @@
+//! What the sandbox refuses, and what it costs.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Kind, TestClock, client, now, reason, register, rng, sandbox, send, send_parts, verdict};
+use mixin_pin_core::token::{Claims, RequestHash};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{EncryptedPin, MonotonicNonces, NonceSource, Pin, Secret, Session, UnixTime, hazmat};
+use mixin_pin_http::Client;
+use mixin_pin_protocol::call::{Calls, LogQuery, random_uuid};
+use mixin_pin_sandbox::{Config, Sandbox};
+use serde_json::{Value, json};
+
+const DAY: u64 = 86_400;
+
+fn pin(digits: &str) -> Pin {
+    Pin::new(digits).unwrap()
+}
+
+fn with_pin(sandbox: &Sandbox) -> (Session, Client) {
+    let session = register(sandbox, Kind::Rsa2048);
+    let calls = Calls::new(&session);
+    let nonce = MonotonicNonces::new().next(now()).unwrap();
+    let create = calls.create_pin(&pin("123456"), nonce, now(), &mut rng()).unwrap();
+    assert_eq!(verdict(&send(sandbox, &create)), (0, ""));
+    let again = Session::from_parts(
+        session.user_id(),
+        session.session_id(),
+        mixin_pin_core::RsaKey::from_pem(include_str!("../testdata/rsa-2048.pem")).unwrap(),
+        mixin_pin_core::PinKey::from_bytes(session.pin_key().expose()).unwrap(),
+    );
+    let client = client(sandbox, again);
+    (session, client)
+}
+
+/// `POST /pin/verify` with a block of the test's choice.
+fn verify_block(client: &Client, sealed: &EncryptedPin) -> (u32, String) {
+    reason(client.call::<Value>(
+        "POST",
+        "/pin/verify",
+        Some(&json!({ "pin": sealed.to_standard().as_str() })),
+    ))
+}
+
+fn tries_left(client: &Client) -> u64 {
+    let error = common::refusal(client.verify_pin(&pin("000000")));
+    error.extra.unwrap()["tries_left"].as_u64().unwrap()
+}
+
+#[test]
+fn a_wrong_iterator_a_stale_block_or_an_unreadable_one_costs_no_try() {
+    let sandbox = sandbox();
+    let (session, client) = with_pin(&sandbox);
+    let now = now().secs();
+    let nanos = now * 1_000_000_000 + 999_999_999;
+    let seal = |secret: Secret, timestamp, iterator| {
+        hazmat::seal_with_iv(session.pin_key(), &hazmat::block(secret, timestamp, iterator), &[3; 16])
+    };
+    let digits = || Secret::from(pin("123456"));
+    let wrong = || Secret::from(pin("000000"));
+    for secret in [digits, wrong] {
+        assert_eq!(
+            verify_block(&client, &seal(secret(), now, 1)),
+            (20_119, "iterator".to_owned())
+        );
+        assert_eq!(
+            verify_block(&client, &seal(secret(), now, 0)),
+            (20_119, "iterator".to_owned())
+        );
+        assert_eq!(
+            verify_block(&client, &seal(secret(), now - 600, nanos)),
+            (20_119, "timestamp".to_owned())
+        );
+        assert_eq!(
+            verify_block(&client, &seal(secret(), now + 600, nanos)),
+            (20_119, "timestamp".to_owned())
+        );
+        assert_eq!(
+            verify_block(&client, &seal(secret(), u64::MAX, nanos)),
+            (20_119, "timestamp".to_owned())
+        );
+    }
+    let junk = EncryptedPin::from_bytes(&[9; 48]).unwrap();
+    assert_eq!(verify_block(&client, &junk), (20_119, "ciphertext".to_owned()));
+    let no_base64 = client.call::<Value>("POST", "/pin/verify", Some(&json!({ "pin": "!" })));
+    assert_eq!(reason(no_base64), (20_119, "ciphertext".to_owned()));
+    let tip = seal(Secret::TipSignature([7; 64]), now, nanos);
+    assert_eq!(verify_block(&client, &tip), (20_118, "kind".to_owned()));
+
+    assert_eq!(tries_left(&client), 4, "none of it cost a try");
+    assert_eq!(client.pin_logs(&LogQuery::wrong_pins()).unwrap().len(), 1);
+}
+
+#[test]
+fn after_the_days_tries_even_the_right_pin_waits_for_the_next_day() {
+    let clock = TestClock::new(UnixTime::from_secs(now().secs() / DAY * DAY + DAY / 2));
+    let sandbox = Sandbox::start(&clock.config()).unwrap();
+    // The clock of this test stands still: requests are made by hand, at its time.
+    let app = mixin_pin_protocol::keystore::Keystore::parse(sandbox.app_keystore().as_bytes()).unwrap();
+    let app = app.into_session(&mut rng()).unwrap();
+    let key = mixin_pin_core::Ed25519Key::generate(&mut rng());
+    let secret = mixin_pin_core::token::VerifyingKey::Ed25519(key.public_key())
+        .to_session_secret()
+        .unwrap();
+    let registration = Calls::new(&app)
+        .register(&secret, "x", clock.now(), &mut rng())
+        .unwrap();
+    let user = &send(&sandbox, &registration)["data"];
+    let server = mixin_pin_core::X25519PublicKey::from_base64(user["pin_token_base64"].as_str().unwrap()).unwrap();
+    let id = |field: &str| user[field].as_str().unwrap().parse().unwrap();
+    let session = Session::ed25519(id("user_id"), id("session_id"), key, &server).unwrap();
+    let calls = Calls::new(&session);
+    let nonces = MonotonicNonces::new();
+    let verify = |digits| {
+        let nonce = nonces.next(clock.now()).unwrap();
+        let request = calls.verify_pin(&pin(digits), nonce, clock.now(), &mut rng()).unwrap();
+        let answer = send(&sandbox, &request);
+        (
+            verdict(&answer).0,
+            verdict(&answer).1.to_owned(),
+            answer["error"]["extra"]["tries_left"].as_u64(),
+        )
+    };
+    let create = calls
+        .create_pin(
+            &pin("123456"),
+            nonces.next(clock.now()).unwrap(),
+            clock.now(),
+            &mut rng(),
+        )
+        .unwrap();
+    assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
+
+    for left in (0..5).rev() {
+        assert_eq!(verify("999999"), (20_119, "pin".to_owned(), Some(left)));
+    }
+    assert_eq!(verify("999999"), (429, "tries_spent".to_owned(), None));
+    assert_eq!(verify("123456"), (429, "tries_spent".to_owned(), None));
+    clock.advance(DAY / 2 - 1);
+    assert_eq!(verify("123456").0, 429, "one second before midnight");
+    clock.advance(1);
+    assert_eq!(verify("123456").0, 0, "the next day");
+    assert_eq!(
+        verify("999999"),
+        (20_119, "pin".to_owned(), Some(4)),
+        "with all its tries"
+    );
+}
+
+#[test]
+fn the_right_pin_costs_no_try() {
+    let sandbox = sandbox();
+    let (_, client) = with_pin(&sandbox);
+    for _ in 0..8 {
+        client.verify_pin(&pin("123456")).unwrap().done().unwrap();
+    }
+    assert_eq!(tries_left(&client), 4);
+}
+
+#[test]
+fn tokens_that_do_not_hold_are_refused_each_for_its_reason() {
+    let sandbox = sandbox();
+    let (session, _) = with_pin(&sandbox);
+    let body = b"{\"pin\":\"x\"}";
+    let jti = random_uuid(&mut rng());
+    let jti_text = jti.to_string();
+    let token_for = |user, sid, at: UnixTime, lifetime| {
+        let hash = RequestHash::of("POST", "/pin/verify", body);
+        let claims = Claims::new(user, sid, jti, hash, at, Duration::from_secs(lifetime)).unwrap();
+        claims.sign(session.signer(), &mut rng()).unwrap().as_str().to_owned()
+    };
+    let (user, sid) = (session.user_id(), session.session_id());
+    let good = token_for(user, sid, now(), 60);
+    let judge = |token: &str, path: &str, id: &str, body: &[u8]| {
+        let authorization = format!("Bearer {token}");
+        let headers = [("Authorization", authorization.as_str()), ("X-Request-Id", id)];
+        let answer = send_parts(&sandbox, "POST", path, &headers, body);
+        (verdict(&answer).0, verdict(&answer).1.to_owned())
+    };
+    let refused = |reason: &str| (401, reason.to_owned());
+    let verify = |token: &str| judge(token, "/pin/verify", &jti_text, body);
+
+    assert_eq!(
+        judge(&good, "/pin/verify", &jti_text, b"{\"pin\":\"y\"}"),
+        refused("token_request_hash")
+    );
+    assert_eq!(
+        judge(&good, "/pin/verify?", &jti_text, body),
+        refused("token_request_hash")
+    );
+    assert_eq!(
+        judge(&good, "/pin/update", &jti_text, body),
+        refused("token_request_hash")
+    );
+    assert_eq!(
+        judge(&good, "/pin/verify", &Uuid::nil().to_string(), body),
+        refused("token_request_id")
+    );
+    let early = UnixTime::from_secs(now().secs() - 61);
+    assert_eq!(verify(&token_for(user, sid, early, 60)), refused("token_expired"));
+    let late = UnixTime::from_secs(now().secs() + 400);
+    assert_eq!(verify(&token_for(user, sid, late, 60)), refused("token_issued_at"));
+    assert_eq!(verify(&token_for(user, Uuid::nil(), now(), 60)), refused("session"));
+    assert_eq!(verify(&token_for(Uuid::nil(), sid, now(), 60)), refused("session"));
+    assert_eq!(verify("x.y"), refused("token_format"));
+    let (_, rest) = good.split_once('.').unwrap();
+    for header in [
+        "eyJhbGciOiJub25lIn0",
+        "eyJhbGciOiJIUzUxMiIsInR5cCI6IkpXVCJ9",
+        "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9",
+    ] {
+        assert_eq!(verify(&format!("{header}.{rest}")), refused("token_algorithm"));
+    }
+    let (input, signature) = good.rsplit_once('.').unwrap();
+    let other_end = if signature.starts_with('A') { "B" } else { "A" };
+    assert_eq!(
+        verify(&format!("{input}.{other_end}{}", &signature[1..])),
+        refused("token_signature")
+    );
+    let answer = send_parts(&sandbox, "POST", "/pin/verify", &[("X-Request-Id", &jti_text)], body);
+    assert_eq!(verdict(&answer), (401, "token_missing"));
+
+    // And the token was good all the time: its body was not.
+    assert_eq!(verify(&good), (20_119, "ciphertext".to_owned()));
+}
+
+#[test]
+fn where_repeats_are_allowed_the_iterator_still_refuses_them() {
+    let config = Config {
+        refuse_repeated_requests: false,
+        ..Config::default()
+    };
+    let sandbox = Sandbox::start(&config).unwrap();
+    let (session, _) = with_pin(&sandbox);
+    let nonce = MonotonicNonces::new().next(now()).unwrap();
+    let request = Calls::new(&session)
+        .verify_pin(&pin("123456"), nonce, now(), &mut rng())
+        .unwrap();
+    assert_eq!(verdict(&send(&sandbox, &request)), (0, ""));
+    assert_eq!(verdict(&send(&sandbox, &request)), (20_119, "iterator"));
+}
+
+#[test]
+fn a_change_whose_iterators_are_out_of_order_is_refused_and_changes_nothing() {
+    let sandbox = sandbox();
+    let (session, client) = with_pin(&sandbox);
+    let now = now().secs();
+    let base = now * 1_000_000_000 + 500_000_000;
+    let seal = |digits, iterator| {
+        let block = hazmat::block(pin(digits), now, iterator);
+        hazmat::seal_with_iv(session.pin_key(), &block, &[5; 16])
+            .to_standard()
+            .as_str()
+            .to_owned()
+    };
+    for (old, new) in [(base + 1, base), (base, base)] {
+        let body = json!({ "old_pin": seal("123456", old), "pin": seal("654321", new) });
+        let result = client.call::<Value>("POST", "/pin/update", Some(&body));
+        assert_eq!(reason(result), (20_119, "iterator".to_owned()));
+    }
+    client.verify_pin(&pin("123456")).unwrap().done().unwrap();
+}
+
+#[test]
+fn bodies_over_a_mebibyte_are_refused() {
+    let sandbox = sandbox();
+    let answer = send_parts(&sandbox, "POST", "/pin/verify", &[], &vec![b' '; (1 << 20) + 1]);
+    assert_eq!(verdict(&answer), (400, "body_too_long"));
+}
