@@ -129,9 +129,13 @@ impl Connector for WatchedConnector {
     type Out = Box<dyn Connection>;
 
     fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
-        CONNECTING.set(Connecting::Failed);
-        let connection = self.0.connect(details, chained)?;
-        CONNECTING.set(Connecting::Made);
-        Ok(connection)
+        let result = self.0.connect(details, chained);
+        // Told at the end: a connection to a proxy passes here too, inside the one that it is for.
+        CONNECTING.set(if result.is_ok() {
+            Connecting::Made
+        } else {
+            Connecting::Failed
+        });
+        result
     }
 }

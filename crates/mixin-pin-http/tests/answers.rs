@@ -1,0 +1,423 @@
+//! What the client makes of servers that misbehave: each in its own way, and never by sending again.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Ed25519Key, Pin, Session};
+use mixin_pin_http::{Client, ClientBuilder, Error, Outcome};
+use mixin_pin_protocol::Error as ProtocolError;
+use mixin_pin_protocol::answer::{ErrorCode, User};
+
+fn pin() -> Pin {
+    Pin::new("314159").unwrap()
+}
+
+fn builder() -> ClientBuilder {
+    let key = Ed25519Key::from_bytes(&[1; 32]).unwrap();
+    let server = Ed25519Key::from_bytes(&[2; 32])
+        .unwrap()
+        .public_key()
+        .to_x25519()
+        .unwrap();
+    // Each test has a session of its own, so that none waits for another's.
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    let session_id = Uuid::from_u128(NEXT.fetch_add(1, Ordering::SeqCst) as u128);
+    Client::builder(Session::ed25519(Uuid::nil(), session_id, key, &server).unwrap())
+}
+
+/// A server on a free port that answers each request by `behave`, and counts them.
+struct Server {
+    url: String,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Server {
+    fn start(behave: impl Fn(&mut TcpStream, &str) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counter = requests.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let id = read_request(&mut stream);
+                counter.fetch_add(1, Ordering::SeqCst);
+                behave(&mut stream, &id);
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        });
+        Self { url, requests }
+    }
+
+    /// Answers every request with this status and body, the request id repeated.
+    fn answering(status: &'static str, body: impl Into<String>) -> Self {
+        let body = body.into();
+        Self::start(move |stream, id| {
+            write!(
+                stream,
+                "HTTP/1.1 {status}\r\nX-Request-Id: {id}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            )
+            .unwrap();
+        })
+    }
+
+    fn client(&self) -> Client {
+        builder().base_url(&self.url).build().unwrap()
+    }
+
+    /// Verifies a PIN, which must end in `Unknown`, and returns why. One request must have been sent.
+    fn lost(&self) -> Error {
+        self.lost_by(&self.client())
+    }
+
+    fn lost_by(&self, client: &Client) -> Error {
+        match client.verify_pin(&pin()).unwrap() {
+            Outcome::Unknown(lost) => {
+                assert_eq!(self.requests.load(Ordering::SeqCst), 1, "sent once and never again");
+                assert!(!lost.request_id.is_nil());
+                *lost.cause
+            }
+            Outcome::Done(user) => panic!("{user:?}"),
+        }
+    }
+}
+
+/// Reads a request to its end and returns its id.
+fn read_request(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&bytes);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let header = |wanted: &str| {
+                head.lines()
+                    .filter_map(|line| line.split_once(": "))
+                    .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+                    .map(|(_, value)| value.to_owned())
+            };
+            let len = header("content-length").map_or(0, |len| len.parse().unwrap());
+            if body.len() >= len {
+                return header("x-request-id").unwrap_or_default();
+            }
+        }
+        let count = stream.read(&mut buffer).unwrap();
+        assert!(count > 0, "the request ended early");
+        bytes.extend_from_slice(&buffer[..count]);
+    }
+}
+
+fn protocol(error: Error) -> ProtocolError {
+    match error {
+        Error::Protocol(error) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+const USER: &str = r#"{"data":{"user_id":"06aed1e3-bd77-4a59-991a-5bb5ae6fbb09","has_pin":true}}"#;
+
+#[test]
+fn a_good_answer_is_done() {
+    let server = Server::answering("200 OK", USER);
+    let user = server.client().verify_pin(&pin()).unwrap().done().unwrap();
+    assert!(user.has_pin);
+}
+
+#[test]
+fn a_refusal_keeps_code_description_and_extra() {
+    let body = r#"{"error":{"status":202,"code":20119,"description":"PIN incorrect.","extra":{"left":4}}}"#;
+    let server = Server::answering("202 Accepted", body);
+    let ProtocolError::Api(error) = protocol(server.client().verify_pin(&pin()).unwrap_err()) else {
+        panic!()
+    };
+    assert_eq!(error.code, ErrorCode::PinIncorrect);
+    assert_eq!(error.description, "PIN incorrect.");
+    assert_eq!(error.extra.unwrap()["left"], 4);
+}
+
+#[test]
+fn a_web_page_leaves_the_outcome_unknown() {
+    let server = Server::answering("200 OK", "<html><body>Welcome to the hotel</body></html>");
+    assert_eq!(protocol(server.lost()), ProtocolError::AnswerHtml { status: 200 });
+}
+
+#[test]
+fn server_trouble_leaves_the_outcome_unknown() {
+    let server = Server::answering("502 Bad Gateway", "<html>");
+    assert_eq!(protocol(server.lost()), ProtocolError::ServerTrouble { status: 502 });
+    let body = r#"{"error":{"status":500,"code":7000,"description":"Internal"}}"#;
+    let ProtocolError::Api(error) = protocol(Server::answering("500 Oops", body).lost()) else {
+        panic!()
+    };
+    assert_eq!(error.code, ErrorCode::Server(7000));
+}
+
+#[test]
+fn an_empty_answer_leaves_the_outcome_unknown() {
+    assert_eq!(
+        protocol(Server::answering("200 OK", "").lost()),
+        ProtocolError::AnswerEmpty { status: 200 }
+    );
+}
+
+#[test]
+fn json_cut_off_leaves_the_outcome_unknown() {
+    let error = Server::answering("200 OK", &USER[..30]).lost();
+    assert_eq!(protocol(error), ProtocolError::AnswerCutOff { status: 200 });
+}
+
+#[test]
+fn a_connection_cut_in_the_body_leaves_the_outcome_unknown() {
+    let server = Server::start(|stream, id| {
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: 500\r\n\r\n{{\"data\""
+        )
+        .unwrap();
+    });
+    assert!(matches!(server.lost(), Error::Interrupted(_)));
+}
+
+#[test]
+fn a_connection_closed_without_an_answer_leaves_the_outcome_unknown() {
+    assert!(matches!(Server::start(|_, _| ()).lost(), Error::Interrupted(_)));
+}
+
+#[test]
+fn a_server_that_never_answers_leaves_the_outcome_unknown_in_time() {
+    let server = Server::start(|stream, _| {
+        // Until the client gives up and closes.
+        let _ = stream.read(&mut [0; 1]);
+    });
+    let client = builder()
+        .base_url(&server.url)
+        .timeout(Duration::from_millis(300))
+        .build()
+        .unwrap();
+    assert!(matches!(server.lost_by(&client), Error::Interrupted(error) if error.is_timeout()));
+}
+
+#[test]
+fn ten_mebibytes_are_refused_whether_announced_or_not() {
+    let announced = Server::start(|stream, id| {
+        let head = format!("HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: 10485760\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+    });
+    assert!(matches!(announced.lost(), Error::AnswerTooLong { limit: 1_048_576 }));
+    let streamed = Server::start(|stream, id| {
+        let head = format!("HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        // The client closes when it has seen enough, after which writing fails.
+        for _ in 0..160 {
+            if stream.write_all(&[b' '; 65_536]).is_err() {
+                break;
+            }
+        }
+    });
+    assert!(matches!(streamed.lost(), Error::AnswerTooLong { limit: 1_048_576 }));
+}
+
+#[test]
+fn an_answer_to_another_request_leaves_the_outcome_unknown() {
+    let other = Server::start(|stream, _| {
+        let id = "06aed1e3-bd77-4a59-991a-5bb5ae6fbb09";
+        let len = USER.len();
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: {len}\r\n\r\n{USER}"
+        )
+        .unwrap();
+    });
+    assert_eq!(protocol(other.lost()), ProtocolError::RequestIdMismatch);
+    let none = Server::start(|stream, _| {
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{USER}",
+            USER.len()
+        )
+        .unwrap();
+    });
+    assert_eq!(protocol(none.lost()), ProtocolError::RequestIdMissing);
+}
+
+#[test]
+fn a_redirection_is_not_followed() {
+    let elsewhere = Server::answering("200 OK", USER);
+    let url = elsewhere.url.clone();
+    let server = Server::start(move |stream, id| {
+        let head = "HTTP/1.1 307 Temporary Redirect";
+        write!(
+            stream,
+            "{head}\r\nX-Request-Id: {id}\r\nLocation: {url}/x\r\nContent-Length: 0\r\n\r\n"
+        )
+        .unwrap();
+    });
+    assert!(matches!(server.lost(), Error::Redirect { status: 307 }));
+    assert_eq!(elsewhere.requests.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn what_is_no_http_leaves_the_outcome_unknown() {
+    let server = Server::start(|stream, _| stream.write_all(b"220 mail.example ESMTP\r\n").unwrap());
+    assert!(matches!(server.lost(), Error::Interrupted(_)));
+}
+
+#[test]
+fn where_nothing_listens_nothing_was_sent() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let client = builder().base_url(format!("http://127.0.0.1:{port}")).build().unwrap();
+    let error = client.verify_pin(&pin()).unwrap_err();
+    assert!(
+        matches!(error, Error::Connect(_)) && error.nothing_changed(),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_tls_handshake_that_fails_has_sent_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            // Plain HTTP where TLS is spoken.
+            let _ = stream.unwrap().write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let client = builder().base_url(format!("https://127.0.0.1:{port}")).build().unwrap();
+    assert!(matches!(client.verify_pin(&pin()).unwrap_err(), Error::Connect(_)));
+}
+
+#[test]
+fn a_read_that_fails_is_an_error_and_not_unknown() {
+    let server = Server::start(|_, _| ());
+    assert!(matches!(server.client().me().unwrap_err(), Error::Interrupted(_)));
+    assert!(matches!(
+        server.client().call::<User>("GET", "/me", None).unwrap_err(),
+        Error::Interrupted(_)
+    ));
+    let lost = server
+        .client()
+        .call::<User>("POST", "/transfers", Some(&serde_json::json!({})))
+        .unwrap();
+    assert!(matches!(lost, Outcome::Unknown(_)));
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_named() {
+    let build = |url: &str| builder().base_url(url).build();
+    for url in [
+        "",
+        "api.mixin.one",
+        "ftp://x",
+        "https://",
+        "https://x/path",
+        "https://x?q",
+        "https://user:pw@x",
+        "https://x y",
+    ] {
+        assert!(matches!(build(url), Err(Error::BaseUrl)), "{url}");
+    }
+    for url in ["http://api.mixin.one", "http://10.0.0.1:80", "http://localhost.example"] {
+        assert!(matches!(build(url), Err(Error::PlainHttp)), "{url}");
+        assert!(builder().base_url(url).allow_plain_http(true).build().is_ok());
+    }
+    for url in [
+        "https://api.mixin.one",
+        "https://api.mixin.one/",
+        "http://localhost:1",
+        "http://127.0.0.1",
+        "http://[::1]:8",
+    ] {
+        assert!(build(url).is_ok(), "{url}");
+    }
+    assert!(matches!(builder().proxy(Some("no proxy")).build(), Err(Error::Proxy)));
+    assert!(builder().proxy(Some("http://proxy.example:3128")).build().is_ok());
+    assert!(matches!(builder().user_agent("a\r\nb").build(), Err(Error::Header)));
+    assert!(matches!(builder().device_id("\u{e9}").build(), Err(Error::Header)));
+}
+
+#[test]
+fn a_proxy_and_the_headers_are_used_as_set() {
+    let seen = Arc::new(std::sync::Mutex::new(String::new()));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let note = seen.clone();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut buffer = [0; 8192];
+        let count = stream.read(&mut buffer).unwrap();
+        note.lock()
+            .unwrap()
+            .push_str(&String::from_utf8_lossy(&buffer[..count]));
+    });
+    let client = builder()
+        .base_url(format!("http://127.0.0.1:{port}"))
+        .user_agent("bot/7")
+        .device_id("00a5a4ae-dcdc-48db-ab8e-a7eef69b441d")
+        .build()
+        .unwrap();
+    assert!(client.me().is_err(), "no answer");
+    server.join().unwrap();
+    let text = seen.lock().unwrap().to_ascii_lowercase();
+    for line in [
+        "user-agent: bot/7",
+        "mixin-device-id: 00a5a4ae-dcdc-48db-ab8e-a7eef69b441d",
+        "content-type: application/json",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut buffer = [0; 512];
+        let count = stream.read(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..count]).into_owned()
+    });
+    let client = builder()
+        .base_url("https://api.example")
+        .proxy(Some(&proxy))
+        .build()
+        .unwrap();
+    assert!(
+        matches!(client.verify_pin(&pin()).unwrap_err(), Error::Connect(_)),
+        "the tunnel was never made"
+    );
+    assert!(server.join().unwrap().starts_with("CONNECT api.example:443 "));
+}
+
+#[test]
+fn pin_calls_of_one_session_go_one_at_a_time() {
+    static INSIDE: AtomicUsize = AtomicUsize::new(0);
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let id = read_request(&mut stream);
+                MOST.fetch_max(INSIDE.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                thread::sleep(Duration::from_millis(20));
+                INSIDE.fetch_sub(1, Ordering::SeqCst);
+                let len = USER.len();
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: {len}\r\nConnection: close");
+                write!(stream, "{head}\r\n\r\n{USER}").unwrap();
+            });
+        }
+    });
+    let client = builder().base_url(url).build().unwrap();
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| client.verify_pin(&pin()).unwrap().done().unwrap());
+        }
+    });
+    assert_eq!(MOST.load(Ordering::SeqCst), 1);
+}
