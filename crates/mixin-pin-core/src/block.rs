@@ -14,11 +14,7 @@ use crate::{Error, Nonce, Pin};
 /// What kind of secret a block carries. The length of the ciphertext alone tells it.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "kebab-case")
-)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum SecretKind {
     /// Six ASCII digits.
     SixDigits,
@@ -142,9 +138,7 @@ impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Secret")
-            .field(&self.kind().as_str())
-            .finish_non_exhaustive()
+        f.debug_tuple("Secret").field(&self.kind().as_str()).finish_non_exhaustive()
     }
 }
 
@@ -163,11 +157,7 @@ impl PinBlock {
     /// Joins a secret with the nonce that it spends.
     pub fn new(secret: impl Into<Secret>, nonce: Nonce) -> Self {
         let (timestamp, iterator) = nonce.spend();
-        Self {
-            secret: secret.into(),
-            timestamp,
-            iterator,
-        }
+        Self { secret: secret.into(), timestamp, iterator }
     }
 
     /// The secret.
@@ -261,11 +251,7 @@ struct Parts {
 
 impl Default for Parts {
     fn default() -> Self {
-        Self {
-            secret: [0; 64],
-            timestamp: [0; 8],
-            iterator: [0; 8],
-        }
+        Self { secret: [0; 64], timestamp: [0; 8], iterator: [0; 8] }
     }
 }
 
@@ -298,11 +284,7 @@ mod tests {
 
     #[test]
     fn bytes_lie_as_the_protocol_says() {
-        let block = PinBlock {
-            secret: Pin::new("123456").unwrap().into(),
-            timestamp: 0x0102_0304,
-            iterator: 0x0506,
-        };
+        let block = PinBlock { secret: Pin::new("123456").unwrap().into(), timestamp: 0x0102_0304, iterator: 0x0506 };
         let mut bytes = [0xff; 32];
         block.write_padded(&mut bytes);
         assert_eq!(&bytes[..6], b"123456");
@@ -314,25 +296,14 @@ mod tests {
 
     #[test]
     fn one_wrong_byte_of_padding_or_digit_refuses_the_block() {
-        let block = PinBlock {
-            secret: Pin::new("123456").unwrap().into(),
-            timestamp: 1,
-            iterator: 2,
-        };
+        let block = PinBlock { secret: Pin::new("123456").unwrap().into(), timestamp: 1, iterator: 2 };
         let mut good = [0; 32];
         block.write_padded(&mut good);
         for at in (0..6).chain(22..32) {
             let mut bad = good;
             bad[at] ^= 0x40;
-            assert_eq!(
-                PinBlock::read_padded(SecretKind::SixDigits, &bad),
-                Err(Error::Open),
-                "byte {at}"
-            );
+            assert_eq!(PinBlock::read_padded(SecretKind::SixDigits, &bad), Err(Error::Open), "byte {at}");
         }
-        assert_eq!(
-            PinBlock::read_padded(SecretKind::SixDigits, &good[..31]),
-            Err(Error::Open)
-        );
+        assert_eq!(PinBlock::read_padded(SecretKind::SixDigits, &good[..31]), Err(Error::Open));
     }
 }

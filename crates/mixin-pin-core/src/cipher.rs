@@ -34,10 +34,7 @@ impl PinKey {
     /// [`Error::PinKeyLength`] unless there are 32.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let bytes: &[u8; Self::LEN] = bytes.try_into().map_err(|_| Error::PinKeyLength)?;
-        Ok(Self {
-            bytes: Zeroizing::new(*bytes),
-            cipher: Aes256::new(bytes.into()),
-        })
+        Ok(Self { bytes: Zeroizing::new(*bytes), cipher: Aes256::new(bytes.into()) })
     }
 
     /// A fresh key, as a server makes it for a new RSA session.
@@ -77,10 +74,7 @@ impl PinKey {
 
     pub(crate) fn seal_block(&self, block: &PinBlock, iv: &[u8; AES_BLOCK]) -> EncryptedPin {
         let kind = block.kind();
-        let mut sealed = EncryptedPin {
-            bytes: [0; EncryptedPin::MAX_LEN],
-            kind,
-        };
+        let mut sealed = EncryptedPin { bytes: [0; EncryptedPin::MAX_LEN], kind };
         let (head, body) = sealed.bytes[..kind.encrypted_len()].split_at_mut(AES_BLOCK);
         head.copy_from_slice(iv);
         block.write_padded(body);
@@ -183,18 +177,14 @@ impl EncryptedPin {
 
     fn encode(&self, engine: &base64::engine::GeneralPurpose) -> EncodedPin {
         let mut text = [0; EncodedPin::MAX_LEN];
-        let len = engine
-            .encode_slice(self.as_bytes(), &mut text)
-            .expect("152 characters hold 112 bytes");
+        let len = engine.encode_slice(self.as_bytes(), &mut text).expect("152 characters hold 112 bytes");
         EncodedPin { text, len }
     }
 }
 
 impl fmt::Debug for EncryptedPin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("EncryptedPin")
-            .field(&self.to_standard().as_str())
-            .finish()
+        f.debug_tuple("EncryptedPin").field(&self.to_standard().as_str()).finish()
     }
 }
 
@@ -310,36 +300,20 @@ mod tests {
         let url_safe = sealed.to_url_safe();
         assert!(standard.as_str().starts_with("+/v7") && standard.as_str().ends_with('='));
         assert!(url_safe.as_str().starts_with("-_v7") && !url_safe.as_str().ends_with('='));
-        for text in [
-            standard.as_str(),
-            standard.as_str().trim_end_matches('='),
-            url_safe.as_str(),
-        ] {
+        for text in [standard.as_str(), standard.as_str().trim_end_matches('='), url_safe.as_str()] {
             assert_eq!(EncryptedPin::from_base64(text).unwrap(), sealed, "{text}");
         }
     }
 
     #[test]
     fn what_is_no_encrypted_pin_is_refused() {
-        for text in [
-            "",
-            "====",
-            "AAAA",
-            "not base64!",
-            "+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7",
-        ] {
-            assert_eq!(
-                EncryptedPin::from_base64(text),
-                Err(Error::EncryptedPinFormat),
-                "{text}"
-            );
+        for text in
+            ["", "====", "AAAA", "not base64!", "+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7"]
+        {
+            assert_eq!(EncryptedPin::from_base64(text), Err(Error::EncryptedPinFormat), "{text}");
         }
         for len in [0, 16, 47, 49, 64, 79, 81, 111, 113] {
-            assert_eq!(
-                EncryptedPin::from_bytes(&[0; 128][..len]),
-                Err(Error::EncryptedPinFormat),
-                "{len}"
-            );
+            assert_eq!(EncryptedPin::from_bytes(&[0; 128][..len]), Err(Error::EncryptedPinFormat), "{len}");
         }
         assert_eq!(PinKey::from_bytes(&[0; 31]).unwrap_err(), Error::PinKeyLength);
     }

@@ -13,11 +13,7 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIEN
 ///
 /// None for anything else, and for more than fits.
 pub(crate) fn decode_public<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o [u8]> {
-    let engine = if text.bytes().any(|c| matches!(c, b'-' | b'_')) {
-        &URL_SAFE
-    } else {
-        &STANDARD
-    };
+    let engine = if text.bytes().any(|c| matches!(c, b'-' | b'_')) { &URL_SAFE } else { &STANDARD };
     let len = engine.decode_slice(text, out).ok()?;
     out.get(..len)
 }
@@ -38,9 +34,5 @@ pub(crate) fn decode_secret<'o>(text: &str, hex_lens: &[usize], out: &'o mut [u8
         return None;
     }
     let url_safe = text.bytes().fold(false, |found, c| found | matches!(c, b'-' | b'_'));
-    if url_safe {
-        Base64UrlUnpadded::decode(bare, out).ok()
-    } else {
-        Base64Unpadded::decode(bare, out).ok()
-    }
+    if url_safe { Base64UrlUnpadded::decode(bare, out).ok() } else { Base64Unpadded::decode(bare, out).ok() }
 }

@@ -117,9 +117,7 @@ mod monotonic {
 
         /// A source whose iterators all exceed `last`.
         pub const fn starting_after(last: u64) -> Self {
-            Self {
-                last: AtomicU64::new(last),
-            }
+            Self { last: AtomicU64::new(last) }
         }
     }
 
@@ -135,10 +133,7 @@ mod monotonic {
             let mut last = self.last.load(Ordering::Relaxed);
             loop {
                 let next = last.checked_add(1).ok_or(Error::IteratorExhausted)?.max(clock);
-                match self
-                    .last
-                    .compare_exchange_weak(last, next, Ordering::Relaxed, Ordering::Relaxed)
-                {
+                match self.last.compare_exchange_weak(last, next, Ordering::Relaxed, Ordering::Relaxed) {
                     Ok(_) => return Ok(next),
                     Err(newer) => last = newer,
                 }
@@ -177,9 +172,7 @@ mod tests {
 
     #[test]
     fn a_nonce_carries_seconds_and_iterator() {
-        let nonce = MonotonicNonces::new()
-            .next(UnixTime::from_nanos(1_500_000_007))
-            .unwrap();
+        let nonce = MonotonicNonces::new().next(UnixTime::from_nanos(1_500_000_007)).unwrap();
         assert_eq!((nonce.timestamp(), nonce.iterator()), (1, 1_500_000_007));
     }
 }

@@ -41,11 +41,7 @@ impl Pin {
     /// [`Error::PinFormat`] unless they are exactly six ASCII digits.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let digits: &[u8; Self::LEN] = bytes.try_into().map_err(|_| Error::PinFormat)?;
-        if bool::from(are_digits(digits)) {
-            Ok(Self(*digits))
-        } else {
-            Err(Error::PinFormat)
-        }
+        if bool::from(are_digits(digits)) { Ok(Self(*digits)) } else { Err(Error::PinFormat) }
     }
 
     pub(crate) const fn duplicate(&self) -> Self {
@@ -60,9 +56,7 @@ impl Pin {
 
 /// Whether all six bytes are ASCII digits, in time that does not depend on them.
 pub(crate) fn are_digits(bytes: &[u8; Pin::LEN]) -> Choice {
-    !bytes
-        .iter()
-        .fold(Choice::from(0), |bad, byte| bad | byte.wrapping_sub(b'0').ct_gt(&9))
+    !bytes.iter().fold(Choice::from(0), |bad, byte| bad | byte.wrapping_sub(b'0').ct_gt(&9))
 }
 
 impl core::str::FromStr for Pin {
@@ -101,9 +95,7 @@ mod tests {
     fn only_six_ascii_digits_are_a_pin() {
         assert_eq!(Pin::new("000000").unwrap().expose(), b"000000");
         assert_eq!(Pin::new("999999").unwrap().expose(), b"999999");
-        for bad in [
-            "", "12345", "1234567", "12345a", " 12345", "12345\n", "/23456", "12345:", "١٢٣", "-12345",
-        ] {
+        for bad in ["", "12345", "1234567", "12345a", " 12345", "12345\n", "/23456", "12345:", "١٢٣", "-12345"] {
             assert_eq!(Pin::new(bad).unwrap_err(), Error::PinFormat, "{bad:?}");
         }
     }

@@ -111,12 +111,7 @@ impl Session {
 impl<S> Session<S> {
     /// A session of parts that are known already: any signer, and the PIN key itself.
     pub const fn from_parts(user_id: Uuid, session_id: Uuid, signer: S, pin_key: PinKey) -> Self {
-        Self {
-            user_id,
-            session_id,
-            signer,
-            pin_key,
-        }
+        Self { user_id, session_id, signer, pin_key }
     }
 
     /// Whose session it is: the user, or the bot's `app_id` (`client_id`).

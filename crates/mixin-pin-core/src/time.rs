@@ -32,10 +32,7 @@ impl UnixTime {
         // The remainder is below 10⁹, so that the cast keeps it whole.
         #[allow(clippy::cast_possible_truncation)]
         let rest = (nanos % per_sec) as u32;
-        Self {
-            secs: nanos / per_sec,
-            nanos: rest,
-        }
+        Self { secs: nanos / per_sec, nanos: rest }
     }
 
     /// Seconds, and the nanoseconds of the last one.
@@ -111,10 +108,7 @@ mod tests {
     #[test]
     fn a_time_beyond_64_bits_of_nanoseconds_is_an_error() {
         assert_eq!(UnixTime::from_nanos(u64::MAX).as_nanos(), Ok(u64::MAX));
-        assert_eq!(
-            UnixTime::from_secs(u64::MAX / 1_000_000_000 + 1).as_nanos(),
-            Err(Error::Time)
-        );
+        assert_eq!(UnixTime::from_secs(u64::MAX / 1_000_000_000 + 1).as_nanos(), Err(Error::Time));
         assert_eq!(UnixTime::new(0, 1_000_000_000), Err(Error::Time));
     }
 

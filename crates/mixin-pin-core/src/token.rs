@@ -118,10 +118,7 @@ mod tests {
             let mut buffer = [0; 64];
             let len = URL_SAFE_NO_PAD.decode_slice(algorithm.header(), &mut buffer).unwrap();
             let text = core::str::from_utf8(&buffer[..len]).unwrap();
-            let rest = text
-                .strip_prefix(r#"{"alg":""#)
-                .and_then(|t| t.strip_prefix(algorithm.as_str()))
-                .unwrap();
+            let rest = text.strip_prefix(r#"{"alg":""#).and_then(|t| t.strip_prefix(algorithm.as_str())).unwrap();
             assert_eq!(rest, r#"","typ":"JWT"}"#);
         }
     }

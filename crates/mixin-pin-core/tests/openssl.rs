@@ -42,11 +42,7 @@ fn workshop(test: &str) -> Option<TempDir> {
 /// Runs `openssl` in the folder and returns its standard output.
 fn openssl(folder: &Path, args: &[&str]) -> Vec<u8> {
     let output = Command::new("openssl").args(args).current_dir(folder).output().unwrap();
-    assert!(
-        output.status.success(),
-        "openssl {args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "openssl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
 
@@ -82,28 +78,12 @@ fn rsa_session(folder: &Path, bits: &str) -> (Session, VerifyingKey) {
     );
     let key = RsaKey::from_pem(&fs::read_to_string(folder.join("key.pem")).unwrap()).unwrap();
     let verifying = VerifyingKey::from_text(&STANDARD.encode(spki)).unwrap();
-    let session = Session::rsa(
-        Uuid::nil(),
-        session_id,
-        key,
-        &PinToken::from_bytes(&pin_token),
-        &mut rng(),
-    )
-    .unwrap();
-    assert_eq!(
-        session.pin_key().expose(),
-        &[0x42; 32],
-        "what OpenSSL wrapped unwraps here"
-    );
+    let session = Session::rsa(Uuid::nil(), session_id, key, &PinToken::from_bytes(&pin_token), &mut rng()).unwrap();
+    assert_eq!(session.pin_key().expose(), &[0x42; 32], "what OpenSSL wrapped unwraps here");
 
     // And back: what is wrapped here unwraps there.
-    let SessionKey::Rsa(key) = session.signer() else {
-        unreachable!()
-    };
-    let wrapped = key
-        .public_key()
-        .wrap_pin_key(session.pin_key(), session_id, &mut rng())
-        .unwrap();
+    let SessionKey::Rsa(key) = session.signer() else { unreachable!() };
+    let wrapped = key.public_key().wrap_pin_key(session.pin_key(), session_id, &mut rng()).unwrap();
     write(folder, "wrapped", wrapped.as_bytes());
     let unwrapped = openssl(
         folder,
@@ -148,28 +128,12 @@ fn ed25519_session(folder: &Path) -> (Session, VerifyingKey) {
     let scalar = &openssl(folder, &["dgst", "-sha512", "-binary", "seed"])[..32];
     let x25519 = [&common::unhex(X25519_PKCS8), scalar].concat();
     write(folder, "x25519.der", &x25519);
-    openssl(
-        folder,
-        &["pkey", "-in", "server.pem", "-pubout", "-out", "server-public.pem"],
-    );
+    openssl(folder, &["pkey", "-in", "server.pem", "-pubout", "-out", "server-public.pem"]);
     let shared = openssl(
         folder,
-        &[
-            "pkeyutl",
-            "-derive",
-            "-keyform",
-            "DER",
-            "-inkey",
-            "x25519.der",
-            "-peerkey",
-            "server-public.pem",
-        ],
+        &["pkeyutl", "-derive", "-keyform", "DER", "-inkey", "x25519.der", "-peerkey", "server-public.pem"],
     );
-    assert_eq!(
-        session.pin_key().expose().as_slice(),
-        shared,
-        "X25519 as OpenSSL does it"
-    );
+    assert_eq!(session.pin_key().expose().as_slice(), shared, "X25519 as OpenSSL does it");
     (session, verifying)
 }
 
@@ -181,33 +145,14 @@ fn check_pins(folder: &Path, session: &Session) {
     let sealed = session.pin_key().seal(Pin::new("271828").unwrap(), nonce, &mut rng());
     let (iv, ciphertext) = sealed.as_bytes().split_at(16);
     write(folder, "ciphertext", ciphertext);
-    let opened = openssl(
-        folder,
-        &[
-            "enc",
-            "-d",
-            "-aes-256-cbc",
-            "-K",
-            &key,
-            "-iv",
-            &hex(iv),
-            "-in",
-            "ciphertext",
-        ],
-    );
+    let opened = openssl(folder, &["enc", "-d", "-aes-256-cbc", "-K", &key, "-iv", &hex(iv), "-in", "ciphertext"]);
     let secs = common::NOW.secs();
-    assert_eq!(
-        opened,
-        [b"271828".as_slice(), &secs.to_le_bytes(), &iterator.to_le_bytes()].concat()
-    );
+    assert_eq!(opened, [b"271828".as_slice(), &secs.to_le_bytes(), &iterator.to_le_bytes()].concat());
 
     let plain = [b"141421".as_slice(), &77_u64.to_le_bytes(), &88_u64.to_le_bytes()].concat();
     write(folder, "plain", &plain);
     let iv = [0xc3; 16];
-    let theirs = openssl(
-        folder,
-        &["enc", "-aes-256-cbc", "-K", &key, "-iv", &hex(&iv), "-in", "plain"],
-    );
+    let theirs = openssl(folder, &["enc", "-aes-256-cbc", "-K", &key, "-iv", &hex(&iv), "-in", "plain"]);
     let block = open(session.pin_key(), &[&iv, theirs.as_slice()].concat());
     assert_eq!((block.timestamp(), block.iterator()), (77, 88));
     assert_eq!(block.secret().expose(), b"141421");
@@ -222,9 +167,7 @@ fn open(key: &PinKey, bytes: &[u8]) -> mixin_pin_core::PinBlock {
 fn check_tokens(folder: &Path, session: &Session, verifying: &VerifyingKey, sign: &[&str], verify: &[&str]) {
     openssl(folder, &["pkey", "-in", "key.pem", "-pubout", "-out", "public.pem"]);
     let hash = RequestHash::of("GET", "/me", b"");
-    let claims = session
-        .claims(hash, Uuid::nil(), common::NOW, Duration::from_secs(60))
-        .unwrap();
+    let claims = session.claims(hash, Uuid::nil(), common::NOW, Duration::from_secs(60)).unwrap();
     let token = session.sign(&claims, &mut rng()).unwrap();
     let (input, signature) = token.as_str().rsplit_once('.').unwrap();
     write(folder, "input", input.as_bytes());
@@ -232,10 +175,7 @@ fn check_tokens(folder: &Path, session: &Session, verifying: &VerifyingKey, sign
     openssl(folder, verify);
 
     let theirs = URL_SAFE_NO_PAD.encode(openssl(folder, sign));
-    Jws::parse(&format!("{input}.{theirs}"))
-        .unwrap()
-        .verify(verifying)
-        .unwrap();
+    Jws::parse(&format!("{input}.{theirs}")).unwrap().verify(verifying).unwrap();
     assert_eq!(theirs, signature, "both schemes are deterministic");
     assert_eq!(session.signer().algorithm(), verifying.algorithm());
 }
@@ -253,15 +193,7 @@ fn rsa_sessions_of_every_size_agree_with_openssl() {
             &session,
             &verifying,
             &["dgst", "-sha512", "-sign", "key.pem", "input"],
-            &[
-                "dgst",
-                "-sha512",
-                "-verify",
-                "public.pem",
-                "-signature",
-                "signature",
-                "input",
-            ],
+            &["dgst", "-sha512", "-verify", "public.pem", "-signature", "signature", "input"],
         );
     }
 }
@@ -278,17 +210,6 @@ fn ed25519_sessions_agree_with_openssl() {
         &session,
         &verifying,
         &["pkeyutl", "-sign", "-rawin", "-inkey", "key.pem", "-in", "input"],
-        &[
-            "pkeyutl",
-            "-verify",
-            "-rawin",
-            "-pubin",
-            "-inkey",
-            "public.pem",
-            "-in",
-            "input",
-            "-sigfile",
-            "signature",
-        ],
+        &["pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", "public.pem", "-in", "input", "-sigfile", "signature"],
     );
 }

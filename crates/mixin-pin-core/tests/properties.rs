@@ -169,10 +169,7 @@ fn eight_threads_and_a_clock_that_jumps_back_never_meet() {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     for of_one in &given {
-        assert!(
-            of_one.windows(2).all(|pair| pair[0] < pair[1]),
-            "each thread sees them rise"
-        );
+        assert!(of_one.windows(2).all(|pair| pair[0] < pair[1]), "each thread sees them rise");
     }
     let mut all = given.concat();
     all.sort_unstable();
@@ -214,12 +211,7 @@ mod tokens {
                 assert!(!holds(&changed), "{} at {at}", char::from(*other));
             }
         }
-        for changed in [
-            format!("{token}A"),
-            format!("A{token}"),
-            format!("{token}="),
-            format!("{token} "),
-        ] {
+        for changed in [format!("{token}A"), format!("A{token}"), format!("{token}="), format!("{token} ")] {
             assert!(!holds(&changed), "{changed}");
         }
     }
@@ -245,11 +237,6 @@ mod tokens {
     fn a_token_of_another_key_is_refused() {
         let token = token_of(&Ed25519Key::from_bytes(&[9; 32]).unwrap());
         let other = Ed25519Key::from_bytes(&[8; 32]).unwrap().public_key();
-        assert!(
-            Jws::parse(&token)
-                .unwrap()
-                .verify(&VerifyingKey::Ed25519(other))
-                .is_err()
-        );
+        assert!(Jws::parse(&token).unwrap().verify(&VerifyingKey::Ed25519(other)).is_err());
     }
 }

@@ -21,11 +21,7 @@ fn claimed_hash(jws: &Jws<'_>) -> RequestHash {
 }
 
 fn hash_of(request: &Value) -> RequestHash {
-    RequestHash::of(
-        text(request, "method"),
-        text(request, "path"),
-        text(request, "body").as_bytes(),
-    )
+    RequestHash::of(text(request, "method"), text(request, "path"), text(request, "body").as_bytes())
 }
 
 #[test]
@@ -38,16 +34,8 @@ fn tokens_of_the_2018_documentation_come_out_as_their_fields_say() {
     for request in tokens {
         let jws = Jws::parse(text(request, "token")).unwrap();
         let path = text(request, "path");
-        assert_eq!(
-            jws.verify(&key).is_ok(),
-            request["signature_verifies"],
-            "signature of {path}"
-        );
-        assert_eq!(
-            claimed_hash(&jws) == hash_of(request),
-            request["hash_matches"],
-            "hash of {path}"
-        );
+        assert_eq!(jws.verify(&key).is_ok(), request["signature_verifies"], "signature of {path}");
+        assert_eq!(claimed_hash(&jws) == hash_of(request), request["hash_matches"], "hash of {path}");
     }
 }
 
@@ -57,11 +45,7 @@ fn pins_and_tokens_of_other_clients_open_and_verify() {
     for vector in list(&clients, "sessions") {
         let name = text(vector, "name");
         let session = session(&vector["keystore"]);
-        assert_eq!(
-            hex(session.pin_key().expose()),
-            text(vector, "pin_key_hex"),
-            "PIN key of {name}"
-        );
+        assert_eq!(hex(session.pin_key().expose()), text(vector, "pin_key_hex"), "PIN key of {name}");
 
         let pins = list(vector, "encrypted_pins");
         assert!(pins.len() >= 4, "{name}");
@@ -70,30 +54,16 @@ fn pins_and_tokens_of_other_clients_open_and_verify() {
             let block = session.pin_key().open(&sealed).unwrap();
             let opened = &pin["opened"];
             let client = text(pin, "client");
-            assert_eq!(
-                hex(block.secret().expose()),
-                text(opened, "secret_hex"),
-                "{name}, {client}"
-            );
+            assert_eq!(hex(block.secret().expose()), text(opened, "secret_hex"), "{name}, {client}");
             assert_eq!(block.timestamp(), opened["timestamp"], "{name}, {client}");
-            assert_eq!(
-                block.iterator().to_string(),
-                text(opened, "iterator"),
-                "{name}, {client}"
-            );
+            assert_eq!(block.iterator().to_string(), text(opened, "iterator"), "{name}, {client}");
         }
 
         let key = VerifyingKey::from_text(text(vector, "public_key")).unwrap();
         for request in list(vector, "tokens") {
             let jws = Jws::parse(text(request, "token")).unwrap();
-            jws.verify(&key)
-                .unwrap_or_else(|e| panic!("{name}, {}: {e}", text(request, "client")));
-            assert_eq!(
-                claimed_hash(&jws),
-                hash_of(request),
-                "{name}, {}",
-                text(request, "client")
-            );
+            jws.verify(&key).unwrap_or_else(|e| panic!("{name}, {}: {e}", text(request, "client")));
+            assert_eq!(claimed_hash(&jws), hash_of(request), "{name}, {}", text(request, "client"));
         }
     }
 }
@@ -101,16 +71,10 @@ fn pins_and_tokens_of_other_clients_open_and_verify() {
 #[test]
 fn the_keystore_of_2020_leads_to_the_same_pin_key() {
     let clients = vectors("clients.json");
-    let vector = list(&clients, "sessions")
-        .iter()
-        .find(|s| s["keystore_2020"].is_object())
-        .unwrap();
+    let vector = list(&clients, "sessions").iter().find(|s| s["keystore_2020"].is_object()).unwrap();
     let old = &vector["keystore_2020"];
     let key = Ed25519Key::from_text(text(old, "private_key")).unwrap();
-    assert_eq!(
-        key.public_key(),
-        Ed25519PublicKey::from_text(text(vector, "public_key")).unwrap()
-    );
+    assert_eq!(key.public_key(), Ed25519PublicKey::from_text(text(vector, "public_key")).unwrap());
     let server = X25519PublicKey::from_base64(text(old, "pin_token")).unwrap();
     assert_eq!(hex(key.agree(&server).unwrap().expose()), text(vector, "pin_key_hex"));
 }
@@ -122,11 +86,7 @@ fn the_known_answer_of_mixins_dart_client_is_met_to_the_byte() {
     let server = X25519PublicKey::from_base64(text(&dart, "pin_token")).unwrap();
     let pin_key = key.agree(&server).unwrap();
     let pin = Pin::new(text(&dart, "pin")).unwrap();
-    let block = hazmat::block(
-        pin,
-        dart["timestamp"].as_u64().unwrap(),
-        dart["iterator"].as_u64().unwrap(),
-    );
+    let block = hazmat::block(pin, dart["timestamp"].as_u64().unwrap(), dart["iterator"].as_u64().unwrap());
     let iv = unhex(text(&dart, "iv_hex")).try_into().unwrap();
     let sealed = hazmat::seal_with_iv(&pin_key, &block, &iv);
     assert_eq!(sealed.to_url_safe().as_str(), text(&dart, "ciphertext"));
@@ -140,61 +100,37 @@ fn a_pin_token_opens_under_its_own_session_id_only() {
     let key = RsaKey::from_pem(text(keystore, "private_key")).unwrap();
     let pin_token = PinToken::from_base64(text(keystore, "pin_token")).unwrap();
     let wrong_label = Uuid::from_u128(1);
-    assert_eq!(
-        key.unwrap_pin_key(&pin_token, wrong_label, &mut rng()).unwrap_err(),
-        Error::PinToken
-    );
+    assert_eq!(key.unwrap_pin_key(&pin_token, wrong_label, &mut rng()).unwrap_err(), Error::PinToken);
     let right: Uuid = text(keystore, "session_id").parse().unwrap();
     assert!(key.unwrap_pin_key(&pin_token, right, &mut rng()).is_ok());
     let bytes = pin_token.as_bytes();
     for broken in [&bytes[1..], &bytes[..64], &[0; 128], &[]] {
         let broken = PinToken::from_bytes(broken);
-        assert_eq!(
-            key.unwrap_pin_key(&broken, right, &mut rng()).unwrap_err(),
-            Error::PinToken
-        );
+        assert_eq!(key.unwrap_pin_key(&broken, right, &mut rng()).unwrap_err(), Error::PinToken);
     }
 }
 
 #[test]
 fn rsa_keys_are_read_from_both_kinds_of_pem_and_nothing_else() {
-    assert_eq!(
-        RsaKey::from_pem(&common::testdata("rsa-2048-pkcs8.pem"))
-            .unwrap()
-            .bits(),
-        2048
-    );
+    assert_eq!(RsaKey::from_pem(&common::testdata("rsa-2048-pkcs8.pem")).unwrap().bits(), 2048);
     let small = RsaKey::from_pem(&common::testdata("rsa-512.pem")).unwrap_err();
     assert_eq!(small, Error::RsaKeySize { bits: 512 });
-    assert_eq!(
-        small.to_string(),
-        "the RSA key has 512 bits; a session's key must have 1024 to 4096"
-    );
-    assert_eq!(
-        RsaKey::from_pem(&common::testdata("ec-p256.pem")).unwrap_err(),
-        Error::RsaPem
-    );
+    assert_eq!(small.to_string(), "the RSA key has 512 bits; a session's key must have 1024 to 4096");
+    assert_eq!(RsaKey::from_pem(&common::testdata("ec-p256.pem")).unwrap_err(), Error::RsaPem);
 
     let clients = vectors("clients.json");
     for vector in &list(&clients, "sessions")[..2] {
         let key = RsaKey::from_pem(text(&vector["keystore"], "private_key")).unwrap();
         let public = RsaPublicKey::from_base64(text(vector, "public_key")).unwrap();
         assert_eq!(key.public_key(), public);
-        assert_eq!(
-            STANDARD.encode(public.to_spki_der().unwrap()),
-            text(vector, "public_key")
-        );
+        assert_eq!(STANDARD.encode(public.to_spki_der().unwrap()), text(vector, "public_key"));
         let again = RsaKey::from_pem(&key.to_pkcs1_pem().unwrap()).unwrap();
         assert_eq!(again.public_key(), public);
     }
 }
 
 fn session(keystore: &Value) -> Session {
-    let user_field = if keystore["app_id"].is_string() {
-        "app_id"
-    } else {
-        "client_id"
-    };
+    let user_field = if keystore["app_id"].is_string() { "app_id" } else { "client_id" };
     let user_id = text(keystore, user_field).parse().unwrap();
     let session_id = text(keystore, "session_id").parse().unwrap();
     if keystore["private_key"].is_string() {

@@ -171,9 +171,7 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("session", &self.session)
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("session", &self.session).finish_non_exhaustive()
     }
 }
 
@@ -296,14 +294,9 @@ impl ClientBuilder {
     pub fn build(self) -> Result<Client, Error> {
         let base_url = self.base_url.trim_end_matches('/').to_owned();
         let uri: Uri = base_url.parse().map_err(|_| Error::BaseUrl)?;
-        let host = uri
-            .host()
-            .filter(|_| matches!(uri.path(), "" | "/") && uri.query().is_none());
+        let host = uri.host().filter(|_| matches!(uri.path(), "" | "/") && uri.query().is_none());
         let host = host.ok_or(Error::BaseUrl)?;
-        if uri
-            .authority()
-            .is_some_and(|authority| authority.as_str().contains('@'))
-        {
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err(Error::BaseUrl);
         }
         let local = is_loopback(host);

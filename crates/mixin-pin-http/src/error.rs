@@ -61,10 +61,7 @@ impl fmt::Display for Error {
             Self::Interrupted(error) => write!(f, "the connection to the API failed before the answer came: {error}"),
             Self::AnswerTooLong { limit } => write!(f, "the answer is longer than {limit} bytes and was not read"),
             Self::Redirect { status } => {
-                write!(
-                    f,
-                    "the server redirects (HTTP {status}); check the API address, for no call is sent on"
-                )
+                write!(f, "the server redirects (HTTP {status}); check the API address, for no call is sent on")
             }
         }
     }

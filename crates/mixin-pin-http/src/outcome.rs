@@ -37,10 +37,7 @@ impl<T> Outcome<T> {
         match result {
             Ok(answer) => Ok(Self::Done(answer)),
             Err(error) if error.nothing_changed() => Err(error),
-            Err(error) => Ok(Self::Unknown(Unknown {
-                request_id,
-                cause: Box::new(error),
-            })),
+            Err(error) => Ok(Self::Unknown(Unknown { request_id, cause: Box::new(error) })),
         }
     }
 }

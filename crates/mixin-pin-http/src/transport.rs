@@ -21,11 +21,7 @@ pub(crate) struct Transport {
 impl Transport {
     pub(crate) fn new(config: ureq::config::Config, base_url: String, device_id: Option<String>) -> Self {
         let connector = WatchedConnector(DefaultConnector::new());
-        Self {
-            agent: ureq::Agent::with_parts(config, connector, DefaultResolver::default()),
-            base_url,
-            device_id,
-        }
+        Self { agent: ureq::Agent::with_parts(config, connector, DefaultResolver::default()), base_url, device_id }
     }
 
     pub(crate) fn send<T: DeserializeOwned>(&self, prepared: &PreparedRequest) -> Result<T, Error> {
@@ -45,8 +41,7 @@ impl Transport {
         let result = if prepared.body().is_empty() && prepared.is_read() {
             self.agent.run(request.body(()).map_err(|_| Error::Header)?)
         } else {
-            self.agent
-                .run(request.body(prepared.body()).map_err(|_| Error::Header)?)
+            self.agent.run(request.body(prepared.body()).map_err(|_| Error::Header)?)
         };
         let mut response = result.map_err(sort)?;
 
@@ -60,11 +55,7 @@ impl Transport {
             // An id that is not text is an id of no request of ours.
             .map(|value| value.to_str().unwrap_or("?").to_owned());
         let body = read_body(response.body_mut())?;
-        let answer = Answer {
-            status,
-            request_id: request_id.as_deref(),
-            body: &body,
-        };
+        let answer = Answer { status, request_id: request_id.as_deref(), body: &body };
         Ok(answer.read(prepared.request_id())?)
     }
 }
@@ -79,11 +70,7 @@ fn read_body(body: &mut ureq::Body) -> Result<Vec<u8>, Error> {
         .take(MAX_BODY_LEN as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| Error::Interrupted(TransportError::new(error.into())))?;
-    if bytes.len() > MAX_BODY_LEN {
-        Err(too_long)
-    } else {
-        Ok(bytes)
-    }
+    if bytes.len() > MAX_BODY_LEN { Err(too_long) } else { Ok(bytes) }
 }
 
 /// Whether anything can have been sent when `ureq` gives up. Its errors alone do not tell: an I/O error may come from
@@ -101,11 +88,7 @@ fn sort(error: ureq::Error) -> Error {
         Connecting::Made => false,
     };
     let error = TransportError::new(error);
-    if never_connected {
-        Error::Connect(error)
-    } else {
-        Error::Interrupted(error)
-    }
+    if never_connected { Error::Connect(error) } else { Error::Interrupted(error) }
 }
 
 /// How far the connection of this thread's current request got. `NotTried` covers one taken from the pool.
@@ -131,11 +114,7 @@ impl Connector for WatchedConnector {
     fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
         let result = self.0.connect(details, chained);
         // Told at the end: a connection to a proxy passes here too, inside the one that it is for.
-        CONNECTING.set(if result.is_ok() {
-            Connecting::Made
-        } else {
-            Connecting::Failed
-        });
+        CONNECTING.set(if result.is_ok() { Connecting::Made } else { Connecting::Failed });
         result
     }
 }

@@ -287,12 +287,7 @@ mod tests {
     const SENT: Uuid = Uuid::from_u128(0xdcc6_37dd);
 
     fn read(status: u16, request_id: Option<&str>, body: &str) -> Result<User, Error> {
-        Answer {
-            status,
-            request_id,
-            body: body.as_bytes(),
-        }
-        .read(SENT)
+        Answer { status, request_id, body: body.as_bytes() }.read(SENT)
     }
 
     fn read_ours(status: u16, body: &str) -> Result<User, Error> {
@@ -312,15 +307,10 @@ mod tests {
         for (extra, expected) in [
             ("", None),
             (r#","extra":"once more""#, Some(Value::from("once more"))),
-            (
-                r#","extra":{"reason":"pin"}"#,
-                Some(serde_json::json!({"reason": "pin"})),
-            ),
+            (r#","extra":{"reason":"pin"}"#, Some(serde_json::json!({"reason": "pin"}))),
         ] {
             let body = format!(r#"{{"error":{{"status":202,"code":20119,"description":"PIN incorrect."{extra}}}}}"#);
-            let Error::Api(error) = read_ours(202, &body).unwrap_err() else {
-                panic!("{body}")
-            };
+            let Error::Api(error) = read_ours(202, &body).unwrap_err() else { panic!("{body}") };
             assert_eq!((error.code, &error.extra), (ErrorCode::PinIncorrect, &expected));
             assert!(Error::Api(error).is_refusal());
         }
@@ -328,9 +318,9 @@ mod tests {
 
     #[test]
     fn codes_survive_the_way_through_the_enum() {
-        for code in [
-            0, 400, 401, 403, 404, 429, 500, 7000, 7001, 10_002, 10_006, 20_113, 20_114, 20_118, 20_119, 99_999,
-        ] {
+        for code in
+            [0, 400, 401, 403, 404, 429, 500, 7000, 7001, 10_002, 10_006, 20_113, 20_114, 20_118, 20_119, 99_999]
+        {
             assert_eq!(ErrorCode::from(code).as_u32(), code);
         }
     }
@@ -340,20 +330,12 @@ mod tests {
         let cases = [
             (200, "", Error::AnswerEmpty { status: 200 }),
             (200, "  \n", Error::AnswerEmpty { status: 200 }),
-            (
-                403,
-                "<html><body>Forbidden</body></html>",
-                Error::AnswerHtml { status: 403 },
-            ),
+            (403, "<html><body>Forbidden</body></html>", Error::AnswerHtml { status: 403 }),
             (200, &USER[..40], Error::AnswerCutOff { status: 200 }),
             (200, "nothing here", Error::AnswerNotJson { status: 200 }),
             (200, "[]", Error::AnswerShape { status: 200 }),
             (200, "{}", Error::AnswerShape { status: 200 }),
-            (
-                200,
-                r#"{"data":{"user_id":"seven"}}"#,
-                Error::AnswerShape { status: 200 },
-            ),
+            (200, r#"{"data":{"user_id":"seven"}}"#, Error::AnswerShape { status: 200 }),
             (502, "<html>", Error::ServerTrouble { status: 502 }),
         ];
         for (status, body, expected) in cases {
@@ -364,10 +346,7 @@ mod tests {
 
     #[test]
     fn an_answer_to_another_request_or_to_none_is_refused() {
-        assert_eq!(
-            read(200, Some(&Uuid::nil().to_string()), USER),
-            Err(Error::RequestIdMismatch)
-        );
+        assert_eq!(read(200, Some(&Uuid::nil().to_string()), USER), Err(Error::RequestIdMismatch));
         assert_eq!(read(200, Some("no id"), USER), Err(Error::RequestIdMismatch));
         assert_eq!(read(200, None, USER), Err(Error::RequestIdMissing));
         assert_eq!(read(503, None, "down"), Err(Error::ServerTrouble { status: 503 }));

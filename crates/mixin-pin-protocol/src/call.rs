@@ -91,10 +91,7 @@ pub struct LogQuery {
 impl LogQuery {
     /// The failed attempts at the PIN.
     pub fn wrong_pins() -> Self {
-        Self {
-            category: Some("PIN_INCORRECT".to_owned()),
-            ..Self::default()
-        }
+        Self { category: Some("PIN_INCORRECT".to_owned()), ..Self::default() }
     }
 
     fn path(&self) -> Result<String, Error> {
@@ -102,11 +99,8 @@ impl LogQuery {
             return Err(Error::LogLimit);
         }
         let limit = self.limit.map(|limit| limit.to_string());
-        let pairs = [
-            ("category", self.category.as_deref()),
-            ("limit", limit.as_deref()),
-            ("offset", self.offset.as_deref()),
-        ];
+        let pairs =
+            [("category", self.category.as_deref()), ("limit", limit.as_deref()), ("offset", self.offset.as_deref())];
         let mut path = "/logs".to_owned();
         for (name, value) in pairs {
             if let Some(value) = value {
@@ -138,10 +132,7 @@ impl<S> Copy for Calls<'_, S> {}
 
 impl<S: Signer> fmt::Debug for Calls<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Calls")
-            .field("session", &self.session)
-            .field("lifetime", &self.lifetime)
-            .finish()
+        f.debug_struct("Calls").field("session", &self.session).field("lifetime", &self.lifetime).finish()
     }
 }
 
@@ -151,10 +142,7 @@ impl<'s, S: Signer> Calls<'s, S> {
 
     /// Calls of this session, with tokens of [`Self::DEFAULT_LIFETIME`].
     pub const fn new(session: &'s Session<S>) -> Self {
-        Self {
-            session,
-            lifetime: Self::DEFAULT_LIFETIME,
-        }
+        Self { session, lifetime: Self::DEFAULT_LIFETIME }
     }
 
     /// The same with tokens that live this long, of which whole seconds count.

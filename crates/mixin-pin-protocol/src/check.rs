@@ -38,15 +38,8 @@ impl<'r> ReceivedRequest<'r> {
     /// # Errors
     /// [`TokenFault::Missing`] when there is none.
     pub fn token(&self) -> Result<&'r str, Error> {
-        let (scheme, token) = self
-            .authorization
-            .and_then(|text| text.split_once(' '))
-            .ok_or(TokenFault::Missing)?;
-        if scheme.eq_ignore_ascii_case("bearer") {
-            Ok(token.trim())
-        } else {
-            Err(TokenFault::Missing.into())
-        }
+        let (scheme, token) = self.authorization.and_then(|text| text.split_once(' ')).ok_or(TokenFault::Missing)?;
+        if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(TokenFault::Missing.into()) }
     }
 }
 
@@ -89,21 +82,11 @@ impl<'t> ReceivedToken<'t> {
             alg: String,
         }
         let jws = Jws::parse(token).map_err(|_| TokenFault::Format)?;
-        let header: Header = jws
-            .header()
-            .ok()
-            .and_then(|json| serde_json::from_slice(&json).ok())
-            .ok_or(TokenFault::Header)?;
-        let claims = jws
-            .payload()
-            .ok()
-            .and_then(|json| serde_json::from_slice(&json).ok())
-            .ok_or(TokenFault::Claims)?;
-        Ok(Self {
-            jws,
-            algorithm: header.alg,
-            claims,
-        })
+        let header: Header =
+            jws.header().ok().and_then(|json| serde_json::from_slice(&json).ok()).ok_or(TokenFault::Header)?;
+        let claims =
+            jws.payload().ok().and_then(|json| serde_json::from_slice(&json).ok()).ok_or(TokenFault::Claims)?;
+        Ok(Self { jws, algorithm: header.alg, claims })
     }
 
     /// The header's `alg`, whatever it says.
@@ -173,9 +156,7 @@ pub fn check_token(
 /// iterator does not exceed `last_iterator`.
 pub fn check_block(block: &PinBlock, last_iterator: u64, now: UnixTime, tolerance: Duration) -> Result<(), Error> {
     if block.timestamp().abs_diff(now.secs()) > tolerance.as_secs() {
-        return Err(Error::BlockTime {
-            timestamp: block.timestamp(),
-        });
+        return Err(Error::BlockTime { timestamp: block.timestamp() });
     }
     if block.iterator() <= last_iterator {
         return Err(Error::BlockIterator { last: last_iterator });
@@ -196,14 +177,7 @@ mod tests {
 
     fn token(key: &Ed25519Key, now: UnixTime, lifetime: u64) -> String {
         let hash = RequestHash::of("POST", "/pin/verify", b"{}");
-        let claims = Claims::new(
-            Uuid::from_u128(1),
-            Uuid::from_u128(2),
-            JTI,
-            hash,
-            now,
-            Duration::from_secs(lifetime),
-        );
+        let claims = Claims::new(Uuid::from_u128(1), Uuid::from_u128(2), JTI, hash, now, Duration::from_secs(lifetime));
         let mut rng = getrandom::rand_core::UnwrapErr(getrandom::SysRng);
         claims.unwrap().sign(key, &mut rng).unwrap().as_str().to_owned()
     }
@@ -239,19 +213,10 @@ mod tests {
         let other_key = Ed25519Key::from_bytes(&[6; 32]).unwrap();
         assert_eq!(fault(check(&good, &other_key, |_| ())), TokenFault::Signature);
         assert_eq!(fault(check(&good, &key, |r| r.method = "GET")), TokenFault::RequestHash);
-        assert_eq!(
-            fault(check(&good, &key, |r| r.path = "/pin/verify?")),
-            TokenFault::RequestHash
-        );
+        assert_eq!(fault(check(&good, &key, |r| r.path = "/pin/verify?")), TokenFault::RequestHash);
         assert_eq!(fault(check(&good, &key, |r| r.body = b"{} ")), TokenFault::RequestHash);
-        assert_eq!(
-            fault(check(&good, &key, |r| r.request_id = None)),
-            TokenFault::RequestId
-        );
-        assert_eq!(
-            fault(check(&good, &key, |r| r.request_id = Some("x"))),
-            TokenFault::RequestId
-        );
+        assert_eq!(fault(check(&good, &key, |r| r.request_id = None)), TokenFault::RequestId);
+        assert_eq!(fault(check(&good, &key, |r| r.request_id = Some("x"))), TokenFault::RequestId);
         let early = UnixTime::from_secs(NOW.secs() - 60);
         assert_eq!(fault(check(&token(&key, early, 60), &key, |_| ())), TokenFault::Expired);
         let late = UnixTime::from_secs(NOW.secs() + 301);
@@ -264,16 +229,9 @@ mod tests {
             ("eyJ0eXAiOiJKV1QifQ", TokenFault::Header),
         ] {
             let payload = good.split('.').nth(1).unwrap();
-            assert_eq!(
-                fault(check(&format!("{header}.{payload}.{signature}"), &key, |_| ())),
-                expected,
-                "{header}"
-            );
+            assert_eq!(fault(check(&format!("{header}.{payload}.{signature}"), &key, |_| ())), expected, "{header}");
         }
-        assert_eq!(
-            fault(check("eyJhbGciOiJFZERTQSJ9.e30.AAAA", &key, |_| ())),
-            TokenFault::Claims
-        );
+        assert_eq!(fault(check("eyJhbGciOiJFZERTQSJ9.e30.AAAA", &key, |_| ())), TokenFault::Claims);
         assert_eq!(fault(check("no token", &key, |_| ())), TokenFault::Format);
     }
 
@@ -301,14 +259,8 @@ mod tests {
         assert_eq!(check(block(now, 11)), Ok(()));
         assert_eq!(check(block(now + 300, 11)), Ok(()));
         assert_eq!(check(block(now - 300, 11)), Ok(()));
-        assert_eq!(
-            check(block(now + 301, 11)),
-            Err(Error::BlockTime { timestamp: now + 301 })
-        );
-        assert_eq!(
-            check(block(now - 301, 11)),
-            Err(Error::BlockTime { timestamp: now - 301 })
-        );
+        assert_eq!(check(block(now + 301, 11)), Err(Error::BlockTime { timestamp: now + 301 }));
+        assert_eq!(check(block(now - 301, 11)), Err(Error::BlockTime { timestamp: now - 301 }));
         assert_eq!(check(block(now, 10)), Err(Error::BlockIterator { last: 10 }));
         assert_eq!(check(block(0, 0)), Err(Error::BlockTime { timestamp: 0 }));
     }

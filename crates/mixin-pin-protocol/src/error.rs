@@ -231,10 +231,9 @@ impl fmt::Display for Error {
             Self::RequestIdMissing => f.write_str("the answer does not say which request it answers"),
             Self::RequestIdMismatch => f.write_str("the answer belongs to another request"),
             Self::AnswerEmpty { status } => write!(f, "the answer (HTTP {status}) is empty"),
-            Self::AnswerHtml { status } => write!(
-                f,
-                "the answer (HTTP {status}) is a web page; check the API address and any proxy on the way"
-            ),
+            Self::AnswerHtml { status } => {
+                write!(f, "the answer (HTTP {status}) is a web page; check the API address and any proxy on the way")
+            }
             Self::AnswerNotJson { status } => write!(f, "the answer (HTTP {status}) is not JSON"),
             Self::AnswerCutOff { status } => write!(f, "the answer (HTTP {status}) ends in the middle"),
             Self::AnswerShape { status } => {

@@ -156,10 +156,7 @@ struct Findings(Vec<Finding>);
 
 impl Findings {
     fn add(&mut self, level: Level, text: impl Into<String>) {
-        self.0.push(Finding {
-            level,
-            text: text.into(),
-        });
+        self.0.push(Finding { level, text: text.into() });
     }
 
     fn fail(&mut self, text: impl Into<String>) {
@@ -187,11 +184,7 @@ fn judge_hash(request: &CapturedRequest, token: &ReceivedToken<'_>, findings: &m
     if !matches {
         findings.fail("the sig claim is not the hash of this method, path and body: the request was changed, or the token made for another");
     }
-    HashReport {
-        claimed: claimed.map(str::to_owned),
-        computed: computed.to_string(),
-        matches,
-    }
+    HashReport { claimed: claimed.map(str::to_owned), computed: computed.to_string(), matches }
 }
 
 fn judge_signature(token: &ReceivedToken<'_>, key: Option<&VerifyingKey>, findings: &mut Findings) -> SignatureReport {
@@ -200,27 +193,18 @@ fn judge_signature(token: &ReceivedToken<'_>, key: Option<&VerifyingKey>, findin
     }
     let Some(key) = key else {
         findings.info("the signature was not checked: no public key was given");
-        return SignatureReport {
-            checked: false,
-            valid: None,
-        };
+        return SignatureReport { checked: false, valid: None };
     };
     if let VerifyingKey::Rsa(rsa) = key
         && rsa.bits() < SMALL_RSA_KEY
     {
-        findings.warn(format!(
-            "the RSA key has {} bits; {SMALL_RSA_KEY} are the least that is held safe",
-            rsa.bits()
-        ));
+        findings.warn(format!("the RSA key has {} bits; {SMALL_RSA_KEY} are the least that is held safe", rsa.bits()));
     }
     let verified = token.verify(key);
     if let Err(error) = &verified {
         findings.fail(error.to_string());
     }
-    SignatureReport {
-        checked: true,
-        valid: Some(verified.is_ok()),
-    }
+    SignatureReport { checked: true, valid: Some(verified.is_ok()) }
 }
 
 fn judge_times(token: &ReceivedToken<'_>, at: UnixTime, findings: &mut Findings) -> (bool, Option<u64>) {
@@ -231,16 +215,10 @@ fn judge_times(token: &ReceivedToken<'_>, at: UnixTime, findings: &mut Findings)
     };
     let has_expired = expires <= at.secs();
     if has_expired {
-        findings.fail(format!(
-            "the token expired at {expires}, {} before",
-            duration(at.secs() - expires)
-        ));
+        findings.fail(format!("the token expired at {expires}, {} before", duration(at.secs() - expires)));
     }
     if issued > at.secs() {
-        findings.warn(format!(
-            "the token was issued at {issued}, {} in the future",
-            duration(issued - at.secs())
-        ));
+        findings.warn(format!("the token was issued at {issued}, {} in the future", duration(issued - at.secs())));
     }
     let lifetime = expires.checked_sub(issued).filter(|seconds| *seconds > 0);
     match lifetime {
@@ -257,11 +235,7 @@ fn judge_times(token: &ReceivedToken<'_>, at: UnixTime, findings: &mut Findings)
 fn judge_identity(request: &CapturedRequest, token: &ReceivedToken<'_>, findings: &mut Findings) {
     let claims = token.raw_claims();
     let oauth = claims.contains_key("aid");
-    let needed: &[&str] = if oauth {
-        &["iss", "aid", "jti"]
-    } else {
-        &["uid", "sid", "jti"]
-    };
+    let needed: &[&str] = if oauth { &["iss", "aid", "jti"] } else { &["uid", "sid", "jti"] };
     for name in needed {
         if !claims.get(*name).is_some_and(Value::is_string) {
             findings.fail(format!("the claim {name} is missing"));
@@ -290,11 +264,7 @@ fn judge_pins(body: &[u8], findings: &mut Findings) -> Vec<PinReport> {
     let mut seen: Vec<&str> = Vec::new();
     let mut pins = Vec::new();
     for field in ["old_pin", "pin", "old_pin_base64", "pin_base64"] {
-        let Some(text) = fields
-            .get(field)
-            .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
-        else {
+        let Some(text) = fields.get(field).and_then(Value::as_str).filter(|text| !text.is_empty()) else {
             continue;
         };
         if seen.contains(&text) {
@@ -304,9 +274,7 @@ fn judge_pins(body: &[u8], findings: &mut Findings) -> Vec<PinReport> {
         let sealed = EncryptedPin::from_base64(text);
         match &sealed {
             Ok(_) if field.ends_with("base64") != is_url_safe(text) => {
-                findings.info(format!(
-                    "{field} is in the other field's base64 alphabet; Mixin reads both"
-                ));
+                findings.info(format!("{field} is in the other field's base64 alphabet; Mixin reads both"));
             }
             Ok(_) => {}
             Err(error) => findings.fail(format!("{field}: {error}")),
@@ -327,13 +295,8 @@ fn is_url_safe(text: &str) -> bool {
 
 /// Seconds in words, to two places: `2 years 31 days`.
 fn duration(seconds: u64) -> String {
-    const UNITS: [(u64, &str); 5] = [
-        (31_536_000, "year"),
-        (86_400, "day"),
-        (3_600, "hour"),
-        (60, "minute"),
-        (1, "second"),
-    ];
+    const UNITS: [(u64, &str); 5] =
+        [(31_536_000, "year"), (86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
     let mut rest = seconds;
     let mut words = Vec::new();
     for (size, name) in UNITS {
@@ -344,11 +307,7 @@ fn duration(seconds: u64) -> String {
         }
     }
     words.truncate(2);
-    if words.is_empty() {
-        "no time".to_owned()
-    } else {
-        words.join(" ")
-    }
+    if words.is_empty() { "no time".to_owned() } else { words.join(" ") }
 }
 
 #[cfg(test)]

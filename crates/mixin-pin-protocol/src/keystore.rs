@@ -95,21 +95,13 @@ impl Keystore {
         // serde_json's messages may quote values, so only the place is kept.
         let fields: Fields = serde_json::from_str(text).map_err(|error| Error::KeystoreNotJson {
             line: error.line(),
-            column: if error.classify() == Category::Data {
-                1
-            } else {
-                error.column()
-            },
+            column: if error.classify() == Category::Data { 1 } else { error.column() },
         })?;
         if fields.has("authorization_id") || fields.has("ed25519") {
             return fields.oauth();
         }
         if fields.has("session_private_key") {
-            let shape = if fields.has("app_id") {
-                KeystoreShape::Dashboard
-            } else {
-                KeystoreShape::BareUser
-            };
+            let shape = if fields.has("app_id") { KeystoreShape::Dashboard } else { KeystoreShape::BareUser };
             return fields.ed25519(shape, "session_private_key");
         }
         match fields.text("private_key")? {
@@ -156,18 +148,10 @@ impl Keystore {
     /// `rng` blinds the private operation.
     pub fn into_session<R: CryptoRng + ?Sized>(self, rng: &mut R) -> Result<Session, Error> {
         match self.keys {
-            Keys::Rsa { key, pin_token } => {
-                Session::rsa(self.user_id, self.session_id, key, &pin_token, rng).map_err(|cause| Error::KeystoreKey {
-                    field: "pin_token",
-                    cause,
-                })
-            }
-            Keys::Ed25519 { key, server } => {
-                Session::ed25519(self.user_id, self.session_id, key, &server).map_err(|cause| Error::KeystoreKey {
-                    field: "server_public_key",
-                    cause,
-                })
-            }
+            Keys::Rsa { key, pin_token } => Session::rsa(self.user_id, self.session_id, key, &pin_token, rng)
+                .map_err(|cause| Error::KeystoreKey { field: "pin_token", cause }),
+            Keys::Ed25519 { key, server } => Session::ed25519(self.user_id, self.session_id, key, &server)
+                .map_err(|cause| Error::KeystoreKey { field: "server_public_key", cause }),
             Keys::OAuth { .. } => Err(Error::KeystoreOAuth),
         }
     }
@@ -294,9 +278,7 @@ impl Fields {
     }
 
     fn uuid(&self, field: &'static str) -> Result<Option<Uuid>, Error> {
-        self.text(field)?
-            .map(|text| text.trim().parse().map_err(|_| Error::KeystoreNotUuid { field }))
-            .transpose()
+        self.text(field)?.map(|text| text.trim().parse().map_err(|_| Error::KeystoreNotUuid { field })).transpose()
     }
 
     /// The user, under any of its three names; they must agree where there are several.
@@ -327,15 +309,9 @@ impl Fields {
 
     fn rsa(&self, pem: &str) -> Result<Keystore, Error> {
         let shape = KeystoreShape::RsaBot;
-        let key = RsaKey::from_pem(pem).map_err(|cause| Error::KeystoreKey {
-            field: "private_key",
-            cause,
-        })?;
-        let pin_token =
-            PinToken::from_base64(self.needed(shape, "pin_token")?).map_err(|cause| Error::KeystoreKey {
-                field: "pin_token",
-                cause,
-            })?;
+        let key = RsaKey::from_pem(pem).map_err(|cause| Error::KeystoreKey { field: "private_key", cause })?;
+        let pin_token = PinToken::from_base64(self.needed(shape, "pin_token")?)
+            .map_err(|cause| Error::KeystoreKey { field: "pin_token", cause })?;
         Ok(Keystore {
             shape,
             user_id: self.user_id(shape)?,
@@ -351,10 +327,7 @@ impl Fields {
             shape,
             user_id: self.user_id(shape)?,
             session_id: self.session_id(shape, "session_id")?,
-            keys: Keys::Ed25519 {
-                key,
-                server: self.server_key(shape)?,
-            },
+            keys: Keys::Ed25519 { key, server: self.server_key(shape)? },
             also_holds: self.also_holds(),
         })
     }
@@ -363,10 +336,8 @@ impl Fields {
         let shape = KeystoreShape::OAuth;
         let key = self.ed25519_key(shape, "private_key")?;
         self.needed(shape, "scope")?;
-        Ed25519PublicKey::from_text(self.needed(shape, "ed25519")?).map_err(|cause| Error::KeystoreKey {
-            field: "ed25519",
-            cause,
-        })?;
+        Ed25519PublicKey::from_text(self.needed(shape, "ed25519")?)
+            .map_err(|cause| Error::KeystoreKey { field: "ed25519", cause })?;
         Ok(Keystore {
             shape,
             user_id: self.user_id(shape)?,
@@ -384,10 +355,7 @@ impl Fields {
         if let Some(text) = self.text("server_public_key")? {
             return Ed25519PublicKey::from_text(text.trim())
                 .and_then(|key| key.to_x25519())
-                .map_err(|cause| Error::KeystoreKey {
-                    field: "server_public_key",
-                    cause,
-                });
+                .map_err(|cause| Error::KeystoreKey { field: "server_public_key", cause });
         }
         for field in ["pin_token_base64", "pin_token"] {
             if let Some(text) = self.text(field)? {

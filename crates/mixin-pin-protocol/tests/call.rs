@@ -25,13 +25,7 @@ fn session(text: &str) -> (Session, VerifyingKey) {
 }
 
 fn assert_holds(request: &PreparedRequest, key: &VerifyingKey) {
-    let header = |wanted| {
-        request
-            .headers()
-            .into_iter()
-            .find(|(name, _)| *name == wanted)
-            .map(|(_, value)| value)
-    };
+    let header = |wanted| request.headers().into_iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
     let received = ReceivedRequest {
         method: request.method(),
         path: request.path(),
@@ -97,22 +91,13 @@ fn reads_and_any_other_call_are_signed() {
     assert_holds(&me, &key);
     assert!(me.is_read() && me.body().is_empty());
 
-    let query = LogQuery {
-        limit: Some(100),
-        offset: Some("2026-11-24T12:00:00.5+08:00".to_owned()),
-        ..LogQuery::wrong_pins()
-    };
+    let query =
+        LogQuery { limit: Some(100), offset: Some("2026-11-24T12:00:00.5+08:00".to_owned()), ..LogQuery::wrong_pins() };
     let logs = calls.logs(&query, NOW, &mut rng()).unwrap();
     assert_holds(&logs, &key);
-    assert_eq!(
-        logs.path(),
-        "/logs?category=PIN_INCORRECT&limit=100&offset=2026-11-24T12%3A00%3A00.5%2B08%3A00"
-    );
+    assert_eq!(logs.path(), "/logs?category=PIN_INCORRECT&limit=100&offset=2026-11-24T12%3A00%3A00.5%2B08%3A00");
     for limit in [0, 101] {
-        let query = LogQuery {
-            limit: Some(limit),
-            ..LogQuery::default()
-        };
+        let query = LogQuery { limit: Some(limit), ..LogQuery::default() };
         assert_eq!(calls.logs(&query, NOW, &mut rng()).unwrap_err(), Error::LogLimit);
     }
 
@@ -128,10 +113,7 @@ fn what_cannot_be_sent_is_refused() {
     let (session, _) = session(DASHBOARD);
     let calls = Calls::new(&session);
     let other = |method: &str, path: &str, body: Option<&[u8]>| {
-        calls
-            .other(method, path, body, NOW, &mut rng())
-            .map(|_| ())
-            .unwrap_err()
+        calls.other(method, path, body, NOW, &mut rng()).map(|_| ()).unwrap_err()
     };
     for method in ["", "get", "GET ", "G\r\nX", "ABCDEFGHIJKLMNOPQ"] {
         assert_eq!(other(method, "/me", None), Error::Method, "{method:?}");
@@ -140,17 +122,10 @@ fn what_cannot_be_sent_is_refused() {
         assert_eq!(other("GET", path, None), Error::Path, "{path:?}");
     }
     for body in ["", "{", "pin", "{}{}"] {
-        assert_eq!(
-            other("POST", "/x", Some(body.as_bytes())),
-            Error::BodyNotJson,
-            "{body:?}"
-        );
+        assert_eq!(other("POST", "/x", Some(body.as_bytes())), Error::BodyNotJson, "{body:?}");
     }
     let too_long = calls.lifetime(Duration::from_secs(u64::MAX)).me(NOW, &mut rng());
-    assert_eq!(
-        too_long.unwrap_err(),
-        Error::Core(mixin_pin_protocol::core::Error::Expiry)
-    );
+    assert_eq!(too_long.unwrap_err(), Error::Core(mixin_pin_protocol::core::Error::Expiry));
 }
 
 #[test]
@@ -160,8 +135,5 @@ fn debug_shows_neither_token_nor_body() {
     let pin = Pin::new("123456").unwrap();
     let request = Calls::new(&session).verify_pin(&pin, nonce, NOW, &mut rng()).unwrap();
     let debug = format!("{request:?}");
-    assert!(
-        debug.contains("/pin/verify") && !debug.contains("Bearer") && !debug.contains("pin_base64"),
-        "{debug}"
-    );
+    assert!(debug.contains("/pin/verify") && !debug.contains("Bearer") && !debug.contains("pin_base64"), "{debug}");
 }

@@ -21,12 +21,7 @@ fn request(path: &str) -> CapturedRequest {
 }
 
 fn texts(report: &Report, level: Level) -> Vec<&str> {
-    report
-        .findings
-        .iter()
-        .filter(|f| f.level == level)
-        .map(|f| f.text.as_str())
-        .collect()
+    report.findings.iter().filter(|f| f.level == level).map(|f| f.text.as_str()).collect()
 }
 
 #[test]
@@ -47,16 +42,8 @@ fn every_report_says_what_the_vector_says() {
         let request = CapturedRequest::from_curl(token["curl"].as_str().unwrap()).unwrap();
         let report = inspect(&request, Some(&key), IN_2018).unwrap();
         assert_eq!(report.request_hash.matches, token["hash_matches"], "{}", request.path);
-        assert_eq!(
-            report.signature.valid,
-            token["signature_verifies"].as_bool(),
-            "{}",
-            request.path
-        );
-        assert_eq!(
-            report.holds(),
-            token["hash_matches"] == true && token["signature_verifies"] == true
-        );
+        assert_eq!(report.signature.valid, token["signature_verifies"].as_bool(), "{}", request.path);
+        assert_eq!(report.holds(), token["hash_matches"] == true && token["signature_verifies"] == true);
     }
 }
 
@@ -68,16 +55,10 @@ fn the_request_that_creates_a_pin_held_in_2018() {
     assert_eq!((report.expired, report.lifetime_seconds), (false, Some(90 * 86_400)));
     assert_eq!(report.pins.len(), 1);
     let pin = &report.pins[0];
-    assert_eq!(
-        (pin.field.as_str(), pin.bytes, pin.kind),
-        ("pin", Some(48), "six-digit")
-    );
+    assert_eq!((pin.field.as_str(), pin.bytes, pin.kind), ("pin", Some(48), "six-digit"));
     let warnings = texts(&report, Level::Warn);
     assert!(warnings.iter().any(|text| text.contains("1024 bits")), "{warnings:?}");
-    assert!(
-        warnings.iter().any(|text| text.contains("lives for 90 days")),
-        "{warnings:?}"
-    );
+    assert!(warnings.iter().any(|text| text.contains("lives for 90 days")), "{warnings:?}");
 }
 
 #[test]
@@ -132,9 +113,6 @@ fn the_json_form_is_the_documented_one() {
     assert_eq!(json["signature"], serde_json::json!({"checked": true, "valid": true}));
     assert_eq!(json["expired"], false);
     assert_eq!(json["lifetime_seconds"], 7_776_000);
-    assert_eq!(
-        json["pins"],
-        serde_json::json!([{"field": "pin", "bytes": 48, "kind": "six-digit"}])
-    );
+    assert_eq!(json["pins"], serde_json::json!([{"field": "pin", "bytes": 48, "kind": "six-digit"}]));
     assert_eq!(json["findings"][0]["level"], "warn");
 }

@@ -51,14 +51,7 @@ fn every_shape_is_recognised_and_makes_its_session() {
 #[test]
 fn the_shapes_of_one_session_share_its_pin_key() {
     let keys: Vec<_> = [ED25519_BOT, DASHBOARD, BARE_USER]
-        .map(|text| {
-            *parse(text)
-                .unwrap()
-                .into_session(&mut rng())
-                .unwrap()
-                .pin_key()
-                .expose()
-        })
+        .map(|text| *parse(text).unwrap().into_session(&mut rng()).unwrap().pin_key().expose())
         .into();
     assert!(keys.windows(2).all(|pair| pair[0] == pair[1]));
 }
@@ -85,18 +78,8 @@ fn each_missing_field_is_named() {
         (RSA_BOT, KeystoreShape::RsaBot, "client_id", "client_id (or user_id)"),
         (RSA_BOT, KeystoreShape::RsaBot, "session_id", "session_id"),
         (RSA_BOT, KeystoreShape::RsaBot, "pin_token", "pin_token"),
-        (
-            ED25519_BOT,
-            KeystoreShape::Ed25519Bot,
-            "pin_token",
-            "pin_token (or pin_token_base64)",
-        ),
-        (
-            DASHBOARD,
-            KeystoreShape::Dashboard,
-            "server_public_key",
-            "server_public_key",
-        ),
+        (ED25519_BOT, KeystoreShape::Ed25519Bot, "pin_token", "pin_token (or pin_token_base64)"),
+        (DASHBOARD, KeystoreShape::Dashboard, "server_public_key", "server_public_key"),
         (DASHBOARD, KeystoreShape::Dashboard, "session_id", "session_id"),
         (BARE_USER, KeystoreShape::BareUser, "user_id", "user_id"),
         (OAUTH, KeystoreShape::OAuth, "scope", "scope"),
@@ -105,21 +88,10 @@ fn each_missing_field_is_named() {
         (OAUTH, KeystoreShape::OAuth, "client_id", "client_id (or user_id)"),
     ] {
         let expected = Error::KeystoreMissing { shape, field: named };
-        assert_eq!(
-            parse(&changed(text, field, Value::Null)).unwrap_err(),
-            expected,
-            "without {field}"
-        );
-        assert_eq!(
-            parse(&changed(text, field, json!(""))).unwrap_err(),
-            expected,
-            "with an empty {field}"
-        );
+        assert_eq!(parse(&changed(text, field, Value::Null)).unwrap_err(), expected, "without {field}");
+        assert_eq!(parse(&changed(text, field, json!(""))).unwrap_err(), expected, "with an empty {field}");
     }
-    assert_eq!(
-        parse(&changed(RSA_BOT, "private_key", Value::Null)).unwrap_err(),
-        Error::KeystoreNoKey
-    );
+    assert_eq!(parse(&changed(RSA_BOT, "private_key", Value::Null)).unwrap_err(), Error::KeystoreNoKey);
     assert_eq!(parse("{}").unwrap_err(), Error::KeystoreNoKey);
 }
 
@@ -128,104 +100,39 @@ fn each_damaged_field_is_named_and_its_value_is_not() {
     const MARK: &str = "c0ffee!mark";
     let key = |field, cause| Error::KeystoreKey { field, cause };
     for (text, field, value, expected) in [
-        (
-            RSA_BOT,
-            "private_key",
-            json!(format!("-----BEGIN {MARK}")),
-            key("private_key", CoreError::RsaPem),
-        ),
+        (RSA_BOT, "private_key", json!(format!("-----BEGIN {MARK}")), key("private_key", CoreError::RsaPem)),
         (RSA_BOT, "pin_token", json!(MARK), key("pin_token", CoreError::PinToken)),
-        (
-            RSA_BOT,
-            "session_id",
-            json!(MARK),
-            Error::KeystoreNotUuid { field: "session_id" },
-        ),
-        (
-            ED25519_BOT,
-            "private_key",
-            json!(MARK),
-            key("private_key", CoreError::Ed25519Key),
-        ),
-        (
-            ED25519_BOT,
-            "pin_token",
-            json!(MARK),
-            key("pin_token", CoreError::PublicKey),
-        ),
-        (
-            DASHBOARD,
-            "session_private_key",
-            json!([MARK]),
-            Error::KeystoreNotString {
-                field: "session_private_key",
-            },
-        ),
-        (
-            DASHBOARD,
-            "session_private_key",
-            json!(7),
-            Error::KeystoreNotString {
-                field: "session_private_key",
-            },
-        ),
-        (
-            DASHBOARD,
-            "server_public_key",
-            json!(MARK),
-            key("server_public_key", CoreError::PublicKey),
-        ),
-        (
-            DASHBOARD,
-            "app_id",
-            json!({ "mark": MARK }),
-            Error::KeystoreNotString { field: "app_id" },
-        ),
+        (RSA_BOT, "session_id", json!(MARK), Error::KeystoreNotUuid { field: "session_id" }),
+        (ED25519_BOT, "private_key", json!(MARK), key("private_key", CoreError::Ed25519Key)),
+        (ED25519_BOT, "pin_token", json!(MARK), key("pin_token", CoreError::PublicKey)),
+        (DASHBOARD, "session_private_key", json!([MARK]), Error::KeystoreNotString { field: "session_private_key" }),
+        (DASHBOARD, "session_private_key", json!(7), Error::KeystoreNotString { field: "session_private_key" }),
+        (DASHBOARD, "server_public_key", json!(MARK), key("server_public_key", CoreError::PublicKey)),
+        (DASHBOARD, "app_id", json!({ "mark": MARK }), Error::KeystoreNotString { field: "app_id" }),
     ] {
         let error = parse(&changed(text, field, value)).unwrap_err();
         assert_eq!(error, expected, "{field}");
-        assert!(
-            !error.to_string().contains(MARK) && !format!("{error:?}").contains(MARK),
-            "{error}"
-        );
+        assert!(!error.to_string().contains(MARK) && !format!("{error:?}").contains(MARK), "{error}");
     }
 }
 
 #[test]
 fn two_users_in_one_keystore_are_refused() {
     let text = changed(DASHBOARD, "user_id", json!("06aed1e3-bd77-4a59-991a-5bb5ae6fbb09"));
-    assert_eq!(
-        parse(&text).unwrap_err(),
-        Error::KeystoreConflict {
-            first: "app_id",
-            second: "user_id"
-        }
-    );
+    assert_eq!(parse(&text).unwrap_err(), Error::KeystoreConflict { first: "app_id", second: "user_id" });
 }
 
 #[test]
 fn a_pin_token_of_another_session_is_refused() {
     let text = changed(RSA_BOT, "session_id", json!("06aed1e3-bd77-4a59-991a-5bb5ae6fbb09"));
     let error = parse(&text).unwrap().into_session(&mut rng()).unwrap_err();
-    assert_eq!(
-        error,
-        Error::KeystoreKey {
-            field: "pin_token",
-            cause: CoreError::PinToken
-        }
-    );
+    assert_eq!(error, Error::KeystoreKey { field: "pin_token", cause: CoreError::PinToken });
 }
 
 #[test]
 fn files_that_are_no_keystore_say_so() {
-    assert_eq!(
-        Keystore::parse(b"{\"pin\": \"\xff\"}").unwrap_err(),
-        Error::KeystoreNotText
-    );
-    assert_eq!(
-        parse("{\n  \"pin\": 7,\n  oops").unwrap_err(),
-        Error::KeystoreNotJson { line: 3, column: 3 }
-    );
+    assert_eq!(Keystore::parse(b"{\"pin\": \"\xff\"}").unwrap_err(), Error::KeystoreNotText);
+    assert_eq!(parse("{\n  \"pin\": 7,\n  oops").unwrap_err(), Error::KeystoreNotJson { line: 3, column: 3 });
     for text in ["", "[]", "\"text\"", "7", "null"] {
         assert!(matches!(parse(text), Err(Error::KeystoreNotJson { .. })), "{text}");
     }
@@ -244,31 +151,16 @@ fn a_written_keystore_is_read_back() {
     let pin_token = key.public_key().wrap_pin_key(&pin_key, session, &mut rng()).unwrap();
     let text = write_rsa(user, session, &key, &pin_token).unwrap();
     let read = parse(&text).unwrap();
-    assert_eq!(
-        (read.shape(), read.user_id(), read.session_id()),
-        (KeystoreShape::RsaBot, user, session)
-    );
-    assert_eq!(
-        read.into_session(&mut rng()).unwrap().pin_key().expose(),
-        pin_key.expose()
-    );
+    assert_eq!((read.shape(), read.user_id(), read.session_id()), (KeystoreShape::RsaBot, user, session));
+    assert_eq!(read.into_session(&mut rng()).unwrap().pin_key().expose(), pin_key.expose());
 
     let key = Ed25519Key::generate(&mut rng());
     let server = Ed25519Key::generate(&mut rng()).public_key();
-    for server in [
-        ServerKey::Ed25519(server.clone()),
-        ServerKey::X25519(server.to_x25519().unwrap()),
-    ] {
-        let texts = [
-            write_ed25519(user, session, &key, &server),
-            write_app(user, session, &key, &server),
-        ];
+    for server in [ServerKey::Ed25519(server.clone()), ServerKey::X25519(server.to_x25519().unwrap())] {
+        let texts = [write_ed25519(user, session, &key, &server), write_app(user, session, &key, &server)];
         for (text, shape) in texts.iter().zip([KeystoreShape::BareUser, KeystoreShape::Dashboard]) {
             let read = parse(text).unwrap();
-            assert_eq!(
-                (read.shape(), read.user_id(), read.session_id()),
-                (shape, user, session)
-            );
+            assert_eq!((read.shape(), read.user_id(), read.session_id()), (shape, user, session));
         }
     }
 }

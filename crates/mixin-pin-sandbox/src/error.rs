@@ -38,10 +38,9 @@ impl fmt::Display for Error {
             Self::Panicked => f.write_str("the server panicked; this is a defect of mixin-pin-sandbox"),
             Self::DatabaseFile(error) => write!(f, "the database file cannot be opened: {error}"),
             Self::Database(error) => write!(f, "the database failed: {error}"),
-            Self::DatabaseVersion { found } => write!(
-                f,
-                "the database is of version {found}, which this sandbox cannot use; start with a new file"
-            ),
+            Self::DatabaseVersion { found } => {
+                write!(f, "the database is of version {found}, which this sandbox cannot use; start with a new file")
+            }
             Self::DatabaseContent => f.write_str("the database is damaged; start with a new file"),
             Self::Core(error) => error.fmt(f),
         }

@@ -127,12 +127,7 @@ impl Sandbox {
                 result
             })
             .map_err(Error::Runtime)?;
-        Ok(Self {
-            address,
-            app_keystore,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        Ok(Self { address, app_keystore, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Where it listens.
@@ -179,8 +174,6 @@ impl Drop for Sandbox {
 
 impl fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sandbox")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Sandbox").field("address", &self.address).finish_non_exhaustive()
     }
 }

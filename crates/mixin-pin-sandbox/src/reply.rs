@@ -13,10 +13,7 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn data(data: &Value) -> Self {
-        Self {
-            status: 200,
-            body: json!({ "data": data }),
-        }
+        Self { status: 200, body: json!({ "data": data }) }
     }
 
     /// A failure of the sandbox itself: the one kind that is a real HTTP 500.
@@ -37,10 +34,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(code: ErrorCode, reason: &str) -> Self {
-        Self {
-            code,
-            extra: json!({ "reason": reason }),
-        }
+        Self { code, extra: json!({ "reason": reason }) }
     }
 
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {

@@ -44,9 +44,7 @@ async fn handle(
         Ok(body) => {
             let work = move || judge(&service, &parts, &body, peer);
             // Signatures and SQLite take their time; the other requests should not wait for them.
-            tokio::task::spawn_blocking(work)
-                .await
-                .unwrap_or_else(|_| Reply::server_trouble())
+            tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Reply::server_trouble())
         }
     };
     respond(&reply, request_id, now.as_nanos().unwrap_or_default())

@@ -76,8 +76,7 @@ impl Service {
     }
 
     pub(crate) fn app_keystore(&self) -> Result<Zeroizing<String>, Error> {
-        self.store
-            .write(|db| db.app_keystore()?.map(Zeroizing::new).ok_or(Error::DatabaseContent))
+        self.store.write(|db| db.app_keystore()?.map(Zeroizing::new).ok_or(Error::DatabaseContent))
     }
 
     fn make_app(&self, db: &Db<'_>) -> Result<(), Error> {
@@ -95,12 +94,7 @@ impl Service {
             pin_key: &server.agree(&key.public_key().to_x25519()?)?,
             created_at: nanos(self.now()),
         })?;
-        db.set_app_keystore(&write_app(
-            user_id,
-            session_id,
-            &key,
-            &ServerKey::Ed25519(server.public_key()),
-        ))
+        db.set_app_keystore(&write_app(user_id, session_id, &key, &ServerKey::Ed25519(server.public_key())))
     }
 
     /// Answers a request, whatever it is.
@@ -136,13 +130,7 @@ impl Service {
         {
             return Ok(Err(Refusal::new(ErrorCode::Unauthorized, "request_repeated")));
         }
-        let call = Authenticated {
-            body: request.body,
-            path: request.path,
-            user,
-            now,
-            ip,
-        };
+        let call = Authenticated { body: request.body, path: request.path, user, now, ip };
         handler(self, db, &call)
     }
 
@@ -153,18 +141,12 @@ impl Service {
         now: UnixTime,
     ) -> Result<Result<(UserRow, ReceivedClaims), Refusal>, Error> {
         let unauthorized = |reason: &str| Ok(Err(Refusal::new(ErrorCode::Unauthorized, reason)));
-        let parsed = request
-            .token()
-            .and_then(ReceivedToken::parse)
-            .and_then(|token| Ok((token.claims()?, token)));
+        let parsed = request.token().and_then(ReceivedToken::parse).and_then(|token| Ok((token.claims()?, token)));
         let (claims, token) = match parsed {
             Ok(parsed) => parsed,
             Err(error) => return unauthorized(token_reason(&error)),
         };
-        let Some(user) = db
-            .user_of_session(claims.sid)?
-            .filter(|user| user.user_id == claims.uid)
-        else {
+        let Some(user) = db.user_of_session(claims.sid)?.filter(|user| user.user_id == claims.uid) else {
             return unauthorized("session");
         };
         let key = VerifyingKey::from_text(&user.session_secret)?;
@@ -194,10 +176,7 @@ impl Service {
             return Ok(Err(Refusal::field("session_secret", "absent")));
         };
         let Ok(key) = VerifyingKey::from_text(&session_secret) else {
-            return Ok(Err(Refusal::field(
-                "session_secret",
-                "not a public key of RSA or Ed25519",
-            )));
+            return Ok(Err(Refusal::field("session_secret", "not a public key of RSA or Ed25519")));
         };
 
         let mut rng = SystemRng::new()?;
@@ -217,10 +196,7 @@ impl Service {
                 (server.agree(&key.to_x25519()?)?, tokens)
             }
             _ => {
-                return Ok(Err(Refusal::field(
-                    "session_secret",
-                    "not a public key of RSA or Ed25519",
-                )));
+                return Ok(Err(Refusal::field("session_secret", "not a public key of RSA or Ed25519")));
             }
         };
         let user = db.add_user(&NewUser {
@@ -248,11 +224,7 @@ impl Service {
             limit: Option<u8>,
             offset: Option<Timestamp>,
         }
-        let page = call
-            .path
-            .parse::<Uri>()
-            .ok()
-            .and_then(|uri| Query::<Page>::try_from_uri(&uri).ok());
+        let page = call.path.parse::<Uri>().ok().and_then(|uri| Query::<Page>::try_from_uri(&uri).ok());
         let Some(Query(page)) = page else {
             return Ok(Err(Refusal::field("limit or offset", "not to be read")));
         };
@@ -260,9 +232,7 @@ impl Service {
         if !(1..=100).contains(&limit) {
             return Ok(Err(Refusal::field("limit", "not 1 to 100")));
         }
-        let before = page
-            .offset
-            .map_or(i64::MAX, |time| i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX));
+        let before = page.offset.map_or(i64::MAX, |time| i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX));
         let rows = db.logs(call.user.user_id, page.category.as_deref(), before, limit)?;
         Ok(Ok(rows
             .into_iter()
@@ -303,10 +273,7 @@ fn user_json(user: &UserRow) -> Value {
 
 /// Nanoseconds since 1970, as SQLite holds them.
 fn nanos(time: UnixTime) -> i64 {
-    time.as_nanos()
-        .ok()
-        .and_then(|nanos| i64::try_from(nanos).ok())
-        .unwrap_or(i64::MAX)
+    time.as_nanos().ok().and_then(|nanos| i64::try_from(nanos).ok()).unwrap_or(i64::MAX)
 }
 
 fn rfc3339(nanos: i64) -> String {
@@ -314,11 +281,7 @@ fn rfc3339(nanos: i64) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|half| char::from_digit(half.into(), 16))
-        .collect()
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|half| char::from_digit(half.into(), 16)).collect()
 }
 
 /// A fresh id for a log entry.

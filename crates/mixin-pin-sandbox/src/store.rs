@@ -144,15 +144,11 @@ pub(crate) struct Db<'c>(Transaction<'c>);
 
 impl Db<'_> {
     pub(crate) fn app_keystore(&self) -> Result<Option<String>, Error> {
-        Ok(self
-            .0
-            .query_row("SELECT keystore FROM app", [], |row| row.get(0))
-            .optional()?)
+        Ok(self.0.query_row("SELECT keystore FROM app", [], |row| row.get(0)).optional()?)
     }
 
     pub(crate) fn set_app_keystore(&self, keystore: &str) -> Result<(), Error> {
-        self.0
-            .execute("INSERT INTO app (one, keystore) VALUES (1, ?1)", [keystore])?;
+        self.0.execute("INSERT INTO app (one, keystore) VALUES (1, ?1)", [keystore])?;
         Ok(())
     }
 
@@ -176,10 +172,7 @@ impl Db<'_> {
 
     pub(crate) fn user_of_session(&self, session_id: Uuid) -> Result<Option<UserRow>, Error> {
         let mut query = self.0.prepare_cached("SELECT * FROM users WHERE session_id = ?1")?;
-        query
-            .query_row([session_id.to_string()], |row| Ok(read_user(row)))
-            .optional()?
-            .transpose()
+        query.query_row([session_id.to_string()], |row| Ok(read_user(row))).optional()?.transpose()
     }
 
     /// Notes a request id, and tells whether it is new. Ids of expired tokens are forgotten.
@@ -190,17 +183,11 @@ impl Db<'_> {
         expires_at: u64,
         now: u64,
     ) -> Result<bool, Error> {
-        self.0
-            .prepare_cached("DELETE FROM requests WHERE expires_at <= ?1")?
-            .execute([clamp(now)])?;
+        self.0.prepare_cached("DELETE FROM requests WHERE expires_at <= ?1")?.execute([clamp(now)])?;
         let added = self
             .0
             .prepare_cached("INSERT OR IGNORE INTO requests (session_id, request_id, expires_at) VALUES (?1, ?2, ?3)")?
-            .execute(params![
-                session_id.to_string(),
-                request_id.to_string(),
-                clamp(expires_at)
-            ])?;
+            .execute(params![session_id.to_string(), request_id.to_string(), clamp(expires_at)])?;
         Ok(added == 1)
     }
 
@@ -251,13 +238,7 @@ impl Db<'_> {
         })?;
         rows.map(|row| {
             let (log_id, code, ip_address, created_at) = row?;
-            Ok(LogRow {
-                log_id: parse_uuid(&log_id)?,
-                user_id,
-                code,
-                ip_address,
-                created_at,
-            })
+            Ok(LogRow { log_id: parse_uuid(&log_id)?, user_id, code, ip_address, created_at })
         })
         .collect()
     }

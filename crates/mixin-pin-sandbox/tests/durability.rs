@@ -21,16 +21,10 @@ fn fifty_wrong_pins_at_once_get_no_more_than_the_days_tries() {
     let session = register(&sandbox, Kind::Ed25519);
     let nonces = MonotonicNonces::new();
     let calls = Calls::new(&session);
-    let create = calls
-        .create_pin(&pin("123456"), nonces.next(now()).unwrap(), now(), &mut rng())
-        .unwrap();
+    let create = calls.create_pin(&pin("123456"), nonces.next(now()).unwrap(), now(), &mut rng()).unwrap();
     assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
     let requests: Vec<PreparedRequest> = (0..50)
-        .map(|_| {
-            calls
-                .verify_pin(&pin("999999"), nonces.next(now()).unwrap(), now(), &mut rng())
-                .unwrap()
-        })
+        .map(|_| calls.verify_pin(&pin("999999"), nonces.next(now()).unwrap(), now(), &mut rng()).unwrap())
         .collect();
 
     let start = Barrier::new(requests.len());
@@ -60,10 +54,7 @@ fn fifty_wrong_pins_at_once_get_no_more_than_the_days_tries() {
 #[test]
 fn a_restart_forgets_neither_tries_nor_iterators_nor_requests() {
     let folder = tempfile::tempdir().unwrap();
-    let config = Config {
-        database: Some(folder.path().join("sandbox.db")),
-        ..Config::default()
-    };
+    let config = Config { database: Some(folder.path().join("sandbox.db")), ..Config::default() };
     let first = Sandbox::start(&config).unwrap();
     let app_keystore = first.app_keystore().to_owned();
     let session = register(&first, Kind::Rsa1024);
@@ -88,10 +79,7 @@ fn a_restart_forgets_neither_tries_nor_iterators_nor_requests() {
     let answer = send(&second, &last_try);
     assert_eq!(answer["error"]["extra"]["tries_left"], 0);
     let client = client(&second, session);
-    assert_eq!(
-        reason(client.verify_pin(&pin("123456"))),
-        (429, "tries_spent".to_owned())
-    );
+    assert_eq!(reason(client.verify_pin(&pin("123456"))), (429, "tries_spent".to_owned()));
     assert_eq!(client.pin_logs(&LogQuery::wrong_pins()).unwrap().len(), 5);
 }
 
@@ -102,20 +90,12 @@ fn the_database_is_its_owners_alone() {
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sandbox.db");
-    let config = Config {
-        database: Some(path.clone()),
-        ..Config::default()
-    };
+    let config = Config { database: Some(path.clone()), ..Config::default() };
     let sandbox = Sandbox::start(&config).unwrap();
     register(&sandbox, Kind::Ed25519);
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let entry = entry.unwrap();
-        assert_eq!(
-            entry.metadata().unwrap().permissions().mode() & 0o077,
-            0,
-            "{:?}",
-            entry.path()
-        );
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", entry.path());
     }
 }
 
@@ -124,25 +104,16 @@ fn a_database_of_another_version_or_no_database_at_all_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("other.db");
     std::fs::write(&path, b"this is no database, whatever its name may say").unwrap();
-    let config = Config {
-        database: Some(path),
-        ..Config::default()
-    };
+    let config = Config { database: Some(path), ..Config::default() };
     assert!(matches!(Sandbox::start(&config), Err(Error::Database(_))));
-    let config = Config {
-        database: Some(folder.path().join("no/such/folder.db")),
-        ..Config::default()
-    };
+    let config = Config { database: Some(folder.path().join("no/such/folder.db")), ..Config::default() };
     assert!(matches!(Sandbox::start(&config), Err(Error::DatabaseFile(_))));
 }
 
 #[test]
 fn an_address_in_use_is_an_error() {
     let first = sandbox();
-    let config = Config {
-        listen: first.address(),
-        ..Config::default()
-    };
+    let config = Config { listen: first.address(), ..Config::default() };
     assert!(matches!(Sandbox::start(&config), Err(Error::Listen(_))));
 }
 

@@ -19,32 +19,19 @@ fn a_pin_is_created_proved_changed_and_refused() {
         let sandbox = sandbox();
         let client = client(&sandbox, register(&sandbox, kind));
         assert!(!client.me().unwrap().has_pin, "{kind:?}");
-        assert_eq!(
-            reason(client.verify_pin(&pin("123456"))),
-            (20_119, "no_pin_set".to_owned())
-        );
+        assert_eq!(reason(client.verify_pin(&pin("123456"))), (20_119, "no_pin_set".to_owned()));
 
         assert!(client.create_pin(&pin("123456")).unwrap().done().unwrap().has_pin);
         assert!(client.verify_pin(&pin("123456")).unwrap().done().unwrap().has_pin);
-        assert_eq!(
-            reason(client.create_pin(&pin("111111"))),
-            (20_119, "old_pin_needed".to_owned())
-        );
+        assert_eq!(reason(client.create_pin(&pin("111111"))), (20_119, "old_pin_needed".to_owned()));
 
         let wrong = refusal(client.verify_pin(&pin("999999")));
         assert_eq!(wrong.code.as_u32(), 20_119);
         assert_eq!(wrong.extra, Some(json!({"reason": "pin", "tries_left": 4})));
 
-        client
-            .change_pin(&pin("123456"), &pin("654321"))
-            .unwrap()
-            .done()
-            .unwrap();
+        client.change_pin(&pin("123456"), &pin("654321")).unwrap().done().unwrap();
         assert_eq!(reason(client.verify_pin(&pin("123456"))), (20_119, "pin".to_owned()));
-        assert_eq!(
-            reason(client.change_pin(&pin("123456"), &pin("000000"))),
-            (20_119, "pin".to_owned())
-        );
+        assert_eq!(reason(client.change_pin(&pin("123456"), &pin("000000"))), (20_119, "pin".to_owned()));
         client.verify_pin(&pin("654321")).unwrap().done().unwrap();
     }
 }
@@ -60,25 +47,13 @@ fn wrong_pins_show_in_the_log_newest_first_and_page_by_page() {
     }
     let all = client.pin_logs(&LogQuery::wrong_pins()).unwrap();
     assert_eq!(all.len(), 3);
-    assert!(
-        all.iter()
-            .all(|entry| entry.code == "PIN_INCORRECT" && entry.ip_address == "127.0.0.1")
-    );
+    assert!(all.iter().all(|entry| entry.code == "PIN_INCORRECT" && entry.ip_address == "127.0.0.1"));
     assert!(all.windows(2).all(|pair| pair[0].created_at >= pair[1].created_at));
-    let page = LogQuery {
-        limit: Some(2),
-        ..LogQuery::wrong_pins()
-    };
+    let page = LogQuery { limit: Some(2), ..LogQuery::wrong_pins() };
     assert_eq!(client.pin_logs(&page).unwrap(), all[..2]);
-    let rest = LogQuery {
-        offset: Some(all[1].created_at.clone()),
-        ..LogQuery::wrong_pins()
-    };
+    let rest = LogQuery { offset: Some(all[1].created_at.clone()), ..LogQuery::wrong_pins() };
     assert_eq!(client.pin_logs(&rest).unwrap(), all[2..]);
-    let other = LogQuery {
-        category: Some("SOMETHING_ELSE".to_owned()),
-        ..LogQuery::default()
-    };
+    let other = LogQuery { category: Some("SOMETHING_ELSE".to_owned()), ..LogQuery::default() };
     assert_eq!(client.pin_logs(&other).unwrap(), []);
 }
 
@@ -125,24 +100,13 @@ fn me_and_any_other_call_are_answered() {
     let user_id = session.user_id();
     let client = client(&sandbox, session);
     assert_eq!(client.me().unwrap().user_id, user_id);
-    let Outcome::Done(user) = client.call::<Value>("GET", "/safe/me", None).unwrap() else {
-        panic!("a read is known")
-    };
+    let Outcome::Done(user) = client.call::<Value>("GET", "/safe/me", None).unwrap() else { panic!("a read is known") };
     assert_eq!(user["user_id"], user_id.to_string());
     assert_eq!(user["identity_number"], "7002");
-    assert_eq!(
-        reason(client.call::<Value>("GET", "/nowhere", None)),
-        (404, "endpoint".to_owned())
-    );
-    assert_eq!(
-        reason(client.call::<Value>("DELETE", "/me", None)),
-        (404, "endpoint".to_owned())
-    );
+    assert_eq!(reason(client.call::<Value>("GET", "/nowhere", None)), (404, "endpoint".to_owned()));
+    assert_eq!(reason(client.call::<Value>("DELETE", "/me", None)), (404, "endpoint".to_owned()));
     assert_eq!(reason(client.call::<Value>("GET", "/logs?limit=101", None)).0, 10_002);
-    assert_eq!(
-        reason(client.call::<Value>("GET", "/logs?offset=yesterday", None)).0,
-        10_002
-    );
+    assert_eq!(reason(client.call::<Value>("GET", "/logs?offset=yesterday", None)).0, 10_002);
 }
 
 #[test]
@@ -151,20 +115,8 @@ fn pin_fields_that_are_absent_or_no_text_are_named() {
     let client = client(&sandbox, register(&sandbox, Kind::Ed25519));
     for body in [json!({}), json!({"pin": ""}), json!({"pin": null})] {
         let error = refusal(client.call::<Value>("POST", "/pin/verify", Some(&body)));
-        assert_eq!(
-            (error.code.as_u32(), &error.extra.unwrap()["field"]),
-            (10_002, &json!("pin")),
-            "{body}"
-        );
+        assert_eq!((error.code.as_u32(), &error.extra.unwrap()["field"]), (10_002, &json!("pin")), "{body}");
     }
-    assert_eq!(
-        refusal(client.call::<Value>("POST", "/pin/verify", Some(&json!({"pin": 7}))))
-            .code
-            .as_u32(),
-        400
-    );
-    assert_eq!(
-        refusal(client.call::<Value>("POST", "/pin/verify", None)).code.as_u32(),
-        400
-    );
+    assert_eq!(refusal(client.call::<Value>("POST", "/pin/verify", Some(&json!({"pin": 7})))).code.as_u32(), 400);
+    assert_eq!(refusal(client.call::<Value>("POST", "/pin/verify", None)).code.as_u32(), 400);
 }

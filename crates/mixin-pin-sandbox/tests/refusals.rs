@@ -37,11 +37,7 @@ fn with_pin(sandbox: &Sandbox) -> (Session, Client) {
 
 /// `POST /pin/verify` with a block of the test's choice.
 fn verify_block(client: &Client, sealed: &EncryptedPin) -> (u32, String) {
-    reason(client.call::<Value>(
-        "POST",
-        "/pin/verify",
-        Some(&json!({ "pin": sealed.to_standard().as_str() })),
-    ))
+    reason(client.call::<Value>("POST", "/pin/verify", Some(&json!({ "pin": sealed.to_standard().as_str() }))))
 }
 
 fn tries_left(client: &Client) -> u64 {
@@ -61,26 +57,11 @@ fn a_wrong_iterator_a_stale_block_or_an_unreadable_one_costs_no_try() {
     let digits = || Secret::from(pin("123456"));
     let wrong = || Secret::from(pin("000000"));
     for secret in [digits, wrong] {
-        assert_eq!(
-            verify_block(&client, &seal(secret(), now, 1)),
-            (20_119, "iterator".to_owned())
-        );
-        assert_eq!(
-            verify_block(&client, &seal(secret(), now, 0)),
-            (20_119, "iterator".to_owned())
-        );
-        assert_eq!(
-            verify_block(&client, &seal(secret(), now - 600, nanos)),
-            (20_119, "timestamp".to_owned())
-        );
-        assert_eq!(
-            verify_block(&client, &seal(secret(), now + 600, nanos)),
-            (20_119, "timestamp".to_owned())
-        );
-        assert_eq!(
-            verify_block(&client, &seal(secret(), u64::MAX, nanos)),
-            (20_119, "timestamp".to_owned())
-        );
+        assert_eq!(verify_block(&client, &seal(secret(), now, 1)), (20_119, "iterator".to_owned()));
+        assert_eq!(verify_block(&client, &seal(secret(), now, 0)), (20_119, "iterator".to_owned()));
+        assert_eq!(verify_block(&client, &seal(secret(), now - 600, nanos)), (20_119, "timestamp".to_owned()));
+        assert_eq!(verify_block(&client, &seal(secret(), now + 600, nanos)), (20_119, "timestamp".to_owned()));
+        assert_eq!(verify_block(&client, &seal(secret(), u64::MAX, nanos)), (20_119, "timestamp".to_owned()));
     }
     let junk = EncryptedPin::from_bytes(&[9; 48]).unwrap();
     assert_eq!(verify_block(&client, &junk), (20_119, "ciphertext".to_owned()));
@@ -101,12 +82,8 @@ fn after_the_days_tries_even_the_right_pin_waits_for_the_next_day() {
     let app = mixin_pin_protocol::keystore::Keystore::parse(sandbox.app_keystore().as_bytes()).unwrap();
     let app = app.into_session(&mut rng()).unwrap();
     let key = mixin_pin_core::Ed25519Key::generate(&mut rng());
-    let secret = mixin_pin_core::token::VerifyingKey::Ed25519(key.public_key())
-        .to_session_secret()
-        .unwrap();
-    let registration = Calls::new(&app)
-        .register(&secret, "x", clock.now(), &mut rng())
-        .unwrap();
+    let secret = mixin_pin_core::token::VerifyingKey::Ed25519(key.public_key()).to_session_secret().unwrap();
+    let registration = Calls::new(&app).register(&secret, "x", clock.now(), &mut rng()).unwrap();
     let user = &send(&sandbox, &registration)["data"];
     let server = mixin_pin_core::X25519PublicKey::from_base64(user["pin_token_base64"].as_str().unwrap()).unwrap();
     let id = |field: &str| user[field].as_str().unwrap().parse().unwrap();
@@ -117,20 +94,9 @@ fn after_the_days_tries_even_the_right_pin_waits_for_the_next_day() {
         let nonce = nonces.next(clock.now()).unwrap();
         let request = calls.verify_pin(&pin(digits), nonce, clock.now(), &mut rng()).unwrap();
         let answer = send(&sandbox, &request);
-        (
-            verdict(&answer).0,
-            verdict(&answer).1.to_owned(),
-            answer["error"]["extra"]["tries_left"].as_u64(),
-        )
+        (verdict(&answer).0, verdict(&answer).1.to_owned(), answer["error"]["extra"]["tries_left"].as_u64())
     };
-    let create = calls
-        .create_pin(
-            &pin("123456"),
-            nonces.next(clock.now()).unwrap(),
-            clock.now(),
-            &mut rng(),
-        )
-        .unwrap();
+    let create = calls.create_pin(&pin("123456"), nonces.next(clock.now()).unwrap(), clock.now(), &mut rng()).unwrap();
     assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
 
     for left in (0..5).rev() {
@@ -142,11 +108,7 @@ fn after_the_days_tries_even_the_right_pin_waits_for_the_next_day() {
     assert_eq!(verify("123456").0, 429, "one second before midnight");
     clock.advance(1);
     assert_eq!(verify("123456").0, 0, "the next day");
-    assert_eq!(
-        verify("999999"),
-        (20_119, "pin".to_owned(), Some(4)),
-        "with all its tries"
-    );
+    assert_eq!(verify("999999"), (20_119, "pin".to_owned(), Some(4)), "with all its tries");
 }
 
 #[test]
@@ -182,22 +144,10 @@ fn tokens_that_do_not_hold_are_refused_each_for_its_reason() {
     let refused = |reason: &str| (401, reason.to_owned());
     let verify = |token: &str| judge(token, "/pin/verify", &jti_text, body);
 
-    assert_eq!(
-        judge(&good, "/pin/verify", &jti_text, b"{\"pin\":\"y\"}"),
-        refused("token_request_hash")
-    );
-    assert_eq!(
-        judge(&good, "/pin/verify?", &jti_text, body),
-        refused("token_request_hash")
-    );
-    assert_eq!(
-        judge(&good, "/pin/update", &jti_text, body),
-        refused("token_request_hash")
-    );
-    assert_eq!(
-        judge(&good, "/pin/verify", &Uuid::nil().to_string(), body),
-        refused("token_request_id")
-    );
+    assert_eq!(judge(&good, "/pin/verify", &jti_text, b"{\"pin\":\"y\"}"), refused("token_request_hash"));
+    assert_eq!(judge(&good, "/pin/verify?", &jti_text, body), refused("token_request_hash"));
+    assert_eq!(judge(&good, "/pin/update", &jti_text, body), refused("token_request_hash"));
+    assert_eq!(judge(&good, "/pin/verify", &Uuid::nil().to_string(), body), refused("token_request_id"));
     let early = UnixTime::from_secs(now().secs() - 61);
     assert_eq!(verify(&token_for(user, sid, early, 60)), refused("token_expired"));
     let late = UnixTime::from_secs(now().secs() + 400);
@@ -206,19 +156,14 @@ fn tokens_that_do_not_hold_are_refused_each_for_its_reason() {
     assert_eq!(verify(&token_for(Uuid::nil(), sid, now(), 60)), refused("session"));
     assert_eq!(verify("x.y"), refused("token_format"));
     let (_, rest) = good.split_once('.').unwrap();
-    for header in [
-        "eyJhbGciOiJub25lIn0",
-        "eyJhbGciOiJIUzUxMiIsInR5cCI6IkpXVCJ9",
-        "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9",
-    ] {
+    for header in
+        ["eyJhbGciOiJub25lIn0", "eyJhbGciOiJIUzUxMiIsInR5cCI6IkpXVCJ9", "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9"]
+    {
         assert_eq!(verify(&format!("{header}.{rest}")), refused("token_algorithm"));
     }
     let (input, signature) = good.rsplit_once('.').unwrap();
     let other_end = if signature.starts_with('A') { "B" } else { "A" };
-    assert_eq!(
-        verify(&format!("{input}.{other_end}{}", &signature[1..])),
-        refused("token_signature")
-    );
+    assert_eq!(verify(&format!("{input}.{other_end}{}", &signature[1..])), refused("token_signature"));
     let answer = send_parts(&sandbox, "POST", "/pin/verify", &[("X-Request-Id", &jti_text)], body);
     assert_eq!(verdict(&answer), (401, "token_missing"));
 
@@ -228,16 +173,11 @@ fn tokens_that_do_not_hold_are_refused_each_for_its_reason() {
 
 #[test]
 fn where_repeats_are_allowed_the_iterator_still_refuses_them() {
-    let config = Config {
-        refuse_repeated_requests: false,
-        ..Config::default()
-    };
+    let config = Config { refuse_repeated_requests: false, ..Config::default() };
     let sandbox = Sandbox::start(&config).unwrap();
     let (session, _) = with_pin(&sandbox);
     let nonce = MonotonicNonces::new().next(now()).unwrap();
-    let request = Calls::new(&session)
-        .verify_pin(&pin("123456"), nonce, now(), &mut rng())
-        .unwrap();
+    let request = Calls::new(&session).verify_pin(&pin("123456"), nonce, now(), &mut rng()).unwrap();
     assert_eq!(verdict(&send(&sandbox, &request)), (0, ""));
     assert_eq!(verdict(&send(&sandbox, &request)), (20_119, "iterator"));
 }
@@ -250,10 +190,7 @@ fn a_change_whose_iterators_are_out_of_order_is_refused_and_changes_nothing() {
     let base = now * 1_000_000_000 + 500_000_000;
     let seal = |digits, iterator| {
         let block = hazmat::block(pin(digits), now, iterator);
-        hazmat::seal_with_iv(session.pin_key(), &block, &[5; 16])
-            .to_standard()
-            .as_str()
-            .to_owned()
+        hazmat::seal_with_iv(session.pin_key(), &block, &[5; 16]).to_standard().as_str().to_owned()
     };
     for (old, new) in [(base + 1, base), (base, base)] {
         let body = json!({ "old_pin": seal("123456", old), "pin": seal("654321", new) });

@@ -35,9 +35,7 @@ impl Ed25519Key {
             return Ok(Self(SigningKey::from_bytes(seed)));
         }
         let pair: &[u8; 64] = bytes.try_into().map_err(|_| Error::Ed25519Key)?;
-        SigningKey::from_keypair_bytes(pair)
-            .map(Self)
-            .map_err(|_| Error::Ed25519KeyMismatch)
+        SigningKey::from_keypair_bytes(pair).map(Self).map_err(|_| Error::Ed25519KeyMismatch)
     }
 
     /// Reads a 32- or 64-byte key in hex, or in base64 of either alphabet, padded or not.
@@ -245,32 +243,16 @@ mod tests {
         ] {
             assert_eq!(Ed25519PublicKey::from_text(text).unwrap(), key, "{text}");
         }
-        assert_eq!(
-            Ed25519Key::from_text("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=")
-                .unwrap()
-                .public_key(),
-            key
-        );
+        assert_eq!(Ed25519Key::from_text("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=").unwrap().public_key(), key);
     }
 
     #[test]
     fn what_is_no_key_is_refused() {
-        for text in [
-            "",
-            "00",
-            &SEED[..63],
-            &SEED[1..],
-            "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A==",
-            "\u{e9}",
-        ] {
+        for text in ["", "00", &SEED[..63], &SEED[1..], "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A==", "\u{e9}"] {
             assert_eq!(Ed25519Key::from_text(text).unwrap_err(), Error::Ed25519Key, "{text:?}");
         }
         for text in ["", "AAAA", &PUBLIC[..62]] {
-            assert_eq!(
-                Ed25519PublicKey::from_text(text).unwrap_err(),
-                Error::PublicKey,
-                "{text:?}"
-            );
+            assert_eq!(Ed25519PublicKey::from_text(text).unwrap_err(), Error::PublicKey, "{text:?}");
         }
     }
 

@@ -47,9 +47,7 @@ impl PinToken {
     /// [`Error::PinToken`] for anything else, and for more than 512 bytes.
     pub fn from_base64(text: &str) -> Result<Self, Error> {
         let mut buffer = [0; MAX_PIN_TOKEN_LEN];
-        decode_public(text, &mut buffer)
-            .map(Self::from_bytes)
-            .ok_or(Error::PinToken)
+        decode_public(text, &mut buffer).map(Self::from_bytes).ok_or(Error::PinToken)
     }
 
     /// The wrapped key's bytes.
@@ -160,10 +158,7 @@ impl Signer for RsaKey {
 
     fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
         let digest = Sha512::digest(message);
-        let signed = self
-            .0
-            .sign_with_rng(rng, Pkcs1v15Sign::new::<Sha512>(), &digest)
-            .map_err(|_| Error::Signer)?;
+        let signed = self.0.sign_with_rng(rng, Pkcs1v15Sign::new::<Sha512>(), &digest).map_err(|_| Error::Signer)?;
         if signed.len() != signature.len() {
             return Err(Error::Signer);
         }
@@ -174,9 +169,7 @@ impl Signer for RsaKey {
 
 impl fmt::Debug for RsaKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RsaKey")
-            .field("bits", &self.bits())
-            .finish_non_exhaustive()
+        f.debug_struct("RsaKey").field("bits", &self.bits()).finish_non_exhaustive()
     }
 }
 
@@ -198,9 +191,7 @@ impl RsaPublicKey {
             .map(|parts| bit_len(parts.modulus.as_bytes()))
             .ok_or(Error::PublicKey)?;
         check_size(bits)?;
-        PublicKey::from_public_key_der(der)
-            .map(Self)
-            .map_err(|_| Error::PublicKey)
+        PublicKey::from_public_key_der(der).map(Self).map_err(|_| Error::PublicKey)
     }
 
     /// Reads base64 of the SPKI, as a `session_secret` has it.
@@ -236,24 +227,17 @@ impl RsaPublicKey {
         session_id: Uuid,
         rng: &mut R,
     ) -> Result<PinToken, Error> {
-        self.0
-            .encrypt(rng, padding(session_id), pin_key.expose())
-            .map(PinToken)
-            .map_err(|_| Error::PublicKey)
+        self.0.encrypt(rng, padding(session_id), pin_key.expose()).map(PinToken).map_err(|_| Error::PublicKey)
     }
 
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Error> {
-        self.0
-            .verify(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message), signature)
-            .map_err(|_| Error::Signature)
+        self.0.verify(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message), signature).map_err(|_| Error::Signature)
     }
 }
 
 impl fmt::Debug for RsaPublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RsaPublicKey")
-            .field("bits", &self.bits())
-            .finish_non_exhaustive()
+        f.debug_struct("RsaPublicKey").field("bits", &self.bits()).finish_non_exhaustive()
     }
 }
 
@@ -264,19 +248,13 @@ fn padding(session_id: Uuid) -> Oaep<Sha256> {
 }
 
 fn check_size(bits: usize) -> Result<(), Error> {
-    if SIZES.contains(&bits) {
-        Ok(())
-    } else {
-        Err(Error::RsaKeySize { bits })
-    }
+    if SIZES.contains(&bits) { Ok(()) } else { Err(Error::RsaKeySize { bits }) }
 }
 
 /// Bits of a big-endian number.
 fn bit_len(bytes: &[u8]) -> usize {
     let start = bytes.iter().position(|b| *b != 0).unwrap_or(bytes.len());
-    bytes[start..]
-        .first()
-        .map_or(0, |first| (bytes.len() - start) * 8 - first.leading_zeros() as usize)
+    bytes[start..].first().map_or(0, |first| (bytes.len() - start) * 8 - first.leading_zeros() as usize)
 }
 
 #[cfg(test)]
@@ -300,11 +278,7 @@ mod tests {
 
     #[test]
     fn what_is_no_pem_of_an_rsa_key_is_refused() {
-        let junk = [
-            "",
-            "private key",
-            "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n",
-        ];
+        let junk = ["", "private key", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n"];
         for pem in junk {
             assert_eq!(RsaKey::from_pem(pem).unwrap_err(), Error::RsaPem, "{pem:?}");
         }

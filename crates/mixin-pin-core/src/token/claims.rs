@@ -41,14 +41,7 @@ impl Claims {
             .checked_add(lifetime.as_secs())
             .filter(|end| *end > issued_at && i64::try_from(*end).is_ok())
             .ok_or(Error::Expiry)?;
-        Ok(Self {
-            user_id,
-            session_id,
-            request_id,
-            request_hash,
-            issued_at,
-            expires_at,
-        })
+        Ok(Self { user_id, session_id, request_id, request_hash, issued_at, expires_at })
     }
 
     /// `jti`, to be sent as `X-Request-Id` too.
@@ -116,9 +109,7 @@ impl Claims {
     pub fn sign<S: Signer + ?Sized>(&self, signer: &S, rng: &mut dyn CryptoRng) -> Result<Token, Error> {
         let mut bytes = alloc::vec![0; self.token_len(signer)];
         self.sign_into(signer, rng, &mut bytes)?;
-        alloc::string::String::from_utf8(bytes)
-            .map(Token)
-            .map_err(|_| Error::TokenFormat)
+        alloc::string::String::from_utf8(bytes).map(Token).map_err(|_| Error::TokenFormat)
     }
 
     fn json(&self) -> Json {
@@ -152,20 +143,14 @@ impl Json {
 
 impl Default for Json {
     fn default() -> Self {
-        Self {
-            text: [0; Self::MAX_LEN],
-            len: 0,
-        }
+        Self { text: [0; Self::MAX_LEN], len: 0 }
     }
 }
 
 impl fmt::Write for Json {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let end = self.len + text.len();
-        self.text
-            .get_mut(self.len..end)
-            .ok_or(fmt::Error)?
-            .copy_from_slice(text.as_bytes());
+        self.text.get_mut(self.len..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
         self.len = end;
         Ok(())
     }
@@ -177,9 +162,7 @@ const fn encoded_len(bytes: usize) -> usize {
 }
 
 fn encode(bytes: &[u8], out: &mut [u8], needed: usize) -> Result<usize, Error> {
-    URL_SAFE_NO_PAD
-        .encode_slice(bytes, out)
-        .map_err(|_| Error::BufferTooSmall { needed })
+    URL_SAFE_NO_PAD.encode_slice(bytes, out).map_err(|_| Error::BufferTooSmall { needed })
 }
 
 /// A signed token, ready for `Authorization: Bearer`.
@@ -233,13 +216,7 @@ mod tests {
     #[test]
     fn the_latest_expiry_fits_and_the_next_second_does_not() {
         let last = i64::MAX as u64;
-        assert!(
-            claims(last - 1, 1)
-                .unwrap()
-                .json()
-                .bytes()
-                .ends_with(br#""scp":"FULL"}"#)
-        );
+        assert!(claims(last - 1, 1).unwrap().json().bytes().ends_with(br#""scp":"FULL"}"#));
         for (now, lifetime) in [(last, 1), (u64::MAX, 1), (1, u64::MAX), (5, 0)] {
             assert_eq!(claims(now, lifetime), Err(Error::Expiry), "{now} + {lifetime}");
         }
@@ -273,7 +250,6 @@ mod tests {
         let token = claims.sign_into(&key, &mut NoRandomness, &mut buffer).unwrap();
         assert_eq!(token.len(), needed);
         let jws = super::super::Jws::parse(token).unwrap();
-        jws.verify(&super::super::VerifyingKey::Ed25519(key.public_key()))
-            .unwrap();
+        jws.verify(&super::super::VerifyingKey::Ed25519(key.public_key())).unwrap();
     }
 }

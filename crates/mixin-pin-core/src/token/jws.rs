@@ -138,12 +138,7 @@ impl<'t> Jws<'t> {
         if header.is_empty() || signature.is_empty() || payload.contains('.') {
             return Err(Error::TokenFormat);
         }
-        let jws = Self {
-            signing_input,
-            header,
-            payload,
-            signature,
-        };
+        let jws = Self { signing_input, header, payload, signature };
         if !is_base64url(header) || !is_base64url(payload) {
             return Err(Error::TokenFormat);
         }
@@ -190,16 +185,13 @@ impl<'t> Jws<'t> {
     }
 
     fn decode_signature<'o>(&self, out: &'o mut [u8; MAX_SIGNATURE_LEN]) -> Result<&'o [u8], Error> {
-        let len = URL_SAFE_NO_PAD
-            .decode_slice(self.signature, out)
-            .map_err(|_| Error::TokenFormat)?;
+        let len = URL_SAFE_NO_PAD.decode_slice(self.signature, out).map_err(|_| Error::TokenFormat)?;
         Ok(&out[..len])
     }
 }
 
 fn is_base64url(text: &str) -> bool {
-    text.bytes()
-        .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_'))
+    text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_'))
 }
 
 impl fmt::Debug for Jws<'_> {
@@ -214,18 +206,9 @@ mod tests {
 
     #[test]
     fn what_is_no_compact_jws_is_refused() {
-        for text in [
-            "",
-            ".",
-            "..",
-            "a.b",
-            "a.b.c.d",
-            ".e30.AAAA",
-            "e30.e30.",
-            "e30.e3 0.AAAA",
-            "e30.e30.AA=",
-            "e30.e30.AB",
-        ] {
+        for text in
+            ["", ".", "..", "a.b", "a.b.c.d", ".e30.AAAA", "e30.e30.", "e30.e3 0.AAAA", "e30.e30.AA=", "e30.e30.AB"]
+        {
             assert_eq!(Jws::parse(text).unwrap_err(), Error::TokenFormat, "{text:?}");
         }
         assert!(Jws::parse("e30.e30.AAAA").is_ok());

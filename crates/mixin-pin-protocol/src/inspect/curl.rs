@@ -92,10 +92,7 @@ pub(super) fn parse(text: &str) -> Result<CapturedRequest, Error> {
     }
 
     let header = |wanted: &str| {
-        headers
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
-            .map(|(_, value)| value.as_str())
+        headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_str())
     };
     let token = header("Authorization")
         .and_then(|value| value.split_once(' '))
@@ -131,11 +128,7 @@ fn command(text: &str) -> Result<Vec<String>, Error> {
         }
         let Some(line) = lines.next() else {
             // A quote escaped inside `$'…'` never closes for the word splitter.
-            return Err(if command.contains(" $'") {
-                Error::CurlBody
-            } else {
-                Error::CurlQuotes
-            });
+            return Err(if command.contains(" $'") { Error::CurlBody } else { Error::CurlQuotes });
         };
         command.push_str(line);
     }
@@ -178,10 +171,7 @@ mod tests {
     #[test]
     fn the_method_follows_from_the_body_where_it_is_not_told() {
         let get = parse("curl -H 'Authorization: Bearer a.b.c' http://localhost").unwrap();
-        assert_eq!(
-            (get.method.as_str(), get.path.as_str(), get.plain_http),
-            ("GET", "/", true)
-        );
+        assert_eq!((get.method.as_str(), get.path.as_str(), get.plain_http), ("GET", "/", true));
         let post = parse("curl -H 'Authorization: Bearer a.b.c' https://x?q -d '{}'").unwrap();
         assert_eq!((post.method.as_str(), post.path.as_str()), ("POST", "/?q"));
     }
@@ -197,18 +187,10 @@ mod tests {
             (format!("curl {auth}"), Error::CurlUrl),
             (format!("curl {auth} ftp://x/y"), Error::CurlUrl),
             ("curl https://x".to_owned(), Error::CurlToken),
-            (
-                "curl -H 'Authorization: Basic abc' https://x".to_owned(),
-                Error::CurlToken,
-            ),
+            ("curl -H 'Authorization: Basic abc' https://x".to_owned(), Error::CurlToken),
             (format!("curl {auth} https://x -d @body.json"), Error::CurlBody),
             (format!("curl {auth} https://x --data-raw $'a\\'b'"), Error::CurlBody),
-            (
-                format!("curl {auth} https://x --form=a"),
-                Error::CurlOption {
-                    option: "--form".to_owned(),
-                },
-            ),
+            (format!("curl {auth} https://x --form=a"), Error::CurlOption { option: "--form".to_owned() }),
         ] {
             assert_eq!(parse(&text), Err(expected), "{text}");
         }

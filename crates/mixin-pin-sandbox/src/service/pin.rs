@@ -82,18 +82,12 @@ impl Service {
             return Ok(Err(refusal));
         }
         db.set_pin(call.user.session_id, &new.pin)?;
-        let user = db
-            .user_of_session(call.user.session_id)?
-            .ok_or(Error::DatabaseContent)?;
+        let user = db.user_of_session(call.user.session_id)?.ok_or(Error::DatabaseContent)?;
         Ok(Ok(user_json(&user)))
     }
 
     fn tries_used(call: &Authenticated<'_>) -> u32 {
-        if call.user.tries_day == day(call) {
-            call.user.tries_used
-        } else {
-            0
-        }
+        if call.user.tries_day == day(call) { call.user.tries_used } else { 0 }
     }
 
     fn tries_are_left(&self, call: &Authenticated<'_>) -> Result<(), Refusal> {
@@ -106,9 +100,7 @@ impl Service {
 
     /// Opens one field's block. Nothing that goes wrong here costs a try.
     fn open(&self, call: &Authenticated<'_>, field: &str, text: Option<String>, last: u64) -> Result<Opened, Refusal> {
-        let text = text
-            .filter(|text| !text.is_empty())
-            .ok_or_else(|| Refusal::field(field, "absent"))?;
+        let text = text.filter(|text| !text.is_empty()).ok_or_else(|| Refusal::field(field, "absent"))?;
         let incorrect = |reason: &str| Refusal::new(ErrorCode::PinIncorrect, reason).with("field", field);
         let block: PinBlock = EncryptedPin::from_base64(&text)
             .and_then(|sealed| call.user.pin_key.open(&sealed))
@@ -118,13 +110,10 @@ impl Service {
             _ => incorrect("iterator"),
         })?;
         match Pin::from_bytes(block.secret().expose()) {
-            Ok(pin) => Ok(Opened {
-                pin,
-                iterator: block.iterator(),
-            }),
-            Err(_) => Err(Refusal::new(ErrorCode::PinFormat, "kind")
-                .with("field", field)
-                .with("kind", block.kind().as_str())),
+            Ok(pin) => Ok(Opened { pin, iterator: block.iterator() }),
+            Err(_) => {
+                Err(Refusal::new(ErrorCode::PinFormat, "kind").with("field", field).with("kind", block.kind().as_str()))
+            }
         }
     }
 
@@ -145,9 +134,7 @@ impl Service {
             created_at: nanos(call.now),
         })?;
         let left = self.tries_a_day.saturating_sub(used + 1);
-        Ok(Err(
-            Refusal::new(ErrorCode::PinIncorrect, "pin").with("tries_left", left)
-        ))
+        Ok(Err(Refusal::new(ErrorCode::PinIncorrect, "pin").with("tries_left", left)))
     }
 }
 

@@ -58,11 +58,7 @@ pub fn register(sandbox: &Sandbox, kind: Kind) -> Session {
     let rng = &mut rng();
     match kind {
         Kind::Rsa1024 | Kind::Rsa2048 => {
-            let pem = if matches!(kind, Kind::Rsa1024) {
-                RSA_1024
-            } else {
-                RSA_2048
-            };
+            let pem = if matches!(kind, Kind::Rsa1024) { RSA_1024 } else { RSA_2048 };
             let key = RsaKey::from_pem(pem).unwrap();
             let user = registered(sandbox, &VerifyingKey::Rsa(key.public_key()));
             let pin_token = PinToken::from_base64(&user.pin_token).unwrap();
@@ -93,10 +89,7 @@ pub fn refusal<T: std::fmt::Debug>(result: Result<Outcome<T>, Error>) -> ApiErro
 pub fn reason<T: std::fmt::Debug>(result: Result<Outcome<T>, Error>) -> (u32, String) {
     let error = refusal(result);
     let extra = error.extra.unwrap_or_default();
-    (
-        error.code.as_u32(),
-        extra["reason"].as_str().unwrap_or_default().to_owned(),
-    )
+    (error.code.as_u32(), extra["reason"].as_str().unwrap_or_default().to_owned())
 }
 
 /// Sends a prepared request as it is, as often as the test likes.
@@ -106,17 +99,11 @@ pub fn send(sandbox: &Sandbox, request: &PreparedRequest) -> Value {
 }
 
 pub fn send_parts(sandbox: &Sandbox, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Value {
-    let mut request = ureq::http::Request::builder()
-        .method(method)
-        .uri(format!("{}{path}", sandbox.url()));
+    let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", sandbox.url()));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let agent: ureq::Agent = ureq::config::Config::builder()
-        .proxy(None)
-        .http_status_as_error(false)
-        .build()
-        .into();
+    let agent: ureq::Agent = ureq::config::Config::builder().proxy(None).http_status_as_error(false).build().into();
     let mut response = if method == "GET" {
         agent.run(request.body(()).unwrap()).unwrap()
     } else {
@@ -129,10 +116,7 @@ pub fn send_parts(sandbox: &Sandbox, method: &str, path: &str, headers: &[(&str,
 /// Code and reason of an answer by hand; code 0 where it is no refusal.
 pub fn verdict(answer: &Value) -> (u64, &str) {
     let error = &answer["error"];
-    (
-        error["code"].as_u64().unwrap_or(0),
-        error["extra"]["reason"].as_str().unwrap_or(""),
-    )
+    (error["code"].as_u64().unwrap_or(0), error["extra"]["reason"].as_str().unwrap_or(""))
 }
 
 /// A clock that stands until it is set.
@@ -154,9 +138,6 @@ impl TestClock {
 
     pub fn config(&self) -> Config {
         let clock = self.clone();
-        Config {
-            clock: Arc::new(move || clock.now()),
-            ..Config::default()
-        }
+        Config { clock: Arc::new(move || clock.now()), ..Config::default() }
     }
 }
