@@ -13,7 +13,7 @@ use serde_json::Value;
 use ureq::http::Uri;
 
 use crate::lane::Lane;
-use crate::transport::Transport;
+use crate::transport::{Received, Transport};
 use crate::{Error, Outcome};
 
 /// Mixin's own API.
@@ -162,6 +162,11 @@ impl Client {
         let nonce = |now| self.nonces.next(now).map_err(Error::Nonce);
         let request = prepare(self.calls(), &nonce, now, &mut rng)?;
         Outcome::settle(request.request_id(), self.transport.send(&request))
+    }
+
+    pub(crate) fn exchange(&self, request: &PreparedRequest) -> Result<Received, Error> {
+        let _held = self.lane.enter();
+        self.transport.exchange(request)
     }
 
     fn calls(&self) -> Calls<'_, BoxSigner> {

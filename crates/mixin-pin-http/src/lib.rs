@@ -30,6 +30,7 @@
 
 mod client;
 mod error;
+pub mod hazmat;
 mod lane;
 mod outcome;
 mod transport;

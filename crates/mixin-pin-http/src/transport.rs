@@ -24,7 +24,14 @@ impl Transport {
         Self { agent: ureq::Agent::with_parts(config, connector, DefaultResolver::default()), base_url, device_id }
     }
 
+    /// Sends a request and reads its answer.
     pub(crate) fn send<T: DeserializeOwned>(&self, prepared: &PreparedRequest) -> Result<T, Error> {
+        let received = self.exchange(prepared)?;
+        Ok(received.answer().read(prepared.request_id())?)
+    }
+
+    /// Sends a request and takes its answer unread.
+    pub(crate) fn exchange(&self, prepared: &PreparedRequest) -> Result<Received, Error> {
         let mut request = ureq::http::Request::builder().method(prepared.method()).uri(format!(
             "{}{}",
             self.base_url,
@@ -55,8 +62,20 @@ impl Transport {
             // An id that is not text is an id of no request of ours.
             .map(|value| value.to_str().unwrap_or("?").to_owned());
         let body = read_body(response.body_mut())?;
-        let answer = Answer { status, request_id: request_id.as_deref(), body: &body };
-        Ok(answer.read(prepared.request_id())?)
+        Ok(Received { status, request_id, body })
+    }
+}
+
+/// An answer, unread.
+pub(crate) struct Received {
+    pub(crate) status: u16,
+    request_id: Option<String>,
+    body: Vec<u8>,
+}
+
+impl Received {
+    pub(crate) fn answer(&self) -> Answer<'_> {
+        Answer { status: self.status, request_id: self.request_id.as_deref(), body: &self.body }
     }
 }
 

@@ -1,0 +1,281 @@
+//! What the command line may say. No secret is among it: PINs come from a prompt or from standard input.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_http::DEFAULT_API;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused, or what was checked does not hold
+  2  wrong usage or input
+  3  outcome unknown: the answer was lost, the call may have been carried out
+  4  no connection, or no answer that can be read";
+
+/// Create, change, prove and inspect Mixin PINs.
+#[derive(Parser)]
+#[command(name = "mixin-pin", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// Print JSON, also for failures.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Show the main job against a sandbox of its own, request by request.
+    Demo(DemoArgs),
+    /// Judge a captured request: its hash, signature, lifetime and encrypted PINs.
+    Inspect(InspectArgs),
+    /// Print an encrypted PIN. It can be used once.
+    Encrypt(PinArgs),
+    /// Show what is in an encrypted PIN of this session.
+    Decrypt(DecryptArgs),
+    /// Print a signed token for one request.
+    Token(TokenArgs),
+    /// Create the PIN, or change it.
+    Update(UpdateArgs),
+    /// Prove the PIN. A wrong one costs one of the day's tries.
+    Verify(VerifyArgs),
+    /// Show the user.
+    Me(MeArgs),
+    /// Show the failed attempts at the PIN.
+    Logs(LogsArgs),
+    /// Make or check a keystore file.
+    #[command(subcommand)]
+    Keystore(KeystoreCommand),
+    /// Run a local server that checks everything as Mixin's would.
+    Sandbox(SandboxArgs),
+}
+
+/// Which session to speak for.
+#[derive(Args)]
+pub(crate) struct SessionArgs {
+    /// The keystore file.
+    #[arg(long, value_name = "FILE", env = "MIXIN_KEYSTORE", hide_env_values = true)]
+    pub(crate) keystore: PathBuf,
+}
+
+/// Where PINs come from.
+#[derive(Args)]
+pub(crate) struct PinSource {
+    /// Read PINs from standard input, one a line, instead of a prompt.
+    #[arg(long)]
+    pub(crate) pin_stdin: bool,
+}
+
+/// Where calls go.
+#[derive(Args)]
+pub(crate) struct ApiArgs {
+    /// The API's address.
+    #[arg(long = "api", value_name = "URL", env = "MIXIN_API", hide_env_values = true, default_value = DEFAULT_API)]
+    pub(crate) url: String,
+    /// How long a call may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SessionKind {
+    Rsa1024,
+    Rsa2048,
+    Ed25519,
+}
+
+impl SessionKind {
+    pub(crate) const ALL: [Self; 3] = [Self::Rsa1024, Self::Rsa2048, Self::Ed25519];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rsa1024 => "rsa1024",
+            Self::Rsa2048 => "rsa2048",
+            Self::Ed25519 => "ed25519",
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum DemoSession {
+    Rsa1024,
+    Rsa2048,
+    Ed25519,
+    All,
+}
+
+#[derive(Args)]
+pub(crate) struct DemoArgs {
+    /// Which kind of session to show.
+    #[arg(long, value_enum, default_value = "all")]
+    pub(crate) session: DemoSession,
+}
+
+#[derive(Args)]
+pub(crate) struct InspectArgs {
+    /// A text with a curl command in it; - for standard input.
+    #[arg(long, value_name = "FILE", required_unless_present = "token", conflicts_with_all = ["token", "method", "path", "body"])]
+    pub(crate) curl: Option<PathBuf>,
+    /// The token by itself.
+    #[arg(long, requires = "method", requires = "path")]
+    pub(crate) token: Option<String>,
+    /// The request's method, as GET.
+    #[arg(long, requires = "token")]
+    pub(crate) method: Option<String>,
+    /// The request's path with its query.
+    #[arg(long, requires = "token")]
+    pub(crate) path: Option<String>,
+    /// The request's body; - for standard input.
+    #[arg(long, value_name = "FILE", requires = "token")]
+    pub(crate) body: Option<PathBuf>,
+    /// The session's public key: base64 SPKI, Ed25519 in base64url or hex, PEM, or a file with one of these.
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    pub(crate) public_key: Option<String>,
+    /// Judge as at this time, in Unix seconds, instead of now.
+    #[arg(long, value_name = "UNIX")]
+    pub(crate) at: Option<u64>,
+}
+
+#[derive(Args)]
+pub(crate) struct PinArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    #[command(flatten)]
+    pub(crate) source: PinSource,
+}
+
+#[derive(Args)]
+pub(crate) struct DecryptArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    /// Show the PIN itself, too.
+    #[arg(long)]
+    pub(crate) reveal: bool,
+    /// The encrypted PIN, in base64. Put -- before it, for it may begin with a hyphen.
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) ciphertext: String,
+}
+
+#[derive(Args)]
+pub(crate) struct TokenArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    /// The request's method, as GET.
+    #[arg(long)]
+    pub(crate) method: String,
+    /// The request's path with its query, exactly as it will be sent.
+    #[arg(long)]
+    pub(crate) path: String,
+    /// The request's body, exactly as it will be sent; - for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) body: Option<PathBuf>,
+    /// The request's id; a random one by default.
+    #[arg(long, value_name = "UUID")]
+    pub(crate) request_id: Option<Uuid>,
+    /// How long the token is good.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) ttl: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct UpdateArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    #[command(flatten)]
+    pub(crate) source: PinSource,
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+    /// The user has no PIN yet: create it. Without this the old PIN is asked for first, then the new one.
+    #[arg(long)]
+    pub(crate) new_user: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    #[command(flatten)]
+    pub(crate) source: PinSource,
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct MeArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct LogsArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+    /// How many entries, 1 to 100.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) limit: u8,
+    /// Only entries before this time, in RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) offset: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeystoreCommand {
+    /// Make a key, register a user with it under an app's session, and write the keystore.
+    New(KeystoreNewArgs),
+    /// Tell what a keystore is and whether it is complete; nothing secret is shown.
+    Check(KeystoreCheckArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct KeystoreNewArgs {
+    /// Which key to make.
+    #[arg(long, value_enum)]
+    pub(crate) kind: SessionKind,
+    /// The keystore of the app that registers the user.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) app_keystore: PathBuf,
+    /// The user's name.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Where to write the keystore. An existing file is never touched.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct KeystoreCheckArgs {
+    /// The keystore file.
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct SandboxArgs {
+    /// Where to listen; port 0 takes any free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Keep everything in this file, over restarts.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) db: Option<PathBuf>,
+    /// Where to write the keystore of the app that may register users; a temporary file by default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) app_keystore_out: Option<PathBuf>,
+    /// How far an encrypted PIN's timestamp may be from the clock.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub(crate) clock_tolerance: u64,
+    /// Wrong PINs a day before every PIN call is answered 429.
+    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    pub(crate) tries: u32,
+    /// Do not refuse a request id that was seen before.
+    #[arg(long)]
+    pub(crate) allow_repeats: bool,
+}

@@ -1,0 +1,38 @@
+//! One module a command, or for a few that share their work.
+
+pub(crate) mod calls;
+pub(crate) mod demo;
+pub(crate) mod inspect;
+pub(crate) mod keystore;
+pub(crate) mod sandbox;
+pub(crate) mod seal;
+pub(crate) mod token;
+
+use std::time::{Duration, SystemTime};
+
+use mixin_pin_core::{Session, UnixTime};
+use mixin_pin_http::{Client, Outcome};
+
+use crate::args::ApiArgs;
+use crate::error::Error;
+
+fn now() -> Result<UnixTime, Error> {
+    Ok(UnixTime::try_from(SystemTime::now())?)
+}
+
+fn client(session: Session, api: &ApiArgs) -> Result<Client, Error> {
+    let builder = Client::builder(session).base_url(&api.url).timeout(Duration::from_secs(api.timeout));
+    Ok(builder.build()?)
+}
+
+/// An unknown outcome is a failure of its own kind for a command.
+fn known<T>(outcome: Outcome<T>) -> Result<T, Error> {
+    match outcome {
+        Outcome::Done(answer) => Ok(answer),
+        Outcome::Unknown(lost) => Err(Error::Unknown(lost)),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|half| char::from_digit(half.into(), 16)).collect()
+}

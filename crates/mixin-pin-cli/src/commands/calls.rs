@@ -1,0 +1,65 @@
+//! `update`, `verify`, `me` and `logs`: calls to the API.
+
+use std::fmt::Write as _;
+
+use mixin_pin_protocol::answer::{LogEntry, User};
+use mixin_pin_protocol::call::LogQuery;
+use serde_json::json;
+
+use super::{client, known};
+use crate::args::{LogsArgs, MeArgs, UpdateArgs, VerifyArgs};
+use crate::error::Error;
+use crate::output::{GOOD, Output};
+use crate::{files, pins};
+
+pub(crate) fn update(args: &UpdateArgs, output: &Output) -> Result<(), Error> {
+    let client = client(files::session(&args.session.keystore)?, &args.api)?;
+    let old = if args.new_user { None } else { Some(pins::read(&args.source, "old PIN")?) };
+    let new = pins::read_new(&args.source, "new PIN")?;
+    let user = known(client.update_pin(old.as_ref(), &new)?)?;
+    let done = if args.new_user { "created" } else { "changed" };
+    output.result(&json!({ "pin": done, "user": user }), || format!("{GOOD}PIN {done}{GOOD:#} for {}", name(&user)))
+}
+
+pub(crate) fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Error> {
+    let client = client(files::session(&args.session.keystore)?, &args.api)?;
+    let pin = pins::read(&args.source, "PIN")?;
+    let user = known(client.verify_pin(&pin)?)?;
+    output.result(&json!({ "pin": "right", "user": user }), || format!("{GOOD}PIN right{GOOD:#} for {}", name(&user)))
+}
+
+pub(crate) fn me(args: &MeArgs, output: &Output) -> Result<(), Error> {
+    let client = client(files::session(&args.session.keystore)?, &args.api)?;
+    let user = client.me()?;
+    output.result(&json!({ "user": user }), || {
+        let has_pin = if user.has_pin { "set" } else { "not set" };
+        format!("user     {}\nname     {}\nPIN      {has_pin}", user.user_id, user.full_name)
+    })
+}
+
+pub(crate) fn logs(args: &LogsArgs, output: &Output) -> Result<(), Error> {
+    let client = client(files::session(&args.session.keystore)?, &args.api)?;
+    let query = LogQuery { limit: Some(args.limit), offset: args.offset.clone(), ..LogQuery::wrong_pins() };
+    let entries = client.pin_logs(&query)?;
+    output.result(&json!({ "logs": entries }), || table(&entries))
+}
+
+fn name(user: &User) -> String {
+    if user.full_name.is_empty() { user.user_id.to_string() } else { format!("{} ({})", user.full_name, user.user_id) }
+}
+
+fn table(entries: &[LogEntry]) -> String {
+    if entries.is_empty() {
+        return "no failed attempt".to_owned();
+    }
+    let width = entries.iter().map(|entry| entry.created_at.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for entry in entries {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        // Writing to a String does not fail.
+        let _ = write!(text, "{:width$}  {:15}  {}", entry.created_at, entry.ip_address, entry.code);
+    }
+    text
+}

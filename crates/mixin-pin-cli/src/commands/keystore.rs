@@ -1,0 +1,128 @@
+//! `keystore new` and `keystore check`.
+
+use mixin_pin_core::token::VerifyingKey;
+use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinToken, RsaKey, SystemRng, X25519PublicKey};
+use mixin_pin_http::Client;
+use mixin_pin_protocol::Error as ProtocolError;
+use mixin_pin_protocol::answer::User;
+use mixin_pin_protocol::keystore::{KeystoreShape, ServerKey, write_ed25519, write_rsa};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::{client, known};
+use crate::args::{KeystoreCheckArgs, KeystoreNewArgs, SessionKind};
+use crate::error::Error;
+use crate::files::{self, SecretFile};
+use crate::output::{self, BAD, GOOD, Output};
+
+pub(crate) fn new(args: &KeystoreNewArgs, output: &Output) -> Result<(), Error> {
+    // Begun first: a user whose key could not be written is lost.
+    let file = SecretFile::create(&args.out)?;
+    let app = client(files::session(&args.app_keystore)?, &args.api)?;
+    let (user, text) = register(&app, args.kind, &args.name)?;
+    file.finish(&text)?;
+    let value = json!({ "keystore": args.out, "kind": args.kind.as_str(), "user": user });
+    output.result(&value, || {
+        format!("{GOOD}registered{GOOD:#} {} ({}), keystore in {}", user.full_name, user.user_id, args.out.display())
+    })
+}
+
+/// A new private key of either kind.
+pub(crate) enum NewKey {
+    Rsa(RsaKey),
+    Ed25519(Ed25519Key),
+}
+
+impl NewKey {
+    pub(crate) fn generate(kind: SessionKind) -> Result<Self, Error> {
+        let mut rng = SystemRng::new()?;
+        Ok(match kind {
+            SessionKind::Rsa1024 => Self::Rsa(RsaKey::generate(&mut rng, 1024)?),
+            SessionKind::Rsa2048 => Self::Rsa(RsaKey::generate(&mut rng, 2048)?),
+            SessionKind::Ed25519 => Self::Ed25519(Ed25519Key::generate(&mut rng)),
+        })
+    }
+
+    pub(crate) fn public_key(&self) -> VerifyingKey {
+        match self {
+            Self::Rsa(key) => VerifyingKey::Rsa(key.public_key()),
+            Self::Ed25519(key) => VerifyingKey::Ed25519(key.public_key()),
+        }
+    }
+
+    /// The keystore of the user that was registered with this key.
+    pub(crate) fn keystore(&self, user: &User) -> Result<Zeroizing<String>, Error> {
+        let session_id = user.session_id.ok_or(Error::Registration)?;
+        match self {
+            Self::Rsa(key) => {
+                let pin_token = PinToken::from_base64(&user.pin_token).map_err(|_| Error::Registration)?;
+                Ok(write_rsa(user.user_id, session_id, key, &pin_token)?)
+            }
+            Self::Ed25519(key) => {
+                let server = Ed25519PublicKey::from_text(&user.server_public_key)
+                    .map(ServerKey::Ed25519)
+                    .or_else(|_| X25519PublicKey::from_base64(&user.pin_token_base64).map(ServerKey::X25519))
+                    .map_err(|_| Error::Registration)?;
+                Ok(write_ed25519(user.user_id, session_id, key, &server))
+            }
+        }
+    }
+}
+
+fn register(app: &Client, kind: SessionKind, name: &str) -> Result<(User, Zeroizing<String>), Error> {
+    let key = NewKey::generate(kind)?;
+    let user = known(app.register(&key.public_key(), name)?)?;
+    let text = key.keystore(&user)?;
+    Ok((user, text))
+}
+
+pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Error> {
+    let path = &args.file;
+    let keystore = match files::keystore(path) {
+        Err(Error::Keystore { cause, .. }) => return incomplete(&cause, output),
+        other => other?,
+    };
+    let (shape, user_id, session_id) = (keystore.shape(), keystore.user_id(), keystore.session_id());
+    let key = keystore.public_key();
+    let bits = match &key {
+        VerifyingKey::Rsa(key) => Some(key.bits()),
+        _ => None,
+    };
+    let also_holds = keystore.also_holds().to_vec();
+    if shape != KeystoreShape::OAuth
+        && let Err(cause) = keystore.into_session(&mut SystemRng::new()?)
+    {
+        return incomplete(&cause, output);
+    }
+    if also_holds.contains(&"pin") {
+        output::warn("the keystore holds a PIN; whoever reads the file has key and PIN together. Take the PIN out");
+    }
+    let value = json!({
+        "complete": true,
+        "shape": shape.as_str(),
+        "user_id": user_id.to_string(),
+        "session_id": session_id.to_string(),
+        "algorithm": key.algorithm().as_str(),
+        "key_bits": bits,
+        "also_holds": also_holds,
+    });
+    output.result(&value, || {
+        let bits = bits.map(|bits| format!(", {bits} bits")).unwrap_or_default();
+        let more = if also_holds.is_empty() { "nothing".to_owned() } else { also_holds.join(", ") };
+        let mut text = format!(
+            "{GOOD}complete{GOOD:#}: {shape}\n  user        {user_id}\n  session     {session_id}\n  algorithm   \
+             {}{bits}\n  also holds  {more}",
+            key.algorithm()
+        );
+        if shape == KeystoreShape::OAuth {
+            text.push_str("\n  note        an OAuth authorization has no PIN of its own");
+        }
+        text
+    })
+}
+
+fn incomplete(cause: &ProtocolError, output: &Output) -> Result<(), Error> {
+    let value = json!({ "complete": false, "problem": cause.to_string() });
+    output.result(&value, || format!("{BAD}incomplete{BAD:#}: {cause}"))?;
+    Err(Error::DoesNotHold)
+}

@@ -1,0 +1,63 @@
+//! `encrypt` and `decrypt`: an encrypted PIN by itself.
+
+use mixin_pin_core::token::{Algorithm, Signer as _};
+use mixin_pin_core::{EncryptedPin, MonotonicNonces, NonceSource as _, SecretKind, SystemRng};
+use serde_json::json;
+
+use super::{hex, now};
+use crate::args::{DecryptArgs, PinArgs};
+use crate::error::Error;
+use crate::output::Output;
+use crate::{files, pins};
+
+pub(crate) fn encrypt(args: &PinArgs, output: &Output) -> Result<(), Error> {
+    let session = files::session(&args.session.keystore)?;
+    let pin = pins::read(&args.source, "PIN")?;
+    let nonce = MonotonicNonces::new().next(now()?)?;
+    let (timestamp, iterator) = (nonce.timestamp(), nonce.iterator());
+    let sealed = session.pin_key().seal(pin, nonce, &mut SystemRng::new()?);
+    let text = match session.signer().algorithm() {
+        Algorithm::Rs512 => sealed.to_standard(),
+        _ => sealed.to_url_safe(),
+    };
+    let value = json!({
+        "ciphertext": text.as_str(),
+        "timestamp": timestamp,
+        "iterator": iterator.to_string(),
+        "bytes": sealed.as_bytes().len(),
+    });
+    output.result(&value, || text.to_string())
+}
+
+pub(crate) fn decrypt(args: &DecryptArgs, output: &Output) -> Result<(), Error> {
+    let session = files::session(&args.session.keystore)?;
+    let sealed = EncryptedPin::from_base64(args.ciphertext.trim()).map_err(Error::Ciphertext)?;
+    let block = session.pin_key().open(&sealed).map_err(Error::Ciphertext)?;
+    let mut value = json!({
+        "kind": block.kind().as_str(),
+        "timestamp": block.timestamp(),
+        "iterator": block.iterator().to_string(),
+    });
+    let secret = args.reveal.then(|| match block.kind() {
+        SecretKind::SixDigits => String::from_utf8_lossy(block.secret().expose()).into_owned(),
+        _ => hex(block.secret().expose()),
+    });
+    if let Some(secret) = &secret {
+        value["secret"] = secret.as_str().into();
+    }
+    output.result(&value, || {
+        let time = i64::try_from(block.timestamp()).ok().and_then(|secs| jiff::Timestamp::from_second(secs).ok());
+        let time = time.map_or_else(|| "beyond any calendar".to_owned(), |time| time.to_string());
+        let mut text = format!(
+            "kind       {}\ntimestamp  {} ({time})\niterator   {}",
+            block.kind(),
+            block.timestamp(),
+            block.iterator()
+        );
+        if let Some(secret) = secret {
+            text.push_str("\nsecret     ");
+            text.push_str(&secret);
+        }
+        text
+    })
+}

@@ -1,0 +1,27 @@
+//! `token`: a signed token for a request that something else will send.
+
+use std::time::Duration;
+
+use mixin_pin_core::SystemRng;
+use mixin_pin_core::token::RequestHash;
+use mixin_pin_protocol::call::random_uuid;
+use mixin_pin_protocol::check::ReceivedToken;
+use serde_json::json;
+
+use super::now;
+use crate::args::TokenArgs;
+use crate::error::Error;
+use crate::files;
+use crate::output::Output;
+
+pub(crate) fn run(args: &TokenArgs, output: &Output) -> Result<(), Error> {
+    let session = files::session(&args.session.keystore)?;
+    let body = args.body.as_deref().map(files::read).transpose()?.unwrap_or_default();
+    let mut rng = SystemRng::new()?;
+    let request_id = args.request_id.unwrap_or_else(|| random_uuid(&mut rng));
+    let hash = RequestHash::of(&args.method, &args.path, &body);
+    let claims = session.claims(hash, request_id, now()?, Duration::from_secs(args.ttl))?;
+    let token = session.sign(&claims, &mut rng)?;
+    let parsed = ReceivedToken::parse(token.as_str())?;
+    output.result(&json!({ "token": token.as_str(), "claims": parsed.raw_claims() }), || token.as_str().to_owned())
+}

@@ -1,0 +1,50 @@
+//! The `mixin-pin` command: create, change, prove and inspect Mixin PINs.
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod error;
+mod files;
+mod output;
+mod pins;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Cli, Command, KeystoreCommand};
+use error::Error;
+use output::Output;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error),
+    };
+    let output = Output::new(cli.json);
+    let result = run(&cli.command, &output);
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.failure(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(command: &Command, output: &Output) -> Result<(), Error> {
+    match command {
+        Command::Demo(args) => commands::demo::run(args, output),
+        Command::Inspect(args) => commands::inspect::run(args, output),
+        Command::Encrypt(args) => commands::seal::encrypt(args, output),
+        Command::Decrypt(args) => commands::seal::decrypt(args, output),
+        Command::Token(args) => commands::token::run(args, output),
+        Command::Update(args) => commands::calls::update(args, output),
+        Command::Verify(args) => commands::calls::verify(args, output),
+        Command::Me(args) => commands::calls::me(args, output),
+        Command::Logs(args) => commands::calls::logs(args, output),
+        Command::Keystore(KeystoreCommand::New(args)) => commands::keystore::new(args, output),
+        Command::Keystore(KeystoreCommand::Check(args)) => commands::keystore::check(args, output),
+        Command::Sandbox(args) => commands::sandbox::run(args, output),
+    }
+}

@@ -1,0 +1,109 @@
+//! What is printed, for people or as JSON: results on standard output, warnings and failures on standard error, but
+//! failures as JSON on standard output.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use mixin_pin_core::Pin;
+use serde_json::{Value, json};
+
+use crate::error::Error;
+
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const WARN: Style = AnsiColor::Yellow.on_default().bold();
+pub(crate) const DIM: Style = Style::new().dimmed();
+
+/// Prints for people, or for scripts.
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(crate) const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Prints a result: `value` for scripts, `text` for people.
+    pub(crate) fn result(&self, value: &Value, text: impl FnOnce() -> String) -> Result<(), Error> {
+        if self.json { print(&value.to_string()) } else { print(&text()) }
+    }
+
+    /// Prints a line for people as the work goes on.
+    pub(crate) fn progress(&self, text: impl FnOnce() -> String) -> Result<(), Error> {
+        if self.json { Ok(()) } else { print(&text()) }
+    }
+
+    /// Prints why a command failed. What does not hold has been reported already.
+    pub(crate) fn failure(&self, error: &Error) {
+        if matches!(error, Error::DoesNotHold) {
+            return;
+        }
+        if !self.json {
+            complain("error", BAD, &error.to_string());
+            return;
+        }
+        let mut fields = json!({ "kind": error.kind(), "message": error.to_string() });
+        if let Some(api) = error.api() {
+            fields["code"] = api.code.as_u32().into();
+            if let Some(extra) = &api.extra {
+                fields["extra"] = extra.clone();
+            }
+        }
+        if let Error::Unknown(lost) = error {
+            fields["request_id"] = lost.request_id.to_string().into();
+        }
+        // Nowhere is left to say that this failed.
+        let _ = print(&json!({ "error": fields }).to_string());
+    }
+}
+
+/// A line on standard output. A reader that has seen enough is no failure.
+fn print(text: &str) -> Result<(), Error> {
+    let mut stdout = anstream::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Output(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Warns on standard error, whoever reads standard output.
+pub(crate) fn warn(text: &str) {
+    complain("warning", WARN, text);
+}
+
+fn complain(word: &str, style: Style, text: &str) {
+    // Nowhere is left to say that this failed.
+    let _ = writeln!(anstream::stderr().lock(), "{style}{word}:{style:#} {text}");
+}
+
+/// Prints what is wrong with the command line, or the help that was asked for.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Help and version. Nowhere is left to say that printing failed.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let wants_json = std::env::args_os().any(|arg| arg == "--json");
+    if wants_json {
+        let message = without_pins(&error.render().to_string());
+        let fields = json!({ "kind": "usage", "message": message.trim_end() });
+        let _ = print(&json!({ "error": fields }).to_string());
+    } else {
+        let _ = write!(anstream::stderr().lock(), "{}", without_pins(&error.render().ansi().to_string()));
+    }
+    ExitCode::from(2)
+}
+
+/// Someone who gives a PIN as an argument should not find it on the screen, too.
+fn without_pins(message: &str) -> String {
+    let mut message = message.to_owned();
+    for arg in std::env::args_os().filter_map(|arg| arg.into_string().ok()) {
+        let value = arg.rsplit('=').next().unwrap_or_default();
+        if Pin::new(value).is_ok() {
+            message = message.replace(value, "******");
+        }
+    }
+    message
+}

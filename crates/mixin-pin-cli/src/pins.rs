@@ -1,0 +1,93 @@
+//! Where PINs come from: a prompt without echo, or standard input, one a line. Never the command line.
+
+use std::io::{self, Read};
+
+use mixin_pin_core::Pin;
+use zeroize::Zeroizing;
+
+use crate::args::PinSource;
+use crate::error::Error;
+
+/// No PIN needs a longer line.
+const MAX_LINE: usize = 64;
+
+/// Asks for one PIN.
+pub(crate) fn read(source: &PinSource, which: &'static str) -> Result<Pin, Error> {
+    if source.pin_stdin { from_stdin(which) } else { from_prompt(which) }
+}
+
+/// Asks for a PIN that is to be set: at a prompt twice, because nobody sees what is typed.
+pub(crate) fn read_new(source: &PinSource, which: &'static str) -> Result<Pin, Error> {
+    let pin = read(source, which)?;
+    if !source.pin_stdin && from_prompt("new PIN again")? != pin {
+        return Err(Error::PinsDiffer);
+    }
+    Ok(pin)
+}
+
+fn from_prompt(which: &'static str) -> Result<Pin, Error> {
+    let text = rpassword::prompt_password(format!("{which}: ")).map(Zeroizing::new).map_err(Error::NoTerminal)?;
+    Pin::new(&text).map_err(|cause| Error::Pin { which, cause })
+}
+
+fn from_stdin(which: &'static str) -> Result<Pin, Error> {
+    let line = read_line(&mut stdin()?)
+        .map_err(|cause| Error::Read { path: "standard input".into(), cause })?
+        .ok_or(Error::PinMissing { which })?;
+    Pin::from_bytes(&line).map_err(|cause| Error::Pin { which, cause })
+}
+
+/// Standard input without a buffer, which would keep what it read.
+#[cfg(unix)]
+fn stdin() -> Result<impl Read, Error> {
+    use std::os::fd::AsFd as _;
+
+    let fd = io::stdin().as_fd().try_clone_to_owned();
+    fd.map(std::fs::File::from).map_err(|cause| Error::Read { path: "standard input".into(), cause })
+}
+
+#[cfg(not(unix))]
+fn stdin() -> Result<impl Read, Error> {
+    Ok(io::stdin().lock())
+}
+
+/// A line without its end, or None where there is nothing left. A line that is too long is cut, and so no PIN.
+fn read_line(input: &mut impl Read) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
+    let mut byte = Zeroizing::new([0; 1]);
+    let mut found = false;
+    while input.read(byte.as_mut())? == 1 {
+        found = true;
+        match byte[0] {
+            b'\n' => break,
+            other if line.len() < MAX_LINE => line.push(other),
+            _ => {}
+        }
+    }
+    if line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    Ok(found.then_some(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_at_any_line_end_and_at_the_end() {
+        let mut input = &b"123456\r\n\n654321"[..];
+        let mut next = || read_line(&mut input).unwrap().map(|line| line.to_vec());
+        assert_eq!(next(), Some(b"123456".to_vec()));
+        assert_eq!(next(), Some(Vec::new()));
+        assert_eq!(next(), Some(b"654321".to_vec()));
+        assert_eq!(next(), None);
+    }
+
+    #[test]
+    fn a_long_line_is_no_pin_and_takes_no_room() {
+        let long = [b'1'; 1000];
+        let line = read_line(&mut &long[..]).unwrap().unwrap();
+        assert_eq!(line.len(), MAX_LINE);
+    }
+}

@@ -1,0 +1,144 @@
+//! Runs the real command, and a sandbox of its own making, for the tests.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What a run of the command left behind.
+#[derive(Debug)]
+pub struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("{self:?}"))
+    }
+
+    pub fn done(self) -> Self {
+        assert_eq!(self.code, 0, "{self:?}");
+        self
+    }
+
+    /// The failure's kind, from its JSON.
+    pub fn kind(&self) -> String {
+        self.json()["error"]["kind"].as_str().unwrap_or_else(|| panic!("{self:?}")).to_owned()
+    }
+}
+
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mixin-pin"));
+    command.env_remove("MIXIN_API").env_remove("MIXIN_KEYSTORE");
+    command
+}
+
+/// Runs the command with these arguments and this standard input.
+pub fn run(args: &[&str], stdin: &[u8]) -> Run {
+    let mut child =
+        command().args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A command that fails early closes its standard input before all is written.
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    finished(child.wait_with_output().unwrap())
+}
+
+pub fn finished(output: Output) -> Run {
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+pub fn testdata(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name)
+}
+
+/// A keystore of the test data as a file of its owner's alone, as `git` does not keep it.
+pub fn keystore(folder: &Path, name: &str) -> PathBuf {
+    let path = folder.join(name);
+    private(&path, &fs::read_to_string(testdata(name)).unwrap());
+    path
+}
+
+/// Writes a file that its owner alone may read.
+pub fn private(path: &Path, text: &str) {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// `mixin-pin sandbox` as a process, and a folder for what the test makes.
+pub struct SandboxProcess {
+    child: Child,
+    pub folder: TempDir,
+    pub url: String,
+    pub app_keystore: String,
+}
+
+impl SandboxProcess {
+    pub fn start(more: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = command()
+            .args(["--json", "sandbox"])
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let announced: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}"));
+        Self {
+            child,
+            folder,
+            url: announced["url"].as_str().unwrap().to_owned(),
+            app_keystore: announced["app_keystore"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        text(&self.folder.path().join(name)).to_owned()
+    }
+
+    /// Registers a user and returns its keystore's path.
+    pub fn register(&self, kind: &str) -> String {
+        let out = self.path(&format!("{kind}.json"));
+        let args = ["keystore", "new", "--kind", kind, "--app-keystore", &self.app_keystore, "--name", "Test"];
+        run(&[&args[..], &["--out", &out, "--api", &self.url]].concat(), b"").done();
+        out
+    }
+
+    /// Runs a command against this sandbox, with JSON output.
+    pub fn run(&self, args: &[&str], stdin: &str) -> Run {
+        run(&[args, &["--json", "--api", &self.url]].concat(), stdin.as_bytes())
+    }
+
+    /// Sends a signal and returns how the process ended.
+    #[cfg(unix)]
+    pub fn stop(&mut self, signal: &str) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for SandboxProcess {
+    fn drop(&mut self) {
+        // It may have been stopped already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,184 @@
+//! The main job by the command, against `mixin-pin sandbox`.
+
+mod common;
+
+use std::fs;
+use std::net::TcpListener;
+
+use common::{SandboxProcess, command, finished, run};
+use serde_json::json;
+
+#[test]
+fn a_pin_is_created_verified_changed_and_refused() {
+    let sandbox = SandboxProcess::start(&[]);
+    for kind in ["rsa1024", "rsa2048", "ed25519"] {
+        let keystore = sandbox.register(kind);
+        let with = |args: &[&str], stdin: &str| sandbox.run(&[args, &["--keystore", &keystore]].concat(), stdin);
+        assert_eq!(with(&["me"], "").done().json()["user"]["has_pin"], false);
+        let created = with(&["update", "--new-user", "--pin-stdin"], "123456\n").done().json();
+        assert_eq!((&created["pin"], &created["user"]["has_pin"]), (&json!("created"), &json!(true)));
+        with(&["verify", "--pin-stdin"], "123456").done();
+
+        let wrong = with(&["verify", "--pin-stdin"], "999999\n");
+        assert_eq!(wrong.code, 1);
+        let error = &wrong.json()["error"];
+        assert_eq!((&error["kind"], &error["code"]), (&json!("refused"), &json!(20_119)));
+        assert_eq!(error["extra"], json!({ "reason": "pin", "tries_left": 4 }));
+
+        with(&["update", "--pin-stdin"], "123456\r\n654321\r\n").done();
+        assert_eq!(with(&["verify", "--pin-stdin"], "123456\n").code, 1);
+        with(&["verify", "--pin-stdin"], "654321\n").done();
+        let logs = with(&["logs"], "").done().json();
+        assert_eq!(logs["logs"].as_array().unwrap().len(), 2);
+        assert_eq!(logs["logs"][0]["code"], "PIN_INCORRECT");
+        let one = with(&["logs", "--limit", "1"], "").done().json();
+        assert_eq!(one["logs"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn the_environment_names_keystore_and_api() {
+    let sandbox = SandboxProcess::start(&[]);
+    let keystore = sandbox.register("ed25519");
+    let output = command().arg("me").env("MIXIN_API", &sandbox.url).env("MIXIN_KEYSTORE", &keystore).output();
+    let text = finished(output.unwrap()).done().stdout;
+    assert!(text.contains("PIN      not set"), "{text}");
+}
+
+#[test]
+fn what_is_encrypted_decrypts_and_the_pin_shows_only_when_asked() {
+    let sandbox = SandboxProcess::start(&[]);
+    for (kind, url_safe) in [("rsa1024", false), ("ed25519", true)] {
+        let keystore = sandbox.register(kind);
+        let encrypt = ["encrypt", "--keystore", &keystore, "--pin-stdin", "--json"];
+        let sealed = run(&encrypt, b"271828\n").done().json();
+        assert_eq!(sealed["bytes"], 48);
+        let iterator: u64 = sealed["iterator"].as_str().unwrap().parse().unwrap();
+        assert_eq!(iterator / 1_000_000_000, sealed["timestamp"].as_u64().unwrap());
+        let ciphertext = sealed["ciphertext"].as_str().unwrap();
+        assert!(!url_safe || !ciphertext.contains(['+', '/']));
+
+        // A ciphertext may begin with a hyphen, as base64url does.
+        let decrypt = ["decrypt", "--keystore", &keystore, "--json"];
+        let opened = run(&[&decrypt[..], &["--", ciphertext]].concat(), b"").done().json();
+        assert_eq!(
+            opened,
+            json!({ "kind": "six-digit", "timestamp": sealed["timestamp"], "iterator": sealed["iterator"] })
+        );
+        let revealed = run(&[&decrypt[..], &["--reveal", "--", ciphertext]].concat(), b"").done().json();
+        assert_eq!(revealed["secret"], "271828");
+    }
+}
+
+#[test]
+fn a_ciphertext_of_another_session_does_not_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let rsa = common::keystore(folder.path(), "keystore-rsa-bot.json");
+    let dashboard = common::keystore(folder.path(), "keystore-dashboard.json");
+    let sealed = run(&["encrypt", "--keystore", common::text(&rsa), "--pin-stdin"], b"271828\n").done().stdout;
+    let decrypt =
+        |ciphertext: &str| run(&["decrypt", "--json", "--keystore", common::text(&dashboard), "--", ciphertext], b"");
+    let failed = decrypt(sealed.trim());
+    assert_eq!((failed.code, failed.kind().as_str()), (1, "does-not-hold"));
+    assert_eq!(decrypt("AAAA").code, 2);
+}
+
+#[test]
+fn a_token_covers_exactly_its_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = folder.path().join("body.json");
+    fs::write(&body, "{\"a\": 1}\n").unwrap();
+    for (name, alg) in [("keystore-rsa-bot.json", "RS512"), ("keystore-dashboard.json", "EdDSA")] {
+        let keystore = common::keystore(folder.path(), name);
+        let id = "dcc637dd-ce12-4140-b6c2-b558c5161c41";
+        let request = ["--method", "POST", "--path", "/transfers?x=1", "--body", common::text(&body)];
+        let sign = ["token", "--json", "--keystore", common::text(&keystore), "--request-id", id, "--ttl", "7"];
+        let signed = run(&[&sign[..], &request].concat(), b"").done().json();
+        let claims = &signed["claims"];
+        assert_eq!(claims["jti"], id);
+        assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 7);
+
+        let token = signed["token"].as_str().unwrap();
+        let judged = run(&[&["inspect", "--json", "--token", token][..], &request].concat(), b"").done().json();
+        assert_eq!((&judged["alg"], &judged["request_hash"]["matches"]), (&json!(alg), &json!(true)));
+        let other = ["--method", "POST", "--path", "/transfers", "--body", common::text(&body)];
+        assert_eq!(run(&[&["inspect", "--token", token][..], &other].concat(), b"").code, 1);
+    }
+}
+
+#[test]
+fn where_nothing_listens_the_exit_code_says_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = common::keystore(folder.path(), "keystore-dashboard.json");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let api = format!("http://127.0.0.1:{port}");
+    let verify = ["verify", "--json", "--keystore", common::text(&keystore), "--api", &api, "--pin-stdin"];
+    let failed = run(&verify, b"123456\n");
+    assert_eq!((failed.code, failed.kind().as_str()), (4, "network"));
+}
+
+#[test]
+fn a_lost_answer_is_unknown_and_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = common::keystore(folder.path(), "keystore-dashboard.json");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let api = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        use std::io::Read as _;
+        let (mut stream, _) = listener.accept().unwrap();
+        // Long enough to hold any of our requests.
+        assert!(stream.read(&mut [0; 8192]).unwrap() > 0);
+    });
+    let update =
+        ["update", "--json", "--keystore", common::text(&keystore), "--api", &api, "--pin-stdin", "--new-user"];
+    let failed = run(&update, b"123456\n");
+    server.join().unwrap();
+    assert_eq!((failed.code, failed.kind().as_str()), (3, "unknown"));
+    let error = &failed.json()["error"];
+    assert!(error["message"].as_str().unwrap().contains("mixin-pin me"), "{error}");
+    assert_eq!(error["request_id"].as_str().unwrap().len(), 36);
+}
+
+#[test]
+fn the_demo_shows_every_kind_of_session() {
+    let demo = run(&["demo", "--json"], b"").done().json();
+    assert_eq!(demo["ok"], true);
+    let steps = demo["steps"].as_array().unwrap();
+    for session in ["rsa1024", "rsa2048", "ed25519"] {
+        let codes: Vec<_> = steps.iter().filter(|step| step["session"] == session).map(|step| &step["code"]).collect();
+        assert_eq!(codes.len(), 10, "{session}");
+        assert_eq!(codes.iter().filter(|code| **code == 20_119).count(), 2, "{session}");
+        assert_eq!(codes.iter().filter(|code| **code == 401).count(), 1, "{session}");
+    }
+    let text = run(&["demo", "--session", "ed25519"], b"").done().stdout;
+    assert!(text.contains("10 requests, each answered as it should be"), "{text}");
+    assert!(!text.contains('\u{1b}'), "no colour where there is no terminal");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_sandbox_stops_cleanly_and_a_restart_forgets_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("sandbox.db");
+    let app = folder.path().join("app.json");
+    let more = ["--db", common::text(&db), "--app-keystore-out", common::text(&app), "--tries", "2"];
+    let mut first = SandboxProcess::start(&more);
+    assert_eq!(first.app_keystore, common::text(&app));
+    let keystore = first.register("ed25519");
+    first.run(&["update", "--keystore", &keystore, "--new-user", "--pin-stdin"], "123456\n").done();
+    assert_eq!(first.run(&["verify", "--keystore", &keystore, "--pin-stdin"], "000000\n").code, 1);
+    assert_eq!(first.stop("-TERM"), Some(0));
+
+    let mut second = SandboxProcess::start(&more);
+    let last = second.run(&["verify", "--keystore", &keystore, "--pin-stdin"], "000000\n");
+    assert_eq!(last.json()["error"]["extra"]["tries_left"], 0);
+    let spent = second.run(&["verify", "--keystore", &keystore, "--pin-stdin"], "123456\n");
+    assert_eq!(spent.json()["error"]["code"], 429);
+    assert_eq!(second.stop("-INT"), Some(0));
+
+    let mut third = SandboxProcess::start(&[]);
+    let temporary = third.app_keystore.clone();
+    assert!(fs::metadata(&temporary).is_ok());
+    assert_eq!(third.stop("-TERM"), Some(0));
+    assert!(fs::metadata(&temporary).is_err(), "what was written for the sandbox's life alone is gone");
+}

@@ -1,0 +1,139 @@
+//! No secret in any output: every command is run with a marked PIN and known keys, and all that it prints searched.
+
+mod common;
+
+use std::fs;
+
+use common::{Run, SandboxProcess, private, run, text};
+use mixin_pin_core::SystemRng;
+use mixin_pin_protocol::keystore::Keystore;
+use serde_json::Value;
+
+const PIN: &str = "271828";
+const NEW_PIN: &str = "314159";
+const PIN_IN_FILE: &str = "161803";
+
+/// What must not be seen: PINs, private keys in every form that they are written in, and the PIN key.
+struct Marks(Vec<String>);
+
+impl Marks {
+    fn of(path: &str) -> Self {
+        let bytes = fs::read(path).unwrap();
+        let fields: Value = serde_json::from_slice(&bytes).unwrap();
+        let mut marks = vec![PIN.to_owned(), NEW_PIN.to_owned(), PIN_IN_FILE.to_owned()];
+        for name in ["private_key", "session_private_key", "spend_private_key", "client_secret"] {
+            let Some(text) = fields[name].as_str() else { continue };
+            // Of PEM each line by itself, for wherever it may be broken.
+            marks.extend(text.lines().filter(|line| !line.starts_with("-----")).map(str::to_owned));
+            if let Ok(seed) = mixin_pin_core::Ed25519Key::from_text(text) {
+                marks.extend(forms(seed.expose_seed()));
+            }
+        }
+        let session = Keystore::parse(&bytes).unwrap().into_session(&mut SystemRng::new().unwrap());
+        if let Ok(session) = session {
+            marks.extend(forms(session.pin_key().expose()));
+        }
+        assert!(marks.len() >= 8 && marks.iter().all(|mark| mark.len() >= 6), "{}", marks.len());
+        Self(marks)
+    }
+
+    fn assert_absent(&self, run: &Run, what: &str) {
+        for mark in &self.0 {
+            for output in [&run.stdout, &run.stderr] {
+                assert!(!output.contains(mark.as_str()), "{what} shows {mark}:\n{output}");
+            }
+        }
+    }
+}
+
+/// Bytes as hex of both cases, as base64 of both alphabets, and as Rust prints a list.
+fn forms(bytes: &[u8]) -> [String; 5] {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let list = format!("{bytes:?}");
+    [hex.to_uppercase(), hex, STANDARD_NO_PAD.encode(bytes), URL_SAFE_NO_PAD.encode(bytes), list]
+}
+
+#[test]
+fn the_search_finds_what_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = common::keystore(folder.path(), "keystore-dashboard.json");
+    let marks = Marks::of(text(&path));
+    let sealed = run(&["encrypt", "--keystore", text(&path), "--pin-stdin"], PIN.as_bytes()).done().stdout;
+    let revealed = run(&["decrypt", "--keystore", text(&path), "--reveal", "--", sealed.trim()], b"").done();
+    let found = std::panic::catch_unwind(|| marks.assert_absent(&revealed, "--reveal"));
+    assert!(found.is_err(), "--reveal shows the PIN, and the search must see it");
+}
+
+#[test]
+fn no_command_shows_a_secret() {
+    let sandbox = SandboxProcess::start(&[]);
+    for kind in ["rsa1024", "rsa2048", "ed25519"] {
+        let registered = sandbox.path(&format!("{kind}.json"));
+        let new = ["keystore", "new", "--kind", kind, "--name", "x", "--app-keystore", &sandbox.app_keystore];
+        let new = sandbox.run(&[&new[..], &["--out", &registered]].concat(), "").done();
+        // The same keystore with everything in it that a careless owner may keep there.
+        let mut fields: Value = serde_json::from_slice(&fs::read(&registered).unwrap()).unwrap();
+        fields["pin"] = PIN_IN_FILE.into();
+        fields["spend_private_key"] = "5eed".repeat(16).into();
+        fields["client_secret"] = "c0ffee".repeat(8).into();
+        let path = sandbox.path(&format!("{kind}-full.json"));
+        private(path.as_ref(), &fields.to_string());
+        let marks = Marks::of(&path);
+        marks.assert_absent(&new, "keystore new");
+        Marks::of(&sandbox.app_keystore).assert_absent(&new, "keystore new");
+
+        let sealed = run(&["encrypt", "--keystore", &path, "--pin-stdin"], PIN.as_bytes()).done().stdout;
+        let sealed = sealed.trim();
+        let api = ["--keystore", &path, "--api", &sandbox.url];
+        let with = |args: &[&'static str]| [args, &api].concat();
+        let both = format!("{PIN}\n{NEW_PIN}\n");
+        let one = format!("{PIN}\n");
+        let commands: Vec<(Vec<&str>, &str, i32)> = vec![
+            (with(&["update", "--new-user", "--pin-stdin"]), &one, 0),
+            (with(&["verify", "--pin-stdin"]), &one, 0),
+            (with(&["update", "--pin-stdin"]), &both, 0),
+            (with(&["verify", "--pin-stdin"]), &one, 1),
+            (with(&["update", "--pin-stdin"]), &both, 1),
+            (with(&["update", "--new-user", "--pin-stdin"]), &one, 1),
+            (with(&["me"]), "", 0),
+            (with(&["logs"]), "", 0),
+            (vec!["verify", "--keystore", &path, "--api", "http://127.0.0.1:9", "--pin-stdin"], &one, 4),
+            (vec!["encrypt", "--keystore", &path, "--pin-stdin"], &one, 0),
+            (vec!["encrypt", "--keystore", &path, "--pin-stdin"], "2718281\n", 2),
+            (vec!["decrypt", "--keystore", &path, "--", sealed], "", 0),
+            (vec!["decrypt", "--keystore", &path, PIN], "", 2),
+            (vec!["token", "--keystore", &path, "--method", "GET", "--path", "/me"], "", 0),
+            (vec!["keystore", "check", &path], "", 0),
+            (vec!["verify", "--keystore", &path, PIN], "", 2),
+        ];
+        for (args, stdin, code) in commands {
+            // A wrong PIN costs a try: for people first, for scripts after, each with tries of its own to spare.
+            for json in [&[][..], &["--json"]] {
+                let args = [json, &args].concat();
+                let run = run(&args, stdin.as_bytes());
+                let repeated = json.len() == 1 && args.contains(&"update");
+                assert!(run.code == code || repeated, "{args:?}: {run:?}");
+                marks.assert_absent(&run, &format!("{args:?}"));
+            }
+        }
+        // Damaged keystores: whatever is complained about, no value is shown.
+        for field in ["private_key", "session_private_key", "pin_token", "server_public_key", "session_id"] {
+            if fields[field].is_null() {
+                continue;
+            }
+            let mut damaged = fields.clone();
+            let text = damaged[field].as_str().unwrap().to_owned();
+            damaged[field] = format!("{}?{}", &text[..text.len() / 2], &text[text.len() / 2..]).into();
+            let damaged_path = sandbox.path("damaged.json");
+            private(damaged_path.as_ref(), &damaged.to_string());
+            let run = run(&["keystore", "check", &damaged_path], b"");
+            assert_eq!(run.code, 1, "{field}: {run:?}");
+            marks.assert_absent(&run, field);
+        }
+    }
+    let demo = run(&["demo", "--json"], b"").done();
+    Marks::of(&sandbox.app_keystore).assert_absent(&demo, "demo");
+}

@@ -1,0 +1,34 @@
+//! Sharp tools: what only tests, checkers and demonstrations may do.
+//!
+//! A client has no use for this module: sending a prepared request a second time breaks the rule that an encrypted
+//! PIN is sent once, and leaves it to the server alone to refuse it.
+
+use mixin_pin_protocol::Error as ProtocolError;
+use mixin_pin_protocol::answer::ApiError;
+use mixin_pin_protocol::call::PreparedRequest;
+use serde_json::Value;
+
+use crate::{Client, Error};
+
+/// An answer with its HTTP status: `data`, or the refusal.
+#[derive(Debug)]
+pub struct RawAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// What the envelope held.
+    pub data: Result<Value, ApiError>,
+}
+
+/// Sends a prepared request exactly as it is, even one that was sent before.
+///
+/// # Errors
+/// Everything but a refusal of the API's, which is in the answer.
+pub fn send(client: &Client, request: &PreparedRequest) -> Result<RawAnswer, Error> {
+    let received = client.exchange(request)?;
+    let data = match received.answer().read(request.request_id()) {
+        Ok(data) => Ok(data),
+        Err(ProtocolError::Api(error)) => Err(*error),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(RawAnswer { status: received.status, data })
+}
