@@ -14,7 +14,6 @@ use crate::{Error, Nonce, Pin};
 /// What kind of secret a block carries. The length of the ciphertext alone tells it.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum SecretKind {
     /// Six ASCII digits.
     SixDigits,

@@ -188,32 +188,6 @@ impl fmt::Debug for EncryptedPin {
     }
 }
 
-#[cfg(feature = "serde")]
-impl serde::Serialize for EncryptedPin {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.to_standard().as_str())
-    }
-}
-
-#[cfg(feature = "serde")]
-impl<'de> serde::Deserialize<'de> for EncryptedPin {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = EncryptedPin;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("base64 of an encrypted PIN")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<EncryptedPin, E> {
-                EncryptedPin::from_base64(text).map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_str(Visitor)
-    }
-}
-
 /// An encrypted PIN as base64 text, inline.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EncodedPin {

@@ -77,6 +77,8 @@ mod error;
 pub mod hazmat;
 mod nonce;
 mod pin;
+#[cfg(feature = "serde")]
+mod serde;
 mod session;
 #[cfg(feature = "getrandom")]
 mod system_rng;

@@ -12,7 +12,6 @@ use crate::Error;
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct UnixTime {
     secs: u64,
     nanos: u32,
@@ -68,19 +67,6 @@ impl UnixTime {
             },
             None => Err(Error::Time),
         }
-    }
-}
-
-#[cfg(feature = "serde")]
-impl<'de> serde::Deserialize<'de> for UnixTime {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(serde::Deserialize)]
-        struct Parts {
-            secs: u64,
-            nanos: u32,
-        }
-        let Parts { secs, nanos } = Parts::deserialize(deserializer)?;
-        Self::new(secs, nanos).map_err(serde::de::Error::custom)
     }
 }
 

@@ -25,13 +25,10 @@ pub const MAX_SIGNATURE_LEN: usize = 512;
 /// How a token is signed.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-512 (RFC 7518, section 3.3).
-    #[cfg_attr(feature = "serde", serde(rename = "RS512"))]
     Rs512,
     /// Ed25519 (RFC 8037, section 3.1).
-    #[cfg_attr(feature = "serde", serde(rename = "EdDSA"))]
     EdDsa,
 }
 

@@ -54,13 +54,6 @@ impl fmt::Display for RequestHash {
     }
 }
 
-#[cfg(feature = "serde")]
-impl serde::Serialize for RequestHash {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

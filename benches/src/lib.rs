@@ -1,0 +1,51 @@
+//! What the benches share: keys, and a generator whose cost is next to nothing.
+#![forbid(unsafe_code)]
+
+use std::convert::Infallible;
+
+use mixin_pin_core::rand_core::{TryCryptoRng, TryRng};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{PinKey, RsaKey, Session, SessionKey, UnixTime};
+
+/// The time at which everything happens.
+pub const NOW: UnixTime = UnixTime::from_secs(1_795_517_646);
+
+/// Counts instead of drawing, so that a bench measures the work and not the randomness.
+#[derive(Debug, Default)]
+pub struct Counter(u64);
+
+impl TryRng for Counter {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.0 += 1;
+        Ok(u32::try_from(self.0 & 0xffff_ffff).unwrap_or_default())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        self.0 += 1;
+        Ok(self.0)
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        self.0 += 1;
+        let bytes = self.0.to_le_bytes();
+        for chunk in out.chunks_mut(bytes.len()) {
+            chunk.copy_from_slice(&bytes[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+// Not for keys: only benches see it.
+impl TryCryptoRng for Counter {}
+
+/// A session around an RSA key.
+pub fn rsa_session(key: RsaKey) -> Session {
+    session(SessionKey::Rsa(key))
+}
+
+/// A session around any key of the core's own.
+pub fn session(key: SessionKey) -> Session {
+    Session::from_parts(Uuid::from_u128(1), Uuid::from_u128(2), key, PinKey::generate(&mut Counter::default()))
+}

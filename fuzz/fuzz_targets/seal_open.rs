@@ -1,0 +1,52 @@
+//! What is sealed opens to the same block, and a change opens to another one or to none.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use mixin_pin_core::{EncryptedPin, Pin, PinBlock, PinKey, Secret, hazmat};
+
+static KEY: LazyLock<PinKey> = LazyLock::new(|| PinKey::from_bytes(&[0x5a; 32]).expect("32 bytes"));
+
+#[derive(Debug, Arbitrary)]
+enum Plain {
+    Digits([u8; 6]),
+    TipKey([u8; 40]),
+    TipSignature([u8; 64]),
+}
+
+#[derive(Debug, Arbitrary)]
+struct Input {
+    plain: Plain,
+    timestamp: u64,
+    iterator: u64,
+    iv: [u8; 16],
+    flip: u16,
+}
+
+impl Input {
+    fn block(&self) -> PinBlock {
+        let secret = match self.plain {
+            Plain::Digits(bytes) => {
+                Secret::Digits(Pin::from_bytes(&bytes.map(|byte| b'0' + byte % 10)).expect("six digits"))
+            }
+            Plain::TipKey(bytes) => Secret::TipKey(bytes),
+            Plain::TipSignature(bytes) => Secret::TipSignature(bytes),
+        };
+        hazmat::block(secret, self.timestamp, self.iterator)
+    }
+}
+
+fuzz_target!(|input: Input| {
+    let sealed = hazmat::seal_with_iv(&KEY, &input.block(), &input.iv);
+    assert_eq!(KEY.open(&sealed).expect("what we sealed opens"), input.block());
+
+    let mut bytes = sealed.as_bytes().to_vec();
+    let bit = usize::from(input.flip) % (bytes.len() * 8);
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    let changed = EncryptedPin::from_bytes(&bytes).expect("the length is right");
+    if let Ok(block) = KEY.open(&changed) {
+        assert_ne!(block, input.block(), "bit {bit} made no difference");
+    }
+});
