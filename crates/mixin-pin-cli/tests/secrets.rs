@@ -123,6 +123,18 @@ fn no_command_shows_a_secret() {
                 marks.assert_absent(&run, &format!("{args:?}"));
             }
         }
+        // A request as somebody captured it: everything about it is shown but what is sealed inside.
+        let token = run(&["token", "--keystore", &path, "--method", "POST", "--path", "/pin/verify"], b"").done();
+        let curl = format!(
+            "curl -H 'Authorization: Bearer {}' {}/pin/verify -d '{{\"pin\":\"{sealed}\"}}'",
+            token.stdout.trim(),
+            sandbox.url
+        );
+        for json in [&[][..], &["--json"]] {
+            let run = run(&[json, &["inspect", "--curl", "-"]].concat(), curl.as_bytes());
+            assert_eq!(run.code, 1, "the token is for no body: {run:?}");
+            marks.assert_absent(&run, "inspect");
+        }
         // Damaged keystores: whatever is complained about, no value is shown.
         for field in ["private_key", "session_private_key", "pin_token", "server_public_key", "session_id"] {
             if fields[field].is_null() {
@@ -138,6 +150,10 @@ fn no_command_shows_a_secret() {
             marks.assert_absent(&run, field);
         }
     }
-    let demo = run(&["demo", "--json"], b"").done();
-    Marks::of(&sandbox.app_keystore).assert_absent(&demo, "demo");
+    let app = Marks::of(&sandbox.app_keystore);
+    app.assert_absent(&run(&["demo", "--json"], b"").done(), "demo");
+    app.assert_absent(&sandbox.printed(), "sandbox");
+    for kind in ["rsa1024", "rsa2048", "ed25519"] {
+        Marks::of(&sandbox.path(&format!("{kind}-full.json"))).assert_absent(&sandbox.printed(), "sandbox");
+    }
 }

@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -24,6 +25,7 @@ const X25519_PKCS8: &str = "302e020100300506032b656e04220420";
 const X25519_SPKI: &str = "302a300506032b656e032100";
 
 /// A folder for keys and messages, or None (said loudly) where there is no `openssl`.
+#[expect(clippy::explicit_write, reason = "the test harness keeps what eprintln! says of a test that passes")]
 fn workshop(test: &str) -> Option<TempDir> {
     let version = Command::new("openssl").arg("version").output();
     match version {
@@ -33,7 +35,7 @@ fn workshop(test: &str) -> Option<TempDir> {
                 std::env::var_os("MIXIN_PIN_REQUIRE_ALL").is_none(),
                 "{test} needs the openssl command, version 3; found {found:?}"
             );
-            eprintln!("SKIPPED: {test} needs the openssl command, version 3");
+            writeln!(std::io::stderr(), "SKIPPED: {test} needs the openssl command, version 3").unwrap();
             None
         }
     }

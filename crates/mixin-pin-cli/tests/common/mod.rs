@@ -80,12 +80,17 @@ pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
+/// Where a sandbox's standard error goes, in its folder.
+pub const STDERR: &str = "stderr.txt";
+
 /// `mixin-pin sandbox` as a process, and a folder for what the test makes.
 pub struct SandboxProcess {
     child: Child,
     pub folder: TempDir,
     pub url: String,
     pub app_keystore: String,
+    /// All that it has printed on standard output so far.
+    pub announced: String,
 }
 
 impl SandboxProcess {
@@ -95,7 +100,7 @@ impl SandboxProcess {
             .args(["--json", "sandbox"])
             .args(more)
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(fs::File::create(folder.path().join(STDERR)).unwrap())
             .spawn()
             .unwrap();
         let mut line = String::new();
@@ -106,11 +111,18 @@ impl SandboxProcess {
             folder,
             url: announced["url"].as_str().unwrap().to_owned(),
             app_keystore: announced["app_keystore"].as_str().unwrap().to_owned(),
+            announced: line,
         }
     }
 
     pub fn path(&self, name: &str) -> String {
         text(&self.folder.path().join(name)).to_owned()
+    }
+
+    /// What the process itself has printed.
+    pub fn printed(&self) -> Run {
+        let stderr = fs::read_to_string(self.path(STDERR)).unwrap();
+        Run { code: 0, stdout: self.announced.clone(), stderr }
     }
 
     /// Registers a user and returns its keystore's path.
