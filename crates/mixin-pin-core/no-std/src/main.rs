@@ -48,10 +48,7 @@ unsafe impl GlobalAlloc for Arena {
             if end > Self::SIZE {
                 return null_mut();
             }
-            match self
-                .used
-                .compare_exchange_weak(used, end, Ordering::Relaxed, Ordering::Relaxed)
-            {
+            match self.used.compare_exchange_weak(used, end, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return unsafe { base.add(start) },
                 Err(now) => used = now,
             }
@@ -62,10 +59,7 @@ unsafe impl GlobalAlloc for Arena {
 }
 
 #[global_allocator]
-static ARENA: Arena = Arena {
-    bytes: UnsafeCell::new([0; Arena::SIZE]),
-    used: AtomicUsize::new(0),
-};
+static ARENA: Arena = Arena { bytes: UnsafeCell::new([0; Arena::SIZE]), used: AtomicUsize::new(0) };
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
@@ -90,11 +84,7 @@ fn prove(session: &Session, server_key: &PinKey, public: &VerifyingKey, rng: &mu
     let token = session.sign(&claims, rng)?;
     Jws::parse(token.as_str())?.verify(public)?;
     let block = server_key.open(&EncryptedPin::from_base64(sealed.as_str())?)?;
-    if block.secret().expose() == b"314159" {
-        Ok(())
-    } else {
-        Err(Error::Open)
-    }
+    if block.secret().expose() == b"314159" { Ok(()) } else { Err(Error::Open) }
 }
 
 fn run() -> Result<(), Error> {
