@@ -32,7 +32,3 @@ fn known<T>(outcome: Outcome<T>) -> Result<T, Error> {
         Outcome::Unknown(lost) => Err(Error::Unknown(lost)),
     }
 }
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|half| char::from_digit(half.into(), 16)).collect()
-}

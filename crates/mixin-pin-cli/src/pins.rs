@@ -26,8 +26,50 @@ pub(crate) fn read_new(source: &PinSource, which: &'static str) -> Result<Pin, E
 }
 
 fn from_prompt(which: &'static str) -> Result<Pin, Error> {
+    // `rpassword` asks first and turns the echo off afterwards: who types at once would be seen.
+    let _silent = SilentTerminal::new().map_err(Error::NoTerminal)?;
     let text = rpassword::prompt_password(format!("{which}: ")).map(Zeroizing::new).map_err(Error::NoTerminal)?;
     Pin::new(&text).map_err(|cause| Error::Pin { which, cause })
+}
+
+/// The terminal without echo, until dropped.
+#[cfg(unix)]
+struct SilentTerminal {
+    terminal: std::fs::File,
+    before: rustix::termios::Termios,
+}
+
+#[cfg(unix)]
+impl SilentTerminal {
+    fn new() -> io::Result<Self> {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+
+        let terminal = std::fs::File::options().read(true).write(true).open("/dev/tty")?;
+        let before = tcgetattr(&terminal)?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
+        tcsetattr(&terminal, OptionalActions::Now, &silent)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+#[cfg(unix)]
+impl Drop for SilentTerminal {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no echo.
+        let _ = rustix::termios::tcsetattr(&self.terminal, rustix::termios::OptionalActions::Now, &self.before);
+    }
+}
+
+/// Elsewhere `rpassword` alone sees to it.
+#[cfg(not(unix))]
+struct SilentTerminal;
+
+#[cfg(not(unix))]
+impl SilentTerminal {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
 }
 
 fn from_stdin(which: &'static str) -> Result<Pin, Error> {

@@ -145,6 +145,15 @@ impl fmt::Debug for Secret {
 ///
 /// A client makes one from a [`Secret`] and a spent [`Nonce`]; a checker gets one from
 /// [`PinKey::open`](crate::PinKey::open).
+///
+/// ```
+/// use mixin_pin_core::{MonotonicNonces, NonceSource, Pin, PinBlock, SecretKind, UnixTime};
+///
+/// let nonce = MonotonicNonces::new().next(UnixTime::from_secs(1_700_000_000))?;
+/// let block = PinBlock::new(Pin::new("314159")?, nonce);
+/// assert_eq!((block.kind(), block.timestamp()), (SecretKind::SixDigits, 1_700_000_000));
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 pub struct PinBlock {
     secret: Secret,

@@ -51,6 +51,28 @@ impl Nonce {
 /// - Gaps are allowed. Running out of 64 bits is an error, never a wrap.
 ///
 /// Implement [`NonceSource::reserve`]; [`NonceSource::next`] makes a [`Nonce`] of what it gives.
+///
+/// ```
+/// use core::cell::Cell;
+/// use mixin_pin_core::{Error, NonceSource, UnixTime};
+///
+/// /// For one thread: a counter that knows no clock.
+/// struct Counter(Cell<u64>);
+///
+/// impl NonceSource for Counter {
+///     type Error = Error;
+///
+///     fn reserve(&self, _: UnixTime) -> Result<u64, Error> {
+///         let next = self.0.get().checked_add(1).ok_or(Error::IteratorExhausted)?;
+///         self.0.set(next);
+///         Ok(next)
+///     }
+/// }
+///
+/// let nonce = Counter(Cell::new(41)).next(UnixTime::from_secs(1_700_000_000))?;
+/// assert_eq!((nonce.timestamp(), nonce.iterator()), (1_700_000_000, 42));
+/// # Ok::<(), Error>(())
+/// ```
 pub trait NonceSource {
     /// What a source can fail with.
     type Error;

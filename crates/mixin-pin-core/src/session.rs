@@ -62,6 +62,26 @@ impl Signer for SessionKey {
 
 /// A user's session: parsed once, then used for every call.
 ///
+#[cfg_attr(all(feature = "ed25519", feature = "alloc"), doc = "```")]
+#[cfg_attr(not(all(feature = "ed25519", feature = "alloc")), doc = "```ignore")]
+/// use core::time::Duration;
+/// use getrandom::{SysRng, rand_core::UnwrapErr};
+/// use mixin_pin_core::{Ed25519Key, Session, UnixTime, X25519PublicKey, token::RequestHash, uuid::Uuid};
+///
+/// // The throw-away keystore of Mixin's own Dart client's tests.
+/// let key = "5B_ceKifPn-egAHE7v2TRjiTqbvZnq43Hp03ag5nhUPXdqBb54EYQ_XA_3bCeyZZQqnWKEIXRamCQVtJiiefKA";
+/// let key = Ed25519Key::from_text(key)?;
+/// let server = X25519PublicKey::from_base64("PgZHafXZXPBtJA4dKFf0kO4IHPOZouJJFSkr3zkn8Ws")?;
+/// let session = Session::ed25519(Uuid::from_u128(1), Uuid::from_u128(2), key, &server)?;
+///
+/// let hash = RequestHash::of("GET", "/me", b"");
+/// let now = UnixTime::from_secs(1_700_000_000);
+/// let claims = session.claims(hash, Uuid::from_u128(3), now, Duration::from_secs(60))?;
+/// let token = session.sign(&claims, &mut UnwrapErr(SysRng))?;
+/// assert!(token.as_str().starts_with("eyJ"));
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
+///
 /// # Security
 /// Holds the private key and the PIN key, both zeroized on drop; `Debug` shows the two identifiers and the
 /// algorithm only.

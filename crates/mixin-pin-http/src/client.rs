@@ -185,6 +185,25 @@ fn now() -> Result<UnixTime, Error> {
 }
 
 /// Settings of a [`Client`].
+///
+/// ```
+/// use std::time::Duration;
+/// use mixin_pin_http::Client;
+/// use mixin_pin_http::core::{Ed25519Key, Session, SystemRng, uuid::Uuid};
+///
+/// # fn main() -> Result<(), mixin_pin_http::Error> {
+/// # let mut rng = SystemRng::new()?;
+/// # let server = Ed25519Key::generate(&mut rng).public_key().to_x25519()?;
+/// # let key = Ed25519Key::generate(&mut rng);
+/// # let session = Session::ed25519(Uuid::nil(), Uuid::nil(), key, &server)?;
+/// let client = Client::builder(session)
+///     .base_url("https://api.mixin.one")
+///     .connect_timeout(Duration::from_secs(5))
+///     .timeout(Duration::from_secs(20))
+///     .user_agent("my-bot/1.0")
+///     .build()?;
+/// # Ok(()) }
+/// ```
 pub struct ClientBuilder {
     session: Session<BoxSigner>,
     nonces: BoxNonces,

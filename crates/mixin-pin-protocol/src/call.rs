@@ -78,6 +78,13 @@ impl fmt::Debug for PreparedRequest {
 }
 
 /// Which page of the log to read.
+///
+/// ```
+/// use mixin_pin_protocol::call::LogQuery;
+///
+/// let query = LogQuery { limit: Some(10), ..LogQuery::wrong_pins() };
+/// assert_eq!(query.category.as_deref(), Some("PIN_INCORRECT"));
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct LogQuery {
     /// Only this category, such as `PIN_INCORRECT`.
@@ -117,6 +124,21 @@ impl LogQuery {
 /// Prepares the calls of one session.
 ///
 /// Each takes the time and randomness from its caller. The request id is drawn from the randomness too.
+///
+/// ```
+/// use getrandom::{SysRng, rand_core::UnwrapErr};
+/// use mixin_pin_protocol::core::UnixTime;
+/// use mixin_pin_protocol::{call::Calls, keystore::Keystore};
+///
+/// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+/// let mut rng = UnwrapErr(SysRng);
+/// let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
+/// let body = br#"{"amount":"1.5"}"#;
+/// let now = UnixTime::from_secs(1_700_000_000);
+/// let request = Calls::new(&session).other("POST", "/transfers", Some(body), now, &mut rng)?;
+/// assert_eq!(request.body(), body); // exactly these bytes are signed
+/// # Ok::<(), mixin_pin_protocol::Error>(())
+/// ```
 pub struct Calls<'s, S = SessionKey> {
     session: &'s Session<S>,
     lifetime: Duration,

@@ -121,6 +121,34 @@ impl<'t> ReceivedToken<'t> {
 
 /// Checks everything about a token that needs no memory: algorithm, signature, times, request id and request hash.
 ///
+/// ```
+/// use std::time::Duration;
+/// use getrandom::{SysRng, rand_core::UnwrapErr};
+/// use mixin_pin_protocol::check::{ReceivedRequest, ReceivedToken, check_token};
+/// use mixin_pin_protocol::core::UnixTime;
+/// use mixin_pin_protocol::{call::Calls, keystore::Keystore};
+///
+/// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+/// let mut rng = UnwrapErr(SysRng);
+/// let keystore = Keystore::parse(KEYSTORE.as_bytes())?;
+/// let key = keystore.public_key();
+/// let now = UnixTime::from_secs(1_700_000_000);
+/// let sent = Calls::new(&keystore.into_session(&mut rng)?).me(now, &mut rng)?;
+///
+/// let [_, (_, authorization), (_, request_id)] = sent.headers();
+/// let received = ReceivedRequest {
+///     method: sent.method(),
+///     path: sent.path(),
+///     body: sent.body(),
+///     authorization: Some(authorization),
+///     request_id: Some(request_id),
+/// };
+/// let token = ReceivedToken::parse(received.token()?)?;
+/// let claims = check_token(&received, &token, &key, now, Duration::from_secs(300))?;
+/// assert_eq!(claims.jti, sent.request_id());
+/// # Ok::<(), mixin_pin_protocol::Error>(())
+/// ```
+///
 /// `tolerance` is how far `iat` may lie ahead of `now`.
 ///
 /// # Errors

@@ -126,6 +126,20 @@ pub struct Finding {
 
 /// Judges a captured request, at the time `at`, with the session's public key where that is known.
 ///
+/// ```
+/// use mixin_pin_protocol::core::UnixTime;
+/// use mixin_pin_protocol::inspect::{CapturedRequest, inspect};
+///
+/// # const DOCS: &str = include_str!("../testdata/docs-tokens.json");
+/// # let docs: serde_json::Value = serde_json::from_str(DOCS).unwrap();
+/// # let text = docs["tokens"][2]["curl"].as_str().unwrap();
+/// let request = CapturedRequest::from_curl(text)?; // curl … "https://api.mixin.one/pin/update" …
+/// let report = inspect(&request, None, UnixTime::from_secs(1_525_333_400))?;
+/// assert!(report.holds());
+/// assert_eq!(report.pins[0].kind, "six-digit");
+/// # Ok::<(), mixin_pin_protocol::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Token`] when the token cannot be read at all. Everything else is a finding.
 pub fn inspect(request: &CapturedRequest, key: Option<&VerifyingKey>, at: UnixTime) -> Result<Report, Error> {

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use base16ct::lower::encode_string;
 use mixin_pin_core::rand_core::CryptoRng;
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::uuid::Uuid;
@@ -87,6 +88,15 @@ enum Keys {
 
 impl Keystore {
     /// Reads a keystore of any shape.
+    ///
+    /// ```
+    /// use mixin_pin_protocol::{Error, keystore::{Keystore, KeystoreShape}};
+    ///
+    /// # const TEXT: &str = include_str!("../testdata/keystore-rsa-bot.json");
+    /// assert_eq!(Keystore::parse(TEXT.as_bytes())?.shape(), KeystoreShape::RsaBot);
+    /// assert_eq!(Keystore::parse(b"{}").unwrap_err(), Error::KeystoreNoKey);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// One of the `Keystore…` variants of [`Error`], which name the field at fault and never its value.
@@ -205,25 +215,14 @@ fn write_session(
     server: &ServerKey,
 ) -> Zeroizing<String> {
     let (server_field, server) = match server {
-        ServerKey::Ed25519(key) => ("server_public_key", hex(key.as_bytes())),
+        ServerKey::Ed25519(key) => ("server_public_key", encode_string(key.as_bytes())),
         ServerKey::X25519(key) => ("pin_token_base64", key.to_base64_url()),
     };
     Zeroizing::new(format!(
         "{{\n  \"{id_field}\": \"{user_id}\",\n  \"session_id\": \"{session_id}\",\n  \
          \"session_private_key\": \"{}\",\n  \"{server_field}\": \"{server}\"\n}}\n",
-        *Zeroizing::new(hex(key.expose_seed())),
+        *Zeroizing::new(encode_string(key.expose_seed())),
     ))
-}
-
-fn hex(bytes: &[u8; 32]) -> String {
-    // Reserved at once: a buffer that grows would leave copies of a seed behind.
-    let mut text = String::with_capacity(64);
-    for byte in bytes {
-        for half in [byte >> 4, byte & 15] {
-            text.extend(char::from_digit(u32::from(half), 16));
-        }
-    }
-    text
 }
 
 /// A field's value, as far as it matters here.

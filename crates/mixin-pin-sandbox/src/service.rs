@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::extract::Query;
 use axum::http::Uri;
+use base16ct::lower::encode_string;
 use jiff::Timestamp;
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::uuid::Uuid;
@@ -191,7 +192,7 @@ impl Service {
                 let server = Ed25519Key::generate(&mut rng);
                 let tokens = json!({
                     "pin_token_base64": server.public_key().to_x25519()?.to_base64_url(),
-                    "server_public_key": hex(server.public_key().as_bytes()),
+                    "server_public_key": encode_string(server.public_key().as_bytes()),
                 });
                 (server.agree(&key.to_x25519()?)?, tokens)
             }
@@ -278,10 +279,6 @@ fn nanos(time: UnixTime) -> i64 {
 
 fn rfc3339(nanos: i64) -> String {
     Timestamp::from_nanosecond(i128::from(nanos)).map_or_else(|_| String::new(), |time| time.to_string())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|half| char::from_digit(half.into(), 16)).collect()
 }
 
 /// A fresh id for a log entry.

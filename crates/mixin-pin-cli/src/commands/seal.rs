@@ -1,10 +1,11 @@
 //! `encrypt` and `decrypt`: an encrypted PIN by itself.
 
+use base16ct::lower::encode_string;
 use mixin_pin_core::token::{Algorithm, Signer as _};
 use mixin_pin_core::{EncryptedPin, MonotonicNonces, NonceSource as _, SecretKind, SystemRng};
 use serde_json::json;
 
-use super::{hex, now};
+use super::now;
 use crate::args::{DecryptArgs, PinArgs};
 use crate::error::Error;
 use crate::output::Output;
@@ -40,7 +41,7 @@ pub(crate) fn decrypt(args: &DecryptArgs, output: &Output) -> Result<(), Error> 
     });
     let secret = args.reveal.then(|| match block.kind() {
         SecretKind::SixDigits => String::from_utf8_lossy(block.secret().expose()).into_owned(),
-        _ => hex(block.secret().expose()),
+        _ => encode_string(block.secret().expose()),
     });
     if let Some(secret) = &secret {
         value["secret"] = secret.as_str().into();

@@ -77,6 +77,18 @@ impl Ed25519Key {
 
     /// Agrees on the PIN key with the peer's X25519 key. Client and server do the same, each with its own key.
     ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_core::Ed25519Key;
+    ///
+    /// let mut rng = UnwrapErr(SysRng);
+    /// let (client, server) = (Ed25519Key::generate(&mut rng), Ed25519Key::generate(&mut rng));
+    /// let here = client.agree(&server.public_key().to_x25519()?)?;
+    /// let there = server.agree(&client.public_key().to_x25519()?)?;
+    /// assert_eq!(here.expose(), there.expose());
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::KeyAgreement`] for a key of low order: whoever sent it would know the result.
     pub fn agree(&self, peer: &X25519PublicKey) -> Result<PinKey, Error> {

@@ -67,6 +67,25 @@ impl PinToken {
 /// Zeroized on drop, neither cloned nor printed. Every private operation is blinded with the caller's randomness.
 /// Keys of 1024 bits are what Mixin's oldest sessions have, and are within reach of a state; register new sessions
 /// with Ed25519.
+///
+/// # Example
+///
+/// A server wraps a PIN key for a session, and the session's key unwraps it:
+///
+/// ```
+/// use getrandom::{SysRng, rand_core::UnwrapErr};
+/// use mixin_pin_core::{PinKey, RsaKey, uuid::Uuid};
+///
+/// # const PEM: &str = include_str!("../../testdata/rsa-2048-pkcs8.pem");
+/// let mut rng = UnwrapErr(SysRng);
+/// let key = RsaKey::from_pem(PEM)?;
+/// let session_id = Uuid::from_u128(2);
+/// let pin_key = PinKey::generate(&mut rng);
+/// let pin_token = key.public_key().wrap_pin_key(&pin_key, session_id, &mut rng)?;
+/// assert_eq!(key.unwrap_pin_key(&pin_token, session_id, &mut rng)?.expose(), pin_key.expose());
+/// assert!(key.unwrap_pin_key(&pin_token, Uuid::from_u128(3), &mut rng).is_err());
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
 pub struct RsaKey(PrivateKey);
 
 impl RsaKey {

@@ -12,6 +12,18 @@ use super::{MAX_SIGNATURE_LEN, RequestHash, Signer};
 use crate::{Error, UnixTime};
 
 /// What a session's token says: who asks, in which session, when, and for exactly which request.
+///
+/// ```
+/// use core::time::Duration;
+/// use mixin_pin_core::{UnixTime, token::{Claims, RequestHash}, uuid::Uuid};
+///
+/// let hash = RequestHash::of("GET", "/me", b"");
+/// let now = UnixTime::from_secs(1_700_000_000);
+/// let (user, session, request) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
+/// let claims = Claims::new(user, session, request, hash, now, Duration::from_secs(60))?;
+/// assert_eq!(claims.expires_at(), 1_700_000_060);
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     user_id: Uuid,
@@ -78,7 +90,7 @@ impl Claims {
     pub fn sign_into<'o, S: Signer + ?Sized>(
         &self,
         signer: &S,
-        mut rng: &mut dyn CryptoRng,
+        rng: &mut dyn CryptoRng,
         out: &'o mut [u8],
     ) -> Result<&'o str, Error> {
         let json = self.json();
@@ -94,7 +106,7 @@ impl Claims {
         out[at] = b'.';
         at += 1;
         at += encode(json.bytes(), &mut out[at..], needed)?;
-        signer.sign(&out[..at], &mut rng, signature)?;
+        signer.sign(&out[..at], rng, signature)?;
         out[at] = b'.';
         at += 1;
         encode(signature, &mut out[at..], needed)?;

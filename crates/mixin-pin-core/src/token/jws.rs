@@ -118,6 +118,13 @@ impl VerifyingKey {
 /// Nothing in it is trusted before [`Jws::verify`]. The header's `alg` is never read to choose an algorithm: the key
 /// does that, so that no token can talk a checker into another one. Whether the header names the key's algorithm is
 /// for the reader of its JSON to check.
+///
+/// ```
+/// use mixin_pin_core::token::Jws;
+///
+/// assert!(Jws::parse("e30.e30.AAAA").is_ok());
+/// assert!(Jws::parse("e30.e30.AAAA=").is_err()); // padded
+/// ```
 #[derive(Clone, Copy)]
 pub struct Jws<'t> {
     signing_input: &'t str,

@@ -1,0 +1,82 @@
+//! The prompt: asks on the terminal, and shows nothing of what is typed. Needs a terminal, which `script` provides.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+
+use common::{keystore, text};
+
+/// The command on a terminal of its own.
+struct Terminal {
+    child: Child,
+    shown: String,
+}
+
+impl Terminal {
+    /// None, said loudly, where there is no `script`.
+    #[expect(clippy::explicit_write, reason = "the test harness keeps what eprintln! says of a test that passes")]
+    fn start(test: &str, args: &[&str]) -> Option<Self> {
+        let command = format!("{} {}", env!("CARGO_BIN_EXE_mixin-pin"), args.join(" "));
+        let child = Command::new("script")
+            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        match child {
+            Ok(child) => Some(Self { child, shown: String::new() }),
+            Err(error) => {
+                assert!(
+                    std::env::var_os("MIXIN_PIN_REQUIRE_ALL").is_none(),
+                    "{test} needs the script command: {error}"
+                );
+                writeln!(std::io::stderr(), "SKIPPED: {test} needs the script command").unwrap();
+                None
+            }
+        }
+    }
+
+    /// Waits for a prompt, then types an answer to it.
+    fn answer(&mut self, prompt: &str, answer: &str) {
+        let stdout = self.child.stdout.as_mut().unwrap();
+        let mut byte = [0];
+        while !self.shown.ends_with(prompt) {
+            assert_eq!(stdout.read(&mut byte).unwrap(), 1, "no prompt {prompt:?} in {:?}", self.shown);
+            self.shown.push(char::from(byte[0]));
+        }
+        writeln!(self.child.stdin.as_mut().unwrap(), "{answer}").unwrap();
+    }
+
+    /// All that was shown, and the exit code.
+    fn finish(mut self) -> (String, i32) {
+        self.child.stdout.take().unwrap().read_to_string(&mut self.shown).unwrap();
+        (self.shown, self.child.wait().unwrap().code().unwrap())
+    }
+}
+
+#[test]
+fn a_pin_typed_at_the_prompt_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = keystore(folder.path(), "keystore-dashboard.json");
+    let args = ["encrypt", "--json", "--keystore", text(&keystore)];
+    let Some(mut terminal) = Terminal::start("a_pin_typed_at_the_prompt_is_not_shown", &args) else { return };
+    terminal.answer("PIN: ", "271828");
+    let (shown, code) = terminal.finish();
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("\"ciphertext\"") && !shown.contains("271828"), "{shown}");
+}
+
+#[test]
+fn a_new_pin_is_asked_for_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = keystore(folder.path(), "keystore-dashboard.json");
+    let args = ["update", "--keystore", text(&keystore), "--api", "http://127.0.0.1:9"];
+    let Some(mut terminal) = Terminal::start("a_new_pin_is_asked_for_twice", &args) else { return };
+    terminal.answer("old PIN: ", "161803");
+    terminal.answer("new PIN: ", "271828");
+    terminal.answer("new PIN again: ", "271829");
+    let (shown, code) = terminal.finish();
+    assert_eq!(code, 2, "{shown}");
+    assert!(shown.contains("typed differently") && !shown.contains("2718") && !shown.contains("161803"), "{shown}");
+}
