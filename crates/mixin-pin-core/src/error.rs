@@ -38,6 +38,10 @@ pub enum Error {
     Ed25519Key,
     /// The second half of a 64-byte Ed25519 key is not the public key of the first.
     Ed25519KeyMismatch,
+    /// A TIP key that gives the expected public key neither as a seed nor as a raw scalar.
+    TipKeyMismatch,
+    /// An amount is a plain decimal, without sign, exponent or leading zeros.
+    Amount,
     /// Not a public key of the expected kind.
     PublicKey,
     /// The peer's key is of low order, and so would be the key shared with it.
@@ -85,6 +89,10 @@ impl fmt::Display for Error {
             Self::Ed25519KeyMismatch => {
                 "the two halves of the Ed25519 private key do not belong together; copy the key again"
             }
+            Self::TipKeyMismatch => {
+                "the TIP key is not that of the expected public key, neither as a seed nor as a raw scalar"
+            }
+            Self::Amount => "an amount must be a plain decimal such as 1.5, without sign, exponent or leading zeros",
             Self::PublicKey => "this is not a public key of the expected kind",
             Self::KeyAgreement => "the server's key is of low order; do not use this session",
             Self::TokenFormat => "a token must be three base64url parts without padding, with dots between",

@@ -83,6 +83,8 @@ mod session;
 #[cfg(feature = "getrandom")]
 mod system_rng;
 mod time;
+#[cfg(feature = "ed25519")]
+pub mod tip;
 pub mod token;
 
 pub use rand_core;

@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::hint::black_box;
 use std::time::Duration;
 
+use mixin_pin_core::tip::{Amount, TipAction, TipKey};
 use mixin_pin_core::token::{Claims, Jws, RequestHash, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, EncryptedPin, MonotonicNonces, NonceSource, Pin};
@@ -77,4 +78,23 @@ fn sealing_opening_and_signing_allocate_nothing() {
         Jws::parse(token).unwrap().verify(&verifying).unwrap();
     });
     assert_eq!(count, 0, "signing and verifying");
+}
+
+#[test]
+fn signing_a_tip_action_allocates_nothing() {
+    let key = TipKey::from_seed(&[7; 32]);
+    let receivers = [Uuid::nil(), Uuid::max()];
+    let (count, signature) = allocations_of(|| {
+        key.sign(&TipAction::Transaction {
+            asset_id: Uuid::nil(),
+            opponent_key: "",
+            receivers: &receivers,
+            threshold: 2,
+            amount: Amount::new("1.50").unwrap(),
+            trace_id: Uuid::nil(),
+            memo: "memo",
+        })
+    });
+    assert_eq!(count, 0);
+    assert_ne!(signature, [0; 64]);
 }

@@ -178,6 +178,14 @@ impl Ed25519PublicKey {
         X25519PublicKey::from_bytes(self.0.to_montgomery().as_bytes())
     }
 
+    pub(crate) const fn from_key(key: VerifyingKey) -> Self {
+        Self(key)
+    }
+
+    pub(crate) const fn as_key(&self) -> &VerifyingKey {
+        &self.0
+    }
+
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Error> {
         let signature = Signature::from_slice(signature).map_err(|_| Error::Signature)?;
         // Strict: refuses what only some implementations accept, so that a token has one signature.

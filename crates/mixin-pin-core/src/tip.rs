@@ -1,0 +1,284 @@
+//! The Ed25519 "PIN" of today: its key, what it signs for each action, and how it is installed.
+//!
+//! A TIP PIN is a key pair. Where six digits would be sent, a call carries a signature over a body that names the
+//! action and its parameters. Sealing that signature is the business of `cipher`, like the sealing of digits.
+
+mod action;
+mod amount;
+
+use core::fmt;
+
+use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use rand_core::CryptoRng;
+use sha2::{Digest, Sha512};
+use zeroize::{Zeroize, Zeroizing};
+
+pub use action::{TipAction, TipBody};
+pub use amount::Amount;
+
+use crate::encoding::decode_secret;
+use crate::{Ed25519PublicKey, Error, Secret};
+
+/// Length of a TIP signature, in bytes.
+pub const TIP_SIGNATURE_LEN: usize = 64;
+
+/// Separates the nonces of raw scalars from every other use of SHA-512 on them.
+const RAW_SCALAR_DOMAIN: &[u8] = b"mixin-pin TIP raw scalar nonce prefix v1";
+
+/// A TIP key: what signs where six digits were sent before.
+///
+/// It is given as a 32-byte seed (RFC 8032), as a 64-byte key (the seed and its public key), or as a raw scalar, as
+/// keys that are sums of shares are. Nothing in 32 bytes tells a seed from a scalar: where the public key is known,
+/// as `tip_key_base64` of `GET /safe/me` tells it, let [`TipKey::matching`] choose.
+///
+/// # Security
+/// Zeroized on drop, neither cloned nor printed. Signing is deterministic and in constant time. For a raw scalar the
+/// nonce comes from a prefix derived from the scalar, so that no two messages share one.
+///
+/// # Example
+///
+/// ```
+/// use mixin_pin_core::tip::{TipAction, TipKey};
+///
+/// let seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"; // RFC 8032, 7.1, test 1
+/// let key = TipKey::from_text(seed)?;
+/// let action = TipAction::Verify { timestamp: 1_700_000_000_000_000_000 };
+/// let signature = key.sign(&action);
+/// action.verify(&signature, key.public_key())?;
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
+pub struct TipKey {
+    secret: ExpandedSecretKey,
+    public: Ed25519PublicKey,
+}
+
+impl TipKey {
+    /// A key from its seed (RFC 8032, section 5.1.5).
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        let secret = ExpandedSecretKey::from(seed);
+        let public = Ed25519PublicKey::from_key(VerifyingKey::from(&secret));
+        Self { secret, public }
+    }
+
+    /// Reads a 32-byte seed, or a 64-byte key: the seed and its public key.
+    ///
+    /// # Errors
+    /// [`Error::Ed25519Key`] for another length, [`Error::Ed25519KeyMismatch`] when the public half of a 64-byte key
+    /// is not that of its seed.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        if let Ok(seed) = bytes.try_into() {
+            return Ok(Self::from_seed(seed));
+        }
+        let pair: &[u8; 64] = bytes.try_into().map_err(|_| Error::Ed25519Key)?;
+        let key = SigningKey::from_keypair_bytes(pair).map_err(|_| Error::Ed25519KeyMismatch)?;
+        Ok(Self::from_seed(key.as_bytes()))
+    }
+
+    /// Reads a seed of 32 bytes or a key of 64 in hex, or in base64 of either alphabet, padded or not.
+    ///
+    /// # Errors
+    /// As [`TipKey::from_bytes`].
+    pub fn from_text(text: &str) -> Result<Self, Error> {
+        decode(text, Self::from_bytes)
+    }
+
+    /// A key from a raw scalar, little-endian, taken modulo the order of the group.
+    ///
+    /// # Errors
+    /// [`Error::Ed25519Key`] for a multiple of that order, which has no key.
+    pub fn from_scalar(scalar: &[u8; 32]) -> Result<Self, Error> {
+        let mut hash = Sha512::new_with_prefix(RAW_SCALAR_DOMAIN).chain_update(scalar).finalize();
+        let mut hash_prefix = [0; 32];
+        hash_prefix.copy_from_slice(&hash[..32]);
+        hash.as_mut_slice().zeroize();
+        let secret = ExpandedSecretKey { scalar: curve25519_dalek::Scalar::from_bytes_mod_order(*scalar), hash_prefix };
+        hash_prefix.zeroize();
+        let public = VerifyingKey::from(&secret);
+        if public.is_weak() {
+            return Err(Error::Ed25519Key);
+        }
+        Ok(Self { secret, public: Ed25519PublicKey::from_key(public) })
+    }
+
+    /// Reads 32 or 64 bytes in whichever way gives the public key that is expected: as a seed, or as a raw scalar.
+    ///
+    /// ```
+    /// use mixin_pin_core::tip::TipKey;
+    ///
+    /// let scalar = [7; 32];
+    /// let expected = *TipKey::from_scalar(&scalar)?.public_key().as_bytes();
+    /// let expected = mixin_pin_core::Ed25519PublicKey::from_bytes(&expected)?;
+    /// assert_eq!(TipKey::matching(&scalar, &expected)?.public_key(), &expected);
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Ed25519Key`] for another length, [`Error::TipKeyMismatch`] when neither reading fits.
+    pub fn matching(bytes: &[u8], expected: &Ed25519PublicKey) -> Result<Self, Error> {
+        // Of 64 bytes the first half counts, whatever the second says: sums of shares come so, too.
+        let first: &[u8; 32] = match bytes.len() {
+            32 | 64 => bytes.first_chunk().ok_or(Error::Ed25519Key)?,
+            _ => return Err(Error::Ed25519Key),
+        };
+        [Ok(Self::from_seed(first)), Self::from_scalar(first)]
+            .into_iter()
+            .flatten()
+            .find(|key| key.public == *expected)
+            .ok_or(Error::TipKeyMismatch)
+    }
+
+    /// As [`TipKey::matching`], from hex or base64.
+    ///
+    /// # Errors
+    /// As [`TipKey::matching`].
+    pub fn text_matching(text: &str, expected: &Ed25519PublicKey) -> Result<Self, Error> {
+        decode(text, |bytes| Self::matching(bytes, expected))
+    }
+
+    /// Makes a new key, and hands back its seed for the caller to keep.
+    pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> (Self, Zeroizing<[u8; 32]>) {
+        let mut seed = Zeroizing::new([0; 32]);
+        rng.fill_bytes(seed.as_mut());
+        (Self::from_seed(&seed), seed)
+    }
+
+    /// The public half, as `tip_key_base64` names it.
+    pub const fn public_key(&self) -> &Ed25519PublicKey {
+        &self.public
+    }
+
+    /// Signs an action: what is sealed for the call that performs it. No heap is used.
+    pub fn sign(&self, action: &TipAction<'_>) -> [u8; TIP_SIGNATURE_LEN] {
+        raw_sign::<Sha512>(&self.secret, action.body().as_bytes(), self.public.as_key()).to_bytes()
+    }
+
+    /// Signs an action, as the secret of a PIN block.
+    pub fn secret(&self, action: &TipAction<'_>) -> Secret {
+        Secret::TipSignature(self.sign(action))
+    }
+
+    /// What is sealed to install this key: the public key and a counter that starts at 1 and grows with each key.
+    pub fn installation(&self, counter: u64) -> Secret {
+        TipInstallation { public_key: self.public.clone(), counter }.into()
+    }
+}
+
+fn decode(text: &str, read: impl FnOnce(&[u8]) -> Result<TipKey, Error>) -> Result<TipKey, Error> {
+    let mut buffer = Zeroizing::new([0; 64]);
+    // 64 or 128 characters of base64 would be 48 or 96 bytes, which no key has: they are hex.
+    read(decode_secret(text, &[64, 128], buffer.as_mut()).ok_or(Error::Ed25519Key)?)
+}
+
+impl fmt::Debug for TipKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TipKey").field("public", &self.public).finish_non_exhaustive()
+    }
+}
+
+/// A TIP key about to be installed: the public key, then the counter as a big-endian u64, 40 bytes in all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TipInstallation {
+    /// The key to be installed.
+    pub public_key: Ed25519PublicKey,
+    /// Greater than that of the key before it; the first is 1.
+    pub counter: u64,
+}
+
+impl TipInstallation {
+    /// Reads the secret of a block, as a server does.
+    ///
+    /// # Errors
+    /// [`Error::PublicKey`] when the first 32 bytes are no public key.
+    pub fn from_bytes(bytes: &[u8; 40]) -> Result<Self, Error> {
+        let (key, counter) = bytes.split_at(32);
+        Ok(Self {
+            public_key: Ed25519PublicKey::from_bytes(key)?,
+            counter: u64::from_be_bytes(counter.try_into().map_err(|_| Error::PublicKey)?),
+        })
+    }
+}
+
+impl From<TipInstallation> for Secret {
+    fn from(installation: TipInstallation) -> Self {
+        let mut bytes = [0; 40];
+        bytes[..32].copy_from_slice(installation.public_key.as_bytes());
+        bytes[32..].copy_from_slice(&installation.counter.to_be_bytes());
+        Self::TipKey(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEED: [u8; 32] = [0x42; 32];
+
+    #[test]
+    fn a_seed_signs_as_rfc_8032_says() {
+        use ed25519_dalek::Signer as _;
+
+        let action = TipAction::Verify { timestamp: 7 };
+        let expected = SigningKey::from_bytes(&SEED).sign(action.body().as_bytes()).to_bytes();
+        assert_eq!(TipKey::from_seed(&SEED).sign(&action), expected);
+    }
+
+    #[test]
+    fn a_scalar_signs_for_its_own_public_key_with_a_nonce_for_each_message() {
+        let key = TipKey::from_scalar(&SEED).unwrap();
+        assert_ne!(key.public_key(), TipKey::from_seed(&SEED).public_key());
+        let (one, two) = (TipAction::Verify { timestamp: 1 }, TipAction::Verify { timestamp: 2 });
+        let (first, second) = (key.sign(&one), key.sign(&two));
+        one.verify(&first, key.public_key()).unwrap();
+        two.verify(&second, key.public_key()).unwrap();
+        assert_ne!(first[..32], second[..32], "the nonce's point");
+        assert_eq!(key.sign(&one), first);
+    }
+
+    #[test]
+    fn the_scalar_of_a_seed_is_the_same_key() {
+        let seed = TipKey::from_seed(&SEED);
+        let scalar = SigningKey::from_bytes(&SEED).to_scalar().to_bytes();
+        let raw = TipKey::from_scalar(&scalar).unwrap();
+        assert_eq!(raw.public_key(), seed.public_key());
+    }
+
+    #[test]
+    fn the_expected_public_key_picks_the_reading() {
+        let seed = TipKey::from_seed(&SEED);
+        let scalar = TipKey::from_scalar(&SEED).unwrap();
+        for expected in [seed.public_key(), scalar.public_key()] {
+            assert_eq!(TipKey::matching(&SEED, expected).unwrap().public_key(), expected);
+            let mut long = [0; 64];
+            long[..32].copy_from_slice(&SEED);
+            assert_eq!(TipKey::matching(&long, expected).unwrap().public_key(), expected);
+        }
+        let other = TipKey::from_seed(&[1; 32]);
+        assert_eq!(TipKey::matching(&SEED, other.public_key()).unwrap_err(), Error::TipKeyMismatch);
+        assert_eq!(TipKey::matching(&SEED[1..], seed.public_key()).unwrap_err(), Error::Ed25519Key);
+        let hex = "42".repeat(32);
+        assert_eq!(TipKey::text_matching(&hex, scalar.public_key()).unwrap().public_key(), scalar.public_key());
+    }
+
+    #[test]
+    fn a_scalar_without_a_key_is_refused() {
+        // Zero, and the order of the group (RFC 8032, 5.1): little-endian.
+        let mut order = [0; 32];
+        order[..16].copy_from_slice(&0x14de_f9de_a2f7_9cd6_5812_631a_5cf5_d3ed_u128.to_le_bytes());
+        order[31] = 0x10;
+        for scalar in [[0; 32], order] {
+            assert_eq!(TipKey::from_scalar(&scalar).unwrap_err(), Error::Ed25519Key);
+        }
+    }
+
+    #[test]
+    fn an_installation_is_the_key_and_a_big_endian_counter() {
+        let key = TipKey::from_seed(&SEED);
+        let Secret::TipKey(bytes) = &key.installation(0x0102) else { panic!("another kind") };
+        assert_eq!(&bytes[..32], key.public_key().as_bytes());
+        assert_eq!(bytes[32..], [0, 0, 0, 0, 0, 0, 1, 2]);
+        let read = TipInstallation::from_bytes(bytes).unwrap();
+        assert_eq!((&read.public_key, read.counter), (key.public_key(), 0x0102));
+        assert_eq!(TipInstallation::from_bytes(&[0; 40]), Err(Error::PublicKey));
+    }
+}

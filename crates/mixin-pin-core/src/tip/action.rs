@@ -1,0 +1,313 @@
+//! What a TIP key signs: one body for each action, hashed from its parts as they come.
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{Amount, TIP_SIGNATURE_LEN};
+use crate::{Ed25519PublicKey, Error};
+
+/// An action that a TIP key permits, with its parameters. Their order in the body is nobody's business but this type's.
+///
+/// # Security
+/// Parameters are joined without separators. Where two texts of any length meet, different actions may share a body:
+/// `AddAddress` (destination, tag, label), `Withdraw` (amount, fee) and `Transaction` (opponent key and receivers,
+/// threshold and amount). A signature for one of these holds for the other.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TipAction<'a> {
+    /// Prove the key: `TIP:VERIFY:`, not hashed.
+    Verify {
+        /// Nanoseconds since 1970, sent as `timestamp` beside the signature.
+        timestamp: u64,
+    },
+    /// Add a withdrawal address: `TIP:ADDRESS:ADD:`.
+    AddAddress {
+        /// The asset.
+        asset_id: Uuid,
+        /// Where withdrawals go.
+        destination: &'a str,
+        /// A tag or memo that the destination needs, or nothing.
+        tag: &'a str,
+        /// A name for people.
+        label: &'a str,
+    },
+    /// Remove a withdrawal address: `TIP:ADDRESS:REMOVE:`.
+    RemoveAddress {
+        /// The address.
+        address_id: Uuid,
+    },
+    /// Deactivate the user: `TIP:USER:DEACTIVATE:`.
+    DeactivateUser {
+        /// The verification of the phone.
+        phone_verification_id: Uuid,
+    },
+    /// Set an emergency contact: `TIP:EMERGENCY:CONTACT:CREATE:`.
+    CreateEmergencyContact {
+        /// The verification.
+        verification_id: Uuid,
+        /// The code that was sent.
+        code: &'a str,
+    },
+    /// Read the emergency contact: `TIP:EMERGENCY:CONTACT:READ:`.
+    ReadEmergencyContact,
+    /// Remove the emergency contact: `TIP:EMERGENCY:CONTACT:REMOVE:`.
+    RemoveEmergencyContact,
+    /// Change the phone number: `TIP:PHONE:NUMBER:UPDATE:`.
+    UpdatePhoneNumber {
+        /// The verification.
+        verification_id: Uuid,
+        /// The code that was sent.
+        code: &'a str,
+    },
+    /// Sign a multisig request: `TIP:MULTISIG:REQUEST:SIGN:`.
+    SignMultisig {
+        /// The request.
+        request_id: Uuid,
+    },
+    /// Unlock a multisig request: `TIP:MULTISIG:REQUEST:UNLOCK:`.
+    UnlockMultisig {
+        /// The request.
+        request_id: Uuid,
+    },
+    /// Sign a collectible request: `TIP:COLLECTIBLE:REQUEST:SIGN:`.
+    SignCollectible {
+        /// The request.
+        request_id: Uuid,
+    },
+    /// Unlock a collectible request: `TIP:COLLECTIBLE:REQUEST:UNLOCK:`.
+    UnlockCollectible {
+        /// The request.
+        request_id: Uuid,
+    },
+    /// Pay another user: `TIP:TRANSFER:CREATE:`.
+    Transfer {
+        /// The asset.
+        asset_id: Uuid,
+        /// Who is paid.
+        opponent_id: Uuid,
+        /// How much.
+        amount: Amount<'a>,
+        /// The id that keeps it from being paid twice.
+        trace_id: Uuid,
+        /// A note to the receiver.
+        memo: &'a str,
+    },
+    /// Withdraw to an address: `TIP:WITHDRAWAL:CREATE:`.
+    Withdraw {
+        /// The address.
+        address_id: Uuid,
+        /// How much.
+        amount: Amount<'a>,
+        /// The fee.
+        fee: Amount<'a>,
+        /// The id that keeps it from being paid twice.
+        trace_id: Uuid,
+        /// A note.
+        memo: &'a str,
+    },
+    /// Pay a main-net key or several users: `TIP:TRANSACTION:CREATE:`.
+    Transaction {
+        /// The asset.
+        asset_id: Uuid,
+        /// The key that is paid, or nothing.
+        opponent_key: &'a str,
+        /// The users that are paid together, in the request's order.
+        receivers: &'a [Uuid],
+        /// How many of them must sign to spend it.
+        threshold: u32,
+        /// How much.
+        amount: Amount<'a>,
+        /// The id that keeps it from being paid twice.
+        trace_id: Uuid,
+        /// A note.
+        memo: &'a str,
+    },
+    /// Let an app act for the user: `TIP:OAUTH:APPROVE:`.
+    ApproveOAuth {
+        /// The authorization.
+        authorization_id: Uuid,
+    },
+    /// Provision another device: `TIP:PROVISIONING:UPDATE:`.
+    UpdateProvisioning {
+        /// The device.
+        device_id: Uuid,
+        /// What the device asked with.
+        secret: &'a str,
+    },
+    /// Give an app to another user: `TIP:APP:OWNERSHIP:TRANSFER:`.
+    TransferAppOwnership {
+        /// The new owner.
+        user_id: Uuid,
+    },
+    /// Register with the safe: `SEQUENCER:REGISTER:`.
+    RegisterSafe {
+        /// The user.
+        user_id: Uuid,
+        /// The user's key for the safe.
+        public_key: &'a Ed25519PublicKey,
+    },
+}
+
+impl TipAction<'_> {
+    /// What is signed: SHA-256 of prefix and parameters, or for `Verify` the text itself.
+    ///
+    /// ```
+    /// use mixin_pin_core::tip::TipAction;
+    ///
+    /// let body = TipAction::Verify { timestamp: 1_700_000_000_000_000_000 }.body();
+    /// assert_eq!(body.as_bytes(), b"TIP:VERIFY:00000000000001700000000000000000");
+    /// ```
+    pub fn body(&self) -> TipBody {
+        match *self {
+            Self::Verify { timestamp } => TipBody::verify(timestamp),
+            Self::AddAddress { asset_id, destination, tag, label } => {
+                Hasher::new("TIP:ADDRESS:ADD:").id(asset_id).text(destination).text(tag).text(label).body()
+            }
+            Self::RemoveAddress { address_id } => Hasher::new("TIP:ADDRESS:REMOVE:").id(address_id).body(),
+            Self::DeactivateUser { phone_verification_id } => {
+                Hasher::new("TIP:USER:DEACTIVATE:").id(phone_verification_id).body()
+            }
+            Self::CreateEmergencyContact { verification_id, code } => {
+                Hasher::new("TIP:EMERGENCY:CONTACT:CREATE:").id(verification_id).text(code).body()
+            }
+            Self::ReadEmergencyContact => Hasher::new("TIP:EMERGENCY:CONTACT:READ:").text("0").body(),
+            Self::RemoveEmergencyContact => Hasher::new("TIP:EMERGENCY:CONTACT:REMOVE:").text("0").body(),
+            Self::UpdatePhoneNumber { verification_id, code } => {
+                Hasher::new("TIP:PHONE:NUMBER:UPDATE:").id(verification_id).text(code).body()
+            }
+            Self::SignMultisig { request_id } => Hasher::new("TIP:MULTISIG:REQUEST:SIGN:").id(request_id).body(),
+            Self::UnlockMultisig { request_id } => Hasher::new("TIP:MULTISIG:REQUEST:UNLOCK:").id(request_id).body(),
+            Self::SignCollectible { request_id } => Hasher::new("TIP:COLLECTIBLE:REQUEST:SIGN:").id(request_id).body(),
+            Self::UnlockCollectible { request_id } => {
+                Hasher::new("TIP:COLLECTIBLE:REQUEST:UNLOCK:").id(request_id).body()
+            }
+            Self::Transfer { asset_id, opponent_id, amount, trace_id, memo } => Hasher::new("TIP:TRANSFER:CREATE:")
+                .id(asset_id)
+                .id(opponent_id)
+                .text(amount.as_str())
+                .id(trace_id)
+                .text(memo)
+                .body(),
+            Self::Withdraw { address_id, amount, fee, trace_id, memo } => Hasher::new("TIP:WITHDRAWAL:CREATE:")
+                .id(address_id)
+                .text(amount.as_str())
+                .text(fee.as_str())
+                .id(trace_id)
+                .text(memo)
+                .body(),
+            Self::Transaction { asset_id, opponent_key, receivers, threshold, amount, trace_id, memo } => {
+                let hasher = Hasher::new("TIP:TRANSACTION:CREATE:").id(asset_id).text(opponent_key);
+                receivers
+                    .iter()
+                    .fold(hasher, |hasher, receiver| hasher.id(*receiver))
+                    .number(threshold)
+                    .text(amount.as_str())
+                    .id(trace_id)
+                    .text(memo)
+                    .body()
+            }
+            Self::ApproveOAuth { authorization_id } => Hasher::new("TIP:OAUTH:APPROVE:").id(authorization_id).body(),
+            Self::UpdateProvisioning { device_id, secret } => {
+                Hasher::new("TIP:PROVISIONING:UPDATE:").id(device_id).text(secret).body()
+            }
+            Self::TransferAppOwnership { user_id } => Hasher::new("TIP:APP:OWNERSHIP:TRANSFER:").id(user_id).body(),
+            Self::RegisterSafe { user_id, public_key } => {
+                Hasher::new("SEQUENCER:REGISTER:").id(user_id).hex(public_key.as_bytes()).body()
+            }
+        }
+    }
+
+    /// Checks a signature over this action, as a server does.
+    ///
+    /// # Errors
+    /// [`Error::Signature`] when it does not hold: another key, another action, another parameter.
+    pub fn verify(&self, signature: &[u8; TIP_SIGNATURE_LEN], key: &Ed25519PublicKey) -> Result<(), Error> {
+        key.verify(self.body().as_bytes(), signature)
+    }
+}
+
+/// The bytes that are signed for an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TipBody {
+    bytes: [u8; Self::MAX_LEN],
+    len: usize,
+}
+
+impl TipBody {
+    const VERIFY_PREFIX: &'static [u8; 11] = b"TIP:VERIFY:";
+    const VERIFY_DIGITS: usize = 32;
+    /// The text of `Verify`: 43 bytes. All others are the 32 of a hash.
+    const MAX_LEN: usize = Self::VERIFY_PREFIX.len() + Self::VERIFY_DIGITS;
+
+    fn verify(timestamp: u64) -> Self {
+        let mut bytes = [b'0'; Self::MAX_LEN];
+        bytes[..Self::VERIFY_PREFIX.len()].copy_from_slice(Self::VERIFY_PREFIX);
+        let mut rest = timestamp;
+        for digit in bytes.iter_mut().rev().take(Self::VERIFY_DIGITS) {
+            // Below ten, so that the cast keeps it whole.
+            #[allow(clippy::cast_possible_truncation)]
+            let value = (rest % 10) as u8;
+            *digit = b'0' + value;
+            rest /= 10;
+        }
+        Self { bytes, len: Self::MAX_LEN }
+    }
+
+    /// 43 bytes for `Verify`, 32 for every other action.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// Hashes a body's parts as they come.
+struct Hasher(Sha256);
+
+impl Hasher {
+    fn new(prefix: &str) -> Self {
+        Self(Sha256::new_with_prefix(prefix))
+    }
+
+    fn text(self, text: &str) -> Self {
+        Self(self.0.chain_update(text))
+    }
+
+    /// Lowercase, with hyphens.
+    fn id(self, id: Uuid) -> Self {
+        let mut buffer = Uuid::encode_buffer();
+        self.text(id.hyphenated().encode_lower(&mut buffer))
+    }
+
+    fn hex(self, bytes: &[u8; 32]) -> Self {
+        let mut buffer = [0; 64];
+        match base16ct::lower::encode_str(bytes, &mut buffer) {
+            Ok(text) => self.text(text),
+            // 64 characters hold 32 bytes.
+            Err(_) => self,
+        }
+    }
+
+    fn number(self, number: u32) -> Self {
+        // Ten digits hold any u32.
+        let mut buffer = [0; 10];
+        let mut at = buffer.len();
+        let mut rest = number;
+        loop {
+            at -= 1;
+            // Below ten, so that the cast keeps it whole.
+            #[allow(clippy::cast_possible_truncation)]
+            let value = (rest % 10) as u8;
+            buffer[at] = b'0' + value;
+            rest /= 10;
+            if rest == 0 {
+                return Self(self.0.chain_update(&buffer[at..]));
+            }
+        }
+    }
+
+    fn body(self) -> TipBody {
+        let hash = self.0.finalize();
+        let mut bytes = [0; TipBody::MAX_LEN];
+        bytes[..hash.len()].copy_from_slice(&hash);
+        TipBody { bytes, len: hash.len() }
+    }
+}

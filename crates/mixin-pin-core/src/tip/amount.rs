@@ -1,0 +1,79 @@
+//! Amounts of money in their canonical decimal form, without a heap.
+
+use core::fmt;
+
+use crate::Error;
+
+/// An amount: digits, perhaps a point and more digits, without a sign, an exponent or superfluous zeros.
+///
+/// Trailing zeros after the point are cut off, and the point with them; everything else that is not canonical is
+/// refused, for what is signed must be what is sent.
+///
+/// ```
+/// use mixin_pin_core::tip::Amount;
+///
+/// assert_eq!(Amount::new("1.50")?.as_str(), "1.5");
+/// assert_eq!(Amount::new("10.00")?.as_str(), "10");
+/// for text in ["", "-1", "+1", "1e3", ".5", "5.", "01", "1,5", " 1", "1.5.0"] {
+///     assert!(Amount::new(text).is_err(), "{text}");
+/// }
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Amount<'t>(&'t str);
+
+impl<'t> Amount<'t> {
+    /// Reads an amount.
+    ///
+    /// # Errors
+    /// [`Error::Amount`] for anything but a plain decimal.
+    pub fn new(text: &'t str) -> Result<Self, Error> {
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+        let (whole, fraction) = match text.split_once('.') {
+            Some((whole, fraction)) => (whole, Some(fraction)),
+            None => (text, None),
+        };
+        let padded = whole.len() > 1 && whole.starts_with('0');
+        if !digits(whole) || padded || !fraction.is_none_or(digits) {
+            return Err(Error::Amount);
+        }
+        Ok(Self(match fraction {
+            Some(_) => text.trim_end_matches('0').trim_end_matches('.'),
+            None => text,
+        }))
+    }
+
+    /// The canonical form: the text that must stand in the request, too.
+    pub const fn as_str(self) -> &'t str {
+        self.0
+    }
+}
+
+impl fmt::Display for Amount<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_are_cut_where_they_say_nothing() {
+        for (text, canonical) in [
+            ("0", "0"),
+            ("0.0", "0"),
+            ("0.10", "0.1"),
+            ("100", "100"),
+            ("100.0", "100"),
+            ("1.05", "1.05"),
+            ("0.00000001", "0.00000001"),
+        ] {
+            assert_eq!(Amount::new(text).unwrap().as_str(), canonical);
+        }
+        for text in ["00", "1.", ".", "٣", "1 ", "1_000", "0x1", "NaN", "1.-5"] {
+            assert_eq!(Amount::new(text), Err(Error::Amount), "{text}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! TIP keys and actions against vectors that `testdata/make-tip.py` computed without this project, and what may and
+//! may not share a body.
+#![cfg(feature = "ed25519")]
+
+mod common;
+
+use common::{hex, list, text, unhex, vectors};
+use mixin_pin_core::tip::{Amount, TipAction, TipInstallation, TipKey};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Ed25519PublicKey, Error, Secret};
+use proptest::prelude::*;
+use serde_json::Value;
+
+/// Hands an action of the vectors to `use_it`, for it borrows what it is made of.
+fn with_action<T>(vector: &Value, use_it: impl FnOnce(&TipAction<'_>) -> T) -> T {
+    let fields = &vector["fields"];
+    let id = |name: &str| -> Uuid { text(fields, name).parse().unwrap() };
+    let str = |name: &str| text(fields, name);
+    let amount = |name: &str| Amount::new(text(fields, name)).unwrap();
+    let receivers: Vec<Uuid> = fields["receivers"]
+        .as_array()
+        .map(|ids| ids.iter().map(|id| id.as_str().unwrap().parse().unwrap()).collect())
+        .unwrap_or_default();
+    let public_key = fields["public_key"].as_str().map(|hex| Ed25519PublicKey::from_text(hex).unwrap());
+    let action = match text(vector, "action") {
+        "Verify" => TipAction::Verify { timestamp: fields["timestamp"].as_u64().unwrap() },
+        "AddAddress" => TipAction::AddAddress {
+            asset_id: id("asset_id"),
+            destination: str("destination"),
+            tag: str("tag"),
+            label: str("label"),
+        },
+        "RemoveAddress" => TipAction::RemoveAddress { address_id: id("address_id") },
+        "DeactivateUser" => TipAction::DeactivateUser { phone_verification_id: id("phone_verification_id") },
+        "CreateEmergencyContact" => {
+            TipAction::CreateEmergencyContact { verification_id: id("verification_id"), code: str("code") }
+        }
+        "ReadEmergencyContact" => TipAction::ReadEmergencyContact,
+        "RemoveEmergencyContact" => TipAction::RemoveEmergencyContact,
+        "UpdatePhoneNumber" => {
+            TipAction::UpdatePhoneNumber { verification_id: id("verification_id"), code: str("code") }
+        }
+        "SignMultisig" => TipAction::SignMultisig { request_id: id("request_id") },
+        "UnlockMultisig" => TipAction::UnlockMultisig { request_id: id("request_id") },
+        "SignCollectible" => TipAction::SignCollectible { request_id: id("request_id") },
+        "UnlockCollectible" => TipAction::UnlockCollectible { request_id: id("request_id") },
+        "Transfer" => TipAction::Transfer {
+            asset_id: id("asset_id"),
+            opponent_id: id("opponent_id"),
+            amount: amount("amount"),
+            trace_id: id("trace_id"),
+            memo: str("memo"),
+        },
+        "Withdraw" => TipAction::Withdraw {
+            address_id: id("address_id"),
+            amount: amount("amount"),
+            fee: amount("fee"),
+            trace_id: id("trace_id"),
+            memo: str("memo"),
+        },
+        "Transaction" => TipAction::Transaction {
+            asset_id: id("asset_id"),
+            opponent_key: str("opponent_key"),
+            receivers: &receivers,
+            threshold: u32::try_from(fields["threshold"].as_u64().unwrap()).unwrap(),
+            amount: amount("amount"),
+            trace_id: id("trace_id"),
+            memo: str("memo"),
+        },
+        "ApproveOAuth" => TipAction::ApproveOAuth { authorization_id: id("authorization_id") },
+        "UpdateProvisioning" => TipAction::UpdateProvisioning { device_id: id("device_id"), secret: str("secret") },
+        "TransferAppOwnership" => TipAction::TransferAppOwnership { user_id: id("user_id") },
+        "RegisterSafe" => TipAction::RegisterSafe { user_id: id("user_id"), public_key: public_key.as_ref().unwrap() },
+        other => panic!("no such action: {other}"),
+    };
+    use_it(&action)
+}
+
+#[test]
+fn every_actions_body_and_signature_are_those_of_the_vectors() {
+    let tip = vectors("tip.json");
+    let key = TipKey::from_text(text(&tip, "seed")).unwrap();
+    assert_eq!(hex(key.public_key().as_bytes()), text(&tip, "public_key"));
+    let actions = list(&tip, "actions");
+    assert_eq!(actions.len(), 19);
+    for vector in actions {
+        let name = text(vector, "action");
+        let signature = with_action(vector, |action| {
+            assert_eq!(hex(action.body().as_bytes()), text(vector, "body"), "body of {name}");
+            key.sign(action)
+        });
+        assert_eq!(hex(&signature), text(vector, "signature"), "signature of {name}");
+        for other in actions {
+            let holds = with_action(other, |action| action.verify(&signature, key.public_key()).is_ok());
+            assert_eq!(holds, other == vector, "{name} signed, {} checked", text(other, "action"));
+        }
+    }
+}
+
+#[test]
+fn installations_and_raw_scalars_are_those_of_the_vectors() {
+    let tip = vectors("tip.json");
+    let key = TipKey::from_text(text(&tip, "seed")).unwrap();
+    let expected = text(&tip["installation"], "secret");
+    let secret = key.installation(tip["installation"]["counter"].as_u64().unwrap());
+    assert_eq!(hex(secret.expose()), expected);
+    let read = TipInstallation::from_bytes(&unhex(expected).try_into().unwrap()).unwrap();
+    assert_eq!((&read.public_key, read.counter), (key.public_key(), 258));
+
+    let scalar: [u8; 32] = unhex(text(&tip["scalar"], "scalar")).try_into().unwrap();
+    let expected = Ed25519PublicKey::from_text(text(&tip["scalar"], "public_key")).unwrap();
+    assert_eq!(TipKey::from_scalar(&scalar).unwrap().public_key(), &expected);
+    let key = TipKey::text_matching(text(&tip["scalar"], "scalar"), &expected).unwrap();
+    assert_eq!(key.public_key(), &expected);
+}
+
+#[test]
+fn keys_that_are_none_are_refused() {
+    for text in ["", "00", "no key"].map(str::to_owned).into_iter().chain([31, 33, 65].map(|len| "00".repeat(len))) {
+        assert_eq!(TipKey::from_text(&text).unwrap_err(), Error::Ed25519Key, "{text:?}");
+    }
+    // 64 bytes whose halves do not belong together.
+    assert_eq!(TipKey::from_text(&"01".repeat(64)).unwrap_err(), Error::Ed25519KeyMismatch);
+}
+
+#[test]
+fn debug_shows_the_public_key_alone() {
+    let tip = vectors("tip.json");
+    let key = TipKey::from_text(text(&tip, "seed")).unwrap();
+    let seed = unhex(text(&tip, "seed"));
+    let debug = format!("{key:?} {:?}", key.secret(&TipAction::ReadEmergencyContact));
+    assert!(!debug.contains(text(&tip, "seed")) && !debug.contains(&format!("{seed:?}")), "{debug}");
+}
+
+#[test]
+fn the_documented_collisions_are_the_ones_there_are() {
+    let (id, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let amount = |text| Amount::new(text).unwrap();
+    let address = |destination, tag, label| TipAction::AddAddress { asset_id: id, destination, tag, label }.body();
+    assert_eq!(address("ab", "c", ""), address("a", "b", "c"));
+    let withdraw = |a, fee| {
+        TipAction::Withdraw { address_id: id, amount: amount(a), fee: amount(fee), trace_id: id, memo: "" }.body()
+    };
+    assert_eq!(withdraw("1", "23"), withdraw("12", "3"));
+    let pay = |opponent_key: &str, receivers: &[Uuid], threshold, a| {
+        let (amount, memo) = (amount(a), "");
+        TipAction::Transaction { asset_id: id, opponent_key, receivers, threshold, amount, trace_id: id, memo }.body()
+    };
+    assert_eq!(pay("", &[id], 1, "23"), pay("", &[id], 12, "3"));
+    let both = [id, other];
+    assert_eq!(pay(&id.to_string(), &both[1..], 1, "5"), pay("", &both, 1, "5"));
+}
+
+/// The parameters of the actions whose texts stand between identifiers, and so cannot be shifted.
+#[derive(Debug, Clone, PartialEq)]
+enum Fixed {
+    Transfer(u128, u128, String, u128, String),
+    Emergency(u128, String),
+    Phone(u128, String),
+    Provisioning(u128, String),
+    Remove(u128),
+    Approve(u128),
+}
+
+impl Fixed {
+    fn body(&self) -> mixin_pin_core::tip::TipBody {
+        let id = Uuid::from_u128;
+        match self {
+            Self::Transfer(asset, opponent, amount, trace, memo) => TipAction::Transfer {
+                asset_id: id(*asset),
+                opponent_id: id(*opponent),
+                amount: Amount::new(amount).unwrap(),
+                trace_id: id(*trace),
+                memo,
+            }
+            .body(),
+            Self::Emergency(a, code) => TipAction::CreateEmergencyContact { verification_id: id(*a), code }.body(),
+            Self::Phone(a, code) => TipAction::UpdatePhoneNumber { verification_id: id(*a), code }.body(),
+            Self::Provisioning(a, secret) => TipAction::UpdateProvisioning { device_id: id(*a), secret }.body(),
+            Self::Remove(a) => TipAction::RemoveAddress { address_id: id(*a) }.body(),
+            Self::Approve(a) => TipAction::ApproveOAuth { authorization_id: id(*a) }.body(),
+        }
+    }
+}
+
+fn fixed() -> impl Strategy<Value = Fixed> {
+    // Few values, so that pairs are often alike but for a shift.
+    let id = || prop_oneof![Just(0), Just(0x1111_1111_1111_1111_1111_1111_1111_1111_u128), 0..4_u128];
+    let code = || "[0-1-]{0,3}";
+    prop_oneof![
+        (id(), id(), "[1-2]{1,3}", id(), code()).prop_map(|(a, b, c, d, e)| Fixed::Transfer(a, b, c, d, e)),
+        (id(), code()).prop_map(|(a, b)| Fixed::Emergency(a, b)),
+        (id(), code()).prop_map(|(a, b)| Fixed::Phone(a, b)),
+        (id(), code()).prop_map(|(a, b)| Fixed::Provisioning(a, b)),
+        id().prop_map(Fixed::Remove),
+        id().prop_map(Fixed::Approve),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn other_actions_share_no_body(one in fixed(), two in fixed()) {
+        prop_assert_eq!(one.body() == two.body(), one == two);
+    }
+
+    #[test]
+    fn a_signature_holds_for_its_action_alone(seed: [u8; 32], one: u64, two: u64, flip in 0..512_usize) {
+        let key = TipKey::from_seed(&seed);
+        let action = TipAction::Verify { timestamp: one };
+        let mut signature = key.sign(&action);
+        prop_assert!(action.verify(&signature, key.public_key()).is_ok());
+        let other = TipAction::Verify { timestamp: two };
+        prop_assert_eq!(other.verify(&signature, key.public_key()).is_ok(), one == two);
+        signature[flip / 8] ^= 1 << (flip % 8);
+        prop_assert!(action.verify(&signature, key.public_key()).is_err());
+    }
+
+    #[test]
+    fn an_amount_is_canonical_or_refused(text in "[0-9.]{0,8}") {
+        if let Ok(amount) = Amount::new(&text) {
+            prop_assert_eq!(Amount::new(amount.as_str()), Ok(amount));
+            prop_assert_eq!(amount.as_str().parse::<f64>().unwrap().to_bits(), text.parse::<f64>().unwrap().to_bits());
+        }
+    }
+
+    #[test]
+    fn a_scalar_is_read_as_itself(scalar: [u8; 32]) {
+        let Ok(key) = TipKey::from_scalar(&scalar) else { return Ok(()) };
+        let action = TipAction::ReadEmergencyContact;
+        prop_assert!(action.verify(&key.sign(&action), key.public_key()).is_ok());
+        let same = TipKey::matching(&scalar, key.public_key()).unwrap();
+        prop_assert_eq!(same.sign(&action), key.sign(&action));
+        let secret = key.secret(&action);
+        prop_assert!(matches!(secret, Secret::TipSignature(_)));
+    }
+}
