@@ -1,6 +1,6 @@
 //! The cryptography of Mixin PINs, and nothing else.
 //!
-//! **In scope:** six-digit PINs ([`Pin`]), the block they are sealed in ([`PinBlock`]) and its encryption
+//! **In scope:** six-digit PINs ([`Pin`]), TIP keys and what they sign (`tip`), the block they are sealed in ([`PinBlock`]) and its encryption
 //! ([`PinKey`], [`EncryptedPin`]), the iterator that makes each block one-time ([`Nonce`], [`NonceSource`]),
 //! RSA and Ed25519 sessions ([`Session`]), and the token that signs a request ([`token`]).
 //! Both halves are here: what a client does (seal, sign, unwrap) and what a server or an auditor does

@@ -4,12 +4,13 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::token::{Signer, VerifyingKey};
-use mixin_pin_core::{MonotonicNonces, Nonce, NonceSource, Pin, Session, SystemRng, UnixTime};
+use mixin_pin_core::{MonotonicNonces, Nonce, NonceSource, Pin, Secret, Session, SystemRng, UnixTime};
 use mixin_pin_protocol::answer::{LogEntry, User};
 use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use ureq::http::Uri;
 
 use crate::lane::Lane;
@@ -92,6 +93,54 @@ impl Client {
         self.pin_call(|calls, nonce, now, rng| Ok(calls.verify_pin(pin, nonce(now)?, now, rng)?))
     }
 
+    /// Installs a user's first TIP key, in the place of the digits where there are any: `POST /pin/update`. There is no
+    /// way back to digits.
+    ///
+    /// # Errors
+    /// As [`Client::create_pin`].
+    pub fn install_tip(&self, old: Option<&Pin>, key: &TipKey) -> Result<Outcome<User>, Error> {
+        self.pin_call(|calls, nonce, now, rng| {
+            Ok(match old {
+                None => calls.create_tip(key, nonce(now)?, now, rng)?,
+                Some(old) => calls.change_to_tip(old, key, [nonce(now)?, nonce(now)?], now, rng)?,
+            })
+        })
+    }
+
+    /// Changes one TIP key for another: `POST /pin/update`. `old_counter` is the `tip_counter` of [`Client::me`].
+    ///
+    /// # Errors
+    /// As [`Client::create_pin`].
+    pub fn change_tip(&self, old: &TipKey, old_counter: u64, new: &TipKey) -> Result<Outcome<User>, Error> {
+        self.pin_call(|calls, nonce, now, rng| {
+            let nonces = [nonce(now)?, nonce(now)?];
+            Ok(calls.change_tip(old, old_counter, new, nonces, now, rng)?)
+        })
+    }
+
+    /// Proves the TIP key: `POST /pin/verify`.
+    ///
+    /// # Errors
+    /// As [`Client::create_pin`].
+    pub fn verify_tip(&self, key: &TipKey) -> Result<Outcome<User>, Error> {
+        self.pin_call(|calls, nonce, now, rng| Ok(calls.verify_tip(key, nonce(now)?, now, rng)?))
+    }
+
+    /// Makes any other call that carries a PIN, a [`Pin`] or what [`TipKey::secret`] made of an action, and returns its
+    /// `data`.
+    ///
+    /// # Errors
+    /// As [`Client::create_pin`].
+    pub fn call_with_pin<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        path: &str,
+        body: Map<String, Value>,
+        proof: impl Into<Secret>,
+    ) -> Result<Outcome<T>, Error> {
+        self.pin_call(|calls, nonce, now, rng| Ok(calls.with_pin(method, path, body, proof, nonce(now)?, now, rng)?))
+    }
+
     /// Reads the user: `GET /me`.
     ///
     /// # Errors
@@ -148,8 +197,9 @@ impl Client {
     }
 
     /// Holds the session's lane from the first iterator to the answer, so that iterators arrive in order.
-    fn pin_call<F>(&self, prepare: F) -> Result<Outcome<User>, Error>
+    fn pin_call<T, F>(&self, prepare: F) -> Result<Outcome<T>, Error>
     where
+        T: DeserializeOwned,
         F: FnOnce(
             Calls<'_, BoxSigner>,
             &dyn Fn(UnixTime) -> Result<Nonce, Error>,

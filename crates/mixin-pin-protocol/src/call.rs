@@ -6,16 +6,21 @@ use std::fmt;
 use std::time::Duration;
 
 use mixin_pin_core::rand_core::CryptoRng;
+use mixin_pin_core::tip::{TipAction, TipKey};
 use mixin_pin_core::token::{Algorithm, RequestHash, Signer};
 use mixin_pin_core::uuid::{Builder, Uuid};
-use mixin_pin_core::{EncodedPin, EncryptedPin, Nonce, Pin, Session, SessionKey, UnixTime};
+use mixin_pin_core::{EncodedPin, EncryptedPin, Nonce, Pin, Secret, SecretKind, Session, SessionKey, UnixTime};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 
 use crate::Error;
 
 /// Everything but the unreserved characters of RFC 3986.
 const QUERY: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The counter of a user's first TIP key.
+const FIRST_TIP_COUNTER: u64 = 1;
 
 /// A signed request, for any transport to send exactly as it is.
 ///
@@ -173,7 +178,7 @@ impl<'s, S: Signer> Calls<'s, S> {
         Self { lifetime, ..self }
     }
 
-    /// `POST /pin/update` for a user that has no PIN yet.
+    /// `POST /pin/update` for a user that has no PIN yet: digits.
     ///
     /// # Errors
     /// [`Error::Core`] when the token cannot be signed.
@@ -184,8 +189,7 @@ impl<'s, S: Signer> Calls<'s, S> {
         now: UnixTime,
         rng: &mut R,
     ) -> Result<PreparedRequest, Error> {
-        let pin = self.session.pin_key().seal(pin, nonce, rng);
-        self.update(None, &pin, now, rng)
+        self.update(None, (pin.into(), nonce), now, rng)
     }
 
     /// `POST /pin/update` from an old PIN to a new one. The nonces are the old PIN's and the new PIN's, in this order.
@@ -201,27 +205,78 @@ impl<'s, S: Signer> Calls<'s, S> {
         now: UnixTime,
         rng: &mut R,
     ) -> Result<PreparedRequest, Error> {
-        if old_nonce.iterator() >= new_nonce.iterator() {
-            return Err(Error::NonceOrder);
-        }
-        let old = self.session.pin_key().seal(old, old_nonce, rng);
-        let new = self.session.pin_key().seal(new, new_nonce, rng);
-        self.update(Some(&old), &new, now, rng)
+        self.update(Some((old.into(), old_nonce)), (new.into(), new_nonce), now, rng)
+    }
+
+    /// `POST /pin/update` for a user that has no PIN yet: installs a TIP key, with the counter 1.
+    ///
+    /// # Errors
+    /// [`Error::Core`] when the token cannot be signed.
+    pub fn create_tip<R: CryptoRng>(
+        &self,
+        key: &TipKey,
+        nonce: Nonce,
+        now: UnixTime,
+        rng: &mut R,
+    ) -> Result<PreparedRequest, Error> {
+        self.update(None, (key.installation(FIRST_TIP_COUNTER), nonce), now, rng)
+    }
+
+    /// `POST /pin/update` from digits to a TIP key, with the counter 1. There is no way back.
+    ///
+    /// # Errors
+    /// As [`Calls::change_pin`].
+    pub fn change_to_tip<R: CryptoRng>(
+        &self,
+        old: &Pin,
+        key: &TipKey,
+        [old_nonce, new_nonce]: [Nonce; 2],
+        now: UnixTime,
+        rng: &mut R,
+    ) -> Result<PreparedRequest, Error> {
+        let new = (key.installation(FIRST_TIP_COUNTER), new_nonce);
+        self.update(Some((old.into(), old_nonce)), new, now, rng)
+    }
+
+    /// `POST /pin/update` from one TIP key to another. The old key signs as for "verify", with its own counter (the
+    /// `tip_counter` of `GET /me`) in the timestamp's place; the new one is installed with the counter after it.
+    ///
+    /// # Errors
+    /// As [`Calls::change_pin`]; [`Error::TipCounter`] when the counter has no successor.
+    pub fn change_tip<R: CryptoRng>(
+        &self,
+        old: &TipKey,
+        old_counter: u64,
+        new: &TipKey,
+        [old_nonce, new_nonce]: [Nonce; 2],
+        now: UnixTime,
+        rng: &mut R,
+    ) -> Result<PreparedRequest, Error> {
+        let counter = old_counter.checked_add(1).ok_or(Error::TipCounter)?;
+        let proof = old.secret(&TipAction::Verify { timestamp: old_counter });
+        self.update(Some((proof, old_nonce)), (new.installation(counter), new_nonce), now, rng)
     }
 
     fn update<R: CryptoRng>(
         &self,
-        old: Option<&EncryptedPin>,
-        new: &EncryptedPin,
+        old: Option<(Secret, Nonce)>,
+        (new, new_nonce): (Secret, Nonce),
         now: UnixTime,
         rng: &mut R,
     ) -> Result<PreparedRequest, Error> {
-        let field = self.pin_field();
-        let old = old.map(|pin| self.encode(pin));
+        if old.as_ref().is_some_and(|(_, nonce)| nonce.iterator() >= new_nonce.iterator()) {
+            return Err(Error::NonceOrder);
+        }
+        // One call has fields of one kind, the later one where either PIN asks for it.
+        let fields = self.fields_for(new.kind());
+        // The old PIN first: its iterator is the lower one.
+        let old = old.map(|(secret, nonce)| fields.encode(&self.session.pin_key().seal(secret, nonce, rng)));
+        let new = fields.encode(&self.session.pin_key().seal(new, new_nonce, rng));
         let body = format!(
-            r#"{{"old_{field}":"{}","{field}":"{}"}}"#,
+            r#"{{"{}":"{}","{}":"{new}"}}"#,
+            fields.old_pin,
             old.as_ref().map_or("", EncodedPin::as_str),
-            self.encode(new),
+            fields.pin,
         );
         self.prepare("POST", "/pin/update".to_owned(), body.into_bytes(), now, rng)
     }
@@ -237,9 +292,59 @@ impl<'s, S: Signer> Calls<'s, S> {
         now: UnixTime,
         rng: &mut R,
     ) -> Result<PreparedRequest, Error> {
-        let pin = self.encode(&self.session.pin_key().seal(pin, nonce, rng));
-        let body = format!(r#"{{"{}":"{pin}"}}"#, self.pin_field());
+        let fields = self.fields_for(SecretKind::SixDigits);
+        let pin = fields.encode(&self.session.pin_key().seal(pin, nonce, rng));
+        let body = format!(r#"{{"{}":"{pin}"}}"#, fields.pin);
         self.prepare("POST", "/pin/verify".to_owned(), body.into_bytes(), now, rng)
+    }
+
+    /// `POST /pin/verify` with a TIP key, for the moment `now`.
+    ///
+    /// # Errors
+    /// [`Error::Core`] when the token cannot be signed, or `now` does not fit 64 bits of nanoseconds.
+    pub fn verify_tip<R: CryptoRng>(
+        &self,
+        key: &TipKey,
+        nonce: Nonce,
+        now: UnixTime,
+        rng: &mut R,
+    ) -> Result<PreparedRequest, Error> {
+        let timestamp = now.as_nanos()?;
+        let fields = self.fields_for(SecretKind::TipSignature);
+        let proof = key.secret(&TipAction::Verify { timestamp });
+        let pin = fields.encode(&self.session.pin_key().seal(proof, nonce, rng));
+        let body = format!(r#"{{"{}":"{pin}","timestamp":{timestamp}}}"#, fields.pin);
+        self.prepare("POST", "/pin/verify".to_owned(), body.into_bytes(), now, rng)
+    }
+
+    /// Any other call that carries a PIN: puts it, encrypted, into the body's `pin` or `pin_base64`.
+    ///
+    /// `proof` is a PIN, or what [`TipKey::secret`] made of the action that the body describes. Whether they describe
+    /// the same is the caller's to see to.
+    ///
+    /// # Errors
+    /// [`Error::PinField`] when the body has such a field already, else as [`Calls::other`].
+    // Each argument is one of a call's parts; a struct for them would only rename the list.
+    #[allow(clippy::too_many_arguments)]
+    pub fn with_pin<R: CryptoRng>(
+        &self,
+        method: &str,
+        path: &str,
+        mut body: Map<String, Value>,
+        proof: impl Into<Secret>,
+        nonce: Nonce,
+        now: UnixTime,
+        rng: &mut R,
+    ) -> Result<PreparedRequest, Error> {
+        if body.contains_key(DIGIT_FIELDS.pin) || body.contains_key(LATER_FIELDS.pin) {
+            return Err(Error::PinField);
+        }
+        let proof = proof.into();
+        let fields = self.fields_for(proof.kind());
+        let pin = fields.encode(&self.session.pin_key().seal(proof, nonce, rng));
+        body.insert(fields.pin.to_owned(), Value::String(pin.to_string()));
+        let body = Value::Object(body).to_string();
+        self.other(method, path, Some(body.as_bytes()), now, rng)
     }
 
     /// `GET /me`.
@@ -324,19 +429,29 @@ impl<'s, S: Signer> Calls<'s, S> {
         })
     }
 
-    /// RSA sessions use the field of their time, Ed25519 sessions the later one.
-    fn pin_field(&self) -> &'static str {
-        match self.session.signer().algorithm() {
-            Algorithm::Rs512 => "pin",
-            _ => "pin_base64",
+    /// RSA sessions write digits as in their time; everything else came later.
+    fn fields_for(&self, kind: SecretKind) -> &'static PinFields {
+        match (self.session.signer().algorithm(), kind) {
+            (Algorithm::Rs512, SecretKind::SixDigits) => &DIGIT_FIELDS,
+            _ => &LATER_FIELDS,
         }
     }
+}
 
+/// Where encrypted PINs stand in a body, and in which base64.
+struct PinFields {
+    old_pin: &'static str,
+    pin: &'static str,
+    encode: fn(&EncryptedPin) -> EncodedPin,
+}
+
+const DIGIT_FIELDS: PinFields = PinFields { old_pin: "old_pin", pin: "pin", encode: EncryptedPin::to_standard };
+const LATER_FIELDS: PinFields =
+    PinFields { old_pin: "old_pin_base64", pin: "pin_base64", encode: EncryptedPin::to_url_safe };
+
+impl PinFields {
     fn encode(&self, pin: &EncryptedPin) -> EncodedPin {
-        match self.session.signer().algorithm() {
-            Algorithm::Rs512 => pin.to_standard(),
-            _ => pin.to_url_safe(),
-        }
+        (self.encode)(pin)
     }
 }
 

@@ -65,6 +65,10 @@ pub enum Error {
     BodyNotJson,
     /// The old PIN's iterator must be lower than the new PIN's.
     NonceOrder,
+    /// The TIP key's counter has no successor.
+    TipCounter,
+    /// The body has a PIN field already.
+    PinField,
     /// A page of the log has 1 to 100 entries.
     LogLimit,
 
@@ -223,6 +227,8 @@ impl fmt::Display for Error {
             ),
             Self::BodyNotJson => f.write_str("the body must be JSON"),
             Self::NonceOrder => f.write_str("the old PIN must be sealed with the lower iterator"),
+            Self::TipCounter => f.write_str("the TIP key's counter is the last there is; no other key can follow"),
+            Self::PinField => f.write_str("the body has a pin or pin_base64 already; leave that field out"),
             Self::LogLimit => f.write_str("the limit must be 1 to 100"),
             Self::Api(error) => error.fmt(f),
             Self::ServerTrouble { status } => {

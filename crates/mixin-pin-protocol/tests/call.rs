@@ -137,3 +137,76 @@ fn debug_shows_neither_token_nor_body() {
     let debug = format!("{request:?}");
     assert!(debug.contains("/pin/verify") && !debug.contains("Bearer") && !debug.contains("pin_base64"), "{debug}");
 }
+
+#[test]
+fn tip_calls_use_the_later_fields_in_every_session() {
+    use mixin_pin_protocol::core::SecretKind;
+    use mixin_pin_protocol::core::tip::{TipAction, TipInstallation, TipKey};
+
+    for keystore in [RSA_BOT, DASHBOARD] {
+        let (session, key) = session(keystore);
+        let calls = Calls::new(&session);
+        let nonces = MonotonicNonces::new();
+        let next = || nonces.next(NOW).unwrap();
+        let (old, new) = (TipKey::from_seed(&[1; 32]), TipKey::from_seed(&[2; 32]));
+        let open = |request: &PreparedRequest, field: &str| {
+            assert_holds(request, &key);
+            let body: Value = serde_json::from_slice(request.body()).unwrap();
+            let sealed = EncryptedPin::from_base64(body[field].as_str().unwrap()).unwrap();
+            session.pin_key().open(&sealed).unwrap()
+        };
+        let installed = |request: &PreparedRequest| {
+            let block = open(request, "pin_base64");
+            TipInstallation::from_bytes(block.secret().expose().try_into().unwrap()).unwrap()
+        };
+
+        let create = calls.create_tip(&old, next(), NOW, &mut rng()).unwrap();
+        assert_eq!(installed(&create), TipInstallation { public_key: old.public_key().clone(), counter: 1 });
+        assert_eq!(serde_json::from_slice::<Value>(create.body()).unwrap()["old_pin_base64"], "");
+
+        let digits = Pin::new("123456").unwrap();
+        let change = calls.change_to_tip(&digits, &new, [next(), next()], NOW, &mut rng()).unwrap();
+        assert_eq!(open(&change, "old_pin_base64").kind(), SecretKind::SixDigits);
+        assert_eq!(installed(&change).public_key, *new.public_key());
+
+        let rotate = calls.change_tip(&old, 7, &new, [next(), next()], NOW, &mut rng()).unwrap();
+        assert_eq!(installed(&rotate).counter, 8);
+        let proof = open(&rotate, "old_pin_base64");
+        let signature = proof.secret().expose().try_into().unwrap();
+        TipAction::Verify { timestamp: 7 }.verify(signature, old.public_key()).unwrap();
+        let last = calls.change_tip(&old, u64::MAX, &new, [next(), next()], NOW, &mut rng());
+        assert_eq!(last.unwrap_err(), Error::TipCounter);
+
+        let verify = calls.verify_tip(&old, next(), NOW, &mut rng()).unwrap();
+        let timestamp = serde_json::from_slice::<Value>(verify.body()).unwrap()["timestamp"].as_u64().unwrap();
+        assert_eq!(timestamp, NOW.as_nanos().unwrap());
+        let proof = open(&verify, "pin_base64");
+        let signature = proof.secret().expose().try_into().unwrap();
+        TipAction::Verify { timestamp }.verify(signature, old.public_key()).unwrap();
+    }
+}
+
+#[test]
+fn any_call_carries_a_pin_in_its_field() {
+    let body = || serde_json::json!({ "amount": "1.5" }).as_object().unwrap().clone();
+    for (keystore, field) in [(RSA_BOT, "pin"), (DASHBOARD, "pin_base64")] {
+        let (session, key) = session(keystore);
+        let calls = Calls::new(&session);
+        let nonces = MonotonicNonces::new();
+        let next = || nonces.next(NOW).unwrap();
+        let pin = Pin::new("123456").unwrap();
+        let request = calls.with_pin("POST", "/transfers", body(), &pin, next(), NOW, &mut rng()).unwrap();
+        assert_holds(&request, &key);
+        let sent: Value = serde_json::from_slice(request.body()).unwrap();
+        let sealed = EncryptedPin::from_base64(sent[field].as_str().unwrap()).unwrap();
+        assert_eq!(session.pin_key().open(&sealed).unwrap().secret().expose(), b"123456");
+        assert_eq!(sent["amount"], "1.5");
+
+        for taken in ["pin", "pin_base64"] {
+            let mut body = body();
+            body.insert(taken.to_owned(), "".into());
+            let refused = calls.with_pin("POST", "/transfers", body, &pin, next(), NOW, &mut rng());
+            assert_eq!(refused.unwrap_err(), Error::PinField);
+        }
+    }
+}

@@ -13,7 +13,7 @@ use base16ct::lower::encode_string;
 use jiff::Timestamp;
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, PinKey, SystemRng, UnixTime};
+use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinKey, SystemRng, UnixTime};
 use mixin_pin_protocol::answer::ErrorCode;
 use mixin_pin_protocol::call::random_uuid;
 use mixin_pin_protocol::check::{ReceivedClaims, ReceivedRequest, ReceivedToken, check_token};
@@ -266,9 +266,9 @@ fn user_json(user: &UserRow) -> Value {
         "avatar_url": "",
         "session_id": user.session_id.to_string(),
         "created_at": rfc3339(user.created_at),
-        "has_pin": user.pin.is_some(),
-        "tip_key_base64": "",
-        "tip_counter": 0,
+        "has_pin": user.pin.is_some() || user.tip_key.is_some(),
+        "tip_key_base64": user.tip_key.as_ref().map_or_else(String::new, Ed25519PublicKey::to_base64_url),
+        "tip_counter": user.tip_counter,
     })
 }
 

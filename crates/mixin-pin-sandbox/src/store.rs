@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Pin, PinKey};
+use mixin_pin_core::{Ed25519PublicKey, Pin, PinKey};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use crate::Error;
@@ -30,6 +30,8 @@ const TABLES: &str = "
         session_secret TEXT NOT NULL,
         pin_key BLOB NOT NULL,
         pin BLOB,
+        tip_key BLOB,
+        tip_counter INTEGER NOT NULL DEFAULT 0,
         -- Eight bytes, big-endian: SQLite's integers have a sign.
         last_iterator BLOB NOT NULL,
         tries_day INTEGER NOT NULL DEFAULT 0,
@@ -62,6 +64,9 @@ pub(crate) struct UserRow {
     pub(crate) session_secret: String,
     pub(crate) pin_key: PinKey,
     pub(crate) pin: Option<Pin>,
+    /// Takes the digits' place for good.
+    pub(crate) tip_key: Option<Ed25519PublicKey>,
+    pub(crate) tip_counter: i64,
     pub(crate) last_iterator: u64,
     pub(crate) tries_day: i64,
     pub(crate) tries_used: u32,
@@ -212,6 +217,13 @@ impl Db<'_> {
         Ok(())
     }
 
+    pub(crate) fn set_tip_key(&self, session_id: Uuid, key: &Ed25519PublicKey, counter: i64) -> Result<(), Error> {
+        self.0
+            .prepare_cached("UPDATE users SET pin = NULL, tip_key = ?2, tip_counter = ?3 WHERE session_id = ?1")?
+            .execute(params![session_id.to_string(), key.as_bytes().as_slice(), counter])?;
+        Ok(())
+    }
+
     pub(crate) fn add_log(&self, log: &LogRow) -> Result<(), Error> {
         self.0
             .prepare_cached(
@@ -246,6 +258,7 @@ impl Db<'_> {
 
 fn read_user(row: &Row<'_>) -> Result<UserRow, Error> {
     let pin: Option<Vec<u8>> = row.get("pin")?;
+    let tip_key: Option<Vec<u8>> = row.get("tip_key")?;
     let last_iterator: Vec<u8> = row.get("last_iterator")?;
     Ok(UserRow {
         number: row.get("number")?,
@@ -256,6 +269,8 @@ fn read_user(row: &Row<'_>) -> Result<UserRow, Error> {
         session_secret: row.get("session_secret")?,
         pin_key: PinKey::from_bytes(&row.get::<_, Vec<u8>>("pin_key")?)?,
         pin: pin.map(|digits| Pin::from_bytes(&digits)).transpose()?,
+        tip_key: tip_key.map(|key| Ed25519PublicKey::from_bytes(&key)).transpose()?,
+        tip_counter: row.get("tip_counter")?,
         last_iterator: u64::from_be_bytes(last_iterator.try_into().map_err(|_| Error::DatabaseContent)?),
         tries_day: row.get("tries_day")?,
         tries_used: row.get("tries_used")?,

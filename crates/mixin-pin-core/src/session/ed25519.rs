@@ -165,6 +165,14 @@ impl Ed25519PublicKey {
         Self::from_bytes(der.strip_prefix(&SPKI_PREFIX).ok_or(Error::PublicKey)?)
     }
 
+    /// Unpadded base64url: a `session_secret` or a `tip_key_base64`.
+    #[cfg(feature = "alloc")]
+    pub fn to_base64_url(&self) -> alloc::string::String {
+        use base64::Engine as _;
+
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(self.as_bytes())
+    }
+
     /// The 32 bytes of RFC 8032.
     pub fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()

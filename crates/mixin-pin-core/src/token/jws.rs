@@ -83,7 +83,7 @@ impl VerifyingKey {
             #[cfg(feature = "rsa")]
             Self::Rsa(ref key) => Ok(base64::engine::general_purpose::STANDARD.encode(key.to_spki_der()?)),
             #[cfg(feature = "ed25519")]
-            Self::Ed25519(ref key) => Ok(URL_SAFE_NO_PAD.encode(key.as_bytes())),
+            Self::Ed25519(ref key) => Ok(key.to_base64_url()),
         }
     }
 

@@ -1,9 +1,10 @@
-//! PIN calls: blocks opened, iterators spent, tries counted, PINs compared.
+//! PIN calls: blocks opened, iterators spent, tries counted, PINs compared and TIP signatures checked.
 //!
 //! The order is what makes it safe, all of it in one transaction: the day's tries are looked at first, a try is
 //! counted before the PIN is compared, and given back when it was right.
 
-use mixin_pin_core::{EncryptedPin, Error as CoreError, Pin, PinBlock};
+use mixin_pin_core::tip::{TipAction, TipInstallation};
+use mixin_pin_core::{EncryptedPin, Error as CoreError, Pin, PinBlock, Secret, UnixTime};
 use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::ErrorCode;
 use mixin_pin_protocol::check::check_block;
@@ -23,66 +24,83 @@ struct PinBody {
     pin: Option<String>,
     #[serde(alias = "old_pin_base64")]
     old_pin: Option<String>,
+    /// Nanoseconds, beside a TIP signature.
+    timestamp: Option<u64>,
 }
 
-/// A PIN taken out of a block that holds.
-struct Opened {
-    pin: Pin,
-    iterator: u64,
+/// What a user may prove themselves with, once it is known to be of the right form.
+enum Proof {
+    Digits(Pin),
+    Tip { signature: [u8; 64], signed: u64 },
+}
+
+/// What a user asks to be set.
+enum NewPin {
+    Digits(Pin),
+    Tip(TipInstallation),
 }
 
 impl Service {
     pub(super) fn verify_pin(&self, db: &Db<'_>, call: &Authenticated<'_>) -> Answer {
-        let opened = self.tries_are_left(call).and_then(|()| {
+        let judged = self.tries_are_left(call).and_then(|()| {
             let body: PinBody = call.json()?;
-            self.open(call, "pin", body.pin, call.user.last_iterator)
+            let block = self.open(call, "pin", body.pin, call.user.last_iterator)?;
+            let iterator = block.iterator();
+            let proof = Self::proof(call, "pin", &block, || self.fresh_timestamp(call, body.timestamp))?;
+            Ok((proof, iterator))
         });
-        let opened = match opened {
-            Ok(opened) => opened,
+        let (proof, iterator) = match judged {
+            Ok(judged) => judged,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if call.user.pin.is_none() {
-            return Ok(Err(Refusal::new(ErrorCode::PinIncorrect, "no_pin_set")));
-        }
-        db.spend_iterator(call.user.session_id, opened.iterator)?;
-        match self.compare(db, call, &opened.pin)? {
+        db.spend_iterator(call.user.session_id, iterator)?;
+        match self.try_proof(db, call, &proof)? {
             Ok(()) => Ok(Ok(user_json(&call.user))),
             Err(refusal) => Ok(Err(refusal)),
         }
     }
 
     pub(super) fn update_pin(&self, db: &Db<'_>, call: &Authenticated<'_>) -> Answer {
-        let opened = self.tries_are_left(call).and_then(|()| {
+        // All is opened before anything counts: what cannot be read costs no try.
+        let judged = self.tries_are_left(call).and_then(|()| {
             let body: PinBody = call.json()?;
+            let has_pin = call.user.pin.is_some() || call.user.tip_key.is_some();
             let old_text = body.old_pin.filter(|text| !text.is_empty());
-            if call.user.pin.is_some() && old_text.is_none() {
-                return Err(Refusal::new(ErrorCode::PinIncorrect, "old_pin_needed"));
-            }
-            if call.user.pin.is_none() && old_text.is_some() {
-                return Err(Refusal::new(ErrorCode::PinIncorrect, "no_pin_set"));
-            }
             let mut last = call.user.last_iterator;
-            let mut old = None;
-            if old_text.is_some() {
-                let opened = self.open(call, "old_pin", old_text, last)?;
-                last = opened.iterator;
-                old = Some(opened.pin);
-            }
-            // Both are opened before either counts: what cannot be read costs no try.
-            Ok((old, self.open(call, "pin", body.pin, last)?))
+            let old = match old_text {
+                None if has_pin => return Err(Refusal::new(ErrorCode::PinIncorrect, "old_pin_needed")),
+                None => None,
+                text => {
+                    let block = self.open(call, "old_pin", text, last)?;
+                    last = block.iterator();
+                    // A TIP key is changed by signing its counter where a timestamp would stand.
+                    let counter = || Ok(u64::try_from(call.user.tip_counter).unwrap_or_default());
+                    Some(Self::proof(call, "old_pin", &block, counter)?)
+                }
+            };
+            let block = self.open(call, "pin", body.pin, last)?;
+            let new = Self::new_pin(call, &block)?;
+            Ok((old, new, block.iterator()))
         });
-        let (old, new) = match opened {
-            Ok(opened) => opened,
+        let (old, new, iterator) = match judged {
+            Ok(judged) => judged,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        db.spend_iterator(call.user.session_id, new.iterator)?;
+        let session_id = call.user.session_id;
+        db.spend_iterator(session_id, iterator)?;
         if let Some(old) = old
-            && let Err(refusal) = self.compare(db, call, &old)?
+            && let Err(refusal) = self.try_proof(db, call, &old)?
         {
             return Ok(Err(refusal));
         }
-        db.set_pin(call.user.session_id, &new.pin)?;
-        let user = db.user_of_session(call.user.session_id)?.ok_or(Error::DatabaseContent)?;
+        match &new {
+            NewPin::Digits(pin) => db.set_pin(session_id, pin)?,
+            NewPin::Tip(TipInstallation { public_key, counter }) => {
+                let counter = i64::try_from(*counter).map_err(|_| Error::DatabaseContent)?;
+                db.set_tip_key(session_id, public_key, counter)?;
+            }
+        }
+        let user = db.user_of_session(session_id)?.ok_or(Error::DatabaseContent)?;
         Ok(Ok(user_json(&user)))
     }
 
@@ -99,30 +117,87 @@ impl Service {
     }
 
     /// Opens one field's block. Nothing that goes wrong here costs a try.
-    fn open(&self, call: &Authenticated<'_>, field: &str, text: Option<String>, last: u64) -> Result<Opened, Refusal> {
+    fn open(
+        &self,
+        call: &Authenticated<'_>,
+        field: &str,
+        text: Option<String>,
+        last: u64,
+    ) -> Result<PinBlock, Refusal> {
         let text = text.filter(|text| !text.is_empty()).ok_or_else(|| Refusal::field(field, "absent"))?;
-        let incorrect = |reason: &str| Refusal::new(ErrorCode::PinIncorrect, reason).with("field", field);
-        let block: PinBlock = EncryptedPin::from_base64(&text)
+        let block = EncryptedPin::from_base64(&text)
             .and_then(|sealed| call.user.pin_key.open(&sealed))
-            .map_err(|_: CoreError| incorrect("ciphertext"))?;
+            .map_err(|_: CoreError| incorrect(field, "ciphertext"))?;
         check_block(&block, last, call.now, self.clock_tolerance).map_err(|error| match error {
-            ProtocolError::BlockTime { .. } => incorrect("timestamp"),
-            _ => incorrect("iterator"),
+            ProtocolError::BlockTime { .. } => incorrect(field, "timestamp"),
+            _ => incorrect(field, "iterator"),
         })?;
-        match Pin::from_bytes(block.secret().expose()) {
-            Ok(pin) => Ok(Opened { pin, iterator: block.iterator() }),
-            Err(_) => {
-                Err(Refusal::new(ErrorCode::PinFormat, "kind").with("field", field).with("kind", block.kind().as_str()))
+        Ok(block)
+    }
+
+    /// The proof in a block, of the kind that the user has set; `signed` is what a TIP signature is over.
+    fn proof(
+        call: &Authenticated<'_>,
+        field: &str,
+        block: &PinBlock,
+        signed: impl FnOnce() -> Result<u64, Refusal>,
+    ) -> Result<Proof, Refusal> {
+        match (block.secret(), &call.user.pin, &call.user.tip_key) {
+            (_, None, None) => Err(Refusal::new(ErrorCode::PinIncorrect, "no_pin_set")),
+            (Secret::Digits(digits), Some(_), _) => {
+                Pin::from_bytes(digits.expose()).map(Proof::Digits).map_err(|_| wrong_kind(field, block))
             }
+            (Secret::TipSignature(signature), _, Some(_)) => {
+                Ok(Proof::Tip { signature: *signature, signed: signed()? })
+            }
+            _ => Err(wrong_kind(field, block)),
         }
     }
 
-    /// Counts a try, then compares, then gives the try back if the PIN was right.
-    fn compare(&self, db: &Db<'_>, call: &Authenticated<'_>, pin: &Pin) -> Result<Result<(), Refusal>, Error> {
+    /// The `timestamp` beside a TIP signature, which must be as near to the clock as the block's own.
+    fn fresh_timestamp(&self, call: &Authenticated<'_>, timestamp: Option<u64>) -> Result<u64, Refusal> {
+        let timestamp = timestamp.ok_or_else(|| Refusal::field("timestamp", "absent"))?;
+        let seconds = UnixTime::from_nanos(timestamp).secs();
+        if seconds.abs_diff(call.now.secs()) > self.clock_tolerance.as_secs() {
+            return Err(incorrect("timestamp", "timestamp"));
+        }
+        Ok(timestamp)
+    }
+
+    /// What is to be set. Who has a TIP key keeps to TIP, and its counter grows.
+    fn new_pin(call: &Authenticated<'_>, block: &PinBlock) -> Result<NewPin, Refusal> {
+        match block.secret() {
+            Secret::Digits(digits) if call.user.tip_key.is_none() => {
+                Pin::from_bytes(digits.expose()).map(NewPin::Digits).map_err(|_| wrong_kind("pin", block))
+            }
+            Secret::TipKey(bytes) => {
+                let installation = TipInstallation::from_bytes(bytes)
+                    .map_err(|_| Refusal::new(ErrorCode::PinFormat, "tip_key").with("field", "pin"))?;
+                match i64::try_from(installation.counter) {
+                    Ok(counter) if counter > call.user.tip_counter => Ok(NewPin::Tip(installation)),
+                    _ => Err(Refusal::new(ErrorCode::PinFormat, "tip_counter")
+                        .with("field", "pin")
+                        .with("tip_counter", call.user.tip_counter)),
+                }
+            }
+            _ => Err(wrong_kind("pin", block)),
+        }
+    }
+
+    /// Counts a try, then judges the proof, then gives the try back if it was right.
+    fn try_proof(&self, db: &Db<'_>, call: &Authenticated<'_>, proof: &Proof) -> Result<Result<(), Refusal>, Error> {
         let session_id = call.user.session_id;
         let used = Self::tries_used(call);
         db.set_tries(session_id, day(call), used + 1)?;
-        if call.user.pin.as_ref() == Some(pin) {
+        let (right, reason) = match proof {
+            Proof::Digits(pin) => (call.user.pin.as_ref() == Some(pin), "pin"),
+            Proof::Tip { signature, signed } => {
+                let action = TipAction::Verify { timestamp: *signed };
+                let holds = call.user.tip_key.as_ref().is_some_and(|key| action.verify(signature, key).is_ok());
+                (holds, "signature")
+            }
+        };
+        if right {
             db.set_tries(session_id, day(call), used)?;
             return Ok(Ok(()));
         }
@@ -134,8 +209,17 @@ impl Service {
             created_at: nanos(call.now),
         })?;
         let left = self.tries_a_day.saturating_sub(used + 1);
-        Ok(Err(Refusal::new(ErrorCode::PinIncorrect, "pin").with("tries_left", left)))
+        Ok(Err(Refusal::new(ErrorCode::PinIncorrect, reason).with("tries_left", left)))
     }
+}
+
+fn incorrect(field: &str, reason: &str) -> Refusal {
+    Refusal::new(ErrorCode::PinIncorrect, reason).with("field", field)
+}
+
+/// A block that opens, with something else inside than this call takes.
+fn wrong_kind(field: &str, block: &PinBlock) -> Refusal {
+    Refusal::new(ErrorCode::PinFormat, "kind").with("field", field).with("kind", block.kind().as_str())
 }
 
 /// Days since 1970, in UTC.
