@@ -47,6 +47,9 @@ pub(crate) enum Command {
     Me(MeArgs),
     /// Show the failed attempts at the PIN.
     Logs(LogsArgs),
+    /// Make TIP keys.
+    #[command(subcommand)]
+    Tip(TipCommand),
     /// Make or check a keystore file.
     #[command(subcommand)]
     Keystore(KeystoreCommand),
@@ -68,6 +71,23 @@ pub(crate) struct PinSource {
     /// Read PINs from standard input, one a line, instead of a prompt.
     #[arg(long)]
     pub(crate) pin_stdin: bool,
+}
+
+/// Which TIP key to prove the user with, in the digits' place.
+#[derive(Args)]
+pub(crate) struct TipSource {
+    /// Use the TIP key: the keystore's spend key, unless --spend-key-stdin gives another.
+    #[arg(long)]
+    pub(crate) tip: bool,
+    /// Read spend keys from standard input, one a line, in hex or base64.
+    #[arg(long)]
+    pub(crate) spend_key_stdin: bool,
+}
+
+impl TipSource {
+    pub(crate) const fn is_wanted(&self) -> bool {
+        self.tip || self.spend_key_stdin
+    }
 }
 
 /// Where calls go.
@@ -188,8 +208,14 @@ pub(crate) struct UpdateArgs {
     #[command(flatten)]
     pub(crate) source: PinSource,
     #[command(flatten)]
+    pub(crate) tip: TipSource,
+    #[command(flatten)]
     pub(crate) api: ApiArgs,
     /// The user has no PIN yet: create it. Without this the old PIN is asked for first, then the new one.
+    ///
+    /// With a TIP key, the user's first is installed, in the place of digits or of nothing, or another takes its place.
+    /// From standard input come the old one first, where there is one, then the new key. Where the old one is the
+    /// keystore's spend key, it need not be given.
     #[arg(long)]
     pub(crate) new_user: bool,
 }
@@ -200,6 +226,8 @@ pub(crate) struct VerifyArgs {
     pub(crate) session: SessionArgs,
     #[command(flatten)]
     pub(crate) source: PinSource,
+    #[command(flatten)]
+    pub(crate) tip: TipSource,
     #[command(flatten)]
     pub(crate) api: ApiArgs,
 }
@@ -224,6 +252,19 @@ pub(crate) struct LogsArgs {
     /// Only entries before this time, in RFC 3339.
     #[arg(long, value_name = "TIME")]
     pub(crate) offset: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum TipCommand {
+    /// Make a key and write its seed, in hex, to a file; the public key is shown.
+    NewKey(TipNewKeyArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct TipNewKeyArgs {
+    /// Where to write the seed. An existing file is never touched.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Subcommand)]

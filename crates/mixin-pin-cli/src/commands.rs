@@ -6,6 +6,7 @@ pub(crate) mod inspect;
 pub(crate) mod keystore;
 pub(crate) mod sandbox;
 pub(crate) mod seal;
+pub(crate) mod tip;
 pub(crate) mod token;
 
 use std::time::{Duration, SystemTime};

@@ -26,6 +26,8 @@ pub(crate) enum Error {
     NoTerminal(io::Error),
     /// Standard input ended before the PIN that is named.
     PinMissing { which: &'static str },
+    /// No spend key was given, and the keystore has none that helps.
+    SpendKeyMissing { which: &'static str },
     /// A PIN is no PIN.
     Pin { which: &'static str, cause: mixin_pin_core::Error },
     /// The new PIN was typed differently the second time.
@@ -128,11 +130,14 @@ impl fmt::Display for Error {
                 write!(f, "there is no terminal to ask for the PIN on ({cause}); use --pin-stdin")
             }
             Self::PinMissing { which } => {
-                write!(f, "standard input ended before the {which}; give one PIN a line")?;
+                write!(f, "standard input ended before the {which}; give one a line")?;
                 if *which == "new PIN" {
                     f.write_str(": the old one, then the new one, or with --new-user the new one alone")?;
                 }
                 Ok(())
+            }
+            Self::SpendKeyMissing { which } => {
+                write!(f, "there is no {which}: the keystore holds none that fits; give it with --spend-key-stdin")
             }
             Self::Pin { which, cause } => write!(f, "the {which} cannot be used: {cause}"),
             Self::PinsDiffer => f.write_str("the new PIN was typed differently the second time; nothing was sent"),

@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use mixin_pin_core::{Session, SystemRng};
-use mixin_pin_protocol::keystore::Keystore;
+use mixin_pin_protocol::keystore::{Keystore, SpendKey};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
@@ -39,9 +39,15 @@ pub(crate) fn keystore(path: &Path) -> Result<Keystore, Error> {
 
 /// Reads a keystore and makes its session.
 pub(crate) fn session(path: &Path) -> Result<Session, Error> {
-    let keystore = keystore(path)?;
+    session_and_spend_key(path).map(|(session, _)| session)
+}
+
+/// Reads a keystore, and makes its session and finds its spend key.
+pub(crate) fn session_and_spend_key(path: &Path) -> Result<(Session, Option<SpendKey>), Error> {
+    let mut keystore = keystore(path)?;
+    let spend_key = keystore.take_spend_key();
     let session = keystore.into_session(&mut SystemRng::new()?);
-    session.map_err(|cause| Error::Keystore { path: path.to_owned(), cause })
+    Ok((session.map_err(|cause| Error::Keystore { path: path.to_owned(), cause })?, spend_key))
 }
 
 /// Says who else may read a file.

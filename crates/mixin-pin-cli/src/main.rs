@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::{Cli, Command, KeystoreCommand};
+use args::{Cli, Command, KeystoreCommand, TipCommand};
 use error::Error;
 use output::Output;
 
@@ -43,6 +43,7 @@ fn run(command: &Command, output: &Output) -> Result<(), Error> {
         Command::Verify(args) => commands::calls::verify(args, output),
         Command::Me(args) => commands::calls::me(args, output),
         Command::Logs(args) => commands::calls::logs(args, output),
+        Command::Tip(TipCommand::NewKey(args)) => commands::tip::new_key(args, output),
         Command::Keystore(KeystoreCommand::New(args)) => commands::keystore::new(args, output),
         Command::Keystore(KeystoreCommand::Check(args)) => commands::keystore::check(args, output),
         Command::Sandbox(args) => commands::sandbox::run(args, output),

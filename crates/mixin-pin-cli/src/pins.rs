@@ -1,15 +1,16 @@
-//! Where PINs come from: a prompt without echo, or standard input, one a line. Never the command line.
+//! Where PINs and spend keys come from: a prompt without echo, or standard input, one a line. Never the command line.
 
 use std::io::{self, Read};
 
 use mixin_pin_core::Pin;
+use mixin_pin_protocol::keystore::SpendKey;
 use zeroize::Zeroizing;
 
 use crate::args::PinSource;
 use crate::error::Error;
 
-/// No PIN needs a longer line.
-const MAX_LINE: usize = 64;
+/// No PIN or key needs a longer line: 64 bytes of key are 128 digits of hex.
+const MAX_LINE: usize = 160;
 
 /// Asks for one PIN.
 pub(crate) fn read(source: &PinSource, which: &'static str) -> Result<Pin, Error> {
@@ -73,10 +74,21 @@ impl SilentTerminal {
 }
 
 fn from_stdin(which: &'static str) -> Result<Pin, Error> {
-    let line = read_line(&mut stdin()?)
+    Pin::from_bytes(&line_of_stdin(which)?).map_err(|cause| Error::Pin { which, cause })
+}
+
+/// Reads one spend key from standard input.
+pub(crate) fn spend_key(which: &'static str) -> Result<SpendKey, Error> {
+    let line = line_of_stdin(which)?;
+    let text =
+        std::str::from_utf8(&line).map_err(|_| Error::Pin { which, cause: mixin_pin_core::Error::Ed25519Key })?;
+    Ok(SpendKey::new(Zeroizing::new(text.to_owned())))
+}
+
+fn line_of_stdin(which: &'static str) -> Result<Zeroizing<Vec<u8>>, Error> {
+    read_line(&mut stdin()?)
         .map_err(|cause| Error::Read { path: "standard input".into(), cause })?
-        .ok_or(Error::PinMissing { which })?;
-    Pin::from_bytes(&line).map_err(|cause| Error::Pin { which, cause })
+        .ok_or(Error::PinMissing { which })
 }
 
 /// Standard input without a buffer, which would keep what it read.

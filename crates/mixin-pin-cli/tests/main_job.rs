@@ -146,12 +146,12 @@ fn the_demo_shows_every_kind_of_session() {
     let steps = demo["steps"].as_array().unwrap();
     for session in ["rsa1024", "rsa2048", "ed25519"] {
         let codes: Vec<_> = steps.iter().filter(|step| step["session"] == session).map(|step| &step["code"]).collect();
-        assert_eq!(codes.len(), 10, "{session}");
-        assert_eq!(codes.iter().filter(|code| **code == 20_119).count(), 2, "{session}");
+        assert_eq!(codes.len(), 13, "{session}");
+        assert_eq!(codes.iter().filter(|code| **code == 20_119).count(), 3, "{session}");
         assert_eq!(codes.iter().filter(|code| **code == 401).count(), 1, "{session}");
     }
     let text = run(&["demo", "--session", "ed25519"], b"").done().stdout;
-    assert!(text.contains("10 requests, each answered as it should be"), "{text}");
+    assert!(text.contains("13 requests, each answered as it should be"), "{text}");
     assert!(!text.contains('\u{1b}'), "no colour where there is no terminal");
 }
 

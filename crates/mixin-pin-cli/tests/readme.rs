@@ -27,11 +27,19 @@ fn the_demo_prints_what_the_readme_shows() {
 }
 
 #[test]
-fn the_example_in_the_readme_is_the_one_that_is_compiled() {
+fn the_examples_in_the_readme_are_those_that_are_compiled() {
     let readme = project("README.md");
-    let example = project("crates/mixin-pin-core/examples/embed.rs");
-    let shown = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    for line in shown.lines() {
-        assert!(example.contains(line.trim()), "not in the example: {line}");
+    let blocks: Vec<&str> = readme.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let sources = [
+        "crates/mixin-pin-core/examples/embed.rs",
+        "crates/mixin-pin-http/src/lib.rs",
+        "crates/mixin-pin-core/examples/tip.rs",
+    ];
+    assert_eq!(blocks.len(), sources.len());
+    for (block, source) in blocks.iter().zip(sources) {
+        let compiled = project(source);
+        for line in block.lines() {
+            assert!(compiled.contains(line.trim()), "not in {source}: {line}");
+        }
     }
 }

@@ -73,7 +73,7 @@ fn the_search_finds_what_is_shown() {
 
 #[test]
 fn no_command_shows_a_secret() {
-    let sandbox = SandboxProcess::start(&[]);
+    let sandbox = SandboxProcess::start(&["--tries", "100"]);
     for kind in ["rsa1024", "rsa2048", "ed25519"] {
         let registered = sandbox.path(&format!("{kind}.json"));
         let new = ["keystore", "new", "--kind", kind, "--name", "x", "--app-keystore", &sandbox.app_keystore];
@@ -95,6 +95,7 @@ fn no_command_shows_a_secret() {
         let with = |args: &[&'static str]| [args, &api].concat();
         let both = format!("{PIN}\n{NEW_PIN}\n");
         let one = format!("{PIN}\n");
+        let new = format!("{NEW_PIN}\n");
         let commands: Vec<(Vec<&str>, &str, i32)> = vec![
             (with(&["update", "--new-user", "--pin-stdin"]), &one, 0),
             (with(&["verify", "--pin-stdin"]), &one, 0),
@@ -102,6 +103,11 @@ fn no_command_shows_a_secret() {
             (with(&["verify", "--pin-stdin"]), &one, 1),
             (with(&["update", "--pin-stdin"]), &both, 1),
             (with(&["update", "--new-user", "--pin-stdin"]), &one, 1),
+            (with(&["verify", "--tip"]), "", 1),
+            (with(&["verify", "--spend-key-stdin"]), "no key\n", 2),
+            (with(&["update", "--tip", "--pin-stdin"]), &one, 1),
+            (with(&["update", "--tip", "--pin-stdin"]), &new, 0),
+            (with(&["verify", "--tip"]), "", 0),
             (with(&["me"]), "", 0),
             (with(&["logs"]), "", 0),
             (vec!["verify", "--keystore", &path, "--api", "http://127.0.0.1:9", "--pin-stdin"], &one, 4),

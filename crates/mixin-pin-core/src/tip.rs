@@ -101,6 +101,14 @@ impl TipKey {
         Ok(Self { secret, public: Ed25519PublicKey::from_key(public) })
     }
 
+    /// As [`TipKey::from_scalar`], from hex or base64 of 32 bytes, or of 64 of which the first half counts.
+    ///
+    /// # Errors
+    /// [`Error::Ed25519Key`] for anything else.
+    pub fn scalar_from_text(text: &str) -> Result<Self, Error> {
+        decode(text, |bytes| Self::from_scalar(first_half(bytes)?))
+    }
+
     /// Reads 32 or 64 bytes in whichever way gives the public key that is expected: as a seed, or as a raw scalar.
     ///
     /// ```
@@ -116,11 +124,7 @@ impl TipKey {
     /// # Errors
     /// [`Error::Ed25519Key`] for another length, [`Error::TipKeyMismatch`] when neither reading fits.
     pub fn matching(bytes: &[u8], expected: &Ed25519PublicKey) -> Result<Self, Error> {
-        // Of 64 bytes the first half counts, whatever the second says: sums of shares come so, too.
-        let first: &[u8; 32] = match bytes.len() {
-            32 | 64 => bytes.first_chunk().ok_or(Error::Ed25519Key)?,
-            _ => return Err(Error::Ed25519Key),
-        };
+        let first = first_half(bytes)?;
         [Ok(Self::from_seed(first)), Self::from_scalar(first)]
             .into_iter()
             .flatten()
@@ -161,6 +165,14 @@ impl TipKey {
     /// What is sealed to install this key: the public key and a counter that starts at 1 and grows with each key.
     pub fn installation(&self, counter: u64) -> Secret {
         TipInstallation { public_key: self.public.clone(), counter }.into()
+    }
+}
+
+/// Of 64 bytes the first half counts, whatever the second says: sums of shares come so, too.
+fn first_half(bytes: &[u8]) -> Result<&[u8; 32], Error> {
+    match bytes.len() {
+        32 | 64 => bytes.first_chunk().ok_or(Error::Ed25519Key),
+        _ => Err(Error::Ed25519Key),
     }
 }
 

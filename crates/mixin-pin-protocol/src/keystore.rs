@@ -6,6 +6,7 @@ use std::fmt;
 
 use base16ct::lower::encode_string;
 use mixin_pin_core::rand_core::CryptoRng;
+use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinToken, RsaKey, Session, X25519PublicKey};
@@ -59,7 +60,7 @@ impl fmt::Display for KeystoreShape {
 /// A keystore whose fields are all there and all readable.
 ///
 /// # Security
-/// Holds the session's private key, which zeroizes itself. A PIN, a spend key or a client secret in the file is
+/// Holds the session's private key and the spend key, which zeroize themselves. A PIN or a client secret in the file is
 /// noticed, and not loaded. `Debug` shows no key.
 #[derive(Debug)]
 pub struct Keystore {
@@ -67,6 +68,7 @@ pub struct Keystore {
     user_id: Uuid,
     session_id: Uuid,
     keys: Keys,
+    spend_key: Option<SpendKey>,
     also_holds: Vec<&'static str>,
 }
 
@@ -144,7 +146,12 @@ impl Keystore {
         }
     }
 
-    /// Further secrets that the file holds and that were not loaded: `pin`, `spend_private_key`, ….
+    /// Takes the spend key out: the private half of the TIP PIN, where the file holds one.
+    pub const fn take_spend_key(&mut self) -> Option<SpendKey> {
+        self.spend_key.take()
+    }
+
+    /// Further secrets that the file holds beside the session's: `pin`, `spend_private_key`, ….
     pub fn also_holds(&self) -> &[&'static str] {
         &self.also_holds
     }
@@ -164,6 +171,52 @@ impl Keystore {
                 .map_err(|cause| Error::KeystoreKey { field: "server_public_key", cause }),
             Keys::OAuth { .. } => Err(Error::KeystoreOAuth),
         }
+    }
+}
+
+/// A spend key as people hold it: text whose 32 bytes may be a seed or a raw scalar.
+///
+/// # Security
+/// Zeroized on drop, never printed.
+pub struct SpendKey {
+    text: Zeroizing<String>,
+    is_scalar: bool,
+}
+
+impl SpendKey {
+    /// Takes a key in hex or base64, to be read in [`SpendKey::to_tip_key`].
+    pub const fn new(text: Zeroizing<String>) -> Self {
+        Self { text, is_scalar: false }
+    }
+
+    /// Reads the key: in whichever way gives the expected public key, the `tip_key_base64` of `GET /me`, or without one
+    /// as the keystore says, a seed by default.
+    ///
+    /// ```
+    /// use mixin_pin_protocol::{Error, core::tip::TipKey, keystore::SpendKey};
+    ///
+    /// let scalar = TipKey::from_scalar(&[0x42; 32])?;
+    /// let key = SpendKey::new("42".repeat(32).into());
+    /// assert_eq!(key.to_tip_key(Some(scalar.public_key()))?.public_key(), scalar.public_key());
+    /// assert_ne!(key.to_tip_key(None)?.public_key(), scalar.public_key());
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Core`] when it is no key, or not that of the expected public key.
+    pub fn to_tip_key(&self, expected: Option<&Ed25519PublicKey>) -> Result<TipKey, Error> {
+        let text = self.text.trim();
+        Ok(match expected {
+            Some(expected) => TipKey::text_matching(text, expected)?,
+            None if self.is_scalar => TipKey::scalar_from_text(text)?,
+            None => TipKey::from_text(text)?,
+        })
+    }
+}
+
+impl fmt::Debug for SpendKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpendKey").finish_non_exhaustive()
     }
 }
 
@@ -228,6 +281,7 @@ fn write_session(
 /// A field's value, as far as it matters here.
 enum Value {
     Text(Zeroizing<String>),
+    Flag(bool),
     Other,
 }
 
@@ -235,7 +289,7 @@ enum Value {
 #[derive(Default)]
 struct Fields(Vec<(&'static str, Value)>);
 
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 17] = [
     "app_id",
     "client_id",
     "user_id",
@@ -251,6 +305,7 @@ const KNOWN: [&str; 16] = [
     "pin",
     "spend_private_key",
     "spend_key",
+    "is_spend_private_sum",
     "client_secret",
 ];
 const FURTHER_SECRETS: [&str; 4] = ["pin", "spend_private_key", "spend_key", "client_secret"];
@@ -268,7 +323,7 @@ impl Fields {
         match self.get(field) {
             None => Ok(None),
             Some(Value::Text(text)) => Ok(Some(text)),
-            Some(Value::Other) => Err(Error::KeystoreNotString { field }),
+            Some(Value::Flag(_) | Value::Other) => Err(Error::KeystoreNotString { field }),
         }
     }
 
@@ -306,6 +361,15 @@ impl Fields {
         FURTHER_SECRETS.into_iter().filter(|name| self.has(name)).collect()
     }
 
+    fn spend_key(&self) -> Result<Option<SpendKey>, Error> {
+        let text = match self.text("spend_private_key")? {
+            None => self.text("spend_key")?,
+            text => text,
+        };
+        let is_scalar = matches!(self.get("is_spend_private_sum"), Some(Value::Flag(true)));
+        Ok(text.map(|text| SpendKey { text: Zeroizing::new(text.to_owned()), is_scalar }))
+    }
+
     fn rsa(&self, pem: &str) -> Result<Keystore, Error> {
         let shape = KeystoreShape::RsaBot;
         let key = RsaKey::from_pem(pem).map_err(|cause| Error::KeystoreKey { field: "private_key", cause })?;
@@ -316,6 +380,7 @@ impl Fields {
             user_id: self.user_id(shape)?,
             session_id: self.session_id(shape, "session_id")?,
             keys: Keys::Rsa { key, pin_token },
+            spend_key: self.spend_key()?,
             also_holds: self.also_holds(),
         })
     }
@@ -327,6 +392,7 @@ impl Fields {
             user_id: self.user_id(shape)?,
             session_id: self.session_id(shape, "session_id")?,
             keys: Keys::Ed25519 { key, server: self.server_key(shape)? },
+            spend_key: self.spend_key()?,
             also_holds: self.also_holds(),
         })
     }
@@ -342,6 +408,7 @@ impl Fields {
             user_id: self.user_id(shape)?,
             session_id: self.session_id(shape, "authorization_id")?,
             keys: Keys::OAuth { key },
+            spend_key: self.spend_key()?,
             also_holds: self.also_holds(),
         })
     }
@@ -415,8 +482,8 @@ impl<'de> Deserialize<'de> for Value {
                 Ok(Value::Text(Zeroizing::new(text.to_owned())))
             }
 
-            fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
-                Ok(Value::Other)
+            fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+                Ok(Value::Flag(flag))
             }
 
             fn visit_i64<E>(self, _: i64) -> Result<Value, E> {

@@ -164,3 +164,30 @@ fn a_written_keystore_is_read_back() {
         }
     }
 }
+
+#[test]
+fn a_spend_key_is_read_as_the_keystore_or_the_public_key_says() {
+    use mixin_pin_protocol::core::tip::TipKey;
+
+    let seed = TipKey::from_seed(&[0x42; 32]);
+    let scalar = TipKey::from_scalar(&[0x42; 32]).unwrap();
+    let hex = json!("42".repeat(32));
+    let take = |text: &str| parse(text).unwrap().take_spend_key();
+    for field in ["spend_private_key", "spend_key"] {
+        let text = changed(DASHBOARD, field, hex.clone());
+        let key = take(&text).unwrap();
+        assert_eq!(key.to_tip_key(None).unwrap().public_key(), seed.public_key());
+        for expected in [seed.public_key(), scalar.public_key()] {
+            assert_eq!(key.to_tip_key(Some(expected)).unwrap().public_key(), expected);
+        }
+        let sum = changed(&text, "is_spend_private_sum", json!(true));
+        assert_eq!(take(&sum).unwrap().to_tip_key(None).unwrap().public_key(), scalar.public_key());
+        let other = TipKey::from_seed(&[1; 32]);
+        let mismatch = key.to_tip_key(Some(other.public_key())).unwrap_err();
+        assert_eq!(mismatch, Error::Core(CoreError::TipKeyMismatch));
+        assert!(!format!("{key:?}").contains("42"));
+    }
+    assert!(take(DASHBOARD).is_none());
+    let not_text = changed(DASHBOARD, "spend_key", json!(7));
+    assert_eq!(parse(&not_text).unwrap_err(), Error::KeystoreNotString { field: "spend_key" });
+}

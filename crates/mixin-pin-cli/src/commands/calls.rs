@@ -6,25 +6,35 @@ use mixin_pin_protocol::answer::{LogEntry, User};
 use mixin_pin_protocol::call::LogQuery;
 use serde_json::json;
 
-use super::{client, known};
+use super::{client, known, tip};
 use crate::args::{LogsArgs, MeArgs, UpdateArgs, VerifyArgs};
 use crate::error::Error;
 use crate::output::{GOOD, Output};
 use crate::{files, pins};
 
 pub(crate) fn update(args: &UpdateArgs, output: &Output) -> Result<(), Error> {
-    let client = client(files::session(&args.session.keystore)?, &args.api)?;
-    let old = if args.new_user { None } else { Some(pins::read(&args.source, "old PIN")?) };
-    let new = pins::read_new(&args.source, "new PIN")?;
-    let user = known(client.update_pin(old.as_ref(), &new)?)?;
+    let (session, spend_key) = files::session_and_spend_key(&args.session.keystore)?;
+    let client = client(session, &args.api)?;
+    let user = if args.tip.is_wanted() {
+        tip::update(&client, &args.source, &args.tip, args.new_user, spend_key)?
+    } else {
+        let old = if args.new_user { None } else { Some(pins::read(&args.source, "old PIN")?) };
+        let new = pins::read_new(&args.source, "new PIN")?;
+        known(client.update_pin(old.as_ref(), &new)?)?
+    };
     let done = if args.new_user { "created" } else { "changed" };
     output.result(&json!({ "pin": done, "user": user }), || format!("{GOOD}PIN {done}{GOOD:#} for {}", name(&user)))
 }
 
 pub(crate) fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Error> {
-    let client = client(files::session(&args.session.keystore)?, &args.api)?;
-    let pin = pins::read(&args.source, "PIN")?;
-    let user = known(client.verify_pin(&pin)?)?;
+    let (session, spend_key) = files::session_and_spend_key(&args.session.keystore)?;
+    let client = client(session, &args.api)?;
+    let user = if args.tip.is_wanted() {
+        tip::verify(&client, &args.tip, spend_key)?
+    } else {
+        let pin = pins::read(&args.source, "PIN")?;
+        known(client.verify_pin(&pin)?)?
+    };
     output.result(&json!({ "pin": "right", "user": user }), || format!("{GOOD}PIN right{GOOD:#} for {}", name(&user)))
 }
 
@@ -32,7 +42,11 @@ pub(crate) fn me(args: &MeArgs, output: &Output) -> Result<(), Error> {
     let client = client(files::session(&args.session.keystore)?, &args.api)?;
     let user = client.me()?;
     output.result(&json!({ "user": user }), || {
-        let has_pin = if user.has_pin { "set" } else { "not set" };
+        let has_pin = match (user.has_pin, user.tip_key_base64.is_empty()) {
+            (_, false) => format!("TIP key {} (counter {})", user.tip_key_base64, user.tip_counter),
+            (true, true) => "set".to_owned(),
+            (false, true) => "not set".to_owned(),
+        };
         format!("user     {}\nname     {}\nPIN      {has_pin}", user.user_id, user.full_name)
     })
 }

@@ -2,6 +2,7 @@
 //!
 //! Every line is a real request over HTTP, and every verdict the sandbox's.
 
+use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::{MonotonicNonces, Nonce, NonceSource as _, Pin, Session, SystemRng};
 use mixin_pin_http::Client;
 use mixin_pin_http::hazmat::{self, RawAnswer};
@@ -102,6 +103,15 @@ impl Demo<'_> {
         let both = Expected::Data(|logs| logs.as_array().is_some_and(|entries| entries.len() == 2));
         let request = calls.logs(&LogQuery::wrong_pins(), now()?, &mut rng)?;
         self.step(&client, &request, "both failed attempts are in the log", both)?;
+
+        let ((key, _), (other, _)) = (TipKey::generate(&mut rng), TipKey::generate(&mut rng));
+        let with_tip = Expected::Data(|user| user["tip_counter"] == 1);
+        let request = calls.change_to_tip(&second, &key, [next()?, next()?], now()?, &mut rng)?;
+        self.step(&client, &request, "a TIP key takes the digits' place", with_tip)?;
+        let request = calls.verify_tip(&key, next()?, now()?, &mut rng)?;
+        self.step(&client, &request, "its signature is right", with_tip)?;
+        let request = calls.verify_tip(&other, next()?, now()?, &mut rng)?;
+        self.step(&client, &request, "another key's costs a try", Expected::WrongPin { tries_left: 2 })?;
         self.output.progress(String::new)
     }
 

@@ -1,0 +1,76 @@
+//! `tip`, and the TIP halves of `verify` and `update`.
+
+use base16ct::lower::encode_string;
+use mixin_pin_core::tip::TipKey;
+use mixin_pin_core::{Ed25519PublicKey, SystemRng};
+use mixin_pin_http::Client;
+use mixin_pin_protocol::answer::User;
+use mixin_pin_protocol::keystore::SpendKey;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::known;
+use crate::args::{PinSource, TipNewKeyArgs, TipSource};
+use crate::error::Error;
+use crate::files::SecretFile;
+use crate::output::{GOOD, Output};
+use crate::pins;
+
+pub(crate) fn new_key(args: &TipNewKeyArgs, output: &Output) -> Result<(), Error> {
+    let file = SecretFile::create(&args.out)?;
+    let (key, seed) = TipKey::generate(&mut SystemRng::new()?);
+    let mut text = Zeroizing::new(encode_string(seed.as_ref()));
+    text.push('\n');
+    file.finish(&text)?;
+    let hex = encode_string(key.public_key().as_bytes());
+    let base64 = key.public_key().to_base64_url();
+    let value = json!({ "spend_key": args.out, "public_key": hex, "tip_key_base64": base64 });
+    output.result(&value, || {
+        format!("{GOOD}new TIP key{GOOD:#} in {}\n  public key  {hex}\n  in base64   {base64}", args.out.display())
+    })
+}
+
+/// Proves the user's TIP key.
+pub(crate) fn verify(client: &Client, source: &TipSource, of_keystore: Option<SpendKey>) -> Result<User, Error> {
+    let installed = installed(&client.me()?);
+    let key = match of_keystore {
+        Some(key) if !source.spend_key_stdin => key,
+        _ => given(source, "spend key")?,
+    };
+    known(client.verify_tip(&key.to_tip_key(installed.as_ref())?)?)
+}
+
+/// Installs a TIP key, in the place of nothing, of digits or of another.
+pub(crate) fn update(
+    client: &Client,
+    pin_source: &PinSource,
+    source: &TipSource,
+    new_user: bool,
+    of_keystore: Option<SpendKey>,
+) -> Result<User, Error> {
+    let me = client.me()?;
+    if let Some(installed) = installed(&me) {
+        // Two keys: the keystore's may be the old one, the new one is always given.
+        let old = match of_keystore.map(|key| key.to_tip_key(Some(&installed))) {
+            Some(Ok(old)) => old,
+            _ => given(source, "old spend key")?.to_tip_key(Some(&installed))?,
+        };
+        let new = given(source, "new spend key")?.to_tip_key(None)?;
+        return known(client.change_tip(&old, me.tip_counter, &new)?);
+    }
+    let old = if new_user { None } else { Some(pins::read(pin_source, "old PIN")?) };
+    let new = match of_keystore {
+        Some(key) if !source.spend_key_stdin => key,
+        _ => given(source, "new spend key")?,
+    };
+    known(client.install_tip(old.as_ref(), &new.to_tip_key(None)?)?)
+}
+
+/// The key that the server knows the user by.
+fn installed(user: &User) -> Option<Ed25519PublicKey> {
+    Ed25519PublicKey::from_text(&user.tip_key_base64).ok()
+}
+
+fn given(source: &TipSource, which: &'static str) -> Result<SpendKey, Error> {
+    if source.spend_key_stdin { pins::spend_key(which) } else { Err(Error::SpendKeyMissing { which }) }
+}
