@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_http::DEFAULT_API;
 
+use crate::action::Action;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
@@ -47,7 +49,9 @@ pub(crate) enum Command {
     Me(MeArgs),
     /// Show the failed attempts at the PIN.
     Logs(LogsArgs),
-    /// Make TIP keys.
+    /// Make any other call: its answer's data is printed.
+    Call(CallArgs),
+    /// Make TIP keys, and sign with them.
     #[command(subcommand)]
     Tip(TipCommand),
     /// Make or check a keystore file.
@@ -258,6 +262,50 @@ pub(crate) struct LogsArgs {
 pub(crate) enum TipCommand {
     /// Make a key and write its seed, in hex, to a file; the public key is shown.
     NewKey(TipNewKeyArgs),
+    /// Print the signature for an action, and what it is over.
+    Sign(TipSignArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct TipSignArgs {
+    /// The keystore whose spend key signs.
+    #[arg(long, value_name = "FILE", env = "MIXIN_KEYSTORE", hide_env_values = true)]
+    pub(crate) keystore: Option<PathBuf>,
+    /// Read the spend key from standard input, in hex or base64.
+    #[arg(long)]
+    pub(crate) spend_key_stdin: bool,
+    /// The public key that the spend key must have, which tells a seed from a raw scalar.
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    pub(crate) public_key: Option<String>,
+    #[command(subcommand)]
+    pub(crate) action: Action,
+}
+
+#[derive(Args)]
+pub(crate) struct CallArgs {
+    /// GET, POST, ….
+    pub(crate) method: String,
+    /// The path with its query.
+    pub(crate) path: String,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    #[command(flatten)]
+    pub(crate) source: PinSource,
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+    /// The body, in JSON; - for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) body: Option<PathBuf>,
+    /// Put the encrypted PIN into the body.
+    #[arg(long, conflicts_with_all = ["tip", "spend_key_stdin"])]
+    pub(crate) with_pin: bool,
+    /// Read the spend key for --tip from standard input; the keystore's by default.
+    #[arg(long, requires = "tip", conflicts_with = "pin_stdin")]
+    pub(crate) spend_key_stdin: bool,
+    /// Put the encrypted TIP signature of this action into the body: the action and its options, as after `tip sign`,
+    /// last on the line.
+    #[arg(long, value_name = "ACTION", num_args = 1.., allow_hyphen_values = true)]
+    pub(crate) tip: Option<Vec<String>>,
 }
 
 #[derive(Args)]

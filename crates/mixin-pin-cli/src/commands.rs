@@ -1,5 +1,6 @@
 //! One module a command, or for a few that share their work.
 
+pub(crate) mod call;
 pub(crate) mod calls;
 pub(crate) mod demo;
 pub(crate) mod inspect;

@@ -26,6 +26,10 @@ pub(crate) enum Error {
     NoTerminal(io::Error),
     /// Standard input ended before the PIN that is named.
     PinMissing { which: &'static str },
+    /// The action after --tip is none.
+    Usage(clap::Error),
+    /// A body that is to carry a PIN is no JSON object.
+    BodyNoObject,
     /// No spend key was given, and the keystore has none that helps.
     SpendKeyMissing { which: &'static str },
     /// A PIN is no PIN.
@@ -82,6 +86,7 @@ impl Error {
     pub(crate) fn kind(&self) -> &'static str {
         match (self, self.exit_code()) {
             (Self::Keystore { .. }, _) => "keystore",
+            (Self::Usage(_), _) => "usage",
             (Self::Http(_), 1) => "refused",
             (Self::Sandbox(_), _) => "sandbox",
             (_, 1) => "does-not-hold",
@@ -136,6 +141,8 @@ impl fmt::Display for Error {
                 }
                 Ok(())
             }
+            Self::Usage(error) => f.write_str(error.render().to_string().trim_end().trim_start_matches("error: ")),
+            Self::BodyNoObject => f.write_str("the body must be a JSON object, for the PIN to stand in"),
             Self::SpendKeyMissing { which } => {
                 write!(f, "there is no {which}: the keystore holds none that fits; give it with --spend-key-stdin")
             }

@@ -1,6 +1,7 @@
 //! The `mixin-pin` command: create, change, prove and inspect Mixin PINs.
 #![forbid(unsafe_code)]
 
+mod action;
 mod args;
 mod commands;
 mod error;
@@ -43,6 +44,8 @@ fn run(command: &Command, output: &Output) -> Result<(), Error> {
         Command::Verify(args) => commands::calls::verify(args, output),
         Command::Me(args) => commands::calls::me(args, output),
         Command::Logs(args) => commands::calls::logs(args, output),
+        Command::Call(args) => commands::call::run(args, output),
+        Command::Tip(TipCommand::Sign(args)) => commands::tip::sign(args, output),
         Command::Tip(TipCommand::NewKey(args)) => commands::tip::new_key(args, output),
         Command::Keystore(KeystoreCommand::New(args)) => commands::keystore::new(args, output),
         Command::Keystore(KeystoreCommand::Check(args)) => commands::keystore::check(args, output),

@@ -96,6 +96,7 @@ fn no_command_shows_a_secret() {
         let both = format!("{PIN}\n{NEW_PIN}\n");
         let one = format!("{PIN}\n");
         let new = format!("{NEW_PIN}\n");
+        let tip_call = [&["call"][..], &api, &["POST", "/pin/verify", "--tip", "verify", "--timestamp", "7"]].concat();
         let commands: Vec<(Vec<&str>, &str, i32)> = vec![
             (with(&["update", "--new-user", "--pin-stdin"]), &one, 0),
             (with(&["verify", "--pin-stdin"]), &one, 0),
@@ -108,6 +109,9 @@ fn no_command_shows_a_secret() {
             (with(&["update", "--tip", "--pin-stdin"]), &one, 1),
             (with(&["update", "--tip", "--pin-stdin"]), &new, 0),
             (with(&["verify", "--tip"]), "", 0),
+            (with(&["call", "POST", "/pin/verify", "--with-pin", "--pin-stdin"]), &one, 1),
+            (tip_call, "", 1),
+            (vec!["tip", "sign", "--keystore", &path, "read-emergency-contact"], "", 0),
             (with(&["me"]), "", 0),
             (with(&["logs"]), "", 0),
             (vec!["verify", "--keystore", &path, "--api", "http://127.0.0.1:9", "--pin-stdin"], &one, 4),

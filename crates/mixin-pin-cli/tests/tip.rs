@@ -100,3 +100,89 @@ fn a_new_key_is_its_owners_alone_and_shown_to_nobody() {
         fs::remove_file(&out).unwrap();
     }
 }
+
+/// The options of a vector's action, as the command line has them.
+fn options(vector: &Value) -> Vec<String> {
+    // OAuth is one word to the command line.
+    let name: String =
+        vector["action"].as_str().unwrap().replace("OAuth", "Oauth").chars().fold(String::new(), |mut name, c| {
+            if c.is_uppercase() && !name.is_empty() {
+                name.push('-');
+            }
+            name.extend(c.to_lowercase());
+            name
+        });
+    let mut options = vec![name];
+    for (field, value) in vector["fields"].as_object().unwrap() {
+        let name = format!("--{}", field.replace('_', "-"));
+        match value {
+            // `--receiver`, once for each of the receivers.
+            Value::Array(values) => options
+                .extend(values.iter().flat_map(|value| ["--receiver".to_owned(), value.as_str().unwrap().to_owned()])),
+            Value::String(text) => options.extend([name, text.clone()]),
+            other => options.extend([name, other.to_string()]),
+        }
+    }
+    options
+}
+
+#[test]
+fn every_action_is_signed_as_the_vectors_say() {
+    let tip: Value = serde_json::from_slice(&fs::read(common::testdata("tip.json")).unwrap()).unwrap();
+    let key = format!("{}\n", tip["seed"].as_str().unwrap());
+    let actions = tip["actions"].as_array().unwrap();
+    assert_eq!(actions.len(), 19);
+    for vector in actions {
+        let options = options(vector);
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let sign = [&["tip", "sign", "--json", "--spend-key-stdin"][..], &options].concat();
+        let signed = run(&sign, key.as_bytes()).done().json();
+        assert_eq!(signed["body"], vector["body"], "{options:?}");
+        assert_eq!(signed["signature"], vector["signature"], "{options:?}");
+        assert_eq!(signed["public_key"], tip["public_key"]);
+    }
+    let scalar = &tip["scalar"];
+    let sign = ["tip", "sign", "--json", "--spend-key-stdin", "--public-key", scalar["public_key"].as_str().unwrap()];
+    let signed = run(&[&sign[..], &["read-emergency-contact"]].concat(), scalar["scalar"].as_str().unwrap().as_bytes());
+    assert_eq!(signed.done().json()["public_key"], scalar["public_key"]);
+    let other = run(&[&sign[..], &["read-emergency-contact"]].concat(), key.as_bytes());
+    assert_eq!((other.code, other.kind().as_str()), (2, "input"));
+}
+
+#[test]
+fn any_call_is_made_with_a_pin_or_an_action() {
+    let sandbox = SandboxProcess::start(&[]);
+    let keystore = sandbox.register("ed25519");
+    // What follows --tip belongs to the action, so that the session comes first.
+    let session = ["--json", "call", "--api", &sandbox.url, "--keystore", &keystore];
+    let call = |args: &[&str], stdin: &str| run(&[&session[..], args].concat(), stdin.as_bytes());
+    assert_eq!(call(&["GET", "/me"], "").done().json()["has_pin"], false);
+    assert_eq!(call(&["GET", "/nowhere"], "").json()["error"]["code"], 404);
+
+    // The PIN call that there is, by hand.
+    sandbox.run(&["update", "--keystore", &keystore, "--new-user", "--pin-stdin"], "123456\n").done();
+    assert_eq!(call(&["POST", "/pin/verify", "--with-pin", "--pin-stdin"], "123456\n").done().json()["has_pin"], true);
+    assert_eq!(call(&["POST", "/pin/verify", "--with-pin", "--pin-stdin"], "999999\n").json()["error"]["code"], 20_119);
+
+    let (key, _) = new_key(&sandbox, "key");
+    let install = ["update", "--keystore", &keystore, "--pin-stdin", "--spend-key-stdin"];
+    sandbox.run(&install, &format!("123456\n{key}")).done();
+    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos().to_string();
+    let body = sandbox.path("body.json");
+    fs::write(&body, format!("{{\"timestamp\": {nanos}}}")).unwrap();
+    let verify = ["POST", "/pin/verify", "--body", &body, "--spend-key-stdin", "--tip", "verify", "--timestamp"];
+    assert_eq!(call(&[&verify[..], &[&nanos]].concat(), &key).done().json()["has_pin"], true);
+    let refused = call(&[&verify[..], &["7"]].concat(), &key);
+    assert_eq!(refused.json()["error"]["extra"]["reason"], "signature", "signed for another moment");
+
+    let usage = call(&["POST", "/transfers", "--spend-key-stdin", "--tip", "transfer", "--amount", "1"], &key);
+    assert_eq!((usage.code, usage.kind().as_str()), (2, "usage"));
+    let amount = ["tip", "sign", "--json", "--spend-key-stdin", "transfer", "--amount", "1e3"];
+    let id = "06aed1e3-bd77-4a59-991a-5bb5ae6fbb09";
+    let ids = ["--asset-id", id, "--opponent-id", id, "--trace-id", id];
+    let refused = run(&[&amount[..], &ids].concat(), key.as_bytes());
+    assert!(refused.code == 2 && refused.stdout.contains("plain decimal"), "{refused:?}");
+    fs::write(&body, "[]").unwrap();
+    let array = call(&["POST", "/transfers", "--body", &body, "--with-pin", "--pin-stdin"], "123456\n");
+    assert!(array.code == 2 && array.stdout.contains("JSON object"), "{array:?}");
+}

@@ -2,7 +2,7 @@
 
 use base16ct::lower::encode_string;
 use mixin_pin_core::tip::TipKey;
-use mixin_pin_core::{Ed25519PublicKey, SystemRng};
+use mixin_pin_core::{Ed25519PublicKey, Secret, SystemRng};
 use mixin_pin_http::Client;
 use mixin_pin_protocol::answer::User;
 use mixin_pin_protocol::keystore::SpendKey;
@@ -10,9 +10,10 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::known;
-use crate::args::{PinSource, TipNewKeyArgs, TipSource};
+use crate::action::Action;
+use crate::args::{PinSource, TipNewKeyArgs, TipSignArgs, TipSource};
 use crate::error::Error;
-use crate::files::SecretFile;
+use crate::files::{self, SecretFile};
 use crate::output::{GOOD, Output};
 use crate::pins;
 
@@ -30,13 +31,37 @@ pub(crate) fn new_key(args: &TipNewKeyArgs, output: &Output) -> Result<(), Error
     })
 }
 
+pub(crate) fn sign(args: &TipSignArgs, output: &Output) -> Result<(), Error> {
+    let expected = args.public_key.as_deref().map(Ed25519PublicKey::from_text).transpose().map_err(Error::PublicKey)?;
+    let key = match &args.keystore {
+        _ if args.spend_key_stdin => pins::spend_key("spend key")?,
+        Some(path) => files::keystore(path)?.take_spend_key().ok_or(Error::SpendKeyMissing { which: "spend key" })?,
+        None => return Err(Error::SpendKeyMissing { which: "spend key" }),
+    };
+    let key = key.to_tip_key(expected.as_ref())?;
+    let (body, signature) = args.action.with(|action| (action.body(), key.sign(action)))?;
+    let (body, signature) = (encode_string(body.as_bytes()), encode_string(&signature));
+    let public_key = encode_string(key.public_key().as_bytes());
+    output.result(&json!({ "body": body, "signature": signature, "public_key": public_key }), || signature.clone())
+}
+
+/// The proof of a TIP action for another call, by the key that the server knows.
+pub(crate) fn proof(
+    client: &Client,
+    spend_key_stdin: bool,
+    of_keystore: Option<SpendKey>,
+    action: &Action,
+) -> Result<Secret, Error> {
+    let installed = installed(&client.me()?);
+    let source = TipSource { tip: true, spend_key_stdin };
+    let key = chosen(&source, of_keystore, "spend key")?.to_tip_key(installed.as_ref())?;
+    action.with(|action| key.secret(action))
+}
+
 /// Proves the user's TIP key.
 pub(crate) fn verify(client: &Client, source: &TipSource, of_keystore: Option<SpendKey>) -> Result<User, Error> {
     let installed = installed(&client.me()?);
-    let key = match of_keystore {
-        Some(key) if !source.spend_key_stdin => key,
-        _ => given(source, "spend key")?,
-    };
+    let key = chosen(source, of_keystore, "spend key")?;
     known(client.verify_tip(&key.to_tip_key(installed.as_ref())?)?)
 }
 
@@ -59,16 +84,21 @@ pub(crate) fn update(
         return known(client.change_tip(&old, me.tip_counter, &new)?);
     }
     let old = if new_user { None } else { Some(pins::read(pin_source, "old PIN")?) };
-    let new = match of_keystore {
-        Some(key) if !source.spend_key_stdin => key,
-        _ => given(source, "new spend key")?,
-    };
+    let new = chosen(source, of_keystore, "new spend key")?;
     known(client.install_tip(old.as_ref(), &new.to_tip_key(None)?)?)
 }
 
 /// The key that the server knows the user by.
 fn installed(user: &User) -> Option<Ed25519PublicKey> {
     Ed25519PublicKey::from_text(&user.tip_key_base64).ok()
+}
+
+/// The key that was given, or else the keystore's.
+fn chosen(source: &TipSource, of_keystore: Option<SpendKey>, which: &'static str) -> Result<SpendKey, Error> {
+    match of_keystore {
+        Some(key) if !source.spend_key_stdin => Ok(key),
+        _ => given(source, which),
+    }
 }
 
 fn given(source: &TipSource, which: &'static str) -> Result<SpendKey, Error> {

@@ -1,0 +1,219 @@
+//! TIP actions as the command line names them.
+
+use clap::{Parser, Subcommand};
+use mixin_pin_core::Ed25519PublicKey;
+use mixin_pin_core::tip::{Amount, TipAction};
+use mixin_pin_core::uuid::Uuid;
+
+use crate::error::Error;
+
+/// An action by itself, as `call --tip` takes it.
+#[derive(Parser)]
+#[command(name = "--tip", no_binary_name = true, disable_help_subcommand = true)]
+pub(crate) struct ActionLine {
+    #[command(subcommand)]
+    pub(crate) action: Action,
+}
+
+/// What a TIP key may sign.
+#[derive(Subcommand)]
+pub(crate) enum Action {
+    /// Prove the key.
+    Verify {
+        /// Nanoseconds since 1970; for changing a key, the old key's counter.
+        #[arg(long, value_name = "NANOSECONDS")]
+        timestamp: u64,
+    },
+    /// Add a withdrawal address.
+    AddAddress {
+        #[arg(long)]
+        asset_id: Uuid,
+        #[arg(long)]
+        destination: String,
+        #[arg(long, default_value = "")]
+        tag: String,
+        #[arg(long)]
+        label: String,
+    },
+    /// Remove a withdrawal address.
+    RemoveAddress {
+        #[arg(long)]
+        address_id: Uuid,
+    },
+    /// Deactivate the user.
+    DeactivateUser {
+        #[arg(long)]
+        phone_verification_id: Uuid,
+    },
+    /// Set an emergency contact.
+    CreateEmergencyContact {
+        #[arg(long)]
+        verification_id: Uuid,
+        #[arg(long)]
+        code: String,
+    },
+    /// Read the emergency contact.
+    ReadEmergencyContact,
+    /// Remove the emergency contact.
+    RemoveEmergencyContact,
+    /// Change the phone number.
+    UpdatePhoneNumber {
+        #[arg(long)]
+        verification_id: Uuid,
+        #[arg(long)]
+        code: String,
+    },
+    /// Sign a multisig request.
+    SignMultisig {
+        #[arg(long)]
+        request_id: Uuid,
+    },
+    /// Unlock a multisig request.
+    UnlockMultisig {
+        #[arg(long)]
+        request_id: Uuid,
+    },
+    /// Sign a collectible request.
+    SignCollectible {
+        #[arg(long)]
+        request_id: Uuid,
+    },
+    /// Unlock a collectible request.
+    UnlockCollectible {
+        #[arg(long)]
+        request_id: Uuid,
+    },
+    /// Pay another user.
+    Transfer {
+        #[arg(long)]
+        asset_id: Uuid,
+        #[arg(long)]
+        opponent_id: Uuid,
+        #[arg(long)]
+        amount: String,
+        #[arg(long)]
+        trace_id: Uuid,
+        #[arg(long, default_value = "")]
+        memo: String,
+    },
+    /// Withdraw to an address.
+    Withdraw {
+        #[arg(long)]
+        address_id: Uuid,
+        #[arg(long)]
+        amount: String,
+        #[arg(long)]
+        fee: String,
+        #[arg(long)]
+        trace_id: Uuid,
+        #[arg(long, default_value = "")]
+        memo: String,
+    },
+    /// Pay a main-net key or several users.
+    Transaction {
+        #[arg(long)]
+        asset_id: Uuid,
+        #[arg(long, default_value = "")]
+        opponent_key: String,
+        /// Once for each receiver, in the request's order.
+        #[arg(long = "receiver")]
+        receivers: Vec<Uuid>,
+        #[arg(long)]
+        threshold: u32,
+        #[arg(long)]
+        amount: String,
+        #[arg(long)]
+        trace_id: Uuid,
+        #[arg(long, default_value = "")]
+        memo: String,
+    },
+    /// Let an app act for the user.
+    ApproveOauth {
+        #[arg(long)]
+        authorization_id: Uuid,
+    },
+    /// Provision another device.
+    UpdateProvisioning {
+        #[arg(long)]
+        device_id: Uuid,
+        #[arg(long)]
+        secret: String,
+    },
+    /// Give an app to another user.
+    TransferAppOwnership {
+        #[arg(long)]
+        user_id: Uuid,
+    },
+    /// Register with the safe.
+    RegisterSafe {
+        #[arg(long)]
+        user_id: Uuid,
+        /// The user's key for the safe, in hex or base64.
+        #[arg(long)]
+        public_key: String,
+    },
+}
+
+impl Action {
+    /// Hands the action to `use_it`, for it borrows what it is made of.
+    pub(crate) fn with<T>(&self, use_it: impl FnOnce(&TipAction<'_>) -> T) -> Result<T, Error> {
+        let safe_key;
+        let action = match self {
+            Self::Verify { timestamp } => TipAction::Verify { timestamp: *timestamp },
+            Self::AddAddress { asset_id, destination, tag, label } => {
+                TipAction::AddAddress { asset_id: *asset_id, destination, tag, label }
+            }
+            Self::RemoveAddress { address_id } => TipAction::RemoveAddress { address_id: *address_id },
+            Self::DeactivateUser { phone_verification_id } => {
+                TipAction::DeactivateUser { phone_verification_id: *phone_verification_id }
+            }
+            Self::CreateEmergencyContact { verification_id, code } => {
+                TipAction::CreateEmergencyContact { verification_id: *verification_id, code }
+            }
+            Self::ReadEmergencyContact => TipAction::ReadEmergencyContact,
+            Self::RemoveEmergencyContact => TipAction::RemoveEmergencyContact,
+            Self::UpdatePhoneNumber { verification_id, code } => {
+                TipAction::UpdatePhoneNumber { verification_id: *verification_id, code }
+            }
+            Self::SignMultisig { request_id } => TipAction::SignMultisig { request_id: *request_id },
+            Self::UnlockMultisig { request_id } => TipAction::UnlockMultisig { request_id: *request_id },
+            Self::SignCollectible { request_id } => TipAction::SignCollectible { request_id: *request_id },
+            Self::UnlockCollectible { request_id } => TipAction::UnlockCollectible { request_id: *request_id },
+            Self::Transfer { asset_id, opponent_id, amount, trace_id, memo } => TipAction::Transfer {
+                asset_id: *asset_id,
+                opponent_id: *opponent_id,
+                amount: Amount::new(amount)?,
+                trace_id: *trace_id,
+                memo,
+            },
+            Self::Withdraw { address_id, amount, fee, trace_id, memo } => TipAction::Withdraw {
+                address_id: *address_id,
+                amount: Amount::new(amount)?,
+                fee: Amount::new(fee)?,
+                trace_id: *trace_id,
+                memo,
+            },
+            Self::Transaction { asset_id, opponent_key, receivers, threshold, amount, trace_id, memo } => {
+                TipAction::Transaction {
+                    asset_id: *asset_id,
+                    opponent_key,
+                    receivers,
+                    threshold: *threshold,
+                    amount: Amount::new(amount)?,
+                    trace_id: *trace_id,
+                    memo,
+                }
+            }
+            Self::ApproveOauth { authorization_id } => TipAction::ApproveOAuth { authorization_id: *authorization_id },
+            Self::UpdateProvisioning { device_id, secret } => {
+                TipAction::UpdateProvisioning { device_id: *device_id, secret }
+            }
+            Self::TransferAppOwnership { user_id } => TipAction::TransferAppOwnership { user_id: *user_id },
+            Self::RegisterSafe { user_id, public_key } => {
+                safe_key = Ed25519PublicKey::from_text(public_key).map_err(Error::PublicKey)?;
+                TipAction::RegisterSafe { user_id: *user_id, public_key: &safe_key }
+            }
+        };
+        Ok(use_it(&action))
+    }
+}

@@ -1,0 +1,44 @@
+//! `call`: any other call, with a PIN in it or without.
+
+use clap::Parser as _;
+use mixin_pin_protocol::Error as ProtocolError;
+use serde_json::{Map, Value};
+
+use super::{client, known, tip};
+use crate::action::ActionLine;
+use crate::args::CallArgs;
+use crate::error::Error;
+use crate::output::Output;
+use crate::{files, pins};
+
+pub(crate) fn run(args: &CallArgs, output: &Output) -> Result<(), Error> {
+    let action = args.tip.as_ref().map(ActionLine::try_parse_from).transpose().map_err(Error::Usage)?;
+    let (session, spend_key) = files::session_and_spend_key(&args.session.keystore)?;
+    let client = client(session, &args.api)?;
+    let body: Option<Value> = match args.body.as_deref() {
+        None => None,
+        Some(path) => Some(serde_json::from_slice(&files::read(path)?).map_err(|_| ProtocolError::BodyNotJson)?),
+    };
+    let (method, path) = (args.method.as_str(), args.path.as_str());
+    let data: Value = if args.with_pin {
+        let body = object(body)?;
+        let pin = pins::read(&args.source, "PIN")?;
+        known(client.call_with_pin(method, path, body, pin)?)?
+    } else if let Some(ActionLine { action }) = action {
+        let body = object(body)?;
+        let proof = tip::proof(&client, args.spend_key_stdin, spend_key, &action)?;
+        known(client.call_with_pin(method, path, body, proof)?)?
+    } else {
+        known(client.call(method, path, body.as_ref())?)?
+    };
+    output.result(&data, || format!("{data:#}"))
+}
+
+/// A PIN needs an object to stand in.
+fn object(body: Option<Value>) -> Result<Map<String, Value>, Error> {
+    match body {
+        None => Ok(Map::new()),
+        Some(Value::Object(fields)) => Ok(fields),
+        Some(_) => Err(Error::BodyNoObject),
+    }
+}
