@@ -32,6 +32,8 @@ pub(crate) enum Error {
     BodyNoObject,
     /// No spend key was given, and the keystore has none that helps.
     SpendKeyMissing { which: &'static str },
+    /// The new spend key is the old one.
+    SameSpendKey,
     /// A PIN is no PIN.
     Pin { which: &'static str, cause: mixin_pin_core::Error },
     /// The new PIN was typed differently the second time.
@@ -146,6 +148,10 @@ impl fmt::Display for Error {
             Self::SpendKeyMissing { which } => {
                 write!(f, "there is no {which}: the keystore holds none that fits; give it with --spend-key-stdin")
             }
+            Self::SameSpendKey => f.write_str(
+                "the new spend key is the one that is installed; where the keystore holds the old key, give the new \
+                 one alone",
+            ),
             Self::Pin { which, cause } => write!(f, "the {which} cannot be used: {cause}"),
             Self::PinsDiffer => f.write_str("the new PIN was typed differently the second time; nothing was sent"),
             Self::PublicKey(cause) => write!(

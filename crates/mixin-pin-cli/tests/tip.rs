@@ -59,7 +59,11 @@ fn the_keystores_spend_key_is_used_where_it_is_asked_for() {
     with(&["update", "--tip", "--new-user"], "").done();
     with(&["verify", "--tip"], "").done();
 
+    assert_eq!(with(&["update", "--tip", "--new-user"], "").json()["error"]["extra"]["reason"], "old_pin_needed");
+
     // The keystore's is the old key, and only the new one is given.
+    let same = with(&["update", "--tip", "--spend-key-stdin"], &format!("{}\n", "5eed".repeat(16)));
+    assert!(same.code == 2 && same.stdout.contains("the new one alone"), "{same:?}");
     let (second, made) = new_key(&sandbox, "second");
     let changed = with(&["update", "--tip", "--spend-key-stdin"], &second).done().json();
     assert_eq!(changed["user"]["tip_key_base64"], made["tip_key_base64"]);

@@ -74,13 +74,17 @@ pub(crate) fn update(
     of_keystore: Option<SpendKey>,
 ) -> Result<User, Error> {
     let me = client.me()?;
-    if let Some(installed) = installed(&me) {
+    // Who says that there is no PIN is believed, and refused by the server if there is one.
+    if !new_user && let Some(installed) = installed(&me) {
         // Two keys: the keystore's may be the old one, the new one is always given.
         let old = match of_keystore.map(|key| key.to_tip_key(Some(&installed))) {
             Some(Ok(old)) => old,
             _ => given(source, "old spend key")?.to_tip_key(Some(&installed))?,
         };
         let new = given(source, "new spend key")?.to_tip_key(None)?;
+        if new.public_key() == old.public_key() {
+            return Err(Error::SameSpendKey);
+        }
         return known(client.change_tip(&old, me.tip_counter, &new)?);
     }
     let old = if new_user { None } else { Some(pins::read(pin_source, "old PIN")?) };
