@@ -97,13 +97,9 @@ fn read_body(body: &mut ureq::Body) -> Result<Vec<u8>, Error> {
 fn sort(error: ureq::Error) -> Error {
     let never_connected = match CONNECTING.get() {
         Connecting::Failed => true,
-        Connecting::NotTried => matches!(
-            error,
-            ureq::Error::HostNotFound
-                | ureq::Error::BadUri(_)
-                | ureq::Error::Http(_)
-                | ureq::Error::Timeout(ureq::Timeout::Resolve)
-        ),
+        // The name is looked up before the pool is asked. Whatever else goes wrong may have gone wrong on a connection
+        // out of the pool, after sending.
+        Connecting::NotTried => matches!(error, ureq::Error::HostNotFound),
         Connecting::Made => false,
     };
     let error = TransportError::new(error);
