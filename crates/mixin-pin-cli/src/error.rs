@@ -70,7 +70,7 @@ impl Error {
             Self::Http(error) => match error {
                 mixin_pin_http::Error::Protocol(error) => match error {
                     ProtocolError::Api(_) => 1,
-                    error if is_answer(error) => 4,
+                    error if error.is_bad_answer() => 4,
                     _ => 2,
                 },
                 mixin_pin_http::Error::Connect(_)
@@ -105,21 +105,6 @@ impl Error {
             _ => None,
         }
     }
-}
-
-/// Whether an error is about an answer, and so the network's or the server's.
-fn is_answer(error: &ProtocolError) -> bool {
-    matches!(
-        error,
-        ProtocolError::ServerTrouble { .. }
-            | ProtocolError::RequestIdMissing
-            | ProtocolError::RequestIdMismatch
-            | ProtocolError::AnswerEmpty { .. }
-            | ProtocolError::AnswerHtml { .. }
-            | ProtocolError::AnswerNotJson { .. }
-            | ProtocolError::AnswerCutOff { .. }
-            | ProtocolError::AnswerShape { .. }
-    )
 }
 
 impl fmt::Display for Error {

@@ -146,8 +146,7 @@ impl Client {
     /// # Errors
     /// [`Error::Protocol`] when Mixin refuses or answers strangely, another when there was no answer.
     pub fn me(&self) -> Result<User, Error> {
-        let (now, mut rng) = (now()?, SystemRng::new()?);
-        self.transport.send(&self.calls().me(now, &mut rng)?)
+        self.read(|calls, now, rng| calls.me(now, rng))
     }
 
     /// Reads the log, such as the failed attempts at the PIN: `GET /logs`.
@@ -155,8 +154,7 @@ impl Client {
     /// # Errors
     /// As [`Client::me`].
     pub fn pin_logs(&self, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
-        let (now, mut rng) = (now()?, SystemRng::new()?);
-        self.transport.send(&self.calls().logs(query, now, &mut rng)?)
+        self.read(|calls, now, rng| calls.logs(query, now, rng))
     }
 
     /// Registers a user with a session of its own under this app's session: `POST /users`.
@@ -183,17 +181,21 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<Outcome<T>, Error> {
         let body = body.map(Value::to_string);
-        let prepare = || -> Result<PreparedRequest, Error> {
-            let (now, mut rng) = (now()?, SystemRng::new()?);
-            let body = body.as_deref().map(str::as_bytes);
-            Ok(self.calls().other(method, path, body, now, &mut rng)?)
-        };
+        let body = body.as_deref().map(str::as_bytes);
         if method == "GET" {
-            return self.transport.send(&prepare()?).map(Outcome::Done);
+            return self.read(|calls, now, rng| calls.other(method, path, body, now, rng)).map(Outcome::Done);
         }
-        let _held = self.lane.enter();
-        let request = prepare()?;
-        Outcome::settle(request.request_id(), self.transport.send(&request))
+        self.pin_call(|calls, _, now, rng| Ok(calls.other(method, path, body, now, rng)?))
+    }
+
+    /// Makes a call that changes nothing, so that every failure is an error.
+    fn read<T, F>(&self, prepare: F) -> Result<T, Error>
+    where
+        T: DeserializeOwned,
+        F: FnOnce(Calls<'_, BoxSigner>, UnixTime, &mut SystemRng) -> Result<PreparedRequest, mixin_pin_protocol::Error>,
+    {
+        let (now, mut rng) = (now()?, SystemRng::new()?);
+        self.transport.send(&prepare(self.calls(), now, &mut rng)?)
     }
 
     /// Holds the session's lane from the first iterator to the answer, so that iterators arrive in order.

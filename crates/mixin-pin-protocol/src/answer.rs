@@ -219,6 +219,21 @@ impl Error {
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Api(error) if !matches!(error.code, ErrorCode::Server(_)))
     }
+
+    /// Whether the fault is the answer's: none that can be read or trusted came back.
+    pub const fn is_bad_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::ServerTrouble { .. }
+                | Self::RequestIdMissing
+                | Self::RequestIdMismatch
+                | Self::AnswerEmpty { .. }
+                | Self::AnswerHtml { .. }
+                | Self::AnswerNotJson { .. }
+                | Self::AnswerCutOff { .. }
+                | Self::AnswerShape { .. }
+        )
+    }
 }
 
 /// A user, as far as PINs are concerned. Other fields are ignored.

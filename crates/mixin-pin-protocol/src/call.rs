@@ -267,11 +267,12 @@ impl<'s, S: Signer> Calls<'s, S> {
         if old.as_ref().is_some_and(|(_, nonce)| nonce.iterator() >= new_nonce.iterator()) {
             return Err(Error::NonceOrder);
         }
-        // One call has fields of one kind, the later one where either PIN asks for it.
+        // One call has fields of one kind. The new PIN decides: there is no way back from TIP to digits.
         let fields = self.fields_for(new.kind());
+        let mut seal = |(secret, nonce)| (fields.encode)(&self.session.pin_key().seal::<R>(secret, nonce, rng));
         // The old PIN first: its iterator is the lower one.
-        let old = old.map(|(secret, nonce)| fields.encode(&self.session.pin_key().seal(secret, nonce, rng)));
-        let new = fields.encode(&self.session.pin_key().seal(new, new_nonce, rng));
+        let old = old.map(&mut seal);
+        let new = seal((new, new_nonce));
         let body = format!(
             r#"{{"{}":"{}","{}":"{new}"}}"#,
             fields.old_pin,
@@ -292,9 +293,8 @@ impl<'s, S: Signer> Calls<'s, S> {
         now: UnixTime,
         rng: &mut R,
     ) -> Result<PreparedRequest, Error> {
-        let fields = self.fields_for(SecretKind::SixDigits);
-        let pin = fields.encode(&self.session.pin_key().seal(pin, nonce, rng));
-        let body = format!(r#"{{"{}":"{pin}"}}"#, fields.pin);
+        let (field, pin) = self.seal(pin, nonce, rng);
+        let body = format!(r#"{{"{field}":"{pin}"}}"#);
         self.prepare("POST", "/pin/verify".to_owned(), body.into_bytes(), now, rng)
     }
 
@@ -310,10 +310,8 @@ impl<'s, S: Signer> Calls<'s, S> {
         rng: &mut R,
     ) -> Result<PreparedRequest, Error> {
         let timestamp = now.as_nanos()?;
-        let fields = self.fields_for(SecretKind::TipSignature);
-        let proof = key.secret(&TipAction::Verify { timestamp });
-        let pin = fields.encode(&self.session.pin_key().seal(proof, nonce, rng));
-        let body = format!(r#"{{"{}":"{pin}","timestamp":{timestamp}}}"#, fields.pin);
+        let (field, pin) = self.seal(key.secret(&TipAction::Verify { timestamp }), nonce, rng);
+        let body = format!(r#"{{"{field}":"{pin}","timestamp":{timestamp}}}"#);
         self.prepare("POST", "/pin/verify".to_owned(), body.into_bytes(), now, rng)
     }
 
@@ -339,12 +337,11 @@ impl<'s, S: Signer> Calls<'s, S> {
         if body.contains_key(DIGIT_FIELDS.pin) || body.contains_key(LATER_FIELDS.pin) {
             return Err(Error::PinField);
         }
-        let proof = proof.into();
-        let fields = self.fields_for(proof.kind());
-        let pin = fields.encode(&self.session.pin_key().seal(proof, nonce, rng));
-        body.insert(fields.pin.to_owned(), Value::String(pin.to_string()));
+        check_target(method, path)?;
+        let (field, pin) = self.seal(proof, nonce, rng);
+        body.insert(field.to_owned(), Value::String(pin.to_string()));
         let body = Value::Object(body).to_string();
-        self.other(method, path, Some(body.as_bytes()), now, rng)
+        self.prepare(method, path.to_owned(), body.into_bytes(), now, rng)
     }
 
     /// `GET /me`.
@@ -394,12 +391,7 @@ impl<'s, S: Signer> Calls<'s, S> {
         now: UnixTime,
         rng: &mut R,
     ) -> Result<PreparedRequest, Error> {
-        if method.is_empty() || method.len() > 16 || !method.bytes().all(|c| c.is_ascii_uppercase()) {
-            return Err(Error::Method);
-        }
-        if !path.starts_with('/') || !path.bytes().all(|c| c.is_ascii_graphic() && c != b'#') {
-            return Err(Error::Path);
-        }
+        check_target(method, path)?;
         if body.is_some_and(|body| serde_json::from_slice::<IgnoredAny>(body).is_err()) {
             return Err(Error::BodyNotJson);
         }
@@ -429,6 +421,18 @@ impl<'s, S: Signer> Calls<'s, S> {
         })
     }
 
+    /// An encrypted PIN in the base64 that this session's calls write it in: standard and padded for the digits of an
+    /// RSA session, URL-safe and unpadded for everything else.
+    pub fn encode_pin(&self, pin: &EncryptedPin) -> EncodedPin {
+        (self.fields_for(pin.kind()).encode)(pin)
+    }
+
+    /// Seals a proof, and tells the field that it goes into.
+    fn seal<R: CryptoRng>(&self, proof: impl Into<Secret>, nonce: Nonce, rng: &mut R) -> (&'static str, EncodedPin) {
+        let pin = self.session.pin_key().seal(proof, nonce, rng);
+        (self.fields_for(pin.kind()).pin, self.encode_pin(&pin))
+    }
+
     /// RSA sessions write digits as in their time; everything else came later.
     fn fields_for(&self, kind: SecretKind) -> &'static PinFields {
         match (self.session.signer().algorithm(), kind) {
@@ -449,10 +453,15 @@ const DIGIT_FIELDS: PinFields = PinFields { old_pin: "old_pin", pin: "pin", enco
 const LATER_FIELDS: PinFields =
     PinFields { old_pin: "old_pin_base64", pin: "pin_base64", encode: EncryptedPin::to_url_safe };
 
-impl PinFields {
-    fn encode(&self, pin: &EncryptedPin) -> EncodedPin {
-        (self.encode)(pin)
+/// Refuses a method or a path that cannot be sent as it is signed.
+fn check_target(method: &str, path: &str) -> Result<(), Error> {
+    if method.is_empty() || method.len() > 16 || !method.bytes().all(|c| c.is_ascii_uppercase()) {
+        return Err(Error::Method);
     }
+    if !path.starts_with('/') || !path.bytes().all(|c| c.is_ascii_graphic() && c != b'#') {
+        return Err(Error::Path);
+    }
+    Ok(())
 }
 
 /// A random UUID, version 4, for a request or a user.

@@ -104,7 +104,7 @@ impl<'t> ReceivedToken<'t> {
     /// # Errors
     /// [`TokenFault::Claims`] when one is missing or of the wrong kind.
     pub fn claims(&self) -> Result<ReceivedClaims, Error> {
-        ReceivedClaims::deserialize(&Value::Object(self.claims.clone())).map_err(|_| TokenFault::Claims.into())
+        ReceivedClaims::deserialize(&self.claims).map_err(|_| TokenFault::Claims.into())
     }
 
     /// Checks that the header names the key's algorithm and no other, then the signature.

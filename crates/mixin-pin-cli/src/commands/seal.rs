@@ -1,8 +1,8 @@
 //! `encrypt` and `decrypt`: an encrypted PIN by itself.
 
 use base16ct::lower::encode_string;
-use mixin_pin_core::token::{Algorithm, Signer as _};
 use mixin_pin_core::{EncryptedPin, MonotonicNonces, NonceSource as _, SecretKind, SystemRng};
+use mixin_pin_protocol::call::Calls;
 use serde_json::json;
 
 use super::now;
@@ -17,10 +17,7 @@ pub(crate) fn encrypt(args: &PinArgs, output: &Output) -> Result<(), Error> {
     let nonce = MonotonicNonces::new().next(now()?)?;
     let (timestamp, iterator) = (nonce.timestamp(), nonce.iterator());
     let sealed = session.pin_key().seal(pin, nonce, &mut SystemRng::new()?);
-    let text = match session.signer().algorithm() {
-        Algorithm::Rs512 => sealed.to_standard(),
-        _ => sealed.to_url_safe(),
-    };
+    let text = Calls::new(&session).encode_pin(&sealed);
     let value = json!({
         "ciphertext": text.as_str(),
         "timestamp": timestamp,
