@@ -46,7 +46,7 @@ pub(crate) enum Command {
     /// Prove the PIN. A wrong one costs one of the day's tries.
     Verify(VerifyArgs),
     /// Show the user.
-    Me(MeArgs),
+    Me(ClientArgs),
     /// Show the failed attempts at the PIN.
     Logs(LogsArgs),
     /// Make any other call: its answer's data is printed.
@@ -103,6 +103,15 @@ pub(crate) struct ApiArgs {
     /// How long a call may take.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) timeout: u64,
+}
+
+/// Who calls, and where.
+#[derive(Args)]
+pub(crate) struct ClientArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -208,13 +217,11 @@ pub(crate) struct TokenArgs {
 #[derive(Args)]
 pub(crate) struct UpdateArgs {
     #[command(flatten)]
-    pub(crate) session: SessionArgs,
+    pub(crate) client: ClientArgs,
     #[command(flatten)]
     pub(crate) source: PinSource,
     #[command(flatten)]
     pub(crate) tip: TipSource,
-    #[command(flatten)]
-    pub(crate) api: ApiArgs,
     /// The user has no PIN yet: create it. Without this the old PIN is asked for first, then the new one.
     ///
     /// With a TIP key, the user's first is installed, in the place of digits or of nothing, or another takes its place.
@@ -227,29 +234,17 @@ pub(crate) struct UpdateArgs {
 #[derive(Args)]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
-    pub(crate) session: SessionArgs,
+    pub(crate) client: ClientArgs,
     #[command(flatten)]
     pub(crate) source: PinSource,
     #[command(flatten)]
     pub(crate) tip: TipSource,
-    #[command(flatten)]
-    pub(crate) api: ApiArgs,
-}
-
-#[derive(Args)]
-pub(crate) struct MeArgs {
-    #[command(flatten)]
-    pub(crate) session: SessionArgs,
-    #[command(flatten)]
-    pub(crate) api: ApiArgs,
 }
 
 #[derive(Args)]
 pub(crate) struct LogsArgs {
     #[command(flatten)]
-    pub(crate) session: SessionArgs,
-    #[command(flatten)]
-    pub(crate) api: ApiArgs,
+    pub(crate) client: ClientArgs,
     /// How many entries, 1 to 100.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) limit: u8,
@@ -288,11 +283,9 @@ pub(crate) struct CallArgs {
     /// The path with its query.
     pub(crate) path: String,
     #[command(flatten)]
-    pub(crate) session: SessionArgs,
+    pub(crate) client: ClientArgs,
     #[command(flatten)]
     pub(crate) source: PinSource,
-    #[command(flatten)]
-    pub(crate) api: ApiArgs,
     /// The body, in JSON; - for standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) body: Option<PathBuf>,

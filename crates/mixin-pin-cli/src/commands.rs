@@ -14,9 +14,11 @@ use std::time::{Duration, SystemTime};
 
 use mixin_pin_core::{Session, UnixTime};
 use mixin_pin_http::{Client, Outcome};
+use mixin_pin_protocol::keystore::SpendKey;
 
-use crate::args::ApiArgs;
+use crate::args::{ApiArgs, ClientArgs};
 use crate::error::Error;
+use crate::files;
 
 fn now() -> Result<UnixTime, Error> {
     Ok(UnixTime::try_from(SystemTime::now())?)
@@ -25,6 +27,12 @@ fn now() -> Result<UnixTime, Error> {
 fn client(session: Session, api: &ApiArgs) -> Result<Client, Error> {
     let builder = Client::builder(session).base_url(&api.url).timeout(Duration::from_secs(api.timeout));
     Ok(builder.build()?)
+}
+
+/// The client of a keystore's session, and the spend key beside it.
+fn open(args: &ClientArgs) -> Result<(Client, Option<SpendKey>), Error> {
+    let (session, spend_key) = files::session_and_spend_key(&args.session.keystore)?;
+    Ok((client(session, &args.api)?, spend_key))
 }
 
 /// An unknown outcome is a failure of its own kind for a command.

@@ -4,7 +4,7 @@ use clap::Parser as _;
 use mixin_pin_protocol::Error as ProtocolError;
 use serde_json::{Map, Value};
 
-use super::{client, known, tip};
+use super::{known, open, tip};
 use crate::action::ActionLine;
 use crate::args::CallArgs;
 use crate::error::Error;
@@ -13,8 +13,7 @@ use crate::{files, pins};
 
 pub(crate) fn run(args: &CallArgs, output: &Output) -> Result<(), Error> {
     let action = args.tip.as_ref().map(ActionLine::try_parse_from).transpose().map_err(Error::Usage)?;
-    let (session, spend_key) = files::session_and_spend_key(&args.session.keystore)?;
-    let client = client(session, &args.api)?;
+    let (client, spend_key) = open(&args.client)?;
     let body: Option<Value> = match args.body.as_deref() {
         None => None,
         Some(path) => Some(serde_json::from_slice(&files::read(path)?).map_err(|_| ProtocolError::BodyNotJson)?),

@@ -6,15 +6,14 @@ use mixin_pin_protocol::answer::{LogEntry, User};
 use mixin_pin_protocol::call::LogQuery;
 use serde_json::json;
 
-use super::{client, known, tip};
-use crate::args::{LogsArgs, MeArgs, UpdateArgs, VerifyArgs};
+use super::{known, open, tip};
+use crate::args::{ClientArgs, LogsArgs, UpdateArgs, VerifyArgs};
 use crate::error::Error;
 use crate::output::{GOOD, Output};
-use crate::{files, pins};
+use crate::pins;
 
 pub(crate) fn update(args: &UpdateArgs, output: &Output) -> Result<(), Error> {
-    let (session, spend_key) = files::session_and_spend_key(&args.session.keystore)?;
-    let client = client(session, &args.api)?;
+    let (client, spend_key) = open(&args.client)?;
     let user = if args.tip.is_wanted() {
         tip::update(&client, &args.source, &args.tip, args.new_user, spend_key)?
     } else {
@@ -27,8 +26,7 @@ pub(crate) fn update(args: &UpdateArgs, output: &Output) -> Result<(), Error> {
 }
 
 pub(crate) fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Error> {
-    let (session, spend_key) = files::session_and_spend_key(&args.session.keystore)?;
-    let client = client(session, &args.api)?;
+    let (client, spend_key) = open(&args.client)?;
     let user = if args.tip.is_wanted() {
         tip::verify(&client, &args.tip, spend_key)?
     } else {
@@ -38,8 +36,8 @@ pub(crate) fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Error> {
     output.result(&json!({ "pin": "right", "user": user }), || format!("{GOOD}PIN right{GOOD:#} for {}", name(&user)))
 }
 
-pub(crate) fn me(args: &MeArgs, output: &Output) -> Result<(), Error> {
-    let client = client(files::session(&args.session.keystore)?, &args.api)?;
+pub(crate) fn me(args: &ClientArgs, output: &Output) -> Result<(), Error> {
+    let (client, _) = open(args)?;
     let user = client.me()?;
     output.result(&json!({ "user": user }), || {
         let has_pin = match (user.has_pin, user.tip_key_base64.is_empty()) {
@@ -52,7 +50,7 @@ pub(crate) fn me(args: &MeArgs, output: &Output) -> Result<(), Error> {
 }
 
 pub(crate) fn logs(args: &LogsArgs, output: &Output) -> Result<(), Error> {
-    let client = client(files::session(&args.session.keystore)?, &args.api)?;
+    let (client, _) = open(&args.client)?;
     let query = LogQuery { limit: Some(args.limit), offset: args.offset.clone(), ..LogQuery::wrong_pins() };
     let entries = client.pin_logs(&query)?;
     output.result(&json!({ "logs": entries }), || table(&entries))

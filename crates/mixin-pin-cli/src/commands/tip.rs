@@ -33,12 +33,11 @@ pub(crate) fn new_key(args: &TipNewKeyArgs, output: &Output) -> Result<(), Error
 
 pub(crate) fn sign(args: &TipSignArgs, output: &Output) -> Result<(), Error> {
     let expected = args.public_key.as_deref().map(Ed25519PublicKey::from_text).transpose().map_err(Error::PublicKey)?;
-    let key = match &args.keystore {
-        _ if args.spend_key_stdin => pins::spend_key("spend key")?,
-        Some(path) => files::keystore(path)?.take_spend_key().ok_or(Error::SpendKeyMissing { which: "spend key" })?,
-        None => return Err(Error::SpendKeyMissing { which: "spend key" }),
+    let of_keystore = match &args.keystore {
+        Some(path) if !args.spend_key_stdin => files::keystore(path)?.take_spend_key(),
+        _ => None,
     };
-    let key = key.to_tip_key(expected.as_ref())?;
+    let key = chosen(args.spend_key_stdin, of_keystore, "spend key")?.to_tip_key(expected.as_ref())?;
     let (body, signature) = args.action.with(|action| (action.body(), key.sign(action)))?;
     let (body, signature) = (encode_string(body.as_bytes()), encode_string(&signature));
     let public_key = encode_string(key.public_key().as_bytes());
@@ -53,15 +52,14 @@ pub(crate) fn proof(
     action: &Action,
 ) -> Result<Secret, Error> {
     let installed = installed(&client.me()?);
-    let source = TipSource { tip: true, spend_key_stdin };
-    let key = chosen(&source, of_keystore, "spend key")?.to_tip_key(installed.as_ref())?;
+    let key = chosen(spend_key_stdin, of_keystore, "spend key")?.to_tip_key(installed.as_ref())?;
     action.with(|action| key.secret(action))
 }
 
 /// Proves the user's TIP key.
 pub(crate) fn verify(client: &Client, source: &TipSource, of_keystore: Option<SpendKey>) -> Result<User, Error> {
     let installed = installed(&client.me()?);
-    let key = chosen(source, of_keystore, "spend key")?;
+    let key = chosen(source.spend_key_stdin, of_keystore, "spend key")?;
     known(client.verify_tip(&key.to_tip_key(installed.as_ref())?)?)
 }
 
@@ -69,26 +67,28 @@ pub(crate) fn verify(client: &Client, source: &TipSource, of_keystore: Option<Sp
 pub(crate) fn update(
     client: &Client,
     pin_source: &PinSource,
-    source: &TipSource,
+    &TipSource { spend_key_stdin, .. }: &TipSource,
     new_user: bool,
     of_keystore: Option<SpendKey>,
 ) -> Result<User, Error> {
-    let me = client.me()?;
     // Who says that there is no PIN is believed, and refused by the server if there is one.
-    if !new_user && let Some(installed) = installed(&me) {
+    let me = if new_user { None } else { Some(client.me()?) };
+    if let Some(me) = &me
+        && let Some(installed) = installed(me)
+    {
         // Two keys: the keystore's may be the old one, the new one is always given.
         let old = match of_keystore.map(|key| key.to_tip_key(Some(&installed))) {
             Some(Ok(old)) => old,
-            _ => given(source, "old spend key")?.to_tip_key(Some(&installed))?,
+            _ => given(spend_key_stdin, "old spend key")?.to_tip_key(Some(&installed))?,
         };
-        let new = given(source, "new spend key")?.to_tip_key(None)?;
+        let new = given(spend_key_stdin, "new spend key")?.to_tip_key(None)?;
         if new.public_key() == old.public_key() {
             return Err(Error::SameSpendKey);
         }
         return known(client.change_tip(&old, me.tip_counter, &new)?);
     }
     let old = if new_user { None } else { Some(pins::read(pin_source, "old PIN")?) };
-    let new = chosen(source, of_keystore, "new spend key")?;
+    let new = chosen(spend_key_stdin, of_keystore, "new spend key")?;
     known(client.install_tip(old.as_ref(), &new.to_tip_key(None)?)?)
 }
 
@@ -98,13 +98,13 @@ fn installed(user: &User) -> Option<Ed25519PublicKey> {
 }
 
 /// The key that was given, or else the keystore's.
-fn chosen(source: &TipSource, of_keystore: Option<SpendKey>, which: &'static str) -> Result<SpendKey, Error> {
+fn chosen(spend_key_stdin: bool, of_keystore: Option<SpendKey>, which: &'static str) -> Result<SpendKey, Error> {
     match of_keystore {
-        Some(key) if !source.spend_key_stdin => Ok(key),
-        _ => given(source, which),
+        Some(key) if !spend_key_stdin => Ok(key),
+        _ => given(spend_key_stdin, which),
     }
 }
 
-fn given(source: &TipSource, which: &'static str) -> Result<SpendKey, Error> {
-    if source.spend_key_stdin { pins::spend_key(which) } else { Err(Error::SpendKeyMissing { which }) }
+fn given(spend_key_stdin: bool, which: &'static str) -> Result<SpendKey, Error> {
+    if spend_key_stdin { pins::spend_key(which) } else { Err(Error::SpendKeyMissing { which }) }
 }
