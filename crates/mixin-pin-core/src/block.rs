@@ -223,29 +223,22 @@ impl PinBlock {
                 good &= byte.ct_eq(&padding_byte(kind));
             }
         }
+        if kind == SecretKind::SixDigits {
+            good &= are_digits(parts.head());
+        }
+        if !bool::from(good) {
+            return Err(Error::Open);
+        }
         let secret = match kind {
-            SecretKind::SixDigits => {
-                let digits: &[u8; Pin::LEN] = parts.head();
-                good &= are_digits(digits);
-                // Not digits, not a PIN: `good` refuses it below, after the same work.
-                if bool::from(good) {
-                    Secret::Digits(Pin::from_bytes(digits).map_err(|_| Error::Open)?)
-                } else {
-                    return Err(Error::Open);
-                }
-            }
+            SecretKind::SixDigits => Secret::Digits(Pin::from_bytes(parts.head::<{ Pin::LEN }>())?),
             SecretKind::TipKey => Secret::TipKey(*parts.head()),
             SecretKind::TipSignature => Secret::TipSignature(*parts.head()),
         };
-        if bool::from(good) {
-            Ok(Self {
-                secret,
-                timestamp: u64::from_le_bytes(parts.timestamp),
-                iterator: u64::from_le_bytes(parts.iterator),
-            })
-        } else {
-            Err(Error::Open)
-        }
+        Ok(Self {
+            secret,
+            timestamp: u64::from_le_bytes(parts.timestamp),
+            iterator: u64::from_le_bytes(parts.iterator),
+        })
     }
 }
 

@@ -4,7 +4,7 @@
 //! counted before the PIN is compared, and given back when it was right.
 
 use mixin_pin_core::tip::{TipAction, TipInstallation};
-use mixin_pin_core::{EncryptedPin, Error as CoreError, Pin, PinBlock, Secret, UnixTime};
+use mixin_pin_core::{Ed25519PublicKey, EncryptedPin, Error as CoreError, Pin, PinBlock, Secret, UnixTime};
 use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::ErrorCode;
 use mixin_pin_protocol::check::check_block;
@@ -37,7 +37,7 @@ enum Proof {
 /// What a user asks to be set.
 enum NewPin {
     Digits(Pin),
-    Tip(TipInstallation),
+    Tip { key: Ed25519PublicKey, counter: i64 },
 }
 
 impl Service {
@@ -54,10 +54,7 @@ impl Service {
             Err(refusal) => return Ok(Err(refusal)),
         };
         db.spend_iterator(call.user.session_id, iterator)?;
-        match self.try_proof(db, call, &proof)? {
-            Ok(()) => Ok(Ok(user_json(&call.user))),
-            Err(refusal) => Ok(Err(refusal)),
-        }
+        Ok(self.try_proof(db, call, &proof)?.map(|()| user_json(&call.user)))
     }
 
     pub(super) fn update_pin(&self, db: &Db<'_>, call: &Authenticated<'_>) -> Answer {
@@ -95,10 +92,7 @@ impl Service {
         }
         match &new {
             NewPin::Digits(pin) => db.set_pin(session_id, pin)?,
-            NewPin::Tip(TipInstallation { public_key, counter }) => {
-                let counter = i64::try_from(*counter).map_err(|_| Error::DatabaseContent)?;
-                db.set_tip_key(session_id, public_key, counter)?;
-            }
+            NewPin::Tip { key, counter } => db.set_tip_key(session_id, key, *counter)?,
         }
         let user = db.user_of_session(session_id)?.ok_or(Error::DatabaseContent)?;
         Ok(Ok(user_json(&user)))
@@ -174,7 +168,9 @@ impl Service {
                 let installation = TipInstallation::from_bytes(bytes)
                     .map_err(|_| Refusal::new(ErrorCode::PinFormat, "tip_key").with("field", "pin"))?;
                 match i64::try_from(installation.counter) {
-                    Ok(counter) if counter > call.user.tip_counter => Ok(NewPin::Tip(installation)),
+                    Ok(counter) if counter > call.user.tip_counter => {
+                        Ok(NewPin::Tip { key: installation.public_key, counter })
+                    }
                     _ => Err(Refusal::new(ErrorCode::PinFormat, "tip_counter")
                         .with("field", "pin")
                         .with("tip_counter", call.user.tip_counter)),
