@@ -25,6 +25,10 @@ pub enum Error {
     Time,
     /// A token's life of zero, or one that ends beyond the range of a signed 64-bit second.
     Expiry,
+    /// A scope is printable ASCII without quotes and backslashes.
+    Scope,
+    /// A code verifier is 32 bytes in base64url.
+    CodeVerifier,
     /// Not a PEM of an RSA key.
     RsaPem,
     /// An RSA key that cannot be used: damaged, of more than two primes, or with a strange exponent.
@@ -78,6 +82,10 @@ impl fmt::Display for Error {
             Self::IteratorExhausted => "this session has no iterator left; register a new session",
             Self::Time => "the time must lie between 1970 and 2554; check the clock of this machine",
             Self::Expiry => "a token must live at least a second and expire within a signed 64-bit number of seconds",
+            Self::Scope => "a scope must be printable ASCII without quotes and backslashes, such as PROFILE:READ",
+            Self::CodeVerifier => {
+                "a code verifier must be 32 bytes in unpadded base64url; give the one that was made for this authorization"
+            }
             Self::RsaPem => {
                 "the RSA key must be unencrypted PEM, headed RSA PRIVATE KEY (PKCS#1) or PRIVATE KEY (PKCS#8)"
             }

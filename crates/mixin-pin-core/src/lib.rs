@@ -2,7 +2,7 @@
 //!
 //! **In scope:** six-digit PINs ([`Pin`]), TIP keys and what they sign (`tip`), the block they are sealed in ([`PinBlock`]) and its encryption
 //! ([`PinKey`], [`EncryptedPin`]), the iterator that makes each block one-time ([`Nonce`], [`NonceSource`]),
-//! RSA and Ed25519 sessions ([`Session`]), and the token that signs a request ([`token`]).
+//! RSA and Ed25519 sessions ([`Session`]), what an app may do for a user by OAuth (`OAuthSession`), and the token that signs a request ([`token`]).
 //! Both halves are here: what a client does (seal, sign, unwrap) and what a server or an auditor does
 //! (open, verify, wrap).
 //!
@@ -99,6 +99,8 @@ pub use nonce::{Nonce, NonceSource};
 pub use pin::Pin;
 #[cfg(feature = "ed25519")]
 pub use session::ed25519::{Ed25519Key, Ed25519PublicKey, X25519PublicKey};
+#[cfg(all(feature = "ed25519", feature = "alloc"))]
+pub use session::oauth::{CodeVerifier, OAuthSession};
 #[cfg(feature = "rsa")]
 pub use session::rsa::{PinToken, RsaKey, RsaPublicKey};
 pub use session::{Session, SessionKey};

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "ed25519")]
 pub(crate) mod ed25519;
+#[cfg(all(feature = "ed25519", feature = "alloc"))]
+pub(crate) mod oauth;
 #[cfg(feature = "rsa")]
 pub(crate) mod rsa;
 
@@ -174,7 +176,7 @@ impl<S: Signer> Session<S> {
         request_id: Uuid,
         now: UnixTime,
         lifetime: Duration,
-    ) -> Result<Claims, Error> {
+    ) -> Result<Claims<'static>, Error> {
         Claims::new(self.user_id, self.session_id, request_id, request_hash, now, lifetime)
     }
 
@@ -183,7 +185,7 @@ impl<S: Signer> Session<S> {
     /// # Errors
     /// [`Error::Signer`] when the key, or the device that holds it, fails.
     #[cfg(feature = "alloc")]
-    pub fn sign<R: CryptoRng>(&self, claims: &Claims, rng: &mut R) -> Result<crate::token::Token, Error> {
+    pub fn sign<R: CryptoRng>(&self, claims: &Claims<'_>, rng: &mut R) -> Result<crate::token::Token, Error> {
         claims.sign(&self.signer, rng)
     }
 }

@@ -12,6 +12,8 @@ use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
 use sha2::{Digest, Sha512};
+use sha3::Sha3_256;
+use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
 pub use action::{TipAction, TipBody};
@@ -162,10 +164,42 @@ impl TipKey {
         Secret::TipSignature(self.sign(action))
     }
 
+    /// Signs a user's id for `POST /safe/users`, whose `signature` proves that the registering user holds the key for
+    /// the safe: over SHA3-256 of the id's text.
+    ///
+    /// ```
+    /// use mixin_pin_core::{tip::{TipKey, verify_safe_signature}, uuid::Uuid};
+    ///
+    /// let (key, user_id) = (TipKey::from_seed(&[7; 32]), Uuid::from_u128(1));
+    /// let signature = key.sign_for_safe(user_id);
+    /// verify_safe_signature(user_id, &signature, key.public_key())?;
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
+    pub fn sign_for_safe(&self, user_id: Uuid) -> [u8; TIP_SIGNATURE_LEN] {
+        raw_sign::<Sha512>(&self.secret, &safe_body(user_id), self.public.as_key()).to_bytes()
+    }
+
     /// What is sealed to install this key: the public key and a counter that starts at 1 and grows with each key.
     pub fn installation(&self, counter: u64) -> Secret {
         TipInstallation { public_key: self.public.clone(), counter }.into()
     }
+}
+
+/// Checks a signature that [`TipKey::sign_for_safe`] made, as a server does.
+///
+/// # Errors
+/// [`Error::Signature`] when it does not hold.
+pub fn verify_safe_signature(
+    user_id: Uuid,
+    signature: &[u8; TIP_SIGNATURE_LEN],
+    key: &Ed25519PublicKey,
+) -> Result<(), Error> {
+    key.verify(&safe_body(user_id), signature)
+}
+
+fn safe_body(user_id: Uuid) -> [u8; 32] {
+    let mut buffer = Uuid::encode_buffer();
+    Sha3_256::digest(user_id.hyphenated().encode_lower(&mut buffer)).into()
 }
 
 /// Of 64 bytes the first half counts, whatever the second says: sums of shares come so, too.

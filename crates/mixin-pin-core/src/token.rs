@@ -16,6 +16,8 @@ use crate::Error;
 pub use claims::Claims;
 #[cfg(feature = "alloc")]
 pub use claims::Token;
+#[cfg(all(feature = "ed25519", feature = "alloc"))]
+pub(crate) use claims::check_scope;
 pub use hash::RequestHash;
 pub use jws::{Jws, VerifyingKey};
 

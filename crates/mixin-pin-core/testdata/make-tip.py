@@ -97,5 +97,6 @@ print(json.dumps({
     "public_key": raw(key.public_key()).hex(),
     "installation": {"counter": 258, "secret": (raw(key.public_key()) + (258).to_bytes(8, "big")).hex()},
     "scalar": {"scalar": scalar.hex(), "public_key": scalar_public.hex()},
+    "safe": {"user_id": d, "signature": key.sign(hashlib.sha3_256(d.encode()).digest()).hex()},
     "actions": actions,
 }, indent=1))

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{hex, list, text, unhex, vectors};
-use mixin_pin_core::tip::{Amount, TipAction, TipInstallation, TipKey};
+use mixin_pin_core::tip::{Amount, TipAction, TipInstallation, TipKey, verify_safe_signature};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519PublicKey, Error, Secret};
 use proptest::prelude::*;
@@ -195,6 +195,17 @@ fn fixed() -> impl Strategy<Value = Fixed> {
         id().prop_map(Fixed::Remove),
         id().prop_map(Fixed::Approve),
     ]
+}
+
+#[test]
+fn the_signature_for_the_safe_is_that_of_the_vector() {
+    let vectors = vectors("tip.json");
+    let key = TipKey::from_text(text(&vectors, "seed")).unwrap();
+    let user_id: Uuid = text(&vectors["safe"], "user_id").parse().unwrap();
+    let signature = key.sign_for_safe(user_id);
+    assert_eq!(hex(&signature), text(&vectors["safe"], "signature"));
+    assert_eq!(verify_safe_signature(user_id, &signature, key.public_key()), Ok(()));
+    assert_eq!(verify_safe_signature(Uuid::nil(), &signature, key.public_key()), Err(Error::Signature));
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! A token's claims: written as JSON in one fixed order, and signed.
 
-use core::fmt::{self, Write as _};
+use core::fmt;
 use core::time::Duration;
 
 use base64::Engine as _;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{MAX_SIGNATURE_LEN, RequestHash, Signer};
 use crate::{Error, UnixTime};
 
-/// What a session's token says: who asks, in which session, when, and for exactly which request.
+/// What a token says: who asks, when, and for exactly which request.
 ///
 /// ```
 /// use core::time::Duration;
@@ -25,17 +25,24 @@ use crate::{Error, UnixTime};
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claims {
-    user_id: Uuid,
-    session_id: Uuid,
+pub struct Claims<'s> {
+    speaker: Speaker<'s>,
     request_id: Uuid,
     request_hash: RequestHash,
     issued_at: u64,
     expires_at: u64,
 }
 
-impl Claims {
-    /// Claims good from `now` on for `lifetime`, of which whole seconds count.
+/// Who says it, and so which claims come first and last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Speaker<'s> {
+    Session { user_id: Uuid, session_id: Uuid },
+    OAuth { app_id: Uuid, authorization_id: Uuid, scope: &'s str },
+    Server,
+}
+
+impl Claims<'static> {
+    /// A session's claims (`uid`, `sid`), good from `now` on for `lifetime`, of which whole seconds count.
     ///
     /// # Errors
     /// [`Error::Expiry`] when the lifetime is below a second, or ends beyond `i64::MAX` seconds, where readers of
@@ -48,12 +55,56 @@ impl Claims {
         now: UnixTime,
         lifetime: Duration,
     ) -> Result<Self, Error> {
+        Self::spoken(Speaker::Session { user_id, session_id }, request_id, request_hash, now, lifetime)
+    }
+
+    /// A server's claims about its answer to an OAuth session, as `X-Integrity-Token` carries them: `answer_hash` is
+    /// that of the request's method and path and of the answer's body.
+    ///
+    /// # Errors
+    /// As [`Claims::new`].
+    pub fn answer(
+        request_id: Uuid,
+        answer_hash: RequestHash,
+        now: UnixTime,
+        lifetime: Duration,
+    ) -> Result<Self, Error> {
+        Self::spoken(Speaker::Server, request_id, answer_hash, now, lifetime)
+    }
+}
+
+impl<'s> Claims<'s> {
+    /// The claims of an OAuth session: `iss`, `aid` and the granted scopes, with blanks between.
+    ///
+    /// # Errors
+    /// As [`Claims::new`]; [`Error::Scope`] when `scope` has other characters than RFC 6749, section 3.3, allows.
+    pub fn oauth(
+        app_id: Uuid,
+        authorization_id: Uuid,
+        scope: &'s str,
+        request_id: Uuid,
+        request_hash: RequestHash,
+        now: UnixTime,
+        lifetime: Duration,
+    ) -> Result<Self, Error> {
+        check_scope(scope)?;
+        let speaker = Speaker::OAuth { app_id, authorization_id, scope };
+        Self::spoken(speaker, request_id, request_hash, now, lifetime)
+    }
+
+    fn spoken(
+        speaker: Speaker<'s>,
+        request_id: Uuid,
+        request_hash: RequestHash,
+        now: UnixTime,
+        lifetime: Duration,
+    ) -> Result<Self, Error> {
         let issued_at = now.secs();
         let expires_at = issued_at
             .checked_add(lifetime.as_secs())
             .filter(|end| *end > issued_at && i64::try_from(*end).is_ok())
             .ok_or(Error::Expiry)?;
-        Ok(Self { user_id, session_id, request_id, request_hash, issued_at, expires_at })
+        Ok(Self { speaker, request_id, request_hash, issued_at, expires_at })
     }
 
     /// `jti`, to be sent as `X-Request-Id` too.
@@ -78,8 +129,10 @@ impl Claims {
 
     /// Length of the token that [`Claims::sign_into`] writes with this signer, in characters.
     pub fn token_len<S: Signer + ?Sized>(&self, signer: &S) -> usize {
-        let json_len = self.json().len;
-        signer.algorithm().header().len() + 1 + encoded_len(json_len) + 1 + encoded_len(signer.signature_len())
+        let mut json = Counter(0);
+        // Counting does not fail.
+        let _ = self.write_json(&mut json);
+        signer.algorithm().header().len() + 1 + encoded_len(json.0) + 1 + encoded_len(signer.signature_len())
     }
 
     /// Signs the claims and writes the token into the front of `out`, without a heap of its own.
@@ -93,23 +146,25 @@ impl Claims {
         rng: &mut dyn CryptoRng,
         out: &'o mut [u8],
     ) -> Result<&'o str, Error> {
-        let json = self.json();
         let header = signer.algorithm().header().as_bytes();
-        let signature_len = signer.signature_len();
         let mut signature = [0; MAX_SIGNATURE_LEN];
-        let signature = signature.get_mut(..signature_len).ok_or(Error::Signer)?;
+        let signature = signature.get_mut(..signer.signature_len()).ok_or(Error::Signer)?;
+        // Only a buffer that is too small is worth counting for.
+        let short = || Error::BufferTooSmall { needed: self.token_len(signer) };
 
-        let needed = header.len() + 1 + encoded_len(json.len) + 1 + encoded_len(signature_len);
+        let mut end = header.len() + 1;
+        let (head, rest) = out.split_at_mut_checked(end).ok_or_else(short)?;
+        head[..header.len()].copy_from_slice(header);
+        head[header.len()] = b'.';
+        let mut claims = Base64Writer::new(rest);
+        self.write_json(&mut claims).map_err(|_| short())?;
+        end += claims.finish().map_err(|_| short())?;
+
+        let needed = end + 1 + encoded_len(signature.len());
         let out = out.get_mut(..needed).ok_or(Error::BufferTooSmall { needed })?;
-        out[..header.len()].copy_from_slice(header);
-        let mut at = header.len();
-        out[at] = b'.';
-        at += 1;
-        at += encode(json.bytes(), &mut out[at..], needed)?;
-        signer.sign(&out[..at], rng, signature)?;
-        out[at] = b'.';
-        at += 1;
-        encode(signature, &mut out[at..], needed)?;
+        signer.sign(&out[..end], rng, signature)?;
+        out[end] = b'.';
+        URL_SAFE_NO_PAD.encode_slice(signature, &mut out[end + 1..]).map_err(|_| short())?;
         core::str::from_utf8(out).map_err(|_| Error::TokenFormat)
     }
 
@@ -119,51 +174,96 @@ impl Claims {
     /// [`Error::Signer`] when the signer fails.
     #[cfg(feature = "alloc")]
     pub fn sign<S: Signer + ?Sized>(&self, signer: &S, rng: &mut dyn CryptoRng) -> Result<Token, Error> {
-        let mut bytes = alloc::vec![0; self.token_len(signer)];
-        self.sign_into(signer, rng, &mut bytes)?;
+        let mut bytes = alloc::vec![0; self.max_token_len(signer)];
+        let len = self.sign_into(signer, rng, &mut bytes)?.len();
+        bytes.truncate(len);
         alloc::string::String::from_utf8(bytes).map(Token).map_err(|_| Error::TokenFormat)
     }
 
-    fn json(&self) -> Json {
-        let mut json = Json::default();
-        // Every value is hex digits, hyphens or a number: nothing to escape.
-        let written = write!(
-            json,
-            r#"{{"uid":"{}","sid":"{}","iat":{},"exp":{},"jti":"{}","sig":"{}","scp":"FULL"}}"#,
-            self.user_id, self.session_id, self.issued_at, self.expires_at, self.request_id, self.request_hash,
-        );
-        debug_assert!(written.is_ok(), "the longest claims fit");
-        json
+    /// A bound of [`Claims::token_len`] that costs nothing to find.
+    #[cfg(feature = "alloc")]
+    fn max_token_len<S: Signer + ?Sized>(&self, signer: &S) -> usize {
+        // Names and punctuation, three UUIDs, the hash, two numbers of 20 digits at most.
+        const MAX_JSON_LEN: usize =
+            r#"{"iss":"","aid":"","iat":,"exp":,"jti":"","sig":"","scp":"FULL"}"#.len() + 3 * 36 + 64 + 2 * 20;
+        let scope_len = if let Speaker::OAuth { scope, .. } = self.speaker { scope.len() } else { 0 };
+        let json_len = MAX_JSON_LEN + scope_len;
+        signer.algorithm().header().len() + 1 + encoded_len(json_len) + 1 + encoded_len(signer.signature_len())
+    }
+
+    /// Every value is hex digits, hyphens, a number or a checked scope: nothing to escape.
+    fn write_json(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        let Self { issued_at, expires_at, request_id, request_hash, .. } = self;
+        let rest = format_args!(r#""iat":{issued_at},"exp":{expires_at},"jti":"{request_id}","sig":"{request_hash}""#);
+        match self.speaker {
+            Speaker::Session { user_id, session_id } => {
+                write!(out, r#"{{"uid":"{user_id}","sid":"{session_id}",{rest},"scp":"FULL"}}"#)
+            }
+            Speaker::OAuth { app_id, authorization_id, scope } => {
+                write!(out, r#"{{"iss":"{app_id}","aid":"{authorization_id}",{rest},"scp":"{scope}"}}"#)
+            }
+            Speaker::Server => write!(out, "{{{rest}}}"),
+        }
     }
 }
 
-/// The claims' JSON, inline.
-struct Json {
-    text: [u8; Self::MAX_LEN],
-    len: usize,
+/// RFC 6749, section 3.3: printable ASCII but quotes and backslashes, and not blank.
+pub(crate) fn check_scope(scope: &str) -> Result<(), Error> {
+    let allowed = |byte| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
+    if !scope.trim().is_empty() && scope.bytes().all(allowed) { Ok(()) } else { Err(Error::Scope) }
 }
 
-impl Json {
-    /// Names and punctuation, three UUIDs, the hash, two numbers of 20 digits at most.
-    const MAX_LEN: usize =
-        r#"{"uid":"","sid":"","iat":,"exp":,"jti":"","sig":"","scp":"FULL"}"#.len() + 3 * 36 + 64 + 2 * 20;
+/// Counts what is written.
+struct Counter(usize);
 
-    fn bytes(&self) -> &[u8] {
-        &self.text[..self.len]
-    }
-}
-
-impl Default for Json {
-    fn default() -> Self {
-        Self { text: [0; Self::MAX_LEN], len: 0 }
-    }
-}
-
-impl fmt::Write for Json {
+impl fmt::Write for Counter {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.len + text.len();
-        self.text.get_mut(self.len..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
-        self.len = end;
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
+/// Writes text as unpadded base64url into a buffer.
+struct Base64Writer<'o> {
+    out: &'o mut [u8],
+    written: usize,
+    /// A whole number of groups of three bytes, so that only the last piece may end within one.
+    piece: [u8; 48],
+    filled: usize,
+}
+
+impl<'o> Base64Writer<'o> {
+    const fn new(out: &'o mut [u8]) -> Self {
+        Self { out, written: 0, piece: [0; 48], filled: 0 }
+    }
+
+    fn flush(&mut self) -> fmt::Result {
+        let out = self.out.get_mut(self.written..).ok_or(fmt::Error)?;
+        self.written += URL_SAFE_NO_PAD.encode_slice(&self.piece[..self.filled], out).map_err(|_| fmt::Error)?;
+        self.filled = 0;
+        Ok(())
+    }
+
+    /// How many characters were written in all.
+    fn finish(mut self) -> Result<usize, fmt::Error> {
+        self.flush()?;
+        Ok(self.written)
+    }
+}
+
+impl fmt::Write for Base64Writer<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            let count = rest.len().min(self.piece.len() - self.filled);
+            let (now, later) = rest.split_at(count);
+            self.piece[self.filled..self.filled + count].copy_from_slice(now);
+            self.filled += count;
+            rest = later;
+            if self.filled == self.piece.len() {
+                self.flush()?;
+            }
+        }
         Ok(())
     }
 }
@@ -171,10 +271,6 @@ impl fmt::Write for Json {
 /// Characters of unpadded base64.
 const fn encoded_len(bytes: usize) -> usize {
     (bytes * 4).div_ceil(3)
-}
-
-fn encode(bytes: &[u8], out: &mut [u8], needed: usize) -> Result<usize, Error> {
-    URL_SAFE_NO_PAD.encode_slice(bytes, out).map_err(|_| Error::BufferTooSmall { needed })
 }
 
 /// A signed token, ready for `Authorization: Bearer`.
@@ -205,7 +301,7 @@ impl fmt::Debug for Token {
 mod tests {
     use super::*;
 
-    fn claims(now: u64, lifetime: u64) -> Result<Claims, Error> {
+    fn claims(now: u64, lifetime: u64) -> Result<Claims<'static>, Error> {
         Claims::new(
             Uuid::from_u128(1),
             Uuid::from_u128(2),
@@ -216,19 +312,61 @@ mod tests {
         )
     }
 
+    /// Room for whatever these tests write.
+    struct Text([u8; 512], usize);
+
+    impl fmt::Write for Text {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let end = self.1 + text.len();
+            self.0[self.1..end].copy_from_slice(text.as_bytes());
+            self.1 = end;
+            Ok(())
+        }
+    }
+
+    fn assert_json(claims: &Claims<'_>, expected: &str) {
+        let mut text = Text([0; 512], 0);
+        claims.write_json(&mut text).unwrap();
+        #[cfg(all(feature = "alloc", feature = "ed25519"))]
+        {
+            let key = crate::Ed25519Key::from_bytes(&[7; 32]).unwrap();
+            assert!(claims.token_len(&key) <= claims.max_token_len(&key));
+        }
+        assert_eq!(core::str::from_utf8(&text.0[..text.1]).unwrap(), expected);
+
+        let (mut out, mut decoded) = ([0; 700], [0; 512]);
+        let mut base64 = Base64Writer::new(&mut out);
+        claims.write_json(&mut base64).unwrap();
+        let len = base64.finish().unwrap();
+        let len = URL_SAFE_NO_PAD.decode_slice(&out[..len], &mut decoded).unwrap();
+        assert_eq!(core::str::from_utf8(&decoded[..len]).unwrap(), expected);
+    }
+
     #[test]
     fn json_is_in_the_order_of_the_protocol() {
-        let json = claims(1_700_000_000, 60).unwrap().json();
-        assert_eq!(
-            core::str::from_utf8(json.bytes()).unwrap(),
-            r#"{"uid":"00000000-0000-0000-0000-000000000001","sid":"00000000-0000-0000-0000-000000000002","iat":1700000000,"exp":1700000060,"jti":"00000000-0000-0000-0000-000000000003","sig":"5e6b58ffa10b3bc51724ff0bbd2afb91c4771ee340f5d685340dfa4c854bafba","scp":"FULL"}"#
-        );
+        let expected = r#"{"uid":"00000000-0000-0000-0000-000000000001","sid":"00000000-0000-0000-0000-000000000002","iat":1700000000,"exp":1700000060,"jti":"00000000-0000-0000-0000-000000000003","sig":"5e6b58ffa10b3bc51724ff0bbd2afb91c4771ee340f5d685340dfa4c854bafba","scp":"FULL"}"#;
+        assert_json(&claims(1_700_000_000, 60).unwrap(), expected);
+    }
+
+    #[test]
+    fn oauth_and_answers_have_claims_of_their_own() {
+        let (now, minute) = (UnixTime::from_secs(1_700_000_000), Duration::from_secs(60));
+        let (app, authorization, request) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
+        let hash = RequestHash::of("GET", "/me", b"");
+        let oauth = |scope| Claims::oauth(app, authorization, scope, request, hash, now, minute);
+        let expected = r#"{"iss":"00000000-0000-0000-0000-000000000001","aid":"00000000-0000-0000-0000-000000000002","iat":1700000000,"exp":1700000060,"jti":"00000000-0000-0000-0000-000000000003","sig":"5e6b58ffa10b3bc51724ff0bbd2afb91c4771ee340f5d685340dfa4c854bafba","scp":"PROFILE:READ PHONE:READ"}"#;
+        assert_json(&oauth("PROFILE:READ PHONE:READ").unwrap(), expected);
+        for scope in ["", " ", "a\"b", "a\\b", "a\nb", "\u{e9}"] {
+            assert_eq!(oauth(scope), Err(Error::Scope), "{scope:?}");
+        }
+        let expected = r#"{"iat":1700000000,"exp":1700000060,"jti":"00000000-0000-0000-0000-000000000003","sig":"5e6b58ffa10b3bc51724ff0bbd2afb91c4771ee340f5d685340dfa4c854bafba"}"#;
+        assert_json(&Claims::answer(request, hash, now, minute).unwrap(), expected);
     }
 
     #[test]
     fn the_latest_expiry_fits_and_the_next_second_does_not() {
         let last = i64::MAX as u64;
-        assert!(claims(last - 1, 1).unwrap().json().bytes().ends_with(br#""scp":"FULL"}"#));
+        assert_eq!(claims(last - 1, 1).unwrap().expires_at(), last);
         for (now, lifetime) in [(last, 1), (u64::MAX, 1), (1, u64::MAX), (5, 0)] {
             assert_eq!(claims(now, lifetime), Err(Error::Expiry), "{now} + {lifetime}");
         }
