@@ -2,27 +2,24 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use mixin_pin_core::tip::TipKey;
+use mixin_pin_core::tip::{TipAction, TipKey};
 use mixin_pin_core::token::{Signer, VerifyingKey};
 use mixin_pin_core::{MonotonicNonces, Nonce, NonceSource, Pin, Secret, Session, SystemRng, UnixTime};
 use mixin_pin_protocol::answer::{LogEntry, User};
 use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use ureq::http::Uri;
 
+use crate::builder::{ClientBuilder, UserSession, now};
 use crate::lane::Lane;
 use crate::transport::{Received, Transport};
 use crate::{Error, Outcome};
 
-/// Mixin's own API.
-pub const DEFAULT_API: &str = "https://api.mixin.one";
-
-type BoxError = Box<dyn StdError + Send + Sync>;
-type BoxSigner = Box<dyn Signer + Send + Sync>;
-type BoxNonces = Box<dyn NonceSource<Error = BoxError> + Send + Sync>;
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+pub(crate) type BoxSigner = Box<dyn Signer + Send + Sync>;
+pub(crate) type BoxNonces = Box<dyn NonceSource<Error = BoxError> + Send + Sync>;
 
 /// A blocking client for one session.
 ///
@@ -47,7 +44,10 @@ impl Client {
 
     /// A client with other settings.
     pub fn builder<S: Signer + Send + Sync + 'static>(session: Session<S>) -> ClientBuilder {
-        ClientBuilder::new(session)
+        ClientBuilder::new(UserSession {
+            session: session.map_signer(|signer| Box::new(signer) as BoxSigner),
+            nonces: Box::new(Erased(MonotonicNonces::new())),
+        })
     }
 
     /// The session that this client speaks for.
@@ -141,6 +141,32 @@ impl Client {
         self.pin_call(|calls, nonce, now, rng| Ok(calls.with_pin(method, path, body, proof, nonce(now)?, now, rng)?))
     }
 
+    /// Makes any other call that carries a TIP signature of the action that path and body ask for, and returns its
+    /// `data`. An action that is another than they ask for is refused before anything is sent.
+    ///
+    /// # Errors
+    /// As [`Client::create_pin`].
+    pub fn call_with_tip<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        path: &str,
+        body: Map<String, Value>,
+        key: &TipKey,
+        action: &TipAction<'_>,
+    ) -> Result<Outcome<T>, Error> {
+        self.pin_call(|calls, nonce, now, rng| {
+            Ok(calls.with_tip(method, path, body, (key, action), nonce(now)?, now, rng)?)
+        })
+    }
+
+    /// Registers the user with the safe under `safe_key`, approved by the installed TIP key: `POST /safe/users`.
+    ///
+    /// # Errors
+    /// As [`Client::create_pin`].
+    pub fn register_safe(&self, tip_key: &TipKey, safe_key: &TipKey) -> Result<Outcome<User>, Error> {
+        self.pin_call(|calls, nonce, now, rng| Ok(calls.register_safe(tip_key, safe_key, nonce(now)?, now, rng)?))
+    }
+
     /// Reads the user: `GET /me`.
     ///
     /// # Errors
@@ -226,71 +252,7 @@ impl Client {
     }
 }
 
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("session", &self.session).finish_non_exhaustive()
-    }
-}
-
-fn now() -> Result<UnixTime, Error> {
-    Ok(UnixTime::try_from(SystemTime::now())?)
-}
-
-/// Settings of a [`Client`].
-///
-/// ```
-/// use std::time::Duration;
-/// use mixin_pin_http::Client;
-/// use mixin_pin_http::core::{Ed25519Key, Session, SystemRng, uuid::Uuid};
-///
-/// # fn main() -> Result<(), mixin_pin_http::Error> {
-/// # let mut rng = SystemRng::new()?;
-/// # let server = Ed25519Key::generate(&mut rng).public_key().to_x25519()?;
-/// # let key = Ed25519Key::generate(&mut rng);
-/// # let session = Session::ed25519(Uuid::nil(), Uuid::nil(), key, &server)?;
-/// let client = Client::builder(session)
-///     .base_url("https://api.mixin.one")
-///     .connect_timeout(Duration::from_secs(5))
-///     .timeout(Duration::from_secs(20))
-///     .user_agent("my-bot/1.0")
-///     .build()?;
-/// # Ok(()) }
-/// ```
-pub struct ClientBuilder {
-    session: Session<BoxSigner>,
-    nonces: BoxNonces,
-    base_url: String,
-    connect_timeout: Duration,
-    timeout: Duration,
-    token_lifetime: Duration,
-    user_agent: String,
-    device_id: Option<String>,
-    proxy: Proxy,
-    plain_http: bool,
-}
-
-enum Proxy {
-    FromEnvironment,
-    Direct,
-    Url(String),
-}
-
-impl ClientBuilder {
-    fn new<S: Signer + Send + Sync + 'static>(session: Session<S>) -> Self {
-        Self {
-            session: session.map_signer(|signer| Box::new(signer) as BoxSigner),
-            nonces: Box::new(Erased(MonotonicNonces::new())),
-            base_url: DEFAULT_API.to_owned(),
-            connect_timeout: Duration::from_secs(10),
-            timeout: Duration::from_secs(30),
-            token_lifetime: Calls::<BoxSigner>::DEFAULT_LIFETIME,
-            user_agent: concat!("mixin-pin/", env!("CARGO_PKG_VERSION")).to_owned(),
-            device_id: None,
-            proxy: Proxy::FromEnvironment,
-            plain_http: false,
-        }
-    }
-
+impl ClientBuilder<UserSession> {
     /// Where iterators come from; in memory by default, which is right while one process alone uses the session.
     #[must_use]
     pub fn nonces<N>(mut self, nonces: N) -> Self
@@ -298,67 +260,7 @@ impl ClientBuilder {
         N: NonceSource + Send + Sync + 'static,
         N::Error: Into<BoxError>,
     {
-        self.nonces = Box::new(Erased(nonces));
-        self
-    }
-
-    /// The API's address, [`DEFAULT_API`] by default: scheme, host and port, no path.
-    #[must_use]
-    pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        self.base_url = url.into();
-        self
-    }
-
-    /// How long connecting may take, TLS included; ten seconds by default.
-    #[must_use]
-    pub const fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.connect_timeout = limit;
-        self
-    }
-
-    /// How long a whole call may take; thirty seconds by default.
-    #[must_use]
-    pub const fn timeout(mut self, limit: Duration) -> Self {
-        self.timeout = limit;
-        self
-    }
-
-    /// How long tokens are good; a minute by default.
-    #[must_use]
-    pub const fn token_lifetime(mut self, lifetime: Duration) -> Self {
-        self.token_lifetime = lifetime;
-        self
-    }
-
-    /// The header `User-Agent`.
-    #[must_use]
-    pub fn user_agent(mut self, text: impl Into<String>) -> Self {
-        self.user_agent = text.into();
-        self
-    }
-
-    /// The header `Mixin-Device-Id`, absent by default.
-    #[must_use]
-    pub fn device_id(mut self, id: impl Into<String>) -> Self {
-        self.device_id = Some(id.into());
-        self
-    }
-
-    /// A proxy's URL, or None for no proxy at all. By default the environment's (`HTTPS_PROXY`, …), and none for an
-    /// API on this machine.
-    #[must_use]
-    pub fn proxy(mut self, url: Option<&str>) -> Self {
-        self.proxy = url.map_or(Proxy::Direct, |url| Proxy::Url(url.to_owned()));
-        self
-    }
-
-    /// Allows plain HTTP to another machine. To this machine it is always allowed.
-    ///
-    /// # Security
-    /// Whoever is on the way can read tokens, and use them while they last.
-    #[must_use]
-    pub const fn allow_plain_http(mut self, allow: bool) -> Self {
-        self.plain_http = allow;
+        self.speaker.nonces = Box::new(Erased(nonces));
         self
     }
 
@@ -368,65 +270,15 @@ impl ClientBuilder {
     /// [`Error::BaseUrl`], [`Error::PlainHttp`], [`Error::Proxy`] or [`Error::Header`] for settings that cannot be
     /// used.
     pub fn build(self) -> Result<Client, Error> {
-        let base_url = self.base_url.trim_end_matches('/').to_owned();
-        let uri: Uri = base_url.parse().map_err(|_| Error::BaseUrl)?;
-        let host = uri.host().filter(|_| matches!(uri.path(), "" | "/") && uri.query().is_none());
-        let host = host.ok_or(Error::BaseUrl)?;
-        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(Error::BaseUrl);
-        }
-        let local = is_loopback(host);
-        match uri.scheme_str() {
-            Some("https") => {}
-            Some("http") if local || self.plain_http => {}
-            Some("http") => return Err(Error::PlainHttp),
-            _ => return Err(Error::BaseUrl),
-        }
-        for text in [Some(&self.user_agent), self.device_id.as_ref()].into_iter().flatten() {
-            if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-                return Err(Error::Header);
-            }
-        }
-
-        let mut config = ureq::config::Config::builder()
-            .http_status_as_error(false)
-            // A redirection would carry the token, and perhaps a PIN, to another address.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_connect(Some(self.connect_timeout))
-            .timeout_global(Some(self.timeout))
-            .allow_non_standard_methods(true)
-            .user_agent(self.user_agent);
-        match self.proxy {
-            Proxy::FromEnvironment if !local => {}
-            Proxy::FromEnvironment | Proxy::Direct => config = config.proxy(None),
-            Proxy::Url(url) => {
-                config = config.proxy(Some(ureq::Proxy::new(&url).map_err(|_| Error::Proxy)?));
-            }
-        }
-        Ok(Client {
-            lane: Lane::of(self.session.session_id()),
-            session: self.session,
-            nonces: self.nonces,
-            transport: Transport::new(config.build(), base_url, self.device_id),
-            token_lifetime: self.token_lifetime,
-        })
+        let (UserSession { session, nonces }, transport, token_lifetime) = self.into_parts()?;
+        Ok(Client { lane: Lane::of(session.session_id()), session, nonces, transport, token_lifetime })
     }
 }
 
-impl fmt::Debug for ClientBuilder {
+impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A proxy's URL may hold a password.
-        f.debug_struct("ClientBuilder")
-            .field("session", &self.session)
-            .field("base_url", &self.base_url)
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("session", &self.session).finish_non_exhaustive()
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// A nonce source whose error is boxed, so that clients of all sources are of one type.

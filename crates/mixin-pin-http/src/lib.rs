@@ -28,15 +28,19 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod builder;
 mod client;
 mod error;
 pub mod hazmat;
 mod lane;
+mod oauth;
 mod outcome;
 mod transport;
 
-pub use client::{Client, ClientBuilder, DEFAULT_API};
+pub use builder::{ClientBuilder, DEFAULT_API, UserSession};
+pub use client::Client;
 pub use error::{Error, TransportError};
+pub use oauth::{NoSession, OAuthClient};
 pub use outcome::{Outcome, Unknown};
 
 pub use mixin_pin_core as core;

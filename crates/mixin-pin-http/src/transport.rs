@@ -56,13 +56,11 @@ impl Transport {
         if response.status().is_redirection() {
             return Err(Error::Redirect { status });
         }
-        let request_id = response
-            .headers()
-            .get("X-Request-Id")
-            // An id that is not text is an id of no request of ours.
-            .map(|value| value.to_str().unwrap_or("?").to_owned());
+        // A header that is not text is not empty either: it matches nothing.
+        let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap_or("?").to_owned());
+        let (request_id, integrity_token) = (header("X-Request-Id"), header("X-Integrity-Token"));
         let body = read_body(response.body_mut())?;
-        Ok(Received { status, request_id, body })
+        Ok(Received { status, request_id, integrity_token, body })
     }
 }
 
@@ -70,12 +68,18 @@ impl Transport {
 pub(crate) struct Received {
     pub(crate) status: u16,
     request_id: Option<String>,
+    integrity_token: Option<String>,
     body: Vec<u8>,
 }
 
 impl Received {
     pub(crate) fn answer(&self) -> Answer<'_> {
-        Answer { status: self.status, request_id: self.request_id.as_deref(), body: &self.body }
+        Answer {
+            status: self.status,
+            request_id: self.request_id.as_deref(),
+            integrity_token: self.integrity_token.as_deref(),
+            body: &self.body,
+        }
     }
 }
 

@@ -4,13 +4,16 @@
 
 use std::fmt;
 
+use mixin_pin_core::token::{RequestHash, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::error::Category;
 
-use crate::Error;
+use crate::call::PreparedRequest;
+use crate::check::ReceivedToken;
+use crate::{Error, IntegrityFault};
 
 /// The largest body that is worth reading: 1 MiB.
 pub const MAX_BODY_LEN: usize = 1 << 20;
@@ -22,6 +25,8 @@ pub struct Answer<'a> {
     pub status: u16,
     /// The header `X-Request-Id`.
     pub request_id: Option<&'a str>,
+    /// The header `X-Integrity-Token`, which signs the answers to OAuth sessions.
+    pub integrity_token: Option<&'a str>,
     /// The whole body.
     pub body: &'a [u8],
 }
@@ -35,7 +40,7 @@ impl Answer<'_> {
     ///
     /// let id = Uuid::from_u128(7);
     /// let body = br#"{"data":{"type":"user","user_id":"06aed1e3-bd77-4a59-991a-5bb5ae6fbb09","has_pin":true}}"#;
-    /// let answer = Answer { status: 200, request_id: Some(&id.to_string()), body };
+    /// let answer = Answer { status: 200, request_id: Some(&id.to_string()), integrity_token: None, body };
     /// assert!(answer.read::<User>(id)?.has_pin);
     /// # Ok::<(), mixin_pin_protocol::Error>(())
     /// ```
@@ -59,6 +64,53 @@ impl Answer<'_> {
         }
         let data = envelope.data.ok_or(Error::AnswerShape { status: self.status })?;
         serde_json::from_value(data).map_err(|_| Error::AnswerShape { status: self.status })
+    }
+
+    /// Reads the answer to an OAuth session's request, once its `X-Integrity-Token` was found to hold under the
+    /// session's [`server_key`]: request id, and hash of method, path and answer.
+    ///
+    /// The token's own times are not judged: the request id, new each time, ties it to this one exchange. A refusal
+    /// with code 401 may come without a token, for a server that does not know the session cannot sign for it.
+    ///
+    /// [`server_key`]: mixin_pin_core::OAuthSession::server_key
+    ///
+    /// # Errors
+    /// [`Error::Integrity`] when the answer is not signed as it must be, else as [`Answer::read`].
+    pub fn read_signed<T: DeserializeOwned>(&self, sent: &PreparedRequest, key: &VerifyingKey) -> Result<T, Error> {
+        if self.integrity_token.is_some() {
+            self.check_integrity(sent, key)?;
+            return self.read(sent.request_id());
+        }
+        match self.read::<IgnoredAny>(sent.request_id()) {
+            Err(Error::Api(error)) if error.code != ErrorCode::Unauthorized => {
+                Err(Error::Integrity(IntegrityFault::Missing))
+            }
+            Err(error) => Err(error),
+            Ok(_) => Err(Error::Integrity(IntegrityFault::Missing)),
+        }
+    }
+
+    fn check_integrity(&self, sent: &PreparedRequest, key: &VerifyingKey) -> Result<(), Error> {
+        #[derive(Deserialize)]
+        struct Claims {
+            jti: Uuid,
+            sig: String,
+        }
+        let fault = |fault| Err(Error::Integrity(fault));
+        let token = ReceivedToken::parse(self.integrity_token.unwrap_or_default());
+        let claims = token.as_ref().ok().and_then(|token| Claims::deserialize(token.raw_claims()).ok());
+        let (Ok(token), Some(claims)) = (token, claims) else { return fault(IntegrityFault::Format) };
+        if token.verify(key).is_err() {
+            return fault(IntegrityFault::Signature);
+        }
+        if claims.jti != sent.request_id() {
+            return fault(IntegrityFault::RequestId);
+        }
+        let hash = RequestHash::of(sent.method(), sent.path(), self.body);
+        if RequestHash::from_hex(&claims.sig) != Some(hash) {
+            return fault(IntegrityFault::AnswerHash);
+        }
+        Ok(())
     }
 
     fn envelope(&self) -> Result<Envelope, Error> {
@@ -225,6 +277,7 @@ impl Error {
         matches!(
             self,
             Self::ServerTrouble { .. }
+                | Self::Integrity(_)
                 | Self::RequestIdMissing
                 | Self::RequestIdMismatch
                 | Self::AnswerEmpty { .. }
@@ -302,7 +355,7 @@ mod tests {
     const SENT: Uuid = Uuid::from_u128(0xdcc6_37dd);
 
     fn read(status: u16, request_id: Option<&str>, body: &str) -> Result<User, Error> {
-        Answer { status, request_id, body: body.as_bytes() }.read(SENT)
+        Answer { status, request_id, integrity_token: None, body: body.as_bytes() }.read(SENT)
     }
 
     fn read_ours(status: u16, body: &str) -> Result<User, Error> {

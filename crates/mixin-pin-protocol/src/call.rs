@@ -5,16 +5,21 @@
 use std::fmt;
 use std::time::Duration;
 
+use base16ct::lower::encode_string;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mixin_pin_core::rand_core::CryptoRng;
 use mixin_pin_core::tip::{TipAction, TipKey};
-use mixin_pin_core::token::{Algorithm, RequestHash, Signer};
+use mixin_pin_core::token::{Algorithm, RequestHash, Signer, Token};
 use mixin_pin_core::uuid::{Builder, Uuid};
 use mixin_pin_core::{EncodedPin, EncryptedPin, Nonce, Pin, Secret, SecretKind, Session, SessionKey, UnixTime};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use crate::Error;
+use crate::action::with_action;
 
 /// Everything but the unreserved characters of RFC 3986.
 const QUERY: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -26,17 +31,29 @@ const FIRST_TIP_COUNTER: u64 = 1;
 ///
 /// # Security
 /// One-time, as the encrypted PIN in it: a transport must not send it twice, so it is not `Clone`. `Debug` shows
-/// neither token nor body.
+/// neither token nor body. The body is zeroized on drop, for that of an OAuth exchange holds secrets.
 pub struct PreparedRequest {
     method: String,
     path: String,
-    body: Vec<u8>,
+    body: Zeroizing<Vec<u8>>,
     request_id: Uuid,
     request_id_text: String,
-    authorization: String,
+    authorization: Option<String>,
 }
 
 impl PreparedRequest {
+    /// A request that this token signs, or one that needs none.
+    pub(crate) fn new(method: &str, path: String, body: Vec<u8>, request_id: Uuid, token: Option<&Token>) -> Self {
+        Self {
+            method: method.to_owned(),
+            path,
+            body: Zeroizing::new(body),
+            request_id,
+            request_id_text: request_id.to_string(),
+            authorization: token.map(|token| format!("Bearer {}", token.as_str())),
+        }
+    }
+
     /// `GET`, `POST`, ….
     pub fn method(&self) -> &str {
         &self.method
@@ -57,13 +74,16 @@ impl PreparedRequest {
         self.request_id
     }
 
-    /// The headers that the protocol asks for, the signed token among them.
-    pub fn headers(&self) -> [(&'static str, &str); 3] {
-        [
-            ("Content-Type", "application/json"),
-            ("Authorization", &self.authorization),
-            ("X-Request-Id", &self.request_id_text),
-        ]
+    /// The headers that the protocol asks for, the signed token among them where there is one.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let always = [("Content-Type", "application/json"), ("X-Request-Id", &*self.request_id_text)];
+        always.into_iter().chain(self.authorization().map(|text| ("Authorization", text)))
+    }
+
+    /// The header `Authorization`: `Bearer` and the token. None for the one request that needs no token, an OAuth
+    /// exchange.
+    pub fn authorization(&self) -> Option<&str> {
+        self.authorization.as_deref()
     }
 
     /// Whether the request only reads, so that sending its like again changes nothing.
@@ -334,7 +354,7 @@ impl<'s, S: Signer> Calls<'s, S> {
         now: UnixTime,
         rng: &mut R,
     ) -> Result<PreparedRequest, Error> {
-        if body.contains_key(DIGIT_FIELDS.pin) || body.contains_key(LATER_FIELDS.pin) {
+        if has_pin_field(&body) {
             return Err(Error::PinField);
         }
         check_target(method, path)?;
@@ -342,6 +362,53 @@ impl<'s, S: Signer> Calls<'s, S> {
         body.insert(field.to_owned(), Value::String(pin.to_string()));
         let body = Value::Object(body).to_string();
         self.prepare(method, path.to_owned(), body.into_bytes(), now, rng)
+    }
+
+    /// Any other call that carries a TIP signature: signs the action and puts the signature, encrypted, into the body's
+    /// `pin_base64`.
+    ///
+    /// Where the path is one that [`with_action`] knows, the action must be the one that path and body ask for: a
+    /// signature for another would be refused, and cost one of the day's tries.
+    ///
+    /// # Errors
+    /// [`Error::ActionMismatch`] or [`Error::ActionField`] when action and body disagree, else as [`Calls::with_pin`].
+    #[allow(clippy::too_many_arguments)] // As for `with_pin`.
+    pub fn with_tip<R: CryptoRng>(
+        &self,
+        method: &str,
+        path: &str,
+        body: Map<String, Value>,
+        (key, action): (&TipKey, &TipAction<'_>),
+        nonce: Nonce,
+        now: UnixTime,
+        rng: &mut R,
+    ) -> Result<PreparedRequest, Error> {
+        if with_action(method, path, &body, self.session.user_id(), |asked| asked == action)? == Some(false) {
+            return Err(Error::ActionMismatch);
+        }
+        self.with_pin(method, path, body, key.secret(action), nonce, now, rng)
+    }
+
+    /// `POST /safe/users`: registers the user with the safe under `safe_key`, which signs the user's id, approved by the
+    /// installed TIP key. They may be one key.
+    ///
+    /// # Errors
+    /// [`Error::Core`] when the token cannot be signed.
+    pub fn register_safe<R: CryptoRng>(
+        &self,
+        tip_key: &TipKey,
+        safe_key: &TipKey,
+        nonce: Nonce,
+        now: UnixTime,
+        rng: &mut R,
+    ) -> Result<PreparedRequest, Error> {
+        let user_id = self.session.user_id();
+        let public_key = safe_key.public_key();
+        let mut body = Map::new();
+        body.insert("public_key".to_owned(), encode_string(public_key.as_bytes()).into());
+        body.insert("signature".to_owned(), URL_SAFE_NO_PAD.encode(safe_key.sign_for_safe(user_id)).into());
+        let action = TipAction::RegisterSafe { user_id, public_key };
+        self.with_tip("POST", "/safe/users", body, (tip_key, &action), nonce, now, rng)
     }
 
     /// `GET /me`.
@@ -391,11 +458,7 @@ impl<'s, S: Signer> Calls<'s, S> {
         now: UnixTime,
         rng: &mut R,
     ) -> Result<PreparedRequest, Error> {
-        check_target(method, path)?;
-        if body.is_some_and(|body| serde_json::from_slice::<IgnoredAny>(body).is_err()) {
-            return Err(Error::BodyNotJson);
-        }
-        let body = body.unwrap_or_default().to_vec();
+        let body = check_other(method, path, body)?;
         self.prepare(method, path.to_owned(), body, now, rng)
     }
 
@@ -411,14 +474,7 @@ impl<'s, S: Signer> Calls<'s, S> {
         let hash = RequestHash::of(method, &path, &body);
         let claims = self.session.claims(hash, request_id, now, self.lifetime)?;
         let token = self.session.sign(&claims, rng)?;
-        Ok(PreparedRequest {
-            method: method.to_owned(),
-            path,
-            body,
-            request_id,
-            request_id_text: request_id.to_string(),
-            authorization: format!("Bearer {}", token.as_str()),
-        })
+        Ok(PreparedRequest::new(method, path, body, request_id, Some(&token)))
     }
 
     /// An encrypted PIN in the base64 that this session's calls write it in: standard and padded for the digits of an
@@ -452,6 +508,22 @@ struct PinFields {
 const DIGIT_FIELDS: PinFields = PinFields { old_pin: "old_pin", pin: "pin", encode: EncryptedPin::to_standard };
 const LATER_FIELDS: PinFields =
     PinFields { old_pin: "old_pin_base64", pin: "pin_base64", encode: EncryptedPin::to_url_safe };
+
+/// Whether a body has a field for a PIN.
+pub(crate) fn has_pin_field(body: &Map<String, Value>) -> bool {
+    [&DIGIT_FIELDS, &LATER_FIELDS]
+        .iter()
+        .any(|fields| body.contains_key(fields.pin) || body.contains_key(fields.old_pin))
+}
+
+/// Refuses what cannot be sent as it is signed, and a body that is no JSON; returns the body's bytes.
+pub(crate) fn check_other(method: &str, path: &str, body: Option<&[u8]>) -> Result<Vec<u8>, Error> {
+    check_target(method, path)?;
+    match body {
+        Some(body) if serde_json::from_slice::<IgnoredAny>(body).is_err() => Err(Error::BodyNotJson),
+        body => Ok(body.unwrap_or_default().to_vec()),
+    }
+}
 
 /// Refuses a method or a path that cannot be sent as it is signed.
 fn check_target(method: &str, path: &str) -> Result<(), Error> {

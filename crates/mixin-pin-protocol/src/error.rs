@@ -56,6 +56,8 @@ pub enum Error {
     },
     /// An OAuth keystore cannot be used where a user's own session is needed.
     KeystoreOAuth,
+    /// A keystore of a user's own session cannot be used where an OAuth authorization is needed.
+    KeystoreNotOAuth,
 
     /// A method is one to sixteen capital letters.
     Method,
@@ -69,11 +71,22 @@ pub enum Error {
     TipCounter,
     /// The body has a PIN field already.
     PinField,
+    /// The body lacks a field that its TIP action is made of, or has it in another form.
+    ActionField {
+        /// The field.
+        field: &'static str,
+    },
+    /// The TIP action that was to be signed is not the one that path and body ask for.
+    ActionMismatch,
+    /// An OAuth session's request carries no PIN.
+    OAuthPin,
     /// A page of the log has 1 to 100 entries.
     LogLimit,
 
     /// Mixin refused the call.
     Api(Box<ApiError>),
+    /// The answer to an OAuth session is not signed as it must be.
+    Integrity(IntegrityFault),
     /// A server in front of the API failed.
     ServerTrouble {
         /// The HTTP status, 500 to 599.
@@ -200,6 +213,36 @@ impl fmt::Display for TokenFault {
     }
 }
 
+/// What is wrong with an answer's `X-Integrity-Token`.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntegrityFault {
+    /// There is none.
+    Missing,
+    /// It cannot be read.
+    Format,
+    /// It is not signed by the server's key.
+    Signature,
+    /// Its `jti` is not the request's id.
+    RequestId,
+    /// Its `sig` is not the hash of this method, path and answer.
+    AnswerHash,
+}
+
+impl fmt::Display for IntegrityFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "the answer has no X-Integrity-Token, so nobody vouches for it; do not trust it",
+            Self::Format => "the answer's X-Integrity-Token cannot be read; do not trust the answer",
+            Self::Signature => {
+                "the answer's X-Integrity-Token is not signed by the key in the OAuth keystore; do not trust the answer"
+            }
+            Self::RequestId => "the answer's X-Integrity-Token belongs to another request; do not trust the answer",
+            Self::AnswerHash => "the answer was changed after it was signed; do not trust it",
+        })
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -221,6 +264,9 @@ impl fmt::Display for Error {
             Self::KeystoreOAuth => f.write_str(
                 "an OAuth keystore acts for somebody else and has no PIN; use a keystore of your own session",
             ),
+            Self::KeystoreNotOAuth => {
+                f.write_str("this is the keystore of a session of its own, not of an OAuth authorization")
+            }
             Self::Method => f.write_str("the method must be one to sixteen capital letters"),
             Self::Path => f.write_str(
                 "the path must start with a slash and be ASCII without blanks or a fragment; percent-encode the rest",
@@ -229,8 +275,19 @@ impl fmt::Display for Error {
             Self::NonceOrder => f.write_str("the old PIN must be sealed with the lower iterator"),
             Self::TipCounter => f.write_str("the TIP key's counter is the last there is; no other key can follow"),
             Self::PinField => f.write_str("the body has a pin or pin_base64 already; leave that field out"),
+            Self::ActionField { field } => {
+                write!(f, "the body lacks {field}, or has it in another form than its TIP action is signed with")
+            }
+            Self::ActionMismatch => f.write_str(
+                "the TIP action is not the one that path and body ask for, so that its signature would not hold; make \
+                 them agree",
+            ),
+            Self::OAuthPin => f.write_str(
+                "an OAuth session has no PIN: leave pin and pin_base64 out, or use a keystore of your own session",
+            ),
             Self::LogLimit => f.write_str("the limit must be 1 to 100"),
             Self::Api(error) => error.fmt(f),
+            Self::Integrity(fault) => fault.fmt(f),
             Self::ServerTrouble { status } => {
                 write!(f, "the server failed with HTTP {status} before it reached the API")
             }

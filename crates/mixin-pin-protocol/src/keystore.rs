@@ -9,7 +9,7 @@ use mixin_pin_core::rand_core::CryptoRng;
 use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinToken, RsaKey, Session, X25519PublicKey};
+use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, OAuthSession, PinToken, RsaKey, Session, X25519PublicKey};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 use zeroize::Zeroizing;
@@ -74,18 +74,9 @@ pub struct Keystore {
 
 #[derive(Debug)]
 enum Keys {
-    Rsa {
-        key: RsaKey,
-        pin_token: PinToken,
-    },
-    Ed25519 {
-        key: Ed25519Key,
-        server: X25519PublicKey,
-    },
-    /// Parsed to be judged; using it comes with OAuth sessions.
-    OAuth {
-        key: Ed25519Key,
-    },
+    Rsa { key: RsaKey, pin_token: PinToken },
+    Ed25519 { key: Ed25519Key, server: X25519PublicKey },
+    OAuth { key: Ed25519Key, scope: String, server: Ed25519PublicKey },
 }
 
 impl Keystore {
@@ -142,7 +133,7 @@ impl Keystore {
     pub fn public_key(&self) -> VerifyingKey {
         match &self.keys {
             Keys::Rsa { key, .. } => VerifyingKey::Rsa(key.public_key()),
-            Keys::Ed25519 { key, .. } | Keys::OAuth { key } => VerifyingKey::Ed25519(key.public_key()),
+            Keys::Ed25519 { key, .. } | Keys::OAuth { key, .. } => VerifyingKey::Ed25519(key.public_key()),
         }
     }
 
@@ -170,6 +161,19 @@ impl Keystore {
             Keys::Ed25519 { key, server } => Session::ed25519(self.user_id, self.session_id, key, &server)
                 .map_err(|cause| Error::KeystoreKey { field: "server_public_key", cause }),
             Keys::OAuth { .. } => Err(Error::KeystoreOAuth),
+        }
+    }
+
+    /// Makes the session of an OAuth authorization.
+    ///
+    /// # Errors
+    /// [`Error::KeystoreNotOAuth`] for every other keystore, [`Error::Core`] for a scope that is none.
+    pub fn into_oauth_session(self) -> Result<OAuthSession, Error> {
+        match self.keys {
+            Keys::OAuth { key, scope, server } => {
+                Ok(OAuthSession::new(self.user_id, self.session_id, &scope, key, server)?)
+            }
+            _ => Err(Error::KeystoreNotOAuth),
         }
     }
 }
@@ -258,6 +262,24 @@ pub fn write_ed25519(user_id: Uuid, session_id: Uuid, key: &Ed25519Key, server: 
 /// Writes an app's session as a keystore of the dashboard's shape.
 pub fn write_app(app_id: Uuid, session_id: Uuid, key: &Ed25519Key, server: &ServerKey) -> Zeroizing<String> {
     write_session("app_id", app_id, session_id, key, server)
+}
+
+/// Writes an authorization as a keystore of the OAuth shape.
+pub fn write_oauth(
+    app_id: Uuid,
+    authorization_id: Uuid,
+    scope: &str,
+    key: &Ed25519Key,
+    server: &Ed25519PublicKey,
+) -> Zeroizing<String> {
+    // A scope that a session was made of has nothing to escape; any other is escaped here.
+    Zeroizing::new(format!(
+        "{{\n  \"client_id\": \"{app_id}\",\n  \"authorization_id\": \"{authorization_id}\",\n  \"scope\": \
+         {},\n  \"private_key\": \"{}\",\n  \"ed25519\": \"{}\"\n}}\n",
+        serde_json::Value::from(scope),
+        *key.to_base64_url(),
+        server.to_base64_url(),
+    ))
 }
 
 fn write_session(
@@ -400,14 +422,14 @@ impl Fields {
     fn oauth(&self) -> Result<Keystore, Error> {
         let shape = KeystoreShape::OAuth;
         let key = self.ed25519_key(shape, "private_key")?;
-        self.needed(shape, "scope")?;
-        Ed25519PublicKey::from_text(self.needed(shape, "ed25519")?)
+        let scope = self.needed(shape, "scope")?.to_owned();
+        let server = Ed25519PublicKey::from_text(self.needed(shape, "ed25519")?)
             .map_err(|cause| Error::KeystoreKey { field: "ed25519", cause })?;
         Ok(Keystore {
             shape,
             user_id: self.user_id(shape)?,
             session_id: self.session_id(shape, "authorization_id")?,
-            keys: Keys::OAuth { key },
+            keys: Keys::OAuth { key, scope, server },
             spend_key: self.spend_key()?,
             also_holds: self.also_holds(),
         })

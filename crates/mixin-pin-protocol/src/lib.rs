@@ -1,7 +1,8 @@
 //! Mixin's words around [`mixin_pin_core`], without any I/O.
 //!
-//! **In scope:** keystore files ([`keystore`]), calls made ready to send ([`call`]), the server's answers
-//! ([`answer`]), the server's view of a call ([`check`]), and a report on a captured request ([`inspect`]).
+//! **In scope:** keystore files ([`keystore`]), calls made ready to send ([`call`]), also for an app that acts for a
+//! user ([`oauth`]), the server's answers ([`answer`]), the server's view of a call ([`check`]) and of what it asks for
+//! ([`action`]), and a report on a captured request ([`inspect`]).
 //!
 //! **Out of scope, for good:** sockets, files, clocks and randomness of its own. A [`call::PreparedRequest`] can be
 //! sent by any transport, blocking or not; `mixin-pin-http` is one.
@@ -26,12 +27,14 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod action;
 pub mod answer;
 pub mod call;
 pub mod check;
 mod error;
 pub mod inspect;
 pub mod keystore;
+pub mod oauth;
 
-pub use error::{Error, TokenFault};
+pub use error::{Error, IntegrityFault, TokenFault};
 pub use mixin_pin_core as core;

@@ -25,7 +25,7 @@ fn session(text: &str) -> (Session, VerifyingKey) {
 }
 
 fn assert_holds(request: &PreparedRequest, key: &VerifyingKey) {
-    let header = |wanted| request.headers().into_iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    let header = |wanted| request.headers().find(|(name, _)| *name == wanted).map(|(_, value)| value);
     let received = ReceivedRequest {
         method: request.method(),
         path: request.path(),

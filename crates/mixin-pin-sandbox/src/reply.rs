@@ -8,19 +8,28 @@ use mixin_pin_protocol::answer::ErrorCode;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    pub(crate) body: Value,
+    pub(crate) body: String,
+    /// Signs the answers to OAuth sessions.
+    pub(crate) integrity_token: Option<String>,
 }
 
 impl Reply {
-    pub(crate) fn data(data: &Value) -> Self {
-        Self { status: 200, body: json!({ "data": data }) }
+    fn new(status: u16, body: &Value) -> Self {
+        Self { status, body: body.to_string(), integrity_token: None }
     }
 
     /// A failure of the sandbox itself: the one kind that is a real HTTP 500.
     pub(crate) fn server_trouble() -> Self {
-        Self {
-            status: 500,
-            body: json!({ "error": { "status": 500, "code": 500, "description": "Internal Server Error" } }),
+        let error = json!({ "status": 500, "code": 500, "description": "Internal Server Error" });
+        Self::new(500, &json!({ "error": error }))
+    }
+}
+
+impl From<Result<Value, Refusal>> for Reply {
+    fn from(answer: Result<Value, Refusal>) -> Self {
+        match answer {
+            Ok(data) => Self::new(200, &json!({ "data": data })),
+            Err(refusal) => refusal.into(),
         }
     }
 }
@@ -61,16 +70,12 @@ impl From<Refusal> for Reply {
             ErrorCode::PinIncorrect => "PIN incorrect.",
             _ => "Error.",
         };
-        Self {
-            status: 202,
-            body: json!({
-                "error": {
-                    "status": 202,
-                    "code": refusal.code.as_u32(),
-                    "description": description,
-                    "extra": refusal.extra,
-                }
-            }),
-        }
+        let error = json!({
+            "status": 202,
+            "code": refusal.code.as_u32(),
+            "description": description,
+            "extra": refusal.extra,
+        });
+        Self::new(202, &json!({ "error": error }))
     }
 }

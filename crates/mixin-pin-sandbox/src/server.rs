@@ -47,7 +47,7 @@ async fn handle(
             tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Reply::server_trouble())
         }
     };
-    respond(&reply, request_id, now.as_nanos().unwrap_or_default())
+    respond(reply, request_id, now.as_nanos().unwrap_or_default())
 }
 
 fn judge(service: &Service, parts: &axum::http::request::Parts, body: &Bytes, peer: SocketAddr) -> Reply {
@@ -66,14 +66,17 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn respond(reply: &Reply, request_id: Option<HeaderValue>, server_time: u64) -> Response<Body> {
-    let mut response = Response::new(Body::from(reply.body.to_string()));
+fn respond(reply: Reply, request_id: Option<HeaderValue>, server_time: u64) -> Response<Body> {
+    let mut response = Response::new(Body::from(reply.body));
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("X-Server-Time", HeaderValue::from(server_time));
     if let Some(request_id) = request_id {
         headers.insert("X-Request-Id", request_id);
+    }
+    if let Some(token) = reply.integrity_token.and_then(|token| HeaderValue::from_str(&token).ok()) {
+        headers.insert("X-Integrity-Token", token);
     }
     response
 }

@@ -2,6 +2,8 @@
 //!
 //! HTTP is the business of `server`, remembering that of `store`.
 
+mod action;
+mod oauth;
 mod pin;
 
 use std::net::IpAddr;
@@ -16,7 +18,7 @@ use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinKey, SystemRng, UnixTime};
 use mixin_pin_protocol::answer::ErrorCode;
 use mixin_pin_protocol::call::random_uuid;
-use mixin_pin_protocol::check::{ReceivedClaims, ReceivedRequest, ReceivedToken, check_token};
+use mixin_pin_protocol::check::{ReceivedRequest, ReceivedToken, check_token};
 use mixin_pin_protocol::keystore::{ServerKey, write_app};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -26,6 +28,7 @@ use zeroize::Zeroizing;
 use crate::reply::{Refusal, Reply};
 use crate::store::{Db, NewUser, Store, UserRow};
 use crate::{Clock, Config, Error};
+use oauth::OAuthAsker;
 
 /// The first registered user gets the number after this one; the documentation's own is 7000.
 const NUMBERS_BEGIN_AFTER: i64 = 7000;
@@ -40,8 +43,9 @@ pub(crate) struct Service {
 
 /// A request whose token holds.
 struct Authenticated<'r> {
-    body: &'r [u8],
+    method: &'r str,
     path: &'r str,
+    body: &'r [u8],
     user: UserRow,
     now: UnixTime,
     ip: IpAddr,
@@ -49,8 +53,18 @@ struct Authenticated<'r> {
 
 impl Authenticated<'_> {
     fn json<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
-        serde_json::from_slice(self.body).map_err(|_| Refusal::new(ErrorCode::BadRequest, "body"))
+        json_body(self.body)
     }
+}
+
+fn json_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|_| Refusal::new(ErrorCode::BadRequest, "body"))
+}
+
+/// Who a token speaks for, once it holds.
+enum Asker {
+    User(Box<UserRow>),
+    App(Box<OAuthAsker>),
 }
 
 /// A refusal is an answer, an error is not: both end a call early, one with the transaction kept.
@@ -101,8 +115,7 @@ impl Service {
     /// Answers a request, whatever it is.
     pub(crate) fn answer(&self, request: &ReceivedRequest<'_>, ip: IpAddr) -> Reply {
         match self.store.write(|db| self.judge(db, request, ip)) {
-            Ok(Ok(data)) => Reply::data(&data),
-            Ok(Err(refusal)) => refusal.into(),
+            Ok(reply) => reply,
             Err(error) => {
                 eprintln!("mixin-pin-sandbox: {error}");
                 Reply::server_trouble()
@@ -110,41 +123,66 @@ impl Service {
         }
     }
 
-    fn judge(&self, db: &Db<'_>, request: &ReceivedRequest<'_>, ip: IpAddr) -> Answer {
-        let path = request.path.split_once('?').map_or(request.path, |(path, _)| path);
-        let handler: fn(&Self, &Db<'_>, &Authenticated<'_>) -> Answer = match (request.method, path) {
-            ("POST", "/users") => Self::register,
-            ("POST", "/pin/update") => Self::update_pin,
-            ("POST", "/pin/verify") => Self::verify_pin,
-            ("GET", "/me" | "/safe/me") => |_, _, call| Ok(Ok(user_json(&call.user))),
-            ("GET", "/logs") => Self::logs,
-            _ => return Ok(Err(Refusal::new(ErrorCode::NotFound, "endpoint"))),
-        };
+    fn judge(&self, db: &Db<'_>, request: &ReceivedRequest<'_>, ip: IpAddr) -> Result<Reply, Error> {
         let now = self.now();
-        let (user, claims) = match self.authenticate(db, request, now)? {
-            Ok(authenticated) => authenticated,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        if request.method != "GET"
-            && !db.note_request(user.session_id, claims.jti, claims.exp, now.secs())?
-            && self.refuse_repeated_requests
-        {
-            return Ok(Err(Refusal::new(ErrorCode::Unauthorized, "request_repeated")));
+        let path = request.path.split_once('?').map_or(request.path, |(path, _)| path);
+        // The two that nobody signs.
+        match (request.method, path) {
+            ("POST", "/oauth/token") => return Ok(Self::exchange_code(db, request.body)?.into()),
+            ("POST", "/sandbox/authorizations") => return Ok(Self::ask_authorization(db, request.body)?.into()),
+            _ => {}
         }
-        let call = Authenticated { body: request.body, path: request.path, user, now, ip };
-        handler(self, db, &call)
+        let handler: Option<fn(&Self, &Db<'_>, &Authenticated<'_>) -> Answer> = match (request.method, path) {
+            ("POST", "/users") => Some(Self::register),
+            ("POST", "/pin/update") => Some(Self::update_pin),
+            ("POST", "/pin/verify") => Some(Self::verify_pin),
+            ("GET", "/me" | "/safe/me") => Some(|_, _, call| Ok(Ok(user_json(&call.user)))),
+            ("GET", "/logs") => Some(Self::logs),
+            ("POST", path) if Self::takes_an_action(path) => Some(Self::carry_out),
+            _ => None,
+        };
+        let not_found = || Refusal::new(ErrorCode::NotFound, "endpoint");
+        let (asker, request_id, expires_at) = match self.authenticate(db, request, now)? {
+            Ok(authenticated) => authenticated,
+            // Who asks for what is not there need not say who they are.
+            Err(refusal) => return Ok(handler.map_or_else(not_found, |_| refusal).into()),
+        };
+        match asker {
+            Asker::App(app) => {
+                let answer = if handler.is_some() { app.answer(db, request.method, path)? } else { Err(not_found()) };
+                app.sign(request, request_id, now, answer.into())
+            }
+            Asker::User(user) => {
+                let Some(handler) = handler else { return Ok(not_found().into()) };
+                if request.method != "GET"
+                    && !db.note_request(user.session_id, request_id, expires_at, now.secs())?
+                    && self.refuse_repeated_requests
+                {
+                    return Ok(Refusal::new(ErrorCode::Unauthorized, "request_repeated").into());
+                }
+                let ReceivedRequest { method, path, body, .. } = *request;
+                Ok(handler(self, db, &Authenticated { method, path, body, user: *user, now, ip })?.into())
+            }
+        }
     }
 
+    /// Who asks, the request's id, and when its token expires.
     fn authenticate(
         &self,
         db: &Db<'_>,
         request: &ReceivedRequest<'_>,
         now: UnixTime,
-    ) -> Result<Result<(UserRow, ReceivedClaims), Refusal>, Error> {
+    ) -> Result<Result<(Asker, Uuid, u64), Refusal>, Error> {
         let unauthorized = |reason: &str| Ok(Err(Refusal::new(ErrorCode::Unauthorized, reason)));
-        let parsed = request.token().and_then(ReceivedToken::parse).and_then(|token| Ok((token.claims()?, token)));
-        let (claims, token) = match parsed {
-            Ok(parsed) => parsed,
+        let token = match request.token().and_then(ReceivedToken::parse) {
+            Ok(token) => token,
+            Err(error) => return unauthorized(token_reason(&error)),
+        };
+        if token.is_oauth() {
+            return self.authenticate_app(db, request, &token, now);
+        }
+        let claims = match token.claims() {
+            Ok(claims) => claims,
             Err(error) => return unauthorized(token_reason(&error)),
         };
         let Some(user) = db.user_of_session(claims.sid)?.filter(|user| user.user_id == claims.uid) else {
@@ -152,7 +190,7 @@ impl Service {
         };
         let key = VerifyingKey::from_text(&user.session_secret)?;
         match check_token(request, &token, &key, now, self.clock_tolerance) {
-            Ok(claims) => Ok(Ok((user, claims))),
+            Ok(claims) => Ok(Ok((Asker::User(Box::new(user)), claims.jti, claims.exp))),
             Err(error) => unauthorized(token_reason(&error)),
         }
     }
@@ -269,6 +307,7 @@ fn user_json(user: &UserRow) -> Value {
         "has_pin": user.pin.is_some() || user.tip_key.is_some(),
         "tip_key_base64": user.tip_key.as_ref().map_or_else(String::new, Ed25519PublicKey::to_base64_url),
         "tip_counter": user.tip_counter,
+        "has_safe": user.safe_key.is_some(),
     })
 }
 

@@ -8,13 +8,13 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519PublicKey, Pin, PinKey};
+use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, Pin, PinKey};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use crate::Error;
 
 /// Raised when the tables change.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const TABLES: &str = "
     CREATE TABLE app (
@@ -32,12 +32,28 @@ const TABLES: &str = "
         pin BLOB,
         tip_key BLOB,
         tip_counter INTEGER NOT NULL DEFAULT 0,
+        safe_key BLOB,
+        -- An app's owner; of everybody else none.
+        owner_id TEXT,
         -- Eight bytes, big-endian: SQLite's integers have a sign.
         last_iterator BLOB NOT NULL,
         tries_day INTEGER NOT NULL DEFAULT 0,
         tries_used INTEGER NOT NULL DEFAULT 0,
         created_at INTEGER NOT NULL
     ) STRICT;
+    CREATE TABLE authorizations (
+        authorization_id TEXT PRIMARY KEY,
+        app_id TEXT NOT NULL,
+        code_challenge TEXT NOT NULL,
+        -- What is asked for, then what is granted.
+        scope TEXT NOT NULL,
+        -- Set when the user approves.
+        user_id TEXT,
+        code TEXT UNIQUE,
+        -- Set when the code is exchanged, and then the code is spent.
+        app_key BLOB,
+        server_seed BLOB
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE requests (
         session_id TEXT NOT NULL,
         request_id TEXT NOT NULL,
@@ -67,6 +83,8 @@ pub(crate) struct UserRow {
     /// Takes the digits' place for good.
     pub(crate) tip_key: Option<Ed25519PublicKey>,
     pub(crate) tip_counter: i64,
+    /// Set when the user has registered with the safe.
+    pub(crate) safe_key: Option<Ed25519PublicKey>,
     pub(crate) last_iterator: u64,
     pub(crate) tries_day: i64,
     pub(crate) tries_used: u32,
@@ -82,6 +100,17 @@ pub(crate) struct NewUser<'a> {
     pub(crate) session_secret: &'a str,
     pub(crate) pin_key: &'a PinKey,
     pub(crate) created_at: i64,
+}
+
+/// An authorization, as far as it got.
+pub(crate) struct AuthorizationRow {
+    pub(crate) authorization_id: Uuid,
+    pub(crate) app_id: Uuid,
+    pub(crate) code_challenge: String,
+    pub(crate) scope: String,
+    pub(crate) user_id: Option<Uuid>,
+    pub(crate) app_key: Option<Ed25519PublicKey>,
+    pub(crate) server_key: Option<Ed25519Key>,
 }
 
 /// An entry of the log. Times are nanoseconds since 1970.
@@ -224,6 +253,81 @@ impl Db<'_> {
         Ok(())
     }
 
+    pub(crate) fn user(&self, user_id: Uuid) -> Result<Option<UserRow>, Error> {
+        let mut query = self.0.prepare_cached("SELECT * FROM users WHERE user_id = ?1")?;
+        query.query_row([user_id.to_string()], |row| Ok(read_user(row))).optional()?.transpose()
+    }
+
+    pub(crate) fn set_safe_key(&self, session_id: Uuid, key: &Ed25519PublicKey) -> Result<(), Error> {
+        self.0
+            .prepare_cached("UPDATE users SET safe_key = ?2 WHERE session_id = ?1")?
+            .execute(params![session_id.to_string(), key.as_bytes().as_slice()])?;
+        Ok(())
+    }
+
+    pub(crate) fn set_owner(&self, app_id: Uuid, owner_id: Uuid) -> Result<(), Error> {
+        self.0
+            .prepare_cached("UPDATE users SET owner_id = ?2 WHERE user_id = ?1")?
+            .execute(params![app_id.to_string(), owner_id.to_string()])?;
+        Ok(())
+    }
+
+    pub(crate) fn add_authorization(
+        &self,
+        authorization_id: Uuid,
+        app_id: Uuid,
+        scope: &str,
+        code_challenge: &str,
+    ) -> Result<(), Error> {
+        self.0
+            .prepare_cached(
+                "INSERT INTO authorizations (authorization_id, app_id, scope, code_challenge) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![authorization_id.to_string(), app_id.to_string(), scope, code_challenge])?;
+        Ok(())
+    }
+
+    pub(crate) fn authorization(&self, authorization_id: Uuid) -> Result<Option<AuthorizationRow>, Error> {
+        self.find_authorization("authorization_id", &authorization_id.to_string())
+    }
+
+    pub(crate) fn authorization_of_code(&self, code: &str) -> Result<Option<AuthorizationRow>, Error> {
+        self.find_authorization("code", code)
+    }
+
+    fn find_authorization(&self, column: &str, value: &str) -> Result<Option<AuthorizationRow>, Error> {
+        let mut query = self.0.prepare_cached(&format!("SELECT * FROM authorizations WHERE {column} = ?1"))?;
+        query.query_row([value], |row| Ok(read_authorization(row))).optional()?.transpose()
+    }
+
+    pub(crate) fn approve(&self, authorization_id: Uuid, user_id: Uuid, scope: &str, code: &str) -> Result<(), Error> {
+        self.0
+            .prepare_cached(
+                "UPDATE authorizations SET user_id = ?2, scope = ?3, code = ?4 WHERE authorization_id = ?1",
+            )?
+            .execute(params![authorization_id.to_string(), user_id.to_string(), scope, code])?;
+        Ok(())
+    }
+
+    /// Notes the keys of both sides, and forgets the code.
+    pub(crate) fn open_authorization(
+        &self,
+        authorization_id: Uuid,
+        app_key: &Ed25519PublicKey,
+        server_key: &Ed25519Key,
+    ) -> Result<(), Error> {
+        self.0
+            .prepare_cached(
+                "UPDATE authorizations SET code = NULL, app_key = ?2, server_seed = ?3 WHERE authorization_id = ?1",
+            )?
+            .execute(params![
+                authorization_id.to_string(),
+                app_key.as_bytes().as_slice(),
+                server_key.expose_seed().as_slice()
+            ])?;
+        Ok(())
+    }
+
     pub(crate) fn add_log(&self, log: &LogRow) -> Result<(), Error> {
         self.0
             .prepare_cached(
@@ -258,7 +362,6 @@ impl Db<'_> {
 
 fn read_user(row: &Row<'_>) -> Result<UserRow, Error> {
     let pin: Option<Vec<u8>> = row.get("pin")?;
-    let tip_key: Option<Vec<u8>> = row.get("tip_key")?;
     let last_iterator: Vec<u8> = row.get("last_iterator")?;
     Ok(UserRow {
         number: row.get("number")?,
@@ -269,13 +372,33 @@ fn read_user(row: &Row<'_>) -> Result<UserRow, Error> {
         session_secret: row.get("session_secret")?,
         pin_key: PinKey::from_bytes(&row.get::<_, Vec<u8>>("pin_key")?)?,
         pin: pin.map(|digits| Pin::from_bytes(&digits)).transpose()?,
-        tip_key: tip_key.map(|key| Ed25519PublicKey::from_bytes(&key)).transpose()?,
+        tip_key: read_key(row, "tip_key")?,
         tip_counter: row.get("tip_counter")?,
+        safe_key: read_key(row, "safe_key")?,
         last_iterator: u64::from_be_bytes(last_iterator.try_into().map_err(|_| Error::DatabaseContent)?),
         tries_day: row.get("tries_day")?,
         tries_used: row.get("tries_used")?,
         created_at: row.get("created_at")?,
     })
+}
+
+fn read_authorization(row: &Row<'_>) -> Result<AuthorizationRow, Error> {
+    let user_id: Option<String> = row.get("user_id")?;
+    let server_seed: Option<Vec<u8>> = row.get("server_seed")?;
+    Ok(AuthorizationRow {
+        authorization_id: parse_uuid(&row.get::<_, String>("authorization_id")?)?,
+        app_id: parse_uuid(&row.get::<_, String>("app_id")?)?,
+        code_challenge: row.get("code_challenge")?,
+        scope: row.get("scope")?,
+        user_id: user_id.as_deref().map(parse_uuid).transpose()?,
+        app_key: read_key(row, "app_key")?,
+        server_key: server_seed.map(|seed| Ed25519Key::from_bytes(&seed)).transpose()?,
+    })
+}
+
+fn read_key(row: &Row<'_>, column: &str) -> Result<Option<Ed25519PublicKey>, Error> {
+    let bytes: Option<Vec<u8>> = row.get(column)?;
+    Ok(bytes.map(|bytes| Ed25519PublicKey::from_bytes(&bytes)).transpose()?)
 }
 
 fn parse_uuid(text: &str) -> Result<Uuid, Error> {

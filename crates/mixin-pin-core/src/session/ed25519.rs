@@ -65,6 +65,17 @@ impl Ed25519Key {
         Self(SigningKey::from_bytes(&seed))
     }
 
+    /// The key as 64 bytes, seed and public key, in unpadded base64url: the text of the keystores of Go clients.
+    #[cfg(feature = "alloc")]
+    pub fn to_base64_url(&self) -> Zeroizing<alloc::string::String> {
+        use base64ct::Encoding as _;
+
+        let mut bytes = Zeroizing::new([0; 64]);
+        bytes[..32].copy_from_slice(self.expose_seed());
+        bytes[32..].copy_from_slice(self.public_key().as_bytes());
+        Zeroizing::new(base64ct::Base64UrlUnpadded::encode_string(bytes.as_ref()))
+    }
+
     /// The seed's 32 bytes, for whoever must keep them.
     pub fn expose_seed(&self) -> &[u8; 32] {
         self.0.as_bytes()

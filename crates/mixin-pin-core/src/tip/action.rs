@@ -149,6 +149,37 @@ pub enum TipAction<'a> {
 }
 
 impl TipAction<'_> {
+    /// What the body begins with, which is how the protocol names the action.
+    ///
+    /// ```
+    /// use mixin_pin_core::tip::TipAction;
+    ///
+    /// assert_eq!(TipAction::ReadEmergencyContact.prefix(), "TIP:EMERGENCY:CONTACT:READ:");
+    /// ```
+    pub const fn prefix(&self) -> &'static str {
+        match self {
+            Self::Verify { .. } => TipBody::VERIFY_PREFIX,
+            Self::AddAddress { .. } => "TIP:ADDRESS:ADD:",
+            Self::RemoveAddress { .. } => "TIP:ADDRESS:REMOVE:",
+            Self::DeactivateUser { .. } => "TIP:USER:DEACTIVATE:",
+            Self::CreateEmergencyContact { .. } => "TIP:EMERGENCY:CONTACT:CREATE:",
+            Self::ReadEmergencyContact => "TIP:EMERGENCY:CONTACT:READ:",
+            Self::RemoveEmergencyContact => "TIP:EMERGENCY:CONTACT:REMOVE:",
+            Self::UpdatePhoneNumber { .. } => "TIP:PHONE:NUMBER:UPDATE:",
+            Self::SignMultisig { .. } => "TIP:MULTISIG:REQUEST:SIGN:",
+            Self::UnlockMultisig { .. } => "TIP:MULTISIG:REQUEST:UNLOCK:",
+            Self::SignCollectible { .. } => "TIP:COLLECTIBLE:REQUEST:SIGN:",
+            Self::UnlockCollectible { .. } => "TIP:COLLECTIBLE:REQUEST:UNLOCK:",
+            Self::Transfer { .. } => "TIP:TRANSFER:CREATE:",
+            Self::Withdraw { .. } => "TIP:WITHDRAWAL:CREATE:",
+            Self::Transaction { .. } => "TIP:TRANSACTION:CREATE:",
+            Self::ApproveOAuth { .. } => "TIP:OAUTH:APPROVE:",
+            Self::UpdateProvisioning { .. } => "TIP:PROVISIONING:UPDATE:",
+            Self::TransferAppOwnership { .. } => "TIP:APP:OWNERSHIP:TRANSFER:",
+            Self::RegisterSafe { .. } => "SEQUENCER:REGISTER:",
+        }
+    }
+
     /// What is signed: SHA-256 of prefix and parameters, or for `Verify` the text itself.
     ///
     /// ```
@@ -158,45 +189,29 @@ impl TipAction<'_> {
     /// assert_eq!(body.as_bytes(), b"TIP:VERIFY:00000000000001700000000000000000");
     /// ```
     pub fn body(&self) -> TipBody {
+        let hasher = || Hasher::new(self.prefix());
         match *self {
             Self::Verify { timestamp } => TipBody::verify(timestamp),
             Self::AddAddress { asset_id, destination, tag, label } => {
-                Hasher::new("TIP:ADDRESS:ADD:").id(asset_id).text(destination).text(tag).text(label).body()
+                hasher().id(asset_id).text(destination).text(tag).text(label).body()
             }
-            Self::RemoveAddress { address_id } => Hasher::new("TIP:ADDRESS:REMOVE:").id(address_id).body(),
-            Self::DeactivateUser { phone_verification_id } => {
-                Hasher::new("TIP:USER:DEACTIVATE:").id(phone_verification_id).body()
+            Self::RemoveAddress { address_id } => hasher().id(address_id).body(),
+            Self::DeactivateUser { phone_verification_id } => hasher().id(phone_verification_id).body(),
+            Self::CreateEmergencyContact { verification_id, code }
+            | Self::UpdatePhoneNumber { verification_id, code } => hasher().id(verification_id).text(code).body(),
+            Self::ReadEmergencyContact | Self::RemoveEmergencyContact => hasher().text("0").body(),
+            Self::SignMultisig { request_id }
+            | Self::UnlockMultisig { request_id }
+            | Self::SignCollectible { request_id }
+            | Self::UnlockCollectible { request_id } => hasher().id(request_id).body(),
+            Self::Transfer { asset_id, opponent_id, amount, trace_id, memo } => {
+                hasher().id(asset_id).id(opponent_id).text(amount.as_str()).id(trace_id).text(memo).body()
             }
-            Self::CreateEmergencyContact { verification_id, code } => {
-                Hasher::new("TIP:EMERGENCY:CONTACT:CREATE:").id(verification_id).text(code).body()
+            Self::Withdraw { address_id, amount, fee, trace_id, memo } => {
+                hasher().id(address_id).text(amount.as_str()).text(fee.as_str()).id(trace_id).text(memo).body()
             }
-            Self::ReadEmergencyContact => Hasher::new("TIP:EMERGENCY:CONTACT:READ:").text("0").body(),
-            Self::RemoveEmergencyContact => Hasher::new("TIP:EMERGENCY:CONTACT:REMOVE:").text("0").body(),
-            Self::UpdatePhoneNumber { verification_id, code } => {
-                Hasher::new("TIP:PHONE:NUMBER:UPDATE:").id(verification_id).text(code).body()
-            }
-            Self::SignMultisig { request_id } => Hasher::new("TIP:MULTISIG:REQUEST:SIGN:").id(request_id).body(),
-            Self::UnlockMultisig { request_id } => Hasher::new("TIP:MULTISIG:REQUEST:UNLOCK:").id(request_id).body(),
-            Self::SignCollectible { request_id } => Hasher::new("TIP:COLLECTIBLE:REQUEST:SIGN:").id(request_id).body(),
-            Self::UnlockCollectible { request_id } => {
-                Hasher::new("TIP:COLLECTIBLE:REQUEST:UNLOCK:").id(request_id).body()
-            }
-            Self::Transfer { asset_id, opponent_id, amount, trace_id, memo } => Hasher::new("TIP:TRANSFER:CREATE:")
-                .id(asset_id)
-                .id(opponent_id)
-                .text(amount.as_str())
-                .id(trace_id)
-                .text(memo)
-                .body(),
-            Self::Withdraw { address_id, amount, fee, trace_id, memo } => Hasher::new("TIP:WITHDRAWAL:CREATE:")
-                .id(address_id)
-                .text(amount.as_str())
-                .text(fee.as_str())
-                .id(trace_id)
-                .text(memo)
-                .body(),
             Self::Transaction { asset_id, opponent_key, receivers, threshold, amount, trace_id, memo } => {
-                let hasher = Hasher::new("TIP:TRANSACTION:CREATE:").id(asset_id).text(opponent_key);
+                let hasher = hasher().id(asset_id).text(opponent_key);
                 receivers
                     .iter()
                     .fold(hasher, |hasher, receiver| hasher.id(*receiver))
@@ -206,14 +221,10 @@ impl TipAction<'_> {
                     .text(memo)
                     .body()
             }
-            Self::ApproveOAuth { authorization_id } => Hasher::new("TIP:OAUTH:APPROVE:").id(authorization_id).body(),
-            Self::UpdateProvisioning { device_id, secret } => {
-                Hasher::new("TIP:PROVISIONING:UPDATE:").id(device_id).text(secret).body()
-            }
-            Self::TransferAppOwnership { user_id } => Hasher::new("TIP:APP:OWNERSHIP:TRANSFER:").id(user_id).body(),
-            Self::RegisterSafe { user_id, public_key } => {
-                Hasher::new("SEQUENCER:REGISTER:").id(user_id).hex(public_key.as_bytes()).body()
-            }
+            Self::ApproveOAuth { authorization_id } => hasher().id(authorization_id).body(),
+            Self::UpdateProvisioning { device_id, secret } => hasher().id(device_id).text(secret).body(),
+            Self::TransferAppOwnership { user_id } => hasher().id(user_id).body(),
+            Self::RegisterSafe { user_id, public_key } => hasher().id(user_id).hex(public_key.as_bytes()).body(),
         }
     }
 
@@ -234,14 +245,14 @@ pub struct TipBody {
 }
 
 impl TipBody {
-    const VERIFY_PREFIX: &'static [u8; 11] = b"TIP:VERIFY:";
+    const VERIFY_PREFIX: &'static str = "TIP:VERIFY:";
     const VERIFY_DIGITS: usize = 32;
     /// The text of `Verify`: 43 bytes. All others are the 32 of a hash.
     const MAX_LEN: usize = Self::VERIFY_PREFIX.len() + Self::VERIFY_DIGITS;
 
     fn verify(timestamp: u64) -> Self {
         let mut bytes = [b'0'; Self::MAX_LEN];
-        bytes[..Self::VERIFY_PREFIX.len()].copy_from_slice(Self::VERIFY_PREFIX);
+        bytes[..Self::VERIFY_PREFIX.len()].copy_from_slice(Self::VERIFY_PREFIX.as_bytes());
         let mut rest = timestamp;
         for digit in bytes.iter_mut().rev().take(Self::VERIFY_DIGITS) {
             // Below ten, so that the cast keeps it whole.

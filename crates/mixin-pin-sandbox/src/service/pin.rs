@@ -19,9 +19,9 @@ const SECONDS_A_DAY: u64 = 86_400;
 const WRONG_PIN: &str = "PIN_INCORRECT";
 
 #[derive(Deserialize)]
-struct PinBody {
+pub(super) struct PinBody {
     #[serde(alias = "pin_base64")]
-    pin: Option<String>,
+    pub(super) pin: Option<String>,
     #[serde(alias = "old_pin_base64")]
     old_pin: Option<String>,
     /// Nanoseconds, beside a TIP signature.
@@ -29,9 +29,12 @@ struct PinBody {
 }
 
 /// What a user may prove themselves with, once it is known to be of the right form.
-enum Proof {
+pub(super) enum Proof {
     Digits(Pin),
-    Tip { signature: [u8; 64], signed: u64 },
+    /// A signature, and whether it holds over what was asked for.
+    Tip {
+        holds: bool,
+    },
 }
 
 /// What a user asks to be set.
@@ -46,7 +49,10 @@ impl Service {
             let body: PinBody = call.json()?;
             let block = self.open(call, "pin", body.pin, call.user.last_iterator)?;
             let iterator = block.iterator();
-            let proof = Self::proof(call, "pin", &block, || self.fresh_timestamp(call, body.timestamp))?;
+            let proof = Self::proof(call, "pin", &block, |signature, key| {
+                let timestamp = self.fresh_timestamp(call, body.timestamp)?;
+                Ok(TipAction::Verify { timestamp }.verify(signature, key).is_ok())
+            })?;
             Ok((proof, iterator))
         });
         let (proof, iterator) = match judged {
@@ -71,8 +77,10 @@ impl Service {
                     let block = self.open(call, "old_pin", text, last)?;
                     last = block.iterator();
                     // A TIP key is changed by signing its counter where a timestamp would stand.
-                    let counter = || Ok(u64::try_from(call.user.tip_counter).unwrap_or_default());
-                    Some(Self::proof(call, "old_pin", &block, counter)?)
+                    let timestamp = u64::try_from(call.user.tip_counter).unwrap_or_default();
+                    Some(Self::proof(call, "old_pin", &block, |signature, key| {
+                        Ok(TipAction::Verify { timestamp }.verify(signature, key).is_ok())
+                    })?)
                 }
             };
             let block = self.open(call, "pin", body.pin, last)?;
@@ -102,7 +110,7 @@ impl Service {
         if call.user.tries_day == day(call) { call.user.tries_used } else { 0 }
     }
 
-    fn tries_are_left(&self, call: &Authenticated<'_>) -> Result<(), Refusal> {
+    pub(super) fn tries_are_left(&self, call: &Authenticated<'_>) -> Result<(), Refusal> {
         if Self::tries_used(call) < self.tries_a_day {
             return Ok(());
         }
@@ -111,7 +119,7 @@ impl Service {
     }
 
     /// Opens one field's block. Nothing that goes wrong here costs a try.
-    fn open(
+    pub(super) fn open(
         &self,
         call: &Authenticated<'_>,
         field: &str,
@@ -129,21 +137,19 @@ impl Service {
         Ok(block)
     }
 
-    /// The proof in a block, of the kind that the user has set; `signed` is what a TIP signature is over.
-    fn proof(
+    /// The proof in a block, of the kind that the user has set; `holds` judges a TIP signature.
+    pub(super) fn proof(
         call: &Authenticated<'_>,
         field: &str,
         block: &PinBlock,
-        signed: impl FnOnce() -> Result<u64, Refusal>,
+        holds: impl FnOnce(&[u8; 64], &Ed25519PublicKey) -> Result<bool, Refusal>,
     ) -> Result<Proof, Refusal> {
         match (block.secret(), &call.user.pin, &call.user.tip_key) {
             (_, None, None) => Err(Refusal::new(ErrorCode::PinIncorrect, "no_pin_set")),
             (Secret::Digits(digits), Some(_), _) => {
                 Pin::from_bytes(digits.expose()).map(Proof::Digits).map_err(|_| wrong_kind(field, block))
             }
-            (Secret::TipSignature(signature), _, Some(_)) => {
-                Ok(Proof::Tip { signature: *signature, signed: signed()? })
-            }
+            (Secret::TipSignature(signature), _, Some(key)) => Ok(Proof::Tip { holds: holds(signature, key)? }),
             _ => Err(wrong_kind(field, block)),
         }
     }
@@ -181,17 +187,18 @@ impl Service {
     }
 
     /// Counts a try, then judges the proof, then gives the try back if it was right.
-    fn try_proof(&self, db: &Db<'_>, call: &Authenticated<'_>, proof: &Proof) -> Result<Result<(), Refusal>, Error> {
+    pub(super) fn try_proof(
+        &self,
+        db: &Db<'_>,
+        call: &Authenticated<'_>,
+        proof: &Proof,
+    ) -> Result<Result<(), Refusal>, Error> {
         let session_id = call.user.session_id;
         let used = Self::tries_used(call);
         db.set_tries(session_id, day(call), used + 1)?;
         let (right, reason) = match proof {
             Proof::Digits(pin) => (call.user.pin.as_ref() == Some(pin), "pin"),
-            Proof::Tip { signature, signed } => {
-                let action = TipAction::Verify { timestamp: *signed };
-                let holds = call.user.tip_key.as_ref().is_some_and(|key| action.verify(signature, key).is_ok());
-                (holds, "signature")
-            }
+            Proof::Tip { holds } => (*holds, "signature"),
         };
         if right {
             db.set_tries(session_id, day(call), used)?;

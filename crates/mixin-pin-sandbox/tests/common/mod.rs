@@ -94,7 +94,7 @@ pub fn reason<T: std::fmt::Debug>(result: Result<Outcome<T>, Error>) -> (u32, St
 
 /// Sends a prepared request as it is, as often as the test likes.
 pub fn send(sandbox: &Sandbox, request: &PreparedRequest) -> Value {
-    let headers: Vec<(&str, &str)> = request.headers().into();
+    let headers: Vec<(&str, &str)> = request.headers().collect();
     send_parts(sandbox, request.method(), request.path(), &headers, request.body())
 }
 

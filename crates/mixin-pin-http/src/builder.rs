@@ -1,0 +1,194 @@
+//! Settings, from which a client is made: where the API is, how to get there, and within which limits.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use mixin_pin_core::{Session, SessionKey, UnixTime};
+use mixin_pin_protocol::call::Calls;
+use ureq::http::Uri;
+
+use crate::Error;
+use crate::client::{BoxNonces, BoxSigner};
+use crate::transport::Transport;
+
+/// Mixin's own API.
+pub const DEFAULT_API: &str = "https://api.mixin.one";
+
+/// What a [`Client`](crate::Client) speaks for: a session, and where its iterators come from.
+pub struct UserSession {
+    pub(crate) session: Session<BoxSigner>,
+    pub(crate) nonces: BoxNonces,
+}
+
+/// The clock, read where a call begins.
+pub(crate) fn now() -> Result<UnixTime, Error> {
+    Ok(UnixTime::try_from(SystemTime::now())?)
+}
+
+/// Settings of a [`Client`](crate::Client), an [`OAuthClient`](crate::OAuthClient), or of one exchange.
+///
+/// ```
+/// use std::time::Duration;
+/// use mixin_pin_http::Client;
+/// use mixin_pin_http::core::{Ed25519Key, Session, SystemRng, uuid::Uuid};
+///
+/// # fn main() -> Result<(), mixin_pin_http::Error> {
+/// # let mut rng = SystemRng::new()?;
+/// # let server = Ed25519Key::generate(&mut rng).public_key().to_x25519()?;
+/// # let key = Ed25519Key::generate(&mut rng);
+/// # let session = Session::ed25519(Uuid::nil(), Uuid::nil(), key, &server)?;
+/// let client = Client::builder(session)
+///     .base_url("https://api.mixin.one")
+///     .connect_timeout(Duration::from_secs(5))
+///     .timeout(Duration::from_secs(20))
+///     .user_agent("my-bot/1.0")
+///     .build()?;
+/// # Ok(()) }
+/// ```
+pub struct ClientBuilder<S = UserSession> {
+    pub(crate) speaker: S,
+    base_url: String,
+    connect_timeout: Duration,
+    timeout: Duration,
+    token_lifetime: Duration,
+    user_agent: String,
+    device_id: Option<String>,
+    proxy: Proxy,
+    plain_http: bool,
+}
+
+enum Proxy {
+    FromEnvironment,
+    Direct,
+    Url(String),
+}
+
+impl<S> ClientBuilder<S> {
+    pub(crate) fn new(speaker: S) -> Self {
+        Self {
+            speaker,
+            base_url: DEFAULT_API.to_owned(),
+            connect_timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(30),
+            token_lifetime: Calls::<SessionKey>::DEFAULT_LIFETIME,
+            user_agent: concat!("mixin-pin/", env!("CARGO_PKG_VERSION")).to_owned(),
+            device_id: None,
+            proxy: Proxy::FromEnvironment,
+            plain_http: false,
+        }
+    }
+
+    /// The API's address, [`DEFAULT_API`] by default: scheme, host and port, no path.
+    #[must_use]
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = url.into();
+        self
+    }
+
+    /// How long connecting may take, TLS included; ten seconds by default.
+    #[must_use]
+    pub const fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// How long a whole call may take; thirty seconds by default.
+    #[must_use]
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = limit;
+        self
+    }
+
+    /// How long tokens are good; a minute by default.
+    #[must_use]
+    pub const fn token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.token_lifetime = lifetime;
+        self
+    }
+
+    /// The header `User-Agent`.
+    #[must_use]
+    pub fn user_agent(mut self, text: impl Into<String>) -> Self {
+        self.user_agent = text.into();
+        self
+    }
+
+    /// The header `Mixin-Device-Id`, absent by default.
+    #[must_use]
+    pub fn device_id(mut self, id: impl Into<String>) -> Self {
+        self.device_id = Some(id.into());
+        self
+    }
+
+    /// A proxy's URL, or None for no proxy at all. By default the environment's (`HTTPS_PROXY`, …), and none for an
+    /// API on this machine.
+    #[must_use]
+    pub fn proxy(mut self, url: Option<&str>) -> Self {
+        self.proxy = url.map_or(Proxy::Direct, |url| Proxy::Url(url.to_owned()));
+        self
+    }
+
+    /// Allows plain HTTP to another machine. To this machine it is always allowed.
+    ///
+    /// # Security
+    /// Whoever is on the way can read tokens, and use them while they last.
+    #[must_use]
+    pub const fn allow_plain_http(mut self, allow: bool) -> Self {
+        self.plain_http = allow;
+        self
+    }
+
+    /// The speaker, the way to the API, and how long tokens live.
+    pub(crate) fn into_parts(self) -> Result<(S, Transport, Duration), Error> {
+        let base_url = self.base_url.trim_end_matches('/').to_owned();
+        let uri: Uri = base_url.parse().map_err(|_| Error::BaseUrl)?;
+        let host = uri.host().filter(|_| matches!(uri.path(), "" | "/") && uri.query().is_none());
+        let host = host.ok_or(Error::BaseUrl)?;
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(Error::BaseUrl);
+        }
+        let local = is_loopback(host);
+        match uri.scheme_str() {
+            Some("https") => {}
+            Some("http") if local || self.plain_http => {}
+            Some("http") => return Err(Error::PlainHttp),
+            _ => return Err(Error::BaseUrl),
+        }
+        for text in [Some(&self.user_agent), self.device_id.as_ref()].into_iter().flatten() {
+            if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+                return Err(Error::Header);
+            }
+        }
+
+        let mut config = ureq::config::Config::builder()
+            .http_status_as_error(false)
+            // A redirection would carry the token, and perhaps a PIN, to another address.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_connect(Some(self.connect_timeout))
+            .timeout_global(Some(self.timeout))
+            .allow_non_standard_methods(true)
+            .user_agent(self.user_agent);
+        match self.proxy {
+            Proxy::FromEnvironment if !local => {}
+            Proxy::FromEnvironment | Proxy::Direct => config = config.proxy(None),
+            Proxy::Url(url) => {
+                config = config.proxy(Some(ureq::Proxy::new(&url).map_err(|_| Error::Proxy)?));
+            }
+        }
+        let transport = Transport::new(config.build(), base_url, self.device_id);
+        Ok((self.speaker, transport, self.token_lifetime))
+    }
+}
+
+impl<S> fmt::Debug for ClientBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A proxy's URL may hold a password.
+        f.debug_struct("ClientBuilder").field("base_url", &self.base_url).finish_non_exhaustive()
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}

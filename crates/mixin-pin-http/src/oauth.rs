@@ -1,0 +1,133 @@
+//! The client of an app that acts for a user, and the exchange that begins it.
+
+use std::fmt;
+use std::time::Duration;
+
+use mixin_pin_core::token::Signer;
+use mixin_pin_core::{OAuthSession, SystemRng};
+use mixin_pin_protocol::answer::User;
+use mixin_pin_protocol::call::PreparedRequest;
+use mixin_pin_protocol::oauth::{CodeExchange, Grant, OAuthCalls};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::builder::{ClientBuilder, now};
+use crate::client::BoxSigner;
+use crate::transport::Transport;
+use crate::{Error, Outcome};
+
+/// A blocking client for one OAuth session. It makes no PIN calls, and reads no answer that the server did not sign.
+///
+/// ```no_run
+/// use mixin_pin_http::OAuthClient;
+/// use mixin_pin_http::core::{CodeVerifier, Ed25519Key, SystemRng, uuid::Uuid};
+/// use mixin_pin_http::protocol::oauth::CodeExchange;
+///
+/// # fn main() -> Result<(), mixin_pin_http::Error> {
+/// # let (app_id, code, verifier) = (Uuid::nil(), "", CodeVerifier::generate(&mut SystemRng::new()?));
+/// let key = Ed25519Key::generate(&mut SystemRng::new()?);
+/// let public_key = key.public_key();
+/// let exchange = CodeExchange { app_id, code, verifier: &verifier, client_secret: None, public_key: &public_key };
+/// let grant = OAuthClient::exchange().send(&exchange)?.done().expect("or the user approves once more");
+/// // Keep `grant.to_keystore(app_id, &key)`: the code is spent.
+/// let client = OAuthClient::builder(grant.into_session(app_id, key)?).build()?;
+/// println!("acting for {}", client.me()?.full_name);
+/// # Ok(()) }
+/// ```
+pub struct OAuthClient {
+    session: OAuthSession<BoxSigner>,
+    transport: Transport,
+    token_lifetime: Duration,
+}
+
+/// No session: an exchange is sent to get one.
+#[derive(Debug)]
+pub struct NoSession(());
+
+impl OAuthClient {
+    /// A client for this session, for Mixin's own API unless told otherwise.
+    pub fn builder<S: Signer + Send + Sync + 'static>(
+        session: OAuthSession<S>,
+    ) -> ClientBuilder<OAuthSession<BoxSigner>> {
+        ClientBuilder::new(session.map_signer(|signer| Box::new(signer) as BoxSigner))
+    }
+
+    /// Settings for [`ClientBuilder::send`], which exchanges a code.
+    pub fn exchange() -> ClientBuilder<NoSession> {
+        ClientBuilder::new(NoSession(()))
+    }
+
+    /// The session that this client speaks for.
+    pub const fn session(&self) -> &OAuthSession<BoxSigner> {
+        &self.session
+    }
+
+    /// Reads the user who granted, as far as the scope shows: `GET /me`.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] when Mixin refuses, or the answer is not signed as it must be; another when there was no
+    /// answer.
+    pub fn me(&self) -> Result<User, Error> {
+        let (now, mut rng) = (now()?, SystemRng::new()?);
+        self.send(&self.calls().me(now, &mut rng)?)
+    }
+
+    /// Makes any other call within the scope, with a body of JSON or none, and returns its `data`.
+    ///
+    /// # Errors
+    /// As [`OAuthClient::me`], and refuses a body with a field for a PIN; for a `GET` every failure is an error, for it
+    /// changes nothing.
+    pub fn call<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Outcome<T>, Error> {
+        let body = body.map(Value::to_string);
+        let (now, mut rng) = (now()?, SystemRng::new()?);
+        let request = self.calls().other(method, path, body.as_deref().map(str::as_bytes), now, &mut rng)?;
+        let result = self.send(&request);
+        if request.is_read() { result.map(Outcome::Done) } else { Outcome::settle(request.request_id(), result) }
+    }
+
+    fn calls(&self) -> OAuthCalls<'_, BoxSigner> {
+        OAuthCalls::new(&self.session).lifetime(self.token_lifetime)
+    }
+
+    fn send<T: DeserializeOwned>(&self, request: &PreparedRequest) -> Result<T, Error> {
+        let received = self.transport.exchange(request)?;
+        Ok(received.answer().read_signed(request, self.session.server_key())?)
+    }
+}
+
+impl fmt::Debug for OAuthClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuthClient").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+impl ClientBuilder<OAuthSession<BoxSigner>> {
+    /// Makes the client. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::BaseUrl`], [`Error::PlainHttp`], [`Error::Proxy`] or [`Error::Header`] for settings that cannot be
+    /// used.
+    pub fn build(self) -> Result<OAuthClient, Error> {
+        let (session, transport, token_lifetime) = self.into_parts()?;
+        Ok(OAuthClient { session, transport, token_lifetime })
+    }
+}
+
+impl ClientBuilder<NoSession> {
+    /// Exchanges a code for what was granted: `POST /oauth/token`.
+    ///
+    /// A code can be exchanged once. [`Outcome::Unknown`] means that the user has to approve again.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] when Mixin refuses, another when the request was never sent.
+    pub fn send(self, exchange: &CodeExchange<'_>) -> Result<Outcome<Grant>, Error> {
+        let (_, transport, _) = self.into_parts()?;
+        let request = exchange.prepare(&mut SystemRng::new()?);
+        Outcome::settle(request.request_id(), transport.send(&request))
+    }
+}

@@ -1,0 +1,273 @@
+//! Which TIP action a request asks for, read from its path and body: the other side's view of a signature.
+//!
+//! What is signed is a hash, so only a reader who rebuilds the action can tell whether it is the one that was asked for.
+
+use mixin_pin_core::Ed25519PublicKey;
+use mixin_pin_core::tip::{Amount, TipAction};
+use mixin_pin_core::uuid::Uuid;
+use serde_json::{Map, Value};
+
+use crate::Error;
+
+/// Hands `judge` the action that a request asks for, and returns what it makes of it. None for a path that asks for no
+/// action known here.
+///
+/// `user_id` is who asks. `/pin/verify` asks for "verify" with the `timestamp` of its body; `/pin/update` names no
+/// action, for there the old key signs its own counter.
+///
+/// ```
+/// use mixin_pin_protocol::action::with_action;
+/// use mixin_pin_protocol::core::{tip::TipAction, uuid::Uuid};
+///
+/// let body = serde_json::json!({});
+/// let path = "/addresses/4a2d4dcb-3f1b-4cfc-8b5c-f2b9a4a9e4a1/delete";
+/// let prefix = with_action("POST", path, body.as_object().unwrap(), Uuid::nil(), |action| action.prefix())?;
+/// assert_eq!(prefix, Some("TIP:ADDRESS:REMOVE:"));
+/// assert_eq!(with_action("GET", "/me", body.as_object().unwrap(), Uuid::nil(), |_| ())?, None);
+/// # Ok::<(), mixin_pin_protocol::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::ActionField`] when the body lacks what the action is made of.
+pub fn with_action<T>(
+    method: &str,
+    path: &str,
+    body: &Map<String, Value>,
+    user_id: Uuid,
+    judge: impl FnOnce(&TipAction<'_>) -> T,
+) -> Result<Option<T>, Error> {
+    if method != "POST" {
+        return Ok(None);
+    }
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    let mut segments = [""; 4];
+    let mut count = 0;
+    for segment in path.trim_start_matches('/').split('/') {
+        let Some(place) = segments.get_mut(count) else { return Ok(None) };
+        *place = segment;
+        count += 1;
+    }
+    let body = Fields(body);
+    // The lists and keys that an action borrows.
+    let (receivers, public_key);
+    let action = match segments.get(..count).unwrap_or_default() {
+        ["pin", "verify"] => TipAction::Verify { timestamp: body.number("timestamp")? },
+        ["addresses"] => TipAction::AddAddress {
+            asset_id: body.id("asset_id")?,
+            destination: body.text("destination")?,
+            tag: body.optional("tag")?,
+            label: body.text("label")?,
+        },
+        ["addresses", id, "delete"] => TipAction::RemoveAddress { address_id: segment_id(id)? },
+        ["transfers"] => TipAction::Transfer {
+            asset_id: body.id("asset_id")?,
+            opponent_id: body.id("opponent_id")?,
+            amount: body.amount("amount")?,
+            trace_id: body.id("trace_id")?,
+            memo: body.optional("memo")?,
+        },
+        ["withdrawals"] => TipAction::Withdraw {
+            address_id: body.id("address_id")?,
+            amount: body.amount("amount")?,
+            // Clients that send no fee sign a fee of nothing.
+            fee: if body.0.contains_key("fee") { body.amount("fee")? } else { Amount::new("0")? },
+            trace_id: body.id("trace_id")?,
+            memo: body.optional("memo")?,
+        },
+        ["transactions"] => {
+            let (list, threshold) = body.multisig()?;
+            receivers = list;
+            TipAction::Transaction {
+                asset_id: body.id("asset_id")?,
+                opponent_key: body.optional("opponent_key")?,
+                receivers: &receivers,
+                threshold,
+                amount: body.amount("amount")?,
+                trace_id: body.id("trace_id")?,
+                memo: body.optional("memo")?,
+            }
+        }
+        ["multisigs", "requests", id, "sign"] => TipAction::SignMultisig { request_id: segment_id(id)? },
+        ["multisigs", "requests", id, "unlock"] => TipAction::UnlockMultisig { request_id: segment_id(id)? },
+        ["collectibles", "requests", id, "sign"] => TipAction::SignCollectible { request_id: segment_id(id)? },
+        ["collectibles", "requests", id, "unlock"] => TipAction::UnlockCollectible { request_id: segment_id(id)? },
+        ["oauth", "authorize"] => TipAction::ApproveOAuth { authorization_id: body.id("authorization_id")? },
+        ["provisionings", id] => {
+            TipAction::UpdateProvisioning { device_id: segment_id(id)?, secret: body.text("secret")? }
+        }
+        ["apps", _, "transfer"] => TipAction::TransferAppOwnership { user_id: body.id("user_id")? },
+        ["safe", "users"] => {
+            public_key = Ed25519PublicKey::from_text(body.text("public_key")?)
+                .map_err(|_| Error::ActionField { field: "public_key" })?;
+            TipAction::RegisterSafe { user_id, public_key: &public_key }
+        }
+        ["emergency_verifications", id] => {
+            TipAction::CreateEmergencyContact { verification_id: segment_id(id)?, code: body.text("code")? }
+        }
+        ["emergency_contact"] => TipAction::ReadEmergencyContact,
+        ["emergency_contact", "delete"] => TipAction::RemoveEmergencyContact,
+        ["verifications", id] => {
+            TipAction::UpdatePhoneNumber { verification_id: segment_id(id)?, code: body.text("code")? }
+        }
+        ["account", "deactivate"] => TipAction::DeactivateUser { phone_verification_id: body.id("verification_id")? },
+        _ => return Ok(None),
+    };
+    Ok(Some(judge(&action)))
+}
+
+/// The body's fields, each missed by its name.
+struct Fields<'b>(&'b Map<String, Value>);
+
+impl<'b> Fields<'b> {
+    fn text(&self, field: &'static str) -> Result<&'b str, Error> {
+        self.0.get(field).and_then(Value::as_str).ok_or(Error::ActionField { field })
+    }
+
+    /// What may be left out counts as empty.
+    fn optional(&self, field: &'static str) -> Result<&'b str, Error> {
+        match self.0.get(field) {
+            None | Some(Value::Null) => Ok(""),
+            Some(_) => self.text(field),
+        }
+    }
+
+    fn id(&self, field: &'static str) -> Result<Uuid, Error> {
+        self.text(field)?.parse().map_err(|_| Error::ActionField { field })
+    }
+
+    fn amount(&self, field: &'static str) -> Result<Amount<'b>, Error> {
+        Amount::new(self.text(field)?).map_err(|_| Error::ActionField { field })
+    }
+
+    fn number(&self, field: &'static str) -> Result<u64, Error> {
+        self.0.get(field).and_then(Value::as_u64).ok_or(Error::ActionField { field })
+    }
+
+    /// The receivers that are paid together, and how many of them must sign; none where one key is paid.
+    fn multisig(&self) -> Result<(Vec<Uuid>, u32), Error> {
+        let wrong = || Error::ActionField { field: "opponent_multisig" };
+        let Some(value) = self.0.get("opponent_multisig").filter(|value| !value.is_null()) else {
+            return Ok((Vec::new(), 0));
+        };
+        let receivers = value.get("receivers").and_then(Value::as_array).ok_or_else(wrong)?;
+        let receivers = receivers.iter().map(|id| id.as_str().and_then(|id| id.parse().ok()));
+        let threshold = value.get("threshold").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
+        Ok((receivers.collect::<Option<_>>().ok_or_else(wrong)?, threshold.ok_or_else(wrong)?))
+    }
+}
+
+fn segment_id(text: &str) -> Result<Uuid, Error> {
+    text.parse().map_err(|_| Error::ActionField { field: "id in the path" })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ID: &str = "4a2d4dcb-3f1b-4cfc-8b5c-f2b9a4a9e4a1";
+    const OTHER: &str = "e2c8dcc3-5b6b-4a79-8f5c-a0d1c7c3a0f7";
+
+    fn id(text: &str) -> Uuid {
+        text.parse().unwrap()
+    }
+
+    #[track_caller]
+    fn assert_asks(path: &str, body: &Value, expected: &TipAction<'_>) {
+        let user = Uuid::from_u128(7);
+        let asked = with_action("POST", path, body.as_object().unwrap(), user, |action| action == expected);
+        assert_eq!(asked, Ok(Some(true)), "{path}");
+    }
+
+    #[test]
+    fn each_path_asks_for_its_action() {
+        let amount = Amount::new("1.5").unwrap();
+        let key = Ed25519PublicKey::from_bytes(&[1; 32]).ok();
+        let request = TipAction::SignMultisig { request_id: id(ID) };
+        assert_asks(&format!("/multisigs/requests/{ID}/sign"), &json!({}), &request);
+        let request = TipAction::UnlockMultisig { request_id: id(ID) };
+        assert_asks(&format!("/multisigs/requests/{ID}/unlock"), &json!({}), &request);
+        let request = TipAction::SignCollectible { request_id: id(ID) };
+        assert_asks(&format!("/collectibles/requests/{ID}/sign"), &json!({}), &request);
+        let request = TipAction::UnlockCollectible { request_id: id(ID) };
+        assert_asks(&format!("/collectibles/requests/{ID}/unlock?x=1"), &json!({}), &request);
+        assert_asks("/pin/verify", &json!({"timestamp": 9}), &TipAction::Verify { timestamp: 9 });
+        let action = TipAction::AddAddress { asset_id: id(ID), destination: "d", tag: "", label: "l" };
+        assert_asks("/addresses", &json!({"asset_id": ID, "destination": "d", "label": "l"}), &action);
+        let action =
+            TipAction::Transfer { asset_id: id(ID), opponent_id: id(OTHER), amount, trace_id: id(ID), memo: "m" };
+        let body =
+            json!({"asset_id": ID, "opponent_id": OTHER, "amount": "1.50", "trace_id": ID, "memo": "m", "more": 1});
+        assert_asks("/transfers", &body, &action);
+        let fee = Amount::new("0").unwrap();
+        let action = TipAction::Withdraw { address_id: id(ID), amount, fee, trace_id: id(OTHER), memo: "" };
+        assert_asks("/withdrawals", &json!({"address_id": ID, "amount": "1.5", "trace_id": OTHER}), &action);
+        let body = json!({"address_id": ID, "amount": "1.5", "fee": "1.5", "trace_id": OTHER, "memo": null});
+        assert_asks(
+            "/withdrawals",
+            &body,
+            &TipAction::Withdraw { address_id: id(ID), amount, fee: amount, trace_id: id(OTHER), memo: "" },
+        );
+        let receivers = [id(ID), id(OTHER)];
+        let transaction = |opponent_key, receivers, threshold| TipAction::Transaction {
+            asset_id: id(ID),
+            opponent_key,
+            receivers,
+            threshold,
+            amount,
+            trace_id: id(OTHER),
+            memo: "",
+        };
+        let body = json!({"asset_id": ID, "amount": "1.5", "trace_id": OTHER,
+            "opponent_multisig": {"receivers": [ID, OTHER], "threshold": 2}});
+        assert_asks("/transactions", &body, &transaction("", &receivers, 2));
+        let body = json!({"asset_id": ID, "amount": "1.5", "trace_id": OTHER, "opponent_key": "XIN"});
+        assert_asks("/transactions", &body, &transaction("XIN", &[], 0));
+        assert_asks(
+            "/oauth/authorize",
+            &json!({"authorization_id": ID}),
+            &TipAction::ApproveOAuth { authorization_id: id(ID) },
+        );
+        let action = TipAction::TransferAppOwnership { user_id: id(OTHER) };
+        assert_asks(&format!("/apps/{ID}/transfer"), &json!({"user_id": OTHER}), &action);
+        let action = TipAction::UpdateProvisioning { device_id: id(ID), secret: "s" };
+        assert_asks(&format!("/provisionings/{ID}"), &json!({"secret": "s"}), &action);
+        let action = TipAction::CreateEmergencyContact { verification_id: id(ID), code: "1" };
+        assert_asks(&format!("/emergency_verifications/{ID}"), &json!({"code": "1"}), &action);
+        assert_asks("/emergency_contact", &json!({}), &TipAction::ReadEmergencyContact);
+        assert_asks("/emergency_contact/delete", &json!({}), &TipAction::RemoveEmergencyContact);
+        let action = TipAction::UpdatePhoneNumber { verification_id: id(ID), code: "1" };
+        assert_asks(&format!("/verifications/{ID}"), &json!({"code": "1"}), &action);
+        let action = TipAction::DeactivateUser { phone_verification_id: id(ID) };
+        assert_asks("/account/deactivate", &json!({"verification_id": ID}), &action);
+        if let Some(key) = &key {
+            let action = TipAction::RegisterSafe { user_id: Uuid::from_u128(7), public_key: key };
+            assert_asks("/safe/users", &json!({"public_key": "01".repeat(32)}), &action);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named_and_other_paths_ask_for_nothing() {
+        let ask = |method: &str, path: &str, body: Value| {
+            with_action(method, path, body.as_object().unwrap(), Uuid::nil(), |_| ())
+        };
+        let missing = |field| Err(Error::ActionField { field });
+        assert_eq!(ask("POST", "/transfers", json!({"asset_id": ID})), missing("opponent_id"));
+        let body = json!({"asset_id": ID, "opponent_id": ID, "amount": 1.5, "trace_id": ID});
+        assert_eq!(ask("POST", "/transfers", body), missing("amount"));
+        assert_eq!(ask("POST", "/addresses/7/delete", json!({})), missing("id in the path"));
+        assert_eq!(ask("POST", "/safe/users", json!({"public_key": "00"})), missing("public_key"));
+        let body = json!({"asset_id": ID, "opponent_multisig": {"receivers": ["x"], "threshold": 1}});
+        assert_eq!(ask("POST", "/transactions", body), missing("opponent_multisig"));
+        for (method, path) in [
+            ("GET", "/transfers"),
+            ("POST", "/pin/update"),
+            ("POST", "/"),
+            ("POST", "/multisigs/requests/1/sign/more"),
+            ("POST", "/transfers/1"),
+        ] {
+            assert_eq!(ask(method, path, json!({})), Ok(None), "{path}");
+        }
+    }
+}

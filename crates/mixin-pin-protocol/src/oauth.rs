@@ -1,0 +1,193 @@
+//! OAuth: an app that acts for a user within granted scopes, from the exchange of a code to signed calls.
+//!
+//! The user grants by approving an authorization with the PIN, in a session of their own (`POST /oauth/authorize`).
+//! What the app may do then needs no PIN, and can carry none.
+
+use std::fmt;
+use std::time::Duration;
+
+use mixin_pin_core::rand_core::CryptoRng;
+use mixin_pin_core::token::{RequestHash, Signer};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{CodeVerifier, Ed25519Key, Ed25519PublicKey, OAuthSession, UnixTime};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use crate::Error;
+use crate::call::{Calls, PreparedRequest, check_other, has_pin_field, random_uuid};
+use crate::keystore::write_oauth;
+
+/// A code about to be exchanged for an authorization: what `POST /oauth/token` takes.
+///
+/// # Security
+/// `Debug` shows the app's id only.
+#[derive(Clone, Copy)]
+pub struct CodeExchange<'a> {
+    /// The app.
+    pub app_id: Uuid,
+    /// The code that the user's approval gave.
+    pub code: &'a str,
+    /// The verifier whose challenge the authorization was asked for with.
+    pub verifier: &'a CodeVerifier,
+    /// The app's secret; not needed with a verifier.
+    pub client_secret: Option<&'a str>,
+    /// The public half of the app's new key for this authorization.
+    pub public_key: &'a Ed25519PublicKey,
+}
+
+impl CodeExchange<'_> {
+    /// `POST /oauth/token`, the one request that no token signs: the code and its verifier are the proof.
+    ///
+    /// A code can be exchanged once. If the answer is lost, the user must approve again.
+    ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::core::{CodeVerifier, Ed25519Key, uuid::Uuid};
+    /// use mixin_pin_protocol::oauth::CodeExchange;
+    ///
+    /// let mut rng = UnwrapErr(SysRng);
+    /// let verifier = CodeVerifier::generate(&mut rng); // kept while the user was asked with its challenge
+    /// let key = Ed25519Key::generate(&mut rng);
+    /// let (app_id, public_key) = (Uuid::from_u128(1), key.public_key());
+    /// let exchange =
+    ///     CodeExchange { app_id, code: "5f9e", verifier: &verifier, client_secret: None, public_key: &public_key };
+    /// let request = exchange.prepare(&mut rng);
+    /// assert_eq!((request.path(), request.authorization()), ("/oauth/token", None));
+    /// ```
+    pub fn prepare<R: CryptoRng + ?Sized>(&self, rng: &mut R) -> PreparedRequest {
+        #[derive(Serialize)]
+        struct Body<'b> {
+            client_id: Uuid,
+            code: &'b str,
+            code_verifier: &'b str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            client_secret: Option<&'b str>,
+            ed25519: &'b str,
+        }
+        let body = Body {
+            client_id: self.app_id,
+            code: self.code,
+            code_verifier: &self.verifier.to_text(),
+            client_secret: self.client_secret,
+            ed25519: &self.public_key.to_base64_url(),
+        };
+        // Room for all, so that no half-written copy of a secret stays behind.
+        let mut json = Vec::with_capacity(512 + 6 * (self.code.len() + self.client_secret.map_or(0, str::len)));
+        // Neither a map with keys that are no text nor a writer that fails is here.
+        let _ = serde_json::to_writer(&mut json, &body);
+        PreparedRequest::new("POST", "/oauth/token".to_owned(), json, random_uuid(rng), None)
+    }
+}
+
+impl fmt::Debug for CodeExchange<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CodeExchange").field("app_id", &self.app_id).finish_non_exhaustive()
+    }
+}
+
+/// The answer to a [`CodeExchange`]: what was granted, and the key that the server will sign its answers with.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Grant {
+    /// The scopes, with blanks between. The user may have granted fewer than were asked for.
+    pub scope: String,
+    /// The authorization's id.
+    pub authorization_id: Uuid,
+    /// The server's Ed25519 public key, in base64url.
+    pub ed25519: String,
+}
+
+impl Grant {
+    /// The session that acts under this grant, with the key whose public half was sent.
+    ///
+    /// # Errors
+    /// [`Error::Core`] when the server's key or the scope cannot be read.
+    pub fn into_session(self, app_id: Uuid, key: Ed25519Key) -> Result<OAuthSession, Error> {
+        let server_key = self.server_key()?;
+        Ok(OAuthSession::new(app_id, self.authorization_id, &self.scope, key, server_key)?)
+    }
+
+    /// The grant as a keystore of the OAuth shape.
+    ///
+    /// # Errors
+    /// [`Error::Core`] when the server's key cannot be read.
+    pub fn to_keystore(&self, app_id: Uuid, key: &Ed25519Key) -> Result<Zeroizing<String>, Error> {
+        Ok(write_oauth(app_id, self.authorization_id, &self.scope, key, &self.server_key()?))
+    }
+
+    fn server_key(&self) -> Result<Ed25519PublicKey, Error> {
+        Ok(Ed25519PublicKey::from_text(&self.ed25519)?)
+    }
+}
+
+/// Prepares the calls of one OAuth session. None of them carries a PIN.
+///
+/// ```
+/// use getrandom::{SysRng, rand_core::UnwrapErr};
+/// use mixin_pin_protocol::core::UnixTime;
+/// use mixin_pin_protocol::{Error, keystore::Keystore, oauth::OAuthCalls};
+///
+/// # const KEYSTORE: &str = include_str!("../testdata/keystore-oauth.json");
+/// let session = Keystore::parse(KEYSTORE.as_bytes())?.into_oauth_session()?;
+/// let (now, mut rng) = (UnixTime::from_secs(1_700_000_000), UnwrapErr(SysRng));
+/// let calls = OAuthCalls::new(&session);
+/// assert_eq!(calls.me(now, &mut rng)?.path(), "/me");
+///
+/// let refused = calls.other("POST", "/transfers", Some(br#"{"pin":"AAAA"}"#), now, &mut rng);
+/// assert_eq!(refused.unwrap_err(), Error::OAuthPin);
+/// # Ok::<(), Error>(())
+/// ```
+pub struct OAuthCalls<'s, S = Ed25519Key> {
+    session: &'s OAuthSession<S>,
+    lifetime: Duration,
+}
+
+impl<S> fmt::Debug for OAuthCalls<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuthCalls").field("session", &self.session).field("lifetime", &self.lifetime).finish()
+    }
+}
+
+impl<'s, S: Signer> OAuthCalls<'s, S> {
+    /// Calls of this session, with tokens that live as long as those of [`Calls`].
+    pub const fn new(session: &'s OAuthSession<S>) -> Self {
+        Self { session, lifetime: Calls::<S>::DEFAULT_LIFETIME }
+    }
+
+    /// The same with tokens that live this long, of which whole seconds count.
+    #[must_use]
+    pub const fn lifetime(self, lifetime: Duration) -> Self {
+        Self { lifetime, ..self }
+    }
+
+    /// `GET /me`: the user who granted, as far as the scope shows.
+    ///
+    /// # Errors
+    /// [`Error::Core`] when the token cannot be signed.
+    pub fn me<R: CryptoRng>(&self, now: UnixTime, rng: &mut R) -> Result<PreparedRequest, Error> {
+        self.other("GET", "/me", None, now, rng)
+    }
+
+    /// Any other call, as [`Calls::other`] prepares it.
+    ///
+    /// # Errors
+    /// [`Error::OAuthPin`] when the body has a field for a PIN, else as [`Calls::other`].
+    pub fn other<R: CryptoRng>(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&[u8]>,
+        now: UnixTime,
+        rng: &mut R,
+    ) -> Result<PreparedRequest, Error> {
+        let body = check_other(method, path, body)?;
+        if serde_json::from_slice::<Map<String, Value>>(&body).is_ok_and(|fields| has_pin_field(&fields)) {
+            return Err(Error::OAuthPin);
+        }
+        let request_id = random_uuid(rng);
+        let hash = RequestHash::of(method, path, &body);
+        let claims = self.session.claims(hash, request_id, now, self.lifetime)?;
+        let token = self.session.sign(&claims, rng)?;
+        Ok(PreparedRequest::new(method, path.to_owned(), body, request_id, Some(&token)))
+    }
+}

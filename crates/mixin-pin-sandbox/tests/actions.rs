@@ -1,0 +1,170 @@
+//! Calls that name an action, over real HTTP: the signature must be over the action that path and body ask for.
+
+mod common;
+
+use common::{Kind, app, client, reason, refusal, register, sandbox};
+use mixin_pin_core::tip::{Amount, TipAction, TipKey};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Pin, Secret};
+use mixin_pin_http::{Client, Error, Outcome};
+use mixin_pin_protocol::Error as ProtocolError;
+use mixin_pin_protocol::answer::User;
+use mixin_pin_protocol::call::LogQuery;
+use serde_json::{Map, Value, json};
+
+const ID: &str = "4a2d4dcb-3f1b-4cfc-8b5c-f2b9a4a9e4a1";
+
+fn key() -> TipKey {
+    TipKey::from_seed(&[1; 32])
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    let Value::Object(map) = value else { panic!("{value}") };
+    map
+}
+
+fn transfer_body(amount: &str) -> Map<String, Value> {
+    object(json!({"asset_id": ID, "opponent_id": ID, "amount": amount, "trace_id": ID, "memo": "thanks"}))
+}
+
+fn transfer(amount: &str) -> TipAction<'_> {
+    let id = ID.parse().unwrap();
+    TipAction::Transfer {
+        asset_id: id,
+        opponent_id: id,
+        amount: Amount::new(amount).unwrap(),
+        trace_id: id,
+        memo: "thanks",
+    }
+}
+
+fn tip_client(sandbox: &mixin_pin_sandbox::Sandbox, kind: Kind) -> Client {
+    let client = client(sandbox, register(sandbox, kind));
+    client.install_tip(None, &key()).unwrap().done().unwrap();
+    client
+}
+
+/// Seals a signature that the client itself would refuse to send.
+fn send(client: &Client, path: &str, body: Map<String, Value>, proof: Secret) -> Result<Outcome<Value>, Error> {
+    client.call_with_pin("POST", path, body, proof)
+}
+
+#[test]
+fn a_receipt_tells_what_was_received_and_that_it_holds() {
+    for kind in Kind::ALL {
+        let sandbox = sandbox();
+        let client = tip_client(&sandbox, kind);
+        let receipt: Value = client
+            .call_with_tip("POST", "/transfers", transfer_body("1.50"), &key(), &transfer("1.5"))
+            .unwrap()
+            .done()
+            .unwrap();
+        let body: String = transfer("1.5").body().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(receipt["holds"], true);
+        assert_eq!(receipt["action"], json!({"name": "TIP:TRANSFER:CREATE:", "body": body}));
+        assert_eq!(receipt["pin"]["kind"], "tip-signature");
+        assert_eq!(receipt["pin"]["field"], "pin_base64");
+        assert_eq!(receipt["received"], Value::Object(transfer_body("1.50")));
+    }
+}
+
+#[test]
+fn digits_prove_any_action() {
+    let sandbox = sandbox();
+    for kind in Kind::ALL {
+        let client = client(&sandbox, register(&sandbox, kind));
+        let pin = Pin::new("123456").unwrap();
+        client.create_pin(&pin).unwrap().done().unwrap();
+        let path = format!("/multisigs/requests/{ID}/sign");
+        let receipt = send(&client, &path, Map::new(), (&pin).into()).unwrap().done().unwrap();
+        assert_eq!((&receipt["holds"], &receipt["pin"]["kind"]), (&json!(true), &json!("six-digit")));
+        let wrong = Pin::new("000000").unwrap();
+        assert_eq!(reason(send(&client, &path, Map::new(), (&wrong).into())), (20_119, "pin".to_owned()));
+    }
+}
+
+#[test]
+fn a_signature_for_another_action_or_by_another_key_costs_a_try_and_tells_what_was_asked_for() {
+    let sandbox = sandbox();
+    let client = tip_client(&sandbox, Kind::Ed25519);
+    let other_action = key().secret(&TipAction::RemoveAddress { address_id: ID.parse().unwrap() });
+    let refused = refusal(send(&client, "/transfers", transfer_body("1.5"), other_action)).extra.unwrap();
+    assert_eq!((&refused["reason"], &refused["tries_left"]), (&json!("signature"), &json!(4)));
+    assert_eq!(refused["action"]["name"], "TIP:TRANSFER:CREATE:");
+    let other_key = TipKey::from_seed(&[2; 32]).secret(&transfer("1.5"));
+    assert_eq!(reason(send(&client, "/transfers", transfer_body("1.5"), other_key)), (20_119, "signature".to_owned()));
+    // The body was changed after it was signed.
+    let other_amount = key().secret(&transfer("1.5"));
+    assert_eq!(
+        reason(send(&client, "/transfers", transfer_body("15"), other_amount)),
+        (20_119, "signature".to_owned())
+    );
+    assert_eq!(client.pin_logs(&LogQuery::wrong_pins()).unwrap().len(), 3);
+}
+
+#[test]
+fn what_the_body_lacks_is_named_and_costs_no_try() {
+    let sandbox = sandbox();
+    let client = tip_client(&sandbox, Kind::Ed25519);
+    let proof = || key().secret(&transfer("1"));
+    let extra = refusal(send(&client, "/transfers", object(json!({"asset_id": ID})), proof())).extra.unwrap();
+    assert_eq!(extra["field"], "opponent_id");
+    let without_pin = client.call::<Value>("POST", "/transfers", Some(&Value::Object(transfer_body("1"))));
+    assert_eq!(reason(without_pin), (10_002, "absent".to_owned()));
+    assert_eq!(client.pin_logs(&LogQuery::wrong_pins()).unwrap(), []);
+}
+
+#[test]
+fn the_client_refuses_an_action_that_the_body_does_not_ask_for_before_it_costs_a_try() {
+    let sandbox = sandbox();
+    let client = tip_client(&sandbox, Kind::Ed25519);
+    let sent: Result<Outcome<Value>, _> =
+        client.call_with_tip("POST", "/transfers", transfer_body("15"), &key(), &transfer("1.5"));
+    assert!(matches!(sent, Err(Error::Protocol(ProtocolError::ActionMismatch))), "{sent:?}");
+    assert_eq!(client.pin_logs(&LogQuery::wrong_pins()).unwrap(), []);
+}
+
+#[test]
+fn a_user_registers_with_the_safe_once() {
+    for kind in Kind::ALL {
+        let sandbox = sandbox();
+        let client = tip_client(&sandbox, kind);
+        let safe_key = TipKey::from_seed(&[9; 32]);
+
+        // Signed by another key than the one that is registered.
+        let user_id = client.session().user_id();
+        let action = TipAction::RegisterSafe { user_id, public_key: safe_key.public_key() };
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let body = object(json!({"public_key": hex(safe_key.public_key().as_bytes()), "signature": "AAAA"}));
+        let forged = client.call_with_tip::<User>("POST", "/safe/users", body, &key(), &action);
+        assert_eq!(reason(forged).0, 10_002);
+
+        let me: Value = client.call("GET", "/safe/me", None).unwrap().done().unwrap();
+        assert_eq!(me["has_safe"], false);
+        client.register_safe(&key(), &safe_key).unwrap().done().unwrap();
+        let me: Value = client.call("GET", "/safe/me", None).unwrap().done().unwrap();
+        assert_eq!(me["has_safe"], true);
+        assert_eq!(reason(client.register_safe(&key(), &safe_key)), (403, "has_safe".to_owned()));
+        assert_eq!(client.pin_logs(&LogQuery::wrong_pins()).unwrap(), []);
+    }
+}
+
+#[test]
+fn an_app_gives_itself_to_a_user() {
+    let sandbox = sandbox();
+    let app = app(&sandbox);
+    app.install_tip(None, &key()).unwrap().done().unwrap();
+    let owner = register(&sandbox, Kind::Ed25519);
+    let app_id = app.session().user_id();
+    let give = |client: &Client, to: Uuid| {
+        let body = object(json!({"user_id": to.to_string()}));
+        let action = TipAction::TransferAppOwnership { user_id: to };
+        client.call_with_tip::<Value>("POST", &format!("/apps/{app_id}/transfer"), body, &key(), &action)
+    };
+    assert_eq!(reason(give(&app, Uuid::nil())).0, 10_002);
+    assert_eq!(reason(give(&app, app_id)).0, 10_002);
+    let given = give(&app, owner.user_id()).unwrap().done().unwrap();
+    assert_eq!(given["creator_id"], owner.user_id().to_string());
+    let somebody = tip_client(&sandbox, Kind::Ed25519);
+    assert_eq!(reason(give(&somebody, owner.user_id())).0, 403);
+}

@@ -1,0 +1,156 @@
+//! OAuth over real HTTP: asked for, approved, exchanged, used, and refused where it should be.
+
+mod common;
+
+use common::{Kind, app, client, reason, register, rng, sandbox, send_parts, verdict};
+use mixin_pin_core::tip::{TipAction, TipKey};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{CodeVerifier, Ed25519Key, OAuthSession, Pin};
+use mixin_pin_http::{Client, Error, OAuthClient};
+use mixin_pin_protocol::Error as ProtocolError;
+use mixin_pin_protocol::IntegrityFault;
+use mixin_pin_protocol::keystore::Keystore;
+use mixin_pin_protocol::oauth::{CodeExchange, Grant};
+use mixin_pin_sandbox::Sandbox;
+use serde_json::{Map, Value, json};
+
+fn tip_key() -> TipKey {
+    TipKey::from_seed(&[1; 32])
+}
+
+/// As the real service does over its web socket.
+fn ask(sandbox: &Sandbox, app_id: Uuid, scope: &str, verifier: &CodeVerifier) -> Value {
+    let body = json!({"client_id": app_id, "scope": scope, "code_challenge": verifier.challenge()}).to_string();
+    let headers = [("Content-Type", "application/json")];
+    send_parts(sandbox, "POST", "/sandbox/authorizations", &headers, body.as_bytes())
+}
+
+fn approve(client: &Client, authorization_id: &str, scopes: &[&str]) -> Result<Value, Error> {
+    let body = json!({"authorization_id": authorization_id, "scopes": scopes});
+    let action = TipAction::ApproveOAuth { authorization_id: authorization_id.parse().unwrap() };
+    let body: Map<String, Value> = body.as_object().unwrap().clone();
+    Ok(client.call_with_tip("POST", "/oauth/authorize", body, &tip_key(), &action)?.done().unwrap())
+}
+
+fn exchange(
+    sandbox: &Sandbox,
+    app_id: Uuid,
+    code: &str,
+    verifier: &CodeVerifier,
+    key: &Ed25519Key,
+) -> Result<Grant, Error> {
+    let public_key = key.public_key();
+    let exchange = CodeExchange { app_id, code, verifier, client_secret: None, public_key: &public_key };
+    Ok(OAuthClient::exchange().base_url(sandbox.url()).send(&exchange)?.done().unwrap())
+}
+
+fn oauth_client(sandbox: &Sandbox, session: OAuthSession) -> OAuthClient {
+    OAuthClient::builder(session).base_url(sandbox.url()).build().unwrap()
+}
+
+/// A user who approved `granted` of `asked`, and what the app holds after the exchange.
+fn granted(sandbox: &Sandbox, asked: &str, granted: &[&str]) -> (Client, OAuthSession) {
+    let user = client(sandbox, register(sandbox, Kind::Ed25519));
+    user.install_tip(None, &tip_key()).unwrap().done().unwrap();
+    let (app_id, verifier) = (app(sandbox).session().user_id(), CodeVerifier::generate(&mut rng()));
+    let waiting = ask(sandbox, app_id, asked, &verifier);
+    let id = waiting["data"]["authorization_id"].as_str().unwrap();
+    let code = approve(&user, id, granted).unwrap()["authorization_code"].as_str().unwrap().to_owned();
+    let key = Ed25519Key::generate(&mut rng());
+    let grant = exchange(sandbox, app_id, &code, &verifier, &key).unwrap();
+    let keystore = grant.to_keystore(app_id, &key).unwrap();
+    (user, Keystore::parse(keystore.as_bytes()).unwrap().into_oauth_session().unwrap())
+}
+
+#[test]
+fn an_app_reads_the_profile_of_the_user_who_approved() {
+    let sandbox = sandbox();
+    let (user, session) = granted(&sandbox, "PROFILE:READ PHONE:READ", &["PROFILE:READ"]);
+    assert_eq!(session.scope(), "PROFILE:READ");
+    let me = oauth_client(&sandbox, session).me().unwrap();
+    assert_eq!(me.user_id, user.session().user_id());
+}
+
+#[test]
+fn an_app_may_do_no_more_than_was_granted() {
+    let sandbox = sandbox();
+    let (_, session) = granted(&sandbox, "PROFILE:READ PHONE:READ", &["PHONE:READ"]);
+    let client = oauth_client(&sandbox, session);
+    let refused = |result: Result<mixin_pin_http::Outcome<Value>, Error>| reason(result);
+    assert_eq!(refused(client.call("GET", "/me", None)), (403, "scope".to_owned()));
+    assert_eq!(refused(client.call("GET", "/logs", None)), (403, "oauth".to_owned()));
+    assert_eq!(refused(client.call("POST", "/pin/verify", Some(&json!({})))), (403, "oauth".to_owned()));
+    assert_eq!(refused(client.call("GET", "/nowhere", None)), (404, "endpoint".to_owned()));
+    let with_pin = client.call::<Value>("POST", "/pin/verify", Some(&json!({"pin": "AAAA"})));
+    assert!(matches!(with_pin, Err(Error::Protocol(ProtocolError::OAuthPin))), "{with_pin:?}");
+}
+
+#[test]
+fn answers_that_another_key_signed_are_refused() {
+    let sandbox = sandbox();
+    let user = client(&sandbox, register(&sandbox, Kind::Ed25519));
+    user.install_tip(None, &tip_key()).unwrap().done().unwrap();
+    let (app_id, verifier) = (app(&sandbox).session().user_id(), CodeVerifier::generate(&mut rng()));
+    let waiting = ask(&sandbox, app_id, "PROFILE:READ", &verifier);
+    let id = waiting["data"]["authorization_id"].as_str().unwrap();
+    let approved = approve(&user, id, &["PROFILE:READ"]).unwrap();
+    let key = Ed25519Key::generate(&mut rng());
+    let code = approved["authorization_code"].as_str().unwrap();
+    let mut grant = exchange(&sandbox, app_id, code, &verifier, &key).unwrap();
+    grant.ed25519 = Ed25519Key::generate(&mut rng()).public_key().to_base64_url();
+    let client = oauth_client(&sandbox, grant.into_session(app_id, key).unwrap());
+    let refused = client.me().unwrap_err();
+    assert!(matches!(refused, Error::Protocol(ProtocolError::Integrity(IntegrityFault::Signature))), "{refused:?}");
+}
+
+#[test]
+fn a_code_is_exchanged_once_by_its_own_app_and_with_its_own_verifier() {
+    let sandbox = sandbox();
+    let user = client(&sandbox, register(&sandbox, Kind::Ed25519));
+    user.install_tip(None, &tip_key()).unwrap().done().unwrap();
+    let (app_id, verifier) = (app(&sandbox).session().user_id(), CodeVerifier::generate(&mut rng()));
+    let waiting = ask(&sandbox, app_id, "PROFILE:READ", &verifier);
+    let id = waiting["data"]["authorization_id"].as_str().unwrap();
+
+    // Approved once, with the PIN, and within what was asked for.
+    let refused = |result: Result<Value, Error>| reason(result.map(mixin_pin_http::Outcome::Done)).0;
+    assert_eq!(refused(approve(&user, id, &["ASSETS:READ"])), 10_002);
+    assert_eq!(refused(approve(&user, id, &[])), 10_002);
+    let code = approve(&user, id, &["PROFILE:READ"]).unwrap()["authorization_code"].as_str().unwrap().to_owned();
+    assert_eq!(refused(approve(&user, id, &["PROFILE:READ"])), 10_002);
+
+    let key = Ed25519Key::generate(&mut rng());
+    let exchange = |app_id, code: &str, verifier: &CodeVerifier| {
+        exchange(&sandbox, app_id, code, verifier, &key).map(mixin_pin_http::Outcome::Done)
+    };
+    let unauthorized = |what: &str| (401, what.to_owned());
+    assert_eq!(reason(exchange(app_id, "another", &verifier)), unauthorized("code"));
+    assert_eq!(reason(exchange(Uuid::nil(), &code, &verifier)), unauthorized("code"));
+    let other = CodeVerifier::generate(&mut rng());
+    assert_eq!(reason(exchange(app_id, &code, &other)), unauthorized("code_verifier"));
+    exchange(app_id, &code, &verifier).unwrap().done().unwrap();
+    assert_eq!(reason(exchange(app_id, &code, &verifier)), unauthorized("code"));
+}
+
+#[test]
+fn digits_approve_too_and_strange_requests_are_refused() {
+    let sandbox = sandbox();
+    let user = client(&sandbox, register(&sandbox, Kind::Rsa1024));
+    let pin = Pin::new("123456").unwrap();
+    user.create_pin(&pin).unwrap().done().unwrap();
+    let (app_id, verifier) = (app(&sandbox).session().user_id(), CodeVerifier::generate(&mut rng()));
+    let waiting = ask(&sandbox, app_id, "PROFILE:READ", &verifier);
+    let body = json!({"authorization_id": waiting["data"]["authorization_id"], "scopes": ["PROFILE:READ"]});
+    let body = body.as_object().unwrap().clone();
+    let approved: Value = user.call_with_pin("POST", "/oauth/authorize", body, &pin).unwrap().done().unwrap();
+    assert!(approved["authorization_code"].as_str().is_some_and(|code| !code.is_empty()));
+
+    assert_eq!(verdict(&ask(&sandbox, Uuid::nil(), "PROFILE:READ", &verifier)).0, 10_002);
+    assert_eq!(verdict(&ask(&sandbox, app_id, " ", &verifier)).0, 10_002);
+    // A session that was never granted.
+    let key = Ed25519Key::generate(&mut rng());
+    let server = key.public_key();
+    let stranger = OAuthSession::new(app_id, Uuid::nil(), "PROFILE:READ", key, server).unwrap();
+    let refused = oauth_client(&sandbox, stranger).call::<Value>("GET", "/me", None);
+    assert_eq!(reason(refused), (401, "authorization".to_owned()));
+}
