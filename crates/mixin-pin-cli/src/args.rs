@@ -168,6 +168,13 @@ pub(crate) struct InspectArgs {
     /// The session's public key: base64 SPKI, Ed25519 in base64url or hex, PEM, or a file with one of these.
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(crate) public_key: Option<String>,
+    /// The keystore of the session: its PIN key opens the encrypted PINs, and its public key checks the signature.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keystore: Option<PathBuf>,
+    /// The user's TIP public key, in base64 or hex, which checks the signatures inside; that of the keystore's spend
+    /// key by default.
+    #[arg(long, value_name = "KEY", requires = "keystore", allow_hyphen_values = true)]
+    pub(crate) tip_key: Option<String>,
     /// Judge as at this time, in Unix seconds, instead of now.
     #[arg(long, value_name = "UNIX")]
     pub(crate) at: Option<u64>,

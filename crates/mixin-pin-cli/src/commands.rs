@@ -13,8 +13,8 @@ pub(crate) mod token;
 use std::time::{Duration, SystemTime};
 
 use mixin_pin_core::{Session, UnixTime};
-use mixin_pin_http::{Client, Outcome};
-use mixin_pin_protocol::keystore::SpendKey;
+use mixin_pin_http::{Client, ClientBuilder, OAuthClient, Outcome};
+use mixin_pin_protocol::keystore::{KeystoreShape, SpendKey};
 
 use crate::args::{ApiArgs, ClientArgs};
 use crate::error::Error;
@@ -25,14 +25,34 @@ fn now() -> Result<UnixTime, Error> {
 }
 
 fn client(session: Session, api: &ApiArgs) -> Result<Client, Error> {
-    let builder = Client::builder(session).base_url(&api.url).timeout(Duration::from_secs(api.timeout));
-    Ok(builder.build()?)
+    Ok(settings(Client::builder(session), api).build()?)
+}
+
+fn settings<S>(builder: ClientBuilder<S>, api: &ApiArgs) -> ClientBuilder<S> {
+    builder.base_url(&api.url).timeout(Duration::from_secs(api.timeout))
 }
 
 /// The client of a keystore's session, and the spend key beside it.
 fn open(args: &ClientArgs) -> Result<(Client, Option<SpendKey>), Error> {
     let (session, spend_key) = files::session_and_spend_key(&args.session.keystore)?;
     Ok((client(session, &args.api)?, spend_key))
+}
+
+/// A client of either kind, for the calls that both can make.
+enum Opened {
+    User(Box<Client>, Option<SpendKey>),
+    OAuth(Box<OAuthClient>),
+}
+
+fn open_any(args: &ClientArgs) -> Result<Opened, Error> {
+    let path = &args.session.keystore;
+    let mut keystore = files::keystore(path)?;
+    if keystore.shape() == KeystoreShape::OAuth {
+        let session = keystore.into_oauth_session().map_err(|cause| Error::Keystore { path: path.clone(), cause })?;
+        return Ok(Opened::OAuth(Box::new(settings(OAuthClient::builder(session), &args.api).build()?)));
+    }
+    let spend_key = keystore.take_spend_key();
+    Ok(Opened::User(Box::new(client(files::open(path, keystore)?, &args.api)?), spend_key))
 }
 
 /// An unknown outcome is a failure of its own kind for a command.

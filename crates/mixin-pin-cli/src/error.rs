@@ -119,7 +119,7 @@ impl fmt::Display for Error {
             Self::NotText { path } => write!(f, "{} is not UTF-8 text", path.display()),
             Self::Keystore { path, cause } => write!(f, "{}: {cause}", path.display()),
             Self::NoTerminal(cause) => {
-                write!(f, "there is no terminal to ask for the PIN on ({cause}); use --pin-stdin")
+                write!(f, "there is no terminal to ask on ({cause}); use --pin-stdin or --spend-key-stdin")
             }
             Self::PinMissing { which } => {
                 write!(f, "standard input ended before the {which}; give one a line")?;

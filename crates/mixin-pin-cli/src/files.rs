@@ -46,8 +46,13 @@ pub(crate) fn session(path: &Path) -> Result<Session, Error> {
 pub(crate) fn session_and_spend_key(path: &Path) -> Result<(Session, Option<SpendKey>), Error> {
     let mut keystore = keystore(path)?;
     let spend_key = keystore.take_spend_key();
+    Ok((open(path, keystore)?, spend_key))
+}
+
+/// Makes the session of a keystore that was read from `path`.
+pub(crate) fn open(path: &Path, keystore: Keystore) -> Result<Session, Error> {
     let session = keystore.into_session(&mut SystemRng::new()?);
-    Ok((session.map_err(|cause| Error::Keystore { path: path.to_owned(), cause })?, spend_key))
+    session.map_err(|cause| Error::Keystore { path: path.to_owned(), cause })
 }
 
 /// Says who else may read a file.

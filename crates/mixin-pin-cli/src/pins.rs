@@ -1,6 +1,6 @@
 //! Where PINs and spend keys come from: a prompt without echo, or standard input, one a line. Never the command line.
 
-use std::io::{self, Read};
+use std::io::{self, IsTerminal as _, Read};
 
 use mixin_pin_core::Pin;
 use mixin_pin_protocol::keystore::SpendKey;
@@ -27,10 +27,13 @@ pub(crate) fn read_new(source: &PinSource, which: &'static str) -> Result<Pin, E
 }
 
 fn from_prompt(which: &'static str) -> Result<Pin, Error> {
+    Pin::new(&prompt(which)?).map_err(|cause| Error::Pin { which, cause })
+}
+
+fn prompt(which: &'static str) -> Result<Zeroizing<String>, Error> {
     // `rpassword` asks first and turns the echo off afterwards: who types at once would be seen.
     let _silent = SilentTerminal::new().map_err(Error::NoTerminal)?;
-    let text = rpassword::prompt_password(format!("{which}: ")).map(Zeroizing::new).map_err(Error::NoTerminal)?;
-    Pin::new(&text).map_err(|cause| Error::Pin { which, cause })
+    rpassword::prompt_password(format!("{which}: ")).map(Zeroizing::new).map_err(Error::NoTerminal)
 }
 
 /// The terminal without echo, until dropped.
@@ -77,8 +80,15 @@ fn from_stdin(which: &'static str) -> Result<Pin, Error> {
     Pin::from_bytes(&line_of_stdin(which)?).map_err(|cause| Error::Pin { which, cause })
 }
 
-/// Reads one spend key from standard input.
-pub(crate) fn spend_key(which: &'static str) -> Result<SpendKey, Error> {
+/// Reads one spend key: from standard input, or at a prompt where somebody sits at a terminal.
+pub(crate) fn spend_key(from_stdin: bool, which: &'static str) -> Result<SpendKey, Error> {
+    if !from_stdin {
+        return if io::stdin().is_terminal() {
+            prompt(which).map(SpendKey::new)
+        } else {
+            Err(Error::SpendKeyMissing { which })
+        };
+    }
     let line = line_of_stdin(which)?;
     let text =
         std::str::from_utf8(&line).map_err(|_| Error::Pin { which, cause: mixin_pin_core::Error::Ed25519Key })?;

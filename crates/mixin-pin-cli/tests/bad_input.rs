@@ -55,7 +55,6 @@ fn keystores_that_cannot_be_used_are_told_apart() {
         (wrong_label.to_string().into_bytes(), "PIN token did not unwrap"),
         (wrong_base64.to_string().into_bytes(), "pin_token cannot be used"),
         (small.to_string().into_bytes(), "the RSA key has 512 bits"),
-        (fs::read(testdata("keystore-oauth.json")).unwrap(), "OAuth"),
     ] {
         fs::write(&path, content).unwrap();
         fails(&me, b"", 2, "keystore", part);

@@ -80,3 +80,16 @@ fn a_new_pin_is_asked_for_twice() {
     assert_eq!(code, 2, "{shown}");
     assert!(shown.contains("typed differently") && !shown.contains("2718") && !shown.contains("161803"), "{shown}");
 }
+
+#[test]
+fn a_spend_key_is_asked_for_where_none_is_given() {
+    let test = "a_spend_key_is_asked_for_where_none_is_given";
+    let Some(mut terminal) = Terminal::start(test, &["tip", "sign", "--json", "read-emergency-contact"]) else {
+        return;
+    };
+    let seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"; // RFC 8032, 7.1, test 1
+    terminal.answer("spend key: ", seed);
+    let (shown, code) = terminal.finish();
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("\"public_key\":\"d75a9801") && !shown.contains(seed), "{shown}");
+}

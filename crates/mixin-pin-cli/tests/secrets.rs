@@ -96,7 +96,7 @@ fn no_command_shows_a_secret() {
         let both = format!("{PIN}\n{NEW_PIN}\n");
         let one = format!("{PIN}\n");
         let new = format!("{NEW_PIN}\n");
-        let tip_call = [&["call"][..], &api, &["POST", "/pin/verify", "--tip", "verify", "--timestamp", "7"]].concat();
+        let tip_call = |path| [&["call"][..], &api, &["POST", path, "--tip", "read-emergency-contact"]].concat();
         let commands: Vec<(Vec<&str>, &str, i32)> = vec![
             (with(&["update", "--new-user", "--pin-stdin"]), &one, 0),
             (with(&["verify", "--pin-stdin"]), &one, 0),
@@ -110,7 +110,8 @@ fn no_command_shows_a_secret() {
             (with(&["update", "--tip", "--pin-stdin"]), &new, 0),
             (with(&["verify", "--tip"]), "", 0),
             (with(&["call", "POST", "/pin/verify", "--with-pin", "--pin-stdin"]), &one, 1),
-            (tip_call, "", 1),
+            (tip_call("/emergency_contact"), "", 0),
+            (tip_call("/emergency_contact/delete"), "", 2),
             (vec!["tip", "sign", "--keystore", &path, "read-emergency-contact"], "", 0),
             (with(&["me"]), "", 0),
             (with(&["logs"]), "", 0),
@@ -141,9 +142,11 @@ fn no_command_shows_a_secret() {
             sandbox.url
         );
         for json in [&[][..], &["--json"]] {
-            let run = run(&[json, &["inspect", "--curl", "-"]].concat(), curl.as_bytes());
-            assert_eq!(run.code, 1, "the token is for no body: {run:?}");
-            marks.assert_absent(&run, "inspect");
+            for keys in [&[][..], &["--keystore", &path]] {
+                let run = run(&[json, &["inspect", "--curl", "-"], keys].concat(), curl.as_bytes());
+                assert_eq!(run.code, 1, "the token is for no body: {run:?}");
+                marks.assert_absent(&run, "inspect");
+            }
         }
         // Damaged keystores: whatever is complained about, no value is shown.
         for field in ["private_key", "session_private_key", "pin_token", "server_public_key", "session_id"] {

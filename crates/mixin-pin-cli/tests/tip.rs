@@ -177,12 +177,19 @@ fn any_call_is_made_with_a_pin_or_an_action() {
     let verify = ["POST", "/pin/verify", "--body", &body, "--spend-key-stdin", "--tip", "verify", "--timestamp"];
     assert_eq!(call(&[&verify[..], &[&nanos]].concat(), &key).done().json()["has_pin"], true);
     let refused = call(&[&verify[..], &["7"]].concat(), &key);
-    assert_eq!(refused.json()["error"]["extra"]["reason"], "signature", "signed for another moment");
+    assert!(refused.code == 2 && refused.stdout.contains("make them agree"), "signed for another moment: {refused:?}");
+
+    let id = "06aed1e3-bd77-4a59-991a-5bb5ae6fbb09";
+    fs::write(&body, format!(r#"{{"asset_id":"{id}","opponent_id":"{id}","amount":"1.50","trace_id":"{id}"}}"#))
+        .unwrap();
+    let transfer = ["POST", "/transfers", "--body", &body, "--spend-key-stdin", "--tip", "transfer", "--asset-id", id];
+    let more = ["--opponent-id", id, "--trace-id", id, "--amount", "1.5"];
+    let receipt = call(&[&transfer[..], &more].concat(), &key).done().json();
+    assert_eq!((&receipt["holds"], &receipt["action"]["name"]), (&json!(true), &json!("TIP:TRANSFER:CREATE:")));
 
     let usage = call(&["POST", "/transfers", "--spend-key-stdin", "--tip", "transfer", "--amount", "1"], &key);
     assert_eq!((usage.code, usage.kind().as_str()), (2, "usage"));
     let amount = ["tip", "sign", "--json", "--spend-key-stdin", "transfer", "--amount", "1e3"];
-    let id = "06aed1e3-bd77-4a59-991a-5bb5ae6fbb09";
     let ids = ["--asset-id", id, "--opponent-id", id, "--trace-id", id];
     let refused = run(&[&amount[..], &ids].concat(), key.as_bytes());
     assert!(refused.code == 2 && refused.stdout.contains("plain decimal"), "{refused:?}");

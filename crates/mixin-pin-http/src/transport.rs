@@ -6,8 +6,12 @@ use std::io::Read as _;
 use mixin_pin_protocol::answer::{Answer, MAX_BODY_LEN};
 use mixin_pin_protocol::call::PreparedRequest;
 use serde::de::DeserializeOwned;
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport as Connection};
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport as Connection,
+};
 
 use crate::{Error, TransportError};
 
@@ -19,9 +23,10 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(config: ureq::config::Config, base_url: String, device_id: Option<String>) -> Self {
+    pub(crate) fn new(config: Config, base_url: String, device_id: Option<String>) -> Self {
         let connector = WatchedConnector(DefaultConnector::new());
-        Self { agent: ureq::Agent::with_parts(config, connector, DefaultResolver::default()), base_url, device_id }
+        let resolver = WatchedResolver(DefaultResolver::default());
+        Self { agent: ureq::Agent::with_parts(config, connector, resolver), base_url, device_id }
     }
 
     /// Sends a request and reads its answer.
@@ -99,19 +104,13 @@ fn read_body(body: &mut ureq::Body) -> Result<Vec<u8>, Error> {
 /// Whether anything can have been sent when `ureq` gives up. Its errors alone do not tell: an I/O error may come from
 /// connecting or from sending.
 fn sort(error: ureq::Error) -> Error {
-    let never_connected = match CONNECTING.get() {
-        Connecting::Failed => true,
-        // The name is looked up before the pool is asked. Whatever else goes wrong may have gone wrong on a connection
-        // out of the pool, after sending.
-        Connecting::NotTried => matches!(error, ureq::Error::HostNotFound),
-        Connecting::Made => false,
-    };
     let error = TransportError::new(error);
-    if never_connected { Error::Connect(error) } else { Error::Interrupted(error) }
+    if CONNECTING.get() == Connecting::Failed { Error::Connect(error) } else { Error::Interrupted(error) }
 }
 
-/// How far the connection of this thread's current request got. `NotTried` covers one taken from the pool.
-#[derive(Clone, Copy)]
+/// How far the connection of this thread's current request got. `NotTried` covers one taken from the pool, after which
+/// whatever goes wrong may have gone wrong after sending.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Connecting {
     NotTried,
     Failed,
@@ -134,6 +133,20 @@ impl Connector for WatchedConnector {
         let result = self.0.connect(details, chained);
         // Told at the end: a connection to a proxy passes here too, inside the one that it is for.
         CONNECTING.set(if result.is_ok() { Connecting::Made } else { Connecting::Failed });
+        result
+    }
+}
+
+/// Notes whether the name was found, which is asked before the pool is.
+#[derive(Debug)]
+struct WatchedResolver(DefaultResolver);
+
+impl Resolver for WatchedResolver {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let result = self.0.resolve(uri, config, timeout);
+        if result.is_err() {
+            CONNECTING.set(Connecting::Failed);
+        }
         result
     }
 }

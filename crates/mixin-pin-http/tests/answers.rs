@@ -244,6 +244,14 @@ fn where_nothing_listens_nothing_was_sent() {
 }
 
 #[test]
+fn a_name_that_is_not_found_means_that_nothing_was_sent() {
+    // RFC 6761, section 6.4: no such name ever is.
+    let client = builder().base_url("https://mixin-pin.invalid").proxy(None).build().unwrap();
+    let error = client.verify_pin(&pin()).unwrap_err();
+    assert!(matches!(error, Error::Connect(_)) && error.nothing_changed(), "{error:?}");
+}
+
+#[test]
 fn a_tls_handshake_that_fails_has_sent_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -3,10 +3,11 @@
 //! Reads requests as people paste them, a `curl` command or the parts by hand. Judging needs a public key for the
 //! signature and a time for the expiry; both are the caller's.
 
+mod block;
 mod curl;
 
 use mixin_pin_core::token::{RequestHash, VerifyingKey};
-use mixin_pin_core::{EncryptedPin, SecretKind, UnixTime};
+use mixin_pin_core::{Ed25519PublicKey, EncryptedPin, PinKey, SecretKind, UnixTime};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -101,6 +102,35 @@ pub struct PinReport {
     pub bytes: Option<usize>,
     /// `six-digit`, `tip-key`, `tip-signature` or `unknown`.
     pub kind: &'static str,
+    /// What is inside, where the session's PIN key was given and opens it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened: Option<OpenedPin>,
+}
+
+/// What is inside an encrypted PIN, its secret aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OpenedPin {
+    /// When it was sealed, in Unix seconds.
+    pub timestamp: u64,
+    /// Its iterator.
+    pub iterator: u64,
+    /// Of a TIP signature: whether it holds for what the request asks for. None where that was not to be judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature_holds: Option<bool>,
+    /// Of a TIP key to be installed: its counter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counter: Option<u64>,
+}
+
+/// What an inspector knows of the session beside the request. Each part may be absent, and then less is judged.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Known<'k> {
+    /// The session's public key, which checks the token's signature.
+    pub public_key: Option<&'k VerifyingKey>,
+    /// The key that the session shares with the server, which opens the encrypted PINs.
+    pub pin_key: Option<&'k PinKey>,
+    /// The user's TIP key, which checks the signatures inside.
+    pub tip_key: Option<&'k Ed25519PublicKey>,
 }
 
 /// How bad a finding is.
@@ -124,17 +154,17 @@ pub struct Finding {
     pub text: String,
 }
 
-/// Judges a captured request, at the time `at`, with the session's public key where that is known.
+/// Judges a captured request, at the time `at`, with whatever is known of its session.
 ///
 /// ```
 /// use mixin_pin_protocol::core::UnixTime;
-/// use mixin_pin_protocol::inspect::{CapturedRequest, inspect};
+/// use mixin_pin_protocol::inspect::{CapturedRequest, Known, inspect};
 ///
 /// # const DOCS: &str = include_str!("../testdata/docs-tokens.json");
 /// # let docs: serde_json::Value = serde_json::from_str(DOCS).unwrap();
 /// # let text = docs["tokens"][2]["curl"].as_str().unwrap();
 /// let request = CapturedRequest::from_curl(text)?; // curl … "https://api.mixin.one/pin/update" …
-/// let report = inspect(&request, None, UnixTime::from_secs(1_525_333_400))?;
+/// let report = inspect(&request, &Known::default(), UnixTime::from_secs(1_525_333_400))?;
 /// assert!(report.holds());
 /// assert_eq!(report.pins[0].kind, "six-digit");
 /// # Ok::<(), mixin_pin_protocol::Error>(())
@@ -142,14 +172,14 @@ pub struct Finding {
 ///
 /// # Errors
 /// [`Error::Token`] when the token cannot be read at all. Everything else is a finding.
-pub fn inspect(request: &CapturedRequest, key: Option<&VerifyingKey>, at: UnixTime) -> Result<Report, Error> {
+pub fn inspect(request: &CapturedRequest, known: &Known<'_>, at: UnixTime) -> Result<Report, Error> {
     let token = ReceivedToken::parse(&request.token)?;
     let mut findings = Findings::default();
     let request_hash = judge_hash(request, &token, &mut findings);
-    let signature = judge_signature(&token, key, &mut findings);
+    let signature = judge_signature(&token, known.public_key, &mut findings);
     let (expired, lifetime_seconds) = judge_times(&token, at, &mut findings);
     judge_identity(request, &token, &mut findings);
-    let pins = judge_pins(&request.body, &mut findings);
+    let pins = judge_pins(request, &token, known, at, &mut findings);
     if request.plain_http {
         findings.warn("the request goes over plain HTTP: whoever is on the way can read and use the token");
     }
@@ -248,8 +278,7 @@ fn judge_times(token: &ReceivedToken<'_>, at: UnixTime, findings: &mut Findings)
 
 fn judge_identity(request: &CapturedRequest, token: &ReceivedToken<'_>, findings: &mut Findings) {
     let claims = token.raw_claims();
-    let oauth = claims.contains_key("aid");
-    let needed: &[&str] = if oauth { &["iss", "aid", "jti"] } else { &["uid", "sid", "jti"] };
+    let needed: &[&str] = if token.is_oauth() { &["iss", "aid", "jti"] } else { &["uid", "sid", "jti"] };
     for name in needed {
         if !claims.get(*name).is_some_and(Value::is_string) {
             findings.fail(format!("the claim {name} is missing"));
@@ -267,16 +296,23 @@ fn judge_identity(request: &CapturedRequest, token: &ReceivedToken<'_>, findings
     }
 }
 
-fn judge_pins(body: &[u8], findings: &mut Findings) -> Vec<PinReport> {
-    if body.is_empty() {
+fn judge_pins(
+    request: &CapturedRequest,
+    token: &ReceivedToken<'_>,
+    known: &Known<'_>,
+    at: UnixTime,
+    findings: &mut Findings,
+) -> Vec<PinReport> {
+    if request.body.is_empty() {
         return Vec::new();
     }
-    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
+    let Ok(Value::Object(fields)) = serde_json::from_slice(&request.body) else {
         findings.info("the body is not a JSON object: no PIN was looked for");
         return Vec::new();
     };
+    let block_judge = block::BlockJudge::new(request, token, &fields, known, at);
     let mut seen: Vec<&str> = Vec::new();
-    let mut pins = Vec::new();
+    let mut pins: Vec<PinReport> = Vec::new();
     for field in ["old_pin", "pin", "old_pin_base64", "pin_base64"] {
         let Some(text) = fields.get(field).and_then(Value::as_str).filter(|text| !text.is_empty()) else {
             continue;
@@ -285,18 +321,30 @@ fn judge_pins(body: &[u8], findings: &mut Findings) -> Vec<PinReport> {
             findings.fail(format!("{field} repeats another encrypted PIN: each may be sent once"));
         }
         seen.push(text);
+        if token.is_oauth() {
+            findings.fail(format!("{field} is in an OAuth session's request, which has no PIN"));
+        }
         let sealed = EncryptedPin::from_base64(text);
+        let mut opened = None;
         match &sealed {
-            Ok(_) if field.ends_with("base64") != is_url_safe(text) => {
-                findings.info(format!("{field} is in the other field's base64 alphabet; Mixin reads both"));
+            Ok(pin) => {
+                if field.ends_with("base64") != is_url_safe(text) {
+                    findings.info(format!("{field} is in the other field's base64 alphabet; Mixin reads both"));
+                }
+                opened = block_judge.judge(field, pin, findings);
             }
-            Ok(_) => {}
             Err(error) => findings.fail(format!("{field}: {error}")),
+        }
+        if let (Some(opened), Some(earlier)) = (&opened, pins.last().and_then(|pin| pin.opened.as_ref()))
+            && opened.iterator <= earlier.iterator
+        {
+            findings.fail(format!("{field} has no greater iterator than the PIN before it, which is checked first"));
         }
         pins.push(PinReport {
             field: field.to_owned(),
             bytes: sealed.as_ref().ok().map(|pin| pin.as_bytes().len()),
             kind: sealed.map_or("unknown", |pin| SecretKind::as_str(pin.kind())),
+            opened,
         });
     }
     pins

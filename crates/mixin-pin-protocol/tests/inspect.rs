@@ -2,7 +2,7 @@
 
 use mixin_pin_protocol::core::UnixTime;
 use mixin_pin_protocol::core::token::VerifyingKey;
-use mixin_pin_protocol::inspect::{CapturedRequest, Level, Report, inspect};
+use mixin_pin_protocol::inspect::{CapturedRequest, Known, Level, Report, inspect};
 use serde_json::Value;
 
 const DOCS: &str = include_str!("../testdata/docs-tokens.json");
@@ -18,6 +18,10 @@ fn request(path: &str) -> CapturedRequest {
     let (tokens, _) = docs();
     let found = tokens.iter().find(|token| token["path"] == path).unwrap();
     CapturedRequest::from_curl(found["curl"].as_str().unwrap()).unwrap()
+}
+
+const fn knowing(key: &VerifyingKey) -> Known<'_> {
+    Known { public_key: Some(key), pin_key: None, tip_key: None }
 }
 
 fn texts(report: &Report, level: Level) -> Vec<&str> {
@@ -40,7 +44,7 @@ fn every_report_says_what_the_vector_says() {
     let (tokens, key) = docs();
     for token in tokens {
         let request = CapturedRequest::from_curl(token["curl"].as_str().unwrap()).unwrap();
-        let report = inspect(&request, Some(&key), IN_2018).unwrap();
+        let report = inspect(&request, &knowing(&key), IN_2018).unwrap();
         assert_eq!(report.request_hash.matches, token["hash_matches"], "{}", request.path);
         assert_eq!(report.signature.valid, token["signature_verifies"].as_bool(), "{}", request.path);
         assert_eq!(report.holds(), token["hash_matches"] == true && token["signature_verifies"] == true);
@@ -49,7 +53,7 @@ fn every_report_says_what_the_vector_says() {
 
 #[test]
 fn the_request_that_creates_a_pin_held_in_2018() {
-    let report = inspect(&request("/pin/update"), Some(&docs().1), IN_2018).unwrap();
+    let report = inspect(&request("/pin/update"), &knowing(&docs().1), IN_2018).unwrap();
     assert_eq!(report.alg, "RS512");
     assert_eq!(texts(&report, Level::Fail), <[&str; 0]>::default());
     assert_eq!((report.expired, report.lifetime_seconds), (false, Some(90 * 86_400)));
@@ -64,14 +68,14 @@ fn the_request_that_creates_a_pin_held_in_2018() {
 #[test]
 fn today_it_has_expired() {
     let today = UnixTime::from_secs(1_795_517_646);
-    let report = inspect(&request("/pin/update"), Some(&docs().1), today).unwrap();
+    let report = inspect(&request("/pin/update"), &knowing(&docs().1), today).unwrap();
     assert!(report.expired && !report.holds());
     assert_eq!(texts(&report, Level::Fail).len(), 1);
 }
 
 #[test]
 fn without_a_key_the_signature_is_left_open() {
-    let report = inspect(&request("/pin/update"), None, IN_2018).unwrap();
+    let report = inspect(&request("/pin/update"), &Known::default(), IN_2018).unwrap();
     assert!(report.holds() && !report.signature.checked);
     assert_eq!(report.signature.valid, None);
 }
@@ -82,7 +86,7 @@ fn what_was_changed_is_seen() {
     let judge = |change: fn(&mut CapturedRequest)| {
         let mut request = request("/pin/update");
         change(&mut request);
-        inspect(&request, Some(&key), IN_2018).unwrap()
+        inspect(&request, &knowing(&key), IN_2018).unwrap()
     };
     for change in [
         (|r| r.method = "PUT".to_owned()) as fn(&mut CapturedRequest),
@@ -98,13 +102,13 @@ fn what_was_changed_is_seen() {
     let same = r#"{"old_pin":"+mRm5rm9bkQztvpsaTyz1Rib0BEM0S1FKl/oYaMfbUJM3ZmrxJhafj/tjHi+3kwQ","pin":"+mRm5rm9bkQztvpsaTyz1Rib0BEM0S1FKl/oYaMfbUJM3ZmrxJhafj/tjHi+3kwQ"}"#;
     let mut twice = request("/pin/update");
     twice.body = same.into();
-    let report = inspect(&twice, Some(&key), IN_2018).unwrap();
+    let report = inspect(&twice, &knowing(&key), IN_2018).unwrap();
     assert!(texts(&report, Level::Fail).iter().any(|text| text.contains("repeats")));
 }
 
 #[test]
 fn the_json_form_is_the_documented_one() {
-    let report = inspect(&request("/pin/update"), Some(&docs().1), IN_2018).unwrap();
+    let report = inspect(&request("/pin/update"), &knowing(&docs().1), IN_2018).unwrap();
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["alg"], "RS512");
     assert_eq!(json["claims"]["uid"], "06aed1e3-bd77-4a59-991a-5bb5ae6fbb09");

@@ -2,6 +2,7 @@
 
 mod common;
 
+use base16ct::lower::encode_string;
 use common::{Kind, app, client, reason, refusal, register, sandbox};
 use mixin_pin_core::tip::{Amount, TipAction, TipKey};
 use mixin_pin_core::uuid::Uuid;
@@ -59,7 +60,7 @@ fn a_receipt_tells_what_was_received_and_that_it_holds() {
             .unwrap()
             .done()
             .unwrap();
-        let body: String = transfer("1.5").body().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let body = encode_string(transfer("1.5").body().as_bytes());
         assert_eq!(receipt["holds"], true);
         assert_eq!(receipt["action"], json!({"name": "TIP:TRANSFER:CREATE:", "body": body}));
         assert_eq!(receipt["pin"]["kind"], "tip-signature");
@@ -134,8 +135,7 @@ fn a_user_registers_with_the_safe_once() {
         // Signed by another key than the one that is registered.
         let user_id = client.session().user_id();
         let action = TipAction::RegisterSafe { user_id, public_key: safe_key.public_key() };
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let body = object(json!({"public_key": hex(safe_key.public_key().as_bytes()), "signature": "AAAA"}));
+        let body = object(json!({"public_key": encode_string(safe_key.public_key().as_bytes()), "signature": "AAAA"}));
         let forged = client.call_with_tip::<User>("POST", "/safe/users", body, &key(), &action);
         assert_eq!(reason(forged).0, 10_002);
 

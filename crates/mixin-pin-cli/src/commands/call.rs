@@ -4,7 +4,7 @@ use clap::Parser as _;
 use mixin_pin_protocol::Error as ProtocolError;
 use serde_json::{Map, Value};
 
-use super::{known, open, tip};
+use super::{Opened, known, open_any, tip};
 use crate::action::ActionLine;
 use crate::args::CallArgs;
 use crate::error::Error;
@@ -13,22 +13,23 @@ use crate::{files, pins};
 
 pub(crate) fn run(args: &CallArgs, output: &Output) -> Result<(), Error> {
     let action = args.tip.as_ref().map(ActionLine::try_parse_from).transpose().map_err(Error::Usage)?;
-    let (client, spend_key) = open(&args.client)?;
+    let opened = open_any(&args.client)?;
     let body: Option<Value> = match args.body.as_deref() {
         None => None,
         Some(path) => Some(serde_json::from_slice(&files::read(path)?).map_err(|_| ProtocolError::BodyNotJson)?),
     };
     let (method, path) = (args.method.as_str(), args.path.as_str());
-    let data: Value = if args.with_pin {
-        let body = object(body)?;
-        let pin = pins::read(&args.source, "PIN")?;
-        known(client.call_with_pin(method, path, body, pin)?)?
-    } else if let Some(ActionLine { action }) = action {
-        let body = object(body)?;
-        let proof = tip::proof(&client, args.spend_key_stdin, spend_key, &action)?;
-        known(client.call_with_pin(method, path, body, proof)?)?
-    } else {
-        known(client.call(method, path, body.as_ref())?)?
+    let data: Value = match (opened, action) {
+        (Opened::OAuth(_), _) if args.with_pin || args.tip.is_some() => return Err(ProtocolError::OAuthPin.into()),
+        (Opened::OAuth(client), _) => known(client.call(method, path, body.as_ref())?)?,
+        (Opened::User(client, _), _) if args.with_pin => {
+            let body = object(body)?;
+            known(client.call_with_pin(method, path, body, pins::read(&args.source, "PIN")?)?)?
+        }
+        (Opened::User(client, spend_key), Some(ActionLine { action })) => {
+            tip::call(&client, args, object(body)?, spend_key, &action)?
+        }
+        (Opened::User(client, _), None) => known(client.call(method, path, body.as_ref())?)?,
     };
     output.result(&data, || format!("{data:#}"))
 }

@@ -6,7 +6,7 @@ use mixin_pin_protocol::answer::{LogEntry, User};
 use mixin_pin_protocol::call::LogQuery;
 use serde_json::json;
 
-use super::{known, open, tip};
+use super::{Opened, known, open, open_any, tip};
 use crate::args::{ClientArgs, LogsArgs, UpdateArgs, VerifyArgs};
 use crate::error::Error;
 use crate::output::{GOOD, Output};
@@ -37,8 +37,10 @@ pub(crate) fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Error> {
 }
 
 pub(crate) fn me(args: &ClientArgs, output: &Output) -> Result<(), Error> {
-    let (client, _) = open(args)?;
-    let user = client.me()?;
+    let user = match open_any(args)? {
+        Opened::User(client, _) => client.me()?,
+        Opened::OAuth(client) => client.me()?,
+    };
     output.result(&json!({ "user": user }), || {
         let has_pin = match (user.has_pin, user.tip_key_base64.is_empty()) {
             (_, false) => format!("TIP key {} (counter {})", user.tip_key_base64, user.tip_counter),

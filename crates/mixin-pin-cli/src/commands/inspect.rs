@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use mixin_pin_core::UnixTime;
 use mixin_pin_core::token::VerifyingKey;
-use mixin_pin_protocol::inspect::{CapturedRequest, Level, Report, inspect};
+use mixin_pin_core::{Ed25519PublicKey, Session, UnixTime};
+use mixin_pin_protocol::inspect::{CapturedRequest, Known, Level, Report, inspect};
 use serde_json::{Value, json};
 
 use super::now;
@@ -16,9 +16,23 @@ use crate::output::{BAD, DIM, GOOD, Output, WARN};
 
 pub(crate) fn run(args: &InspectArgs, output: &Output) -> Result<(), Error> {
     let request = captured(args)?;
-    let key = args.public_key.as_deref().map(public_key).transpose()?;
+    let mut key = args.public_key.as_deref().map(public_key).transpose()?;
+    let mut tip_key = args.tip_key.as_deref().map(Ed25519PublicKey::from_text).transpose().map_err(Error::PublicKey)?;
+    let mut session = None;
+    if let Some(path) = &args.keystore {
+        let mut keystore = files::keystore(path)?;
+        key = key.or_else(|| Some(keystore.public_key()));
+        if tip_key.is_none()
+            && let Some(spend_key) = keystore.take_spend_key()
+        {
+            tip_key = Some(spend_key.to_tip_key(None)?.public_key().clone());
+        }
+        session = Some(files::open(path, keystore)?);
+    }
+    let known =
+        Known { public_key: key.as_ref(), pin_key: session.as_ref().map(Session::pin_key), tip_key: tip_key.as_ref() };
     let at = args.at.map_or_else(now, |at| Ok(UnixTime::from_secs(at)))?;
-    let report = inspect(&request, key.as_ref(), at)?;
+    let report = inspect(&request, &known, at)?;
     output.result(&json!(report), || describe(&request, &report))?;
     if report.holds() { Ok(()) } else { Err(Error::DoesNotHold) }
 }
@@ -85,7 +99,16 @@ fn describe(request: &CapturedRequest, report: &Report) -> String {
     );
     for pin in &report.pins {
         let bytes = pin.bytes.map_or_else(|| "not readable".to_owned(), |bytes| format!("{bytes} bytes"));
-        row(&pin.field, &format!("{bytes}, {}", pin.kind));
+        let opened = pin.opened.as_ref().map_or_else(String::new, |opened| {
+            let signature = match opened.signature_holds {
+                Some(true) => ", signature holds",
+                Some(false) => ", signature does not hold",
+                None => "",
+            };
+            let counter = opened.counter.map_or_else(String::new, |counter| format!(", counter {counter}"));
+            format!(", sealed {}, iterator {}{counter}{signature}", opened.timestamp, opened.iterator)
+        });
+        row(&pin.field, &format!("{bytes}, {}{opened}", pin.kind));
     }
     for finding in &report.findings {
         let (style, word) = match finding.level {

@@ -2,16 +2,16 @@
 
 use base16ct::lower::encode_string;
 use mixin_pin_core::tip::TipKey;
-use mixin_pin_core::{Ed25519PublicKey, Secret, SystemRng};
+use mixin_pin_core::{Ed25519PublicKey, SystemRng};
 use mixin_pin_http::Client;
 use mixin_pin_protocol::answer::User;
 use mixin_pin_protocol::keystore::SpendKey;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::known;
 use crate::action::Action;
-use crate::args::{PinSource, TipNewKeyArgs, TipSignArgs, TipSource};
+use crate::args::{CallArgs, PinSource, TipNewKeyArgs, TipSignArgs, TipSource};
 use crate::error::Error;
 use crate::files::{self, SecretFile};
 use crate::output::{GOOD, Output};
@@ -44,16 +44,17 @@ pub(crate) fn sign(args: &TipSignArgs, output: &Output) -> Result<(), Error> {
     output.result(&json!({ "body": body, "signature": signature, "public_key": public_key }), || signature.clone())
 }
 
-/// The proof of a TIP action for another call, by the key that the server knows.
-pub(crate) fn proof(
+/// Makes another call with the signature of a TIP action in its body, by the key that the server knows.
+pub(crate) fn call(
     client: &Client,
-    spend_key_stdin: bool,
+    args: &CallArgs,
+    body: Map<String, Value>,
     of_keystore: Option<SpendKey>,
     action: &Action,
-) -> Result<Secret, Error> {
+) -> Result<Value, Error> {
     let installed = installed(&client.me()?);
-    let key = chosen(spend_key_stdin, of_keystore, "spend key")?.to_tip_key(installed.as_ref())?;
-    action.with(|action| key.secret(action))
+    let key = chosen(args.spend_key_stdin, of_keystore, "spend key")?.to_tip_key(installed.as_ref())?;
+    known(action.with(|action| client.call_with_tip(&args.method, &args.path, body, &key, action))??)
 }
 
 /// Proves the user's TIP key.
@@ -79,9 +80,9 @@ pub(crate) fn update(
         // Two keys: the keystore's may be the old one, the new one is always given.
         let old = match of_keystore.map(|key| key.to_tip_key(Some(&installed))) {
             Some(Ok(old)) => old,
-            _ => given(spend_key_stdin, "old spend key")?.to_tip_key(Some(&installed))?,
+            _ => pins::spend_key(spend_key_stdin, "old spend key")?.to_tip_key(Some(&installed))?,
         };
-        let new = given(spend_key_stdin, "new spend key")?.to_tip_key(None)?;
+        let new = pins::spend_key(spend_key_stdin, "new spend key")?.to_tip_key(None)?;
         if new.public_key() == old.public_key() {
             return Err(Error::SameSpendKey);
         }
@@ -101,10 +102,6 @@ fn installed(user: &User) -> Option<Ed25519PublicKey> {
 fn chosen(spend_key_stdin: bool, of_keystore: Option<SpendKey>, which: &'static str) -> Result<SpendKey, Error> {
     match of_keystore {
         Some(key) if !spend_key_stdin => Ok(key),
-        _ => given(spend_key_stdin, which),
+        _ => pins::spend_key(spend_key_stdin, which),
     }
-}
-
-fn given(spend_key_stdin: bool, which: &'static str) -> Result<SpendKey, Error> {
-    if spend_key_stdin { pins::spend_key(which) } else { Err(Error::SpendKeyMissing { which }) }
 }

@@ -1,0 +1,147 @@
+//! What an encrypted PIN says once it is opened: its time, its iterator, and whether its TIP signature holds.
+
+use mixin_pin_core::tip::{TipAction, TipInstallation};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Ed25519PublicKey, EncryptedPin, PinBlock, Secret, UnixTime};
+use serde_json::{Map, Value};
+
+use super::{CapturedRequest, Findings, Known, OpenedPin, duration};
+use crate::Error;
+use crate::action::with_action;
+use crate::check::ReceivedToken;
+
+/// How far a time may be off before a server is sure to mind; what the real one allows is not documented.
+const TOLERANCE: u64 = 300;
+/// Nanoseconds of the year 2000. What is below counts in another unit.
+const NANOSECONDS_BEGIN: u64 = 946_684_800_000_000_000;
+
+/// Judges the PINs of one request.
+pub(super) struct BlockJudge<'r> {
+    request: &'r CapturedRequest,
+    fields: &'r Map<String, Value>,
+    known: &'r Known<'r>,
+    user_id: Uuid,
+    /// When the request was made: when its token says, or else the time of the inspection.
+    made_at: u64,
+}
+
+impl<'r> BlockJudge<'r> {
+    pub(super) fn new(
+        request: &'r CapturedRequest,
+        token: &ReceivedToken<'_>,
+        fields: &'r Map<String, Value>,
+        known: &'r Known<'r>,
+        at: UnixTime,
+    ) -> Self {
+        let claim = |name| token.raw_claims().get(name);
+        let user_id = claim("uid").and_then(Value::as_str).and_then(|id| id.parse().ok()).unwrap_or_default();
+        let made_at = claim("iat").and_then(Value::as_u64).unwrap_or(at.secs());
+        Self { request, fields, known, user_id, made_at }
+    }
+
+    /// Judges a PIN where the key that opens it is known.
+    pub(super) fn judge(&self, field: &str, pin: &EncryptedPin, findings: &mut Findings) -> Option<OpenedPin> {
+        let Ok(block) = self.known.pin_key?.open(pin) else {
+            findings.fail(format!("{field} does not open: it was made for another session, or changed since"));
+            return None;
+        };
+        let off = block.timestamp().abs_diff(self.made_at);
+        if off > TOLERANCE {
+            findings.fail(format!("{field} was sealed {} away from the request's time", duration(off)));
+        }
+        match block.iterator() {
+            0 => findings.fail(format!("{field} has the iterator 0; the first must be above it")),
+            1..NANOSECONDS_BEGIN => findings.warn(format!(
+                "{field} has the iterator {}, too low for nanoseconds: a session that another client used refuses it",
+                block.iterator()
+            )),
+            _ => {}
+        }
+        let (mut signature_holds, mut counter) = (None, None);
+        match block.secret() {
+            Secret::TipSignature(signature) => {
+                signature_holds = self.judge_signature(field, signature, &block, findings);
+            }
+            Secret::TipKey(bytes) => match TipInstallation::from_bytes(bytes) {
+                Ok(TipInstallation { counter: number, .. }) => {
+                    counter = Some(number);
+                    if number == 0 {
+                        findings.fail(format!("{field} installs a TIP key with the counter 0; the first is 1"));
+                    }
+                }
+                Err(_) => findings.fail(format!("{field} installs 32 bytes that are no Ed25519 public key")),
+            },
+            _ => {}
+        }
+        Some(OpenedPin { timestamp: block.timestamp(), iterator: block.iterator(), signature_holds, counter })
+    }
+
+    fn judge_signature(
+        &self,
+        field: &str,
+        signature: &[u8; 64],
+        block: &PinBlock,
+        findings: &mut Findings,
+    ) -> Option<bool> {
+        let Some(key) = self.known.tip_key else {
+            findings.info(format!("the TIP signature in {field} was not checked: no TIP key was given"));
+            return None;
+        };
+        if field.starts_with("old_pin") {
+            return self.judge_old(signature, key, findings);
+        }
+        let CapturedRequest { method, path, .. } = self.request;
+        let asked = with_action(method, path, self.fields, self.user_id, |action| {
+            let off = match action {
+                TipAction::Verify { timestamp } => UnixTime::from_nanos(*timestamp).secs().abs_diff(block.timestamp()),
+                _ => 0,
+            };
+            (action.prefix(), action.verify(signature, key).is_ok(), off)
+        });
+        match asked {
+            Ok(Some((name, holds, off))) => {
+                if !holds {
+                    findings.fail(format!(
+                        "the TIP signature in {field} does not hold for {name} with the parameters of this request: \
+                         another key, another action, or the body was changed after signing"
+                    ));
+                }
+                if off > TOLERANCE {
+                    findings.fail(format!("the timestamp beside {field} is {} away from the PIN's", duration(off)));
+                }
+                Some(holds)
+            }
+            Ok(None) => {
+                findings
+                    .info(format!("the TIP signature in {field} was not checked: no action is known for this path"));
+                None
+            }
+            Err(Error::ActionField { field: missing }) => {
+                findings.fail(format!("{missing} is absent or of another form, and is signed in {field}"));
+                Some(false)
+            }
+            Err(error) => {
+                findings.fail(error.to_string());
+                Some(false)
+            }
+        }
+    }
+
+    /// In the old PIN's place the old key signs its own counter, which the request does not name: mostly the one before
+    /// the new key's.
+    fn judge_old(&self, signature: &[u8; 64], key: &Ed25519PublicKey, findings: &mut Findings) -> Option<bool> {
+        let new = self.fields.get("pin_base64").and_then(Value::as_str)?;
+        let block = self.known.pin_key?.open(&EncryptedPin::from_base64(new).ok()?).ok()?;
+        let Secret::TipKey(bytes) = block.secret() else { return None };
+        let timestamp = TipInstallation::from_bytes(bytes).ok()?.counter.checked_sub(1)?;
+        let signed = TipAction::Verify { timestamp };
+        if signed.verify(signature, key).is_ok() {
+            return Some(true);
+        }
+        findings.warn(format!(
+            "the TIP signature in the old PIN's place is not that of the key over the counter {timestamp}: it holds \
+             only where the key's counter is another"
+        ));
+        None
+    }
+}
