@@ -144,6 +144,21 @@ impl Client {
     /// Makes any other call that carries a TIP signature of the action that path and body ask for, and returns its
     /// `data`. An action that is another than they ask for is refused before anything is sent.
     ///
+    /// ```no_run
+    /// use mixin_pin_http::core::tip::{TipAction, TipKey};
+    /// use mixin_pin_http::core::uuid::Uuid;
+    /// use mixin_pin_http::{Client, Outcome};
+    ///
+    /// # fn remove(client: &Client, key: &TipKey, address_id: Uuid) -> Result<(), mixin_pin_http::Error> {
+    /// let path = format!("/addresses/{address_id}/delete");
+    /// let action = TipAction::RemoveAddress { address_id };
+    /// match client.call_with_tip::<serde_json::Value>("POST", &path, Default::default(), key, &action)? {
+    ///     Outcome::Done(_) => println!("removed"),
+    ///     Outcome::Unknown(lost) => println!("look whether it is still there: {}", lost.cause),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn call_with_tip<T: DeserializeOwned>(

@@ -74,6 +74,23 @@ impl Answer<'_> {
     ///
     /// [`server_key`]: mixin_pin_core::OAuthSession::server_key
     ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::answer::{Answer, User};
+    /// use mixin_pin_protocol::core::UnixTime;
+    /// use mixin_pin_protocol::{Error, IntegrityFault, keystore::Keystore, oauth::OAuthCalls};
+    ///
+    /// # const KEYSTORE: &str = include_str!("../testdata/keystore-oauth.json");
+    /// let session = Keystore::parse(KEYSTORE.as_bytes())?.into_oauth_session()?;
+    /// let sent = OAuthCalls::new(&session).me(UnixTime::from_secs(1_700_000_000), &mut UnwrapErr(SysRng))?;
+    /// let id = sent.request_id().to_string();
+    /// // A transport passes the header `X-Integrity-Token` on.
+    /// let answer = Answer { status: 200, request_id: Some(&id), integrity_token: None, body: br#"{"data":{}}"# };
+    /// let read = answer.read_signed::<User>(&sent, session.server_key());
+    /// assert_eq!(read, Err(Error::Integrity(IntegrityFault::Missing)));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Integrity`] when the answer is not signed as it must be, else as [`Answer::read`].
     pub fn read_signed<T: DeserializeOwned>(&self, sent: &PreparedRequest, key: &VerifyingKey) -> Result<T, Error> {

@@ -370,6 +370,28 @@ impl<'s, S: Signer> Calls<'s, S> {
     /// Where the path is one that [`with_action`] knows, the action must be the one that path and body ask for: a
     /// signature for another would be refused, and cost one of the day's tries.
     ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::core::tip::{TipAction, TipKey};
+    /// use mixin_pin_protocol::core::{MonotonicNonces, NonceSource, UnixTime, uuid::Uuid};
+    /// use mixin_pin_protocol::{Error, call::Calls, keystore::Keystore};
+    ///
+    /// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+    /// # let mut rng = UnwrapErr(SysRng);
+    /// # let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
+    /// # let (now, nonces) = (UnixTime::from_secs(1_700_000_000), MonotonicNonces::new());
+    /// let (key, address_id) = (TipKey::from_seed(&[7; 32]), Uuid::from_u128(1));
+    /// let action = TipAction::RemoveAddress { address_id };
+    /// let mut remove = |id: Uuid| {
+    ///     let path = format!("/addresses/{id}/delete");
+    ///     let nonce = nonces.next(now)?;
+    ///     Calls::new(&session).with_tip("POST", &path, Default::default(), (&key, &action), nonce, now, &mut rng)
+    /// };
+    /// assert!(remove(address_id)?.body().starts_with(br#"{"pin_base64":"#));
+    /// assert_eq!(remove(Uuid::from_u128(2)).unwrap_err(), Error::ActionMismatch);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::ActionMismatch`] or [`Error::ActionField`] when action and body disagree, else as [`Calls::with_pin`].
     #[allow(clippy::too_many_arguments)] // As for `with_pin`.

@@ -200,6 +200,30 @@ pub fn check_token(
 
 /// The same for an OAuth session's token. Whether the scopes allow the call is the checker's own business.
 ///
+/// ```
+/// use std::time::Duration;
+/// use getrandom::{SysRng, rand_core::UnwrapErr};
+/// use mixin_pin_protocol::check::{ReceivedRequest, ReceivedToken, check_oauth_token};
+/// use mixin_pin_protocol::core::UnixTime;
+/// use mixin_pin_protocol::{keystore::Keystore, oauth::OAuthCalls};
+///
+/// # const KEYSTORE: &str = include_str!("../testdata/keystore-oauth.json");
+/// let keystore = Keystore::parse(KEYSTORE.as_bytes())?;
+/// let key = keystore.public_key();
+/// let now = UnixTime::from_secs(1_700_000_000);
+/// let sent = OAuthCalls::new(&keystore.into_oauth_session()?).me(now, &mut UnwrapErr(SysRng))?;
+///
+/// let request_id = sent.request_id().to_string();
+/// let (method, path, body) = (sent.method(), sent.path(), sent.body());
+/// let authorization = sent.authorization();
+/// let received = ReceivedRequest { method, path, body, authorization, request_id: Some(&request_id) };
+/// let token = ReceivedToken::parse(received.token()?)?;
+/// assert!(token.is_oauth());
+/// let claims = check_oauth_token(&received, &token, &key, now, Duration::from_secs(300))?;
+/// assert_eq!(claims.scp, "PROFILE:READ");
+/// # Ok::<(), mixin_pin_protocol::Error>(())
+/// ```
+///
 /// # Errors
 /// The first [`TokenFault`] found, in the order of its variants.
 pub fn check_oauth_token(

@@ -87,6 +87,21 @@ impl fmt::Debug for CodeExchange<'_> {
 }
 
 /// The answer to a [`CodeExchange`]: what was granted, and the key that the server will sign its answers with.
+///
+/// ```
+/// use mixin_pin_protocol::core::{Ed25519Key, uuid::Uuid};
+/// use mixin_pin_protocol::{Error, keystore::Keystore, oauth::Grant};
+///
+/// let key = Ed25519Key::from_bytes(&[7; 32])?; // whose public half was sent
+/// let grant = Grant {
+///     scope: "PROFILE:READ".to_owned(),
+///     authorization_id: Uuid::from_u128(2),
+///     ed25519: "PSv4vrjb0xjGij2iTFdw9-Gnyn8aGh9xJjCv4GIhsjs".to_owned(),
+/// };
+/// let keystore = grant.to_keystore(Uuid::from_u128(1), &key)?; // to be kept: the code is spent
+/// assert_eq!(Keystore::parse(keystore.as_bytes())?.into_oauth_session()?.scope(), "PROFILE:READ");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Grant {
     /// The scopes, with blanks between. The user may have granted fewer than were asked for.

@@ -1,12 +1,24 @@
-// The official Node SDK against a sandbox, and its ciphertexts under ours. Run by `run` beside this file.
+// The official Node SDK against a sandbox; its ciphertexts and tokens under ours, and ours under its own functions. Run
+// by `run` beside this file.
 'use strict';
 
 const assert = require('assert');
 const { execFileSync } = require('child_process');
 const fs = require('fs');
-const { MixinApi, getED25519KeyPair, base64RawURLEncode, signEd25519PIN } = require('@mixin.dev/mixin-node-sdk');
+const { createDecipheriv } = require('crypto');
+const {
+  MixinApi,
+  base64RawURLDecode,
+  base64RawURLEncode,
+  getChallenge,
+  getED25519KeyPair,
+  sharedEd25519Key,
+  signAccessToken,
+  signEd25519PIN,
+  signToken,
+} = require('@mixin.dev/mixin-node-sdk');
 
-const { url } = JSON.parse(fs.readFileSync('sandbox.json'));
+const url = process.env.MIXIN_API;
 const api = (keystore) => MixinApi({ keystore, requestConfig: { baseURL: url } });
 const mixinPin = (args, input = '') =>
   JSON.parse(execFileSync(process.env.MIXIN_PIN, ['--json', ...args], { input, stdio: ['pipe', 'pipe', 'ignore'] }));
@@ -80,6 +92,91 @@ async function main() {
   await step('six digits, which it reads as hex, are refused and cost no try', async () => {
     // Its sealing makes three bytes of "123456", a length that no PIN has.
     await refused(() => client.pin.verify('123456'), 20119, 'ciphertext');
+  });
+
+  await step('given as the hex of their text, digits are created, proved, changed and given over to TIP', async () => {
+    const hex = (digits) => Buffer.from(digits).toString('hex');
+    const other = getED25519KeyPair();
+    const user = await app.user.createBareUser('Digits', base64RawURLEncode(other.publicKey));
+    const digits = api({
+      app_id: user.user_id,
+      session_id: user.session_id,
+      pin_token_base64: user.pin_token_base64,
+      session_private_key: Buffer.from(other.seed).toString('hex'),
+    });
+    await digits.pin.update('', hex('123456'));
+    await digits.pin.verify(hex('123456'));
+    await digits.pin.update(hex('123456'), hex('654321'));
+    await refused(() => digits.pin.verify(hex('123456')), 20119, 'pin');
+    const installed = await digits.pin.updateTipPin(hex('654321'), tipPublic, 1);
+    assert.strictEqual(installed.tip_counter, 1);
+    await digits.pin.verifyTipPin(tipSeed);
+  });
+
+  await step('registers with the safe', async () => {
+    await client.safe.register(user.user_id, tipSeed, Buffer.from(tip.seed));
+    assert.strictEqual((await client.safe.checkRegisteration()).has_safe, true);
+  });
+
+  await step('removes an address', async () => {
+    const receipt = await client.address.delete(tipSeed, user.user_id);
+    assert.strictEqual(receipt.action.name, 'TIP:ADDRESS:REMOVE:');
+    assert.strictEqual(receipt.holds, true);
+  });
+
+  await step('gives an app to the user', async () => {
+    await app.pin.updateTipPin('', tipPublic, 1);
+    assert.strictEqual((await app.app.migrate(tipSeed, user.user_id)).creator_id, user.user_id);
+  });
+
+  await step('exchanges a code that our command approved, and reads the profile by OAuth', async () => {
+    const { verifier, challenge } = getChallenge();
+    const appId = JSON.parse(fs.readFileSync('app.json')).app_id;
+    // The real service does this over a web socket.
+    const waiting = await client.request({
+      method: 'post',
+      url: '/sandbox/authorizations',
+      data: { client_id: appId, scope: 'PROFILE:READ', code_challenge: challenge },
+    });
+    const id = waiting.authorization_id;
+    fs.writeFileSync('approval.json', JSON.stringify({ authorization_id: id, scopes: ['PROFILE:READ'] }));
+    const approve = ['call', 'POST', '/oauth/authorize', '--api', url, '--keystore', 'user.json'];
+    const action = ['--body', 'approval.json', '--spend-key-stdin', '--tip', 'approve-oauth', '--authorization-id', id];
+    const { authorization_code: code } = mixinPin([...approve, ...action], tipSeed);
+    const key = getED25519KeyPair();
+    const grant = await client.oauth.getToken({
+      client_id: appId,
+      code,
+      code_verifier: verifier,
+      ed25519: base64RawURLEncode(key.publicKey),
+    });
+    const session_private_key = Buffer.from(key.seed).toString('hex');
+    const authorized = api({ app_id: appId, session_private_key, ...grant });
+    assert.strictEqual((await authorized.user.profile()).user_id, user.user_id);
+  });
+
+  await step('our encrypted PIN opens under its shared key', () => {
+    const { ciphertext } = mixinPin(['encrypt', '--keystore', 'user.json', '--pin-stdin'], '271828\n');
+    const sealed = base64RawURLDecode(ciphertext);
+    const cipher = createDecipheriv('aes-256-cbc', sharedEd25519Key(keystore), sealed.subarray(0, 16));
+    const block = Buffer.concat([cipher.update(sealed.subarray(16)), cipher.final()]);
+    assert.strictEqual(block.subarray(0, 6).toString(), '271828');
+    assert.strictEqual(block.length, 6 + 8 + 8);
+  });
+
+  await step('our token is, byte for byte, the one that it makes of the same claims', () => {
+    const { token, claims } = mixinPin(['token', '--keystore', 'user.json', '--method', 'GET', '--path', '/me']);
+    const inOrder = {};
+    for (const name of ['uid', 'sid', 'iat', 'exp', 'jti', 'sig', 'scp']) inOrder[name] = claims[name];
+    assert.strictEqual(signToken(inOrder, keystore.session_private_key), token);
+  });
+
+  await step('its token holds under ours', () => {
+    const id = '2f1f0f0e-3b1a-4f0e-9a55-0d6f4f6f2c11';
+    const token = signAccessToken('GET', '/me?a=%2B', '', id, keystore);
+    const args = ['--token', token, '--method', 'GET', '--path', '/me?a=%2B'];
+    const report = mixinPin(['inspect', '--keystore', 'user.json', ...args]);
+    assert.strictEqual(report.request_hash.matches && report.signature.valid, true);
   });
 
   console.log(`${passed} passed, 0 failed`);

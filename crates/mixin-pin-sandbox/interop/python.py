@@ -1,4 +1,5 @@
-"""Python's mixinsdk against a sandbox, and its ciphertexts under ours. Run by `run` beside this file.
+"""Python's mixinsdk against a sandbox; its ciphertexts and tokens under ours, and ours under the packages that it is
+built on. Run by `run` beside this file.
 
 The package is of 2022. What it needs to run here is done from outside: its request ids are made to equal its tokens'
 `jti`, as the protocol has it, and the `+` and `/` of an RSA `pin_token`, which it cannot read, become `-` and `_`.
@@ -10,15 +11,18 @@ import os
 import subprocess
 import uuid
 
+import jwt
 import nacl.bindings
 import nacl.signing
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, padding
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from mixinsdk.clients import _requests, _sign
 from mixinsdk.clients.client_http import HttpClient_WithAppConfig
 from mixinsdk.clients.config import AppConfig
 from mixinsdk.types.errors import RequestError
 
-with open("sandbox.json") as file:
-    URL = json.load(file)["url"]
+URL = os.environ["MIXIN_API"]
 passed = 0
 
 
@@ -107,6 +111,49 @@ def drive(kind):
         check(opened["secret"] == "271828")
 
     step(f"{kind}: its encrypted PIN opens under ours", opens)
+
+    def opens_theirs():
+        ours = mixin_pin(["encrypt", "--keystore", path, "--pin-stdin"], "271828\n")["ciphertext"]
+        sealed = base64.b64decode(ours) if kind != "ed25519" else base64.urlsafe_b64decode(ours + "==")
+        cipher = Cipher(algorithms.AES(pin_key(bot.config)), modes.CBC(sealed[:16])).decryptor()
+        block = cipher.update(sealed[16:]) + cipher.finalize()
+        check(block[:6] == b"271828" and block[22:] == bytes([10]) * 10)
+
+    step(f"{kind}: our encrypted PIN opens under its key", opens_theirs)
+
+    def their_token():
+        config = bot.config
+        token = _sign.sign_authentication_token(config.client_id, config.session_id, config.private_key,
+                                                config.key_algorithm, "GET", "/me")
+        PairedIds.last = None
+        report = mixin_pin(["inspect", "--keystore", path, "--token", token, "--method", "GET", "--path", "/me"])
+        check(report["request_hash"]["matches"] and report["signature"]["valid"])
+
+    step(f"{kind}: its token holds under ours", their_token)
+
+    def our_token():
+        token = mixin_pin(["token", "--keystore", path, "--method", "GET", "--path", "/me"])["token"]
+        claims = jwt.decode(token, public_key(bot.config), algorithms=["RS512" if kind != "ed25519" else "EdDSA"])
+        check(claims["uid"] == user and claims["sid"] == bot.config.session_id)
+
+    step(f"{kind}: our token holds under PyJWT", our_token)
+
+
+def pin_key(config):
+    """As the package itself finds the key before it seals."""
+    token = base64.urlsafe_b64decode(config.pin_token)
+    if config.key_algorithm == "RS512":
+        key = serialization.load_pem_private_key(config.private_key.encode(), password=None)
+        sha256 = hashes.SHA256()
+        return key.decrypt(token, padding.OAEP(mgf=padding.MGF1(algorithm=sha256), algorithm=sha256,
+                                               label=config.session_id.encode()))
+    return nacl.bindings.crypto_scalarmult(nacl.bindings.crypto_sign_ed25519_sk_to_curve25519(config.private_key), token)
+
+
+def public_key(config):
+    if config.key_algorithm == "RS512":
+        return serialization.load_pem_private_key(config.private_key.encode(), password=None).public_key()
+    return ed25519.Ed25519PrivateKey.from_private_bytes(config.private_key[:32]).public_key()
 
 
 def check(holds):

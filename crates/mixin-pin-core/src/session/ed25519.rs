@@ -66,6 +66,14 @@ impl Ed25519Key {
     }
 
     /// The key as 64 bytes, seed and public key, in unpadded base64url: the text of the keystores of Go clients.
+    ///
+    /// ```
+    /// use mixin_pin_core::Ed25519Key;
+    ///
+    /// let key = Ed25519Key::from_bytes(&[7; 32])?;
+    /// assert_eq!(Ed25519Key::from_text(&key.to_base64_url())?.public_key(), key.public_key());
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
     #[cfg(feature = "alloc")]
     pub fn to_base64_url(&self) -> Zeroizing<alloc::string::String> {
         use base64ct::Encoding as _;

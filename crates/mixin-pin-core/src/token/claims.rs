@@ -76,6 +76,19 @@ impl Claims<'static> {
 impl<'s> Claims<'s> {
     /// The claims of an OAuth session: `iss`, `aid` and the granted scopes, with blanks between.
     ///
+    /// ```
+    /// use core::time::Duration;
+    /// use mixin_pin_core::{Error, UnixTime, token::{Claims, RequestHash}, uuid::Uuid};
+    ///
+    /// let (app, authorization, request) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
+    /// let hash = RequestHash::of("GET", "/me", b"");
+    /// let (now, lifetime) = (UnixTime::from_secs(1_700_000_000), Duration::from_secs(60));
+    /// let claims = |scope| Claims::oauth(app, authorization, scope, request, hash, now, lifetime);
+    /// assert_eq!(claims("PROFILE:READ PHONE:READ")?.expires_at(), 1_700_000_060);
+    /// assert_eq!(claims("\"").unwrap_err(), Error::Scope);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Claims::new`]; [`Error::Scope`] when `scope` has other characters than RFC 6749, section 3.3, allows.
     pub fn oauth(
