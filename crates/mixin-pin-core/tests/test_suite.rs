@@ -1,0 +1,59 @@
+//! The suite for nonce sources: our own passes, and it catches each way to break the contract.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mixin_pin_core::{Error, MonotonicNonces, NonceSource, UnixTime, test_suite};
+
+/// A source that is one function.
+struct By<F>(F);
+
+impl<F: Fn(u64) -> Result<u64, Error>> NonceSource for By<F> {
+    type Error = Error;
+
+    fn reserve(&self, now: UnixTime) -> Result<u64, Error> {
+        self.0(now.as_nanos()?)
+    }
+}
+
+#[track_caller]
+fn assert_caught(break_it: impl FnOnce() + std::panic::UnwindSafe, complaint: &str) {
+    let panic = std::panic::catch_unwind(break_it).unwrap_err();
+    // Formatted messages are a String, plain ones are not.
+    let message = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
+    assert!(message.is_some_and(|message| message.contains(complaint)), "{message:?}");
+}
+
+#[test]
+fn the_in_memory_source_conforms() {
+    test_suite::nonce_source(&MonotonicNonces::new());
+    test_suite::nonce_source(&MonotonicNonces::starting_after(u64::MAX / 2));
+    test_suite::nonce_source_at_its_end(&MonotonicNonces::starting_after(u64::MAX - 1));
+}
+
+#[test]
+fn sources_that_break_the_contract_are_caught() {
+    // As every client in use has it: the clock, and hope.
+    assert_caught(|| test_suite::nonce_source(&By(Ok)), "while the clock stood still");
+    // One more than the last, but only while the clock does not go back.
+    let forgetful = AtomicU64::new(0);
+    let source = By(move |now: u64| {
+        let next = if now < forgetful.load(Ordering::SeqCst) / 2 { now } else { forgetful.load(Ordering::SeqCst) + 1 };
+        forgetful.store(next.max(now), Ordering::SeqCst);
+        Ok(next.max(now))
+    });
+    assert_caught(std::panic::AssertUnwindSafe(|| test_suite::nonce_source(&source)), "at the beginning of time");
+    // A memory for each thread.
+    thread_local!(static LAST: Cell<u64> = const { Cell::new(0) });
+    let lonely = |now: u64| {
+        LAST.set(now.max(LAST.get() + 1));
+        Ok(LAST.get())
+    };
+    assert_caught(move || test_suite::nonce_source(&By(lonely)), "no iterator is given out twice");
+    let wrapping = AtomicU64::new(u64::MAX - 1);
+    let source = By(move |_: u64| Ok(wrapping.fetch_add(1, Ordering::SeqCst).wrapping_add(1)));
+    assert_caught(
+        std::panic::AssertUnwindSafe(|| test_suite::nonce_source_at_its_end(&source)),
+        "after the end, another iterator was given out",
+    );
+}
