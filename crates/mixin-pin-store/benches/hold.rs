@@ -1,0 +1,48 @@
+//! What it costs to hold a session, take an iterator and let the session go: SQLite that survives the crash of a process,
+//! and a loss of power; beside the bare synchronisation of one small write, which is the floor of the latter.
+//!
+//! The database lies in the build folder, on a real disk; a temporary folder may be memory. `MIXIN_PIN_BENCH_REDIS` adds
+//! a Redis server by its URL.
+
+use std::fs::File;
+use std::hint::black_box;
+use std::io::{Seek as _, Write as _};
+use std::time::{Duration, SystemTime};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Hold, HoldTerms, NonceSource, NonceStore, UnixTime};
+use mixin_pin_store::{AnyStore, Durability, SqliteStore};
+
+fn call<S: NonceStore<Error: std::fmt::Debug>>(store: &S, session_id: Uuid) -> u64 {
+    let terms = HoldTerms::new(Duration::from_secs(30)).with_confirmed_clock();
+    let Hold::Held(session) = store.hold(session_id, &terms).unwrap() else { panic!("nobody else holds it") };
+    session.reserve(UnixTime::try_from(SystemTime::now()).unwrap()).unwrap()
+}
+
+fn hold(c: &mut Criterion) {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let session = Uuid::from_u128(1);
+    let mut group = c.benchmark_group("hold");
+    for (name, durability) in [("sqlite, crash", Durability::Crash), ("sqlite, power cut", Durability::PowerCut)] {
+        let store = SqliteStore::open(&folder.path().join(format!("{durability:?}.db"))).unwrap();
+        let store = store.durability(durability);
+        group.bench_function(name, |b| b.iter(|| black_box(call(&store, session))));
+    }
+    let mut file = File::create(folder.path().join("floor")).unwrap();
+    group.bench_function("floor: write and synchronise 4 KiB", |b| {
+        b.iter(|| {
+            file.rewind().unwrap();
+            file.write_all(&[7; 4096]).unwrap();
+            file.sync_data().unwrap();
+        });
+    });
+    if let Ok(url) = std::env::var("MIXIN_PIN_BENCH_REDIS") {
+        let store = AnyStore::open(&url).unwrap();
+        group.bench_function("redis", |b| b.iter(|| black_box(call(&store, session))));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, hold);
+criterion_main!(benches);

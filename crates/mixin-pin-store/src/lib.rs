@@ -1,0 +1,83 @@
+//! Where the iterators of encrypted PINs are kept, so that they never repeat and never overtake.
+//!
+//! **In scope:** [`NonceStore`]s on engines that others keep well: SQLite for any number of processes on one machine
+//! ([`SqliteStore`]), Redis or Valkey for several machines (`RedisStore`, with the feature `redis`), and either by its URL
+//! ([`AnyStore`]). An iterator is kept before it is returned; while a call is under way its session is held, under a
+//! lease that outlives a crashed holder only briefly.
+//!
+//! **Out of scope, for good:** files of our own making, cryptography, and calls: `mixin-pin-http` makes them and takes any
+//! [`NonceStore`].
+//!
+//! # Example
+//!
+//! ```
+//! use std::time::Duration;
+//! use mixin_pin_core::{Hold, HoldTerms, NonceSource, NonceStore, UnixTime, uuid::Uuid};
+//! use mixin_pin_store::SqliteStore;
+//!
+//! # fn main() -> Result<(), mixin_pin_store::Error> {
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let file = folder.path().join("iterators.db");
+//! let store = SqliteStore::open(&file)?; // or SqliteStore::open_default()
+//! let terms = HoldTerms::new(Duration::from_secs(35)).wait(Duration::from_secs(10)).with_confirmed_clock();
+//! let session_id = Uuid::from_u128(1);
+//! match store.hold(session_id, &terms)? {
+//!     Hold::Held(session) => {
+//!         let nonce = session.next(UnixTime::try_from(std::time::SystemTime::now())?)?;
+//!         // Seal a PIN with the nonce, send it, wait for the answer, and then let the session go.
+//! #       assert!(nonce.iterator() > 0);
+//!         drop(session);
+//!     }
+//!     Hold::Busy => println!("another process uses the session"),
+//!     Hold::ClockUnconfirmed { .. } => unreachable!("the terms confirm the clock"),
+//! }
+//! # Ok(()) }
+//! ```
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod any;
+mod error;
+mod lease;
+mod next;
+#[cfg(feature = "redis")]
+mod redis;
+mod sqlite;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use mixin_pin_core::{NonceStore, UnixTime, uuid::Uuid};
+
+pub use any::{AnyHeld, AnyStore};
+pub use error::Error;
+#[cfg(feature = "redis")]
+pub use redis::{RedisHeld, RedisStore};
+pub use sqlite::{Durability, SqliteHeld, SqliteStore};
+
+/// How far the clock may be ahead of a session's last iterator before it is asked to be confirmed.
+pub const MAX_LEAP: Duration = Duration::from_secs(86_400);
+
+/// What a store knows of a session.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// The session.
+    pub session_id: Uuid,
+    /// The last iterator that was given out, or may have been.
+    pub last_iterator: u64,
+    /// For how much longer somebody holds it; None where nobody does.
+    pub held_for: Option<Duration>,
+}
+
+type Clock = Arc<dyn Fn() -> Result<UnixTime, Error> + Send + Sync>;
+
+fn system_clock() -> Clock {
+    Arc::new(|| Ok(UnixTime::try_from(SystemTime::now())?))
+}
+
+// Both engines are stores; said here, so that a change to one that breaks it shows at once.
+const fn assert_store<S: NonceStore + Send + Sync>() {}
+const _: () = assert_store::<SqliteStore>();
+#[cfg(feature = "redis")]
+const _: () = assert_store::<RedisStore>();

@@ -1,0 +1,98 @@
+//! Which iterators come next: pure arithmetic on the last one and the clock, the same for every engine.
+
+use std::time::Duration;
+
+use mixin_pin_core::{Error as CoreError, HoldTerms, UnixTime};
+
+use crate::{Error, MAX_LEAP};
+
+/// How many iterators a hold takes at once: as many as the call with the most PINs needs. Gaps are allowed.
+pub(crate) const STOCK: u64 = 2;
+
+/// Iterators that are taken and not yet given out: a range that ends inclusively, empty when its begin exceeds its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stock {
+    next: Option<u64>,
+    last: u64,
+}
+
+impl Stock {
+    /// From `first` to `last`, which is not below it.
+    pub(crate) const fn new(first: u64, last: u64) -> Self {
+        Self { next: Some(first), last }
+    }
+
+    pub(crate) const fn last(self) -> u64 {
+        self.last
+    }
+
+    pub(crate) fn take(&mut self) -> Option<u64> {
+        let taken = self.next?;
+        self.next = taken.checked_add(1).filter(|next| *next <= self.last);
+        Some(taken)
+    }
+}
+
+/// The `count` iterators after `last`, at the time `now`; fewer where the numbers end.
+pub(crate) fn after(last: u64, now: UnixTime, count: u64) -> Result<Stock, Error> {
+    let first = last.checked_add(1).ok_or(CoreError::IteratorExhausted)?.max(now.as_nanos()?);
+    Ok(Stock::new(first, first.saturating_add(count - 1)))
+}
+
+/// Whether the clock may lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clocks {
+    /// It is near the last iterator, or confirmed.
+    Agree,
+    /// Somebody has to confirm it: it is this far ahead of the last iterator, if there is one.
+    Leap(Option<Duration>),
+}
+
+/// Judges the clock by the session's last iterator.
+pub(crate) fn compare(last: Option<u64>, now: UnixTime, terms: &HoldTerms) -> Result<Clocks, Error> {
+    if terms.clock_is_confirmed() {
+        return Ok(Clocks::Agree);
+    }
+    let Some(last) = last else { return Ok(Clocks::Leap(None)) };
+    let ahead = Duration::from_nanos(now.as_nanos()?.saturating_sub(last));
+    Ok(if ahead > MAX_LEAP { Clocks::Leap(Some(ahead)) } else { Clocks::Agree })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(mut stock: Stock) -> Vec<u64> {
+        std::iter::from_fn(|| stock.take()).collect()
+    }
+
+    #[test]
+    fn the_clock_leads_and_the_last_is_exceeded() {
+        let after = |last, now| taken(after(last, UnixTime::from_nanos(now), STOCK).unwrap());
+        assert_eq!(after(10, 50), [50, 51]);
+        assert_eq!(after(50, 50), [51, 52]);
+        assert_eq!(after(90, 50), [91, 92]);
+        assert_eq!(after(0, 0), [1, 2]);
+        assert_eq!(after(u64::MAX - 1, 50), [u64::MAX]);
+    }
+
+    #[test]
+    fn after_the_last_number_comes_none() {
+        let ended = after(u64::MAX, UnixTime::from_nanos(50), STOCK);
+        assert!(matches!(ended, Err(Error::Core(CoreError::IteratorExhausted))));
+    }
+
+    #[test]
+    fn only_a_leap_of_more_than_a_day_or_a_new_session_wants_a_confirmation() {
+        let terms = HoldTerms::new(Duration::from_secs(1));
+        let day = u64::try_from(MAX_LEAP.as_nanos()).unwrap();
+        let compare = |last, now, terms: &HoldTerms| compare(last, UnixTime::from_nanos(now), terms).unwrap();
+        assert_eq!(compare(None, 50, &terms), Clocks::Leap(None));
+        assert_eq!(compare(Some(7), 7 + day, &terms), Clocks::Agree);
+        assert_eq!(compare(Some(7), 8 + day, &terms), Clocks::Leap(Some(MAX_LEAP + Duration::from_nanos(1))));
+        assert_eq!(compare(Some(day), 7, &terms), Clocks::Agree, "a clock that goes back is no danger");
+        let confirmed = terms.with_confirmed_clock();
+        assert_eq!(compare(None, 50, &confirmed), Clocks::Agree);
+        assert_eq!(compare(Some(7), 9 * day, &confirmed), Clocks::Agree);
+    }
+}

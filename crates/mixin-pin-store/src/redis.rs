@@ -1,0 +1,367 @@
+//! Iterators in Redis or Valkey, for bots that run on several machines with one session.
+//!
+//! A session has a record, which stays, and a lease, which Redis itself ends. Each step is one script, so that lease and
+//! iterator change together or not at all. The lease holds its holder's fence, a random number: a holder that stalled
+//! past its lease finds another's fence there, or none, and cannot go on.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use mixin_pin_core::{Error as CoreError, HeldSession, Hold, HoldTerms, NonceSource, NonceStore, UnixTime, uuid::Uuid};
+use redis::{Client, Commands as _, Connection, ErrorKind, RedisError, Script, ServerErrorKind};
+
+use crate::lease::{Lease, Patience};
+use crate::next::{STOCK, Stock};
+use crate::{Clock, Error, MAX_LEAP, SessionRecord, system_clock};
+
+/// How long connecting, and each answer, may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+const PREFIX: &str = "mixin-pin:";
+const LEASE_SUFFIX: &str = ":lease";
+
+/// Lua's numbers are doubles, so that iterators are kept and compared as decimal text, and raised by Redis itself.
+const COMMON: &str = r"
+local record, lease = KEYS[1], KEYS[2]
+local function exceeds(one, other)
+  if #one ~= #other then return #one > #other end
+  return one > other
+end
+local function raise(by)
+  local result = redis.pcall('HINCRBY', record, 'iterator', by)
+  return not (type(result) == 'table' and result.err)
+end
+-- Sets the record to the first iterator after the last, at the time now.
+local function advance(now)
+  local last = redis.call('HGET', record, 'iterator')
+  if not last then
+    last = '0'
+    redis.call('HSET', record, 'iterator', last)
+  end
+  if exceeds(now, last) then
+    redis.call('HSET', record, 'iterator', now)
+    return now
+  end
+  if not raise(1) then return nil end
+  return redis.call('HGET', record, 'iterator')
+end
+";
+
+/// Arguments: fence, now, lease in milliseconds, the greatest leap of the clock in nanoseconds or nothing.
+const HOLD: &str = r"
+local fence, now, lease_ms, max_leap = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local holder = redis.call('GET', lease)
+-- The fence is there already when the answer to the same call was lost.
+if holder and holder ~= fence then return {'busy'} end
+local last = redis.call('HGET', record, 'iterator')
+if max_leap ~= '' then
+  if not last then return {'leap', ''} end
+  -- Exact to a microsecond, which is all that a leap of a day needs.
+  local ahead = tonumber(now) - tonumber(last)
+  if ahead > tonumber(max_leap) then return {'leap', string.format('%.0f', ahead)} end
+end
+local first = advance(now)
+if not first then return {'exhausted'} end
+raise(ARGV[5])
+redis.call('SET', lease, fence, 'PX', lease_ms)
+return {'held', first, redis.call('HGET', record, 'iterator')}
+";
+
+/// Arguments: fence, now.
+const RESERVE: &str = r"
+if redis.call('GET', lease) ~= ARGV[1] then return {'lost'} end
+local first = advance(ARGV[2])
+if not first then return {'exhausted'} end
+return {'held', first}
+";
+
+/// Argument: fence.
+const RELEASE: &str = r"
+if redis.call('GET', lease) == ARGV[1] then redis.call('DEL', lease) end
+return {}
+";
+
+/// Tells whether the session was known, and forgets it unless it is held.
+const FORGET: &str = r"
+if redis.call('EXISTS', lease) == 1 then return {'busy'} end
+return {tostring(redis.call('DEL', record))}
+";
+
+/// Iterators in Redis or Valkey.
+///
+/// Iterators end at `i64::MAX` here, in the year 2262. After a failover that lost the last writes they rise all the same,
+/// for they are never below the clock: what was lost was given out before, by clocks that agree to within the time that a
+/// failover takes.
+///
+/// ```no_run
+/// use mixin_pin_store::RedisStore;
+///
+/// let store = RedisStore::open("rediss://:password@redis.example:6379/0")?;
+/// if let Some(policy) = store.eviction_policy()? {
+///     eprintln!("warning: Redis may drop what it holds (maxmemory-policy {policy}); set it to noeviction");
+/// }
+/// # Ok::<(), mixin_pin_store::Error>(())
+/// ```
+pub struct RedisStore(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    clock: Clock,
+    idle: Mutex<Vec<Connection>>,
+    scripts: Scripts,
+}
+
+struct Scripts {
+    hold: Script,
+    reserve: Script,
+    release: Script,
+    forget: Script,
+}
+
+impl RedisStore {
+    /// Opens a store by the URL of a Redis or Valkey server, and asks it whether it is there.
+    ///
+    /// # Errors
+    /// [`Error::Url`] for a URL that is none, [`Error::RedisUnreachable`] when nobody answers, and [`Error::Redis`] when
+    /// the server refuses.
+    pub fn open(url: &str) -> Result<Self, Error> {
+        let client = Client::open(url).map_err(|_| Error::Url)?;
+        let script = |body| Script::new(&format!("{COMMON}{body}"));
+        let scripts =
+            Scripts { hold: script(HOLD), reserve: script(RESERVE), release: script(RELEASE), forget: script(FORGET) };
+        let inner = Inner { client, clock: system_clock(), idle: Mutex::default(), scripts };
+        inner.on_connection(|connection| redis::cmd("PING").query::<String>(connection))?;
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// The same with another clock, for tests.
+    #[must_use]
+    pub fn clock(self, clock: impl Fn() -> UnixTime + Send + Sync + 'static) -> Self {
+        let Inner { client, scripts, .. } = &*self.0;
+        let Scripts { hold, reserve, release, forget } = scripts;
+        let scripts =
+            Scripts { hold: hold.clone(), reserve: reserve.clone(), release: release.clone(), forget: forget.clone() };
+        let clock: Clock = Arc::new(move || Ok(clock()));
+        Self(Arc::new(Inner { client: client.clone(), clock, idle: Mutex::default(), scripts }))
+    }
+
+    /// The server's eviction policy, where it may drop a session's record or lease when memory runs short. None where it
+    /// keeps everything.
+    ///
+    /// A record that was dropped is no danger while the clock is right; a lease that was dropped lets two callers hold
+    /// one session.
+    ///
+    /// # Errors
+    /// Whatever keeps the server from being asked.
+    pub fn eviction_policy(&self) -> Result<Option<String>, Error> {
+        let info: String = self.0.on_connection(|connection| redis::cmd("INFO").arg("memory").query(connection))?;
+        let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let is_limited = field("maxmemory").is_some_and(|limit| limit.trim() != "0");
+        let policy = field("maxmemory_policy").map_or("noeviction", str::trim);
+        Ok((is_limited && policy != "noeviction").then(|| policy.to_owned()))
+    }
+
+    /// The sessions that the server knows.
+    ///
+    /// # Errors
+    /// Whatever keeps the server from being asked, or [`Error::RedisContent`].
+    pub fn sessions(&self) -> Result<Vec<SessionRecord>, Error> {
+        let found = self.0.on_connection(|connection| {
+            let keys: Vec<String> =
+                connection.scan_match(format!("{PREFIX}{{*}}"))?.collect::<redis::RedisResult<_>>()?;
+            let mut found = Vec::new();
+            for key in keys {
+                let last: Option<String> = connection.hget(&key, "iterator")?;
+                let left: i64 = connection.pttl(format!("{key}{LEASE_SUFFIX}"))?;
+                found.push((key, last, left));
+            }
+            Ok(found)
+        })?;
+        let mut sessions = Vec::new();
+        for (key, last, left) in found {
+            // Forgotten in between.
+            let Some(last) = last else { continue };
+            let id = key.strip_prefix(PREFIX).map(|id| id.trim_start_matches('{').trim_end_matches('}'));
+            sessions.push(SessionRecord {
+                session_id: id.and_then(|id| id.parse().ok()).ok_or(Error::RedisContent)?,
+                last_iterator: number(&last)?,
+                held_for: u64::try_from(left).ok().map(Duration::from_millis),
+            });
+        }
+        Ok(sessions)
+    }
+
+    /// Forgets a session, so that its next iterator comes from the clock alone; tells whether it was known.
+    ///
+    /// # Errors
+    /// [`Error::Held`] while somebody holds it, or whatever keeps the server from being asked.
+    pub fn forget(&self, session_id: Uuid) -> Result<bool, Error> {
+        let answer = self.0.run(&self.0.scripts.forget, session_id, &[])?;
+        match answer.first().map(String::as_str) {
+            Some("busy") => Err(Error::Held),
+            Some(count) => Ok(count == "1"),
+            None => Err(Error::RedisContent),
+        }
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("RedisStore").finish_non_exhaustive()
+    }
+}
+
+impl NonceStore for RedisStore {
+    type Error = Error;
+    type Held = RedisHeld;
+
+    fn hold(&self, session_id: Uuid, terms: &HoldTerms) -> Result<Hold<RedisHeld>, Error> {
+        let mut patience = Patience::new(terms.max_wait());
+        let fence = format!("{:032x}", fastrand::u128(..));
+        loop {
+            let (begun, now) = (Instant::now(), (self.0.clock)()?);
+            let lease_ms = terms.lease().as_millis().max(1).to_string();
+            let max_leap = if terms.clock_is_confirmed() { String::new() } else { MAX_LEAP.as_nanos().to_string() };
+            let arguments =
+                [fence.as_str(), &now.as_nanos()?.to_string(), &lease_ms, &max_leap, &(STOCK - 1).to_string()];
+            let answer = self.0.run(&self.0.scripts.hold, session_id, &arguments)?;
+            let text = |place| answer.get(place).map(String::as_str).ok_or(Error::RedisContent);
+            match text(0)? {
+                "held" => {
+                    let stock = Stock::new(number(text(1)?)?, number(text(2)?)?);
+                    let lease = Lease::new(begun, now, terms.lease());
+                    let stock = Mutex::new(stock);
+                    return Ok(Hold::Held(RedisHeld { store: self.0.clone(), session_id, fence, lease, stock }));
+                }
+                "leap" => {
+                    let ahead = text(1)?;
+                    let ahead = if ahead.is_empty() { None } else { Some(Duration::from_nanos(number(ahead)?)) };
+                    return Ok(Hold::ClockUnconfirmed { ahead });
+                }
+                "exhausted" => return Err(CoreError::IteratorExhausted.into()),
+                "busy" => {}
+                _ => return Err(Error::RedisContent),
+            }
+            if !patience.sleep() {
+                return Ok(Hold::Busy);
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Runs one of our scripts; a connection that broke is tried once more, for each script may be run twice.
+    fn run(&self, script: &Script, session_id: Uuid, arguments: &[&str]) -> Result<Vec<String>, Error> {
+        // The braces keep both keys in one slot of a cluster.
+        let record = format!("{PREFIX}{{{session_id}}}");
+        let lease = format!("{record}{LEASE_SUFFIX}");
+        self.on_connection(|connection| {
+            let mut invocation = script.prepare_invoke();
+            invocation.key(&record).key(&lease);
+            for argument in arguments {
+                invocation.arg(*argument);
+            }
+            invocation.invoke(connection)
+        })
+    }
+
+    fn on_connection<T>(&self, work: impl Fn(&mut Connection) -> redis::RedisResult<T>) -> Result<T, Error> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(mut connection) = idle {
+            match work(&mut connection) {
+                Err(error) if is_broken(&error) => {}
+                result => return self.finish(connection, result),
+            }
+        }
+        // The server may have closed what lay idle.
+        let mut connection = self.connect().map_err(Error::RedisUnreachable)?;
+        let result = work(&mut connection);
+        self.finish(connection, result)
+    }
+
+    fn connect(&self) -> Result<Connection, RedisError> {
+        let connection = self.client.get_connection_with_timeout(TIMEOUT)?;
+        connection.set_read_timeout(Some(TIMEOUT))?;
+        connection.set_write_timeout(Some(TIMEOUT))?;
+        Ok(connection)
+    }
+
+    fn finish<T>(&self, connection: Connection, result: redis::RedisResult<T>) -> Result<T, Error> {
+        match result {
+            Err(error) if is_broken(&error) => Err(Error::RedisUnreachable(error)),
+            result => {
+                self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+                result.map_err(sort)
+            }
+        }
+    }
+}
+
+fn is_broken(error: &RedisError) -> bool {
+    error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
+}
+
+fn sort(error: RedisError) -> Error {
+    match (error.kind(), error.code()) {
+        (_, Some("OOM")) => Error::RedisFull,
+        (_, Some("READONLY" | "MISCONF" | "NOREPLICAS")) => Error::RedisReadOnly(error),
+        (_, Some("WRONGTYPE")) | (ErrorKind::UnexpectedReturnType, _) => Error::RedisContent,
+        (ErrorKind::Server(ServerErrorKind::ReadOnly), _) => Error::RedisReadOnly(error),
+        _ => Error::Redis(error),
+    }
+}
+
+fn number(text: &str) -> Result<u64, Error> {
+    text.parse().map_err(|_| Error::RedisContent)
+}
+
+/// A session held in Redis.
+pub struct RedisHeld {
+    store: Arc<Inner>,
+    session_id: Uuid,
+    fence: String,
+    lease: Lease,
+    stock: Mutex<Stock>,
+}
+
+impl NonceSource for RedisHeld {
+    type Error = Error;
+
+    fn reserve(&self, now: UnixTime) -> Result<u64, Error> {
+        let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.remaining().is_zero() {
+            return Err(Error::HoldLost);
+        }
+        if let Some(iterator) = stock.take() {
+            return Ok(iterator);
+        }
+        let arguments = [self.fence.as_str(), &now.as_nanos()?.to_string()];
+        let answer = self.store.run(&self.store.scripts.reserve, self.session_id, &arguments)?;
+        match (answer.first().map(String::as_str), answer.get(1)) {
+            (Some("held"), Some(iterator)) => number(iterator),
+            (Some("lost"), _) => Err(Error::HoldLost),
+            (Some("exhausted"), _) => Err(CoreError::IteratorExhausted.into()),
+            _ => Err(Error::RedisContent),
+        }
+    }
+}
+
+impl HeldSession for RedisHeld {
+    fn remaining(&self) -> Duration {
+        self.lease.remaining((self.store.clock)().ok())
+    }
+}
+
+impl Drop for RedisHeld {
+    fn drop(&mut self) {
+        // Where this does not reach Redis, the lease ends by itself.
+        let _ = self.store.run(&self.store.scripts.release, self.session_id, &[&self.fence]);
+    }
+}
+
+impl fmt::Debug for RedisHeld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisHeld").field("session_id", &self.session_id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,162 @@
+//! The Redis store against a real server: its contract, failovers, servers that cannot be used, clocks.
+#![cfg(feature = "redis")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{MINUTE, RedisServer, TestClock, confirmed, held, new_session, now};
+use mixin_pin_core::{Error as CoreError, Hold, HoldTerms, NonceSource, NonceStore, UnixTime, test_suite};
+use mixin_pin_store::{AnyStore, Error, RedisStore};
+
+const DAY: u64 = 86_400;
+const START: u64 = 1_795_517_646;
+
+#[test]
+fn the_store_conforms() {
+    let Some(server) = RedisServer::start("the_store_conforms", &[]) else { return };
+    test_suite::nonce_store(&RedisStore::open(&server.url()).unwrap(), new_session);
+    test_suite::nonce_store(&AnyStore::open(&server.url()).unwrap(), new_session);
+}
+
+#[test]
+fn clocks_that_disagree_or_jump_back_change_nothing_and_a_leap_is_not_followed() {
+    let test = "clocks_that_disagree_or_jump_back_change_nothing_and_a_leap_is_not_followed";
+    let Some(server) = RedisServer::start(test, &[]) else { return };
+    let session = new_session();
+    let (one, other) = (TestClock::new(START), TestClock::new(START - 600));
+    let open = |clock: &TestClock| RedisStore::open(&server.url()).unwrap().clock(clock.read());
+    let stores = [open(&one), open(&other)];
+    let unconfirmed = HoldTerms::new(MINUTE);
+    assert!(matches!(stores[0].hold(session, &unconfirmed).unwrap(), Hold::ClockUnconfirmed { ahead: None }));
+    let mut last = 0;
+    for turn in 0..20 {
+        if turn == 10 {
+            one.set(START - DAY);
+        }
+        let iterator = held(&stores[turn % 2], session).reserve(UnixTime::from_secs(START)).unwrap();
+        assert!(iterator > last, "{iterator} followed {last}");
+        last = iterator;
+    }
+    one.set(START + 400 * DAY);
+    let Hold::ClockUnconfirmed { ahead: Some(ahead) } = stores[0].hold(session, &unconfirmed).unwrap() else {
+        panic!("a year's leap was followed")
+    };
+    assert!(ahead.abs_diff(Duration::from_secs(400 * DAY)) < Duration::from_millis(1), "{ahead:?}");
+    assert!(matches!(stores[1].hold(session, &unconfirmed).unwrap(), Hold::Held(_)));
+}
+
+#[test]
+fn after_a_failover_that_lost_the_last_write_iterators_are_not_below_the_clock() {
+    let test = "after_a_failover_that_lost_the_last_write_iterators_are_not_below_the_clock";
+    let Some(server) = RedisServer::start(test, &[]) else { return };
+    let store = RedisStore::open(&server.url()).unwrap();
+    let session = new_session();
+    let first = held(&store, session);
+    let before = first.reserve(now()).unwrap();
+    // What the replica had not seen: the whole session, its lease too.
+    server.command(&["FLUSHALL"]);
+    let second = held(&store, session);
+    assert!(second.reserve(now()).unwrap() > before);
+    let third = first.reserve(now()).unwrap();
+    assert!(third > before, "of the stock that was taken before");
+    assert!(matches!(first.reserve(now()), Err(Error::HoldLost)), "the fence is another's");
+    drop(first);
+    assert!(matches!(store.hold(session, &confirmed()).unwrap(), Hold::Busy), "nor does it release another's hold");
+}
+
+#[test]
+fn the_numbers_end_with_an_error() {
+    let Some(server) = RedisServer::start("the_numbers_end_with_an_error", &[]) else { return };
+    let store = RedisStore::open(&server.url()).unwrap();
+    let session = new_session();
+    let key = format!("mixin-pin:{{{session}}}");
+    let last = (i64::MAX - 1).to_string();
+    server.command(&["HSET", &key, "iterator", &last]);
+    let hold = held(&store, session);
+    assert_eq!(hold.reserve(now()).unwrap(), i64::MAX.unsigned_abs());
+    for _ in 0..2 {
+        assert!(matches!(hold.reserve(now()), Err(Error::Core(CoreError::IteratorExhausted))));
+    }
+    drop(hold);
+    assert!(matches!(store.hold(session, &confirmed()), Err(Error::Core(CoreError::IteratorExhausted))));
+}
+
+#[test]
+fn sessions_are_shown_and_forgotten_unless_they_are_held() {
+    let test = "sessions_are_shown_and_forgotten_unless_they_are_held";
+    let Some(server) = RedisServer::start(test, &[]) else { return };
+    let store = RedisStore::open(&server.url()).unwrap();
+    let session = new_session();
+    let hold = held(&store, session);
+    let iterator = hold.reserve(now()).unwrap();
+    let [record] = &store.sessions().unwrap()[..] else { panic!("one session") };
+    assert_eq!((record.session_id, record.last_iterator), (session, iterator + 1), "the stock is taken already");
+    assert!(record.held_for.is_some_and(|left| left > MINUTE / 2 && left <= MINUTE));
+    assert!(matches!(store.forget(session), Err(Error::Held)));
+    drop(hold);
+    assert_eq!(store.sessions().unwrap()[0].held_for, None);
+    assert!(store.forget(session).unwrap());
+    assert!(!store.forget(session).unwrap());
+}
+
+#[test]
+fn a_connection_that_the_server_closed_is_made_anew() {
+    let Some(server) = RedisServer::start("a_connection_that_the_server_closed_is_made_anew", &[]) else { return };
+    let store = RedisStore::open(&server.url()).unwrap();
+    let session = new_session();
+    let before = held(&store, session).reserve(now()).unwrap();
+    server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no"]);
+    assert!(held(&store, session).reserve(now()).unwrap() > before);
+}
+
+#[test]
+fn servers_that_cannot_be_used_are_told_apart() {
+    // Nobody listens on this one.
+    assert!(matches!(RedisStore::open("redis://127.0.0.1:9/0"), Err(Error::RedisUnreachable(_))));
+    assert!(matches!(RedisStore::open("redis://"), Err(Error::Url | Error::RedisUnreachable(_))));
+    let Some(mut server) = RedisServer::start("servers_that_cannot_be_used_are_told_apart", &[]) else { return };
+    let store = RedisStore::open(&server.url()).unwrap();
+    let session = new_session();
+    drop(held(&store, session));
+    let refused = || store.hold(session, &confirmed()).unwrap_err();
+
+    assert_eq!(store.eviction_policy().unwrap(), None);
+    server.command(&["CONFIG", "SET", "maxmemory", "100mb"]);
+    assert_eq!(store.eviction_policy().unwrap(), None);
+    server.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    assert_eq!(store.eviction_policy().unwrap().as_deref(), Some("allkeys-lru"));
+    server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert!(matches!(refused(), Error::RedisFull), "{:?}", refused());
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+
+    server.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    assert!(matches!(refused(), Error::RedisReadOnly(_)), "{:?}", refused());
+    server.command(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+
+    server.command(&["REPLICAOF", "127.0.0.1", "9"]);
+    assert!(matches!(refused(), Error::RedisReadOnly(_)), "{:?}", refused());
+    server.command(&["REPLICAOF", "NO", "ONE"]);
+
+    let other = new_session();
+    server.command(&["SET", &format!("mixin-pin:{{{other}}}"), "something else"]);
+    let refused = store.hold(other, &confirmed()).unwrap_err();
+    assert!(matches!(refused, Error::RedisContent), "{refused:?}");
+
+    server.kill();
+    let refused = store.hold(session, &confirmed()).unwrap_err();
+    assert!(matches!(refused, Error::RedisUnreachable(_)), "{refused:?}");
+}
+
+#[test]
+fn a_password_is_not_shown() {
+    let Some(server) = RedisServer::start("a_password_is_not_shown", &["--requirepass", "s3cret"]) else { return };
+    let url = |password: &str| server.url().replace("redis://", &format!("redis://:{password}@"));
+    let store = RedisStore::open(&url("s3cret")).unwrap();
+    assert!(!format!("{store:?}").contains("s3cret"));
+    for wrong in [url("wr0ng"), server.url()] {
+        let error = RedisStore::open(&wrong).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("wr0ng"), "{error:?}");
+    }
+}

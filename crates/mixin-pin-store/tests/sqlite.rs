@@ -1,0 +1,260 @@
+//! The SQLite store: its contract, clocks that go astray, and databases that cannot be used.
+
+mod common;
+
+use std::fs;
+use std::time::Duration;
+
+use common::{MINUTE, TestClock, confirmed, held, new_session, now};
+use mixin_pin_core::{Error as CoreError, HeldSession, Hold, HoldTerms, NonceSource, NonceStore, UnixTime, test_suite};
+use mixin_pin_store::{AnyStore, Durability, Error, SqliteStore};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+const DAY: u64 = 86_400;
+const START: u64 = 1_795_517_646;
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn open(folder: &TempDir) -> SqliteStore {
+    SqliteStore::open(&folder.path().join("iterators.db")).unwrap()
+}
+
+fn set(folder: &TempDir, sql: &str) {
+    Connection::open(folder.path().join("iterators.db")).unwrap().execute_batch(sql).unwrap();
+}
+
+#[test]
+fn the_store_conforms_whatever_it_survives() {
+    for durability in [Durability::PowerCut, Durability::Crash] {
+        let folder = folder();
+        test_suite::nonce_store(&open(&folder).durability(durability), new_session);
+    }
+    let folder = folder();
+    let url = format!("sqlite:{}", folder.path().join("iterators.db").display());
+    test_suite::nonce_store(&AnyStore::open(&url).unwrap(), new_session);
+}
+
+#[test]
+fn iterators_rise_over_restarts() {
+    let (folder, session) = (folder(), new_session());
+    let mut last = 0;
+    for _ in 0..5 {
+        let store = open(&folder);
+        for _ in 0..3 {
+            let held = held(&store, session);
+            for _ in 0..3 {
+                let iterator = held.reserve(now()).unwrap();
+                assert!(iterator > last, "{iterator} followed {last}");
+                last = iterator;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_back_a_day_or_that_others_see_differently_changes_nothing() {
+    let (folder, session) = (folder(), new_session());
+    let (one, other) = (TestClock::new(START), TestClock::new(START - 600));
+    let stores = [open(&folder).clock(one.read()), open(&folder).clock(other.read())];
+    let mut last = 0;
+    for turn in 0..20 {
+        if turn == 10 {
+            one.set(START - DAY);
+        }
+        let iterator = held(&stores[turn % 2], session).reserve(UnixTime::from_secs(START)).unwrap();
+        assert!(iterator > last, "{iterator} followed {last}");
+        last = iterator;
+    }
+    assert!(last < (START + 1) * 1_000_000_000, "no faster than one by one");
+}
+
+#[test]
+fn a_leap_of_the_clock_is_not_followed_until_it_is_confirmed() {
+    let (folder, session) = (folder(), new_session());
+    let clock = TestClock::new(START);
+    let store = open(&folder).clock(clock.read());
+    let unconfirmed = HoldTerms::new(MINUTE);
+    let first = store.hold(session, &unconfirmed).unwrap();
+    assert!(matches!(first, Hold::ClockUnconfirmed { ahead: None }), "{first:?}");
+    drop(held(&store, session));
+
+    clock.set(START + DAY - 1);
+    assert!(matches!(store.hold(session, &unconfirmed).unwrap(), Hold::Held(_)));
+    clock.set(START + 400 * DAY);
+    let Hold::ClockUnconfirmed { ahead: Some(ahead) } = store.hold(session, &unconfirmed).unwrap() else {
+        panic!("a year's leap was followed")
+    };
+    assert_eq!(ahead.as_secs() / DAY, 399);
+    // Set right again: nothing is burnt.
+    clock.set(START + DAY);
+    let Hold::Held(session) = store.hold(session, &unconfirmed).unwrap() else { panic!("burnt") };
+    assert!(session.reserve(UnixTime::from_secs(START)).unwrap() < (START + 2 * DAY) * 1_000_000_000);
+}
+
+#[test]
+fn the_numbers_end_with_an_error() {
+    let (folder, session) = (folder(), new_session());
+    let store = open(&folder);
+    drop(held(&store, session));
+    set(&folder, "UPDATE sessions SET last_iterator = x'fffffffffffffffe'");
+    let last = held(&store, session);
+    test_suite::nonce_source_at_its_end(&last);
+    drop(last);
+    let ended = store.hold(session, &confirmed());
+    assert!(matches!(ended, Err(Error::Core(CoreError::IteratorExhausted))), "{ended:?}");
+}
+
+#[test]
+fn a_lease_ends_whatever_the_clock_says() {
+    let (folder, session) = (folder(), new_session());
+    let clock = TestClock::new(START);
+    let store = open(&folder).clock(clock.read());
+    let lease = Duration::from_millis(200);
+    let terms = HoldTerms::new(lease).with_confirmed_clock();
+    let Hold::Held(first) = store.hold(session, &terms).unwrap() else { panic!("busy") };
+    // By the clock, the hold lasts for a day and more. Nobody waits that long.
+    clock.set(START - DAY);
+    assert!(matches!(store.hold(session, &terms).unwrap(), Hold::Busy));
+    let Hold::Held(second) = store.hold(session, &terms.wait(lease * 20)).unwrap() else { panic!("busy for good") };
+    assert!(first.reserve(now()).is_err() && second.reserve(now()).is_ok());
+    // And a machine that slept, whose own clock says that no time went by.
+    clock.set(START + DAY);
+    assert_eq!(second.remaining(), Duration::ZERO);
+}
+
+#[test]
+fn sessions_are_shown_and_forgotten_unless_they_are_held() {
+    let (folder, session) = (folder(), new_session());
+    let store = open(&folder);
+    assert_eq!(store.sessions().unwrap(), []);
+    let hold = held(&store, session);
+    let iterator = hold.reserve(now()).unwrap();
+    let [record] = &store.sessions().unwrap()[..] else { panic!("one session") };
+    assert_eq!((record.session_id, record.last_iterator), (session, iterator + 1), "the stock is taken already");
+    assert!(record.held_for.is_some_and(|left| left > MINUTE / 2 && left <= MINUTE));
+    assert!(matches!(store.forget(session), Err(Error::Held)));
+    drop(hold);
+    assert_eq!(store.sessions().unwrap()[0].held_for, None);
+    assert!(store.forget(session).unwrap());
+    assert!(!store.forget(session).unwrap());
+    assert_eq!(store.sessions().unwrap(), []);
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_owner_may_read_the_database() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = folder();
+    let path = folder.path().join("data").join("mixin-pin").join("iterators.db");
+    let store = SqliteStore::open(&path).unwrap();
+    drop(held(&store, new_session()));
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(path.parent().unwrap()), 0o700);
+    for entry in fs::read_dir(path.parent().unwrap()).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+}
+
+#[test]
+fn databases_that_cannot_be_used_are_told_apart() {
+    let folder = folder();
+    let path = folder.path().join("iterators.db");
+    drop(open(&folder));
+    set(&folder, "PRAGMA user_version = 2");
+    assert!(matches!(SqliteStore::open(&path), Err(Error::NewerSchema { found: 2, .. })));
+
+    let other = folder.path().join("other.db");
+    Connection::open(&other).unwrap().execute_batch("CREATE TABLE sessions (x)").unwrap();
+    assert!(matches!(SqliteStore::open(&other), Err(Error::OtherDatabase { .. })));
+
+    let text = folder.path().join("notes.txt");
+    fs::write(&text, "this is no database, but long enough to look like one".repeat(40)).unwrap();
+    assert!(matches!(SqliteStore::open(&text), Err(Error::Corrupt { .. })));
+
+    let in_a_file = text.join("iterators.db");
+    assert!(matches!(SqliteStore::open(&in_a_file), Err(Error::File { .. })));
+}
+
+#[test]
+fn a_database_that_is_damaged_while_it_is_used_says_so() {
+    let (folder, session) = (folder(), new_session());
+    let store = open(&folder);
+    drop(held(&store, session));
+    // SQLite itself would keep this out by STRICT tables; somebody's editor does not.
+    set(&folder, "UPDATE sessions SET last_iterator = x'00'");
+    assert!(matches!(store.hold(session, &confirmed()), Err(Error::Corrupt { .. })));
+}
+
+/// A small file system of the test's own, where this machine lets us mount one.
+#[cfg(target_os = "linux")]
+struct Mounted {
+    folder: TempDir,
+}
+
+#[cfg(target_os = "linux")]
+impl Mounted {
+    #[expect(clippy::explicit_write, reason = "the test harness keeps what eprintln! says of a test that passes")]
+    fn new(test: &str, options: &str) -> Option<Self> {
+        use std::io::Write as _;
+
+        let folder = folder();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder.path()).stderr(std::process::Stdio::null());
+        if mount.status().is_ok_and(|status| status.success()) {
+            return Some(Self { folder });
+        }
+        // Not under MIXIN_PIN_REQUIRE_ALL either: whether a file system may be mounted is the machine's to say.
+        writeln!(std::io::stderr(), "SKIPPED: {test} needs the right to mount a file system").unwrap();
+        None
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount").arg("-l").arg(self.folder.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_says_so_and_gives_out_no_iterator() {
+    let Some(disk) = Mounted::new("a_full_disk_says_so_and_gives_out_no_iterator", "size=256k") else { return };
+    let store = SqliteStore::open(&disk.folder.path().join("iterators.db")).unwrap();
+    let session = new_session();
+    let before = held(&store, session).reserve(now()).unwrap();
+    let ballast = disk.folder.path().join("ballast");
+    // Until nothing more goes in, which is an error by itself.
+    let _ = fs::write(&ballast, vec![0; 1 << 20]);
+    let full = (0..200).find_map(|_| store.hold(new_session(), &confirmed()).err());
+    assert!(matches!(full, Some(Error::DiskFull { .. })), "{full:?}");
+    fs::remove_file(ballast).unwrap();
+    assert!(held(&store, session).reserve(now()).unwrap() > before);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_read_only_disk_says_so() {
+    let Some(disk) = Mounted::new("a_read_only_disk_says_so", "size=1m") else { return };
+    let path = disk.folder.path().join("iterators.db");
+    let store = SqliteStore::open(&path).unwrap();
+    drop(held(&store, new_session()));
+    drop(store);
+    let remount = std::process::Command::new("mount").args(["-o", "remount,ro"]).arg(disk.folder.path()).status();
+    assert!(remount.unwrap().success());
+    let refused = SqliteStore::open(&path).and_then(|store| store.hold(new_session(), &confirmed()).map(|_| ()));
+    assert!(matches!(refused, Err(Error::ReadOnly { .. })), "{refused:?}");
+}
+
+#[test]
+fn urls_name_a_file_or_a_server() {
+    for url in ["", "sqlite:", "/tmp/x.db", "memory:", "http://localhost", "postgres://localhost"] {
+        assert!(matches!(AnyStore::open(url), Err(Error::Url)), "{url}");
+    }
+}
