@@ -15,7 +15,7 @@ Exit codes:
   1  refused, or what was checked does not hold
   2  wrong usage or input
   3  outcome unknown: the answer was lost, the call may have been carried out
-  4  no connection, or no answer that can be read";
+  4  no connection, no answer that can be read, or no session or store to be had";
 
 /// Create, change, prove and inspect Mixin PINs.
 #[derive(Parser)]
@@ -51,6 +51,11 @@ pub(crate) enum Command {
     Logs(LogsArgs),
     /// Make any other call: its answer's data is printed.
     Call(CallArgs),
+    /// Find out what became of an update whose answer was lost (exit code 3).
+    Resolve(ResolveArgs),
+    /// Show what the store of iterators knows, or forget a session.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Make TIP keys, and sign with them.
     #[command(subcommand)]
     Tip(TipCommand),
@@ -105,6 +110,18 @@ pub(crate) struct ApiArgs {
     pub(crate) timeout: u64,
 }
 
+/// Where iterators are kept, so that no two processes use one.
+#[derive(Args)]
+pub(crate) struct StoreArgs {
+    /// Keep iterators here instead of in this user's own database: sqlite:FILE, a URL of Redis (redis: or rediss:), or
+    /// memory: for a session that nothing else uses.
+    #[arg(long, value_name = "URL", env = "MIXIN_STORE", hide_env_values = true)]
+    pub(crate) store: Option<String>,
+    /// How long to wait while another process uses the session.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) wait: u64,
+}
+
 /// Who calls, and where.
 #[derive(Args)]
 pub(crate) struct ClientArgs {
@@ -112,6 +129,8 @@ pub(crate) struct ClientArgs {
     pub(crate) session: SessionArgs,
     #[command(flatten)]
     pub(crate) api: ApiArgs,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -186,6 +205,8 @@ pub(crate) struct PinArgs {
     pub(crate) session: SessionArgs,
     #[command(flatten)]
     pub(crate) source: PinSource,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 #[derive(Args)]
@@ -236,6 +257,45 @@ pub(crate) struct UpdateArgs {
     /// keystore's spend key, it need not be given.
     #[arg(long)]
     pub(crate) new_user: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ResolveArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    #[command(flatten)]
+    pub(crate) source: PinSource,
+    #[command(flatten)]
+    pub(crate) tip: TipSource,
+    /// The update was to create the PIN.
+    #[arg(long)]
+    pub(crate) new_user: bool,
+    /// The old PIN was a TIP key, too: the keystore's spend key, or else the first that is given.
+    #[arg(long, conflicts_with = "new_user")]
+    pub(crate) old_tip: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum StoreCommand {
+    /// List the sessions, their last iterators, and which are in use.
+    Show(StoreShowArgs),
+    /// Forget a session: its next iterator comes from the clock alone. For a session that was renewed, or whose iterators
+    /// ran ahead of a clock that was wrong.
+    Reset(StoreResetArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct StoreShowArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct StoreResetArgs {
+    /// The session.
+    pub(crate) session_id: Uuid,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 #[derive(Args)]

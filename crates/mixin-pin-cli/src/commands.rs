@@ -5,27 +5,30 @@ pub(crate) mod calls;
 pub(crate) mod demo;
 pub(crate) mod inspect;
 pub(crate) mod keystore;
+pub(crate) mod resolve;
 pub(crate) mod sandbox;
 pub(crate) mod seal;
+pub(crate) mod store;
 pub(crate) mod tip;
 pub(crate) mod token;
 
 use std::time::{Duration, SystemTime};
 
 use mixin_pin_core::{Session, UnixTime};
-use mixin_pin_http::{Client, ClientBuilder, OAuthClient, Outcome};
+use mixin_pin_http::{Client, ClientBuilder, DEFAULT_API, OAuthClient, Outcome};
 use mixin_pin_protocol::keystore::{KeystoreShape, SpendKey};
 
 use crate::args::{ApiArgs, ClientArgs};
 use crate::error::Error;
 use crate::files;
+use crate::store::with_store;
 
-fn now() -> Result<UnixTime, Error> {
+pub(crate) fn now() -> Result<UnixTime, Error> {
     Ok(UnixTime::try_from(SystemTime::now())?)
 }
 
-fn client(session: Session, api: &ApiArgs) -> Result<Client, Error> {
-    Ok(settings(Client::builder(session), api).build()?)
+fn client(session: Session, args: &ClientArgs) -> Result<Client, Error> {
+    Ok(with_store(settings(Client::builder(session), &args.api), &args.store)?.build()?)
 }
 
 fn settings<S>(builder: ClientBuilder<S>, api: &ApiArgs) -> ClientBuilder<S> {
@@ -35,7 +38,7 @@ fn settings<S>(builder: ClientBuilder<S>, api: &ApiArgs) -> ClientBuilder<S> {
 /// The client of a keystore's session, and the spend key beside it.
 fn open(args: &ClientArgs) -> Result<(Client, Option<SpendKey>), Error> {
     let (session, spend_key) = files::session_and_spend_key(&args.session.keystore)?;
-    Ok((client(session, &args.api)?, spend_key))
+    Ok((client(session, args)?, spend_key))
 }
 
 /// A client of either kind, for the calls that both can make.
@@ -52,13 +55,30 @@ fn open_any(args: &ClientArgs) -> Result<Opened, Error> {
         return Ok(Opened::OAuth(Box::new(settings(OAuthClient::builder(session), &args.api).build()?)));
     }
     let spend_key = keystore.take_spend_key();
-    Ok(Opened::User(Box::new(client(files::open(path, keystore)?, &args.api)?), spend_key))
+    Ok(Opened::User(Box::new(client(files::open(path, keystore)?, args)?), spend_key))
 }
 
 /// An unknown outcome is a failure of its own kind for a command.
 fn known<T>(outcome: Outcome<T>) -> Result<T, Error> {
     match outcome {
         Outcome::Done(answer) => Ok(answer),
-        Outcome::Unknown(lost) => Err(Error::Unknown(lost)),
+        Outcome::Unknown(lost) => Err(Error::Unknown { lost, run: None }),
     }
+}
+
+/// The same, with the command that is to be run next: this session's, to this API.
+fn known_or_run<T>(outcome: Outcome<T>, command: &str, args: &ClientArgs, more: &[&str]) -> Result<T, Error> {
+    known(outcome).map_err(|error| match error {
+        Error::Unknown { lost, .. } => {
+            let keystore = args.session.keystore.to_string_lossy();
+            let mut words = vec!["mixin-pin", command, "--keystore", &keystore];
+            if args.api.url != DEFAULT_API {
+                words.extend(["--api", &args.api.url]);
+            }
+            words.extend(more);
+            // A word that no shell can hold has none to be run in.
+            Error::Unknown { lost, run: shlex::try_join(words).ok() }
+        }
+        error => error,
+    })
 }

@@ -1,6 +1,7 @@
 //! Why a command failed, and the exit code that says so.
 
 use std::path::PathBuf;
+use std::time::Duration;
 use std::{fmt, io};
 
 use mixin_pin_http::Unknown;
@@ -46,8 +47,16 @@ pub(crate) enum Error {
     Input(ProtocolError),
     /// A call failed.
     Http(mixin_pin_http::Error),
-    /// A call's answer was lost.
-    Unknown(Unknown),
+    /// A call's answer was lost, and this command is to be run next.
+    Unknown { lost: Unknown, run: Option<String> },
+    /// It is still not known what became of an update; the verdict has been printed.
+    Unresolved,
+    /// The store of iterators failed.
+    Store(mixin_pin_store::Error),
+    /// Another process uses the session.
+    SessionBusy,
+    /// The clock is far ahead of the session's last iterator.
+    ClockLeap { ahead: Duration },
     /// The sandbox failed.
     Sandbox(mixin_pin_sandbox::Error),
     /// The answer to a registration lacks what a keystore needs.
@@ -75,11 +84,18 @@ impl Error {
                 },
                 mixin_pin_http::Error::Connect(_)
                 | mixin_pin_http::Error::Interrupted(_)
+                | mixin_pin_http::Error::Timeout { .. }
+                | mixin_pin_http::Error::Nonce(_)
+                | mixin_pin_http::Error::SessionBusy { .. }
+                | mixin_pin_http::Error::HoldLost
+                | mixin_pin_http::Error::ClockUnconfirmed(_)
                 | mixin_pin_http::Error::AnswerTooLong { .. }
                 | mixin_pin_http::Error::Redirect { .. } => 4,
                 _ => 2,
             },
-            Self::Unknown(_) => 3,
+            Self::Unknown { .. } | Self::Unresolved => 3,
+            Self::Store(mixin_pin_store::Error::Url) => 2,
+            Self::Store(_) | Self::SessionBusy => 4,
             _ => 2,
         }
     }
@@ -91,6 +107,9 @@ impl Error {
             (Self::Usage(_), _) => "usage",
             (Self::Http(_), 1) => "refused",
             (Self::Sandbox(_), _) => "sandbox",
+            (Self::Store(_) | Self::Http(mixin_pin_http::Error::Nonce(_)), _) => "store",
+            (Self::SessionBusy | Self::Http(mixin_pin_http::Error::SessionBusy { .. }), _) => "busy",
+            (Self::ClockLeap { .. } | Self::Http(mixin_pin_http::Error::Clock { .. }), _) => "clock",
             (_, 1) => "does-not-hold",
             (_, 3) => "unknown",
             (_, 4) => "network",
@@ -146,11 +165,22 @@ impl fmt::Display for Error {
             Self::Ciphertext(cause) => cause.fmt(f),
             Self::Input(cause) => cause.fmt(f),
             Self::Http(cause) => cause.fmt(f),
-            Self::Unknown(lost) => write!(
+            Self::Unknown { lost, run } => {
+                write!(
+                    f,
+                    "nobody here knows what became of request {}: {}; {}",
+                    lost.request_id, lost.cause, lost.next
+                )?;
+                run.as_ref().map_or(Ok(()), |run| write!(f, ". Run: {run}"))
+            }
+            Self::Unresolved => f.write_str("it is still not known what became of the update"),
+            Self::Store(cause) => write!(f, "{cause}; --store names another store of iterators"),
+            Self::SessionBusy => f.write_str("another process uses the session; try again, or wait longer with --wait"),
+            Self::ClockLeap { ahead } => write!(
                 f,
-                "nobody here knows what became of request {}: {}. It may have been carried out: look with `mixin-pin \
-                 me`, then try `mixin-pin verify` once with the PIN that should hold now",
-                lost.request_id, lost.cause
+                "the clock is {} days ahead of the session's last iterator; set it right, or if it is right, run: \
+                 mixin-pin store reset",
+                ahead.as_secs() / 86_400
             ),
             Self::Sandbox(cause) => write!(f, "the sandbox failed: {cause}"),
             Self::Registration => f.write_str(

@@ -8,12 +8,13 @@ mod error;
 mod files;
 mod output;
 mod pins;
+mod store;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::{Cli, Command, KeystoreCommand, TipCommand};
+use args::{Cli, Command, KeystoreCommand, StoreCommand, TipCommand};
 use error::Error;
 use output::Output;
 
@@ -45,6 +46,9 @@ fn run(command: &Command, output: &Output) -> Result<(), Error> {
         Command::Me(args) => commands::calls::me(args, output),
         Command::Logs(args) => commands::calls::logs(args, output),
         Command::Call(args) => commands::call::run(args, output),
+        Command::Resolve(args) => commands::resolve::run(args, output),
+        Command::Store(StoreCommand::Show(args)) => commands::store::show(args, output),
+        Command::Store(StoreCommand::Reset(args)) => commands::store::reset(args, output),
         Command::Tip(TipCommand::Sign(args)) => commands::tip::sign(args, output),
         Command::Tip(TipCommand::NewKey(args)) => commands::tip::new_key(args, output),
         Command::Keystore(KeystoreCommand::New(args)) => commands::keystore::new(args, output),

@@ -37,7 +37,7 @@ impl Output {
 
     /// Prints why a command failed. What does not hold has been reported already.
     pub(crate) fn failure(&self, error: &Error) {
-        if matches!(error, Error::DoesNotHold) {
+        if matches!(error, Error::DoesNotHold | Error::Unresolved) {
             return;
         }
         if !self.json {
@@ -51,8 +51,11 @@ impl Output {
                 fields["extra"] = extra.clone();
             }
         }
-        if let Error::Unknown(lost) = error {
+        if let Error::Unknown { lost, run } = error {
             fields["request_id"] = lost.request_id.to_string().into();
+            if let Some(run) = run {
+                fields["next_command"] = run.as_str().into();
+            }
         }
         // Nowhere is left to say that this failed.
         let _ = print(&json!({ "error": fields }).to_string());

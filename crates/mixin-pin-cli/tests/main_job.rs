@@ -131,11 +131,14 @@ fn a_lost_answer_is_unknown_and_says_what_to_do() {
     });
     let update =
         ["update", "--json", "--keystore", common::text(&keystore), "--api", &api, "--pin-stdin", "--new-user"];
-    let failed = run(&update, b"123456\n");
+    // A store that does not know the session would have the clock confirmed first.
+    let failed = run(&[&update[..], &["--store", "memory:"]].concat(), b"123456\n");
     server.join().unwrap();
     assert_eq!((failed.code, failed.kind().as_str()), (3, "unknown"));
     let error = &failed.json()["error"];
-    assert!(error["message"].as_str().unwrap().contains("mixin-pin me"), "{error}");
+    let next = format!("mixin-pin resolve --keystore {} --api {api} --new-user", common::text(&keystore));
+    assert_eq!(error["next_command"], next);
+    assert!(error["message"].as_str().unwrap().ends_with(&next), "{error}");
     assert_eq!(error["request_id"].as_str().unwrap().len(), 36);
 }
 

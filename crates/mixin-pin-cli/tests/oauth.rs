@@ -32,7 +32,7 @@ fn granted(sandbox: &Sandbox) -> String {
     let waiting: Value = app.call("POST", "/sandbox/authorizations", Some(&ask)).unwrap().done().unwrap();
     let body = json!({"authorization_id": waiting["authorization_id"], "scopes": ["PROFILE:READ"]});
     let body = body.as_object().unwrap().clone();
-    let approved: Value = user.call_with_pin("POST", "/oauth/authorize", body, &pin).unwrap().done().unwrap();
+    let approved: Value = user.call_with_pin("POST", "/oauth/authorize", &body, &pin).unwrap().done().unwrap();
 
     let (code, public_key) = (approved["authorization_code"].as_str().unwrap(), key.public_key());
     let exchange = CodeExchange { app_id, code, verifier: &verifier, client_secret: None, public_key: &public_key };

@@ -114,6 +114,17 @@ impl From<Pin> for Secret {
 }
 
 /// Copies the digits, for callers that keep their PIN.
+/// For a call that is sealed afresh, because no connection was made for it.
+impl From<&Self> for Secret {
+    fn from(secret: &Self) -> Self {
+        match secret {
+            Self::Digits(pin) => Self::Digits(pin.duplicate()),
+            Self::TipKey(bytes) => Self::TipKey(*bytes),
+            Self::TipSignature(bytes) => Self::TipSignature(*bytes),
+        }
+    }
+}
+
 impl From<&Pin> for Secret {
     fn from(pin: &Pin) -> Self {
         Self::Digits(pin.duplicate())

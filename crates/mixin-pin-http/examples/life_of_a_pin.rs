@@ -67,7 +67,7 @@ fn live(client: &Client) -> Result<()> {
     known(client.verify_tip(&key)?)?;
     known(client.register_safe(&key, &key)?)?;
     let action = TipAction::ReadEmergencyContact;
-    let _: Value = known(client.call_with_tip("POST", "/emergency_contact", Map::new(), &key, &action)?)?;
+    let _: Value = known(client.call_with_tip("POST", "/emergency_contact", &Map::new(), &key, &action)?)?;
     Ok(())
 }
 

@@ -8,16 +8,27 @@ use mixin_pin_protocol::call::Calls;
 use ureq::http::Uri;
 
 use crate::Error;
-use crate::client::{BoxNonces, BoxSigner};
+use crate::client::BoxSigner;
+use crate::hold::BoxStore;
 use crate::transport::Transport;
 
 /// Mixin's own API.
 pub const DEFAULT_API: &str = "https://api.mixin.one";
 
-/// What a [`Client`](crate::Client) speaks for: a session, and where its iterators come from.
+/// What a [`Client`](crate::Client) speaks for: a session, and where its iterators are kept.
 pub struct UserSession {
     pub(crate) session: Session<BoxSigner>,
-    pub(crate) nonces: BoxNonces,
+    pub(crate) store: BoxStore,
+}
+
+/// How long things may take, and tokens live.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// A call, once its session is held.
+    pub(crate) call: Duration,
+    /// The wait for a session that another call uses.
+    pub(crate) wait: Duration,
+    pub(crate) token: Duration,
 }
 
 /// The clock, read where a call begins.
@@ -49,8 +60,7 @@ pub struct ClientBuilder<S = UserSession> {
     pub(crate) speaker: S,
     base_url: String,
     connect_timeout: Duration,
-    timeout: Duration,
-    token_lifetime: Duration,
+    limits: Limits,
     user_agent: String,
     device_id: Option<String>,
     proxy: Proxy,
@@ -69,8 +79,11 @@ impl<S> ClientBuilder<S> {
             speaker,
             base_url: DEFAULT_API.to_owned(),
             connect_timeout: Duration::from_secs(10),
-            timeout: Duration::from_secs(30),
-            token_lifetime: Calls::<SessionKey>::DEFAULT_LIFETIME,
+            limits: Limits {
+                call: Duration::from_secs(30),
+                wait: Duration::from_secs(30),
+                token: Calls::<SessionKey>::DEFAULT_LIFETIME,
+            },
             user_agent: concat!("mixin-pin/", env!("CARGO_PKG_VERSION")).to_owned(),
             device_id: None,
             proxy: Proxy::FromEnvironment,
@@ -92,17 +105,25 @@ impl<S> ClientBuilder<S> {
         self
     }
 
-    /// How long a whole call may take; thirty seconds by default.
+    /// How long a whole call may take, with every further attempt, once its session is held; thirty seconds by default.
     #[must_use]
     pub const fn timeout(mut self, limit: Duration) -> Self {
-        self.timeout = limit;
+        self.limits.call = limit;
+        self
+    }
+
+    /// How long a PIN call waits for a session that another call uses, in this process or another; thirty seconds by
+    /// default.
+    #[must_use]
+    pub const fn wait(mut self, limit: Duration) -> Self {
+        self.limits.wait = limit;
         self
     }
 
     /// How long tokens are good; a minute by default.
     #[must_use]
     pub const fn token_lifetime(mut self, lifetime: Duration) -> Self {
-        self.token_lifetime = lifetime;
+        self.limits.token = lifetime;
         self
     }
 
@@ -138,8 +159,8 @@ impl<S> ClientBuilder<S> {
         self
     }
 
-    /// The speaker, the way to the API, and how long tokens live.
-    pub(crate) fn into_parts(self) -> Result<(S, Transport, Duration), Error> {
+    /// The speaker, the way to the API, and the limits.
+    pub(crate) fn into_parts(self) -> Result<(S, Transport, Limits), Error> {
         let base_url = self.base_url.trim_end_matches('/').to_owned();
         let uri: Uri = base_url.parse().map_err(|_| Error::BaseUrl)?;
         let host = uri.host().filter(|_| matches!(uri.path(), "" | "/") && uri.query().is_none());
@@ -166,7 +187,6 @@ impl<S> ClientBuilder<S> {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .timeout_connect(Some(self.connect_timeout))
-            .timeout_global(Some(self.timeout))
             .allow_non_standard_methods(true)
             .user_agent(self.user_agent);
         match self.proxy {
@@ -177,7 +197,7 @@ impl<S> ClientBuilder<S> {
             }
         }
         let transport = Transport::new(config.build(), base_url, self.device_id);
-        Ok((self.speaker, transport, self.token_lifetime))
+        Ok((self.speaker, transport, self.limits))
     }
 }
 

@@ -1,40 +1,49 @@
 //! The client: one session, its iterators, and the calls that it makes.
 
-use std::error::Error as StdError;
 use std::fmt;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use mixin_pin_core::tip::{TipAction, TipKey};
 use mixin_pin_core::token::{Signer, VerifyingKey};
-use mixin_pin_core::{MonotonicNonces, Nonce, NonceSource, Pin, Secret, Session, SystemRng, UnixTime};
-use mixin_pin_protocol::answer::{LogEntry, User};
+use mixin_pin_core::{Hold, HoldTerms, Nonce, NonceStore, Pin, Secret, Session, SystemRng, UnixTime};
+use mixin_pin_protocol::Error as ProtocolError;
+use mixin_pin_protocol::answer::{ErrorCode, LogEntry, User};
 use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::builder::{ClientBuilder, UserSession, now};
+use crate::builder::{ClientBuilder, Limits, UserSession, now};
+use crate::hold::{BoxError, BoxHeld, BoxStore, Erased};
 use crate::lane::Lane;
+use crate::retry::Attempts;
 use crate::transport::{Received, Transport};
-use crate::{Error, Outcome};
+use crate::{Error, MemoryStore, NextStep, Outcome};
 
-pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 pub(crate) type BoxSigner = Box<dyn Signer + Send + Sync>;
-pub(crate) type BoxNonces = Box<dyn NonceSource<Error = BoxError> + Send + Sync>;
+
+/// What a lease has beyond the time of the call, for what comes before and after.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
+/// How far the clock may be from the server's.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+/// Further attempts at a call that only reads, and at a PIN call that was never connected.
+const READ_RETRIES: u32 = 3;
+const CONNECT_RETRIES: u32 = 2;
 
 /// A blocking client for one session.
 ///
-/// Cheap to share behind an `Arc`. Its connections are kept alive; within a process, the PIN calls of one session
-/// wait for each other, whichever client makes them.
+/// Cheap to share behind an `Arc`. Its connections are kept alive. The PIN calls of one session wait for each other:
+/// within a process whichever client makes them, and beyond it where the clients share a store.
 pub struct Client {
-    session: Session<BoxSigner>,
-    nonces: BoxNonces,
+    pub(crate) session: Session<BoxSigner>,
+    store: BoxStore,
     transport: Transport,
-    token_lifetime: Duration,
-    lane: Lane,
+    limits: Limits,
+    lane: Arc<Lane>,
 }
 
 impl Client {
-    /// A client for Mixin's own API, with iterators kept in memory.
+    /// A client for Mixin's own API, with iterators kept in memory: right while this process alone uses the session.
     ///
     /// # Errors
     /// None with these settings; see [`ClientBuilder::build`].
@@ -46,7 +55,7 @@ impl Client {
     pub fn builder<S: Signer + Send + Sync + 'static>(session: Session<S>) -> ClientBuilder {
         ClientBuilder::new(UserSession {
             session: session.map_signer(|signer| Box::new(signer) as BoxSigner),
-            nonces: Box::new(Erased(MonotonicNonces::new())),
+            store: Box::new(Erased(MemoryStore::shared())),
         })
     }
 
@@ -60,7 +69,9 @@ impl Client {
     /// # Errors
     /// [`Error::Protocol`] when Mixin refuses, another when the call was never sent.
     pub fn create_pin(&self, pin: &Pin) -> Result<Outcome<User>, Error> {
-        self.pin_call(|calls, nonce, now, rng| Ok(calls.create_pin(pin, nonce(now)?, now, rng)?))
+        self.pin_call(NextStep::ResolveUpdate, |calls, nonce, now, rng| {
+            Ok(calls.create_pin(pin, nonce(now)?, now, rng)?)
+        })
     }
 
     /// Changes the PIN: `POST /pin/update`.
@@ -68,7 +79,7 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn change_pin(&self, old: &Pin, new: &Pin) -> Result<Outcome<User>, Error> {
-        self.pin_call(|calls, nonce, now, rng| {
+        self.pin_call(NextStep::ResolveUpdate, |calls, nonce, now, rng| {
             let nonces = [nonce(now)?, nonce(now)?];
             Ok(calls.change_pin(old, new, nonces, now, rng)?)
         })
@@ -90,7 +101,9 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn verify_pin(&self, pin: &Pin) -> Result<Outcome<User>, Error> {
-        self.pin_call(|calls, nonce, now, rng| Ok(calls.verify_pin(pin, nonce(now)?, now, rng)?))
+        self.pin_call(NextStep::ProveAgain, |calls, nonce, now, rng| {
+            Ok(calls.verify_pin(pin, nonce(now)?, now, rng)?)
+        })
     }
 
     /// Installs a user's first TIP key, in the place of the digits where there are any: `POST /pin/update`. There is no
@@ -99,7 +112,7 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn install_tip(&self, old: Option<&Pin>, key: &TipKey) -> Result<Outcome<User>, Error> {
-        self.pin_call(|calls, nonce, now, rng| {
+        self.pin_call(NextStep::ResolveUpdate, |calls, nonce, now, rng| {
             Ok(match old {
                 None => calls.create_tip(key, nonce(now)?, now, rng)?,
                 Some(old) => calls.change_to_tip(old, key, [nonce(now)?, nonce(now)?], now, rng)?,
@@ -112,7 +125,7 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn change_tip(&self, old: &TipKey, old_counter: u64, new: &TipKey) -> Result<Outcome<User>, Error> {
-        self.pin_call(|calls, nonce, now, rng| {
+        self.pin_call(NextStep::ResolveUpdate, |calls, nonce, now, rng| {
             let nonces = [nonce(now)?, nonce(now)?];
             Ok(calls.change_tip(old, old_counter, new, nonces, now, rng)?)
         })
@@ -123,7 +136,9 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn verify_tip(&self, key: &TipKey) -> Result<Outcome<User>, Error> {
-        self.pin_call(|calls, nonce, now, rng| Ok(calls.verify_tip(key, nonce(now)?, now, rng)?))
+        self.pin_call(NextStep::ProveAgain, |calls, nonce, now, rng| {
+            Ok(calls.verify_tip(key, nonce(now)?, now, rng)?)
+        })
     }
 
     /// Makes any other call that carries a PIN, a [`Pin`] or what [`TipKey::secret`] made of an action, and returns its
@@ -135,10 +150,13 @@ impl Client {
         &self,
         method: &str,
         path: &str,
-        body: Map<String, Value>,
+        body: &Map<String, Value>,
         proof: impl Into<Secret>,
     ) -> Result<Outcome<T>, Error> {
-        self.pin_call(|calls, nonce, now, rng| Ok(calls.with_pin(method, path, body, proof, nonce(now)?, now, rng)?))
+        let proof = proof.into();
+        self.pin_call(NextStep::LookFirst, |calls, nonce, now, rng| {
+            Ok(calls.with_pin(method, path, body.clone(), &proof, nonce(now)?, now, rng)?)
+        })
     }
 
     /// Makes any other call that carries a TIP signature of the action that path and body ask for, and returns its
@@ -152,7 +170,7 @@ impl Client {
     /// # fn remove(client: &Client, key: &TipKey, address_id: Uuid) -> Result<(), mixin_pin_http::Error> {
     /// let path = format!("/addresses/{address_id}/delete");
     /// let action = TipAction::RemoveAddress { address_id };
-    /// match client.call_with_tip::<serde_json::Value>("POST", &path, Default::default(), key, &action)? {
+    /// match client.call_with_tip::<serde_json::Value>("POST", &path, &Default::default(), key, &action)? {
     ///     Outcome::Done(_) => println!("removed"),
     ///     Outcome::Unknown(lost) => println!("look whether it is still there: {}", lost.cause),
     /// }
@@ -165,12 +183,12 @@ impl Client {
         &self,
         method: &str,
         path: &str,
-        body: Map<String, Value>,
+        body: &Map<String, Value>,
         key: &TipKey,
         action: &TipAction<'_>,
     ) -> Result<Outcome<T>, Error> {
-        self.pin_call(|calls, nonce, now, rng| {
-            Ok(calls.with_tip(method, path, body, (key, action), nonce(now)?, now, rng)?)
+        self.pin_call(NextStep::LookFirst, |calls, nonce, now, rng| {
+            Ok(calls.with_tip(method, path, body.clone(), (key, action), nonce(now)?, now, rng)?)
         })
     }
 
@@ -179,7 +197,9 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn register_safe(&self, tip_key: &TipKey, safe_key: &TipKey) -> Result<Outcome<User>, Error> {
-        self.pin_call(|calls, nonce, now, rng| Ok(calls.register_safe(tip_key, safe_key, nonce(now)?, now, rng)?))
+        self.pin_call(NextStep::LookFirst, |calls, nonce, now, rng| {
+            Ok(calls.register_safe(tip_key, safe_key, nonce(now)?, now, rng)?)
+        })
     }
 
     /// Reads the user: `GET /me`.
@@ -206,7 +226,7 @@ impl Client {
         let secret = session_key.to_session_secret()?;
         let (now, mut rng) = (now()?, SystemRng::new()?);
         let request = self.calls().register(&secret, full_name, now, &mut rng)?;
-        Outcome::settle(request.request_id(), self.transport.send(&request))
+        Outcome::settle(&request, NextStep::LookFirst, self.transport.send(&request, self.limits.call))
     }
 
     /// Makes any other call, with a body of JSON or none, and returns its `data`.
@@ -226,56 +246,116 @@ impl Client {
         if method == "GET" {
             return self.read(|calls, now, rng| calls.other(method, path, body, now, rng)).map(Outcome::Done);
         }
-        self.pin_call(|calls, _, now, rng| Ok(calls.other(method, path, body, now, rng)?))
+        self.pin_call(NextStep::LookFirst, |calls, _, now, rng| Ok(calls.other(method, path, body, now, rng)?))
     }
 
-    /// Makes a call that changes nothing, so that every failure is an error.
+    /// Makes a call that changes nothing, so that every failure is an error, and that is made anew where the server or the
+    /// way to it fails.
     fn read<T, F>(&self, prepare: F) -> Result<T, Error>
     where
         T: DeserializeOwned,
-        F: FnOnce(Calls<'_, BoxSigner>, UnixTime, &mut SystemRng) -> Result<PreparedRequest, mixin_pin_protocol::Error>,
+        F: Fn(Calls<'_, BoxSigner>, UnixTime, &mut SystemRng) -> Result<PreparedRequest, ProtocolError>,
     {
-        let (now, mut rng) = (now()?, SystemRng::new()?);
-        self.transport.send(&prepare(self.calls(), now, &mut rng)?)
+        let mut rng = SystemRng::new()?;
+        let mut attempts = Attempts::new(self.limits.call, READ_RETRIES);
+        loop {
+            let request = prepare(self.calls(), now()?, &mut rng)?;
+            let received = self.transport.exchange(&request, attempts.time_left());
+            let limits = received.as_ref().map(|received| (received.status == 429, received.retry_after));
+            let (is_limited, retry_after) = limits.unwrap_or_default();
+            match received.and_then(|received| Ok(received.answer().read(request.request_id())?)) {
+                Err(error) if (is_limited || is_passing(&error)) && attempts.wait(retry_after, &mut rng) => {}
+                result => return result,
+            }
+        }
     }
 
-    /// Holds the session's lane from the first iterator to the answer, so that iterators arrive in order.
-    fn pin_call<T, F>(&self, prepare: F) -> Result<Outcome<T>, Error>
+    /// Holds the session from the first iterator to the answer, so that iterators arrive in order. Where no connection
+    /// was made, nothing was sent: the call is sealed afresh and tried again.
+    fn pin_call<T, F>(&self, next: NextStep, prepare: F) -> Result<Outcome<T>, Error>
     where
         T: DeserializeOwned,
-        F: FnOnce(
+        F: Fn(
             Calls<'_, BoxSigner>,
             &dyn Fn(UnixTime) -> Result<Nonce, Error>,
             UnixTime,
             &mut SystemRng,
         ) -> Result<PreparedRequest, Error>,
     {
-        let _held = self.lane.enter();
-        let (now, mut rng) = (now()?, SystemRng::new()?);
-        let nonce = |now| self.nonces.next(now).map_err(Error::Nonce);
-        let request = prepare(self.calls(), &nonce, now, &mut rng)?;
-        Outcome::settle(request.request_id(), self.transport.send(&request))
+        let mut rng = SystemRng::new()?;
+        self.hold(|held| {
+            let nonce = |now| held.next(now).map_err(Error::Nonce);
+            let mut attempts = Attempts::new(self.limits.call, CONNECT_RETRIES);
+            loop {
+                let request = prepare(self.calls(), &nonce, now()?, &mut rng)?;
+                let limit = attempts.time_left();
+                if held.remaining() < limit {
+                    return Err(Error::HoldLost);
+                }
+                match self.transport.send(&request, limit) {
+                    Err(Error::Connect(_)) if attempts.wait(None, &mut rng) => {}
+                    result => return Outcome::settle(&request, next, result),
+                }
+            }
+        })
+    }
+
+    /// Does something while the session is held.
+    fn hold<T>(&self, work: impl FnOnce(&BoxHeld) -> Result<T, Error>) -> Result<T, Error> {
+        let begun = Instant::now();
+        let busy = || Error::SessionBusy { waited: begun.elapsed() };
+        let _lane = self.lane.enter(self.limits.wait).ok_or_else(busy)?;
+        let mut terms = HoldTerms::new(self.limits.call + LEASE_MARGIN);
+        loop {
+            terms = terms.wait(self.limits.wait.saturating_sub(begun.elapsed()));
+            match self.store.hold(self.session.session_id(), &terms).map_err(Error::Nonce)? {
+                Hold::Held(held) => return work(&held),
+                Hold::Busy => return Err(busy()),
+                Hold::ClockUnconfirmed { ahead } => {
+                    self.confirm_clock(ahead)?;
+                    terms = terms.with_confirmed_clock();
+                }
+            }
+        }
+    }
+
+    /// Compares the clock with the server's, which every answer names, even a refusal.
+    fn confirm_clock(&self, ahead: Option<Duration>) -> Result<(), Error> {
+        let (asked_at, mut rng) = (now()?, SystemRng::new()?);
+        let request = self.calls().me(asked_at, &mut rng)?;
+        let received = self.transport.exchange(&request, self.limits.call);
+        let received = received.map_err(|error| Error::ClockUnconfirmed(Box::new(error)))?;
+        let off = match received.server_time {
+            Some(server) => Duration::from_nanos(server.as_nanos()?.abs_diff(asked_at.as_nanos()?)),
+            // Nobody contradicts the clock, but where it leaps nobody vouches for it either.
+            None => ahead.unwrap_or_default(),
+        };
+        if off > CLOCK_TOLERANCE { Err(Error::Clock { off }) } else { Ok(()) }
     }
 
     pub(crate) fn exchange(&self, request: &PreparedRequest) -> Result<Received, Error> {
-        let _held = self.lane.enter();
-        self.transport.exchange(request)
+        let _lane = self.lane.enter(self.limits.wait).ok_or(Error::SessionBusy { waited: self.limits.wait })?;
+        self.transport.exchange(request, self.limits.call)
+    }
+
+    pub(crate) const fn token_lifetime(&self) -> Duration {
+        self.limits.token
     }
 
     fn calls(&self) -> Calls<'_, BoxSigner> {
-        Calls::new(&self.session).lifetime(self.token_lifetime)
+        Calls::new(&self.session).lifetime(self.limits.token)
     }
 }
 
 impl ClientBuilder<UserSession> {
-    /// Where iterators come from; in memory by default, which is right while one process alone uses the session.
+    /// Where iterators are kept and sessions held: in memory by default, which is right while one process alone uses the
+    /// session. `mixin-pin-store` has others.
     #[must_use]
-    pub fn nonces<N>(mut self, nonces: N) -> Self
+    pub fn store<N>(mut self, store: N) -> Self
     where
-        N: NonceSource + Send + Sync + 'static,
-        N::Error: Into<BoxError>,
+        N: NonceStore<Held: 'static, Error: Into<BoxError>> + Send + Sync + 'static,
     {
-        self.speaker.nonces = Box::new(Erased(nonces));
+        self.speaker.store = Box::new(Erased(store));
         self
     }
 
@@ -285,8 +365,8 @@ impl ClientBuilder<UserSession> {
     /// [`Error::BaseUrl`], [`Error::PlainHttp`], [`Error::Proxy`] or [`Error::Header`] for settings that cannot be
     /// used.
     pub fn build(self) -> Result<Client, Error> {
-        let (UserSession { session, nonces }, transport, token_lifetime) = self.into_parts()?;
-        Ok(Client { lane: Lane::of(session.session_id()), session, nonces, transport, token_lifetime })
+        let (UserSession { session, store }, transport, limits) = self.into_parts()?;
+        Ok(Client { lane: Lane::of(session.session_id()), session, store, transport, limits })
     }
 }
 
@@ -296,16 +376,13 @@ impl fmt::Debug for Client {
     }
 }
 
-/// A nonce source whose error is boxed, so that clients of all sources are of one type.
-struct Erased<N>(N);
-
-impl<N: NonceSource> NonceSource for Erased<N>
-where
-    N::Error: Into<BoxError>,
-{
-    type Error = BoxError;
-
-    fn reserve(&self, now: UnixTime) -> Result<u64, BoxError> {
-        self.0.reserve(now).map_err(Into::into)
+/// Whether a failure of a call that only reads may pass by itself.
+fn is_passing(error: &Error) -> bool {
+    match error {
+        Error::Connect(_) | Error::Interrupted(_) | Error::Protocol(ProtocolError::ServerTrouble { .. }) => true,
+        Error::Protocol(ProtocolError::Api(error)) => {
+            matches!(error.code, ErrorCode::Server(_) | ErrorCode::TooManyRequests)
+        }
+        _ => false,
     }
 }

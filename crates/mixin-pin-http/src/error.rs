@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 /// Why a call failed. No variant carries secret data.
 #[non_exhaustive]
@@ -17,12 +18,31 @@ pub enum Error {
     Proxy,
     /// A header's value has characters that no header may have.
     Header,
-    /// No iterator could be had.
+    /// The store of iterators failed.
     Nonce(Box<dyn StdError + Send + Sync>),
+    /// Somebody else used the session for longer than this call was to wait.
+    SessionBusy {
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The hold on the session ended before the request could be sent.
+    HoldLost,
+    /// The server could not be asked whether the clock is right, which the store of iterators wants to know.
+    ClockUnconfirmed(Box<Self>),
+    /// The clock is far from the server's, or far ahead of the session's last iterator and the server names no time.
+    Clock {
+        /// How far.
+        off: Duration,
+    },
     /// No connection was made: nothing was sent.
     Connect(TransportError),
     /// The connection failed after it was made: the request may have arrived.
     Interrupted(TransportError),
+    /// No answer came within the call's time: the request may have arrived.
+    Timeout {
+        /// The call's time.
+        limit: Duration,
+    },
     /// The answer is longer than the limit, and was not read.
     AnswerTooLong {
         /// The limit, in bytes.
@@ -40,8 +60,17 @@ impl Error {
     pub fn nothing_changed(&self) -> bool {
         match self {
             Self::Protocol(error) => error.is_refusal(),
-            Self::Interrupted(_) | Self::AnswerTooLong { .. } | Self::Redirect { .. } => false,
-            Self::BaseUrl | Self::PlainHttp | Self::Proxy | Self::Header | Self::Nonce(_) | Self::Connect(_) => true,
+            Self::Interrupted(_) | Self::Timeout { .. } | Self::AnswerTooLong { .. } | Self::Redirect { .. } => false,
+            Self::BaseUrl
+            | Self::PlainHttp
+            | Self::Proxy
+            | Self::Header
+            | Self::Nonce(_)
+            | Self::SessionBusy { .. }
+            | Self::HoldLost
+            | Self::ClockUnconfirmed(_)
+            | Self::Clock { .. }
+            | Self::Connect(_) => true,
         }
     }
 }
@@ -56,9 +85,25 @@ impl fmt::Display for Error {
             ),
             Self::Proxy => f.write_str("the proxy must be a URL like http://proxy.example:3128"),
             Self::Header => f.write_str("the user agent and the device id must be printable ASCII"),
-            Self::Nonce(error) => write!(f, "no iterator could be had: {error}"),
+            Self::Nonce(error) => write!(f, "the store of iterators failed, nothing was sent: {error}"),
+            Self::SessionBusy { waited } => write!(
+                f,
+                "the session was in use for {waited:.1?} by another call, perhaps of another process; nothing was sent, \
+                 try again"
+            ),
+            Self::HoldLost => f.write_str("the hold on the session ended before the request was sent; try again"),
+            Self::ClockUnconfirmed(error) => {
+                write!(f, "the server could not be asked whether this clock is right, and no PIN was sent: {error}")
+            }
+            Self::Clock { off } => write!(
+                f,
+                "this machine's clock is {} hours off; nothing was sent, for an iterator from there would lock the \
+                 session. Set the clock right",
+                off.as_secs() / 3600
+            ),
             Self::Connect(error) => write!(f, "no connection to the API, nothing was sent: {error}"),
             Self::Interrupted(error) => write!(f, "the connection to the API failed before the answer came: {error}"),
+            Self::Timeout { limit } => write!(f, "no answer came within {limit:.1?}"),
             Self::AnswerTooLong { limit } => write!(f, "the answer is longer than {limit} bytes and was not read"),
             Self::Redirect { status } => {
                 write!(f, "the server redirects (HTTP {status}); check the API address, for no call is sent on")
@@ -72,6 +117,7 @@ impl StdError for Error {
         match self {
             Self::Protocol(error) => Some(error),
             Self::Nonce(error) => Some(error.as_ref()),
+            Self::ClockUnconfirmed(error) => Some(error.as_ref()),
             Self::Connect(error) | Self::Interrupted(error) => Some(error),
             _ => None,
         }

@@ -1,14 +1,16 @@
 //! A blocking client for Mixin's PIN calls.
 //!
 //! **In scope:** carrying the requests that [`mixin_pin_protocol`] prepares over HTTP, one PIN call of a session at a
-//! time, and telling apart what was done, what was refused, and what nobody knows.
+//! time, telling apart what was done, what was refused, and what nobody knows, and finding out about the last.
 //!
 //! **Out of scope, for good:** cryptography and JSON, which are the core's and the protocol's; files and terminals,
 //! which are the command's.
 //!
 //! # Money
-//! An encrypted PIN is never sent twice and a PIN call never retried. When its answer is lost, the call returns
-//! [`Outcome::Unknown`]: it may have been carried out.
+//! An encrypted PIN is never sent twice, and a PIN call never made again once a byte of it may have been sent. When its
+//! answer is lost, the call returns [`Outcome::Unknown`]: it may have been carried out. For a change of the PIN
+//! [`Client::resolve_update`] finds out. While a PIN call is under way its session is held in a
+//! [`NonceStore`](core::NonceStore), so that iterators arrive in order.
 //!
 //! # Example
 //!
@@ -22,7 +24,7 @@
 //! let client = Client::new(keystore.into_session(&mut SystemRng::new()?)?)?;
 //! match client.verify_pin(&Pin::new("314159")?)? {
 //!     Outcome::Done(user) => println!("the PIN of {} is right", user.full_name),
-//!     Outcome::Unknown(lost) => println!("no answer to {}: {}", lost.request_id, lost.cause),
+//!     Outcome::Unknown(lost) => println!("no answer ({}): {}", lost.cause, lost.next),
 //! }
 //! # Ok(()) }
 //! ```
@@ -32,16 +34,22 @@ mod builder;
 mod client;
 mod error;
 pub mod hazmat;
+mod hold;
 mod lane;
+mod memory;
 mod oauth;
 mod outcome;
+mod resolve;
+mod retry;
 mod transport;
 
 pub use builder::{ClientBuilder, DEFAULT_API, UserSession};
 pub use client::Client;
 pub use error::{Error, TransportError};
+pub use memory::{MemoryHeld, MemoryStore};
 pub use oauth::{NoSession, OAuthClient};
-pub use outcome::{Outcome, Unknown};
+pub use outcome::{NextStep, Outcome, Unknown};
+pub use resolve::{Credential, Resolution, ResolutionPlan, Verdict};
 
 pub use mixin_pin_core as core;
 pub use mixin_pin_protocol as protocol;

@@ -1,7 +1,6 @@
 //! The client of an app that acts for a user, and the exchange that begins it.
 
 use std::fmt;
-use std::time::Duration;
 
 use mixin_pin_core::token::Signer;
 use mixin_pin_core::{OAuthSession, SystemRng};
@@ -11,10 +10,10 @@ use mixin_pin_protocol::oauth::{CodeExchange, Grant, OAuthCalls};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::builder::{ClientBuilder, now};
+use crate::builder::{ClientBuilder, Limits, now};
 use crate::client::BoxSigner;
 use crate::transport::Transport;
-use crate::{Error, Outcome};
+use crate::{Error, NextStep, Outcome};
 
 /// A blocking client for one OAuth session. It makes no PIN calls, and reads no answer that the server did not sign.
 ///
@@ -37,7 +36,7 @@ use crate::{Error, Outcome};
 pub struct OAuthClient {
     session: OAuthSession<BoxSigner>,
     transport: Transport,
-    token_lifetime: Duration,
+    limits: Limits,
 }
 
 /// No session: an exchange is sent to get one.
@@ -87,15 +86,19 @@ impl OAuthClient {
         let (now, mut rng) = (now()?, SystemRng::new()?);
         let request = self.calls().other(method, path, body.as_deref().map(str::as_bytes), now, &mut rng)?;
         let result = self.send(&request);
-        if request.is_read() { result.map(Outcome::Done) } else { Outcome::settle(request.request_id(), result) }
+        if request.is_read() {
+            result.map(Outcome::Done)
+        } else {
+            Outcome::settle(&request, NextStep::LookFirst, result)
+        }
     }
 
     fn calls(&self) -> OAuthCalls<'_, BoxSigner> {
-        OAuthCalls::new(&self.session).lifetime(self.token_lifetime)
+        OAuthCalls::new(&self.session).lifetime(self.limits.token)
     }
 
     fn send<T: DeserializeOwned>(&self, request: &PreparedRequest) -> Result<T, Error> {
-        let received = self.transport.exchange(request)?;
+        let received = self.transport.exchange(request, self.limits.call)?;
         Ok(received.answer().read_signed(request, self.session.server_key())?)
     }
 }
@@ -113,8 +116,8 @@ impl ClientBuilder<OAuthSession<BoxSigner>> {
     /// [`Error::BaseUrl`], [`Error::PlainHttp`], [`Error::Proxy`] or [`Error::Header`] for settings that cannot be
     /// used.
     pub fn build(self) -> Result<OAuthClient, Error> {
-        let (session, transport, token_lifetime) = self.into_parts()?;
-        Ok(OAuthClient { session, transport, token_lifetime })
+        let (session, transport, limits) = self.into_parts()?;
+        Ok(OAuthClient { session, transport, limits })
     }
 }
 
@@ -126,8 +129,8 @@ impl ClientBuilder<NoSession> {
     /// # Errors
     /// [`Error::Protocol`] when Mixin refuses, another when the request was never sent.
     pub fn send(self, exchange: &CodeExchange<'_>) -> Result<Outcome<Grant>, Error> {
-        let (_, transport, _) = self.into_parts()?;
+        let (_, transport, limits) = self.into_parts()?;
         let request = exchange.prepare(&mut SystemRng::new()?);
-        Outcome::settle(request.request_id(), transport.send(&request))
+        Outcome::settle(&request, NextStep::LookFirst, transport.send(&request, limits.call))
     }
 }

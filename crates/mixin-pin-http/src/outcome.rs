@@ -1,6 +1,10 @@
 //! What became of a call that changes something.
 
+use std::fmt;
+
+use mixin_pin_core::UnixTime;
 use mixin_pin_core::uuid::Uuid;
+use mixin_pin_protocol::call::PreparedRequest;
 
 use crate::Error;
 
@@ -21,6 +25,34 @@ pub struct Unknown {
     pub request_id: Uuid,
     /// How the answer was lost.
     pub cause: Box<Error>,
+    /// Until when the request may still arrive and be carried out: its token expires then. None for a request without a
+    /// token.
+    pub expires_at: Option<UnixTime>,
+    /// What to do next.
+    pub next: NextStep,
+}
+
+/// What to do about a call whose answer was lost.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextStep {
+    /// The PIN may have been changed: [`Client::resolve_update`](crate::Client::resolve_update) finds out.
+    ResolveUpdate,
+    /// Nothing was changed but an iterator, and with a wrong PIN perhaps a try: prove once more, which seals afresh.
+    ProveAgain,
+    /// Something may have been changed, say money moved: look for it, by its trace id or in a list, before anything is
+    /// made anew.
+    LookFirst,
+}
+
+impl fmt::Display for NextStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ResolveUpdate => "find out which PIN is set before it is used or changed again",
+            Self::ProveAgain => "prove once more: nothing was changed, though a wrong PIN may have cost a try",
+            Self::LookFirst => "look whether it was carried out before it is made anew",
+        })
+    }
 }
 
 impl<T> Outcome<T> {
@@ -33,11 +65,16 @@ impl<T> Outcome<T> {
     }
 
     /// Sorts a result: an error after which something may have changed is no error but [`Outcome::Unknown`].
-    pub(crate) fn settle(request_id: Uuid, result: Result<T, Error>) -> Result<Self, Error> {
+    pub(crate) fn settle(request: &PreparedRequest, next: NextStep, result: Result<T, Error>) -> Result<Self, Error> {
         match result {
             Ok(answer) => Ok(Self::Done(answer)),
             Err(error) if error.nothing_changed() => Err(error),
-            Err(error) => Ok(Self::Unknown(Unknown { request_id, cause: Box::new(error) })),
+            Err(error) => Ok(Self::Unknown(Unknown {
+                request_id: request.request_id(),
+                cause: Box::new(error),
+                expires_at: request.expires_at(),
+                next,
+            })),
         }
     }
 }

@@ -2,16 +2,19 @@
 
 use std::cell::Cell;
 use std::io::Read as _;
+use std::time::Duration;
 
+use mixin_pin_core::UnixTime;
 use mixin_pin_protocol::answer::{Answer, MAX_BODY_LEN};
 use mixin_pin_protocol::call::PreparedRequest;
 use serde::de::DeserializeOwned;
 use ureq::config::Config;
-use ureq::http::Uri;
+use ureq::http::{Request, Response, Uri};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport as Connection,
 };
+use ureq::{AsSendBody, Body};
 
 use crate::{Error, TransportError};
 
@@ -29,14 +32,14 @@ impl Transport {
         Self { agent: ureq::Agent::with_parts(config, connector, resolver), base_url, device_id }
     }
 
-    /// Sends a request and reads its answer.
-    pub(crate) fn send<T: DeserializeOwned>(&self, prepared: &PreparedRequest) -> Result<T, Error> {
-        let received = self.exchange(prepared)?;
+    /// Sends a request and reads its answer, within this time.
+    pub(crate) fn send<T: DeserializeOwned>(&self, prepared: &PreparedRequest, limit: Duration) -> Result<T, Error> {
+        let received = self.exchange(prepared, limit)?;
         Ok(received.answer().read(prepared.request_id())?)
     }
 
-    /// Sends a request and takes its answer unread.
-    pub(crate) fn exchange(&self, prepared: &PreparedRequest) -> Result<Received, Error> {
+    /// Sends a request and takes its answer unread, within this time.
+    pub(crate) fn exchange(&self, prepared: &PreparedRequest, limit: Duration) -> Result<Received, Error> {
         let mut request = ureq::http::Request::builder().method(prepared.method()).uri(format!(
             "{}{}",
             self.base_url,
@@ -51,11 +54,11 @@ impl Transport {
 
         CONNECTING.set(Connecting::NotTried);
         let result = if prepared.body().is_empty() && prepared.is_read() {
-            self.agent.run(request.body(()).map_err(|_| Error::Header)?)
+            self.run(request.body(()), limit)?
         } else {
-            self.agent.run(request.body(prepared.body()).map_err(|_| Error::Header)?)
+            self.run(request.body(prepared.body()), limit)?
         };
-        let mut response = result.map_err(sort)?;
+        let mut response = result.map_err(|error| sort(error, limit))?;
 
         let status = response.status().as_u16();
         if response.status().is_redirection() {
@@ -64,14 +67,29 @@ impl Transport {
         // A header that is not text is not empty either: it matches nothing.
         let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap_or("?").to_owned());
         let (request_id, integrity_token) = (header("X-Request-Id"), header("X-Integrity-Token"));
-        let body = read_body(response.body_mut())?;
-        Ok(Received { status, request_id, integrity_token, body })
+        let retry_after = header("Retry-After").and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+        let server_time = header("X-Server-Time").and_then(|text| text.trim().parse().ok()).map(UnixTime::from_nanos);
+        let body = read_body(response.body_mut(), limit)?;
+        Ok(Received { status, retry_after, server_time, request_id, integrity_token, body })
+    }
+
+    fn run<B: AsSendBody>(
+        &self,
+        request: Result<Request<B>, ureq::http::Error>,
+        limit: Duration,
+    ) -> Result<Result<Response<Body>, ureq::Error>, Error> {
+        let request = request.map_err(|_| Error::Header)?;
+        Ok(self.agent.run(self.agent.configure_request(request).timeout_global(Some(limit)).build()))
     }
 }
 
 /// An answer, unread.
 pub(crate) struct Received {
     pub(crate) status: u16,
+    /// How long the server asks to be left alone, where it says so in seconds.
+    pub(crate) retry_after: Option<Duration>,
+    /// The server's own clock, where it names it.
+    pub(crate) server_time: Option<UnixTime>,
     request_id: Option<String>,
     integrity_token: Option<String>,
     body: Vec<u8>,
@@ -88,7 +106,7 @@ impl Received {
     }
 }
 
-fn read_body(body: &mut ureq::Body) -> Result<Vec<u8>, Error> {
+fn read_body(body: &mut Body, limit: Duration) -> Result<Vec<u8>, Error> {
     let too_long = Error::AnswerTooLong { limit: MAX_BODY_LEN };
     if body.content_length().is_some_and(|len| len > MAX_BODY_LEN as u64) {
         return Err(too_long);
@@ -97,15 +115,25 @@ fn read_body(body: &mut ureq::Body) -> Result<Vec<u8>, Error> {
     body.as_reader()
         .take(MAX_BODY_LEN as u64 + 1)
         .read_to_end(&mut bytes)
-        .map_err(|error| Error::Interrupted(TransportError::new(error.into())))?;
+        .map_err(|error| interrupted(error.into(), limit))?;
     if bytes.len() > MAX_BODY_LEN { Err(too_long) } else { Ok(bytes) }
 }
 
 /// Whether anything can have been sent when `ureq` gives up. Its errors alone do not tell: an I/O error may come from
 /// connecting or from sending.
-fn sort(error: ureq::Error) -> Error {
-    let error = TransportError::new(error);
-    if CONNECTING.get() == Connecting::Failed { Error::Connect(error) } else { Error::Interrupted(error) }
+fn sort(error: ureq::Error, limit: Duration) -> Error {
+    if CONNECTING.get() == Connecting::Failed {
+        Error::Connect(TransportError::new(error))
+    } else {
+        interrupted(error, limit)
+    }
+}
+
+fn interrupted(error: ureq::Error, limit: Duration) -> Error {
+    match error {
+        ureq::Error::Timeout(_) => Error::Timeout { limit },
+        error => Error::Interrupted(TransportError::new(error)),
+    }
 }
 
 /// How far the connection of this thread's current request got. `NotTried` covers one taken from the pool, after which

@@ -173,6 +173,17 @@ pub struct ApiError {
     pub extra: Option<Value>,
 }
 
+impl ApiError {
+    /// Whether the server says that it saw this request, or a later iterator, before.
+    ///
+    /// A client that sends each request once, and holds its session meanwhile, meets this when somebody on the way sent
+    /// the request twice: the first copy may have been carried out, and this is the answer to the second.
+    pub fn is_echo(&self) -> bool {
+        let reason = self.extra.as_ref().and_then(|extra| extra.get("reason")).and_then(Value::as_str);
+        matches!(reason, Some("iterator" | "request_repeated"))
+    }
+}
+
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Mixin refused the call with code {}", self.code.as_u32())?;
@@ -286,7 +297,7 @@ impl Error {
     ///
     /// Of every other failure after a request was sent, nobody here can tell.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Api(error) if !matches!(error.code, ErrorCode::Server(_)))
+        matches!(self, Self::Api(error) if !matches!(error.code, ErrorCode::Server(_)) && !error.is_echo())
     }
 
     /// Whether the fault is the answer's: none that can be read or trusted came back.

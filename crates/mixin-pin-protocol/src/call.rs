@@ -39,18 +39,26 @@ pub struct PreparedRequest {
     request_id: Uuid,
     request_id_text: String,
     authorization: Option<String>,
+    expires_at: Option<UnixTime>,
 }
 
 impl PreparedRequest {
-    /// A request that this token signs, or one that needs none.
-    pub(crate) fn new(method: &str, path: String, body: Vec<u8>, request_id: Uuid, token: Option<&Token>) -> Self {
+    /// A request that a token signs until it expires, or one that needs none.
+    pub(crate) fn new(
+        method: &str,
+        path: String,
+        body: Vec<u8>,
+        request_id: Uuid,
+        signed: Option<(&Token, UnixTime)>,
+    ) -> Self {
         Self {
             method: method.to_owned(),
             path,
             body: Zeroizing::new(body),
             request_id,
             request_id_text: request_id.to_string(),
-            authorization: token.map(|token| format!("Bearer {}", token.as_str())),
+            authorization: signed.map(|(token, _)| format!("Bearer {}", token.as_str())),
+            expires_at: signed.map(|(_, expires_at)| expires_at),
         }
     }
 
@@ -84,6 +92,11 @@ impl PreparedRequest {
     /// exchange.
     pub fn authorization(&self) -> Option<&str> {
         self.authorization.as_deref()
+    }
+
+    /// When its token expires: afterwards nobody carries it out. None for a request without a token.
+    pub const fn expires_at(&self) -> Option<UnixTime> {
+        self.expires_at
     }
 
     /// Whether the request only reads, so that sending its like again changes nothing.
@@ -496,7 +509,8 @@ impl<'s, S: Signer> Calls<'s, S> {
         let hash = RequestHash::of(method, &path, &body);
         let claims = self.session.claims(hash, request_id, now, self.lifetime)?;
         let token = self.session.sign(&claims, rng)?;
-        Ok(PreparedRequest::new(method, path, body, request_id, Some(&token)))
+        let signed = Some((&token, UnixTime::from_secs(claims.expires_at())));
+        Ok(PreparedRequest::new(method, path, body, request_id, signed))
     }
 
     /// An encrypted PIN in the base64 that this session's calls write it in: standard and padded for the digits of an

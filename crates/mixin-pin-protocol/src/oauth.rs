@@ -203,6 +203,7 @@ impl<'s, S: Signer> OAuthCalls<'s, S> {
         let hash = RequestHash::of(method, path, &body);
         let claims = self.session.claims(hash, request_id, now, self.lifetime)?;
         let token = self.session.sign(&claims, rng)?;
-        Ok(PreparedRequest::new(method, path.to_owned(), body, request_id, Some(&token)))
+        let signed = Some((&token, UnixTime::from_secs(claims.expires_at())));
+        Ok(PreparedRequest::new(method, path.to_owned(), body, request_id, signed))
     }
 }

@@ -46,7 +46,7 @@ fn tip_client(sandbox: &mixin_pin_sandbox::Sandbox, kind: Kind) -> Client {
 }
 
 /// Seals a signature that the client itself would refuse to send.
-fn send(client: &Client, path: &str, body: Map<String, Value>, proof: Secret) -> Result<Outcome<Value>, Error> {
+fn send(client: &Client, path: &str, body: &Map<String, Value>, proof: Secret) -> Result<Outcome<Value>, Error> {
     client.call_with_pin("POST", path, body, proof)
 }
 
@@ -56,7 +56,7 @@ fn a_receipt_tells_what_was_received_and_that_it_holds() {
         let sandbox = sandbox();
         let client = tip_client(&sandbox, kind);
         let receipt: Value = client
-            .call_with_tip("POST", "/transfers", transfer_body("1.50"), &key(), &transfer("1.5"))
+            .call_with_tip("POST", "/transfers", &transfer_body("1.50"), &key(), &transfer("1.5"))
             .unwrap()
             .done()
             .unwrap();
@@ -77,10 +77,10 @@ fn digits_prove_any_action() {
         let pin = Pin::new("123456").unwrap();
         client.create_pin(&pin).unwrap().done().unwrap();
         let path = format!("/multisigs/requests/{ID}/sign");
-        let receipt = send(&client, &path, Map::new(), (&pin).into()).unwrap().done().unwrap();
+        let receipt = send(&client, &path, &Map::new(), (&pin).into()).unwrap().done().unwrap();
         assert_eq!((&receipt["holds"], &receipt["pin"]["kind"]), (&json!(true), &json!("six-digit")));
         let wrong = Pin::new("000000").unwrap();
-        assert_eq!(reason(send(&client, &path, Map::new(), (&wrong).into())), (20_119, "pin".to_owned()));
+        assert_eq!(reason(send(&client, &path, &Map::new(), (&wrong).into())), (20_119, "pin".to_owned()));
     }
 }
 
@@ -89,15 +89,15 @@ fn a_signature_for_another_action_or_by_another_key_costs_a_try_and_tells_what_w
     let sandbox = sandbox();
     let client = tip_client(&sandbox, Kind::Ed25519);
     let other_action = key().secret(&TipAction::RemoveAddress { address_id: ID.parse().unwrap() });
-    let refused = refusal(send(&client, "/transfers", transfer_body("1.5"), other_action)).extra.unwrap();
+    let refused = refusal(send(&client, "/transfers", &transfer_body("1.5"), other_action)).extra.unwrap();
     assert_eq!((&refused["reason"], &refused["tries_left"]), (&json!("signature"), &json!(4)));
     assert_eq!(refused["action"]["name"], "TIP:TRANSFER:CREATE:");
     let other_key = TipKey::from_seed(&[2; 32]).secret(&transfer("1.5"));
-    assert_eq!(reason(send(&client, "/transfers", transfer_body("1.5"), other_key)), (20_119, "signature".to_owned()));
+    assert_eq!(reason(send(&client, "/transfers", &transfer_body("1.5"), other_key)), (20_119, "signature".to_owned()));
     // The body was changed after it was signed.
     let other_amount = key().secret(&transfer("1.5"));
     assert_eq!(
-        reason(send(&client, "/transfers", transfer_body("15"), other_amount)),
+        reason(send(&client, "/transfers", &transfer_body("15"), other_amount)),
         (20_119, "signature".to_owned())
     );
     assert_eq!(client.pin_logs(&LogQuery::wrong_pins()).unwrap().len(), 3);
@@ -108,7 +108,7 @@ fn what_the_body_lacks_is_named_and_costs_no_try() {
     let sandbox = sandbox();
     let client = tip_client(&sandbox, Kind::Ed25519);
     let proof = || key().secret(&transfer("1"));
-    let extra = refusal(send(&client, "/transfers", object(json!({"asset_id": ID})), proof())).extra.unwrap();
+    let extra = refusal(send(&client, "/transfers", &object(json!({"asset_id": ID})), proof())).extra.unwrap();
     assert_eq!(extra["field"], "opponent_id");
     let without_pin = client.call::<Value>("POST", "/transfers", Some(&Value::Object(transfer_body("1"))));
     assert_eq!(reason(without_pin), (10_002, "absent".to_owned()));
@@ -120,7 +120,7 @@ fn the_client_refuses_an_action_that_the_body_does_not_ask_for_before_it_costs_a
     let sandbox = sandbox();
     let client = tip_client(&sandbox, Kind::Ed25519);
     let sent: Result<Outcome<Value>, _> =
-        client.call_with_tip("POST", "/transfers", transfer_body("15"), &key(), &transfer("1.5"));
+        client.call_with_tip("POST", "/transfers", &transfer_body("15"), &key(), &transfer("1.5"));
     assert!(matches!(sent, Err(Error::Protocol(ProtocolError::ActionMismatch))), "{sent:?}");
     assert_eq!(client.pin_logs(&LogQuery::wrong_pins()).unwrap(), []);
 }
@@ -136,7 +136,7 @@ fn a_user_registers_with_the_safe_once() {
         let user_id = client.session().user_id();
         let action = TipAction::RegisterSafe { user_id, public_key: safe_key.public_key() };
         let body = object(json!({"public_key": encode_string(safe_key.public_key().as_bytes()), "signature": "AAAA"}));
-        let forged = client.call_with_tip::<User>("POST", "/safe/users", body, &key(), &action);
+        let forged = client.call_with_tip::<User>("POST", "/safe/users", &body, &key(), &action);
         assert_eq!(reason(forged).0, 10_002);
 
         let me: Value = client.call("GET", "/safe/me", None).unwrap().done().unwrap();
@@ -159,7 +159,7 @@ fn an_app_gives_itself_to_a_user() {
     let give = |client: &Client, to: Uuid| {
         let body = object(json!({"user_id": to.to_string()}));
         let action = TipAction::TransferAppOwnership { user_id: to };
-        client.call_with_tip::<Value>("POST", &format!("/apps/{app_id}/transfer"), body, &key(), &action)
+        client.call_with_tip::<Value>("POST", &format!("/apps/{app_id}/transfer"), &body, &key(), &action)
     };
     assert_eq!(reason(give(&app, Uuid::nil())).0, 10_002);
     assert_eq!(reason(give(&app, app_id)).0, 10_002);

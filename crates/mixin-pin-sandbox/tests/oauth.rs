@@ -29,7 +29,7 @@ fn approve(client: &Client, authorization_id: &str, scopes: &[&str]) -> Result<V
     let body = json!({"authorization_id": authorization_id, "scopes": scopes});
     let action = TipAction::ApproveOAuth { authorization_id: authorization_id.parse().unwrap() };
     let body: Map<String, Value> = body.as_object().unwrap().clone();
-    Ok(client.call_with_tip("POST", "/oauth/authorize", body, &tip_key(), &action)?.done().unwrap())
+    Ok(client.call_with_tip("POST", "/oauth/authorize", &body, &tip_key(), &action)?.done().unwrap())
 }
 
 fn exchange(
@@ -142,7 +142,7 @@ fn digits_approve_too_and_strange_requests_are_refused() {
     let waiting = ask(&sandbox, app_id, "PROFILE:READ", &verifier);
     let body = json!({"authorization_id": waiting["data"]["authorization_id"], "scopes": ["PROFILE:READ"]});
     let body = body.as_object().unwrap().clone();
-    let approved: Value = user.call_with_pin("POST", "/oauth/authorize", body, &pin).unwrap().done().unwrap();
+    let approved: Value = user.call_with_pin("POST", "/oauth/authorize", &body, &pin).unwrap().done().unwrap();
     assert!(approved["authorization_code"].as_str().is_some_and(|code| !code.is_empty()));
 
     assert_eq!(verdict(&ask(&sandbox, Uuid::nil(), "PROFILE:READ", &verifier)).0, 10_002);

@@ -122,7 +122,7 @@ fn a_stale_timestamp_or_a_body_that_changed_is_refused() {
             body.insert("timestamp".to_owned(), sent.into());
         }
         let proof = key(1).secret(&TipAction::Verify { timestamp: signed });
-        client.call_with_pin::<Value>("POST", "/pin/verify", body, proof)
+        client.call_with_pin::<Value>("POST", "/pin/verify", &body, proof)
     };
     let nanos = now().as_nanos().unwrap();
     verify(nanos, Some(nanos)).unwrap().done().unwrap();

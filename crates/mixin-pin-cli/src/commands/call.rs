@@ -24,10 +24,10 @@ pub(crate) fn run(args: &CallArgs, output: &Output) -> Result<(), Error> {
         (Opened::OAuth(client), _) => known(client.call(method, path, body.as_ref())?)?,
         (Opened::User(client, _), _) if args.with_pin => {
             let body = object(body)?;
-            known(client.call_with_pin(method, path, body, pins::read(&args.source, "PIN")?)?)?
+            known(client.call_with_pin(method, path, &body, pins::read(&args.source, "PIN")?)?)?
         }
         (Opened::User(client, spend_key), Some(ActionLine { action })) => {
-            tip::call(&client, args, object(body)?, spend_key, &action)?
+            tip::call(&client, args, &object(body)?, spend_key, &action)?
         }
         (Opened::User(client, _), None) => known(client.call(method, path, body.as_ref())?)?,
     };

@@ -6,7 +6,7 @@ use mixin_pin_protocol::answer::{LogEntry, User};
 use mixin_pin_protocol::call::LogQuery;
 use serde_json::json;
 
-use super::{Opened, known, open, open_any, tip};
+use super::{Opened, known_or_run, open, open_any, tip};
 use crate::args::{ClientArgs, LogsArgs, UpdateArgs, VerifyArgs};
 use crate::error::Error;
 use crate::output::{GOOD, Output};
@@ -15,11 +15,11 @@ use crate::pins;
 pub(crate) fn update(args: &UpdateArgs, output: &Output) -> Result<(), Error> {
     let (client, spend_key) = open(&args.client)?;
     let user = if args.tip.is_wanted() {
-        tip::update(&client, &args.source, &args.tip, args.new_user, spend_key)?
+        tip::update(&client, args, spend_key)?
     } else {
         let old = if args.new_user { None } else { Some(pins::read(&args.source, "old PIN")?) };
         let new = pins::read_new(&args.source, "new PIN")?;
-        known(client.update_pin(old.as_ref(), &new)?)?
+        known_or_run(client.update_pin(old.as_ref(), &new)?, "resolve", &args.client, new_user(args))?
     };
     let done = if args.new_user { "created" } else { "changed" };
     output.result(&json!({ "pin": done, "user": user }), || format!("{GOOD}PIN {done}{GOOD:#} for {}", name(&user)))
@@ -28,10 +28,10 @@ pub(crate) fn update(args: &UpdateArgs, output: &Output) -> Result<(), Error> {
 pub(crate) fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Error> {
     let (client, spend_key) = open(&args.client)?;
     let user = if args.tip.is_wanted() {
-        tip::verify(&client, &args.tip, spend_key)?
+        tip::verify(&client, args, spend_key)?
     } else {
         let pin = pins::read(&args.source, "PIN")?;
-        known(client.verify_pin(&pin)?)?
+        known_or_run(client.verify_pin(&pin)?, "verify", &args.client, &[])?
     };
     output.result(&json!({ "pin": "right", "user": user }), || format!("{GOOD}PIN right{GOOD:#} for {}", name(&user)))
 }
@@ -56,6 +56,11 @@ pub(crate) fn logs(args: &LogsArgs, output: &Output) -> Result<(), Error> {
     let query = LogQuery { limit: Some(args.limit), offset: args.offset.clone(), ..LogQuery::wrong_pins() };
     let entries = client.pin_logs(&query)?;
     output.result(&json!({ "logs": entries }), || table(&entries))
+}
+
+/// How `resolve` is told the same.
+pub(super) const fn new_user(args: &UpdateArgs) -> &'static [&'static str] {
+    if args.new_user { &["--new-user"] } else { &[] }
 }
 
 fn name(user: &User) -> String {

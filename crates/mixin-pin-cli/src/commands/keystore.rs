@@ -9,7 +9,7 @@ use mixin_pin_protocol::keystore::{KeystoreShape, ServerKey, write_ed25519, writ
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{client, known};
+use super::{known, settings};
 use crate::args::{KeystoreCheckArgs, KeystoreNewArgs, SessionKind};
 use crate::error::Error;
 use crate::files::{self, SecretFile};
@@ -18,7 +18,7 @@ use crate::output::{self, BAD, GOOD, Output};
 pub(crate) fn new(args: &KeystoreNewArgs, output: &Output) -> Result<(), Error> {
     // Begun first: a user whose key could not be written is lost.
     let file = SecretFile::create(&args.out)?;
-    let app = client(files::session(&args.app_keystore)?, &args.api)?;
+    let app = settings(Client::builder(files::session(&args.app_keystore)?), &args.api).build()?;
     let (user, text) = register(&app, args.kind, &args.name)?;
     file.finish(&text)?;
     let value = json!({ "keystore": args.out, "kind": args.kind.as_str(), "user": user });

@@ -1,20 +1,19 @@
 //! `encrypt` and `decrypt`: an encrypted PIN by itself.
 
 use base16ct::lower::encode_string;
-use mixin_pin_core::{EncryptedPin, MonotonicNonces, NonceSource as _, SecretKind, SystemRng};
+use mixin_pin_core::{EncryptedPin, SecretKind, SystemRng};
 use mixin_pin_protocol::call::Calls;
 use serde_json::json;
 
-use super::now;
 use crate::args::{DecryptArgs, PinArgs};
 use crate::error::Error;
 use crate::output::Output;
-use crate::{files, pins};
+use crate::{files, pins, store};
 
 pub(crate) fn encrypt(args: &PinArgs, output: &Output) -> Result<(), Error> {
     let session = files::session(&args.session.keystore)?;
     let pin = pins::read(&args.source, "PIN")?;
-    let nonce = MonotonicNonces::new().next(now()?)?;
+    let nonce = store::nonce(&session, &args.store)?;
     let (timestamp, iterator) = (nonce.timestamp(), nonce.iterator());
     let sealed = session.pin_key().seal(pin, nonce, &mut SystemRng::new()?);
     let text = Calls::new(&session).encode_pin(&sealed);

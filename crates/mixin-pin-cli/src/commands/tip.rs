@@ -9,9 +9,9 @@ use mixin_pin_protocol::keystore::SpendKey;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::known;
+use super::{calls, known, known_or_run};
 use crate::action::Action;
-use crate::args::{CallArgs, PinSource, TipNewKeyArgs, TipSignArgs, TipSource};
+use crate::args::{CallArgs, TipNewKeyArgs, TipSignArgs, TipSource, UpdateArgs, VerifyArgs};
 use crate::error::Error;
 use crate::files::{self, SecretFile};
 use crate::output::{GOOD, Output};
@@ -48,7 +48,7 @@ pub(crate) fn sign(args: &TipSignArgs, output: &Output) -> Result<(), Error> {
 pub(crate) fn call(
     client: &Client,
     args: &CallArgs,
-    body: Map<String, Value>,
+    body: &Map<String, Value>,
     of_keystore: Option<SpendKey>,
     action: &Action,
 ) -> Result<Value, Error> {
@@ -58,20 +58,16 @@ pub(crate) fn call(
 }
 
 /// Proves the user's TIP key.
-pub(crate) fn verify(client: &Client, source: &TipSource, of_keystore: Option<SpendKey>) -> Result<User, Error> {
+pub(crate) fn verify(client: &Client, args: &VerifyArgs, of_keystore: Option<SpendKey>) -> Result<User, Error> {
     let installed = installed(&client.me()?);
-    let key = chosen(source.spend_key_stdin, of_keystore, "spend key")?;
-    known(client.verify_tip(&key.to_tip_key(installed.as_ref())?)?)
+    let key = chosen(args.tip.spend_key_stdin, of_keystore, "spend key")?;
+    let outcome = client.verify_tip(&key.to_tip_key(installed.as_ref())?)?;
+    known_or_run(outcome, "verify", &args.client, flag(&args.tip))
 }
 
 /// Installs a TIP key, in the place of nothing, of digits or of another.
-pub(crate) fn update(
-    client: &Client,
-    pin_source: &PinSource,
-    &TipSource { spend_key_stdin, .. }: &TipSource,
-    new_user: bool,
-    of_keystore: Option<SpendKey>,
-) -> Result<User, Error> {
+pub(crate) fn update(client: &Client, args: &UpdateArgs, of_keystore: Option<SpendKey>) -> Result<User, Error> {
+    let (new_user, spend_key_stdin) = (args.new_user, args.tip.spend_key_stdin);
     // Who says that there is no PIN is believed, and refused by the server if there is one.
     let me = if new_user { None } else { Some(client.me()?) };
     if let Some(me) = &me
@@ -86,20 +82,31 @@ pub(crate) fn update(
         if new.public_key() == old.public_key() {
             return Err(Error::SameSpendKey);
         }
-        return known(client.change_tip(&old, me.tip_counter, &new)?);
+        let outcome = client.change_tip(&old, me.tip_counter, &new)?;
+        return known_or_run(outcome, "resolve", &args.client, &[&["--old-tip"], flag(&args.tip)].concat());
     }
-    let old = if new_user { None } else { Some(pins::read(pin_source, "old PIN")?) };
+    let old = if new_user { None } else { Some(pins::read(&args.source, "old PIN")?) };
     let new = chosen(spend_key_stdin, of_keystore, "new spend key")?;
-    known(client.install_tip(old.as_ref(), &new.to_tip_key(None)?)?)
+    let outcome = client.install_tip(old.as_ref(), &new.to_tip_key(None)?)?;
+    known_or_run(outcome, "resolve", &args.client, &[calls::new_user(args), flag(&args.tip)].concat())
 }
 
 /// The key that the server knows the user by.
-fn installed(user: &User) -> Option<Ed25519PublicKey> {
+pub(super) fn installed(user: &User) -> Option<Ed25519PublicKey> {
     Ed25519PublicKey::from_text(&user.tip_key_base64).ok()
 }
 
+/// How another command is told to take the key from the same place.
+const fn flag(source: &TipSource) -> &'static [&'static str] {
+    if source.spend_key_stdin { &["--spend-key-stdin"] } else { &["--tip"] }
+}
+
 /// The key that was given, or else the keystore's.
-fn chosen(spend_key_stdin: bool, of_keystore: Option<SpendKey>, which: &'static str) -> Result<SpendKey, Error> {
+pub(super) fn chosen(
+    spend_key_stdin: bool,
+    of_keystore: Option<SpendKey>,
+    which: &'static str,
+) -> Result<SpendKey, Error> {
     match of_keystore {
         Some(key) if !spend_key_stdin => Ok(key),
         _ => pins::spend_key(spend_key_stdin, which),

@@ -35,7 +35,9 @@ impl Run {
 
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mixin-pin"));
-    command.env_remove("MIXIN_API").env_remove("MIXIN_KEYSTORE");
+    command.env_remove("MIXIN_API").env_remove("MIXIN_KEYSTORE").env_remove("MIXIN_STORE");
+    // Iterators of the tests' sessions are nothing for the developer's own store.
+    command.env("XDG_DATA_HOME", env!("CARGO_TARGET_TMPDIR")).env("HOME", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 

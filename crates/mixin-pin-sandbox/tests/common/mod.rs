@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::{Ed25519Key, PinToken, RsaKey, Session, SystemRng, UnixTime, X25519PublicKey};
-use mixin_pin_http::{Client, Error, Outcome};
+use mixin_pin_http::{Client, Error, Outcome, Unknown};
 use mixin_pin_protocol::answer::{ApiError, User};
 use mixin_pin_protocol::call::PreparedRequest;
 use mixin_pin_protocol::keystore::Keystore;
@@ -81,6 +81,11 @@ fn registered(sandbox: &Sandbox, key: &VerifyingKey) -> User {
 pub fn refusal<T: std::fmt::Debug>(result: Result<Outcome<T>, Error>) -> ApiError {
     match result {
         Err(Error::Protocol(mixin_pin_protocol::Error::Api(error))) => *error,
+        // To a client, a spent iterator may be the answer to a copy of its request.
+        Ok(Outcome::Unknown(Unknown { cause, .. })) => match *cause {
+            Error::Protocol(mixin_pin_protocol::Error::Api(error)) if error.is_echo() => *error,
+            other => panic!("expected a refusal, got {other:?}"),
+        },
         other => panic!("expected a refusal, got {other:?}"),
     }
 }

@@ -1,0 +1,100 @@
+//! `resolve`: what became of an `update` whose answer was lost.
+
+use jiff::Timestamp;
+use mixin_pin_core::tip::TipKey;
+use mixin_pin_core::{Ed25519PublicKey, Pin};
+use mixin_pin_http::{Credential, Verdict};
+use mixin_pin_protocol::keystore::SpendKey;
+use serde_json::json;
+
+use super::{open, tip};
+use crate::args::ResolveArgs;
+use crate::error::Error;
+use crate::output::{self, GOOD, Output, WARN};
+use crate::pins;
+
+/// A PIN of either kind, to be borrowed from.
+enum Owned {
+    Digits(Pin),
+    Tip(Box<TipKey>),
+}
+
+impl Owned {
+    const fn as_credential(&self) -> Credential<'_> {
+        match self {
+            Self::Digits(pin) => Credential::Digits(pin),
+            Self::Tip(key) => Credential::Tip(key),
+        }
+    }
+}
+
+pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
+    let (client, mut spend_key) = open(&args.client)?;
+    // The server's key tells which reading of the old one fits.
+    let installed = if args.old_tip { tip::installed(&client.me()?) } else { None };
+    // In the order of `update`: the old one first.
+    let old = if args.new_user {
+        None
+    } else if args.old_tip {
+        let key = match spend_key.take() {
+            Some(key) => key,
+            None => pins::spend_key(args.tip.spend_key_stdin, "old spend key")?,
+        };
+        Some(Owned::Tip(Box::new(read(&key, installed.as_ref())?)))
+    } else {
+        Some(Owned::Digits(pins::read(&args.source, "old PIN")?))
+    };
+    let new = if args.tip.is_wanted() {
+        let key = tip::chosen(args.tip.spend_key_stdin, spend_key, "new spend key")?;
+        Owned::Tip(Box::new(key.to_tip_key(None)?))
+    } else {
+        Owned::Digits(pins::read(&args.source, "new PIN")?)
+    };
+
+    let plan = client.resolve_update(old.as_ref().map(Owned::as_credential), new.as_credential(), None)?;
+    let may_cost = plan.may_cost();
+    if may_cost > 0 {
+        output::warn(&format!("finding out may cost up to {may_cost} of the day's tries"));
+    }
+    let resolution = plan.settle()?;
+    let (word, text, failure) = match &resolution.verdict {
+        Verdict::Applied(_) => ("applied", format!("{GOOD}applied{GOOD:#}: the new PIN holds"), None),
+        Verdict::NotApplied(_) => {
+            let holds = if old.is_some() { "the old PIN holds" } else { "there is still no PIN" };
+            ("not-applied", format!("{GOOD}not applied{GOOD:#}, and it will not be: {holds}"), None)
+        }
+        Verdict::NotYet { until } => {
+            let until = Timestamp::from_second(i64::try_from(until.secs()).unwrap_or(i64::MAX));
+            let until = until.map_or_else(|_| "later".to_owned(), |until| until.to_string());
+            let text = format!(
+                "{WARN}not applied so far{WARN:#}; the lost request may arrive until {until}: resolve again then"
+            );
+            ("not-yet", text, Some(Error::Unresolved))
+        }
+        Verdict::Neither => {
+            let text = format!("{WARN}neither{WARN:#}: the PIN is another than the old one and the new one");
+            ("neither", text, Some(Error::DoesNotHold))
+        }
+        Verdict::TriesSpent => {
+            let text = format!("{WARN}the day's tries are spent{WARN:#}: resolve again tomorrow");
+            ("tries-spent", text, Some(Error::Unresolved))
+        }
+        _ => {
+            let text = format!("{WARN}still unknown{WARN:#}: the answer to the proof was lost, too; resolve again");
+            ("unknown", text, Some(Error::Unresolved))
+        }
+    };
+    let user = match &resolution.verdict {
+        Verdict::Applied(user) | Verdict::NotApplied(user) => Some(user),
+        _ => None,
+    };
+    let spent = resolution.tries_spent;
+    let value = json!({ "verdict": word, "may_cost": may_cost, "tries_spent": spent, "user": user });
+    output.result(&value, || format!("{text} (tries spent: {spent})"))?;
+    failure.map_or(Ok(()), Err)
+}
+
+fn read(key: &SpendKey, installed: Option<&Ed25519PublicKey>) -> Result<TipKey, Error> {
+    // Where it fits neither way, the key has been changed already: then any reading will do.
+    Ok(key.to_tip_key(installed).or_else(|_| key.to_tip_key(None))?)
+}

@@ -1,0 +1,82 @@
+//! Where the command keeps iterators: this user's SQLite database, or what --store says.
+
+use std::time::Duration;
+
+use mixin_pin_core::{Hold, HoldTerms, Nonce, NonceSource as _, NonceStore as _, Session};
+use mixin_pin_http::{ClientBuilder, MemoryStore, UserSession};
+use mixin_pin_store::{AnyStore, SqliteStore};
+
+use crate::args::StoreArgs;
+use crate::commands::now;
+use crate::error::Error;
+use crate::output;
+
+const MEMORY: &str = "memory:";
+
+/// A store that calls can use.
+enum Store {
+    Memory(MemoryStore),
+    Kept(AnyStore),
+}
+
+fn open(args: &StoreArgs) -> Result<Store, Error> {
+    if args.store.as_deref() == Some(MEMORY) {
+        Ok(Store::Memory(MemoryStore::shared()))
+    } else {
+        kept(args).map(Store::Kept)
+    }
+}
+
+/// A store that outlives this process.
+pub(crate) fn kept(args: &StoreArgs) -> Result<AnyStore, Error> {
+    let Some(url) = &args.store else {
+        return Ok(AnyStore::Sqlite(SqliteStore::open_default().map_err(Error::Store)?));
+    };
+    let store = AnyStore::open(url).map_err(Error::Store)?;
+    #[cfg(feature = "redis")]
+    if let AnyStore::Redis(redis) = &store
+        && let Some(policy) = redis.eviction_policy().map_err(Error::Store)?
+    {
+        output::warn(&format!(
+            "Redis may drop what it holds when memory runs short (maxmemory-policy {policy}); set it to noeviction"
+        ));
+    }
+    Ok(store)
+}
+
+/// Gives a client its store.
+pub(crate) fn with_store(
+    builder: ClientBuilder<UserSession>,
+    args: &StoreArgs,
+) -> Result<ClientBuilder<UserSession>, Error> {
+    let builder = builder.wait(Duration::from_secs(args.wait));
+    Ok(match open(args)? {
+        Store::Memory(store) => builder.store(store),
+        Store::Kept(store) => builder.store(store),
+    })
+}
+
+/// Takes a nonce for a PIN that somebody else will send.
+pub(crate) fn nonce(session: &Session, args: &StoreArgs) -> Result<Nonce, Error> {
+    // Long enough to take one number; what is sealed with it is not ours to wait for.
+    let terms = HoldTerms::new(Duration::from_secs(10)).wait(Duration::from_secs(args.wait));
+    let session_id = session.session_id();
+    match open(args)? {
+        Store::Memory(store) => match store.hold(session_id, &terms)? {
+            Hold::Held(session) => Ok(session.next(now()?)?),
+            _ => Err(Error::SessionBusy),
+        },
+        Store::Kept(store) => {
+            let mut hold = store.hold(session_id, &terms).map_err(Error::Store)?;
+            // Nothing contradicts the clock of a session that is new here, and there is nobody to ask.
+            if matches!(hold, Hold::ClockUnconfirmed { ahead: None }) {
+                hold = store.hold(session_id, &terms.with_confirmed_clock()).map_err(Error::Store)?;
+            }
+            match hold {
+                Hold::Held(session) => session.next(now()?).map_err(Error::Store),
+                Hold::Busy => Err(Error::SessionBusy),
+                Hold::ClockUnconfirmed { ahead } => Err(Error::ClockLeap { ahead: ahead.unwrap_or_default() }),
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Finding out what became of a PIN change whose answer was lost: by looking where that tells, else by proving the new
+//! PIN once and then the old one. What it may cost is said before anything is spent, and nothing is tried twice.
+
+use mixin_pin_core::tip::TipKey;
+use mixin_pin_core::{Ed25519PublicKey, Pin, UnixTime};
+use mixin_pin_protocol::Error as ProtocolError;
+use mixin_pin_protocol::answer::{ErrorCode, User};
+
+use crate::builder::now;
+use crate::{Client, Error, Outcome, Unknown};
+
+/// What proves a user: digits, or a TIP key.
+#[derive(Debug, Clone, Copy)]
+pub enum Credential<'c> {
+    /// A six-digit PIN.
+    Digits(&'c Pin),
+    /// A TIP key.
+    Tip(&'c TipKey),
+}
+
+impl<'c> From<&'c Pin> for Credential<'c> {
+    fn from(pin: &'c Pin) -> Self {
+        Self::Digits(pin)
+    }
+}
+
+impl<'c> From<&'c TipKey> for Credential<'c> {
+    fn from(key: &'c TipKey) -> Self {
+        Self::Tip(key)
+    }
+}
+
+/// What became of a change, and what finding it out cost.
+#[derive(Debug)]
+pub struct Resolution {
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Wrong tries that were counted meanwhile.
+    pub tries_spent: u32,
+}
+
+/// What became of a PIN change.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum Verdict {
+    /// It was carried out: the new PIN holds.
+    Applied(User),
+    /// It was not, and will not be: the old PIN holds, or there is still none.
+    NotApplied(User),
+    /// It has not been carried out so far. The lost request may still arrive until then: resolve once more afterwards.
+    NotYet {
+        /// When the request's token expires, by the server's clock.
+        until: UnixTime,
+    },
+    /// Neither the new PIN nor the old one holds: somebody else changed it.
+    Neither,
+    /// The day's tries are spent, so that no PIN can be proved today.
+    TriesSpent,
+    /// The answer to a proof was lost, too. Nothing more was tried: resolve once more when the way to the server is good.
+    Lost(Unknown),
+}
+
+/// How a lost change is going to be settled, once it was looked at.
+#[must_use = "nothing is settled until `settle` is called"]
+#[derive(Debug)]
+pub struct ResolutionPlan<'c> {
+    client: &'c Client,
+    old: Option<Credential<'c>>,
+    new: Credential<'c>,
+    step: Step,
+}
+
+#[derive(Debug)]
+enum Step {
+    /// Looking was enough.
+    Known(Box<Verdict>),
+    /// The new PIN is to be proved, then the old one.
+    ProveNew,
+    /// The change has not been carried out. Proving the old PIN spends a greater iterator than the lost request's, so
+    /// that it cannot be carried out any more.
+    ProveOld,
+}
+
+impl Client {
+    /// Begins to find out what became of a change of the PIN whose answer was lost, [`Client::create_pin`] and its kin:
+    /// looks at the user, which changes nothing, and plans the rest.
+    ///
+    /// `old` and `new` are what that call was given; `lost` is what it returned, or None where that is gone.
+    ///
+    /// ```no_run
+    /// use mixin_pin_http::core::Pin;
+    /// use mixin_pin_http::{Client, Outcome, Verdict};
+    ///
+    /// # fn change(client: &Client, old: &Pin, new: &Pin) -> Result<(), mixin_pin_http::Error> {
+    /// if let Outcome::Unknown(lost) = client.change_pin(old, new)? {
+    ///     let plan = client.resolve_update(Some(old.into()), new.into(), Some(&lost))?;
+    ///     println!("finding out may cost {} of the day's tries", plan.may_cost());
+    ///     match plan.settle()?.verdict {
+    ///         Verdict::Applied(_) => println!("the new PIN holds"),
+    ///         Verdict::NotApplied(_) => println!("the old PIN holds"),
+    ///         other => println!("{other:?}"),
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Client::me`].
+    pub fn resolve_update<'c>(
+        &'c self,
+        old: Option<Credential<'c>>,
+        new: Credential<'c>,
+        lost: Option<&Unknown>,
+    ) -> Result<ResolutionPlan<'c>, Error> {
+        let asked_at = now()?;
+        let user = self.me()?;
+        let until = lost.and_then(|lost| lost.expires_at);
+        let until = until.unwrap_or_else(|| UnixTime::from_secs(asked_at.secs() + self.token_lifetime().as_secs()));
+        let installed = Ed25519PublicKey::from_text(&user.tip_key_base64).ok();
+        let is_installed = |key: &TipKey| installed.as_ref() == Some(key.public_key());
+        let known = |verdict| Step::Known(Box::new(verdict));
+        let step = match (new, old) {
+            (Credential::Tip(key), _) if is_installed(key) => known(Verdict::Applied(user)),
+            // There is no way back from a TIP key, so that one which is neither is somebody else's.
+            (_, Some(Credential::Tip(key))) if !is_installed(key) => known(Verdict::Neither),
+            (_, None | Some(Credential::Digits(_))) if installed.is_some() => known(Verdict::Neither),
+            (_, Some(_)) if !user.has_pin => known(Verdict::Neither),
+            (Credential::Tip(_), Some(_)) => Step::ProveOld,
+            (_, None) if !user.has_pin && asked_at.secs() >= until.secs() => known(Verdict::NotApplied(user)),
+            (_, None) if !user.has_pin => known(Verdict::NotYet { until }),
+            // Somebody set digits, where a TIP key was to be.
+            (Credential::Tip(_), None) => known(Verdict::Neither),
+            (Credential::Digits(_), _) => Step::ProveNew,
+        };
+        Ok(ResolutionPlan { client: self, old, new, step })
+    }
+
+    fn prove(&self, credential: Credential<'_>) -> Result<Proved, Error> {
+        let outcome = match credential {
+            Credential::Digits(pin) => self.verify_pin(pin),
+            Credential::Tip(key) => self.verify_tip(key),
+        };
+        match outcome {
+            Ok(Outcome::Done(user)) => Ok(Proved::Right(user)),
+            Ok(Outcome::Unknown(lost)) => Ok(Proved::Lost(lost)),
+            Err(Error::Protocol(ProtocolError::Api(error))) => match error.code {
+                ErrorCode::PinIncorrect => Ok(Proved::Wrong { cost: 1 }),
+                // Digits where a TIP key is set, or the other way round, are no try.
+                ErrorCode::PinFormat => Ok(Proved::Wrong { cost: 0 }),
+                ErrorCode::TooManyRequests => Ok(Proved::TriesSpent),
+                _ => Err(Error::Protocol(ProtocolError::Api(error))),
+            },
+            Err(error) => Err(error),
+        }
+    }
+}
+
+enum Proved {
+    Right(User),
+    Wrong { cost: u32 },
+    TriesSpent,
+    Lost(Unknown),
+}
+
+impl ResolutionPlan<'_> {
+    /// How many of the day's tries settling may cost at the most.
+    pub const fn may_cost(&self) -> u32 {
+        match (&self.step, &self.old) {
+            (Step::Known(_), _) => 0,
+            // Only if the lost request arrives just now.
+            (Step::ProveOld, _) | (Step::ProveNew, None) => 1,
+            (Step::ProveNew, Some(_)) => 2,
+        }
+    }
+
+    /// Settles it: proves what has to be proved, each PIN once.
+    ///
+    /// # Errors
+    /// Whatever keeps a proof from being sent, or a refusal that says nothing about the PIN. Nothing more was tried then.
+    pub fn settle(self) -> Result<Resolution, Error> {
+        let Self { client, old, new, step } = self;
+        let mut tries_spent = 0;
+        let verdict = match (step, old) {
+            (Step::Known(verdict), _) => *verdict,
+            (Step::ProveNew, old) => match client.prove(new)? {
+                Proved::Right(user) => Verdict::Applied(user),
+                Proved::Wrong { cost } => {
+                    tries_spent += cost;
+                    match old {
+                        Some(old) => prove_old(client, old, &mut tries_spent)?.unwrap_or(Verdict::Neither),
+                        None => Verdict::Neither,
+                    }
+                }
+                Proved::TriesSpent => Verdict::TriesSpent,
+                Proved::Lost(lost) => Verdict::Lost(lost),
+            },
+            (Step::ProveOld, Some(old)) => {
+                if let Some(verdict) = prove_old(client, old, &mut tries_spent)? {
+                    verdict
+                } else {
+                    // The old one held a moment ago: the lost request has arrived in between, or somebody else's.
+                    let user = client.me()?;
+                    match new {
+                        Credential::Tip(key) if user.tip_key_base64 == key.public_key().to_base64_url() => {
+                            Verdict::Applied(user)
+                        }
+                        _ => Verdict::Neither,
+                    }
+                }
+            }
+            (Step::ProveOld, None) => Verdict::Neither,
+        };
+        Ok(Resolution { verdict, tries_spent })
+    }
+}
+
+/// None when the old PIN is wrong.
+fn prove_old(client: &Client, old: Credential<'_>, tries_spent: &mut u32) -> Result<Option<Verdict>, Error> {
+    Ok(match client.prove(old)? {
+        Proved::Right(user) => Some(Verdict::NotApplied(user)),
+        Proved::Wrong { cost } => {
+            *tries_spent += cost;
+            None
+        }
+        Proved::TriesSpent => Some(Verdict::TriesSpent),
+        Proved::Lost(lost) => Some(Verdict::Lost(lost)),
+    })
+}
