@@ -22,8 +22,8 @@ use crate::{Error, MemoryStore, NextStep, Outcome};
 
 pub(crate) type BoxSigner = Box<dyn Signer + Send + Sync>;
 
-/// What a lease has beyond the time of the call, for what comes before and after.
-const LEASE_MARGIN: Duration = Duration::from_secs(5);
+/// What a lease has beyond the time of the call, for what comes before and after: a quarter of it, within these limits.
+const LEASE_MARGIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How far the clock may be from the server's.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 /// Further attempts at a call that only reads, and at a PIN call that was never connected.
@@ -305,7 +305,8 @@ impl Client {
         let begun = Instant::now();
         let busy = || Error::SessionBusy { waited: begun.elapsed() };
         let _lane = self.lane.enter(self.limits.wait).ok_or_else(busy)?;
-        let mut terms = HoldTerms::new(self.limits.call + LEASE_MARGIN);
+        let margin = (self.limits.call / 4).clamp(LEASE_MARGIN.0, LEASE_MARGIN.1);
+        let mut terms = HoldTerms::new(self.limits.call.saturating_add(margin));
         loop {
             terms = terms.wait(self.limits.wait.saturating_sub(begun.elapsed()));
             match self.store.hold(self.session.session_id(), &terms).map_err(Error::Nonce)? {

@@ -1,112 +1,18 @@
 //! What the client makes of servers that misbehave: each in its own way, and never by sending again.
 
+mod common;
+
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, Pin, Session};
-use mixin_pin_http::{Client, ClientBuilder, Error, Outcome};
+use common::{Server, USER, builder, pin, read_request};
+use mixin_pin_http::{Error, Outcome};
 use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::{ErrorCode, User};
-
-fn pin() -> Pin {
-    Pin::new("314159").unwrap()
-}
-
-fn builder() -> ClientBuilder {
-    // Each test has a session of its own, so that none waits for another's.
-    static NEXT: AtomicUsize = AtomicUsize::new(1);
-    let key = Ed25519Key::from_bytes(&[1; 32]).unwrap();
-    let server = Ed25519Key::from_bytes(&[2; 32]).unwrap().public_key().to_x25519().unwrap();
-    let session_id = Uuid::from_u128(NEXT.fetch_add(1, Ordering::SeqCst) as u128);
-    Client::builder(Session::ed25519(Uuid::nil(), session_id, key, &server).unwrap())
-}
-
-/// A server on a free port that answers each request by `behave`, and counts them.
-struct Server {
-    url: String,
-    requests: Arc<AtomicUsize>,
-}
-
-impl Server {
-    fn start(behave: impl Fn(&mut TcpStream, &str) + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let requests = Arc::new(AtomicUsize::new(0));
-        let counter = requests.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let id = read_request(&mut stream);
-                counter.fetch_add(1, Ordering::SeqCst);
-                behave(&mut stream, &id);
-                let _ = stream.shutdown(Shutdown::Both);
-            }
-        });
-        Self { url, requests }
-    }
-
-    /// Answers every request with this status and body, the request id repeated.
-    fn answering(status: &'static str, body: impl Into<String>) -> Self {
-        let body = body.into();
-        Self::start(move |stream, id| {
-            write!(
-                stream,
-                "HTTP/1.1 {status}\r\nX-Request-Id: {id}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                body.len()
-            )
-            .unwrap();
-        })
-    }
-
-    fn client(&self) -> Client {
-        builder().base_url(&self.url).build().unwrap()
-    }
-
-    /// Verifies a PIN, which must end in `Unknown`, and returns why. One request must have been sent.
-    fn lost(&self) -> Error {
-        self.lost_by(&self.client())
-    }
-
-    fn lost_by(&self, client: &Client) -> Error {
-        match client.verify_pin(&pin()).unwrap() {
-            Outcome::Unknown(lost) => {
-                assert_eq!(self.requests.load(Ordering::SeqCst), 1, "sent once and never again");
-                assert!(!lost.request_id.is_nil());
-                *lost.cause
-            }
-            Outcome::Done(user) => panic!("{user:?}"),
-        }
-    }
-}
-
-/// Reads a request to its end and returns its id.
-fn read_request(stream: &mut TcpStream) -> String {
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let text = String::from_utf8_lossy(&bytes);
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let header = |wanted: &str| {
-                head.lines()
-                    .filter_map(|line| line.split_once(": "))
-                    .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
-                    .map(|(_, value)| value.to_owned())
-            };
-            let len = header("content-length").map_or(0, |len| len.parse().unwrap());
-            if body.len() >= len {
-                return header("x-request-id").unwrap_or_default();
-            }
-        }
-        let count = stream.read(&mut buffer).unwrap();
-        assert!(count > 0, "the request ended early");
-        bytes.extend_from_slice(&buffer[..count]);
-    }
-}
 
 fn protocol(error: Error) -> ProtocolError {
     match error {
@@ -114,8 +20,6 @@ fn protocol(error: Error) -> ProtocolError {
         other => panic!("{other:?}"),
     }
 }
-
-const USER: &str = r#"{"data":{"user_id":"06aed1e3-bd77-4a59-991a-5bb5ae6fbb09","has_pin":true}}"#;
 
 #[test]
 fn a_good_answer_is_done() {

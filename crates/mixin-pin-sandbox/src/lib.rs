@@ -2,7 +2,7 @@
 //!
 //! **In scope:** tokens, encrypted PINs, iterators, timestamps and the day's tries, judged by the checking halves of
 //! [`mixin_pin_core`] and [`mixin_pin_protocol`] and answered as the real service answers. Anyone's client can be
-//! pointed at it.
+//! pointed at it. With the feature `faults`, a proxy in front of it that breaks connections and answers as networks do.
 //!
 //! **Out of scope, for good:** money, messages and everything else that Mixin does; and any claim about what the real
 //! service does where nothing documents it. Those points are settings of [`Config`].
@@ -25,6 +25,9 @@
 #![forbid(unsafe_code)]
 
 mod error;
+#[cfg(feature = "faults")]
+pub mod faults;
+mod observe;
 mod reply;
 mod server;
 mod service;
@@ -41,12 +44,16 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 pub use error::Error;
+pub use observe::{Observation, ObservedPin};
 
 use service::Service;
 use store::Store;
 
 /// A clock: the system's, or one that a test sets.
 pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
+
+/// Told of every request once it is judged, in the order in which requests were judged. The next request waits for it.
+pub type Observer = Arc<dyn Fn(&Observation) + Send + Sync>;
 
 /// How a sandbox behaves. What Mixin does not document is a setting here.
 #[derive(Clone)]
@@ -63,6 +70,8 @@ pub struct Config {
     pub refuse_repeated_requests: bool,
     /// The clock; the system's by default.
     pub clock: Clock,
+    /// Who is told of every request; nobody by default.
+    pub observer: Option<Observer>,
 }
 
 impl Default for Config {
@@ -75,6 +84,7 @@ impl Default for Config {
             refuse_repeated_requests: true,
             // A system clock before 1970 is no clock to test with: it reads as 1970.
             clock: Arc::new(|| UnixTime::try_from(SystemTime::now()).unwrap_or(UnixTime::from_secs(0))),
+            observer: None,
         }
     }
 }

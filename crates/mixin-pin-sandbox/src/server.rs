@@ -59,7 +59,7 @@ fn judge(service: &Service, parts: &axum::http::request::Parts, body: &Bytes, pe
         authorization: text(&parts.headers, "Authorization"),
         request_id: text(&parts.headers, "X-Request-Id"),
     };
-    service.answer(&request, peer.ip())
+    service.answer(&request, text(&parts.headers, "User-Agent"), peer.ip())
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {

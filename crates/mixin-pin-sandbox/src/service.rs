@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 
 use crate::reply::{Refusal, Reply};
 use crate::store::{Db, NewUser, Store, UserRow};
-use crate::{Clock, Config, Error};
+use crate::{Clock, Config, Error, Observation, Observer};
 use oauth::OAuthAsker;
 
 /// The first registered user gets the number after this one; the documentation's own is 7000.
@@ -39,6 +39,7 @@ pub(crate) struct Service {
     clock_tolerance: Duration,
     tries_a_day: u32,
     refuse_repeated_requests: bool,
+    observer: Option<Observer>,
 }
 
 /// A request whose token holds.
@@ -78,6 +79,7 @@ impl Service {
             clock_tolerance: config.clock_tolerance,
             tries_a_day: config.tries_a_day,
             refuse_repeated_requests: config.refuse_repeated_requests,
+            observer: config.observer.clone(),
         };
         service.store.write(|db| match db.app_keystore()? {
             Some(_) => Ok(()),
@@ -113,8 +115,15 @@ impl Service {
     }
 
     /// Answers a request, whatever it is.
-    pub(crate) fn answer(&self, request: &ReceivedRequest<'_>, ip: IpAddr) -> Reply {
-        match self.store.write(|db| self.judge(db, request, ip)) {
+    pub(crate) fn answer(&self, request: &ReceivedRequest<'_>, user_agent: Option<&str>, ip: IpAddr) -> Reply {
+        let judged = self.store.write(|db| {
+            let reply = self.judge(db, request, ip)?;
+            if let Some(observer) = &self.observer {
+                observer(&Observation::of(db, request, user_agent, &reply)?);
+            }
+            Ok(reply)
+        });
+        match judged {
             Ok(reply) => reply,
             Err(error) => {
                 eprintln!("mixin-pin-sandbox: {error}");

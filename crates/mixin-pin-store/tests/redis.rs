@@ -5,7 +5,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::{MINUTE, RedisServer, TestClock, confirmed, held, new_session, now};
+use common::redis_server::RedisServer;
+use common::{MINUTE, TestClock, confirmed, held, new_session, now};
 use mixin_pin_core::{Error as CoreError, Hold, HoldTerms, NonceSource, NonceStore, UnixTime, test_suite};
 use mixin_pin_store::{AnyStore, Error, RedisStore};
 

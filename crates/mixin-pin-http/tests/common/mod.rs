@@ -1,0 +1,109 @@
+//! Servers of the tests' own making, and clients for them.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Ed25519Key, Pin, Session};
+use mixin_pin_http::{Client, ClientBuilder, Error, Outcome};
+
+pub fn pin() -> Pin {
+    Pin::new("314159").unwrap()
+}
+
+pub fn builder() -> ClientBuilder {
+    // Each test has a session of its own, so that none waits for another's.
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    let key = Ed25519Key::from_bytes(&[1; 32]).unwrap();
+    let server = Ed25519Key::from_bytes(&[2; 32]).unwrap().public_key().to_x25519().unwrap();
+    let session_id = Uuid::from_u128(NEXT.fetch_add(1, Ordering::SeqCst) as u128);
+    Client::builder(Session::ed25519(Uuid::nil(), session_id, key, &server).unwrap())
+}
+
+/// A server on a free port that answers each request by `behave`, and counts them.
+pub struct Server {
+    pub url: String,
+    pub requests: Arc<AtomicUsize>,
+}
+
+impl Server {
+    pub fn start(behave: impl Fn(&mut TcpStream, &str) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counter = requests.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let id = read_request(&mut stream);
+                counter.fetch_add(1, Ordering::SeqCst);
+                behave(&mut stream, &id);
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        });
+        Self { url, requests }
+    }
+
+    /// Answers every request with this status and body, the request id repeated.
+    pub fn answering(status: &'static str, body: impl Into<String>) -> Self {
+        let body = body.into();
+        Self::start(move |stream, id| {
+            write!(
+                stream,
+                "HTTP/1.1 {status}\r\nX-Request-Id: {id}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            )
+            .unwrap();
+        })
+    }
+
+    pub fn client(&self) -> Client {
+        builder().base_url(&self.url).build().unwrap()
+    }
+
+    /// Verifies a PIN, which must end in `Unknown`, and returns why. One request must have been sent.
+    pub fn lost(&self) -> Error {
+        self.lost_by(&self.client())
+    }
+
+    pub fn lost_by(&self, client: &Client) -> Error {
+        match client.verify_pin(&pin()).unwrap() {
+            Outcome::Unknown(lost) => {
+                assert_eq!(self.requests.load(Ordering::SeqCst), 1, "sent once and never again");
+                assert!(!lost.request_id.is_nil());
+                *lost.cause
+            }
+            Outcome::Done(user) => panic!("{user:?}"),
+        }
+    }
+}
+
+/// Reads a request to its end and returns its id.
+pub fn read_request(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&bytes);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let header = |wanted: &str| {
+                head.lines()
+                    .filter_map(|line| line.split_once(": "))
+                    .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+                    .map(|(_, value)| value.to_owned())
+            };
+            let len = header("content-length").map_or(0, |len| len.parse().unwrap());
+            if body.len() >= len {
+                return header("x-request-id").unwrap_or_default();
+            }
+        }
+        let count = stream.read(&mut buffer).unwrap();
+        assert!(count > 0, "the request ended early");
+        bytes.extend_from_slice(&buffer[..count]);
+    }
+}
+
+pub const USER: &str = r#"{"data":{"user_id":"06aed1e3-bd77-4a59-991a-5bb5ae6fbb09","has_pin":true}}"#;

@@ -1,0 +1,213 @@
+//! Waiting, trying again and giving up: what the client does before a call, between attempts, and about the clock.
+
+mod common;
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use common::{Server, USER, builder, pin, read_request};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Hold, HoldTerms, NonceStore, UnixTime, test_suite};
+use mixin_pin_http::{Client, Error, MemoryHeld, MemoryStore, Outcome};
+use mixin_pin_protocol::Error as ProtocolError;
+use mixin_pin_protocol::call::LogQuery;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[test]
+fn the_memory_store_conforms() {
+    let ids = AtomicUsize::new(1);
+    let new_session = || Uuid::from_u128(ids.fetch_add(1, Ordering::SeqCst) as u128);
+    test_suite::nonce_store(&MemoryStore::new(), new_session);
+}
+
+/// A server that fails so many times, then answers.
+fn failing(times: usize, failure: &'static str) -> Server {
+    let left = AtomicUsize::new(times);
+    Server::start(move |stream, id| {
+        let is_failing = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        let head = if is_failing { failure } else { "HTTP/1.1 200 OK\r\n" };
+        let body = if is_failing { "<html>" } else { USER };
+        // An empty head is a connection that breaks.
+        if !head.is_empty() {
+            let len = body.len();
+            write!(stream, "{head}X-Request-Id: {id}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}")
+                .unwrap();
+        }
+    })
+}
+
+#[test]
+fn reads_are_made_anew_where_the_server_or_the_way_fails() {
+    for failure in ["", "HTTP/1.1 502 Bad Gateway\r\n", "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 0\r\n"] {
+        let server = failing(2, failure);
+        assert!(server.client().me().unwrap().has_pin, "{failure:?}");
+        assert_eq!(server.requests.load(Ordering::SeqCst), 3);
+        let server = failing(9, failure);
+        server.client().pin_logs(&LogQuery::wrong_pins()).unwrap_err();
+        assert_eq!(server.requests.load(Ordering::SeqCst), 4, "and no further");
+    }
+}
+
+#[test]
+fn pin_calls_are_not_made_anew_once_they_may_have_been_sent() {
+    for failure in ["", "HTTP/1.1 502 Bad Gateway\r\n", "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 0\r\n"] {
+        let server = failing(1, failure);
+        assert!(matches!(server.client().verify_pin(&pin()).unwrap(), Outcome::Unknown(_)), "{failure:?}");
+        assert_eq!(server.requests.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[test]
+fn retry_after_is_waited_for_unless_the_call_would_end_first() {
+    let limited = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\n";
+    let server = failing(1, limited);
+    let begun = Instant::now();
+    server.client().me().unwrap();
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+
+    let server = failing(1, "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\n");
+    let client = builder().base_url(&server.url).timeout(Duration::from_secs(5)).build().unwrap();
+    let begun = Instant::now();
+    let error = client.me().unwrap_err();
+    assert!(matches!(error, Error::Protocol(ProtocolError::AnswerHtml { status: 429 })), "{error:?}");
+    assert!(begun.elapsed() < Duration::from_secs(4) && server.requests.load(Ordering::SeqCst) == 1);
+}
+
+#[test]
+fn where_no_connection_was_made_a_pin_call_is_sealed_afresh_and_sent_once() {
+    let reserved = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = reserved.local_addr().unwrap();
+    drop(reserved);
+    let server = thread::spawn(move || {
+        // After the first attempt, and before the last.
+        thread::sleep(Duration::from_millis(60));
+        let listener = TcpListener::bind(address).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        let id = read_request(&mut stream);
+        write!(stream, "HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: {}\r\n\r\n{USER}", USER.len())
+            .unwrap();
+        listener.set_nonblocking(true).unwrap();
+        listener.accept().is_err()
+    });
+    let store = MemoryStore::new();
+    let client = builder().base_url(format!("http://{address}")).store(store).build().unwrap();
+    client.verify_pin(&pin()).unwrap().done().unwrap();
+    assert!(server.join().unwrap(), "nothing else was sent");
+}
+
+#[test]
+fn a_session_in_use_is_waited_for_as_long_as_was_asked() {
+    let server = Server::answering("200 OK", USER);
+    let store = MemoryStore::new();
+    let builder = builder().base_url(&server.url).store(store.clone()).wait(Duration::from_millis(80));
+    let client = builder.build().unwrap();
+    let session_id = client.session().session_id();
+    let hold = |lease| match store.hold(session_id, &HoldTerms::new(lease)).unwrap() {
+        Hold::Held(held) => held,
+        other => panic!("{other:?}"),
+    };
+    let other_call = hold(DAY);
+    let begun = Instant::now();
+    let error = client.verify_pin(&pin()).unwrap_err();
+    assert!(matches!(error, Error::SessionBusy { .. }) && error.nothing_changed(), "{error:?}");
+    assert!(begun.elapsed() >= Duration::from_millis(80));
+    assert_eq!(server.requests.load(Ordering::SeqCst), 0);
+    assert!(client.me().is_ok(), "reads do not wait");
+    drop(other_call);
+    client.verify_pin(&pin()).unwrap().done().unwrap();
+    // And one that crashed is waited for no longer than its lease.
+    std::mem::forget(hold(Duration::from_millis(30)));
+    client.verify_pin(&pin()).unwrap().done().unwrap();
+}
+
+#[test]
+fn threads_of_one_session_wait_for_each_other_as_long_as_was_asked() {
+    let server = Server::start(|stream, id| {
+        thread::sleep(Duration::from_millis(300));
+        write!(stream, "HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: {}\r\n\r\n{USER}", USER.len())
+            .unwrap();
+    });
+    let client = builder().base_url(&server.url).wait(Duration::from_millis(50)).build().unwrap();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| client.verify_pin(&pin()));
+        thread::sleep(Duration::from_millis(100));
+        assert!(matches!(client.verify_pin(&pin()), Err(Error::SessionBusy { .. })));
+        assert!(first.join().unwrap().unwrap().done().is_some());
+    });
+}
+
+/// A store that wants the clock confirmed.
+struct Doubting {
+    ahead: Option<Duration>,
+    was_confirmed: Arc<AtomicBool>,
+    store: MemoryStore,
+}
+
+impl NonceStore for Doubting {
+    type Error = Error;
+    type Held = MemoryHeld;
+
+    fn hold(&self, session_id: Uuid, terms: &HoldTerms) -> Result<Hold<MemoryHeld>, Error> {
+        if !terms.clock_is_confirmed() {
+            return Ok(Hold::ClockUnconfirmed { ahead: self.ahead });
+        }
+        self.was_confirmed.store(true, Ordering::SeqCst);
+        self.store.hold(session_id, terms)
+    }
+}
+
+/// Answers every request, and says that it is so much later than it is, or says nothing of the time.
+fn server_of_another_time(later: Option<i128>) -> Server {
+    Server::start(move |stream, id| {
+        let now = UnixTime::try_from(SystemTime::now()).unwrap().as_nanos().unwrap();
+        let time = later.map_or_else(String::new, |later| format!("X-Server-Time: {}\r\n", i128::from(now) + later));
+        let len = USER.len();
+        write!(stream, "HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\n{time}Content-Length: {len}\r\n\r\n{USER}").unwrap();
+    })
+}
+
+fn doubting(server: &Server, ahead: Option<Duration>) -> (Client, Arc<AtomicBool>) {
+    let was_confirmed = Arc::new(AtomicBool::new(false));
+    let store = Doubting { ahead, was_confirmed: was_confirmed.clone(), store: MemoryStore::new() };
+    (builder().base_url(&server.url).store(store).build().unwrap(), was_confirmed)
+}
+
+#[test]
+fn a_clock_that_the_store_doubts_is_compared_with_the_servers() {
+    const HOUR: i128 = 3_600_000_000_000;
+    for (later, ahead, is_right) in [
+        (Some(0), None, true),
+        (Some(0), Some(DAY * 400), true),
+        (Some(HOUR), None, false),
+        (Some(-HOUR), Some(DAY * 400), false),
+        // Where the server names no time, nobody contradicts a new session's clock, and nobody vouches for a leap.
+        (None, None, true),
+        (None, Some(DAY * 400), false),
+    ] {
+        let server = server_of_another_time(later);
+        let (client, was_confirmed) = doubting(&server, ahead);
+        let result = client.verify_pin(&pin());
+        let requests = server.requests.load(Ordering::SeqCst);
+        if is_right {
+            result.unwrap().done().unwrap();
+            assert_eq!(requests, 2);
+        } else {
+            let error = result.unwrap_err();
+            assert!(matches!(error, Error::Clock { .. }) && error.nothing_changed(), "{error:?}");
+            assert_eq!(requests, 1, "no PIN was sent");
+        }
+        assert_eq!(was_confirmed.load(Ordering::SeqCst), is_right);
+    }
+}
+
+#[test]
+fn a_server_that_cannot_be_asked_the_time_means_that_no_pin_was_sent() {
+    let (client, _) = doubting(&Server::start(|_, _| ()), None);
+    let error = client.verify_pin(&pin()).unwrap_err();
+    assert!(matches!(error, Error::ClockUnconfirmed(_)) && error.nothing_changed(), "{error:?}");
+}

@@ -1,0 +1,240 @@
+//! Many processes with one session, through the stores that processes share: nothing is refused for its iterator and
+//! nothing repeats, also where those who hold the session are killed.
+//!
+//! The trials start this program anew, as their workers.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../../../mixin-pin-store/tests/common/redis_server.rs"]
+mod redis_server;
+mod worker;
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use common::now;
+use libtest_mimic::{Arguments, Failed, Trial};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, Hold, HoldTerms, NonceSource as _, NonceStore as _, Pin};
+use mixin_pin_protocol::keystore::{ServerKey, write_ed25519};
+use mixin_pin_sandbox::{Config, Observation, Sandbox};
+use mixin_pin_store::AnyStore;
+use redis_server::RedisServer;
+use tempfile::TempDir;
+
+const PROCESSES: usize = 8;
+const THREADS: usize = 4;
+const CALLS: usize = 4_000;
+const KILLS: usize = 200;
+const RUNS: usize = 500;
+
+fn main() {
+    if let Some(orders) = worker::orders() {
+        worker::run(&orders);
+        return;
+    }
+    let trials = [
+        ("many_processes_make_calls_in_order", many_processes as fn(&Stage)),
+        ("holders_that_are_killed_leave_the_order_as_it_is", killed_holders),
+        ("whoever_comes_after_a_killed_process_gets_a_greater_iterator", killed_between_reserve_and_answer),
+    ];
+    let trials = ["sqlite", "redis"].into_iter().flat_map(|store| {
+        trials.map(|(name, trial)| {
+            let full = format!("{name}_by_{store}");
+            Trial::test(full.clone(), move || {
+                match store {
+                    "sqlite" => trial(&Stage::sqlite()),
+                    _ => {
+                        if let Some(server) = RedisServer::start(&full, &[]) {
+                            trial(&Stage::redis(&server));
+                        }
+                    }
+                }
+                Ok::<(), Failed>(())
+            })
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+}
+
+/// A sandbox that is watched, a store, and a folder for keystores.
+struct Stage {
+    folder: TempDir,
+    store: String,
+}
+
+impl Stage {
+    fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = format!("sqlite:{}", folder.path().join("iterators.db").display());
+        Self { folder, store }
+    }
+
+    fn redis(server: &RedisServer) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), store: server.url() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Registers a user whose PIN is the workers', and writes its keystore.
+    fn register(&self, sandbox: &Sandbox, name: &str) -> (PathBuf, Uuid) {
+        let app = common::app(sandbox);
+        let key = Ed25519Key::generate(&mut common::rng());
+        let user = app.register(&mixin_pin_core::token::VerifyingKey::Ed25519(key.public_key()), name);
+        let user = user.unwrap().done().unwrap();
+        let server = ServerKey::Ed25519(Ed25519PublicKey::from_text(&user.server_public_key).unwrap());
+        let session_id = user.session_id.unwrap();
+        let path = self.path(name);
+        std::fs::write(&path, write_ed25519(user.user_id, session_id, &key, &server).as_bytes()).unwrap();
+        let client = worker::client(sandbox.url(), &path, &self.store, worker::TIMEOUT);
+        client.create_pin(&Pin::new(worker::PIN).unwrap()).unwrap().done().unwrap();
+        (path, session_id)
+    }
+
+    fn worker(&self, sandbox: &Sandbox, keystore: &Path, mode: worker::Mode) -> Child {
+        let orders = worker::Orders {
+            url: sandbox.url(),
+            keystore: keystore.to_owned(),
+            store: self.store.clone(),
+            stop: self.path("stop"),
+            mode,
+        };
+        worker::command(&orders).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()
+    }
+}
+
+/// The iterators that a session's accepted calls carried, in the order of their arrival, and who was refused.
+#[derive(Default)]
+struct Seen {
+    iterators: HashMap<Uuid, Vec<u64>>,
+    refused: Vec<Observation>,
+}
+
+impl Seen {
+    fn note(&mut self, seen: &Observation) {
+        let Some(session_id) = seen.session_id else { return };
+        for pin in &seen.pins {
+            self.iterators.entry(session_id).or_default().push(pin.iterator.unwrap());
+        }
+        if !seen.is_done() {
+            self.refused.push(seen.clone());
+        }
+    }
+
+    #[track_caller]
+    fn assert_in_order(&self, session_id: Uuid) -> usize {
+        assert_eq!(self.refused, [], "nothing is refused");
+        let iterators = &self.iterators[&session_id];
+        let fault = iterators.windows(2).find(|pair| pair[0] >= pair[1]);
+        assert_eq!(fault, None, "iterators rise");
+        iterators.len()
+    }
+}
+
+fn watched(seen: &Arc<Mutex<Seen>>, more: impl Fn(&Observation) + Send + Sync + 'static) -> Sandbox {
+    let seen = seen.clone();
+    let observer = Arc::new(move |observation: &Observation| {
+        seen.lock().unwrap().note(observation);
+        more(observation);
+    });
+    Sandbox::start(&Config { observer: Some(observer), ..Config::default() }).unwrap()
+}
+
+fn many_processes(stage: &Stage) {
+    let seen = Arc::default();
+    let sandbox = watched(&seen, |_| ());
+    let (keystore, session_id) = stage.register(&sandbox, "user.json");
+    let calls = CALLS / PROCESSES / THREADS;
+    let workers: Vec<Child> = (0..PROCESSES)
+        .map(|_| stage.worker(&sandbox, &keystore, worker::Mode::Calls { threads: THREADS, calls }))
+        .collect();
+    for mut worker in workers {
+        assert!(worker.wait().unwrap().success(), "a call went wrong, see above");
+    }
+    let made = seen.lock().unwrap().assert_in_order(session_id);
+    assert_eq!(made, 1 + CALLS, "the PIN was created first");
+}
+
+fn killed_holders(stage: &Stage) {
+    let seen = Arc::default();
+    let workers: Arc<Mutex<HashMap<u32, Child>>> = Arc::default();
+    let killed = Arc::new(AtomicUsize::new(0));
+    // Whoever is being answered holds the session: that is the moment.
+    let (victims, count) = (workers.clone(), killed.clone());
+    let sandbox = watched(&seen, move |observation| {
+        let process = observation.user_agent.as_deref().and_then(worker::process_of);
+        if let Some(process) = process
+            && fastrand::u8(0..4) == 0
+            && count.load(Ordering::SeqCst) < KILLS
+            && let Some(mut victim) = victims.lock().unwrap().remove(&process)
+        {
+            victim.kill().unwrap();
+            victim.wait().unwrap();
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let (keystore, session_id) = stage.register(&sandbox, "user.json");
+    while killed.load(Ordering::SeqCst) < KILLS {
+        if workers.lock().unwrap().len() < PROCESSES {
+            let worker = stage.worker(&sandbox, &keystore, worker::Mode::UntilStopped { threads: THREADS });
+            workers.lock().unwrap().insert(worker.id(), worker);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    std::fs::write(stage.path("stop"), "").unwrap();
+    for (_, mut worker) in workers.lock().unwrap().drain() {
+        assert!(worker.wait().unwrap().success(), "a call went wrong, see above");
+    }
+    let made = seen.lock().unwrap().assert_in_order(session_id);
+    assert!(made > KILLS, "{made}");
+}
+
+fn killed_between_reserve_and_answer(stage: &Stage) {
+    let seen: Arc<Mutex<Seen>> = Arc::default();
+    let sandbox = watched(&seen, |_| ());
+    let store = AnyStore::open(&stage.store).unwrap();
+    let answered = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for number in 0..PROCESSES {
+            let (keystore, session_id) = stage.register(&sandbox, &format!("{number}.json"));
+            let (sandbox, store, seen, answered) = (&sandbox, &store, &seen, &answered);
+            scope.spawn(move || {
+                for _ in 0..RUNS.div_ceil(PROCESSES) {
+                    let mut worker = stage.worker(sandbox, &keystore, worker::Mode::OneCall);
+                    let mut said = BufReader::new(worker.stdout.take().unwrap());
+                    let mut line = String::new();
+                    said.read_line(&mut line).unwrap();
+                    assert_eq!(line.trim(), worker::RESERVED);
+                    thread::sleep(Duration::from_micros(fastrand::u64(0..6_000)));
+                    worker.kill().unwrap();
+                    worker.wait().unwrap();
+                    line.clear();
+                    answered.fetch_add(usize::from(said.read_line(&mut line).unwrap() > 0), Ordering::SeqCst);
+
+                    let terms = HoldTerms::new(worker::SHORT_LEASE).wait(Duration::from_secs(60));
+                    let Hold::Held(next) = store.hold(session_id, &terms.with_confirmed_clock()).unwrap() else {
+                        panic!("the session stays held")
+                    };
+                    let iterator = next.reserve(now()).unwrap();
+                    let greatest = seen.lock().unwrap().iterators[&session_id].iter().copied().max().unwrap();
+                    assert!(iterator > greatest, "{iterator} after {greatest}");
+                }
+            });
+        }
+    });
+    // So that the kills came before the answer and after it.
+    let answered = answered.into_inner();
+    assert!(answered > 0 && answered < RUNS, "{answered}");
+    let seen = seen.lock().unwrap();
+    for session_id in seen.iterators.keys() {
+        seen.assert_in_order(*session_id);
+    }
+}
