@@ -9,7 +9,6 @@ use mixin_pin_store::{AnyStore, SqliteStore};
 use crate::args::StoreArgs;
 use crate::commands::now;
 use crate::error::Error;
-use crate::output;
 
 const MEMORY: &str = "memory:";
 
@@ -37,7 +36,7 @@ pub(crate) fn kept(args: &StoreArgs) -> Result<AnyStore, Error> {
     if let AnyStore::Redis(redis) = &store
         && let Some(policy) = redis.eviction_policy().map_err(Error::Store)?
     {
-        output::warn(&format!(
+        crate::output::warn(&format!(
             "Redis may drop what it holds when memory runs short (maxmemory-policy {policy}); set it to noeviction"
         ));
     }

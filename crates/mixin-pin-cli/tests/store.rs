@@ -116,3 +116,76 @@ fn stores_that_cannot_be_used_say_so() {
     let memory = run(&["store", "show", "--json", "--store", "memory:"], b"");
     assert_eq!((memory.code, memory.kind().as_str()), (2, "store"), "there is nothing to show");
 }
+
+/// A Redis server that speaks TLS only, under a certificate of the test's own.
+#[cfg(target_os = "linux")]
+struct TlsRedis {
+    process: std::process::Child,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+#[cfg(target_os = "linux")]
+impl TlsRedis {
+    /// None, said loudly, where there is no such server.
+    #[expect(clippy::explicit_write, reason = "the test harness keeps what eprintln! says of a test that passes")]
+    fn start(test: &str) -> Option<Self> {
+        use std::io::Write as _;
+        use std::process::{Command, Stdio};
+
+        let folder = tempfile::tempdir().unwrap();
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", "key.pem", "-out", "cert.pem"]);
+        openssl.args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]);
+        openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+        let made = openssl.current_dir(folder.path()).stderr(Stdio::null()).status();
+        // Redis takes no port 0 for "any"; one that was free a moment ago will do.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut redis = Command::new("redis-server");
+        redis.args(["--port", "0", "--tls-port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+        redis.args(["--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem", "--tls-auth-clients", "no"]);
+        redis.current_dir(folder.path()).stdout(Stdio::null());
+        if made.is_ok_and(|made| made.success())
+            && let Ok(process) = redis.spawn()
+        {
+            for _ in 0..500 {
+                if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            return Some(Self { process, port, folder });
+        }
+        assert!(std::env::var_os("MIXIN_PIN_REQUIRE_ALL").is_none(), "{test} needs openssl and redis-server");
+        writeln!(std::io::stderr(), "SKIPPED: {test} needs openssl and redis-server").unwrap();
+        None
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for TlsRedis {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn redis_is_spoken_to_over_tls_and_only_under_a_certificate_that_is_trusted() {
+    let test = "redis_is_spoken_to_over_tls_and_only_under_a_certificate_that_is_trusted";
+    let Some(redis) = TlsRedis::start(test) else { return };
+    let url = format!("rediss://localhost:{}/0", redis.port);
+    let show = |trusted: bool| {
+        let mut command = command();
+        command.args(["store", "show", "--json", "--store", &url]);
+        if trusted {
+            command.env("SSL_CERT_FILE", redis.folder.path().join("cert.pem"));
+        }
+        common::finished(command.output().unwrap())
+    };
+    assert_eq!(show(true).done().json()["sessions"], json!([]));
+    let untrusted = show(false);
+    assert_eq!((untrusted.code, untrusted.kind().as_str()), (4, "store"), "{untrusted:?}");
+}

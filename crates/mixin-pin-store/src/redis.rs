@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use mixin_pin_core::{Error as CoreError, HeldSession, Hold, HoldTerms, NonceSource, NonceStore, UnixTime, uuid::Uuid};
 use redis::{Client, Commands as _, Connection, ErrorKind, RedisError, Script, ServerErrorKind};
+use rustls::crypto::CryptoProvider;
 
 use crate::lease::{Lease, Patience};
 use crate::next::{STOCK, Stock};
@@ -121,10 +122,17 @@ struct Scripts {
 impl RedisStore {
     /// Opens a store by the URL of a Redis or Valkey server, and asks it whether it is there.
     ///
+    /// For TLS (`rediss://`) the system's root certificates are trusted, or those that `SSL_CERT_FILE` names; the
+    /// process's default provider of cryptography for `rustls` is used, and `ring` made it where there is none.
+    ///
     /// # Errors
     /// [`Error::Url`] for a URL that is none, [`Error::RedisUnreachable`] when nobody answers, and [`Error::Redis`] when
     /// the server refuses.
     pub fn open(url: &str) -> Result<Self, Error> {
+        if url.starts_with("rediss:") && CryptoProvider::get_default().is_none() {
+            // Another thread may have chosen one meanwhile: any will do.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
         let client = Client::open(url).map_err(|_| Error::Url)?;
         let script = |body| Script::new(&format!("{COMMON}{body}"));
         let scripts =

@@ -16,8 +16,8 @@ use super::NonceSource;
 /// - At any moment at most one caller holds a session, except that a hold whose lease has ended may be taken over. The
 ///   caller that lost it gets no further iterator.
 /// - Sessions do not wait for each other.
-/// - A clock that leaps far ahead of the session's last iterator is not followed unasked: an iterator from a year ahead
-///   would lock out, for a year, every client that goes by the clock.
+/// - A store that outlives its process does not follow a clock that leaps far ahead of the session's last iterator,
+///   unasked: an iterator from a year ahead would lock out, for a year, every client that goes by the clock.
 ///
 /// Implementations wait and read the clock by themselves; nothing in this crate does.
 pub trait NonceStore {
