@@ -1,0 +1,186 @@
+//! Lost changes settled: whether they arrived or not, for every kind of PIN, and what it costs.
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use common::{Kind, register};
+use mixin_pin_core::Pin;
+use mixin_pin_core::tip::TipKey;
+use mixin_pin_http::{Client, Credential, Error, MemoryStore, NextStep, Outcome, Unknown, Verdict};
+use mixin_pin_protocol::answer::User;
+use mixin_pin_protocol::call::LogQuery;
+use mixin_pin_sandbox::faults::{Fault, FaultProxy};
+use mixin_pin_sandbox::{Config, Sandbox};
+
+/// A user whose next change of the PIN meets a fault of the test's choice.
+struct Stage {
+    client: Client,
+    next: Arc<Mutex<Fault>>,
+    _proxy: FaultProxy,
+    _sandbox: Sandbox,
+}
+
+impl Stage {
+    fn new(tries_a_day: u32) -> Self {
+        let sandbox = Sandbox::start(&Config { tries_a_day, ..Config::default() }).unwrap();
+        let next = Arc::new(Mutex::new(Fault::None));
+        let fault = next.clone();
+        let proxy = FaultProxy::start(sandbox.address(), move |head| {
+            let is_change = head.starts_with("POST /pin/update");
+            if is_change { std::mem::replace(&mut *fault.lock().unwrap(), Fault::None) } else { Fault::None }
+        });
+        let proxy = proxy.unwrap();
+        let session = register(&sandbox, Kind::Ed25519);
+        let builder = Client::builder(session).base_url(proxy.url()).timeout(Duration::from_millis(500));
+        let client = builder.token_lifetime(Duration::from_secs(2)).store(MemoryStore::new()).build().unwrap();
+        Self { client, next, _proxy: proxy, _sandbox: sandbox }
+    }
+
+    /// Makes a change whose answer is lost.
+    fn lose(&self, fault: Fault, change: impl FnOnce(&Client) -> Result<Outcome<User>, Error>) -> Unknown {
+        *self.next.lock().unwrap() = fault;
+        match change(&self.client).unwrap() {
+            Outcome::Unknown(lost) if lost.next == NextStep::ResolveUpdate => lost,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Settles it, and returns the verdict's name and what it may have cost and did.
+    fn settle<'c>(
+        &'c self,
+        old: Option<impl Into<Credential<'c>>>,
+        new: impl Into<Credential<'c>>,
+        lost: &Unknown,
+    ) -> (&'static str, u32, u32) {
+        let before = self.wrong_tries();
+        let plan = self.client.resolve_update(old.map(Into::into), new.into(), Some(lost)).unwrap();
+        assert_eq!(self.wrong_tries(), before, "looking costs nothing");
+        let may_cost = plan.may_cost();
+        let resolution = plan.settle().unwrap();
+        assert_eq!(self.wrong_tries() - before, resolution.tries_spent as usize, "it is counted right");
+        assert!(resolution.tries_spent <= may_cost, "what it costs was announced");
+        (name(&resolution.verdict), may_cost, resolution.tries_spent)
+    }
+
+    fn wrong_tries(&self) -> usize {
+        self.client.pin_logs(&LogQuery::wrong_pins()).unwrap().len()
+    }
+}
+
+fn name(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Applied(_) => "applied",
+        Verdict::NotApplied(_) => "not applied",
+        Verdict::NotYet { .. } => "not yet",
+        Verdict::Neither => "neither",
+        Verdict::TriesSpent => "tries spent",
+        _ => "lost",
+    }
+}
+
+fn pin(digits: &str) -> Pin {
+    Pin::new(digits).unwrap()
+}
+
+fn key(seed: u8) -> TipKey {
+    TipKey::from_seed(&[seed; 32])
+}
+
+const NOTHING: Option<&Pin> = None;
+
+#[test]
+fn a_first_pin_is_settled() {
+    let stage = Stage::new(5);
+    let first = pin("111111");
+    let lost = stage.lose(Fault::ResetBefore, |client| client.create_pin(&first));
+    assert_eq!(stage.settle(NOTHING, &first, &lost), ("not yet", 0, 0), "it may still arrive");
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(stage.settle(NOTHING, &first, &lost), ("not applied", 0, 0), "its token has expired");
+    let lost = stage.lose(Fault::CloseAfter, |client| client.create_pin(&first));
+    assert_eq!(stage.settle(NOTHING, &first, &lost), ("applied", 1, 0));
+    assert_eq!(stage.settle(NOTHING, &pin("222222"), &lost), ("neither", 1, 1), "another one is set");
+}
+
+#[test]
+fn a_first_tip_key_is_settled() {
+    let stage = Stage::new(5);
+    let lost = stage.lose(Fault::ResetBefore, |client| client.install_tip(None, &key(1)));
+    assert_eq!(stage.settle(NOTHING, &key(1), &lost), ("not yet", 0, 0));
+    let lost = stage.lose(Fault::DropAnswer, |client| client.install_tip(None, &key(1)));
+    assert_eq!(stage.settle(NOTHING, &key(1), &lost), ("applied", 0, 0));
+    assert_eq!(stage.settle(NOTHING, &key(2), &lost), ("neither", 0, 0));
+}
+
+#[test]
+fn a_change_of_digits_is_settled() {
+    let stage = Stage::new(50);
+    let (first, second) = (pin("111111"), pin("222222"));
+    stage.client.create_pin(&first).unwrap().done().unwrap();
+    let lost = stage.lose(Fault::ResetBefore, |client| client.change_pin(&first, &second));
+    assert_eq!(stage.settle(Some(&first), &second, &lost), ("not applied", 2, 1));
+    let lost = stage.lose(Fault::TruncateAnswer, |client| client.change_pin(&first, &second));
+    assert_eq!(stage.settle(Some(&first), &second, &lost), ("applied", 2, 0));
+    // Somebody on the way sent it twice, and gave us the answer to the copy.
+    let lost = stage.lose(Fault::Duplicate, |client| client.change_pin(&second, &first));
+    assert_eq!(stage.settle(Some(&second), &first, &lost), ("applied", 2, 0));
+    assert_eq!(stage.settle(Some(&pin("333333")), &pin("444444"), &lost), ("neither", 2, 2));
+}
+
+#[test]
+fn a_change_to_a_tip_key_and_from_one_to_another_is_settled() {
+    let stage = Stage::new(50);
+    let digits = pin("111111");
+    stage.client.create_pin(&digits).unwrap().done().unwrap();
+    let lost = stage.lose(Fault::ResetBefore, |client| client.install_tip(Some(&digits), &key(1)));
+    assert_eq!(stage.settle(Some(&digits), &key(1), &lost), ("not applied", 1, 0));
+    let lost = stage.lose(Fault::ResetAfter, |client| client.install_tip(Some(&digits), &key(1)));
+    assert_eq!(stage.settle(Some(&digits), &key(1), &lost), ("applied", 0, 0));
+
+    let lost =
+        stage.lose(Fault::Page { status: 502, retry_after: None }, |client| client.change_tip(&key(1), 1, &key(2)));
+    assert_eq!(stage.settle(Some(&key(1)), &key(2), &lost), ("not applied", 1, 0));
+    let lost = stage.lose(Fault::PageAfter { status: 502 }, |client| client.change_tip(&key(1), 1, &key(2)));
+    assert_eq!(stage.settle(Some(&key(1)), &key(2), &lost), ("applied", 0, 0));
+    assert_eq!(stage.settle(Some(&key(1)), &key(3), &lost), ("neither", 0, 0));
+}
+
+#[test]
+fn a_change_that_is_late_is_fenced_off_once_it_is_settled() {
+    let stage = Stage::new(50);
+    let (first, second) = (pin("111111"), pin("222222"));
+    stage.client.create_pin(&first).unwrap().done().unwrap();
+    let late = Fault::DelayRequest(Duration::from_millis(1_200));
+    let lost = stage.lose(late, |client| client.change_pin(&first, &second));
+    assert_eq!(stage.settle(Some(&first), &second, &lost), ("not applied", 2, 1));
+    thread::sleep(Duration::from_millis(1_200));
+    stage.client.verify_pin(&first).unwrap().done().expect("the late one has changed nothing");
+}
+
+#[test]
+fn a_change_that_arrives_while_it_is_settled_is_found_and_costs_what_was_announced() {
+    let stage = Stage::new(50);
+    stage.client.install_tip(None, &key(1)).unwrap().done().unwrap();
+    let late = Fault::DelayRequest(Duration::from_millis(700));
+    let lost = stage.lose(late, |client| client.change_tip(&key(1), 1, &key(2)));
+    let (old, new) = (key(1), key(2));
+    let plan = stage.client.resolve_update(Some((&old).into()), (&new).into(), Some(&lost)).unwrap();
+    assert_eq!(plan.may_cost(), 1);
+    thread::sleep(Duration::from_millis(700));
+    let resolution = plan.settle().unwrap();
+    assert_eq!((name(&resolution.verdict), resolution.tries_spent), ("applied", 1));
+}
+
+#[test]
+fn a_user_whose_tries_are_spent_is_told_so() {
+    let stage = Stage::new(2);
+    let (first, second) = (pin("111111"), pin("222222"));
+    stage.client.create_pin(&first).unwrap().done().unwrap();
+    let lost = stage.lose(Fault::ResetBefore, |client| client.change_pin(&first, &second));
+    for _ in 0..2 {
+        stage.client.verify_pin(&pin("999999")).unwrap_err();
+    }
+    assert_eq!(stage.settle(Some(&first), &second, &lost), ("tries spent", 2, 0));
+}
