@@ -114,7 +114,8 @@ pub(crate) struct ApiArgs {
 #[derive(Args)]
 pub(crate) struct StoreArgs {
     /// Keep iterators here instead of in this user's own database: sqlite:FILE, a URL of Redis (redis: or rediss:), or
-    /// memory: for a session that nothing else uses.
+    /// memory: for a session that nothing else uses. A URL with a password belongs into the environment, for others can see
+    /// the command line.
     #[arg(long, value_name = "URL", env = "MIXIN_STORE", hide_env_values = true)]
     pub(crate) store: Option<String>,
     /// How long to wait while another process uses the session.

@@ -1,9 +1,14 @@
-//! How long a hold is good, as its holder sees it, and how long to sleep between looks at one that somebody else has.
+//! How long a hold is good and what was taken with it, as its holder sees it; and how long to sleep between looks at one
+//! that somebody else has.
 
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use mixin_pin_core::UnixTime;
+
+use crate::Error;
+use crate::next::Stock;
 
 /// A hold's end, by two clocks: the one that never goes back, and the one that goes on while the machine sleeps. The
 /// earlier end counts.
@@ -27,6 +32,37 @@ impl Lease {
         };
         let passed = now.and_then(slept).unwrap_or_default().max(self.begun.elapsed());
         self.length.saturating_sub(passed)
+    }
+}
+
+/// What a holder has of its own, whatever the engine: the lease, and the iterators that came with the hold.
+#[derive(Debug)]
+pub(crate) struct Grip {
+    lease: Lease,
+    stock: Mutex<Stock>,
+}
+
+impl Grip {
+    pub(crate) const fn new(lease: Lease, stock: Stock) -> Self {
+        Self { lease, stock: Mutex::new(stock) }
+    }
+
+    pub(crate) fn remaining(&self, now: Option<UnixTime>) -> Duration {
+        self.lease.remaining(now)
+    }
+
+    /// The next iterator: from the stock, or else from the engine, which judges the hold by its fence.
+    pub(crate) fn take(
+        &self,
+        now: Option<UnixTime>,
+        from_engine: impl FnOnce() -> Result<u64, Error>,
+    ) -> Result<u64, Error> {
+        // Locked until the engine has answered, so that a thread's numbers rise.
+        let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.remaining(now).is_zero() {
+            return Err(Error::HoldLost);
+        }
+        stock.take().map_or_else(from_engine, Ok)
     }
 }
 

@@ -12,7 +12,7 @@ use mixin_pin_core::{Error as CoreError, HeldSession, Hold, HoldTerms, NonceSour
 use redis::{Client, Commands as _, Connection, ErrorKind, RedisError, Script, ServerErrorKind};
 use rustls::crypto::CryptoProvider;
 
-use crate::lease::{Lease, Patience};
+use crate::lease::{Grip, Lease, Patience};
 use crate::next::{STOCK, Stock};
 use crate::{Clock, Error, MAX_LEAP, SessionRecord, system_clock};
 
@@ -238,9 +238,8 @@ impl NonceStore for RedisStore {
             match text(0)? {
                 "held" => {
                     let stock = Stock::new(number(text(1)?)?, number(text(2)?)?);
-                    let lease = Lease::new(begun, now, terms.lease());
-                    let stock = Mutex::new(stock);
-                    return Ok(Hold::Held(RedisHeld { store: self.0.clone(), session_id, fence, lease, stock }));
+                    let grip = Grip::new(Lease::new(begun, now, terms.lease()), stock);
+                    return Ok(Hold::Held(RedisHeld { store: self.0.clone(), session_id, fence, grip }));
                 }
                 "leap" => {
                     let ahead = text(1)?;
@@ -329,35 +328,29 @@ pub struct RedisHeld {
     store: Arc<Inner>,
     session_id: Uuid,
     fence: String,
-    lease: Lease,
-    stock: Mutex<Stock>,
+    grip: Grip,
 }
 
 impl NonceSource for RedisHeld {
     type Error = Error;
 
     fn reserve(&self, now: UnixTime) -> Result<u64, Error> {
-        let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.remaining().is_zero() {
-            return Err(Error::HoldLost);
-        }
-        if let Some(iterator) = stock.take() {
-            return Ok(iterator);
-        }
-        let arguments = [self.fence.as_str(), &now.as_nanos()?.to_string()];
-        let answer = self.store.run(&self.store.scripts.reserve, self.session_id, &arguments)?;
-        match (answer.first().map(String::as_str), answer.get(1)) {
-            (Some("held"), Some(iterator)) => number(iterator),
-            (Some("lost"), _) => Err(Error::HoldLost),
-            (Some("exhausted"), _) => Err(CoreError::IteratorExhausted.into()),
-            _ => Err(Error::RedisContent),
-        }
+        self.grip.take((self.store.clock)().ok(), || {
+            let arguments = [self.fence.as_str(), &now.as_nanos()?.to_string()];
+            let answer = self.store.run(&self.store.scripts.reserve, self.session_id, &arguments)?;
+            match (answer.first().map(String::as_str), answer.get(1)) {
+                (Some("held"), Some(iterator)) => number(iterator),
+                (Some("lost"), _) => Err(Error::HoldLost),
+                (Some("exhausted"), _) => Err(CoreError::IteratorExhausted.into()),
+                _ => Err(Error::RedisContent),
+            }
+        })
     }
 }
 
 impl HeldSession for RedisHeld {
     fn remaining(&self) -> Duration {
-        self.lease.remaining((self.store.clock)().ok())
+        self.grip.remaining((self.store.clock)().ok())
     }
 }
 

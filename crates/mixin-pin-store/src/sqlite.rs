@@ -13,8 +13,8 @@ use etcetera::BaseStrategy as _;
 use mixin_pin_core::{HeldSession, Hold, HoldTerms, NonceSource, NonceStore, UnixTime, uuid::Uuid};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use crate::lease::{Lease, Patience};
-use crate::next::{self, Clocks, STOCK, Stock};
+use crate::lease::{Grip, Lease, Patience};
+use crate::next::{self, Clocks, STOCK};
 use crate::{Clock, Error, SessionRecord, system_clock};
 
 /// Raised when the tables change.
@@ -270,8 +270,7 @@ impl Inner {
                 store: shared.clone(),
                 session_id,
                 fence,
-                lease: Lease::new(begun, now, terms.lease()),
-                stock: Mutex::new(stock),
+                grip: Grip::new(Lease::new(begun, now, terms.lease()), stock),
             }))
         });
         self.give_back(connection);
@@ -444,39 +443,33 @@ pub struct SqliteHeld {
     store: Arc<Inner>,
     session_id: Uuid,
     fence: i64,
-    lease: Lease,
-    stock: Mutex<Stock>,
+    grip: Grip,
 }
 
 impl NonceSource for SqliteHeld {
     type Error = Error;
 
     fn reserve(&self, now: UnixTime) -> Result<u64, Error> {
-        let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.remaining().is_zero() {
-            return Err(Error::HoldLost);
-        }
-        if let Some(iterator) = stock.take() {
-            return Ok(iterator);
-        }
-        let mut connection = self.store.connection()?;
-        let taken = self.store.in_transaction(&mut connection, true, |db| {
-            let row = read(db, self.session_id).map_err(|cause| self.store.sort(cause))?;
-            let last = row.filter(|row| row.fence == self.fence).ok_or(Error::HoldLost)?.last_iterator;
-            let taken = next::after(last, now, 1)?;
-            db.prepare_cached("UPDATE sessions SET last_iterator = ?2 WHERE session_id = ?1")
-                .and_then(|mut take| take.execute(params![self.session_id.as_bytes(), taken.last().to_be_bytes()]))
-                .map_err(|cause| self.store.sort(cause))?;
-            Ok(taken.last())
-        });
-        self.store.give_back(connection);
-        taken
+        self.grip.take((self.store.clock)().ok(), || {
+            let mut connection = self.store.connection()?;
+            let taken = self.store.in_transaction(&mut connection, true, |db| {
+                let row = read(db, self.session_id).map_err(|cause| self.store.sort(cause))?;
+                let last = row.filter(|row| row.fence == self.fence).ok_or(Error::HoldLost)?.last_iterator;
+                let taken = next::after(last, now, 1)?;
+                db.prepare_cached("UPDATE sessions SET last_iterator = ?2 WHERE session_id = ?1")
+                    .and_then(|mut take| take.execute(params![self.session_id.as_bytes(), taken.last().to_be_bytes()]))
+                    .map_err(|cause| self.store.sort(cause))?;
+                Ok(taken.last())
+            });
+            self.store.give_back(connection);
+            taken
+        })
     }
 }
 
 impl HeldSession for SqliteHeld {
     fn remaining(&self) -> Duration {
-        self.lease.remaining((self.store.clock)().ok())
+        self.grip.remaining((self.store.clock)().ok())
     }
 }
 
