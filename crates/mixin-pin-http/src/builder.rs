@@ -1,15 +1,17 @@
 //! Settings, from which a client is made: where the API is, how to get there, and within which limits.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use mixin_pin_core::{Session, SessionKey, UnixTime};
 use mixin_pin_protocol::call::Calls;
 use ureq::http::Uri;
+use ureq::tls::TlsConfig;
 
 use crate::Error;
-use crate::client::BoxSigner;
 use crate::hold::BoxStore;
+use crate::signer::BoxSigner;
 use crate::transport::Transport;
 
 /// Mixin's own API.
@@ -181,7 +183,11 @@ impl<S> ClientBuilder<S> {
             }
         }
 
+        let tls = TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .build();
         let mut config = ureq::config::Config::builder()
+            .tls_config(tls)
             .http_status_as_error(false)
             // A redirection would carry the token, and perhaps a PIN, to another address.
             .max_redirects(0)

@@ -17,10 +17,9 @@ use crate::builder::{ClientBuilder, Limits, UserSession, now};
 use crate::hold::{BoxError, BoxHeld, BoxStore, Erased};
 use crate::lane::Lane;
 use crate::retry::Attempts;
+use crate::signer::{self, BoxSigner};
 use crate::transport::{Received, Transport};
 use crate::{Error, MemoryStore, NextStep, Outcome};
-
-pub(crate) type BoxSigner = Box<dyn Signer + Send + Sync>;
 
 /// What a lease has beyond the time of the call, for what comes before and after: a quarter of it, within these limits.
 const LEASE_MARGIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -29,6 +28,9 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 /// Further attempts at a call that only reads, and at a PIN call that was never connected.
 const READ_RETRIES: u32 = 3;
 const CONNECT_RETRIES: u32 = 2;
+
+/// How often a session is held anew because this process stalled until its hold had ended.
+const STALLS: u32 = 3;
 
 /// A blocking client for one session.
 ///
@@ -54,7 +56,7 @@ impl Client {
     /// A client with other settings.
     pub fn builder<S: Signer + Send + Sync + 'static>(session: Session<S>) -> ClientBuilder {
         ClientBuilder::new(UserSession {
-            session: session.map_signer(|signer| Box::new(signer) as BoxSigner),
+            session: session.map_signer(signer::boxed),
             store: Box::new(Erased(MemoryStore::shared())),
         })
     }
@@ -283,21 +285,34 @@ impl Client {
         ) -> Result<PreparedRequest, Error>,
     {
         let mut rng = SystemRng::new()?;
-        self.hold(|held| {
-            let nonce = |now| held.next(now).map_err(Error::Nonce);
-            let mut attempts = Attempts::new(self.limits.call, CONNECT_RETRIES);
-            loop {
-                let request = prepare(self.calls(), &nonce, now()?, &mut rng)?;
-                let limit = attempts.time_left();
-                if held.remaining() < limit {
-                    return Err(Error::HoldLost);
+        let mut left = STALLS;
+        loop {
+            let outcome = self.hold(|held| {
+                let nonce = |now| {
+                    held.next(now).map_err(|error| match held.remaining() {
+                        Duration::ZERO => Error::HoldLost,
+                        _ => Error::Nonce(error),
+                    })
+                };
+                let mut attempts = Attempts::new(self.limits.call, CONNECT_RETRIES);
+                loop {
+                    let request = prepare(self.calls(), &nonce, now()?, &mut rng)?;
+                    let limit = attempts.time_left();
+                    if held.remaining() < limit {
+                        return Err(Error::HoldLost);
+                    }
+                    match self.transport.send(&request, limit) {
+                        Err(Error::Connect(_)) if attempts.wait(None, &mut rng) => {}
+                        result => return Outcome::settle(&request, next, result),
+                    }
                 }
-                match self.transport.send(&request, limit) {
-                    Err(Error::Connect(_)) if attempts.wait(None, &mut rng) => {}
-                    result => return Outcome::settle(&request, next, result),
-                }
+            });
+            match outcome {
+                // This process stalled before it sent anything.
+                Err(Error::HoldLost) if left > 0 => left -= 1,
+                outcome => return outcome,
             }
-        })
+        }
     }
 
     /// Does something while the session is held.

@@ -12,6 +12,10 @@
 //! [`Client::resolve_update`] finds out. While a PIN call is under way its session is held in a
 //! [`NonceStore`](core::NonceStore), so that iterators arrive in order.
 //!
+//! # Speed
+//! With the feature `accel`, on by default, the core's own keys are handed to `mixin-pin-accel`, which makes the same
+//! signatures faster. A signer of your own is taken as it is.
+//!
 //! # Example
 //!
 //! ```no_run
@@ -41,6 +45,7 @@ mod oauth;
 mod outcome;
 mod resolve;
 mod retry;
+mod signer;
 mod transport;
 
 pub use builder::{ClientBuilder, DEFAULT_API, UserSession};

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::builder::{ClientBuilder, Limits, now};
-use crate::client::BoxSigner;
+use crate::signer::{self, BoxSigner};
 use crate::transport::Transport;
 use crate::{Error, NextStep, Outcome};
 
@@ -48,7 +48,7 @@ impl OAuthClient {
     pub fn builder<S: Signer + Send + Sync + 'static>(
         session: OAuthSession<S>,
     ) -> ClientBuilder<OAuthSession<BoxSigner>> {
-        ClientBuilder::new(session.map_signer(|signer| Box::new(signer) as BoxSigner))
+        ClientBuilder::new(session.map_signer(signer::boxed))
     }
 
     /// Settings for [`ClientBuilder::send`], which exchanges a code.

@@ -211,3 +211,33 @@ fn a_server_that_cannot_be_asked_the_time_means_that_no_pin_was_sent() {
     let error = client.verify_pin(&pin()).unwrap_err();
     assert!(matches!(error, Error::ClockUnconfirmed(_)) && error.nothing_changed(), "{error:?}");
 }
+
+/// A store whose holder stalls so many times until its hold has ended.
+struct Stalling {
+    left: AtomicUsize,
+    store: MemoryStore,
+}
+
+impl NonceStore for Stalling {
+    type Error = Error;
+    type Held = MemoryHeld;
+
+    fn hold(&self, session_id: Uuid, terms: &HoldTerms) -> Result<Hold<MemoryHeld>, Error> {
+        let stalls = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        self.store.hold(session_id, &if stalls { HoldTerms::new(Duration::ZERO) } else { *terms })
+    }
+}
+
+#[test]
+fn a_hold_that_ended_before_anything_was_sent_is_taken_anew_a_few_times() {
+    let server = Server::answering("200 OK", USER);
+    let client = |stalls| {
+        let store = Stalling { left: AtomicUsize::new(stalls), store: MemoryStore::new() };
+        builder().base_url(&server.url).store(store).build().unwrap()
+    };
+    client(3).verify_pin(&pin()).unwrap().done().unwrap();
+    assert_eq!(server.requests.load(Ordering::SeqCst), 1);
+    let error = client(9).verify_pin(&pin()).unwrap_err();
+    assert!(matches!(error, Error::HoldLost) && error.nothing_changed(), "{error:?}");
+    assert_eq!(server.requests.load(Ordering::SeqCst), 1, "nothing was sent");
+}

@@ -123,7 +123,7 @@ impl RedisStore {
     /// Opens a store by the URL of a Redis or Valkey server, and asks it whether it is there.
     ///
     /// For TLS (`rediss://`) the system's root certificates are trusted, or those that `SSL_CERT_FILE` names; the
-    /// process's default provider of cryptography for `rustls` is used, and `ring` made it where there is none.
+    /// process's default provider of cryptography for `rustls` is used, and aws-lc-rs made it where there is none.
     ///
     /// # Errors
     /// [`Error::Url`] for a URL that is none, [`Error::RedisUnreachable`] when nobody answers, and [`Error::Redis`] when
@@ -131,7 +131,7 @@ impl RedisStore {
     pub fn open(url: &str) -> Result<Self, Error> {
         if url.starts_with("rediss:") && CryptoProvider::get_default().is_none() {
             // Another thread may have chosen one meanwhile: any will do.
-            let _ = rustls::crypto::ring::default_provider().install_default();
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         }
         let client = Client::open(url).map_err(|_| Error::Url)?;
         let script = |body| Script::new(&format!("{COMMON}{body}"));

@@ -134,6 +134,16 @@ impl RsaKey {
         self.0.to_pkcs1_pem(LineEnding::LF).map_err(|_| Error::RsaKey)
     }
 
+    /// PKCS#1 DER, for another library that is to sign with the key.
+    ///
+    /// # Errors
+    /// [`Error::RsaKey`] if the key cannot be encoded.
+    pub fn to_pkcs1_der(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
+        // Zeroized by itself until it is copied.
+        let document = self.0.to_pkcs1_der().map_err(|_| Error::RsaKey)?;
+        Ok(Zeroizing::new(document.as_bytes().to_vec()))
+    }
+
     /// The public half.
     pub fn public_key(&self) -> RsaPublicKey {
         RsaPublicKey(self.0.to_public_key())
