@@ -146,7 +146,8 @@ fn a_session_is_held_by_one_at_a_time<S: NonceStore<Error: Debug>>(store: &S, on
 }
 
 fn a_hold_whose_lease_has_ended_is_taken_over<S: NonceStore<Error: Debug>>(store: &S, session_id: Uuid) {
-    let lease = Duration::from_millis(150);
+    // Long enough for a busy machine to take an iterator in.
+    let lease = Duration::from_secs(1);
     let first = held(store, session_id, &terms(lease));
     let before = first.reserve(now()).expect("an iterator can be had");
     // As one that stalls: it neither releases nor goes on.

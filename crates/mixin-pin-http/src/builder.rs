@@ -115,7 +115,7 @@ impl<S> ClientBuilder<S> {
     }
 
     /// How long a PIN call waits for a session that another call uses, in this process or another; thirty seconds by
-    /// default.
+    /// default. Where the store wants the clock confirmed, asking the server may take as long as a call besides.
     #[must_use]
     pub const fn wait(mut self, limit: Duration) -> Self {
         self.limits.wait = limit;

@@ -2,10 +2,10 @@
 
 mod common;
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -80,22 +80,30 @@ fn retry_after_is_waited_for_unless_the_call_would_end_first() {
 
 #[test]
 fn where_no_connection_was_made_a_pin_call_is_sealed_afresh_and_sent_once() {
-    let reserved = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = reserved.local_addr().unwrap();
-    drop(reserved);
+    // A proxy that makes no tunnel the first time, and is the server itself the second.
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
     let server = thread::spawn(move || {
-        // After the first attempt, and before the last.
-        thread::sleep(Duration::from_millis(60));
-        let listener = TcpListener::bind(address).unwrap();
-        let (mut stream, _) = listener.accept().unwrap();
+        let connect = |answer: &str| {
+            let (mut stream, _) = proxy.accept().unwrap();
+            let mut head = String::new();
+            let mut lines = BufReader::new(stream.try_clone().unwrap());
+            while !head.ends_with("\r\n\r\n") {
+                assert!(lines.read_line(&mut head).unwrap() > 0);
+            }
+            assert!(head.starts_with("CONNECT "), "{head}");
+            write!(stream, "HTTP/1.1 {answer}\r\n\r\n").unwrap();
+            stream
+        };
+        drop(connect("503 Service Unavailable"));
+        let mut stream = connect("200 OK");
         let id = read_request(&mut stream);
         write!(stream, "HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: {}\r\n\r\n{USER}", USER.len())
             .unwrap();
-        listener.set_nonblocking(true).unwrap();
-        listener.accept().is_err()
+        proxy.set_nonblocking(true).unwrap();
+        proxy.accept().is_err()
     });
-    let store = MemoryStore::new();
-    let client = builder().base_url(format!("http://{address}")).store(store).build().unwrap();
+    let client = builder().base_url("http://127.0.0.1:9").proxy(Some(&url)).build().unwrap();
     client.verify_pin(&pin()).unwrap().done().unwrap();
     assert!(server.join().unwrap(), "nothing else was sent");
 }
@@ -104,8 +112,8 @@ fn where_no_connection_was_made_a_pin_call_is_sealed_afresh_and_sent_once() {
 fn a_session_in_use_is_waited_for_as_long_as_was_asked() {
     let server = Server::answering("200 OK", USER);
     let store = MemoryStore::new();
-    let builder = builder().base_url(&server.url).store(store.clone()).wait(Duration::from_millis(80));
-    let client = builder.build().unwrap();
+    let wait = Duration::from_millis(500);
+    let client = builder().base_url(&server.url).store(store.clone()).wait(wait).build().unwrap();
     let session_id = client.session().session_id();
     let hold = |lease| match store.hold(session_id, &HoldTerms::new(lease)).unwrap() {
         Hold::Held(held) => held,
@@ -115,7 +123,7 @@ fn a_session_in_use_is_waited_for_as_long_as_was_asked() {
     let begun = Instant::now();
     let error = client.verify_pin(&pin()).unwrap_err();
     assert!(matches!(error, Error::SessionBusy { .. }) && error.nothing_changed(), "{error:?}");
-    assert!(begun.elapsed() >= Duration::from_millis(80));
+    assert!(begun.elapsed() >= wait);
     assert_eq!(server.requests.load(Ordering::SeqCst), 0);
     assert!(client.me().is_ok(), "reads do not wait");
     drop(other_call);
@@ -127,16 +135,20 @@ fn a_session_in_use_is_waited_for_as_long_as_was_asked() {
 
 #[test]
 fn threads_of_one_session_wait_for_each_other_as_long_as_was_asked() {
-    let server = Server::start(|stream, id| {
-        thread::sleep(Duration::from_millis(300));
+    let (arrived, arrival) = mpsc::channel();
+    let (answer, may_answer) = mpsc::channel();
+    let server = Server::start(move |stream, id| {
+        arrived.send(()).unwrap();
+        may_answer.recv().unwrap();
         write!(stream, "HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: {}\r\n\r\n{USER}", USER.len())
             .unwrap();
     });
     let client = builder().base_url(&server.url).wait(Duration::from_millis(50)).build().unwrap();
     thread::scope(|scope| {
         let first = scope.spawn(|| client.verify_pin(&pin()));
-        thread::sleep(Duration::from_millis(100));
+        arrival.recv().unwrap();
         assert!(matches!(client.verify_pin(&pin()), Err(Error::SessionBusy { .. })));
+        answer.send(()).unwrap();
         assert!(first.join().unwrap().unwrap().done().is_some());
     });
 }

@@ -210,7 +210,7 @@ fn random_key() -> Box<TipKey> {
 
 fn client(url: &str, session: Session, store: SqliteStore) -> Client {
     let builder = Client::builder(session).base_url(url).store(store).timeout(TIMEOUT).wait(WAIT);
-    builder.token_lifetime(Duration::from_secs(2)).build().unwrap()
+    builder.token_lifetime(Duration::from_secs(5)).build().unwrap()
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl Stage {
         let proxy = proxy.unwrap();
         let session = register(&sandbox, Kind::Ed25519);
         let builder = Client::builder(session).base_url(proxy.url()).timeout(Duration::from_millis(500));
-        let client = builder.token_lifetime(Duration::from_secs(2)).store(MemoryStore::new()).build().unwrap();
+        let client = builder.token_lifetime(Duration::from_secs(4)).store(MemoryStore::new()).build().unwrap();
         Self { client, next, _proxy: proxy, _sandbox: sandbox }
     }
 
@@ -97,7 +97,7 @@ fn a_first_pin_is_settled() {
     let first = pin("111111");
     let lost = stage.lose(Fault::ResetBefore, |client| client.create_pin(&first));
     assert_eq!(stage.settle(NOTHING, &first, &lost), ("not yet", 0, 0), "it may still arrive");
-    thread::sleep(Duration::from_secs(3));
+    thread::sleep(Duration::from_secs(5));
     assert_eq!(stage.settle(NOTHING, &first, &lost), ("not applied", 0, 0), "its token has expired");
     let lost = stage.lose(Fault::CloseAfter, |client| client.create_pin(&first));
     assert_eq!(stage.settle(NOTHING, &first, &lost), ("applied", 1, 0));
@@ -152,10 +152,10 @@ fn a_change_that_is_late_is_fenced_off_once_it_is_settled() {
     let stage = Stage::new(50);
     let (first, second) = (pin("111111"), pin("222222"));
     stage.client.create_pin(&first).unwrap().done().unwrap();
-    let late = Fault::DelayRequest(Duration::from_millis(1_200));
+    let late = Fault::DelayRequest(Duration::from_secs(3));
     let lost = stage.lose(late, |client| client.change_pin(&first, &second));
     assert_eq!(stage.settle(Some(&first), &second, &lost), ("not applied", 2, 1));
-    thread::sleep(Duration::from_millis(1_200));
+    thread::sleep(Duration::from_secs(3));
     stage.client.verify_pin(&first).unwrap().done().expect("the late one has changed nothing");
 }
 
@@ -163,12 +163,12 @@ fn a_change_that_is_late_is_fenced_off_once_it_is_settled() {
 fn a_change_that_arrives_while_it_is_settled_is_found_and_costs_what_was_announced() {
     let stage = Stage::new(50);
     stage.client.install_tip(None, &key(1)).unwrap().done().unwrap();
-    let late = Fault::DelayRequest(Duration::from_millis(700));
+    let late = Fault::DelayRequest(Duration::from_secs(3));
     let lost = stage.lose(late, |client| client.change_tip(&key(1), 1, &key(2)));
     let (old, new) = (key(1), key(2));
     let plan = stage.client.resolve_update(Some((&old).into()), (&new).into(), Some(&lost)).unwrap();
     assert_eq!(plan.may_cost(), 1);
-    thread::sleep(Duration::from_millis(700));
+    thread::sleep(Duration::from_secs(3));
     let resolution = plan.settle().unwrap();
     assert_eq!((name(&resolution.verdict), resolution.tries_spent), ("applied", 1));
 }

@@ -112,7 +112,7 @@ fn a_lease_ends_whatever_the_clock_says() {
     let (folder, session) = (folder(), new_session());
     let clock = TestClock::new(START);
     let store = open(&folder).clock(clock.read());
-    let lease = Duration::from_millis(200);
+    let lease = Duration::from_secs(1);
     let terms = HoldTerms::new(lease).with_confirmed_clock();
     let Hold::Held(first) = store.hold(session, &terms).unwrap() else { panic!("busy") };
     // By the clock, the hold lasts for a day and more. Nobody waits that long.
