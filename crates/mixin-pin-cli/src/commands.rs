@@ -75,6 +75,10 @@ fn known_or_run<T>(outcome: Outcome<T>, command: &str, args: &ClientArgs, more: 
             if args.api.url != DEFAULT_API {
                 words.extend(["--api", &args.api.url]);
             }
+            // A URL with a password came from the environment, and is there still.
+            if let Some(store) = args.store.store.as_deref().filter(|url| !url.contains('@')) {
+                words.extend(["--store", store]);
+            }
             words.extend(more);
             // A word that no shell can hold has none to be run in.
             Error::Unknown { lost, run: shlex::try_join(words).ok() }

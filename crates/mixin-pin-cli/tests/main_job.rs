@@ -136,7 +136,8 @@ fn a_lost_answer_is_unknown_and_says_what_to_do() {
     server.join().unwrap();
     assert_eq!((failed.code, failed.kind().as_str()), (3, "unknown"));
     let error = &failed.json()["error"];
-    let next = format!("mixin-pin resolve --keystore {} --api {api} --new-user", common::text(&keystore));
+    let next =
+        format!("mixin-pin resolve --keystore {} --api {api} --store memory: --new-user", common::text(&keystore));
     assert_eq!(error["next_command"], next);
     assert!(error["message"].as_str().unwrap().ends_with(&next), "{error}");
     assert_eq!(error["request_id"].as_str().unwrap().len(), 36);

@@ -99,7 +99,8 @@ impl Service {
                         "field": field,
                         "kind": block.kind().as_str(),
                         "timestamp": block.timestamp(),
-                        "iterator": block.iterator(),
+                        // As text: JSON's numbers are doubles to many readers.
+                        "iterator": block.iterator().to_string(),
                     },
                     "action": action,
                     "received": body,
