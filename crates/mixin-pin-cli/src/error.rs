@@ -212,6 +212,12 @@ impl From<mixin_pin_core::Error> for Error {
     }
 }
 
+impl From<mixin_pin_store::Error> for Error {
+    fn from(error: mixin_pin_store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
 impl From<mixin_pin_sandbox::Error> for Error {
     fn from(error: mixin_pin_sandbox::Error) -> Self {
         Self::Sandbox(error)

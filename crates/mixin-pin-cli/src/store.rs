@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mixin_pin_core::{Hold, HoldTerms, Nonce, NonceSource as _, NonceStore as _, Session};
+use mixin_pin_core::{Hold, HoldTerms, Nonce, NonceSource as _, NonceStore, Session, uuid::Uuid};
 use mixin_pin_http::{ClientBuilder, MemoryStore, UserSession};
 use mixin_pin_store::{AnyStore, SqliteStore};
 
@@ -29,12 +29,12 @@ fn open(args: &StoreArgs) -> Result<Store, Error> {
 /// A store that outlives this process.
 pub(crate) fn kept(args: &StoreArgs) -> Result<AnyStore, Error> {
     let Some(url) = &args.store else {
-        return Ok(AnyStore::Sqlite(SqliteStore::open_default().map_err(Error::Store)?));
+        return Ok(AnyStore::Sqlite(SqliteStore::open_default()?));
     };
-    let store = AnyStore::open(url).map_err(Error::Store)?;
+    let store = AnyStore::open(url)?;
     #[cfg(feature = "redis")]
     if let AnyStore::Redis(redis) = &store
-        && let Some(policy) = redis.eviction_policy().map_err(Error::Store)?
+        && let Some(policy) = redis.eviction_policy()?
     {
         crate::output::warn(&format!(
             "Redis may drop what it holds when memory runs short (maxmemory-policy {policy}); set it to noeviction"
@@ -61,21 +61,24 @@ pub(crate) fn nonce(session: &Session, args: &StoreArgs) -> Result<Nonce, Error>
     let terms = HoldTerms::new(Duration::from_secs(10)).wait(Duration::from_secs(args.wait));
     let session_id = session.session_id();
     match open(args)? {
-        Store::Memory(store) => match store.hold(session_id, &terms)? {
-            Hold::Held(session) => Ok(session.next(now()?)?),
-            _ => Err(Error::SessionBusy),
-        },
-        Store::Kept(store) => {
-            let mut hold = store.hold(session_id, &terms).map_err(Error::Store)?;
-            // Nothing contradicts the clock of a session that is new here, and there is nobody to ask.
-            if matches!(hold, Hold::ClockUnconfirmed { ahead: None }) {
-                hold = store.hold(session_id, &terms.with_confirmed_clock()).map_err(Error::Store)?;
-            }
-            match hold {
-                Hold::Held(session) => session.next(now()?).map_err(Error::Store),
-                Hold::Busy => Err(Error::SessionBusy),
-                Hold::ClockUnconfirmed { ahead } => Err(Error::ClockLeap { ahead: ahead.unwrap_or_default() }),
-            }
-        }
+        Store::Memory(store) => take(&store, session_id, &terms),
+        Store::Kept(store) => take(&store, session_id, &terms),
+    }
+}
+
+fn take<S>(store: &S, session_id: Uuid, terms: &HoldTerms) -> Result<Nonce, Error>
+where
+    S: NonceStore,
+    Error: From<S::Error>,
+{
+    let mut hold = store.hold(session_id, terms)?;
+    // Nothing contradicts the clock of a session that is new here, and there is nobody to ask.
+    if matches!(hold, Hold::ClockUnconfirmed { ahead: None }) {
+        hold = store.hold(session_id, &terms.with_confirmed_clock())?;
+    }
+    match hold {
+        Hold::Held(session) => Ok(session.next(now()?)?),
+        Hold::Busy => Err(Error::SessionBusy),
+        Hold::ClockUnconfirmed { ahead } => Err(Error::ClockLeap { ahead: ahead.unwrap_or_default() }),
     }
 }

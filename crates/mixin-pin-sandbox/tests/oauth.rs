@@ -48,8 +48,8 @@ fn oauth_client(sandbox: &Sandbox, session: OAuthSession) -> OAuthClient {
     OAuthClient::builder(session).base_url(sandbox.url()).build().unwrap()
 }
 
-/// A user who approved `granted` of `asked`, and what the app holds after the exchange.
-fn granted(sandbox: &Sandbox, asked: &str, granted: &[&str]) -> (Client, OAuthSession) {
+/// A user who approved `granted` of `asked`, and what the app has after the exchange: its id, its key and the grant.
+fn exchanged(sandbox: &Sandbox, asked: &str, granted: &[&str]) -> (Client, Uuid, Ed25519Key, Grant) {
     let user = client(sandbox, register(sandbox, Kind::Ed25519));
     user.install_tip(None, &tip_key()).unwrap().done().unwrap();
     let (app_id, verifier) = (app(sandbox).session().user_id(), CodeVerifier::generate(&mut rng()));
@@ -58,6 +58,12 @@ fn granted(sandbox: &Sandbox, asked: &str, granted: &[&str]) -> (Client, OAuthSe
     let code = approve(&user, id, granted).unwrap()["authorization_code"].as_str().unwrap().to_owned();
     let key = Ed25519Key::generate(&mut rng());
     let grant = exchange(sandbox, app_id, &code, &verifier, &key).unwrap();
+    (user, app_id, key, grant)
+}
+
+/// The same with the app's session, by way of its keystore.
+fn granted(sandbox: &Sandbox, asked: &str, granted: &[&str]) -> (Client, OAuthSession) {
+    let (user, app_id, key, grant) = exchanged(sandbox, asked, granted);
     let keystore = grant.to_keystore(app_id, &key).unwrap();
     (user, Keystore::parse(keystore.as_bytes()).unwrap().into_oauth_session().unwrap())
 }
@@ -88,15 +94,7 @@ fn an_app_may_do_no_more_than_was_granted() {
 #[test]
 fn answers_that_another_key_signed_are_refused() {
     let sandbox = sandbox();
-    let user = client(&sandbox, register(&sandbox, Kind::Ed25519));
-    user.install_tip(None, &tip_key()).unwrap().done().unwrap();
-    let (app_id, verifier) = (app(&sandbox).session().user_id(), CodeVerifier::generate(&mut rng()));
-    let waiting = ask(&sandbox, app_id, "PROFILE:READ", &verifier);
-    let id = waiting["data"]["authorization_id"].as_str().unwrap();
-    let approved = approve(&user, id, &["PROFILE:READ"]).unwrap();
-    let key = Ed25519Key::generate(&mut rng());
-    let code = approved["authorization_code"].as_str().unwrap();
-    let mut grant = exchange(&sandbox, app_id, code, &verifier, &key).unwrap();
+    let (_, app_id, key, mut grant) = exchanged(&sandbox, "PROFILE:READ", &["PROFILE:READ"]);
     grant.ed25519 = Ed25519Key::generate(&mut rng()).public_key().to_base64_url();
     let client = oauth_client(&sandbox, grant.into_session(app_id, key).unwrap());
     let refused = client.me().unwrap_err();

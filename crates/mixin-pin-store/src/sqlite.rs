@@ -204,7 +204,7 @@ impl NonceStore for SqliteStore {
         let mut patience = Patience::new(terms.max_wait());
         let mut watched: Option<Watched> = None;
         loop {
-            match self.0.look(&self.0, session_id, terms, watched.as_ref())? {
+            match self.0.look(session_id, terms, watched.as_ref())? {
                 Look::Held(held) => return Ok(Hold::Held(held)),
                 Look::ClockUnconfirmed { ahead } => return Ok(Hold::ClockUnconfirmed { ahead }),
                 Look::Other { fence } if watched.as_ref().is_some_and(|watched| watched.fence == fence) => {}
@@ -219,13 +219,7 @@ impl NonceStore for SqliteStore {
 
 impl Inner {
     /// Holds the session if nobody else does.
-    fn look(
-        &self,
-        shared: &Arc<Self>,
-        session_id: Uuid,
-        terms: &HoldTerms,
-        watched: Option<&Watched>,
-    ) -> Result<Look, Error> {
+    fn look(self: &Arc<Self>, session_id: Uuid, terms: &HoldTerms, watched: Option<&Watched>) -> Result<Look, Error> {
         let (begun, now) = (Instant::now(), (self.clock)()?);
         let is_free = |row: &Row| {
             row.held_until.is_none_or(|until| until <= nanos(now))
@@ -267,7 +261,7 @@ impl Inner {
             })
             .map_err(|cause| self.sort(cause))?;
             Ok(Look::Held(SqliteHeld {
-                store: shared.clone(),
+                store: self.clone(),
                 session_id,
                 fence,
                 grip: Grip::new(Lease::new(begun, now, terms.lease()), stock),

@@ -12,7 +12,7 @@ use crate::store::kept;
 
 pub(crate) fn show(args: &StoreShowArgs, output: &Output) -> Result<(), Error> {
     let store = kept(&args.store)?;
-    let mut sessions = store.sessions().map_err(Error::Store)?;
+    let mut sessions = store.sessions()?;
     sessions.sort_by_key(|record| record.session_id);
     let listed: Vec<_> = sessions
         .iter()
@@ -30,7 +30,7 @@ pub(crate) fn show(args: &StoreShowArgs, output: &Output) -> Result<(), Error> {
 }
 
 pub(crate) fn reset(args: &StoreResetArgs, output: &Output) -> Result<(), Error> {
-    let known = kept(&args.store)?.forget(args.session_id).map_err(Error::Store)?;
+    let known = kept(&args.store)?.forget(args.session_id)?;
     output.result(&json!({ "session_id": args.session_id.to_string(), "was_known": known }), || {
         if known {
             format!("{GOOD}forgotten{GOOD:#}: the next iterator comes from the clock alone")
