@@ -1,4 +1,5 @@
-//! Sealing a PIN and signing a token touch no heap; runs with `ed25519` alone too.
+//! Sealing a PIN and signing a token touch no heap, and a token on the heap is one allocation; runs with `ed25519` alone
+//! too.
 #![cfg(feature = "ed25519")]
 #![allow(unsafe_code, reason = "an allocator that counts")]
 
@@ -9,6 +10,8 @@ use std::cell::Cell;
 use std::hint::black_box;
 use std::time::Duration;
 
+#[cfg(feature = "thread-rng")]
+use mixin_pin_core::PinKey;
 use mixin_pin_core::tip::{Amount, TipAction, TipKey};
 use mixin_pin_core::token::{Claims, Jws, RequestHash, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
@@ -97,4 +100,32 @@ fn signing_a_tip_action_allocates_nothing() {
     });
     assert_eq!(count, 0);
     assert_ne!(signature, [0; 64]);
+}
+
+#[cfg(feature = "alloc")]
+#[test]
+fn a_token_is_one_allocation() {
+    let key = Ed25519Key::from_bytes(&[7; 32]).unwrap();
+    let mut rng = common::rng();
+    let (count, token) = allocations_of(|| {
+        let hash = RequestHash::of("GET", "/me", b"");
+        let lifetime = Duration::from_secs(60);
+        let claims = Claims::new(Uuid::nil(), Uuid::nil(), Uuid::nil(), hash, common::NOW, lifetime).unwrap();
+        claims.sign(&key, &mut rng).unwrap()
+    });
+    assert_eq!(count, 1);
+    assert!(token.authorization().starts_with("Bearer eyJ"));
+}
+
+#[cfg(feature = "thread-rng")]
+#[test]
+fn sealing_by_the_threads_generator_allocates_nothing() {
+    let mut rng = mixin_pin_core::ThreadRng::new().unwrap();
+    let (pin_key, nonces) = (PinKey::generate(&mut rng), MonotonicNonces::new());
+    let (count, sealed) = allocations_of(|| {
+        let mut rng = mixin_pin_core::ThreadRng::new().unwrap();
+        pin_key.seal(Pin::new("314159").unwrap(), nonces.next(common::NOW).unwrap(), &mut rng)
+    });
+    assert_eq!(count, 0);
+    assert!(pin_key.open(&sealed).is_ok());
 }

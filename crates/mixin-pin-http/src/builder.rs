@@ -1,4 +1,4 @@
-//! Settings, from which a client is made: where the API is, how to get there, and within which limits.
+//! Settings, from which a client is made: where the API is, how to get there, and within which settings.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use ureq::tls::TlsConfig;
 
 use crate::Error;
 use crate::hold::BoxStore;
+use crate::randomness::Randomness;
 use crate::signer::BoxSigner;
 use crate::transport::Transport;
 
@@ -23,14 +24,15 @@ pub struct UserSession {
     pub(crate) store: BoxStore,
 }
 
-/// How long things may take, and tokens live.
+/// What holds for every call: how long it may take, how long its token lives, where its randomness comes from.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct Settings {
     /// A call, once its session is held.
     pub(crate) call: Duration,
     /// The wait for a session that another call uses.
     pub(crate) wait: Duration,
     pub(crate) token: Duration,
+    pub(crate) randomness: Randomness,
 }
 
 /// The clock, read where a call begins.
@@ -62,7 +64,7 @@ pub struct ClientBuilder<S = UserSession> {
     pub(crate) speaker: S,
     base_url: String,
     connect_timeout: Duration,
-    limits: Limits,
+    settings: Settings,
     user_agent: String,
     device_id: Option<String>,
     proxy: Proxy,
@@ -81,10 +83,11 @@ impl<S> ClientBuilder<S> {
             speaker,
             base_url: DEFAULT_API.to_owned(),
             connect_timeout: Duration::from_secs(10),
-            limits: Limits {
+            settings: Settings {
                 call: Duration::from_secs(30),
                 wait: Duration::from_secs(30),
                 token: Calls::<SessionKey>::DEFAULT_LIFETIME,
+                randomness: Randomness::Thread,
             },
             user_agent: concat!("mixin-pin/", env!("CARGO_PKG_VERSION")).to_owned(),
             device_id: None,
@@ -110,7 +113,7 @@ impl<S> ClientBuilder<S> {
     /// How long a whole call may take, with every further attempt, once its session is held; thirty seconds by default.
     #[must_use]
     pub const fn timeout(mut self, limit: Duration) -> Self {
-        self.limits.call = limit;
+        self.settings.call = limit;
         self
     }
 
@@ -118,14 +121,14 @@ impl<S> ClientBuilder<S> {
     /// default. Where the store wants the clock confirmed, asking the server may take as long as a call besides.
     #[must_use]
     pub const fn wait(mut self, limit: Duration) -> Self {
-        self.limits.wait = limit;
+        self.settings.wait = limit;
         self
     }
 
     /// How long tokens are good; a minute by default.
     #[must_use]
     pub const fn token_lifetime(mut self, lifetime: Duration) -> Self {
-        self.limits.token = lifetime;
+        self.settings.token = lifetime;
         self
     }
 
@@ -161,8 +164,16 @@ impl<S> ClientBuilder<S> {
         self
     }
 
-    /// The speaker, the way to the API, and the limits.
-    pub(crate) fn into_parts(self) -> Result<(S, Transport, Limits), Error> {
+    /// Draws IVs, request ids and blinding from the operating system each time, instead of from a generator of this
+    /// thread that the system seeds: for a virtual machine that may be resumed twice from one snapshot.
+    #[must_use]
+    pub const fn system_randomness(mut self) -> Self {
+        self.settings.randomness = Randomness::System;
+        self
+    }
+
+    /// The speaker, the way to the API, and what holds for every call.
+    pub(crate) fn into_parts(self) -> Result<(S, Transport, Settings), Error> {
         let base_url = self.base_url.trim_end_matches('/').to_owned();
         let uri: Uri = base_url.parse().map_err(|_| Error::BaseUrl)?;
         let host = uri.host().filter(|_| matches!(uri.path(), "" | "/") && uri.query().is_none());
@@ -203,7 +214,7 @@ impl<S> ClientBuilder<S> {
             }
         }
         let transport = Transport::new(config.build(), base_url, self.device_id);
-        Ok((self.speaker, transport, self.limits))
+        Ok((self.speaker, transport, self.settings))
     }
 }
 

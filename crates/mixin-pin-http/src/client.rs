@@ -6,22 +6,23 @@ use std::time::{Duration, Instant};
 
 use mixin_pin_core::tip::{TipAction, TipKey};
 use mixin_pin_core::token::{Signer, VerifyingKey};
-use mixin_pin_core::{Hold, HoldTerms, Nonce, NonceStore, Pin, Secret, Session, SystemRng, UnixTime};
+use mixin_pin_core::{Hold, HoldTerms, Nonce, NonceStore, Pin, Secret, Session, UnixTime};
 use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::{ErrorCode, LogEntry, User};
 use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::builder::{ClientBuilder, Limits, UserSession, now};
+use crate::builder::{ClientBuilder, Settings, UserSession, now};
 use crate::hold::{BoxError, BoxHeld, BoxStore, Erased};
 use crate::lane::Lane;
+use crate::randomness::CallRng;
 use crate::retry::Attempts;
 use crate::signer::{self, BoxSigner};
 use crate::transport::{Received, Transport};
 use crate::{Error, MemoryStore, NextStep, Outcome};
 
-/// What a lease has beyond the time of the call, for what comes before and after: a quarter of it, within these limits.
+/// What a lease has beyond the time of the call, for what comes before and after: a quarter of it, within these settings.
 const LEASE_MARGIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How far the clock may be from the server's.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
@@ -40,7 +41,7 @@ pub struct Client {
     pub(crate) session: Session<BoxSigner>,
     store: BoxStore,
     transport: Transport,
-    limits: Limits,
+    settings: Settings,
     lane: Arc<Lane>,
 }
 
@@ -157,7 +158,7 @@ impl Client {
     ) -> Result<Outcome<T>, Error> {
         let proof = proof.into();
         self.pin_call(NextStep::LookFirst, |calls, nonce, now, rng| {
-            Ok(calls.with_pin(method, path, body.clone(), &proof, nonce(now)?, now, rng)?)
+            Ok(calls.with_pin(method, path, body, &proof, nonce(now)?, now, rng)?)
         })
     }
 
@@ -190,7 +191,7 @@ impl Client {
         action: &TipAction<'_>,
     ) -> Result<Outcome<T>, Error> {
         self.pin_call(NextStep::LookFirst, |calls, nonce, now, rng| {
-            Ok(calls.with_tip(method, path, body.clone(), (key, action), nonce(now)?, now, rng)?)
+            Ok(calls.with_tip(method, path, body, (key, action), nonce(now)?, now, rng)?)
         })
     }
 
@@ -226,9 +227,9 @@ impl Client {
     /// As [`Client::create_pin`].
     pub fn register(&self, session_key: &VerifyingKey, full_name: &str) -> Result<Outcome<User>, Error> {
         let secret = session_key.to_session_secret()?;
-        let (now, mut rng) = (now()?, SystemRng::new()?);
+        let (now, mut rng) = (now()?, self.settings.randomness.rng()?);
         let request = self.calls().register(&secret, full_name, now, &mut rng)?;
-        Outcome::settle(&request, NextStep::LookFirst, self.transport.send(&request, self.limits.call))
+        Outcome::settle(&request, NextStep::LookFirst, self.transport.send(&request, self.settings.call))
     }
 
     /// Makes any other call, with a body of JSON or none, and returns its `data`.
@@ -256,10 +257,10 @@ impl Client {
     fn read<T, F>(&self, prepare: F) -> Result<T, Error>
     where
         T: DeserializeOwned,
-        F: Fn(Calls<'_, BoxSigner>, UnixTime, &mut SystemRng) -> Result<PreparedRequest, ProtocolError>,
+        F: Fn(Calls<'_, BoxSigner>, UnixTime, &mut CallRng) -> Result<PreparedRequest, ProtocolError>,
     {
-        let mut rng = SystemRng::new()?;
-        let mut attempts = Attempts::new(self.limits.call, READ_RETRIES);
+        let mut rng = self.settings.randomness.rng()?;
+        let mut attempts = Attempts::new(self.settings.call, READ_RETRIES);
         loop {
             let request = prepare(self.calls(), now()?, &mut rng)?;
             let received = self.transport.exchange(&request, attempts.time_left());
@@ -281,10 +282,10 @@ impl Client {
             Calls<'_, BoxSigner>,
             &dyn Fn(UnixTime) -> Result<Nonce, Error>,
             UnixTime,
-            &mut SystemRng,
+            &mut CallRng,
         ) -> Result<PreparedRequest, Error>,
     {
-        let mut rng = SystemRng::new()?;
+        let mut rng = self.settings.randomness.rng()?;
         let mut left = STALLS;
         loop {
             let outcome = self.hold(|held| {
@@ -294,7 +295,7 @@ impl Client {
                         _ => Error::Nonce(error),
                     })
                 };
-                let mut attempts = Attempts::new(self.limits.call, CONNECT_RETRIES);
+                let mut attempts = Attempts::new(self.settings.call, CONNECT_RETRIES);
                 loop {
                     let request = prepare(self.calls(), &nonce, now()?, &mut rng)?;
                     let limit = attempts.time_left();
@@ -319,11 +320,11 @@ impl Client {
     fn hold<T>(&self, work: impl FnOnce(&BoxHeld) -> Result<T, Error>) -> Result<T, Error> {
         let begun = Instant::now();
         let busy = || Error::SessionBusy { waited: begun.elapsed() };
-        let _lane = self.lane.enter(self.limits.wait).ok_or_else(busy)?;
-        let margin = (self.limits.call / 4).clamp(LEASE_MARGIN.0, LEASE_MARGIN.1);
-        let mut terms = HoldTerms::new(self.limits.call.saturating_add(margin));
+        let _lane = self.lane.enter(self.settings.wait).ok_or_else(busy)?;
+        let margin = (self.settings.call / 4).clamp(LEASE_MARGIN.0, LEASE_MARGIN.1);
+        let mut terms = HoldTerms::new(self.settings.call.saturating_add(margin));
         loop {
-            terms = terms.wait(self.limits.wait.saturating_sub(begun.elapsed()));
+            terms = terms.wait(self.settings.wait.saturating_sub(begun.elapsed()));
             match self.store.hold(self.session.session_id(), &terms).map_err(Error::Nonce)? {
                 Hold::Held(held) => return work(&held),
                 Hold::Busy => return Err(busy()),
@@ -337,9 +338,9 @@ impl Client {
 
     /// Compares the clock with the server's, which every answer names, even a refusal.
     fn confirm_clock(&self, ahead: Option<Duration>) -> Result<(), Error> {
-        let (asked_at, mut rng) = (now()?, SystemRng::new()?);
+        let (asked_at, mut rng) = (now()?, self.settings.randomness.rng()?);
         let request = self.calls().me(asked_at, &mut rng)?;
-        let received = self.transport.exchange(&request, self.limits.call);
+        let received = self.transport.exchange(&request, self.settings.call);
         let received = received.map_err(|error| Error::ClockUnconfirmed(Box::new(error)))?;
         let off = match received.server_time {
             Some(server) => Duration::from_nanos(server.as_nanos()?.abs_diff(asked_at.as_nanos()?)),
@@ -350,16 +351,16 @@ impl Client {
     }
 
     pub(crate) fn exchange(&self, request: &PreparedRequest) -> Result<Received, Error> {
-        let _lane = self.lane.enter(self.limits.wait).ok_or(Error::SessionBusy { waited: self.limits.wait })?;
-        self.transport.exchange(request, self.limits.call)
+        let _lane = self.lane.enter(self.settings.wait).ok_or(Error::SessionBusy { waited: self.settings.wait })?;
+        self.transport.exchange(request, self.settings.call)
     }
 
     pub(crate) const fn token_lifetime(&self) -> Duration {
-        self.limits.token
+        self.settings.token
     }
 
     fn calls(&self) -> Calls<'_, BoxSigner> {
-        Calls::new(&self.session).lifetime(self.limits.token)
+        Calls::new(&self.session).lifetime(self.settings.token)
     }
 }
 
@@ -381,8 +382,8 @@ impl ClientBuilder<UserSession> {
     /// [`Error::BaseUrl`], [`Error::PlainHttp`], [`Error::Proxy`] or [`Error::Header`] for settings that cannot be
     /// used.
     pub fn build(self) -> Result<Client, Error> {
-        let (UserSession { session, store }, transport, limits) = self.into_parts()?;
-        Ok(Client { lane: Lane::of(session.session_id()), session, store, transport, limits })
+        let (UserSession { session, store }, transport, settings) = self.into_parts()?;
+        Ok(Client { lane: Lane::of(session.session_id()), session, store, transport, settings })
     }
 }
 

@@ -43,6 +43,7 @@ mod lane;
 mod memory;
 mod oauth;
 mod outcome;
+mod randomness;
 mod resolve;
 mod retry;
 mod signer;

@@ -2,15 +2,15 @@
 
 use std::fmt;
 
+use mixin_pin_core::OAuthSession;
 use mixin_pin_core::token::Signer;
-use mixin_pin_core::{OAuthSession, SystemRng};
 use mixin_pin_protocol::answer::User;
 use mixin_pin_protocol::call::PreparedRequest;
 use mixin_pin_protocol::oauth::{CodeExchange, Grant, OAuthCalls};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::builder::{ClientBuilder, Limits, now};
+use crate::builder::{ClientBuilder, Settings, now};
 use crate::signer::{self, BoxSigner};
 use crate::transport::Transport;
 use crate::{Error, NextStep, Outcome};
@@ -36,7 +36,7 @@ use crate::{Error, NextStep, Outcome};
 pub struct OAuthClient {
     session: OAuthSession<BoxSigner>,
     transport: Transport,
-    limits: Limits,
+    settings: Settings,
 }
 
 /// No session: an exchange is sent to get one.
@@ -67,7 +67,7 @@ impl OAuthClient {
     /// [`Error::Protocol`] when Mixin refuses, or the answer is not signed as it must be; another when there was no
     /// answer.
     pub fn me(&self) -> Result<User, Error> {
-        let (now, mut rng) = (now()?, SystemRng::new()?);
+        let (now, mut rng) = (now()?, self.settings.randomness.rng()?);
         self.send(&self.calls().me(now, &mut rng)?)
     }
 
@@ -83,7 +83,7 @@ impl OAuthClient {
         body: Option<&Value>,
     ) -> Result<Outcome<T>, Error> {
         let body = body.map(Value::to_string);
-        let (now, mut rng) = (now()?, SystemRng::new()?);
+        let (now, mut rng) = (now()?, self.settings.randomness.rng()?);
         let request = self.calls().other(method, path, body.as_deref().map(str::as_bytes), now, &mut rng)?;
         let result = self.send(&request);
         if request.is_read() {
@@ -94,11 +94,11 @@ impl OAuthClient {
     }
 
     fn calls(&self) -> OAuthCalls<'_, BoxSigner> {
-        OAuthCalls::new(&self.session).lifetime(self.limits.token)
+        OAuthCalls::new(&self.session).lifetime(self.settings.token)
     }
 
     fn send<T: DeserializeOwned>(&self, request: &PreparedRequest) -> Result<T, Error> {
-        let received = self.transport.exchange(request, self.limits.call)?;
+        let received = self.transport.exchange(request, self.settings.call)?;
         Ok(received.answer().read_signed(request, self.session.server_key())?)
     }
 }
@@ -116,8 +116,8 @@ impl ClientBuilder<OAuthSession<BoxSigner>> {
     /// [`Error::BaseUrl`], [`Error::PlainHttp`], [`Error::Proxy`] or [`Error::Header`] for settings that cannot be
     /// used.
     pub fn build(self) -> Result<OAuthClient, Error> {
-        let (session, transport, limits) = self.into_parts()?;
-        Ok(OAuthClient { session, transport, limits })
+        let (session, transport, settings) = self.into_parts()?;
+        Ok(OAuthClient { session, transport, settings })
     }
 }
 
@@ -129,8 +129,8 @@ impl ClientBuilder<NoSession> {
     /// # Errors
     /// [`Error::Protocol`] when Mixin refuses, another when the request was never sent.
     pub fn send(self, exchange: &CodeExchange<'_>) -> Result<Outcome<Grant>, Error> {
-        let (_, transport, limits) = self.into_parts()?;
-        let request = exchange.prepare(&mut SystemRng::new()?);
-        Outcome::settle(&request, NextStep::LookFirst, transport.send(&request, limits.call))
+        let (_, transport, settings) = self.into_parts()?;
+        let request = exchange.prepare(&mut settings.randomness.rng()?);
+        Outcome::settle(&request, NextStep::LookFirst, transport.send(&request, settings.call))
     }
 }

@@ -3,8 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mixin_pin_core::SystemRng;
-use mixin_pin_core::rand_core::Rng as _;
+use mixin_pin_core::rand_core::Rng;
 
 /// The attempts of one call, within its deadline.
 pub(crate) struct Attempts {
@@ -32,7 +31,7 @@ impl Attempts {
 
     /// Sleeps until the next attempt, as long as the server asked for or else longer each time, with jitter; false when
     /// there is to be none.
-    pub(crate) fn wait(&mut self, asked_for: Option<Duration>, rng: &mut SystemRng) -> bool {
+    pub(crate) fn wait(&mut self, asked_for: Option<Duration>, rng: &mut impl Rng) -> bool {
         let Some(left) = self.left.checked_sub(1) else { return false };
         self.left = left;
         // From half of the pause to all of it, so that many clients do not come back at once.
@@ -49,6 +48,8 @@ impl Attempts {
 
 #[cfg(test)]
 mod tests {
+    use mixin_pin_core::SystemRng;
+
     use super::*;
 
     #[test]

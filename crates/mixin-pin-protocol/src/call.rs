@@ -2,7 +2,8 @@
 //!
 //! Sending them is a transport's business; reading what comes back, that of [`crate::answer`].
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::io;
 use std::time::Duration;
 
 use base16ct::lower::encode_string;
@@ -10,110 +11,22 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mixin_pin_core::rand_core::CryptoRng;
 use mixin_pin_core::tip::{TipAction, TipKey};
-use mixin_pin_core::token::{Algorithm, RequestHash, Signer, Token};
-use mixin_pin_core::uuid::{Builder, Uuid};
+use mixin_pin_core::token::{Algorithm, Signer};
 use mixin_pin_core::{EncodedPin, EncryptedPin, Nonce, Pin, Secret, SecretKind, Session, SessionKey, UnixTime};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
-use zeroize::Zeroizing;
 
 use crate::Error;
 use crate::action::with_action;
+use crate::request::Draft;
+
+pub use crate::request::{PreparedRequest, random_uuid};
 
 /// Everything but the unreserved characters of RFC 3986.
 const QUERY: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The counter of a user's first TIP key.
 const FIRST_TIP_COUNTER: u64 = 1;
-
-/// A signed request, for any transport to send exactly as it is.
-///
-/// # Security
-/// One-time, as the encrypted PIN in it: a transport must not send it twice, so it is not `Clone`. `Debug` shows
-/// neither token nor body. The body is zeroized on drop, for that of an OAuth exchange holds secrets.
-pub struct PreparedRequest {
-    method: String,
-    path: String,
-    body: Zeroizing<Vec<u8>>,
-    request_id: Uuid,
-    request_id_text: String,
-    authorization: Option<String>,
-    expires_at: Option<UnixTime>,
-}
-
-impl PreparedRequest {
-    /// A request that a token signs until it expires, or one that needs none.
-    pub(crate) fn new(
-        method: &str,
-        path: String,
-        body: Vec<u8>,
-        request_id: Uuid,
-        signed: Option<(&Token, UnixTime)>,
-    ) -> Self {
-        Self {
-            method: method.to_owned(),
-            path,
-            body: Zeroizing::new(body),
-            request_id,
-            request_id_text: request_id.to_string(),
-            authorization: signed.map(|(token, _)| format!("Bearer {}", token.as_str())),
-            expires_at: signed.map(|(_, expires_at)| expires_at),
-        }
-    }
-
-    /// `GET`, `POST`, ….
-    pub fn method(&self) -> &str {
-        &self.method
-    }
-
-    /// What follows the host, query included.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// The body's exact bytes; empty where there is none.
-    pub fn body(&self) -> &[u8] {
-        &self.body
-    }
-
-    /// The request's id, which the answer must repeat.
-    pub const fn request_id(&self) -> Uuid {
-        self.request_id
-    }
-
-    /// The headers that the protocol asks for, the signed token among them where there is one.
-    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let always = [("Content-Type", "application/json"), ("X-Request-Id", &*self.request_id_text)];
-        always.into_iter().chain(self.authorization().map(|text| ("Authorization", text)))
-    }
-
-    /// The header `Authorization`: `Bearer` and the token. None for the one request that needs no token, an OAuth
-    /// exchange.
-    pub fn authorization(&self) -> Option<&str> {
-        self.authorization.as_deref()
-    }
-
-    /// When its token expires: afterwards nobody carries it out. None for a request without a token.
-    pub const fn expires_at(&self) -> Option<UnixTime> {
-        self.expires_at
-    }
-
-    /// Whether the request only reads, so that sending its like again changes nothing.
-    pub fn is_read(&self) -> bool {
-        matches!(self.method(), "GET" | "HEAD")
-    }
-}
-
-impl fmt::Debug for PreparedRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PreparedRequest")
-            .field("method", &self.method)
-            .field("path", &self.path)
-            .field("request_id", &self.request_id)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Which page of the log to read.
 ///
@@ -306,13 +219,9 @@ impl<'s, S: Signer> Calls<'s, S> {
         // The old PIN first: its iterator is the lower one.
         let old = old.map(&mut seal);
         let new = seal((new, new_nonce));
-        let body = format!(
-            r#"{{"{}":"{}","{}":"{new}"}}"#,
-            fields.old_pin,
-            old.as_ref().map_or("", EncodedPin::as_str),
-            fields.pin,
-        );
-        self.prepare("POST", "/pin/update".to_owned(), body.into_bytes(), now, rng)
+        let old = old.as_ref().map_or("", EncodedPin::as_str);
+        let body = text_body(format_args!(r#"{{"{}":"{old}","{}":"{new}"}}"#, fields.old_pin, fields.pin));
+        self.sign(Draft::post("/pin/update", body), now, rng)
     }
 
     /// `POST /pin/verify`.
@@ -327,8 +236,8 @@ impl<'s, S: Signer> Calls<'s, S> {
         rng: &mut R,
     ) -> Result<PreparedRequest, Error> {
         let (field, pin) = self.seal(pin, nonce, rng);
-        let body = format!(r#"{{"{field}":"{pin}"}}"#);
-        self.prepare("POST", "/pin/verify".to_owned(), body.into_bytes(), now, rng)
+        let body = text_body(format_args!(r#"{{"{field}":"{pin}"}}"#));
+        self.sign(Draft::post("/pin/verify", body), now, rng)
     }
 
     /// `POST /pin/verify` with a TIP key, for the moment `now`.
@@ -344,8 +253,8 @@ impl<'s, S: Signer> Calls<'s, S> {
     ) -> Result<PreparedRequest, Error> {
         let timestamp = now.as_nanos()?;
         let (field, pin) = self.seal(key.secret(&TipAction::Verify { timestamp }), nonce, rng);
-        let body = format!(r#"{{"{field}":"{pin}","timestamp":{timestamp}}}"#);
-        self.prepare("POST", "/pin/verify".to_owned(), body.into_bytes(), now, rng)
+        let body = text_body(format_args!(r#"{{"{field}":"{pin}","timestamp":{timestamp}}}"#));
+        self.sign(Draft::post("/pin/verify", body), now, rng)
     }
 
     /// Any other call that carries a PIN: puts it, encrypted, into the body's `pin` or `pin_base64`.
@@ -361,20 +270,18 @@ impl<'s, S: Signer> Calls<'s, S> {
         &self,
         method: &str,
         path: &str,
-        mut body: Map<String, Value>,
+        body: &Map<String, Value>,
         proof: impl Into<Secret>,
         nonce: Nonce,
         now: UnixTime,
         rng: &mut R,
     ) -> Result<PreparedRequest, Error> {
-        if has_pin_field(&body) {
+        if has_pin_field(body) {
             return Err(Error::PinField);
         }
-        check_target(method, path)?;
+        let draft = Draft::to(method, path)?;
         let (field, pin) = self.seal(proof, nonce, rng);
-        body.insert(field.to_owned(), Value::String(pin.to_string()));
-        let body = Value::Object(body).to_string();
-        self.prepare(method, path.to_owned(), body.into_bytes(), now, rng)
+        self.sign(draft.with_body(body_with_pin(body, field, &pin)?), now, rng)
     }
 
     /// Any other call that carries a TIP signature: signs the action and puts the signature, encrypted, into the body's
@@ -398,7 +305,7 @@ impl<'s, S: Signer> Calls<'s, S> {
     /// let mut remove = |id: Uuid| {
     ///     let path = format!("/addresses/{id}/delete");
     ///     let nonce = nonces.next(now)?;
-    ///     Calls::new(&session).with_tip("POST", &path, Default::default(), (&key, &action), nonce, now, &mut rng)
+    ///     Calls::new(&session).with_tip("POST", &path, &Default::default(), (&key, &action), nonce, now, &mut rng)
     /// };
     /// assert!(remove(address_id)?.body().starts_with(br#"{"pin_base64":"#));
     /// assert_eq!(remove(Uuid::from_u128(2)).unwrap_err(), Error::ActionMismatch);
@@ -412,13 +319,13 @@ impl<'s, S: Signer> Calls<'s, S> {
         &self,
         method: &str,
         path: &str,
-        body: Map<String, Value>,
+        body: &Map<String, Value>,
         (key, action): (&TipKey, &TipAction<'_>),
         nonce: Nonce,
         now: UnixTime,
         rng: &mut R,
     ) -> Result<PreparedRequest, Error> {
-        if with_action(method, path, &body, self.session.user_id(), |asked| asked == action)? == Some(false) {
+        if with_action(method, path, body, self.session.user_id(), |asked| asked == action)? == Some(false) {
             return Err(Error::ActionMismatch);
         }
         self.with_pin(method, path, body, key.secret(action), nonce, now, rng)
@@ -443,7 +350,7 @@ impl<'s, S: Signer> Calls<'s, S> {
         body.insert("public_key".to_owned(), encode_string(public_key.as_bytes()).into());
         body.insert("signature".to_owned(), URL_SAFE_NO_PAD.encode(safe_key.sign_for_safe(user_id)).into());
         let action = TipAction::RegisterSafe { user_id, public_key };
-        self.with_tip("POST", "/safe/users", body, (tip_key, &action), nonce, now, rng)
+        self.with_tip("POST", "/safe/users", &body, (tip_key, &action), nonce, now, rng)
     }
 
     /// `GET /me`.
@@ -451,7 +358,7 @@ impl<'s, S: Signer> Calls<'s, S> {
     /// # Errors
     /// [`Error::Core`] when the token cannot be signed.
     pub fn me<R: CryptoRng>(&self, now: UnixTime, rng: &mut R) -> Result<PreparedRequest, Error> {
-        self.prepare("GET", "/me".to_owned(), Vec::new(), now, rng)
+        self.sign(Draft::get("/me"), now, rng)
     }
 
     /// `GET /logs`.
@@ -459,7 +366,7 @@ impl<'s, S: Signer> Calls<'s, S> {
     /// # Errors
     /// [`Error::LogLimit`] for a limit outside 1 to 100, [`Error::Core`] when the token cannot be signed.
     pub fn logs<R: CryptoRng>(&self, query: &LogQuery, now: UnixTime, rng: &mut R) -> Result<PreparedRequest, Error> {
-        self.prepare("GET", query.path()?, Vec::new(), now, rng)
+        self.sign(Draft::get(query.path()?), now, rng)
     }
 
     /// `POST /users`: registers a user and its session under this app's session. `session_secret` is the new
@@ -477,7 +384,7 @@ impl<'s, S: Signer> Calls<'s, S> {
         rng: &mut R,
     ) -> Result<PreparedRequest, Error> {
         let body = serde_json::json!({ "session_secret": session_secret, "full_name": full_name }).to_string();
-        self.prepare("POST", "/users".to_owned(), body.into_bytes(), now, rng)
+        self.sign(Draft::post("/users", body.into_bytes()), now, rng)
     }
 
     /// Any other call: signs the method, the path with its query, and a body of JSON, or none.
@@ -493,24 +400,12 @@ impl<'s, S: Signer> Calls<'s, S> {
         now: UnixTime,
         rng: &mut R,
     ) -> Result<PreparedRequest, Error> {
-        let body = check_other(method, path, body)?;
-        self.prepare(method, path.to_owned(), body, now, rng)
+        self.sign(Draft::to(method, path)?.with_json(body)?, now, rng)
     }
 
-    fn prepare<R: CryptoRng>(
-        &self,
-        method: &str,
-        path: String,
-        body: Vec<u8>,
-        now: UnixTime,
-        rng: &mut R,
-    ) -> Result<PreparedRequest, Error> {
-        let request_id = random_uuid(rng);
-        let hash = RequestHash::of(method, &path, &body);
-        let claims = self.session.claims(hash, request_id, now, self.lifetime)?;
-        let token = self.session.sign(&claims, rng)?;
-        let signed = Some((&token, UnixTime::from_secs(claims.expires_at())));
-        Ok(PreparedRequest::new(method, path, body, request_id, signed))
+    fn sign<R: CryptoRng>(&self, draft: Draft, now: UnixTime, rng: &mut R) -> Result<PreparedRequest, Error> {
+        let claims = |hash, request_id| self.session.claims(hash, request_id, now, self.lifetime);
+        draft.sign(rng, claims, |claims, rng| self.session.sign(claims, rng))
     }
 
     /// An encrypted PIN in the base64 that this session's calls write it in: standard and padded for the digits of an
@@ -552,29 +447,39 @@ pub(crate) fn has_pin_field(body: &Map<String, Value>) -> bool {
         .any(|fields| body.contains_key(fields.pin) || body.contains_key(fields.old_pin))
 }
 
-/// Refuses what cannot be sent as it is signed, and a body that is no JSON; returns the body's bytes.
-pub(crate) fn check_other(method: &str, path: &str, body: Option<&[u8]>) -> Result<Vec<u8>, Error> {
-    check_target(method, path)?;
-    match body {
-        Some(body) if serde_json::from_slice::<IgnoredAny>(body).is_err() => Err(Error::BodyNotJson),
-        body => Ok(body.unwrap_or_default().to_vec()),
-    }
+/// A body written at once.
+fn text_body(text: fmt::Arguments<'_>) -> Vec<u8> {
+    // Room for the fields of two encrypted PINs, so that it need not grow.
+    let mut body = String::with_capacity(64 + 2 * EncodedPin::MAX_LEN);
+    // A `String` takes whatever it is given.
+    let _ = body.write_fmt(text);
+    body.into_bytes()
 }
 
-/// Refuses a method or a path that cannot be sent as it is signed.
-fn check_target(method: &str, path: &str) -> Result<(), Error> {
-    if method.is_empty() || method.len() > 16 || !method.bytes().all(|c| c.is_ascii_uppercase()) {
-        return Err(Error::Method);
-    }
-    if !path.starts_with('/') || !path.bytes().all(|c| c.is_ascii_graphic() && c != b'#') {
-        return Err(Error::Path);
-    }
-    Ok(())
+/// A body of JSON with an encrypted PIN added at its end.
+fn body_with_pin(body: &Map<String, Value>, field: &str, pin: &EncodedPin) -> Result<Vec<u8>, Error> {
+    let mut len = Counter(0);
+    serde_json::to_writer(&mut len, body).map_err(|_| Error::BodyNotJson)?;
+    let comma = if body.is_empty() { "" } else { "," };
+    let rest = [comma, "\"", field, "\":\"", pin.as_str(), "\"}"];
+    let mut json = Vec::with_capacity(len.0 + rest.iter().map(|part| part.len()).sum::<usize>());
+    serde_json::to_writer(&mut json, body).map_err(|_| Error::BodyNotJson)?;
+    // The closing brace.
+    json.pop();
+    rest.iter().for_each(|part| json.extend_from_slice(part.as_bytes()));
+    Ok(json)
 }
 
-/// A random UUID, version 4, for a request or a user.
-pub fn random_uuid<R: CryptoRng + ?Sized>(rng: &mut R) -> Uuid {
-    let mut bytes = [0; 16];
-    rng.fill_bytes(&mut bytes);
-    Builder::from_random_bytes(bytes).into_uuid()
+/// Counts what is written.
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

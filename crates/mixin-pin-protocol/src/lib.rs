@@ -35,6 +35,7 @@ mod error;
 pub mod inspect;
 pub mod keystore;
 pub mod oauth;
+mod request;
 
 pub use error::{Error, IntegrityFault, TokenFault};
 pub use mixin_pin_core as core;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use mixin_pin_core::rand_core::CryptoRng;
-use mixin_pin_core::token::{RequestHash, Signer};
+use mixin_pin_core::token::Signer;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{CodeVerifier, Ed25519Key, Ed25519PublicKey, OAuthSession, UnixTime};
 use serde::{Deserialize, Serialize};
@@ -15,8 +15,9 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::call::{Calls, PreparedRequest, check_other, has_pin_field, random_uuid};
+use crate::call::{Calls, PreparedRequest, has_pin_field};
 use crate::keystore::write_oauth;
+use crate::request::Draft;
 
 /// A code about to be exchanged for an authorization: what `POST /oauth/token` takes.
 ///
@@ -76,7 +77,7 @@ impl CodeExchange<'_> {
         let mut json = Vec::with_capacity(512 + 6 * (self.code.len() + self.client_secret.map_or(0, str::len)));
         // Neither a map with keys that are no text nor a writer that fails is here.
         let _ = serde_json::to_writer(&mut json, &body);
-        PreparedRequest::new("POST", "/oauth/token".to_owned(), json, random_uuid(rng), None)
+        Draft::post("/oauth/token", json).unsigned(rng)
     }
 }
 
@@ -195,15 +196,11 @@ impl<'s, S: Signer> OAuthCalls<'s, S> {
         now: UnixTime,
         rng: &mut R,
     ) -> Result<PreparedRequest, Error> {
-        let body = check_other(method, path, body)?;
-        if serde_json::from_slice::<Map<String, Value>>(&body).is_ok_and(|fields| has_pin_field(&fields)) {
+        let draft = Draft::to(method, path)?.with_json(body)?;
+        if serde_json::from_slice::<Map<String, Value>>(draft.body()).is_ok_and(|fields| has_pin_field(&fields)) {
             return Err(Error::OAuthPin);
         }
-        let request_id = random_uuid(rng);
-        let hash = RequestHash::of(method, path, &body);
-        let claims = self.session.claims(hash, request_id, now, self.lifetime)?;
-        let token = self.session.sign(&claims, rng)?;
-        let signed = Some((&token, UnixTime::from_secs(claims.expires_at())));
-        Ok(PreparedRequest::new(method, path.to_owned(), body, request_id, signed))
+        let claims = |hash, request_id| self.session.claims(hash, request_id, now, self.lifetime);
+        draft.sign(rng, claims, |claims, rng| self.session.sign(claims, rng))
     }
 }

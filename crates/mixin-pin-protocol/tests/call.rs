@@ -195,7 +195,7 @@ fn any_call_carries_a_pin_in_its_field() {
         let nonces = MonotonicNonces::new();
         let next = || nonces.next(NOW).unwrap();
         let pin = Pin::new("123456").unwrap();
-        let request = calls.with_pin("POST", "/transfers", body(), &pin, next(), NOW, &mut rng()).unwrap();
+        let request = calls.with_pin("POST", "/transfers", &body(), &pin, next(), NOW, &mut rng()).unwrap();
         assert_holds(&request, &key);
         let sent: Value = serde_json::from_slice(request.body()).unwrap();
         let sealed = EncryptedPin::from_base64(sent[field].as_str().unwrap()).unwrap();
@@ -205,7 +205,7 @@ fn any_call_carries_a_pin_in_its_field() {
         for taken in ["pin", "pin_base64"] {
             let mut body = body();
             body.insert(taken.to_owned(), "".into());
-            let refused = calls.with_pin("POST", "/transfers", body, &pin, next(), NOW, &mut rng());
+            let refused = calls.with_pin("POST", "/transfers", &body, &pin, next(), NOW, &mut rng());
             assert_eq!(refused.unwrap_err(), Error::PinField);
         }
     }

@@ -170,7 +170,7 @@ fn without_the_keys_nothing_inside_is_judged() {
     let (session, key) = session();
     let request = Calls::new(&session).lifetime(Duration::from_secs(60));
     let proof = tip_key().secret(&TipAction::ReadEmergencyContact);
-    let request = request.with_pin("POST", "/transfers", Map::new(), proof, nonce(), NOW, &mut rng()).unwrap();
+    let request = request.with_pin("POST", "/transfers", &Map::new(), proof, nonce(), NOW, &mut rng()).unwrap();
     let known = Known { public_key: Some(&key), ..Known::default() };
     let report = inspect(&captured(&request), &known, NOW).unwrap();
     assert!(report.holds() && report.pins[0].opened.is_none());

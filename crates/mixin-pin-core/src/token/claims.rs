@@ -187,8 +187,10 @@ impl<'s> Claims<'s> {
     /// [`Error::Signer`] when the signer fails.
     #[cfg(feature = "alloc")]
     pub fn sign<S: Signer + ?Sized>(&self, signer: &S, rng: &mut dyn CryptoRng) -> Result<Token, Error> {
-        let mut bytes = alloc::vec![0; self.max_token_len(signer)];
-        let len = self.sign_into(signer, rng, &mut bytes)?.len();
+        let mut bytes = alloc::vec![0; Token::SCHEME.len() + self.max_token_len(signer)];
+        let (scheme, token) = bytes.split_at_mut(Token::SCHEME.len());
+        scheme.copy_from_slice(Token::SCHEME.as_bytes());
+        let len = scheme.len() + self.sign_into(signer, rng, token)?.len();
         bytes.truncate(len);
         alloc::string::String::from_utf8(bytes).map(Token).map_err(|_| Error::TokenFormat)
     }
@@ -288,17 +290,40 @@ const fn encoded_len(bytes: usize) -> usize {
 
 /// A signed token, ready for `Authorization: Bearer`.
 ///
+/// ```
+/// # #[cfg(feature = "ed25519")] {
+/// use core::time::Duration;
+/// use getrandom::{SysRng, rand_core::UnwrapErr};
+/// use mixin_pin_core::{Ed25519Key, UnixTime, token::{Claims, RequestHash}, uuid::Uuid};
+///
+/// let (key, hash) = (Ed25519Key::from_bytes(&[7; 32])?, RequestHash::of("GET", "/me", b""));
+/// let (now, minute) = (UnixTime::from_secs(1_700_000_000), Duration::from_secs(60));
+/// let claims = Claims::new(Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3), hash, now, minute)?;
+/// let token = claims.sign(&key, &mut UnwrapErr(SysRng))?;
+/// assert_eq!(token.authorization().strip_prefix("Bearer "), Some(token.as_str()));
+/// # }
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
+///
 /// # Security
 /// Whoever holds it may make its one request until it expires. `Debug` is redacted and there is no `Display`; it is
 /// not zeroized, for it travels in the clear inside TLS and soon expires.
 #[cfg(feature = "alloc")]
 #[derive(Clone)]
+// The scheme is in it, so that the header is ready without another copy.
 pub struct Token(alloc::string::String);
 
 #[cfg(feature = "alloc")]
 impl Token {
+    const SCHEME: &'static str = "Bearer ";
+
     /// The token's text.
     pub fn as_str(&self) -> &str {
+        &self.0[Self::SCHEME.len()..]
+    }
+
+    /// The value of the header `Authorization`: `Bearer` and the token.
+    pub fn authorization(&self) -> &str {
         &self.0
     }
 }
