@@ -11,7 +11,7 @@ use rand_core::{TryCryptoRng, TryRng};
 
 use crate::Error;
 
-/// Random bytes from this thread's own ChaCha12 generator, seeded by the operating system, without a system call for
+/// Random bytes from this thread's own `ChaCha12` generator, seeded by the operating system, without a system call for
 /// each draw.
 ///
 /// The generator is `rand`'s: seeded when a thread first asks, and again after every 64 KiB. A process that was forked

@@ -2,6 +2,9 @@
 //!
 //! OAEP uses SHA-256 for both hash and MGF1, and the text of the session id as its label.
 
+mod crt;
+
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -19,8 +22,9 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::encoding::decode_public;
-use crate::token::{Algorithm, Signer};
+use crate::token::{Algorithm, MAX_SIGNATURE_LEN, Signer};
 use crate::{Error, PinKey};
+use crt::{PrivateOperation, private_operation};
 
 const SIZES: core::ops::RangeInclusive<usize> = 1024..=4096;
 /// SPKI of 4096 bits with a long exponent; the longest public key that is worth decoding.
@@ -64,7 +68,8 @@ impl PinToken {
 /// An RSA private key of 1024 to 4096 bits.
 ///
 /// # Security
-/// Zeroized on drop, neither cloned nor printed. Every private operation is blinded with the caller's randomness.
+/// Zeroized on drop, neither cloned nor printed. Every private operation is blinded with the caller's randomness; for
+/// signatures, in the way of OpenSSL, a pair of blinding factors is drawn and then squared for the next 31.
 /// Keys of 1024 bits are what Mixin's oldest sessions have, and are within reach of a state; register new sessions
 /// with Ed25519.
 ///
@@ -86,9 +91,17 @@ impl PinToken {
 /// assert!(key.unwrap_pin_key(&pin_token, Uuid::from_u128(3), &mut rng).is_err());
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
-pub struct RsaKey(PrivateKey);
+pub struct RsaKey {
+    key: PrivateKey,
+    /// What signs; `key` decrypts.
+    operation: Box<dyn PrivateOperation>,
+}
 
 impl RsaKey {
+    fn new(key: PrivateKey) -> Result<Self, Error> {
+        Ok(Self { operation: private_operation(&key).ok_or(Error::RsaKey)?, key })
+    }
+
     /// Reads unencrypted PEM, PKCS#1 (`RSA PRIVATE KEY`) or PKCS#8 (`PRIVATE KEY`).
     ///
     /// # Errors
@@ -114,7 +127,7 @@ impl RsaKey {
         let parts = RsaPrivateKeyRef::from_der(der).map_err(|_| Error::RsaPem)?;
         // Asked first, because the arithmetic below refuses small keys without saying why.
         check_size(bit_len(parts.modulus.as_bytes()))?;
-        PrivateKey::from_pkcs1_der(der).map(Self).map_err(|_| Error::RsaKey)
+        PrivateKey::from_pkcs1_der(der).map_err(|_| Error::RsaKey).and_then(Self::new)
     }
 
     /// Makes a new key. This takes from a tenth of a second to many seconds.
@@ -123,7 +136,7 @@ impl RsaKey {
     /// [`Error::RsaKeySize`] outside 1024 to 4096 bits.
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R, bits: usize) -> Result<Self, Error> {
         check_size(bits)?;
-        PrivateKey::new(rng, bits).map(Self).map_err(|_| Error::RsaKey)
+        PrivateKey::new(rng, bits).map_err(|_| Error::RsaKey).and_then(Self::new)
     }
 
     /// PKCS#1 PEM, as keystores hold it.
@@ -131,7 +144,7 @@ impl RsaKey {
     /// # Errors
     /// [`Error::RsaKey`] if the key cannot be encoded.
     pub fn to_pkcs1_pem(&self) -> Result<Zeroizing<String>, Error> {
-        self.0.to_pkcs1_pem(LineEnding::LF).map_err(|_| Error::RsaKey)
+        self.key.to_pkcs1_pem(LineEnding::LF).map_err(|_| Error::RsaKey)
     }
 
     /// PKCS#1 DER, for another library that is to sign with the key.
@@ -140,18 +153,18 @@ impl RsaKey {
     /// [`Error::RsaKey`] if the key cannot be encoded.
     pub fn to_pkcs1_der(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
         // Zeroized by itself until it is copied.
-        let document = self.0.to_pkcs1_der().map_err(|_| Error::RsaKey)?;
+        let document = self.key.to_pkcs1_der().map_err(|_| Error::RsaKey)?;
         Ok(Zeroizing::new(document.as_bytes().to_vec()))
     }
 
     /// The public half.
     pub fn public_key(&self) -> RsaPublicKey {
-        RsaPublicKey(self.0.to_public_key())
+        RsaPublicKey(self.key.to_public_key())
     }
 
     /// Length of the modulus, in bits.
     pub fn bits(&self) -> usize {
-        self.0.as_public_key().n().bit_width_vartime() as usize
+        self.key.as_public_key().n().bit_width_vartime() as usize
     }
 
     /// Unwraps a PIN token: OAEP with SHA-256, labelled with the session id's text.
@@ -168,7 +181,7 @@ impl RsaKey {
         rng: &mut R,
     ) -> Result<PinKey, Error> {
         let bytes = self
-            .0
+            .key
             .decrypt_blinded(rng, padding(session_id), pin_token.as_bytes())
             .map(Zeroizing::new)
             .map_err(|_| Error::PinToken)?;
@@ -182,17 +195,18 @@ impl Signer for RsaKey {
     }
 
     fn signature_len(&self) -> usize {
-        self.0.size()
+        self.key.size()
     }
 
     fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
         let digest = Sha512::digest(message);
-        let signed = self.0.sign_with_rng(rng, Pkcs1v15Sign::new::<Sha512>(), &digest).map_err(|_| Error::Signer)?;
-        if signed.len() != signature.len() {
+        if signature.len() != self.signature_len() {
             return Err(Error::Signer);
         }
-        signature.copy_from_slice(&signed);
-        Ok(())
+        let mut encoded = [0xff; MAX_SIGNATURE_LEN];
+        let encoded = encoded.get_mut(..signature.len()).ok_or(Error::Signer)?;
+        encode(&digest.into(), encoded);
+        self.operation.apply(encoded, rng, signature)
     }
 }
 
@@ -270,6 +284,21 @@ impl fmt::Debug for RsaPublicKey {
     }
 }
 
+/// EMSA-PKCS1-v1_5 (RFC 8017, section 9.2) of a SHA-512 digest, into a buffer of ones as long as the modulus.
+fn encode(digest: &[u8; 64], out: &mut [u8]) {
+    /// DER of everything before the digest: its algorithm, no parameters, its length.
+    const PREFIX: [u8; 19] =
+        [0x30, 0x51, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03, 0x05, 0, 0x04, 0x40];
+    let (ones, rest) = out.split_at_mut(out.len() - digest.len() - PREFIX.len());
+    // 00 01 ff … ff 00
+    ones[0] = 0;
+    ones[1] = 1;
+    ones[ones.len() - 1] = 0;
+    let (prefix, end) = rest.split_at_mut(PREFIX.len());
+    prefix.copy_from_slice(&PREFIX);
+    end.copy_from_slice(digest);
+}
+
 fn padding(session_id: Uuid) -> Oaep<Sha256> {
     let mut text = Uuid::encode_buffer();
     let label: &str = session_id.hyphenated().encode_lower(&mut text);
@@ -312,5 +341,47 @@ mod tests {
             assert_eq!(RsaKey::from_pem(pem).unwrap_err(), Error::RsaPem, "{pem:?}");
         }
         assert_eq!(RsaPublicKey::from_base64("AAAA").unwrap_err(), Error::PublicKey);
+    }
+
+    /// For tests: keys need not be good ones.
+    fn rng() -> impl CryptoRng {
+        getrandom::rand_core::UnwrapErr(getrandom::SysRng)
+    }
+
+    fn sign(key: &RsaKey, message: &[u8]) -> Vec<u8> {
+        let mut signature = alloc::vec![0; key.signature_len()];
+        key.sign(message, &mut rng(), &mut signature).unwrap();
+        signature
+    }
+
+    #[test]
+    fn signatures_are_those_of_the_rsa_crate() {
+        for bits in [1024, 1025, 1031, 1040, 1536, 2047, 2048] {
+            let key = RsaKey::generate(&mut rng(), bits).unwrap();
+            for message in [&b""[..], b"message", &[0xff; 1000]] {
+                let expected = key.key.sign(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message)).unwrap();
+                assert_eq!(sign(&key, message), expected, "{bits}");
+            }
+        }
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn blinding_outlasts_its_pair_and_is_shared_by_threads() {
+        let key = RsaKey::generate(&mut rng(), 1024).unwrap();
+        let expected = sign(&key, b"message");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..50).for_each(|_| assert_eq!(sign(&key, b"message"), expected)));
+            }
+        });
+    }
+
+    #[test]
+    fn a_buffer_of_another_length_is_refused() {
+        let key = RsaKey::generate(&mut rng(), 1024).unwrap();
+        for len in [0, 127, 129] {
+            assert_eq!(key.sign(b"", &mut rng(), &mut alloc::vec![0; len]), Err(Error::Signer));
+        }
     }
 }
