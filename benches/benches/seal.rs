@@ -1,51 +1,95 @@
-//! Sealing and opening one encrypted PIN, key schedule warm: ours, and the floor under it (the AES blocks alone,
-//! neither chained nor encoded). Randomness once free, once from the operating system.
+//! Sealing an encrypted PIN into base64, key schedule warm, beside the sum of its parts; and opening it again.
 
 use std::hint::black_box;
 
 use aes::Aes256;
-use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
+use aes::cipher::{Array, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use criterion::{Criterion, criterion_group, criterion_main};
-use mixin_pin_benches::{Counter, NOW};
-use mixin_pin_core::{EncryptedPin, MonotonicNonces, NonceSource, Pin, PinKey, Secret, SystemRng};
+use mixin_pin_benches::{NOW, criterion};
+use mixin_pin_core::rand_core::Rng as _;
+use mixin_pin_core::{
+    EncodedPin, EncryptedPin, MonotonicNonces, NonceSource, Pin, PinKey, Secret, SecretKind, SystemRng, ThreadRng,
+};
+
+const KEY: [u8; PinKey::LEN] = [7; PinKey::LEN];
+
+/// A secret of a kind, from what its caller keeps.
+fn secret(kind: SecretKind, pin: &Pin) -> Secret {
+    match kind {
+        SecretKind::SixDigits => black_box(pin).into(),
+        SecretKind::TipKey => Secret::TipKey(black_box([1; 40])),
+        _ => Secret::TipSignature(black_box([1; 64])),
+    }
+}
+
+/// As calls carry them: digits in the standard alphabet, all else in the URL-safe one.
+fn encode(sealed: &EncryptedPin) -> EncodedPin {
+    match sealed.kind() {
+        SecretKind::SixDigits => sealed.to_standard(),
+        _ => sealed.to_url_safe(),
+    }
+}
 
 fn seal(c: &mut Criterion) {
-    let key = PinKey::generate(&mut Counter::default());
-    let nonces = MonotonicNonces::new();
-    let pin = Pin::new("314159").unwrap();
+    let key = PinKey::from_bytes(&KEY).unwrap();
+    let (nonces, pin) = (MonotonicNonces::new(), Pin::new("314159").unwrap());
     let mut group = c.benchmark_group("seal");
-
-    let aes = Aes256::new(&[7; 32].into());
-    for (name, blocks) in [("six digits", 2), ("TIP key", 4), ("TIP signature", 6)] {
-        let mut buffer = vec![Array::from([0; 16]); blocks];
-        group.bench_function(format!("{name}, floor"), |b| b.iter(|| aes.encrypt_blocks(black_box(&mut buffer))));
+    for kind in SecretKind::ALL {
+        let (mut thread, mut system) = (ThreadRng::new().unwrap(), SystemRng::new().unwrap());
+        // The text stays where it is, as it does for a caller who writes it into a body.
+        group.bench_function(kind.as_str(), |b| {
+            b.iter(|| _ = black_box(&encode(&key.seal(secret(kind, &pin), nonces.next(NOW).unwrap(), &mut thread))));
+        });
+        group.bench_function(format!("{kind}, system randomness"), |b| {
+            b.iter(|| _ = black_box(&encode(&key.seal(secret(kind, &pin), nonces.next(NOW).unwrap(), &mut system))));
+        });
     }
-    let mut free = Counter::default();
-    group.bench_function("six digits", |b| {
-        b.iter(|| key.seal(black_box(&pin), nonces.next(NOW).unwrap(), &mut free).to_standard());
-    });
-    group.bench_function("TIP key", |b| {
-        b.iter(|| key.seal(Secret::TipKey(black_box([1; 40])), nonces.next(NOW).unwrap(), &mut free).to_url_safe());
-    });
-    group.bench_function("TIP signature", |b| {
-        let secret = || Secret::TipSignature(black_box([1; 64]));
-        b.iter(|| key.seal(secret(), nonces.next(NOW).unwrap(), &mut free).to_url_safe());
-    });
-    let mut system = SystemRng::new().unwrap();
-    group.bench_function("six digits, system randomness", |b| {
-        b.iter(|| key.seal(black_box(&pin), nonces.next(NOW).unwrap(), &mut system).to_standard());
-    });
+
+    // The parts: 16 bytes of ChaCha12, the blocks with the key schedule borrowed, base64.
+    let cipher = Aes256::new(&KEY.into());
+    for kind in SecretKind::ALL {
+        let (mut rng, mut sealed, mut text) = (rand::rng(), [0; EncryptedPin::MAX_LEN], [0; EncodedPin::MAX_LEN]);
+        let sealed = &mut sealed[..kind.encrypted_len()];
+        let engine = if kind == SecretKind::SixDigits { STANDARD } else { URL_SAFE_NO_PAD };
+        group.bench_function(format!("{kind}, floor"), |b| {
+            b.iter(|| {
+                let (iv, body) = sealed.split_first_chunk_mut::<16>().unwrap();
+                rng.fill_bytes(iv);
+                let (blocks, _) = Array::slice_as_chunks_mut(body);
+                cbc::Encryptor::inner_iv_init(&cipher, (&*iv).into()).encrypt_blocks(blocks);
+                engine.encode_slice(&*sealed, &mut text).unwrap()
+            });
+        });
+    }
     group.finish();
 }
 
 fn open(c: &mut Criterion) {
-    let key = PinKey::generate(&mut Counter::default());
-    let nonce = MonotonicNonces::new().next(NOW).unwrap();
-    let text = key.seal(Pin::new("314159").unwrap(), nonce, &mut Counter::default()).to_standard();
-    c.bench_function("open/six digits", |b| {
-        b.iter(|| key.open(&EncryptedPin::from_base64(black_box(text.as_str())).unwrap()).unwrap());
-    });
+    let key = PinKey::from_bytes(&KEY).unwrap();
+    let (nonces, pin) = (MonotonicNonces::new(), Pin::new("314159").unwrap());
+    let cipher = Aes256::new(&KEY.into());
+    let mut group = c.benchmark_group("open");
+    for kind in SecretKind::ALL {
+        let sealed = key.seal(secret(kind, &pin), nonces.next(NOW).unwrap(), &mut ThreadRng::new().unwrap());
+        let text = encode(&sealed);
+        group.bench_function(kind.as_str(), |b| {
+            b.iter(|| key.open(&EncryptedPin::from_base64(black_box(text.as_str())).unwrap()).unwrap());
+        });
+        let engine = if kind == SecretKind::SixDigits { STANDARD } else { URL_SAFE_NO_PAD };
+        let mut bytes = [0; EncryptedPin::MAX_LEN + 2];
+        group.bench_function(format!("{kind}, floor"), |b| {
+            b.iter(|| {
+                let len = engine.decode_slice(black_box(text.as_str()), &mut bytes).unwrap();
+                let (iv, body) = bytes[..len].split_first_chunk_mut::<16>().unwrap();
+                let (blocks, _) = Array::slice_as_chunks_mut(body);
+                cbc::Decryptor::inner_iv_init(&cipher, (&*iv).into()).decrypt_blocks(blocks);
+            });
+        });
+    }
+    group.finish();
 }
 
-criterion_group!(benches, seal, open);
+criterion_group!(name = benches; config = criterion(); targets = seal, open);
 criterion_main!(benches);

@@ -2,10 +2,17 @@
 #![forbid(unsafe_code)]
 
 use std::convert::Infallible;
+use std::time::Duration;
 
+use criterion::Criterion;
 use mixin_pin_core::rand_core::{TryCryptoRng, TryRng};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{PinKey, RsaKey, Session, SessionKey, UnixTime};
+
+/// How long every bench runs: enough for a steady figure, short enough for all of them in a few minutes.
+pub fn criterion() -> Criterion {
+    Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2))
+}
 
 /// The time at which everything happens.
 pub const NOW: UnixTime = UnixTime::from_secs(1_795_517_646);

@@ -77,7 +77,6 @@ pub(crate) const MAX_PADDED_LEN: usize = SecretKind::TipSignature.padded_len();
 /// # Security
 /// Zeroized on drop; `Debug` tells the kind and nothing else.
 #[non_exhaustive]
-#[derive(Zeroize, ZeroizeOnDrop)]
 pub enum Secret {
     /// A six-digit PIN.
     Digits(Pin),
@@ -107,13 +106,31 @@ impl Secret {
     }
 }
 
+impl Zeroize for Secret {
+    fn zeroize(&mut self) {
+        match self {
+            Self::Digits(pin) => pin.zeroize(),
+            // As slices, which are erased in bulk; arrays are erased byte by byte.
+            Self::TipKey(bytes) => bytes.as_mut_slice().zeroize(),
+            Self::TipSignature(bytes) => bytes.as_mut_slice().zeroize(),
+        }
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for Secret {}
+
 impl From<Pin> for Secret {
     fn from(pin: Pin) -> Self {
         Self::Digits(pin)
     }
 }
 
-/// Copies the digits, for callers that keep their PIN.
 /// For a call that is sealed afresh, because no connection was made for it.
 impl From<&Self> for Secret {
     fn from(secret: &Self) -> Self {
@@ -125,6 +142,7 @@ impl From<&Self> for Secret {
     }
 }
 
+/// Copies the digits, for callers that keep their PIN.
 impl From<&Pin> for Secret {
     fn from(pin: &Pin) -> Self {
         Self::Digits(pin.duplicate())
@@ -204,75 +222,56 @@ impl PinBlock {
         self.iterator
     }
 
-    /// Writes the padded block into `out`, which has [`SecretKind::padded_len`] bytes.
-    pub(crate) fn write_padded(&self, out: &mut [u8]) {
-        let secret = self.secret.expose();
-        let (head, rest) = out.split_at_mut(secret.len());
-        head.copy_from_slice(secret);
-        let (timestamp, rest) = rest.split_at_mut(8);
-        timestamp.copy_from_slice(&self.timestamp.to_le_bytes());
-        let (iterator, padding) = rest.split_at_mut(8);
-        iterator.copy_from_slice(&self.iterator.to_le_bytes());
-        padding.fill(padding_byte(self.kind()));
-    }
-
     /// Reads a padded block, in time that depends on its length only.
     ///
     /// The length settles the kind, the kind the padding: for each length just one padding is right.
     pub(crate) fn read_padded(kind: SecretKind, block: &[u8]) -> Result<Self, Error> {
-        let mut parts = Parts::default();
-        let mut good = Choice::from(u8::from(block.len() == kind.padded_len()));
-        let secret_len = kind.secret_len();
-        for (at, byte) in block.iter().enumerate() {
-            if at < secret_len {
-                parts.secret[at] = *byte;
-            } else if at < secret_len + 8 {
-                parts.timestamp[at - secret_len] = *byte;
-            } else if at < secret_len + 16 {
-                parts.iterator[at - secret_len - 8] = *byte;
-            } else {
-                good &= byte.ct_eq(&padding_byte(kind));
-            }
+        if block.len() != kind.padded_len() {
+            return Err(Error::Open);
         }
+        let (secret, rest) = block.split_at(kind.secret_len());
+        let (timestamp, rest) = rest.split_first_chunk().ok_or(Error::Open)?;
+        let (iterator, padding) = rest.split_first_chunk().ok_or(Error::Open)?;
+
+        let wrong = padding.iter().fold(0, |wrong, byte| wrong | (byte ^ padding_byte(kind)));
+        let mut good = wrong.ct_eq(&0);
         if kind == SecretKind::SixDigits {
-            good &= are_digits(parts.head());
+            good &= are_digits(secret);
         }
         if !bool::from(good) {
             return Err(Error::Open);
         }
-        let secret = match kind {
-            SecretKind::SixDigits => Secret::Digits(Pin::from_bytes(parts.head::<{ Pin::LEN }>())?),
-            SecretKind::TipKey => Secret::TipKey(*parts.head()),
-            SecretKind::TipSignature => Secret::TipSignature(*parts.head()),
-        };
         Ok(Self {
-            secret,
-            timestamp: u64::from_le_bytes(parts.timestamp),
-            iterator: u64::from_le_bytes(parts.iterator),
+            secret: match kind {
+                SecretKind::SixDigits => Secret::Digits(Pin::from_bytes(secret)?),
+                SecretKind::TipKey => Secret::TipKey(secret.try_into().map_err(|_| Error::Open)?),
+                SecretKind::TipSignature => Secret::TipSignature(secret.try_into().map_err(|_| Error::Open)?),
+            },
+            timestamp: u64::from_le_bytes(*timestamp),
+            iterator: u64::from_le_bytes(*iterator),
         })
     }
 }
 
-/// What is read off a block before it is known to be one.
-#[derive(Zeroize, ZeroizeOnDrop)]
-struct Parts {
-    secret: [u8; SecretKind::TipSignature.secret_len()],
-    timestamp: [u8; 8],
-    iterator: [u8; 8],
-}
-
-impl Default for Parts {
-    fn default() -> Self {
-        Self { secret: [0; 64], timestamp: [0; 8], iterator: [0; 8] }
+/// Writes a padded block into `out`, which has [`SecretKind::padded_len`] bytes.
+pub(crate) fn write_padded(secret: &Secret, timestamp: u64, iterator: u64, out: &mut [u8]) {
+    // Each kind has lengths of its own, so that all of them are known where the bytes are moved.
+    match secret {
+        Secret::Digits(pin) => write(pin.expose(), timestamp, iterator, out),
+        Secret::TipKey(bytes) => write(bytes, timestamp, iterator, out),
+        Secret::TipSignature(bytes) => write(bytes, timestamp, iterator, out),
     }
 }
 
-impl Parts {
-    /// The first `N` bytes of the secret, `N` being 64 at most.
-    fn head<const N: usize>(&self) -> &[u8; N] {
-        const { assert!(N <= SecretKind::TipSignature.secret_len()) };
-        self.secret.first_chunk().expect("checked when compiled")
-    }
+#[inline]
+fn write<const N: usize>(secret: &[u8; N], timestamp: u64, iterator: u64, out: &mut [u8]) {
+    let padding = const { AES_BLOCK - (N + NONCE_LEN) % AES_BLOCK };
+    let out = &mut out[..N + NONCE_LEN + padding];
+    out[..N].copy_from_slice(secret);
+    out[N..N + 8].copy_from_slice(&timestamp.to_le_bytes());
+    out[N + 8..N + NONCE_LEN].copy_from_slice(&iterator.to_le_bytes());
+    // PKCS#7: the number of bytes that are added, which is never more than 16.
+    out[N + NONCE_LEN..].fill(u8::try_from(padding).unwrap_or_default());
 }
 
 /// PKCS#7 fills with the number of bytes it adds.
@@ -298,7 +297,7 @@ mod tests {
     fn bytes_lie_as_the_protocol_says() {
         let block = PinBlock { secret: Pin::new("123456").unwrap().into(), timestamp: 0x0102_0304, iterator: 0x0506 };
         let mut bytes = [0xff; 32];
-        block.write_padded(&mut bytes);
+        write_padded(&block.secret, block.timestamp, block.iterator, &mut bytes);
         assert_eq!(&bytes[..6], b"123456");
         assert_eq!(bytes[6..14], [4, 3, 2, 1, 0, 0, 0, 0]);
         assert_eq!(bytes[14..22], [6, 5, 0, 0, 0, 0, 0, 0]);
@@ -310,7 +309,7 @@ mod tests {
     fn one_wrong_byte_of_padding_or_digit_refuses_the_block() {
         let block = PinBlock { secret: Pin::new("123456").unwrap().into(), timestamp: 1, iterator: 2 };
         let mut good = [0; 32];
-        block.write_padded(&mut good);
+        write_padded(&block.secret, block.timestamp, block.iterator, &mut good);
         for at in (0..6).chain(22..32) {
             let mut bad = good;
             bad[at] ^= 0x40;

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::block::{AES_BLOCK, MAX_PADDED_LEN};
+use crate::block::{AES_BLOCK, MAX_PADDED_LEN, write_padded};
 use crate::encoding::decode_public;
 use crate::{Error, Nonce, PinBlock, Secret, SecretKind};
 
@@ -67,19 +67,29 @@ impl PinKey {
     /// # Security
     /// An encrypted PIN is one-time: send it once, and seal again for another try.
     pub fn seal<R: CryptoRng + ?Sized>(&self, secret: impl Into<Secret>, nonce: Nonce, rng: &mut R) -> EncryptedPin {
-        let mut iv = [0; AES_BLOCK];
-        rng.fill_bytes(&mut iv);
-        self.seal_block(&PinBlock::new(secret, nonce), &iv)
+        let (timestamp, iterator) = nonce.spend();
+        self.seal_parts(&secret.into(), timestamp, iterator, |iv| rng.fill_bytes(iv))
     }
 
     pub(crate) fn seal_block(&self, block: &PinBlock, iv: &[u8; AES_BLOCK]) -> EncryptedPin {
-        let kind = block.kind();
+        self.seal_parts(block.secret(), block.timestamp(), block.iterator(), |out| *out = *iv)
+    }
+
+    /// Writes the block where it is to be encrypted, so that it lies in no other place.
+    fn seal_parts(
+        &self,
+        secret: &Secret,
+        timestamp: u64,
+        iterator: u64,
+        draw_iv: impl FnOnce(&mut [u8; AES_BLOCK]),
+    ) -> EncryptedPin {
+        let kind = secret.kind();
         let mut sealed = EncryptedPin { bytes: [0; EncryptedPin::MAX_LEN], kind };
-        let (head, body) = sealed.bytes[..kind.encrypted_len()].split_at_mut(AES_BLOCK);
-        head.copy_from_slice(iv);
-        block.write_padded(body);
+        let (iv, body) = sealed.split_mut();
+        draw_iv(iv);
+        write_padded(secret, timestamp, iterator, body);
         let (blocks, _) = Array::slice_as_chunks_mut(body);
-        cbc::Encryptor::inner_iv_init(&self.cipher, iv.into()).encrypt_blocks(blocks);
+        cbc::Encryptor::inner_iv_init(&self.cipher, (&*iv).into()).encrypt_blocks(blocks);
         sealed
     }
 
@@ -93,8 +103,8 @@ impl PinKey {
     /// signature protects it, so check that first.
     pub fn open(&self, sealed: &EncryptedPin) -> Result<PinBlock, Error> {
         let (iv, body) = sealed.as_bytes().split_at(AES_BLOCK);
-        let mut plain = Zeroizing::new([0; MAX_PADDED_LEN]);
-        let plain = &mut plain[..body.len()];
+        let mut plain = Plaintext([0; MAX_PADDED_LEN]);
+        let plain = &mut plain.0[..body.len()];
         plain.copy_from_slice(body);
         let (blocks, _) = Array::slice_as_chunks_mut(plain);
         let iv = Array::try_from(iv).map_err(|_| Error::Open)?;
@@ -112,10 +122,22 @@ impl fmt::Debug for PinKey {
 // Both fields zeroize themselves: `Zeroizing`, and `aes` by its feature.
 impl ZeroizeOnDrop for PinKey {}
 
+/// An opened block before it is read.
+struct Plaintext([u8; MAX_PADDED_LEN]);
+
+impl Drop for Plaintext {
+    fn drop(&mut self) {
+        // As a slice, which is erased in bulk; an array is erased byte by byte.
+        self.0.as_mut_slice().zeroize();
+    }
+}
+
 /// An encrypted PIN: the IV and the encrypted block, inline.
 ///
 /// Not secret in itself, but one-time: see [`PinKey::seal`].
 #[derive(Clone, PartialEq, Eq)]
+// Aligned as the cipher's blocks are, so that moving it does not wait for them.
+#[repr(C, align(16))]
 pub struct EncryptedPin {
     bytes: [u8; Self::MAX_LEN],
     kind: SecretKind,
@@ -163,6 +185,12 @@ impl EncryptedPin {
     /// IV and ciphertext: 48, 80 or 112 bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.kind.encrypted_len()]
+    }
+
+    /// The IV, and the block.
+    const fn split_mut(&mut self) -> (&mut [u8; AES_BLOCK], &mut [u8]) {
+        let (sealed, _) = self.bytes.split_at_mut(self.kind.encrypted_len());
+        sealed.split_first_chunk_mut().expect("the shortest has 48 bytes")
     }
 
     /// Base64 in the standard alphabet, padded: for the fields `pin` and `old_pin`.

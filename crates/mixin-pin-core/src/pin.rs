@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use subtle::{Choice, ConstantTimeEq, ConstantTimeGreater};
+use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::Error;
@@ -12,7 +12,6 @@ use crate::Error;
 /// # Security
 /// Zeroized on drop, compared in constant time, and never printed: `Debug` is redacted, and there is neither
 /// `Display`, `Clone` nor serde. [`Pin::expose`] is the only way out.
-#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Pin([u8; Self::LEN]);
 
 impl Pin {
@@ -54,10 +53,28 @@ impl Pin {
     }
 }
 
-/// Whether all six bytes are ASCII digits, in time that does not depend on them.
-pub(crate) fn are_digits(bytes: &[u8; Pin::LEN]) -> Choice {
-    !bytes.iter().fold(Choice::from(0), |bad, byte| bad | byte.wrapping_sub(b'0').ct_gt(&9))
+/// Whether all bytes are ASCII digits, in time that does not depend on them.
+pub(crate) fn are_digits(bytes: &[u8]) -> Choice {
+    // Nine less what the digit would be goes below zero for whatever is none.
+    let borrows = |byte: &u8| 9_u16.wrapping_sub(u16::from(byte.wrapping_sub(b'0')));
+    let bad = bytes.iter().fold(0, |bad, byte| bad | borrows(byte));
+    (bad >> 15).ct_eq(&0)
 }
+
+impl Zeroize for Pin {
+    fn zeroize(&mut self) {
+        // As a slice, which is erased in bulk; an array is erased byte by byte.
+        self.0.as_mut_slice().zeroize();
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for Pin {}
 
 impl core::str::FromStr for Pin {
     type Err = Error;
