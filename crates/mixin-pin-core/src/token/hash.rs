@@ -39,6 +39,12 @@ impl RequestHash {
         &self.0
     }
 
+    /// Lowercase hex, for whoever writes it on.
+    pub(crate) fn with_hex(&self, write: impl FnOnce(&str) -> fmt::Result) -> fmt::Result {
+        let mut text = [0; Self::LEN * 2];
+        write(base16ct::lower::encode_str(&self.0, &mut text).map_err(|_| fmt::Error)?)
+    }
+
     /// Reads the 64 hex digits of a `sig` claim; None for anything else.
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut bytes = [0; Self::LEN];
@@ -49,8 +55,7 @@ impl RequestHash {
 /// Lowercase hex, as the `sig` claim has it.
 impl fmt::Display for RequestHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; Self::LEN * 2];
-        f.write_str(base16ct::lower::encode_str(&self.0, &mut text).map_err(|_| fmt::Error)?)
+        self.with_hex(|text| f.write_str(text))
     }
 }
 
