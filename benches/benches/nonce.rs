@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use mixin_pin_benches::NOW;
+use mixin_pin_benches::{NOW, criterion};
 use mixin_pin_core::{MonotonicNonces, NonceSource};
 
 fn reserve(c: &mut Criterion) {
@@ -31,5 +31,5 @@ fn reserve(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, reserve);
+criterion_group!(name = benches; config = criterion(); targets = reserve);
 criterion_main!(benches);

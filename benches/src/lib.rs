@@ -1,21 +1,54 @@
-//! What the benches share: keys, and a generator whose cost is next to nothing.
+//! What the benches share: how long they run, the sessions that they measure, and a generator whose cost is next to
+//! nothing.
 #![forbid(unsafe_code)]
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use criterion::Criterion;
+use mixin_pin_accel::FastKey;
 use mixin_pin_core::rand_core::{TryCryptoRng, TryRng};
+use mixin_pin_core::token::Signer;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{PinKey, RsaKey, Session, SessionKey, UnixTime};
+use mixin_pin_core::{Ed25519Key, PinKey, RsaKey, Session, SessionKey, SystemRng, UnixTime};
+
+/// The time at which everything happens.
+pub const NOW: UnixTime = UnixTime::from_secs(1_795_517_646);
+
+/// The seed of every Ed25519 key.
+pub const SEED: [u8; 32] = [7; 32];
 
 /// How long every bench runs: enough for a steady figure, short enough for all of them in a few minutes.
 pub fn criterion() -> Criterion {
     Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2))
 }
 
-/// The time at which everything happens.
-pub const NOW: UnixTime = UnixTime::from_secs(1_795_517_646);
+/// A session around a key, whoever holds it.
+pub fn session<S: Signer>(key: S) -> Session<S> {
+    Session::from_parts(Uuid::from_u128(1), Uuid::from_u128(2), key, PinKey::generate(&mut Counter::default()))
+}
+
+/// The Ed25519 key, in pure Rust.
+///
+/// # Panics
+/// Never: any seed is a key.
+pub fn ed25519_key() -> Ed25519Key {
+    Ed25519Key::from_bytes(&SEED).expect("any seed is a key")
+}
+
+/// The Ed25519 key in the hands of the fastest library.
+pub fn fast_ed25519_key() -> FastKey {
+    SessionKey::Ed25519(ed25519_key()).into()
+}
+
+/// An RSA key in pure Rust.
+///
+/// # Panics
+/// Outside 1024 to 4096 bits.
+pub fn rsa_key(bits: usize) -> RsaKey {
+    let mut rng = SystemRng::new().expect("a machine that measures has randomness");
+    RsaKey::generate(&mut rng, bits).expect("1024 to 4096 bits")
+}
 
 /// Counts instead of drawing, so that a bench measures the work and not the randomness.
 #[derive(Debug, Default)]
@@ -46,13 +79,3 @@ impl TryRng for Counter {
 
 // Not for keys: only benches see it.
 impl TryCryptoRng for Counter {}
-
-/// A session around an RSA key.
-pub fn rsa_session(key: RsaKey) -> Session {
-    session(SessionKey::Rsa(key))
-}
-
-/// A session around any key of the core's own.
-pub fn session(key: SessionKey) -> Session {
-    Session::from_parts(Uuid::from_u128(1), Uuid::from_u128(2), key, PinKey::generate(&mut Counter::default()))
-}

@@ -466,7 +466,9 @@ fn body_with_pin(body: &Map<String, Value>, field: &str, pin: &EncodedPin) -> Re
     serde_json::to_writer(&mut json, body).map_err(|_| Error::BodyNotJson)?;
     // The closing brace.
     json.pop();
-    rest.iter().for_each(|part| json.extend_from_slice(part.as_bytes()));
+    for part in rest {
+        json.extend_from_slice(part.as_bytes());
+    }
     Ok(json)
 }
 

@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use curve25519_dalek::MontgomeryPoint;
+use curve25519_dalek::{EdwardsPoint, MontgomeryPoint};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
@@ -112,7 +112,7 @@ impl Ed25519Key {
     /// [`Error::KeyAgreement`] for a key of low order: whoever sent it would know the result.
     pub fn agree(&self, peer: &X25519PublicKey) -> Result<PinKey, Error> {
         let scalar = Zeroizing::new(self.0.to_scalar_bytes());
-        let shared = Zeroizing::new(peer.0.mul_clamped(*scalar).to_bytes());
+        let shared = Zeroizing::new(peer.mul_clamped(&scalar).to_bytes());
         if bool::from(shared.ct_eq(&[0; 32])) {
             return Err(Error::KeyAgreement);
         }
@@ -202,7 +202,8 @@ impl Ed25519PublicKey {
     /// # Errors
     /// [`Error::KeyAgreement`] for a key of low order.
     pub fn to_x25519(&self) -> Result<X25519PublicKey, Error> {
-        X25519PublicKey::from_bytes(self.0.to_montgomery().as_bytes())
+        let key = X25519PublicKey::from_bytes(self.0.to_montgomery().as_bytes())?;
+        Ok(X25519PublicKey { edwards: Some(self.0.to_edwards()), ..key })
     }
 
     pub(crate) const fn from_key(key: VerifyingKey) -> Self {
@@ -221,8 +222,12 @@ impl Ed25519PublicKey {
 }
 
 /// An X25519 public key: what `pin_token` holds for an Ed25519 session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct X25519PublicKey(MontgomeryPoint);
+#[derive(Clone)]
+pub struct X25519PublicKey {
+    montgomery: MontgomeryPoint,
+    /// One of the two points of this coordinate, where it is known already.
+    edwards: Option<EdwardsPoint>,
+}
 
 impl X25519PublicKey {
     /// Reads the 32 bytes of RFC 7748.
@@ -235,7 +240,7 @@ impl X25519PublicKey {
         if bytes == [0; 32] {
             return Err(Error::KeyAgreement);
         }
-        Ok(Self(MontgomeryPoint(bytes)))
+        Ok(Self { montgomery: MontgomeryPoint(bytes), edwards: None })
     }
 
     /// Reads base64 of either alphabet, padded or not: a `pin_token` or `pin_token_base64`.
@@ -257,12 +262,38 @@ impl X25519PublicKey {
 
     /// The 32 bytes of RFC 7748.
     pub const fn as_bytes(&self) -> &[u8; 32] {
-        self.0.as_bytes()
+        self.montgomery.as_bytes()
+    }
+
+    /// X25519 of RFC 7748. Multiplying on the Edwards curve and going back takes two thirds of the ladder's time, which is
+    /// left for coordinates that are on the twist.
+    fn mul_clamped(&self, scalar: &[u8; 32]) -> MontgomeryPoint {
+        // Either of the two points with this coordinate has a multiple of the same coordinate.
+        match self.edwards.or_else(|| self.montgomery.to_edwards(0)) {
+            Some(point) => point.mul_clamped(*scalar).to_montgomery(),
+            None => self.montgomery.mul_clamped(*scalar),
+        }
+    }
+}
+
+impl PartialEq for X25519PublicKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.montgomery == other.montgomery
+    }
+}
+
+impl Eq for X25519PublicKey {}
+
+impl fmt::Debug for X25519PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("X25519PublicKey").field(self.as_bytes()).finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use sha2::Digest as _;
+
     use super::*;
 
     const SEED: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
@@ -277,6 +308,46 @@ mod tests {
         assert_eq!(Ed25519Key::from_bytes(&pair).unwrap().public_key(), seed.public_key());
         pair[63] ^= 1;
         assert_eq!(Ed25519Key::from_bytes(&pair).unwrap_err(), Error::Ed25519KeyMismatch);
+    }
+
+    #[test]
+    fn agreement_is_that_of_the_ladder() {
+        let (mut on_the_curve, mut on_the_twist) = (0, 0);
+        let mut bytes = [0; 32];
+        for at in 0..200_u8 {
+            // Any 32 bytes are a coordinate: about half of them of the curve, the others of its twist.
+            bytes = sha2::Sha256::new_with_prefix(bytes).chain_update([at]).finalize().into();
+            let peer = X25519PublicKey::from_bytes(&bytes).unwrap();
+            let scalar = sha2::Sha256::digest(bytes).into();
+            assert_eq!(peer.mul_clamped(&scalar), peer.montgomery.mul_clamped(scalar));
+            let count = if peer.montgomery.to_edwards(0).is_some() { &mut on_the_curve } else { &mut on_the_twist };
+            *count += 1;
+
+            let known = Ed25519Key::from_bytes(&bytes).unwrap().public_key().to_x25519().unwrap();
+            assert_eq!(known.mul_clamped(&scalar), known.montgomery.mul_clamped(scalar));
+        }
+        assert!(on_the_curve > 50 && on_the_twist > 50);
+    }
+
+    #[test]
+    fn keys_of_low_order_are_refused() {
+        let key = Ed25519Key::from_text(SEED).unwrap();
+        // The orders 2, 4 and 8 of the curve, and those of the twist; RFC 7748, section 6.1, asks for the check.
+        let orders = [
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+            "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        ];
+        for text in orders {
+            let mut bytes = [0; 32];
+            base16ct::lower::decode(text, &mut bytes).unwrap();
+            let peer = X25519PublicKey::from_bytes(&bytes).unwrap();
+            assert_eq!(key.agree(&peer).unwrap_err(), Error::KeyAgreement, "{text}");
+        }
+        assert_eq!(X25519PublicKey::from_bytes(&[0; 32]).unwrap_err(), Error::KeyAgreement);
     }
 
     #[test]

@@ -1,0 +1,49 @@
+//! A whole call, from the secret to bytes ready to send: sealed, written as JSON, hashed, signed.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use mixin_pin_accel::FastKey;
+use mixin_pin_benches::{NOW, criterion, ed25519_key, fast_ed25519_key, rsa_key, session};
+use mixin_pin_core::tip::TipKey;
+use mixin_pin_core::token::Signer;
+use mixin_pin_core::{MonotonicNonces, NonceSource as _, Pin, Secret, Session, SessionKey, ThreadRng};
+use mixin_pin_protocol::call::Calls;
+use serde_json::Map;
+
+fn calls<S: Signer>(c: &mut Criterion, name: &str, session: &Session<S>) {
+    let mut group = c.benchmark_group("call");
+    let (calls, nonces, rng) = (Calls::new(session), MonotonicNonces::new(), &mut ThreadRng::new().unwrap());
+    let (pin, new, tip) = (Pin::new("314159").unwrap(), Pin::new("271828").unwrap(), TipKey::from_seed(&[7; 32]));
+    let nonce = || nonces.next(NOW).unwrap();
+    group.bench_function(format!("{name}, verify a PIN"), |b| {
+        b.iter(|| calls.verify_pin(black_box(&pin), nonce(), NOW, rng).unwrap());
+    });
+    group.bench_function(format!("{name}, change a PIN"), |b| {
+        b.iter(|| calls.change_pin(black_box(&pin), &new, [nonce(), nonce()], NOW, rng).unwrap());
+    });
+    group.bench_function(format!("{name}, verify by TIP"), |b| {
+        b.iter(|| calls.verify_tip(black_box(&tip), nonce(), NOW, rng).unwrap());
+    });
+    // The signature is made already, so that what is left is the call's own.
+    let mut body = Map::new();
+    body.insert("timestamp".to_owned(), 1.into());
+    group.bench_function(format!("{name}, a given TIP signature"), |b| {
+        b.iter(|| {
+            let proof = Secret::TipSignature(black_box([1; 64]));
+            calls.with_pin("POST", "/pin/verify", &body, proof, nonce(), NOW, rng).unwrap()
+        });
+    });
+    group.finish();
+}
+
+fn every_session(c: &mut Criterion) {
+    calls(c, "Ed25519, fast", &session(fast_ed25519_key()));
+    calls(c, "Ed25519, pure", &session(ed25519_key()));
+    let key = rsa_key(2048);
+    calls(c, "RSA 2048, pure", &session(&key));
+    calls(c, "RSA 2048, fast", &session(FastKey::from(SessionKey::Rsa(key))));
+}
+
+criterion_group!(name = benches; config = criterion().sample_size(50); targets = every_session);
+criterion_main!(benches);
