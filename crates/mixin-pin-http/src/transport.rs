@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use mixin_pin_core::UnixTime;
@@ -165,16 +166,41 @@ impl Connector for WatchedConnector {
     }
 }
 
-/// Notes whether the name was found, which is asked before the pool is.
+/// Notes whether the name was found, which is asked before the pool is. An address needs no asking, and so no thread to
+/// wait for the answer.
 #[derive(Debug)]
 struct WatchedResolver(DefaultResolver);
 
 impl Resolver for WatchedResolver {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        if let Some(address) = address(uri) {
+            let mut found = self.empty();
+            found.push(address);
+            return Ok(found);
+        }
         let result = self.0.resolve(uri, config, timeout);
         if result.is_err() {
             CONNECTING.set(Connecting::Failed);
         }
         result
+    }
+}
+
+/// The address that a URL names, if it names one and not a host.
+fn address(uri: &Uri) -> Option<SocketAddr> {
+    DefaultResolver::host_and_port(uri.scheme()?, uri.authority()?)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_told_from_a_name() {
+        let found = |url: &str| address(&url.parse().unwrap()).map(|address| address.to_string());
+        assert_eq!(found("http://127.0.0.1:8080/me").as_deref(), Some("127.0.0.1:8080"));
+        assert_eq!(found("https://[::1]/me").as_deref(), Some("[::1]:443"));
+        assert_eq!(found("https://api.mixin.one/me"), None);
+        assert_eq!(found("http://localhost:80/"), None);
     }
 }

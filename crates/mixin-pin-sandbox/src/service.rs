@@ -6,7 +6,9 @@ mod action;
 mod oauth;
 mod pin;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::extract::Query;
@@ -18,7 +20,7 @@ use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinKey, SystemRng, UnixTime};
 use mixin_pin_protocol::answer::ErrorCode;
 use mixin_pin_protocol::call::random_uuid;
-use mixin_pin_protocol::check::{ReceivedRequest, ReceivedToken, check_token};
+use mixin_pin_protocol::check::{ReceivedClaims, ReceivedRequest, ReceivedToken, check_token};
 use mixin_pin_protocol::keystore::{ServerKey, write_app};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -35,6 +37,8 @@ const NUMBERS_BEGIN_AFTER: i64 = 7000;
 
 pub(crate) struct Service {
     store: Store,
+    /// Whose session it is and the key that it signs with, neither of which ever changes, as far as they were asked for.
+    sessions: RwLock<HashMap<Uuid, Arc<KnownSession>>>,
     clock: Clock,
     clock_tolerance: Duration,
     tries_a_day: u32,
@@ -62,6 +66,19 @@ fn json_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|_| Refusal::new(ErrorCode::BadRequest, "body"))
 }
 
+struct KnownSession {
+    user_id: Uuid,
+    key: VerifyingKey,
+}
+
+/// A token as far as it can be judged without what a transaction may change.
+enum Presented<'t> {
+    /// It holds.
+    Session(ReceivedClaims),
+    /// Its key is the authorization's, which may have been exchanged just now.
+    OAuth(ReceivedToken<'t>),
+}
+
 /// Who a token speaks for, once it holds.
 enum Asker {
     User(Box<UserRow>),
@@ -75,6 +92,7 @@ impl Service {
     pub(crate) fn new(store: Store, config: &Config) -> Result<Self, Error> {
         let service = Self {
             store,
+            sessions: RwLock::default(),
             clock: config.clock.clone(),
             clock_tolerance: config.clock_tolerance,
             tries_a_day: config.tries_a_day,
@@ -116,12 +134,16 @@ impl Service {
 
     /// Answers a request, whatever it is.
     pub(crate) fn answer(&self, request: &ReceivedRequest<'_>, user_agent: Option<&str>, ip: IpAddr) -> Reply {
-        let judged = self.store.write(|db| {
-            let reply = self.judge(db, request, ip)?;
-            if let Some(observer) = &self.observer {
-                observer(&Observation::of(db, request, user_agent, &reply)?);
-            }
-            Ok(reply)
+        let now = self.now();
+        // Signatures take the longest, and so are checked before the others are made to wait.
+        let judged = self.presented(request, now).and_then(|token| {
+            self.store.write(|db| {
+                let reply = self.judge(db, request, token, now, ip)?;
+                if let Some(observer) = &self.observer {
+                    observer(&Observation::of(db, request, user_agent, &reply)?);
+                }
+                Ok(reply)
+            })
         });
         match judged {
             Ok(reply) => reply,
@@ -132,8 +154,14 @@ impl Service {
         }
     }
 
-    fn judge(&self, db: &Db<'_>, request: &ReceivedRequest<'_>, ip: IpAddr) -> Result<Reply, Error> {
-        let now = self.now();
+    fn judge(
+        &self,
+        db: &Db<'_>,
+        request: &ReceivedRequest<'_>,
+        token: Result<Presented<'_>, Refusal>,
+        now: UnixTime,
+        ip: IpAddr,
+    ) -> Result<Reply, Error> {
         let path = request.path.split_once('?').map_or(request.path, |(path, _)| path);
         // The two that nobody signs.
         match (request.method, path) {
@@ -151,7 +179,11 @@ impl Service {
             _ => None,
         };
         let not_found = || Refusal::new(ErrorCode::NotFound, "endpoint");
-        let (asker, request_id, expires_at) = match self.authenticate(db, request, now)? {
+        let authenticated = match token {
+            Ok(token) => self.authenticate(db, request, token, now)?,
+            Err(refusal) => Err(refusal),
+        };
+        let (asker, request_id, expires_at) = match authenticated {
             Ok(authenticated) => authenticated,
             // Who asks for what is not there need not say who they are.
             Err(refusal) => return Ok(handler.map_or_else(not_found, |_| refusal).into()),
@@ -167,7 +199,7 @@ impl Service {
                     && !db.note_request(user.session_id, request_id, expires_at, now.secs())?
                     && self.refuse_repeated_requests
                 {
-                    return Ok(Refusal::new(ErrorCode::Unauthorized, "request_repeated").into());
+                    return Ok(unauthorized("request_repeated").into());
                 }
                 let ReceivedRequest { method, path, body, .. } = *request;
                 Ok(handler(self, db, &Authenticated { method, path, body, user: *user, now, ip })?.into())
@@ -175,32 +207,56 @@ impl Service {
         }
     }
 
+    /// Judges a request's token.
+    fn presented<'r>(
+        &self,
+        request: &ReceivedRequest<'r>,
+        now: UnixTime,
+    ) -> Result<Result<Presented<'r>, Refusal>, Error> {
+        let token = match request.token().and_then(ReceivedToken::parse) {
+            Ok(token) => token,
+            Err(error) => return Ok(Err(unauthorized(token_reason(&error)))),
+        };
+        if token.is_oauth() {
+            return Ok(Ok(Presented::OAuth(token)));
+        }
+        let claims = match token.claims() {
+            Ok(claims) => claims,
+            Err(error) => return Ok(Err(unauthorized(token_reason(&error)))),
+        };
+        let Some(session) = self.session(claims.sid)?.filter(|session| session.user_id == claims.uid) else {
+            return Ok(Err(unauthorized("session")));
+        };
+        let claims = check_token(request, &token, &session.key, now, self.clock_tolerance);
+        Ok(claims.map(Presented::Session).map_err(|error| unauthorized(token_reason(&error))))
+    }
+
+    fn session(&self, session_id: Uuid) -> Result<Option<Arc<KnownSession>>, Error> {
+        let known = self.sessions.read().unwrap_or_else(PoisonError::into_inner).get(&session_id).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let Some(user) = self.store.write(|db| db.user_of_session(session_id))? else { return Ok(None) };
+        let key = VerifyingKey::from_text(&user.session_secret)?;
+        let session = Arc::new(KnownSession { user_id: user.user_id, key });
+        self.sessions.write().unwrap_or_else(PoisonError::into_inner).insert(session_id, session.clone());
+        Ok(Some(session))
+    }
+
     /// Who asks, the request's id, and when its token expires.
     fn authenticate(
         &self,
         db: &Db<'_>,
         request: &ReceivedRequest<'_>,
+        token: Presented<'_>,
         now: UnixTime,
     ) -> Result<Result<(Asker, Uuid, u64), Refusal>, Error> {
-        let unauthorized = |reason: &str| Ok(Err(Refusal::new(ErrorCode::Unauthorized, reason)));
-        let token = match request.token().and_then(ReceivedToken::parse) {
-            Ok(token) => token,
-            Err(error) => return unauthorized(token_reason(&error)),
-        };
-        if token.is_oauth() {
-            return self.authenticate_app(db, request, &token, now);
-        }
-        let claims = match token.claims() {
-            Ok(claims) => claims,
-            Err(error) => return unauthorized(token_reason(&error)),
-        };
-        let Some(user) = db.user_of_session(claims.sid)?.filter(|user| user.user_id == claims.uid) else {
-            return unauthorized("session");
-        };
-        let key = VerifyingKey::from_text(&user.session_secret)?;
-        match check_token(request, &token, &key, now, self.clock_tolerance) {
-            Ok(claims) => Ok(Ok((Asker::User(Box::new(user)), claims.jti, claims.exp))),
-            Err(error) => unauthorized(token_reason(&error)),
+        match token {
+            Presented::OAuth(token) => self.authenticate_app(db, request, &token, now),
+            Presented::Session(claims) => {
+                let user = db.user_of_session(claims.sid)?.ok_or(Error::DatabaseContent)?;
+                Ok(Ok((Asker::User(Box::new(user)), claims.jti, claims.exp)))
+            }
         }
     }
 
@@ -295,6 +351,10 @@ impl Service {
             })
             .collect()))
     }
+}
+
+fn unauthorized(reason: &str) -> Refusal {
+    Refusal::new(ErrorCode::Unauthorized, reason)
 }
 
 fn token_reason(error: &mixin_pin_protocol::Error) -> &'static str {

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehav
 use crate::Error;
 
 /// Raised when the tables change.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 const TABLES: &str = "
     CREATE TABLE app (
@@ -60,6 +60,7 @@ const TABLES: &str = "
         expires_at INTEGER NOT NULL,
         PRIMARY KEY (session_id, request_id)
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX requests_by_expiry ON requests (expires_at);
     CREATE TABLE logs (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         log_id TEXT NOT NULL,
@@ -68,6 +69,7 @@ const TABLES: &str = "
         ip_address TEXT NOT NULL,
         created_at INTEGER NOT NULL
     ) STRICT;
+    CREATE INDEX logs_by_user ON logs (user_id);
 ";
 
 /// A user with its one session.
@@ -137,6 +139,8 @@ impl Store {
                 connection
             }
         };
+        // More than there are statements, so that each is prepared once.
+        connection.set_prepared_statement_cache_capacity(64);
         connection.busy_timeout(std::time::Duration::from_secs(10))?;
         let store = Self(Mutex::new(connection));
         store.write(|db| {

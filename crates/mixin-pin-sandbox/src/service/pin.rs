@@ -1,7 +1,7 @@
 //! PIN calls: blocks opened, iterators spent, tries counted, PINs compared and TIP signatures checked.
 //!
-//! The order is what makes it safe, all of it in one transaction: the day's tries are looked at first, a try is
-//! counted before the PIN is compared, and given back when it was right.
+//! What makes it safe is that all of it is one transaction, which no other runs beside: the day's tries are looked at
+//! first, and a wrong PIN is counted before anybody else's is compared.
 
 use mixin_pin_core::tip::{TipAction, TipInstallation};
 use mixin_pin_core::{Ed25519PublicKey, EncryptedPin, Error as CoreError, Pin, PinBlock, Secret, UnixTime};
@@ -186,24 +186,22 @@ impl Service {
         }
     }
 
-    /// Counts a try, then judges the proof, then gives the try back if it was right.
+    /// Judges the proof, and counts a try if it was wrong.
     pub(super) fn try_proof(
         &self,
         db: &Db<'_>,
         call: &Authenticated<'_>,
         proof: &Proof,
     ) -> Result<Result<(), Refusal>, Error> {
-        let session_id = call.user.session_id;
         let used = Self::tries_used(call);
-        db.set_tries(session_id, day(call), used + 1)?;
         let (right, reason) = match proof {
             Proof::Digits(pin) => (call.user.pin.as_ref() == Some(pin), "pin"),
             Proof::Tip { holds } => (*holds, "signature"),
         };
         if right {
-            db.set_tries(session_id, day(call), used)?;
             return Ok(Ok(()));
         }
+        db.set_tries(call.user.session_id, day(call), used + 1)?;
         db.add_log(&LogRow {
             log_id: log_id()?,
             user_id: call.user.user_id,

@@ -1,0 +1,100 @@
+//! `verify_pin` against the sandbox on loopback, beside a bare `ureq` call with the same bytes to the same server; and calls
+//! a second by as many threads as there are sessions.
+
+use std::hint::black_box;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use mixin_pin_core::X25519PublicKey;
+use mixin_pin_core::token::VerifyingKey;
+use mixin_pin_core::{Ed25519Key, MonotonicNonces, NonceSource as _, Pin, Session, SystemRng, ThreadRng, UnixTime};
+use mixin_pin_http::Client;
+use mixin_pin_protocol::call::{Calls, PreparedRequest};
+use mixin_pin_protocol::keystore::Keystore;
+use mixin_pin_sandbox::{Config, Sandbox};
+
+fn pin() -> Pin {
+    Pin::new("314159").unwrap()
+}
+
+fn client(sandbox: &Sandbox, session: Session) -> Client {
+    Client::builder(session).base_url(sandbox.url()).build().unwrap()
+}
+
+/// A user with a PIN, registered as an operator would.
+fn user(sandbox: &Sandbox) -> Session {
+    let rng = &mut SystemRng::new().unwrap();
+    let app = Keystore::parse(sandbox.app_keystore().as_bytes()).unwrap().into_session(rng).unwrap();
+    let seed = mixin_pin_core::PinKey::generate(rng);
+    let key = || Ed25519Key::from_bytes(seed.expose()).unwrap();
+    let public_key = VerifyingKey::Ed25519(key().public_key());
+    let user = client(sandbox, app).register(&public_key, "A User").unwrap().done().unwrap();
+    let session = || {
+        let server = X25519PublicKey::from_base64(&user.pin_token_base64).unwrap();
+        Session::ed25519(user.user_id, user.session_id.unwrap(), key(), &server).unwrap()
+    };
+    client(sandbox, session()).create_pin(&pin()).unwrap().done().unwrap();
+    session()
+}
+
+fn now() -> UnixTime {
+    SystemTime::now().try_into().unwrap()
+}
+
+/// Sends a request as anybody would who has only `ureq`, and reads the answer.
+fn send(agent: &ureq::Agent, url: &str, request: &PreparedRequest) -> String {
+    let mut call = agent.post(url);
+    for (name, value) in request.headers() {
+        call = call.header(name, value);
+    }
+    call.send(request.body()).unwrap().body_mut().read_to_string().unwrap()
+}
+
+fn one_session(c: &mut Criterion) {
+    let sandbox = Sandbox::start(&Config::default()).unwrap();
+    let session = user(&sandbox);
+    let mut group = c.benchmark_group("http");
+
+    let (calls, nonces, mut rng) = (Calls::new(&session), MonotonicNonces::new(), ThreadRng::new().unwrap());
+    let (agent, url) = (ureq::Agent::new_with_defaults(), format!("{}/pin/verify", sandbox.url()));
+    group.bench_function("bare ureq", |b| {
+        let prepare = || calls.verify_pin(&pin(), nonces.next(now()).unwrap(), now(), &mut rng).unwrap();
+        b.iter_batched(prepare, |request| black_box(send(&agent, &url, &request)), BatchSize::PerIteration);
+    });
+    let client = client(&sandbox, user(&sandbox));
+    group.bench_function("verify_pin", |b| b.iter(|| client.verify_pin(black_box(&pin())).unwrap().done().unwrap()));
+    group.finish();
+}
+
+fn many_sessions(c: &mut Criterion) {
+    let sandbox = Sandbox::start(&Config::default()).unwrap();
+    let mut group = c.benchmark_group("http sessions");
+    for count in [1_u32, 2, 8] {
+        let clients: Vec<Client> = (0..count).map(|_| client(&sandbox, user(&sandbox))).collect();
+        group.throughput(Throughput::Elements(u64::from(count)));
+        group.bench_function(count.to_string(), |b| {
+            b.iter_custom(|rounds| {
+                let begun = Instant::now();
+                thread::scope(|scope| {
+                    for client in &clients {
+                        scope.spawn(move || {
+                            for _ in 0..rounds {
+                                client.verify_pin(&pin()).unwrap().done().unwrap();
+                            }
+                        });
+                    }
+                });
+                begun.elapsed()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(
+    name = benches;
+    config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(3));
+    targets = one_session, many_sessions
+);
+criterion_main!(benches);
