@@ -42,6 +42,7 @@ mod hold;
 mod lane;
 mod memory;
 mod oauth;
+mod one_write;
 mod outcome;
 mod randomness;
 mod resolve;

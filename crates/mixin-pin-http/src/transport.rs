@@ -17,6 +17,7 @@ use ureq::unversioned::transport::{
 };
 use ureq::{AsSendBody, Body};
 
+use crate::one_write::OneWrite;
 use crate::{Error, TransportError};
 
 #[derive(Debug)]
@@ -156,13 +157,13 @@ thread_local! {
 struct WatchedConnector(DefaultConnector);
 
 impl Connector for WatchedConnector {
-    type Out = Box<dyn Connection>;
+    type Out = OneWrite<Box<dyn Connection>>;
 
     fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
         let result = self.0.connect(details, chained);
         // Told at the end: a connection to a proxy passes here too, inside the one that it is for.
         CONNECTING.set(if result.is_ok() { Connecting::Made } else { Connecting::Failed });
-        result
+        Ok(result?.map(OneWrite::new))
     }
 }
 

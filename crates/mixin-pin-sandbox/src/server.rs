@@ -1,6 +1,7 @@
 //! HTTP in and out: takes a request apart for the service, and makes HTTP of its reply.
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use axum::Router;
@@ -42,9 +43,12 @@ async fn handle(
     let reply = match to_bytes(body, MAX_BODY_LEN).await {
         Err(_) => Refusal::new(ErrorCode::BadRequest, "body_too_long").into(),
         Ok(body) => {
-            let work = move || judge(&service, &parts, &body, peer);
-            // Signatures and SQLite take their time; the other requests should not wait for them.
-            tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Reply::server_trouble())
+            // Signatures and SQLite take their time: the other requests of this thread move on to another.
+            tokio::task::block_in_place(|| {
+                let judged = catch_unwind(AssertUnwindSafe(|| judge(&service, &parts, &body, peer)));
+                // What the panic interrupted was undone with its transaction.
+                judged.unwrap_or_else(|_| Reply::server_trouble())
+            })
         }
     };
     respond(reply, request_id, now.as_nanos().unwrap_or_default())

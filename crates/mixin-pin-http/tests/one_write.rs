@@ -1,0 +1,62 @@
+//! A request goes out in one write, however many parts it has, and a long one whole.
+
+mod common;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::thread;
+
+use common::{builder, pin};
+use mixin_pin_http::Outcome;
+use serde_json::{Value, json};
+
+/// Answers one request with `answer`, and tells in which pieces it was read.
+fn serve(answer: String) -> (String, thread::JoinHandle<Vec<Vec<u8>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let pieces = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut pieces, mut buffer) = (Vec::new(), vec![0; 1 << 20]);
+        loop {
+            let count = stream.read(&mut buffer).unwrap();
+            assert!(count > 0, "the request ended early");
+            pieces.push(buffer[..count].to_vec());
+            let whole = pieces.concat();
+            let text = String::from_utf8_lossy(&whole);
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let header = |wanted: &str| {
+                let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+                lines.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.to_owned())
+            };
+            if body.len() < header("content-length").unwrap().parse().unwrap() {
+                continue;
+            }
+            let id = header("x-request-id").unwrap();
+            let len = answer.len();
+            write!(stream, "HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: {len}\r\n\r\n{answer}").unwrap();
+            return pieces;
+        }
+    });
+    (url, pieces)
+}
+
+#[test]
+fn headers_and_body_arrive_together() {
+    let (url, pieces) = serve(common::USER.to_owned());
+    builder().base_url(url).build().unwrap().verify_pin(&pin()).unwrap().done().unwrap();
+    assert_eq!(pieces.join().unwrap().len(), 1);
+}
+
+#[test]
+fn long_bodies_and_long_answers_arrive_whole() {
+    for len in [10_000, 20_000, 40_000, 200_000, 900_000] {
+        let sent = "s".repeat(len);
+        let (url, pieces) = serve(json!({ "data": "r".repeat(len) }).to_string());
+        let client = builder().base_url(url).build().unwrap();
+        let received = client.call::<Value>("POST", "/anything", Some(&json!({ "text": sent }))).unwrap();
+        let Outcome::Done(received) = received else { panic!("{len}: {received:?}") };
+        assert_eq!(received, Value::String("r".repeat(len)));
+        let whole = pieces.join().unwrap().concat();
+        assert!(whole.ends_with(format!("{{\"text\":\"{sent}\"}}").as_bytes()), "{len}");
+    }
+}
