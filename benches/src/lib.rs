@@ -1,6 +1,10 @@
 //! What the benches share: how long they run, the sessions that they measure, and a generator whose cost is next to
-//! nothing.
+//! nothing; and what the report on them is made of.
 #![forbid(unsafe_code)]
+
+pub mod chart;
+pub mod figures;
+pub mod works;
 
 use std::convert::Infallible;
 use std::time::Duration;

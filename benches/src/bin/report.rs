@@ -1,0 +1,231 @@
+//! Turns what `cargo bench` and `benches/peers/run` left in the build folder into `target/performance.json`, the figures of
+//! `docs/performance.md` and its charts.
+
+use std::env;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use mixin_pin_benches::chart::{bars, duration};
+use mixin_pin_benches::figures::{Figures, Fleet};
+use mixin_pin_benches::works::{Row, Verdict, WORKS};
+use serde_json::{Map, Value, json};
+
+/// The works that have a chart, and what is above it.
+const CHARTS: [(&str, &str); 5] = [
+    ("seal-digits", "Sealing six digits"),
+    ("seal-tip", "Sealing a TIP signature"),
+    ("token-eddsa", "EdDSA token"),
+    ("token-rs512-2048", "RS512 token of 2048 bits"),
+    ("call-ed25519-tip", "A whole call with a TIP signature, but sending it"),
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("benches lies in the workspace")?;
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let figures = Figures::read(&target)?;
+    let rows: Vec<Row<'_>> = WORKS.iter().map(|work| work.row(&figures)).collect();
+    for row in rows.iter().filter(|row| row.ours.is_none() || row.floor.is_none()) {
+        eprintln!("report: {} WAS NOT MEASURED", row.work.name);
+    }
+
+    let json = json!({ "rows": rows.iter().map(row_json).collect::<Vec<_>>() });
+    fs::write(target.join("performance.json"), serde_json::to_string_pretty(&json)? + "\n")?;
+
+    let docs = root.join("docs");
+    let mut charts = String::new();
+    for (name, title) in CHARTS {
+        let Some(row) = rows.iter().find(|row| row.work.name == name) else { continue };
+        let Some(ours) = row.ours else { continue };
+        let file = format!("performance/{name}.svg");
+        fs::write(docs.join(&file), bars(title, &chart_rows(row, ours)))?;
+        writeln!(charts, "![{title}]({file})\n")?;
+    }
+
+    let page = docs.join("performance.md");
+    let mut text = fs::read_to_string(&page)?;
+    let blocks = [
+        ("machine", machine()),
+        ("table", table(&rows)?),
+        ("charts", charts),
+        ("benches", benches(&figures)?),
+        ("fleet", figures.fleet.as_ref().map_or_else(|| Ok(String::new()), |fleet| fleet_text(fleet, &figures))?),
+    ];
+    for (name, block) in blocks {
+        text = replace(&text, name, block.trim_end())?;
+    }
+    fs::write(&page, text)?;
+    println!("{} works, target/performance.json and docs/performance.md written", rows.len());
+    Ok(())
+}
+
+fn row_json(row: &Row<'_>) -> Value {
+    let rounded = |ns: f64| (ns * 10.0).round() / 10.0;
+    let peers: Map<String, Value> =
+        row.peers.iter().map(|(who, took)| ((*who).to_owned(), rounded(*took).into())).collect();
+    json!({
+        "work": row.work.name,
+        "ours_ns": row.ours.map(rounded),
+        "floor_ns": row.floor.map(rounded),
+        "floor_of": row.work.floor_of,
+        "peers": peers,
+    })
+}
+
+fn chart_rows(row: &Row<'_>, ours: f64) -> Vec<(String, f64, bool)> {
+    let mut rows = vec![("mixin-pin".to_owned(), ours, true)];
+    rows.extend(row.floor.map(|floor| ("floor".to_owned(), floor, false)));
+    let mut peers: Vec<(String, f64, bool)> =
+        row.peers.iter().map(|(who, took)| ((*who).to_owned(), *took, false)).collect();
+    peers.sort_by(|one, other| one.1.total_cmp(&other.1));
+    rows.extend(peers);
+    rows
+}
+
+/// What it was measured on.
+fn machine() -> String {
+    let line = |text: &str, name: &str| {
+        let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+        lines.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
+    };
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags = line(&cpu, "flags").unwrap_or_default();
+    let has: Vec<&str> = ["aes", "vaes", "sha_ni", "avx2", "avx512f", "adx"]
+        .into_iter()
+        .filter(|flag| flags.split(' ').any(|f| f == *flag))
+        .collect();
+    let rustc = Command::new("rustc").arg("--version").output().map(|output| output.stdout).unwrap_or_default();
+    let version = String::from_utf8_lossy(&rustc).split(" (").next().unwrap_or_default().trim().to_owned();
+    format!(
+        "Measured on {} ({}), {} cores, {version}, one after the other on an otherwise idle machine.\n",
+        line(&cpu, "model name").unwrap_or_else(|| env::consts::ARCH.to_owned()),
+        has.join(", "),
+        std::thread::available_parallelism().map_or(0, usize::from),
+    )
+}
+
+fn table(rows: &[Row<'_>]) -> Result<String, Box<dyn Error>> {
+    let mut text =
+        "| work | takes | floor | of the floor | Go | Node | Python | mixin-sdk-rs | meant to be | is it? |\n\
+                    |---|---|---|---|---|---|---|---|---|---|\n"
+            .to_owned();
+    let cell = |ns: Option<f64>| ns.map_or_else(|| "–".to_owned(), duration);
+    for row in rows {
+        let times =
+            row.ours.zip(row.floor).map_or_else(|| "–".to_owned(), |(ours, floor)| format!("{:.2} ×", ours / floor));
+        let Verdict { met, missed } = row.verdict();
+        let meant: Vec<String> = missed.iter().chain(&met).map(|goal| format!("≤ {goal}")).collect();
+        let is_it = match (missed.is_empty(), meant.is_empty()) {
+            (false, _) => format!("not ≤ {}: {}", missed.join(", ≤ "), row.work.reason),
+            (true, false) => "yes".to_owned(),
+            (true, true) => "–".to_owned(),
+        };
+        let meant = if meant.is_empty() { "–".to_owned() } else { meant.join(", ") };
+        writeln!(
+            text,
+            "| {} (`{}`) | {} | {} | {times} | {} | {} | {} | {} | {meant} | {is_it} |",
+            row.work.what,
+            row.work.name,
+            cell(row.ours),
+            cell(row.floor),
+            cell(row.peer("go")),
+            cell(row.peer("node")),
+            cell(row.peer("python")),
+            cell(row.peer("mixin-sdk-rs")),
+        )?;
+    }
+    text.push_str("\nThe floors:\n\n");
+    for row in rows {
+        writeln!(text, "- `{}`: {}", row.work.name, row.work.floor_of)?;
+    }
+    Ok(text)
+}
+
+/// Every bench by name.
+fn benches(figures: &Figures) -> Result<String, Box<dyn Error>> {
+    let mut text = "| bench | takes |\n|---|---|\n".to_owned();
+    for (name, took) in &figures.benches {
+        writeln!(text, "| {name} | {} |", duration(*took))?;
+    }
+    Ok(text)
+}
+
+fn fleet_text(fleet: &Fleet, figures: &Figures) -> Result<String, Box<dyn Error>> {
+    let mut text = format!("| calls over {} sessions | each takes |\n|---|---|\n", fleet.sessions);
+    for (calls, took) in &fleet.ns_by_calls {
+        writeln!(text, "| {calls} | {} |", duration(*took))?;
+    }
+    let times = || fleet.ns_by_calls.iter().map(|(_, took)| *took);
+    let spread = times().fold(0.0, f64::max) / times().fold(f64::INFINITY, f64::min) - 1.0;
+    writeln!(
+        text,
+        "\nFrom the fewest to the most calls one takes {:.0} % longer at most. Two threads prepare {:.2} times as many as one.",
+        spread * 100.0,
+        fleet.ns_one_thread / fleet.ns_two_threads,
+    )?;
+    let a_second = 1e9 / fleet.ns_one_thread;
+    writeln!(
+        text,
+        "\n**What a fleet costs.** A core prepares {a_second:.0} calls a second: a million calls take {:.1} seconds of one core.",
+        1e6 / a_second,
+    )?;
+    if let Some(bytes) = fleet.bytes_a_session {
+        writeln!(
+            text,
+            "A session takes {:.1} KiB of memory: a million sessions take {:.1} GiB, on however many machines they lie.",
+            bytes / 1024.0,
+            bytes * 1e6 / f64::from(1 << 30),
+        )?;
+    }
+    if let Some(sessions) = figures.benches.get("http sessions/8") {
+        writeln!(
+            text,
+            "Over HTTP on one machine, client, server and all, eight sessions make {:.0} calls a second; a real server is as \
+             far away as it is, and one session has one PIN call under way at a time.",
+            8e9 / sessions,
+        )?;
+    }
+    if let (Some(disk), Some(crash)) =
+        (figures.benches.get("hold/sqlite, power cut"), figures.benches.get("hold/sqlite, crash"))
+    {
+        writeln!(
+            text,
+            "An iterator kept on disk adds {} (survives a power cut) or {} (survives a crash) to a call; sessions of one file \
+             share its disk, so that {:.0} calls a second are what one file takes.",
+            duration(*disk),
+            duration(*crash),
+            1e9 / disk,
+        )?;
+    }
+    Ok(text)
+}
+
+/// Puts a block between its marks.
+fn replace(text: &str, name: &str, block: &str) -> Result<String, Box<dyn Error>> {
+    let (begin, end) = (format!("<!-- {name}: written by report -->"), format!("<!-- /{name} -->"));
+    let (before, rest) = text.split_once(&begin).ok_or_else(|| format!("performance.md has no mark {begin}"))?;
+    let (_, after) = rest.split_once(&end).ok_or_else(|| format!("performance.md has no mark {end}"))?;
+    Ok(format!("{before}{begin}\n\n{block}\n\n{end}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_put_between_its_marks_again_and_again() {
+        let page = "a\n<!-- t: written by report -->old<!-- /t -->\nz";
+        let once = replace(page, "t", "new").unwrap();
+        assert_eq!(once, "a\n<!-- t: written by report -->\n\nnew\n\n<!-- /t -->\nz");
+        assert_eq!(replace(&once, "t", "new").unwrap(), once);
+        assert!(replace("", "t", "new").is_err());
+    }
+
+    #[test]
+    fn what_was_not_measured_is_null() {
+        let row = row_json(&WORKS[0].row(&Figures::default())).to_string();
+        assert!(row.contains(r#""ours_ns":null"#) && row.contains(r#""peers":{}"#), "{row}");
+    }
+}
