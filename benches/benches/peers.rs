@@ -89,7 +89,7 @@ fn signatures(c: &mut Criterion) {
 fn mixin_sdk_rs(c: &mut Criterion) {
     use mixin_sdk_rs::{auth::sign_authentication_token, pin::encrypt_ed25519_pin, safe::SafeUser};
 
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = base16ct::lower::encode_string;
     let server = mixin_pin_core::Ed25519Key::from_bytes(&[8; 32]).unwrap().public_key();
     let user = SafeUser {
         user_id: Uuid::from_u128(1).to_string(),

@@ -7,7 +7,8 @@ use core::fmt;
 use aes::Aes256;
 use aes::cipher::{Array, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::Config as _;
+use base64::engine::general_purpose::{GeneralPurpose, STANDARD, URL_SAFE_NO_PAD};
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -203,7 +204,41 @@ impl EncryptedPin {
         self.encode(&URL_SAFE_NO_PAD)
     }
 
-    fn encode(&self, engine: &base64::engine::GeneralPurpose) -> EncodedPin {
+    /// As [`EncryptedPin::to_standard`], into the front of the caller's buffer.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`] when it is shorter than the text: 64, 108 or 152 characters.
+    pub fn encode_standard<'o>(&self, out: &'o mut [u8]) -> Result<&'o str, Error> {
+        self.encode_into(&STANDARD, out)
+    }
+
+    /// As [`EncryptedPin::to_url_safe`], into the front of the caller's buffer.
+    ///
+    /// ```
+    /// use mixin_pin_core::{EncodedPin, EncryptedPin};
+    ///
+    /// let pin = EncryptedPin::from_base64("+mRm5rm9bkQztvpsaTyz1Rib0BEM0S1FKl/oYaMfbUJM3ZmrxJhafj/tjHi+3kwQ")?;
+    /// let mut buffer = [0; EncodedPin::MAX_LEN];
+    /// assert_eq!(pin.encode_url_safe(&mut buffer)?, pin.to_url_safe().as_str());
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`] when it is shorter than the text: 64, 107 or 150 characters.
+    pub fn encode_url_safe<'o>(&self, out: &'o mut [u8]) -> Result<&'o str, Error> {
+        self.encode_into(&URL_SAFE_NO_PAD, out)
+    }
+
+    fn encode_into<'o>(&self, engine: &GeneralPurpose, out: &'o mut [u8]) -> Result<&'o str, Error> {
+        let bytes = self.as_bytes();
+        let padded = engine.config().encode_padding();
+        let needed = if padded { bytes.len().div_ceil(3) * 4 } else { (bytes.len() * 4).div_ceil(3) };
+        let short = |_| Error::BufferTooSmall { needed };
+        let len = engine.encode_slice(bytes, out).map_err(short)?;
+        core::str::from_utf8(&out[..len]).map_err(|_| Error::EncryptedPinFormat)
+    }
+
+    fn encode(&self, engine: &GeneralPurpose) -> EncodedPin {
         let mut text = [0; EncodedPin::MAX_LEN];
         let len = engine.encode_slice(self.as_bytes(), &mut text).expect("152 characters hold 112 bytes");
         EncodedPin { text, len }
@@ -304,6 +339,21 @@ mod tests {
         assert!(url_safe.as_str().starts_with("-_v7") && !url_safe.as_str().ends_with('='));
         for text in [standard.as_str(), standard.as_str().trim_end_matches('='), url_safe.as_str()] {
             assert_eq!(EncryptedPin::from_base64(text).unwrap(), sealed, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_short_buffer_is_told_what_it_lacks() {
+        let mut buffer = [0; EncodedPin::MAX_LEN];
+        for secret in [Pin::new("123456").unwrap().into(), Secret::TipKey([9; 40]), Secret::TipSignature([9; 64])] {
+            let sealed = hazmat::seal_with_iv(&key(), &hazmat::block(secret, 1, 2), &[0xfb; 16]);
+            let (standard, url_safe) = (sealed.to_standard(), sealed.to_url_safe());
+            let needed = standard.as_str().len();
+            assert_eq!(sealed.encode_standard(&mut buffer[..needed]), Ok(standard.as_str()));
+            assert_eq!(sealed.encode_standard(&mut buffer[..needed - 1]), Err(Error::BufferTooSmall { needed }));
+            let needed = url_safe.as_str().len();
+            assert_eq!(sealed.encode_url_safe(&mut buffer[..needed]), Ok(url_safe.as_str()));
+            assert_eq!(sealed.encode_url_safe(&mut buffer[..needed - 1]), Err(Error::BufferTooSmall { needed }));
         }
     }
 
