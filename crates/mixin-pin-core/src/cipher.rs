@@ -103,14 +103,21 @@ impl PinKey {
     /// CBC carries no authentication: a changed ciphertext may open, to another block. Only the request's
     /// signature protects it, so check that first.
     pub fn open(&self, sealed: &EncryptedPin) -> Result<PinBlock, Error> {
-        let (iv, body) = sealed.as_bytes().split_at(AES_BLOCK);
+        let (iv, body) = sealed.as_bytes().split_first_chunk().ok_or(Error::Open)?;
         let mut plain = Plaintext([0; MAX_PADDED_LEN]);
         let plain = &mut plain.0[..body.len()];
         plain.copy_from_slice(body);
-        let (blocks, _) = Array::slice_as_chunks_mut(plain);
-        let iv = Array::try_from(iv).map_err(|_| Error::Open)?;
-        cbc::Decryptor::inner_iv_init(&self.cipher, &iv).decrypt_blocks(blocks);
+        self.decrypt_blocks(iv, plain)?;
         PinBlock::read_padded(sealed.kind, plain)
+    }
+
+    pub(crate) fn decrypt_blocks(&self, iv: &[u8; AES_BLOCK], blocks: &mut [u8]) -> Result<(), Error> {
+        let (blocks, rest) = Array::slice_as_chunks_mut(blocks);
+        if !rest.is_empty() {
+            return Err(Error::Open);
+        }
+        cbc::Decryptor::inner_iv_init(&self.cipher, iv.into()).decrypt_blocks(blocks);
+        Ok(())
     }
 }
 

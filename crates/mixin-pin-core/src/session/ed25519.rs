@@ -111,12 +111,7 @@ impl Ed25519Key {
     /// # Errors
     /// [`Error::KeyAgreement`] for a key of low order: whoever sent it would know the result.
     pub fn agree(&self, peer: &X25519PublicKey) -> Result<PinKey, Error> {
-        let scalar = Zeroizing::new(self.0.to_scalar_bytes());
-        let shared = Zeroizing::new(peer.mul_clamped(&scalar).to_bytes());
-        if bool::from(shared.ct_eq(&[0; 32])) {
-            return Err(Error::KeyAgreement);
-        }
-        PinKey::from_bytes(shared.as_ref())
+        peer.agree(&Zeroizing::new(self.0.to_scalar_bytes()))
     }
 }
 
@@ -263,6 +258,14 @@ impl X25519PublicKey {
     /// The 32 bytes of RFC 7748.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         self.montgomery.as_bytes()
+    }
+
+    pub(crate) fn agree(&self, scalar: &[u8; 32]) -> Result<PinKey, Error> {
+        let shared = Zeroizing::new(self.mul_clamped(scalar).to_bytes());
+        if bool::from(shared.ct_eq(&[0; 32])) {
+            return Err(Error::KeyAgreement);
+        }
+        PinKey::from_bytes(shared.as_ref())
     }
 
     /// X25519 of RFC 7748. Multiplying on the Edwards curve and going back takes two thirds of the ladder's time, which is

@@ -3,6 +3,7 @@
 //! OAEP uses SHA-256 for both hash and MGF1, and the text of the session id as its label.
 
 mod crt;
+mod oaep;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -68,8 +69,8 @@ impl PinToken {
 /// An RSA private key of 1024 to 4096 bits.
 ///
 /// # Security
-/// Zeroized on drop, neither cloned nor printed. Every private operation is blinded with the caller's randomness; for
-/// signatures, in the way of OpenSSL, a pair of blinding factors is drawn and then squared for the next 31.
+/// Zeroized on drop, neither cloned nor printed. Every private operation is blinded with the caller's randomness: in
+/// the way of OpenSSL, a pair of blinding factors is drawn and then squared for the next 31.
 /// Keys of 1024 bits are what Mixin's oldest sessions have, and are within reach of a state; register new sessions
 /// with Ed25519.
 ///
@@ -93,7 +94,7 @@ impl PinToken {
 /// ```
 pub struct RsaKey {
     key: PrivateKey,
-    /// What signs; `key` decrypts.
+    /// What signs and decrypts.
     operation: Box<dyn PrivateOperation>,
 }
 
@@ -180,12 +181,23 @@ impl RsaKey {
         session_id: Uuid,
         rng: &mut R,
     ) -> Result<PinKey, Error> {
-        let bytes = self
-            .key
-            .decrypt_blinded(rng, padding(session_id), pin_token.as_bytes())
-            .map(Zeroizing::new)
-            .map_err(|_| Error::PinToken)?;
+        let mut text = Uuid::encode_buffer();
+        let bytes = self.decrypt_oaep(label(session_id, &mut text), pin_token.as_bytes(), rng)?;
         PinKey::from_bytes(&bytes).map_err(|_| Error::PinToken)
+    }
+
+    pub(crate) fn decrypt_oaep<R: CryptoRng + ?Sized>(
+        &self,
+        label: &[u8],
+        ciphertext: &[u8],
+        rng: &mut R,
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        if ciphertext.len() != self.key.size() {
+            return Err(Error::PinToken);
+        }
+        let mut encoded = Zeroizing::new(alloc::vec![0; ciphertext.len()]);
+        self.operation.apply(ciphertext, &mut &mut *rng, &mut encoded).map_err(|_| Error::PinToken)?;
+        oaep::decode(&mut encoded, label)
     }
 }
 
@@ -270,7 +282,9 @@ impl RsaPublicKey {
         session_id: Uuid,
         rng: &mut R,
     ) -> Result<PinToken, Error> {
-        self.0.encrypt(rng, padding(session_id), pin_key.expose()).map(PinToken).map_err(|_| Error::PublicKey)
+        let mut text = Uuid::encode_buffer();
+        let padding = Oaep::<Sha256>::new_with_label(label(session_id, &mut text));
+        self.0.encrypt(rng, padding, pin_key.expose()).map(PinToken).map_err(|_| Error::PublicKey)
     }
 
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Error> {
@@ -299,10 +313,9 @@ fn encode(digest: &[u8; 64], out: &mut [u8]) {
     end.copy_from_slice(digest);
 }
 
-fn padding(session_id: Uuid) -> Oaep<Sha256> {
-    let mut text = Uuid::encode_buffer();
-    let label: &str = session_id.hyphenated().encode_lower(&mut text);
-    Oaep::new_with_label(label.as_bytes())
+/// The label that a session's PIN key is wrapped under.
+fn label(session_id: Uuid, text: &mut [u8]) -> &[u8] {
+    session_id.hyphenated().encode_lower(text).as_bytes()
 }
 
 fn check_size(bits: usize) -> Result<(), Error> {

@@ -1,10 +1,10 @@
-//! RSA's private operation for signatures, by the Chinese remainder theorem, on integers whose size is known when the
+//! RSA's private operation, by the Chinese remainder theorem, on integers whose size is known when the
 //! crate is compiled.
 //!
 //! Arithmetic is `crypto-bigint`'s, in constant time for all that is secret. The base is blinded: a pair `(r^e, r^-1)`
 //! is drawn, and squared for each of the next signatures, since the inverse costs as much as a quarter of a signature.
-//! Every signature is checked with the public exponent before it is given out, so that a fault in the arithmetic does
-//! not give the key away.
+//! Every result is checked with the public exponent before it is given out, so that a fault in the arithmetic does not
+//! give the key away.
 
 use alloc::boxed::Box;
 #[cfg(feature = "std")]
@@ -21,8 +21,8 @@ use crate::Error;
 
 /// The private operation at one size.
 pub(super) trait PrivateOperation: Send + Sync {
-    /// Raises `message`, a big-endian number below the modulus, to the private exponent. `out` is as long as the
-    /// modulus.
+    /// Raises `message`, a big-endian number as long as the modulus, to the private exponent, into `out`, which is as long.
+    /// Fails for a number that is not below the modulus.
     fn apply(&self, message: &[u8], rng: &mut dyn CryptoRng, out: &mut [u8]) -> Result<(), Error>;
 }
 
@@ -97,7 +97,11 @@ impl<const H: usize, const W: usize> Crt<H, W> {
 
 impl<const H: usize, const W: usize> PrivateOperation for Crt<H, W> {
     fn apply(&self, message: &[u8], rng: &mut dyn CryptoRng, out: &mut [u8]) -> Result<(), Error> {
-        let message = FixedMontyForm::new(&from_be_bytes::<W>(message), &self.n);
+        let message = from_be_bytes::<W>(message);
+        if message >= *self.n.modulus().as_ref() {
+            return Err(Error::Signer);
+        }
+        let message = FixedMontyForm::new(&message, &self.n);
         let blinding = self.blinding(rng);
         let blinded = Zeroizing::new((message * blinding.factor).retrieve());
         let halves = Zeroizing::new(split::<H, W>(&blinded));
@@ -110,11 +114,11 @@ impl<const H: usize, const W: usize> PrivateOperation for Crt<H, W> {
         let joined = Zeroizing::new(join::<H, W>(&product.0, &product.1));
         let sum = Zeroizing::new(joined.wrapping_add(&join::<H, W>(&m_q, &Uint::ZERO)));
 
-        let signature = FixedMontyForm::new(&sum, &self.n) * blinding.inverse;
-        if power_vartime(&signature, self.e) != message {
+        let result = Zeroizing::new(FixedMontyForm::new(&sum, &self.n) * blinding.inverse);
+        if power_vartime(&result, self.e) != message {
             return Err(Error::Signer);
         }
-        to_be_bytes(&signature.retrieve(), out);
+        to_be_bytes(&Zeroizing::new(result.retrieve()), out);
         Ok(())
     }
 }
@@ -302,6 +306,16 @@ mod tests {
 
     fn operation() -> Crt1024 {
         Crt::new(&PrivateKey::new(&mut rng(), 1024).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_number_that_is_not_below_the_modulus_is_refused() {
+        let operation = operation();
+        let mut modulus = [0; 128];
+        to_be_bytes(operation.n.modulus().as_ref(), &mut modulus);
+        assert_eq!(operation.apply(&modulus, &mut rng(), &mut [0; 128]), Err(Error::Signer));
+        modulus[127] -= 1; // It is odd.
+        operation.apply(&modulus, &mut rng(), &mut [0; 128]).unwrap();
     }
 
     #[test]
