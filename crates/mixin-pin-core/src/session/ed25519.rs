@@ -6,8 +6,10 @@
 use core::fmt;
 
 use curve25519_dalek::{EdwardsPoint, MontgomeryPoint};
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
+use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
+use sha2::Sha512;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -22,9 +24,17 @@ const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0
 ///
 /// # Security
 /// Zeroized on drop, neither cloned nor printed.
-pub struct Ed25519Key(SigningKey);
+pub struct Ed25519Key {
+    key: SigningKey,
+    /// What the seed hashes to, so that it is not hashed for each signature.
+    expanded: ExpandedSecretKey,
+}
 
 impl Ed25519Key {
+    fn new(key: SigningKey) -> Self {
+        Self { expanded: ExpandedSecretKey::from(key.as_bytes()), key }
+    }
+
     /// Reads a 32-byte seed, or a 64-byte key: the seed and its public key.
     ///
     /// # Errors
@@ -32,10 +42,10 @@ impl Ed25519Key {
     /// is not that of its seed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         if let Ok(seed) = bytes.try_into() {
-            return Ok(Self(SigningKey::from_bytes(seed)));
+            return Ok(Self::new(SigningKey::from_bytes(seed)));
         }
         let pair: &[u8; 64] = bytes.try_into().map_err(|_| Error::Ed25519Key)?;
-        SigningKey::from_keypair_bytes(pair).map(Self).map_err(|_| Error::Ed25519KeyMismatch)
+        SigningKey::from_keypair_bytes(pair).map(Self::new).map_err(|_| Error::Ed25519KeyMismatch)
     }
 
     /// Reads a 32- or 64-byte key in hex, or in base64 of either alphabet, padded or not.
@@ -62,7 +72,7 @@ impl Ed25519Key {
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
         let mut seed = Zeroizing::new([0; 32]);
         rng.fill_bytes(seed.as_mut());
-        Self(SigningKey::from_bytes(&seed))
+        Self::new(SigningKey::from_bytes(&seed))
     }
 
     /// The key as 64 bytes, seed and public key, in unpadded base64url: the text of the keystores of Go clients.
@@ -86,12 +96,12 @@ impl Ed25519Key {
 
     /// The seed's 32 bytes, for whoever must keep them.
     pub fn expose_seed(&self) -> &[u8; 32] {
-        self.0.as_bytes()
+        self.key.as_bytes()
     }
 
     /// The public half.
     pub fn public_key(&self) -> Ed25519PublicKey {
-        Ed25519PublicKey(self.0.verifying_key())
+        Ed25519PublicKey(self.key.verifying_key())
     }
 
     /// Agrees on the PIN key with the peer's X25519 key. Client and server do the same, each with its own key.
@@ -111,7 +121,7 @@ impl Ed25519Key {
     /// # Errors
     /// [`Error::KeyAgreement`] for a key of low order: whoever sent it would know the result.
     pub fn agree(&self, peer: &X25519PublicKey) -> Result<PinKey, Error> {
-        peer.agree(&Zeroizing::new(self.0.to_scalar_bytes()))
+        peer.agree(&Zeroizing::new(self.key.to_scalar_bytes()))
     }
 }
 
@@ -126,7 +136,7 @@ impl Signer for Ed25519Key {
 
     fn sign(&self, message: &[u8], _: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
         let out: &mut [u8; Signature::BYTE_SIZE] = signature.try_into().map_err(|_| Error::Signer)?;
-        *out = self.0.sign(message).to_bytes();
+        *out = raw_sign::<Sha512>(&self.expanded, message, self.key.as_ref()).to_bytes();
         Ok(())
     }
 }
@@ -311,6 +321,32 @@ mod tests {
         assert_eq!(Ed25519Key::from_bytes(&pair).unwrap().public_key(), seed.public_key());
         pair[63] ^= 1;
         assert_eq!(Ed25519Key::from_bytes(&pair).unwrap_err(), Error::Ed25519KeyMismatch);
+    }
+
+    #[test]
+    fn signatures_are_those_of_rfc_8032() {
+        // Section 7.1, tests 1 and 3; and what the library makes of the seed by itself.
+        let vectors = [
+            (
+                SEED,
+                &[][..],
+                "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+            ),
+            (
+                "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
+                &[0xaf, 0x82],
+                "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a",
+            ),
+        ];
+        let mut rng = getrandom::rand_core::UnwrapErr(getrandom::SysRng);
+        for (seed, message, expected) in vectors {
+            let key = Ed25519Key::from_text(seed).unwrap();
+            let (mut signature, mut bytes) = ([0; 64], [0; 64]);
+            key.sign(message, &mut rng, &mut signature).unwrap();
+            base16ct::lower::decode(expected, &mut bytes).unwrap();
+            assert_eq!(signature, bytes);
+            assert_eq!(signature, ed25519_dalek::Signer::sign(&key.key, message).to_bytes());
+        }
     }
 
     #[test]
