@@ -73,7 +73,7 @@ pub const WORKS: [Work; 13] = [
         floor_of: "16 bytes of ChaCha12, six AES-256-CBC blocks, base64 of 112 bytes",
         peers: &[("mixin-sdk-rs", "peers/seal-tip, mixin-sdk-rs")],
         goals: &[Goal::Peer("go", 6.0), Goal::Peer("mixin-sdk-rs", 300.0)],
-        reason: "the floor itself is about as much",
+        reason: "the floor, most of it base64, leaves a twentieth for all the rest",
     },
     Work {
         name: "token-eddsa",
@@ -152,8 +152,7 @@ pub const WORKS: [Work; 13] = [
         floor_of: "a bare signature by aws-lc-rs, and the parts of sealing",
         peers: &[("mixin-sdk-rs", "peers/call-ed25519-tip, mixin-sdk-rs")],
         goals: &[Goal::Peer("go", 3.0)],
-        reason: "a bare signature by aws-lc-rs takes nine tenths of the time, and Go's is faster here than the third of it \
-                 allows",
+        reason: "a bare signature by aws-lc-rs is nine tenths of the time, and by itself nearly as long",
     },
     Work {
         name: "load-ed25519",
@@ -193,8 +192,7 @@ pub const WORKS: [Work; 13] = [
         floor_of: "a bare `ureq` call with the same bytes to the same server, and the signature",
         peers: &[],
         goals: &[Goal::Floor(1.1)],
-        reason: "the client sets the socket's time limits for each call, which wakes the kernel four times more than bare \
-                 `ureq` without limits does",
+        reason: "three system calls more, for the socket's time limits; the rest is the waking of threads, which varies",
     },
 ];
 
