@@ -4,19 +4,12 @@
 //! Names are `<work>, <who>`; the report finds them by these.
 
 use std::hint::black_box;
-use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use mixin_pin_benches::{NOW, SEED, criterion, ed25519_key, fast_ed25519_key, rsa_key, session};
-use mixin_pin_core::token::{RequestHash, Signer};
+use mixin_pin_benches::{SEED, criterion, ed25519_key, fast_ed25519_key, rsa_key, session, signing_input, token};
+use mixin_pin_core::ThreadRng;
+#[cfg(feature = "peers")]
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Session, ThreadRng};
-
-fn token<S: Signer>(session: &Session<S>, rng: &mut ThreadRng) -> String {
-    let hash = RequestHash::of("POST", "/pin/verify", black_box(b"{}"));
-    let claims = session.claims(hash, Uuid::from_u128(3), NOW, Duration::from_secs(60)).unwrap();
-    session.sign(&claims, rng).unwrap().as_str().to_owned()
-}
 
 /// Bare signatures of what a token's signature covers, and our tokens beside them.
 fn signatures(c: &mut Criterion) {
@@ -24,7 +17,7 @@ fn signatures(c: &mut Criterion) {
     let mut group = c.benchmark_group("peers");
     let (pure, fast) = (session(ed25519_key()), session(fast_ed25519_key()));
     let whole = token(&pure, rng);
-    let input = whole.rsplit_once('.').unwrap().0.as_bytes();
+    let input = signing_input(&whole);
     group.bench_function("token-eddsa, mixin-pin", |b| b.iter(|| token(&fast, rng)));
     group.bench_function("token-eddsa, mixin-pin pure", |b| b.iter(|| token(&pure, rng)));
     let key = aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&SEED).unwrap();

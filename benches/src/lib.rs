@@ -7,14 +7,15 @@ pub mod figures;
 pub mod works;
 
 use std::convert::Infallible;
+use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::Criterion;
 use mixin_pin_accel::FastKey;
 use mixin_pin_core::rand_core::{TryCryptoRng, TryRng};
-use mixin_pin_core::token::Signer;
+use mixin_pin_core::token::{RequestHash, Signer};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, PinKey, RsaKey, Session, SessionKey, SystemRng, UnixTime};
+use mixin_pin_core::{Ed25519Key, PinKey, RsaKey, Session, SessionKey, SystemRng, ThreadRng, UnixTime};
 
 /// The time at which everything happens.
 pub const NOW: UnixTime = UnixTime::from_secs(1_795_517_646);
@@ -30,6 +31,25 @@ pub fn criterion() -> Criterion {
 /// A session around a key, whoever holds it.
 pub fn session<S: Signer>(key: S) -> Session<S> {
     Session::from_parts(Uuid::from_u128(1), Uuid::from_u128(2), key, PinKey::generate(&mut Counter::default()))
+}
+
+/// Makes the token of one request.
+///
+/// # Panics
+/// When the signer fails, which makes no figure.
+pub fn token<S: Signer>(session: &Session<S>, rng: &mut ThreadRng) -> String {
+    let hash = RequestHash::of("POST", "/pin/verify", black_box(b"{}"));
+    let claims =
+        session.claims(hash, Uuid::from_u128(3), NOW, Duration::from_secs(60)).expect("a minute is a lifetime");
+    session.sign(&claims, rng).expect("these signers sign").as_str().to_owned()
+}
+
+/// What a token's signature covers.
+///
+/// # Panics
+/// For what is no token.
+pub fn signing_input(token: &str) -> &[u8] {
+    token.rsplit_once('.').expect("a token has dots").0.as_bytes()
 }
 
 /// The Ed25519 key, in pure Rust.

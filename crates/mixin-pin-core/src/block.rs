@@ -38,7 +38,7 @@ impl SecretKind {
 
     /// Length of secret, timestamp and iterator, padded: a multiple of 16 bytes.
     pub const fn padded_len(self) -> usize {
-        (self.secret_len() + NONCE_LEN) / AES_BLOCK * AES_BLOCK + AES_BLOCK
+        self.secret_len() + NONCE_LEN + padding_len(self.secret_len())
     }
 
     /// Length of the encrypted PIN, its IV included: 48, 80 or 112 bytes.
@@ -233,7 +233,7 @@ impl PinBlock {
         let (timestamp, rest) = rest.split_first_chunk().ok_or(Error::Open)?;
         let (iterator, padding) = rest.split_first_chunk().ok_or(Error::Open)?;
 
-        let wrong = padding.iter().fold(0, |wrong, byte| wrong | (byte ^ padding_byte(kind)));
+        let wrong = padding.iter().fold(0, |wrong, byte| wrong | (byte ^ padding_byte(kind.secret_len())));
         let mut good = wrong.ct_eq(&0);
         if kind == SecretKind::SixDigits {
             good &= are_digits(secret);
@@ -265,20 +265,23 @@ pub(crate) fn write_padded(secret: &Secret, timestamp: u64, iterator: u64, out: 
 
 #[inline]
 fn write<const N: usize>(secret: &[u8; N], timestamp: u64, iterator: u64, out: &mut [u8]) {
-    let padding = const { AES_BLOCK - (N + NONCE_LEN) % AES_BLOCK };
-    let out = &mut out[..N + NONCE_LEN + padding];
+    let out = &mut out[..const { N + NONCE_LEN + padding_len(N) }];
     out[..N].copy_from_slice(secret);
     out[N..N + 8].copy_from_slice(&timestamp.to_le_bytes());
     out[N + 8..N + NONCE_LEN].copy_from_slice(&iterator.to_le_bytes());
-    // PKCS#7: the number of bytes that are added, which is never more than 16.
-    out[N + NONCE_LEN..].fill(u8::try_from(padding).unwrap_or_default());
+    out[N + NONCE_LEN..].fill(const { padding_byte(N) });
+}
+
+/// How many bytes PKCS#7 adds to a secret and its nonce: 1 to 16.
+const fn padding_len(secret_len: usize) -> usize {
+    AES_BLOCK - (secret_len + NONCE_LEN) % AES_BLOCK
 }
 
 /// PKCS#7 fills with the number of bytes it adds.
 // Never more than 16, so that the cast keeps it whole.
 #[allow(clippy::cast_possible_truncation)]
-const fn padding_byte(kind: SecretKind) -> u8 {
-    (kind.padded_len() - kind.secret_len() - NONCE_LEN) as u8
+const fn padding_byte(secret_len: usize) -> u8 {
+    padding_len(secret_len) as u8
 }
 
 #[cfg(test)]
@@ -287,7 +290,8 @@ mod tests {
 
     #[test]
     fn lengths_are_those_of_the_protocol() {
-        let lens = SecretKind::ALL.map(|k| (k.secret_len(), k.padded_len(), k.encrypted_len(), padding_byte(k)));
+        let lens =
+            SecretKind::ALL.map(|k| (k.secret_len(), k.padded_len(), k.encrypted_len(), padding_byte(k.secret_len())));
         assert_eq!(lens, [(6, 32, 48, 10), (40, 64, 80, 8), (64, 96, 112, 16)]);
         assert_eq!(SecretKind::from_encrypted_len(80), Some(SecretKind::TipKey));
         assert_eq!(SecretKind::from_encrypted_len(64), None);

@@ -238,9 +238,9 @@ impl EncryptedPin {
 
     fn encode_into<'o>(&self, engine: &GeneralPurpose, out: &'o mut [u8]) -> Result<&'o str, Error> {
         let bytes = self.as_bytes();
-        let padded = engine.config().encode_padding();
-        let needed = if padded { bytes.len().div_ceil(3) * 4 } else { (bytes.len() * 4).div_ceil(3) };
-        let short = |_| Error::BufferTooSmall { needed };
+        let short = |_| Error::BufferTooSmall {
+            needed: base64::encoded_len(bytes.len(), engine.config().encode_padding()).unwrap_or(EncodedPin::MAX_LEN),
+        };
         let len = engine.encode_slice(bytes, out).map_err(short)?;
         core::str::from_utf8(&out[..len]).map_err(|_| Error::EncryptedPinFormat)
     }

@@ -2,11 +2,11 @@
 
 mod common;
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::thread;
 
-use common::{builder, pin};
+use common::{builder, pin, read_pieces};
 use mixin_pin_http::Outcome;
 use serde_json::{Value, json};
 
@@ -16,26 +16,10 @@ fn serve(answer: String) -> (String, thread::JoinHandle<Vec<Vec<u8>>>) {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let pieces = thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let (mut pieces, mut buffer) = (Vec::new(), vec![0; 1 << 20]);
-        loop {
-            let count = stream.read(&mut buffer).unwrap();
-            assert!(count > 0, "the request ended early");
-            pieces.push(buffer[..count].to_vec());
-            let whole = pieces.concat();
-            let text = String::from_utf8_lossy(&whole);
-            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            let header = |wanted: &str| {
-                let mut lines = head.lines().filter_map(|line| line.split_once(": "));
-                lines.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.to_owned())
-            };
-            if body.len() < header("content-length").unwrap().parse().unwrap() {
-                continue;
-            }
-            let id = header("x-request-id").unwrap();
-            let len = answer.len();
-            write!(stream, "HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: {len}\r\n\r\n{answer}").unwrap();
-            return pieces;
-        }
+        let (pieces, id) = read_pieces(&mut stream);
+        let len = answer.len();
+        write!(stream, "HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: {len}\r\n\r\n{answer}").unwrap();
+        pieces
     });
     (url, pieces)
 }

@@ -84,9 +84,14 @@ impl Server {
 
 /// Reads a request to its end and returns its id.
 pub fn read_request(stream: &mut TcpStream) -> String {
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 4096];
+    read_pieces(stream).1
+}
+
+/// Reads a request to its end and returns the pieces that it came in, and its id.
+pub fn read_pieces(stream: &mut TcpStream) -> (Vec<Vec<u8>>, String) {
+    let (mut pieces, mut buffer) = (Vec::<Vec<u8>>::new(), vec![0; 1 << 20]);
     loop {
+        let bytes = pieces.concat();
         let text = String::from_utf8_lossy(&bytes);
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let header = |wanted: &str| {
@@ -97,12 +102,13 @@ pub fn read_request(stream: &mut TcpStream) -> String {
             };
             let len = header("content-length").map_or(0, |len| len.parse().unwrap());
             if body.len() >= len {
-                return header("x-request-id").unwrap_or_default();
+                let id = header("x-request-id").unwrap_or_default();
+                return (pieces, id);
             }
         }
         let count = stream.read(&mut buffer).unwrap();
         assert!(count > 0, "the request ended early");
-        bytes.extend_from_slice(&buffer[..count]);
+        pieces.push(buffer[..count].to_vec());
     }
 }
 

@@ -13,7 +13,7 @@ use mixin_pin_protocol::check::{ReceivedRequest, ReceivedToken, check_oauth_toke
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Asker, Service, json_body, token_reason, user_json};
+use super::{Answer, Asker, Service, json_body, token_reason, unauthorized, user_json};
 use crate::Error;
 use crate::reply::{Refusal, Reply};
 use crate::store::{AuthorizationRow, Db};
@@ -139,7 +139,7 @@ impl Service {
         let Ok(app_key) = Ed25519PublicKey::from_text(&body.ed25519) else {
             return Ok(Err(Refusal::field("ed25519", "no public key; the sandbox makes no access tokens of its own")));
         };
-        let unauthorized = |reason| Ok(Err(Refusal::new(ErrorCode::Unauthorized, reason)));
+        let unauthorized = |reason| Ok(Err(unauthorized(reason)));
         let found = db.authorization_of_code(&body.code)?.filter(|found| found.app_id == body.client_id);
         let Some(authorization) = found else { return unauthorized("code") };
         let verifier = CodeVerifier::from_text(&body.code_verifier);
@@ -162,7 +162,7 @@ impl Service {
         token: &ReceivedToken<'_>,
         now: UnixTime,
     ) -> Result<Result<(Asker, Uuid, u64), Refusal>, Error> {
-        let unauthorized = |reason: &str| Ok(Err(Refusal::new(ErrorCode::Unauthorized, reason)));
+        let unauthorized = |reason| Ok(Err(unauthorized(reason)));
         let claims = match token.oauth_claims() {
             Ok(claims) => claims,
             Err(error) => return unauthorized(token_reason(&error)),
