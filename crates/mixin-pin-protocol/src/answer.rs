@@ -131,23 +131,29 @@ impl Answer<'_> {
     }
 
     fn envelope(&self) -> Result<Envelope, Error> {
-        let status = self.status;
-        serde_json::from_slice(self.body).map_err(|error| {
-            let body = self.body.trim_ascii();
-            if status >= 500 {
-                Error::ServerTrouble { status }
-            } else if body.is_empty() {
-                Error::AnswerEmpty { status }
-            } else if body.starts_with(b"<") {
-                Error::AnswerHtml { status }
-            } else if error.classify() == Category::Eof {
-                Error::AnswerCutOff { status }
-            } else if serde_json::from_slice::<IgnoredAny>(body).is_ok() {
-                Error::AnswerShape { status }
-            } else {
-                Error::AnswerNotJson { status }
-            }
-        })
+        // As text first: the parser does not look into strings that nobody asks for.
+        match std::str::from_utf8(self.body) {
+            Ok(text) => serde_json::from_str(text).map_err(|error| self.unreadable(error.classify() == Category::Eof)),
+            Err(error) => Err(self.unreadable(error.error_len().is_none())),
+        }
+    }
+
+    /// Why the body is no envelope, as far as can be told.
+    fn unreadable(&self, is_cut_off: bool) -> Error {
+        let (status, body) = (self.status, self.body.trim_ascii());
+        if status >= 500 {
+            Error::ServerTrouble { status }
+        } else if body.is_empty() {
+            Error::AnswerEmpty { status }
+        } else if body.starts_with(b"<") {
+            Error::AnswerHtml { status }
+        } else if is_cut_off {
+            Error::AnswerCutOff { status }
+        } else if std::str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok()) {
+            Error::AnswerShape { status }
+        } else {
+            Error::AnswerNotJson { status }
+        }
     }
 }
 
@@ -438,6 +444,20 @@ mod tests {
             assert_eq!(read_ours(status, body).unwrap_err(), expected, "{body}");
             assert!(!expected.is_refusal());
         }
+    }
+
+    #[test]
+    fn a_body_that_is_no_text_says_nothing() {
+        let body = |inside: &[u8]| [br#"{"error":{"code":20119,"unknown":""#, inside, br#""}}"#].concat();
+        let answer = |status, body: &[u8]| {
+            let id = SENT.to_string();
+            Answer { status, request_id: Some(&id), integrity_token: None, body }.read::<User>(SENT).unwrap_err()
+        };
+        assert!(answer(202, &body(b"x")).is_refusal());
+        assert_eq!(answer(202, &body(b"\xd7x")), Error::AnswerNotJson { status: 202 });
+        assert_eq!(answer(502, &body(b"\xd7x")), Error::ServerTrouble { status: 502 });
+        assert_eq!(answer(202, b"{\"data\":\"\xc3"), Error::AnswerCutOff { status: 202 });
+        assert_eq!(answer(403, b"<p>\xe9</p>"), Error::AnswerHtml { status: 403 });
     }
 
     #[test]

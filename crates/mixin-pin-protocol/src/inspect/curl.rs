@@ -112,26 +112,47 @@ pub(super) fn parse(text: &str) -> Result<CapturedRequest, Error> {
 
 /// The words of the first command that starts with `curl`, over as many lines as its quotes and backslashes span.
 fn command(text: &str) -> Result<Vec<String>, Error> {
-    let mut lines = text
-        .lines()
-        .map(str::trim_start)
-        .map(|line| line.strip_prefix("$ ").unwrap_or(line))
-        .skip_while(|line| !line.starts_with("curl ") && *line != "curl \\");
-    let mut command = lines.next().ok_or(Error::CurlMissing)?.to_owned();
-    loop {
-        if let Some(open) = command.strip_suffix('\\') {
-            command.truncate(open.len());
-        } else if let Some(words) = shlex::split(&command) {
-            return Ok(words);
-        } else {
-            command.push('\n');
+    // Line ends are the shell's; what is between quotes is taken as it stands.
+    let text = text.replace("\r\n", "\n");
+    let starts_command = |line: &str| line.starts_with("curl ") || line == "curl \\";
+    let mut rest = text.as_str();
+    let command = loop {
+        let line = rest.trim_start();
+        let line = line.strip_prefix("$ ").unwrap_or(line);
+        if starts_command(line.split('\n').next().unwrap_or_default()) {
+            break line;
         }
-        let Some(line) = lines.next() else {
-            // A quote escaped inside `$'…'` never closes for the word splitter.
-            return Err(if command.contains(" $'") { Error::CurlBody } else { Error::CurlQuotes });
-        };
-        command.push_str(line);
+        rest = rest.split_once('\n').ok_or(Error::CurlMissing)?.1;
+    };
+    one_line(command).and_then(|command| shlex::split(&command)).ok_or_else(|| {
+        // A quote escaped inside `$'…'` never closes for the word splitter.
+        if command.contains(" $'") { Error::CurlBody } else { Error::CurlQuotes }
+    })
+}
+
+/// The command up to its end, the lines that a backslash goes on to joined: the splitter would make words of such line
+/// ends. None when a quote or the command does not end.
+fn one_line(text: &str) -> Option<String> {
+    let mut command = String::new();
+    let mut quote = None;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match (c, quote) {
+            ('\n', None) => return Some(command),
+            ('\\', None | Some('"')) => {
+                let escaped = chars.next()?;
+                if escaped != '\n' {
+                    command.extend([c, escaped]);
+                }
+                continue;
+            }
+            ('\'' | '"', None) => quote = Some(c),
+            (_, Some(open)) if open == c => quote = None,
+            _ => {}
+        }
+        command.push(c);
     }
+    quote.is_none().then_some(command)
 }
 
 /// What follows the host, and whether the scheme is plain HTTP.
@@ -166,6 +187,14 @@ mod tests {
         assert_eq!(request.request_id.as_deref(), Some("7"));
         assert!(!request.plain_http);
         assert!(request.body.starts_with(b"{\"pin\":\"x\",\n"));
+    }
+
+    #[test]
+    fn a_quoted_body_is_taken_byte_for_byte() {
+        for body in ["{\n  \"pin\": \"x\"\n}", "a\\\nb", "\n$ curl x", "a \\", "# no comment"] {
+            let text = format!("$ curl -H 'Authorization: Bearer a.b.c' https://x \\\n  --data-raw '{body}'\nand more");
+            assert_eq!(parse(&text).unwrap().body, body.as_bytes(), "{body:?}");
+        }
     }
 
     #[test]
