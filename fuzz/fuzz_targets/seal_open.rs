@@ -1,13 +1,10 @@
 //! What is sealed opens to the same block, and a change opens to another one or to none.
 #![no_main]
 
-use std::sync::LazyLock;
-
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use mixin_pin_core::{EncryptedPin, Pin, PinBlock, PinKey, Secret, hazmat};
-
-static KEY: LazyLock<PinKey> = LazyLock::new(|| PinKey::from_bytes(&[0x5a; 32]).expect("32 bytes"));
+use mixin_pin_core::{EncryptedPin, Pin, PinBlock, Secret, hazmat};
+use mixin_pin_fuzz::{PIN_KEY, planted};
 
 #[derive(Debug, Arbitrary)]
 enum Plain {
@@ -39,14 +36,15 @@ impl Input {
 }
 
 fuzz_target!(|input: Input| {
-    let sealed = hazmat::seal_with_iv(&KEY, &input.block(), &input.iv);
-    assert_eq!(KEY.open(&sealed).expect("what we sealed opens"), input.block());
+    let sealed = hazmat::seal_with_iv(&PIN_KEY, &input.block(), &input.iv);
+    assert_eq!(PIN_KEY.open(&sealed).expect("what we sealed opens"), input.block());
 
     let mut bytes = sealed.as_bytes().to_vec();
     let bit = usize::from(input.flip) % (bytes.len() * 8);
     bytes[bit / 8] ^= 1 << (bit % 8);
     let changed = EncryptedPin::from_bytes(&bytes).expect("the length is right");
-    if let Ok(block) = KEY.open(&changed) {
+    if let Ok(block) = PIN_KEY.open(&changed) {
+        planted(block.iterator() != input.iterator);
         assert_ne!(block, input.block(), "bit {bit} made no difference");
     }
 });

@@ -1,0 +1,53 @@
+//! What opens here is what OpenSSL decrypts, where its length is that of a block and a PIN is six digits; what does not
+//! open here is refused there or is no block. The plaintext is chosen, padding and all, so that half-right paddings come.
+#![no_main]
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use mixin_pin_core::{EncryptedPin, hazmat};
+use mixin_pin_fuzz::{PIN_KEY, planted};
+use openssl::symm::{Cipher, Crypter, Mode, decrypt};
+
+#[derive(Debug, Arbitrary)]
+struct Input {
+    iv: [u8; 16],
+    kind: u8,
+    plain: [u8; 96],
+    /// How many bytes at the end are a padding, and its value; what is too much for it is left as it came.
+    padding: (u8, u8),
+    /// Whether the first six bytes are turned into digits.
+    digits: bool,
+}
+
+fuzz_target!(|input: Input| {
+    // Six digits, a key with its counter, a signature, each with timestamp and iterator, in whole blocks.
+    let (secret_len, len) = [(6, 32), (40, 64), (64, 96)][usize::from(input.kind % 3)];
+    let mut plain = input.plain[..len].to_vec();
+    let fill = usize::from(input.padding.0 % 17);
+    plain[len - fill..].fill(input.padding.1);
+    if input.digits {
+        plain[..6].iter_mut().for_each(|byte| *byte = b'0' + *byte % 10);
+    }
+
+    let key = PIN_KEY.expose();
+    let mut crypter = Crypter::new(Cipher::aes_256_cbc(), Mode::Encrypt, key, Some(&input.iv)).expect("a cipher");
+    crypter.pad(false);
+    let mut ciphertext = vec![0; len + 16];
+    let written = crypter.update(&plain, &mut ciphertext).expect("OpenSSL encrypts");
+    let rest = crypter.finalize(&mut ciphertext[written..]).expect("whole blocks");
+    ciphertext.truncate(written + rest);
+
+    let theirs = decrypt(Cipher::aes_256_cbc(), key, Some(&input.iv), &ciphertext).ok();
+    let expected = theirs.filter(|opened| {
+        opened.len() == secret_len + 16 && (secret_len != 6 || opened[..6].iter().all(u8::is_ascii_digit))
+    });
+    let sealed = EncryptedPin::from_bytes(&[&input.iv[..], &ciphertext].concat()).expect("the length is right");
+    let ours = PIN_KEY.open(&sealed).ok().map(|block| {
+        let opened =
+            [block.secret().expose(), &block.timestamp().to_le_bytes(), &block.iterator().to_le_bytes()].concat();
+        assert_eq!(hazmat::seal_with_iv(&PIN_KEY, &block, &input.iv), sealed, "what opens seals to itself");
+        opened
+    });
+    assert_eq!(ours, expected);
+    planted(secret_len == 6 && ours.is_some());
+});

@@ -1,0 +1,33 @@
+//! Any bytes are a keystore or are refused, without a panic, and with a complaint that quotes nothing from them.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mixin_pin_fuzz::{Counter, planted};
+use mixin_pin_protocol::keystore::{Keystore, KeystoreShape};
+
+/// A value that seeds carry where a keystore has a secret.
+const MARK: &str = "S3CR3T";
+
+fuzz_target!(|bytes: &[u8]| {
+    let complaint = match Keystore::parse(bytes) {
+        Ok(mut keystore) => {
+            planted(keystore.shape() == KeystoreShape::OAuth);
+            if let Some(key) = keystore.take_spend_key() {
+                let _ = key.to_tip_key(None);
+            }
+            let shown = format!("{keystore:?}");
+            assert!(!shown.contains(MARK), "{shown}");
+            if keystore.shape() == KeystoreShape::OAuth {
+                keystore.into_oauth_session().err()
+            } else {
+                keystore.into_session(&mut Counter::default()).err()
+            }
+        }
+        Err(error) => Some(error),
+    };
+    if let Some(complaint) = complaint {
+        let said = format!("{complaint} {complaint:?}");
+        assert!(!said.contains(MARK), "{said}");
+        assert!(said.len() < 1000, "a complaint of {} bytes", said.len());
+    }
+});

@@ -1,0 +1,45 @@
+//! Any answer is read or refused, without a panic; what counts as a refusal of Mixin's really is one, for on that hangs
+//! whether a lost PIN change is known to be lost.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_fuzz::planted;
+use mixin_pin_protocol::Error;
+use mixin_pin_protocol::answer::{Answer, LogEntry, User};
+use serde_json::Value;
+
+const SENT: Uuid = Uuid::from_u128(0x0123_4567_89ab_4cde_8f01_2345_6789_abcd);
+
+fuzz_target!(|input: (u16, u8, &[u8])| {
+    let (status, header, body) = input;
+    let sent = SENT.to_string();
+    let text = String::from_utf8_lossy(&body[..body.len().min(40)]);
+    // The right id, which no fuzzer would guess, none, another one, and any text.
+    let request_id = match header % 8 {
+        0..5 => Some(sent.as_str()),
+        5 => None,
+        6 => Some("00000000-0000-0000-0000-000000000000"),
+        _ => Some(&*text),
+    };
+    let answer = Answer { status, request_id, integrity_token: None, body };
+    let value: Option<Value> = serde_json::from_slice(body).ok();
+    match answer.read::<User>(SENT) {
+        Ok(user) => {
+            let value = value.as_ref().expect("what is read is JSON");
+            let id = value["data"]["user_id"].as_str().expect("a user has an id");
+            assert_eq!(id.parse(), Ok(user.user_id));
+            planted(user.session_id.is_none());
+        }
+        Err(error) => {
+            if error.is_refusal() {
+                assert!(matches!(error, Error::Api(_)), "{error:?}");
+                assert!(value.as_ref().is_some_and(|value| value["error"]["code"].is_number()), "{error:?}");
+                assert_eq!(request_id.map(|id| id.trim().parse()), Some(Ok(SENT)), "a refusal of another request");
+            }
+            let _ = error.to_string();
+        }
+    }
+    let _ = answer.read::<Vec<LogEntry>>(SENT);
+    let _ = answer.read::<Value>(SENT);
+});
