@@ -20,14 +20,15 @@
 //! ```
 //!
 //! # Security
-//! For tests on this machine. Its database holds private keys and PINs in the clear, in a file that only its owner
-//! can read.
+//! For tests on this machine. Its database holds private keys in the clear and PINs as keyed hashes, in a file that only
+//! its owner can read; whoever reads all of it can find the PINs by trying.
 #![forbid(unsafe_code)]
 
 mod error;
 #[cfg(feature = "faults")]
 pub mod faults;
 mod observe;
+mod pin_hash;
 mod reply;
 mod server;
 mod service;

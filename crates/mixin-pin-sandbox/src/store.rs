@@ -8,13 +8,14 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, Pin, PinKey};
+use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinKey};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use crate::Error;
+use crate::pin_hash::PinHash;
 
 /// Raised when the tables change.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 const TABLES: &str = "
     CREATE TABLE app (
@@ -29,7 +30,7 @@ const TABLES: &str = "
         full_name TEXT NOT NULL,
         session_secret TEXT NOT NULL,
         pin_key BLOB NOT NULL,
-        pin BLOB,
+        pin_hash BLOB,
         tip_key BLOB,
         tip_counter INTEGER NOT NULL DEFAULT 0,
         safe_key BLOB,
@@ -81,7 +82,7 @@ pub(crate) struct UserRow {
     pub(crate) full_name: String,
     pub(crate) session_secret: String,
     pub(crate) pin_key: PinKey,
-    pub(crate) pin: Option<Pin>,
+    pub(crate) pin: Option<PinHash>,
     /// Takes the digits' place for good.
     pub(crate) tip_key: Option<Ed25519PublicKey>,
     pub(crate) tip_counter: i64,
@@ -243,16 +244,16 @@ impl Db<'_> {
         Ok(())
     }
 
-    pub(crate) fn set_pin(&self, session_id: Uuid, pin: &Pin) -> Result<(), Error> {
+    pub(crate) fn set_pin(&self, session_id: Uuid, pin: &PinHash) -> Result<(), Error> {
         self.0
-            .prepare_cached("UPDATE users SET pin = ?2 WHERE session_id = ?1")?
-            .execute(params![session_id.to_string(), pin.expose().as_slice()])?;
+            .prepare_cached("UPDATE users SET pin_hash = ?2 WHERE session_id = ?1")?
+            .execute(params![session_id.to_string(), pin.as_bytes().as_slice()])?;
         Ok(())
     }
 
     pub(crate) fn set_tip_key(&self, session_id: Uuid, key: &Ed25519PublicKey, counter: i64) -> Result<(), Error> {
         self.0
-            .prepare_cached("UPDATE users SET pin = NULL, tip_key = ?2, tip_counter = ?3 WHERE session_id = ?1")?
+            .prepare_cached("UPDATE users SET pin_hash = NULL, tip_key = ?2, tip_counter = ?3 WHERE session_id = ?1")?
             .execute(params![session_id.to_string(), key.as_bytes().as_slice(), counter])?;
         Ok(())
     }
@@ -365,7 +366,7 @@ impl Db<'_> {
 }
 
 fn read_user(row: &Row<'_>) -> Result<UserRow, Error> {
-    let pin: Option<Vec<u8>> = row.get("pin")?;
+    let pin: Option<Vec<u8>> = row.get("pin_hash")?;
     let last_iterator: Vec<u8> = row.get("last_iterator")?;
     Ok(UserRow {
         number: row.get("number")?,
@@ -375,7 +376,7 @@ fn read_user(row: &Row<'_>) -> Result<UserRow, Error> {
         full_name: row.get("full_name")?,
         session_secret: row.get("session_secret")?,
         pin_key: PinKey::from_bytes(&row.get::<_, Vec<u8>>("pin_key")?)?,
-        pin: pin.map(|digits| Pin::from_bytes(&digits)).transpose()?,
+        pin: pin.map(|hash| PinHash::from_bytes(&hash)).transpose()?,
         tip_key: read_key(row, "tip_key")?,
         tip_counter: row.get("tip_counter")?,
         safe_key: read_key(row, "safe_key")?,

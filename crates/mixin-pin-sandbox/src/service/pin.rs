@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::{Answer, Authenticated, Service, log_id, nanos, user_json};
 use crate::Error;
+use crate::pin_hash::PinHash;
 use crate::reply::Refusal;
 use crate::store::{Db, LogRow};
 
@@ -99,7 +100,7 @@ impl Service {
             return Ok(Err(refusal));
         }
         match &new {
-            NewPin::Digits(pin) => db.set_pin(session_id, pin)?,
+            NewPin::Digits(pin) => db.set_pin(session_id, &PinHash::of(pin, &call.user.pin_key)?)?,
             NewPin::Tip { key, counter } => db.set_tip_key(session_id, key, *counter)?,
         }
         let user = db.user_of_session(session_id)?.ok_or(Error::DatabaseContent)?;
@@ -195,7 +196,10 @@ impl Service {
     ) -> Result<Result<(), Refusal>, Error> {
         let used = Self::tries_used(call);
         let (right, reason) = match proof {
-            Proof::Digits(pin) => (call.user.pin.as_ref() == Some(pin), "pin"),
+            Proof::Digits(pin) => match &call.user.pin {
+                Some(hash) => (hash.matches(pin, &call.user.pin_key)?, "pin"),
+                None => (false, "pin"),
+            },
             Proof::Tip { holds } => (*holds, "signature"),
         };
         if right {

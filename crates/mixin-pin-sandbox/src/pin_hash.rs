@@ -1,0 +1,57 @@
+//! As what a PIN is remembered: a keyed hash, so that no database shows one.
+
+use hmac::{Hmac, KeyInit, Mac};
+use mixin_pin_core::{Pin, PinKey};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+use crate::Error;
+
+/// Keeps this use of a PIN key apart from every other.
+const LABEL: &[u8] = b"mixin-pin-sandbox PIN";
+
+/// HMAC-SHA-256 of a PIN under its session's PIN key: two users with one PIN have two hashes.
+///
+/// The key is in the database, too, so that who has all of it can try the million; who sees a row of it, a log or a dump
+/// of this column sees no PIN.
+pub(crate) struct PinHash([u8; 32]);
+
+impl PinHash {
+    pub(crate) fn of(pin: &Pin, key: &PinKey) -> Result<Self, Error> {
+        // HMAC takes keys of every length.
+        let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).map_err(|_| Error::DatabaseContent)?;
+        mac.update(LABEL);
+        mac.update(pin.expose());
+        Ok(Self(mac.finalize().into_bytes().into()))
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        bytes.try_into().map(Self).map_err(|_| Error::DatabaseContent)
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Whether this is the hash of a PIN, told in constant time.
+    pub(crate) fn matches(&self, pin: &Pin, key: &PinKey) -> Result<bool, Error> {
+        Ok(self.0.ct_eq(&Self::of(pin, key)?.0).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_of_one_pin_and_one_key() {
+        let (pin, other) = (Pin::new("123456").unwrap(), Pin::new("123457").unwrap());
+        let (key, other_key) = (PinKey::from_bytes(&[1; 32]).unwrap(), PinKey::from_bytes(&[2; 32]).unwrap());
+        let hash = PinHash::of(&pin, &key).unwrap();
+        assert!(hash.matches(&pin, &key).unwrap());
+        assert!(!hash.matches(&other, &key).unwrap());
+        assert!(!hash.matches(&pin, &other_key).unwrap());
+        assert!(PinHash::from_bytes(hash.as_bytes()).unwrap().matches(&pin, &key).unwrap());
+        assert!(PinHash::from_bytes(b"123456").is_err());
+    }
+}
