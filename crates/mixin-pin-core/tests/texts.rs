@@ -1,0 +1,168 @@
+//! What values look like as text and as numbers, and what is passed on by references and boxes: small things that others
+//! build upon, each pinned down.
+#![cfg(all(feature = "rsa", feature = "ed25519", feature = "thread-rng"))]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{list, rng, text};
+use mixin_pin_core::tip::Amount;
+use mixin_pin_core::token::{Algorithm, Jws, RequestHash, Signer, VerifyingKey};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{
+    CodeVerifier, Ed25519Key, Error, HoldTerms, MonotonicNonces, NonceSource, OAuthSession, Pin, PinBlock, PinKey,
+    PinToken, RsaKey, SecretKind, Session, SystemRng, ThreadRng, X25519PublicKey, hazmat,
+};
+
+#[test]
+fn names_are_those_of_the_protocol() {
+    assert_eq!(SecretKind::ALL.map(|kind| kind.to_string()), ["six-digit", "tip-key", "tip-signature"]);
+    assert_eq!([Algorithm::Rs512, Algorithm::EdDsa].map(|algorithm| algorithm.to_string()), ["RS512", "EdDSA"]);
+    assert_eq!(Amount::new("1.50").unwrap().to_string(), "1.5");
+}
+
+#[test]
+fn an_encrypted_pin_is_shown_as_it_is_sent() {
+    let key = PinKey::from_bytes(&[7; 32]).unwrap();
+    let sealed = hazmat::seal_with_iv(&key, &hazmat::block(Pin::new("123456").unwrap(), 1, 2), &[0; 16]);
+    let encoded = sealed.to_url_safe();
+    assert_eq!(encoded.as_str().len(), 64);
+    assert_eq!((encoded.as_ref(), encoded.to_string().as_str()), (encoded.as_str(), encoded.as_str()));
+    assert!(format!("{encoded:?}").contains("EncodedPin"));
+    assert!(format!("{sealed:?}").contains("EncryptedPin"));
+}
+
+#[test]
+fn two_wrong_bytes_of_padding_do_not_make_up_for_each_other() {
+    // 30 bytes of a PIN's block leave two of padding: wrong by the same bits, they are still wrong.
+    let key = PinKey::from_bytes(&[7; 32]).unwrap();
+    let block = hazmat::block(Pin::new("123456").unwrap(), 1, 2);
+    let mut sealed = hazmat::seal_with_iv(&key, &block, &[0; 16]).as_bytes().to_vec();
+    // In CBC a changed bit of one block is the same change of the next: the 16 bytes before the last block.
+    for wrong in 1..=255_u8 {
+        let mut changed = sealed.clone();
+        changed[30] ^= wrong;
+        changed[31] ^= wrong;
+        let changed = mixin_pin_core::EncryptedPin::from_bytes(&changed).unwrap();
+        assert_eq!(key.open(&changed).unwrap_err(), Error::Open, "{wrong}");
+    }
+    sealed[0] ^= 1;
+    let changed = mixin_pin_core::EncryptedPin::from_bytes(&sealed).unwrap();
+    let digit = key.open(&changed).unwrap();
+    assert_eq!(digit.secret().expose(), b"023456", "a change of the IV is one of the PIN");
+}
+
+#[test]
+fn keys_are_written_as_they_are_read() {
+    let key = Ed25519Key::from_bytes(&[7; 32]).unwrap();
+    let public = key.public_key();
+    assert_eq!(public.to_base64_url().len(), 43);
+    assert_eq!(VerifyingKey::from_text(&public.to_base64_url()).unwrap(), VerifyingKey::Ed25519(public.clone()));
+    assert_eq!(key.to_base64_url().len(), 86);
+    assert_eq!(Ed25519Key::from_text(&key.to_base64_url()).unwrap().public_key(), public);
+    let verifying = VerifyingKey::Ed25519(public.clone());
+    assert_eq!(VerifyingKey::from_text(&verifying.to_session_secret().unwrap()).unwrap(), verifying);
+
+    let montgomery = public.to_x25519().unwrap();
+    let read = X25519PublicKey::from_base64(&montgomery.to_base64_url()).unwrap();
+    assert_eq!(read, montgomery, "with or without the Edwards form beside it");
+    let other = Ed25519Key::from_bytes(&[8; 32]).unwrap().public_key().to_x25519().unwrap();
+    assert_ne!(other, montgomery);
+    assert_eq!(PinToken::from_base64(&PinToken::from_bytes(b"token").to_base64()).unwrap().as_bytes(), b"token");
+
+    let rsa = RsaKey::from_pem(&common::testdata("rsa-2048-pkcs8.pem")).unwrap().public_key();
+    assert!(format!("{rsa:?}").contains("RsaPublicKey"));
+}
+
+#[test]
+fn tokens_come_apart_where_their_dots_are() {
+    let vectors = common::vectors("docs-tokens.json");
+    let token = text(&list(&vectors, "tokens")[0], "token");
+    let jws = Jws::parse(token).unwrap();
+    let parts: Vec<&str> = token.split('.').collect();
+    assert_eq!([jws.encoded_header(), jws.encoded_payload()], parts[..2]);
+    let shown = format!("{jws:?}");
+    assert!(shown.contains("Jws") && !shown.contains(parts[2]), "{shown}");
+}
+
+#[test]
+fn a_token_says_when_it_was_issued_and_does_not_show_itself() {
+    let session = session();
+    let hash = RequestHash::of("GET", "/me", b"");
+    let claims = session.claims(hash, Uuid::nil(), common::NOW, Duration::from_secs(60)).unwrap();
+    assert_eq!(claims.issued_at(), common::NOW.secs());
+    let token = session.sign(&claims, &mut rng()).unwrap();
+    let shown = format!("{token:?}");
+    assert!(shown.contains("Token") && !shown.contains(token.as_str().rsplit('.').next().unwrap()), "{shown}");
+}
+
+fn session() -> Session<Ed25519Key> {
+    let server = Ed25519Key::from_bytes(&[8; 32]).unwrap().public_key().to_x25519().unwrap();
+    let key = Ed25519Key::from_bytes(&[7; 32]).unwrap();
+    let seed = *key.expose_seed();
+    let session = Session::ed25519(Uuid::from_u128(1), Uuid::from_u128(2), key, &server).unwrap();
+    session.map_signer(|_| Ed25519Key::from_bytes(&seed).unwrap())
+}
+
+#[test]
+fn references_and_boxes_sign_as_what_they_hold() {
+    let key = Ed25519Key::from_bytes(&[7; 32]).unwrap();
+    let mut expected = [0; 64];
+    key.sign(b"message", &mut rng(), &mut expected).unwrap();
+    let check = |signer: &dyn Signer| {
+        let mut signature = [0; 64];
+        signer.sign(b"message", &mut rng(), &mut signature).unwrap();
+        assert_eq!((signature, signer.signature_len(), signer.algorithm()), (expected, 64, Algorithm::EdDsa));
+    };
+    check(&&key);
+    check(&(Box::new(Ed25519Key::from_bytes(&[7; 32]).unwrap()) as Box<dyn Signer>));
+    let nonces = MonotonicNonces::starting_after(41);
+    let by_reference: &MonotonicNonces = &nonces;
+    assert_eq!(NonceSource::reserve(&by_reference, mixin_pin_core::UnixTime::from_secs(0)), Ok(42));
+}
+
+#[test]
+fn an_oauth_session_and_its_code_keep_what_they_were_made_of() {
+    let server = Ed25519Key::from_bytes(&[8; 32]).unwrap().public_key();
+    let key = Ed25519Key::from_bytes(&[7; 32]).unwrap();
+    let session = OAuthSession::new(Uuid::nil(), Uuid::nil(), "PROFILE:READ", key, server).unwrap();
+    assert_eq!(session.scope(), "PROFILE:READ");
+    // SHA-256 of the verifier's bytes, in unpadded base64url: 43 characters, as Mixin's clients make it.
+    let verifier = CodeVerifier::generate(&mut rng());
+    assert_eq!(verifier.challenge().len(), 43);
+    assert_ne!(verifier.challenge(), CodeVerifier::generate(&mut rng()).challenge());
+}
+
+#[test]
+fn terms_of_a_hold_keep_what_was_set_before() {
+    let (lease, wait) = (Duration::from_secs(35), Duration::from_secs(10));
+    let terms = HoldTerms::new(lease).with_confirmed_clock().wait(wait);
+    assert_eq!((terms.lease(), terms.max_wait(), terms.clock_is_confirmed()), (lease, wait, true));
+    let terms = HoldTerms::new(lease).wait(wait).with_confirmed_clock();
+    assert_eq!((terms.lease(), terms.max_wait(), terms.clock_is_confirmed()), (lease, wait, true));
+    assert!(!HoldTerms::new(lease).clock_is_confirmed());
+}
+
+#[test]
+fn randomness_is_random() {
+    fn differ(mut rng: impl mixin_pin_core::rand_core::CryptoRng) {
+        // Of three numbers of 32 bits two are alike once in a billion.
+        let small = [rng.next_u32(), rng.next_u32(), rng.next_u32()];
+        assert!(small[0] != small[1] || small[1] != small[2]);
+        assert_ne!(rng.next_u64(), rng.next_u64());
+        let mut bytes = [0; 32];
+        rng.fill_bytes(&mut bytes);
+        assert_ne!(bytes, [0; 32]);
+    }
+    differ(SystemRng::new().unwrap());
+    differ(ThreadRng::new().unwrap());
+    assert!(format!("{:?}", ThreadRng::new().unwrap()).contains("ThreadRng"));
+}
+
+#[test]
+fn a_block_shows_its_kind_and_not_its_secret() {
+    let nonce = MonotonicNonces::new().next(common::NOW).unwrap();
+    let shown = format!("{:?}", PinBlock::new(Pin::new("739146").unwrap(), nonce));
+    assert!(shown.contains("PinBlock") && !shown.contains("739146"), "{shown}");
+}
