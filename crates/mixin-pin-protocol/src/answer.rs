@@ -56,11 +56,12 @@ impl Answer<'_> {
         }
         let envelope = self.envelope()?;
         // A server in front of the API does not know the id; the API always repeats it.
-        if named.is_none() && self.status < 500 {
+        let error = envelope.error.map(|error| Error::Api(Box::new(error)));
+        if named.is_none() && (self.status < 500 || error.as_ref().is_some_and(Error::is_refusal)) {
             return Err(Error::RequestIdMissing);
         }
-        if let Some(error) = envelope.error {
-            return Err(Error::Api(Box::new(error)));
+        if let Some(error) = error {
+            return Err(error);
         }
         let data = envelope.data.ok_or(Error::AnswerShape { status: self.status })?;
         serde_json::from_value(data).map_err(|_| Error::AnswerShape { status: self.status })
@@ -466,6 +467,10 @@ mod tests {
         assert_eq!(read(200, Some("no id"), USER), Err(Error::RequestIdMismatch));
         assert_eq!(read(200, None, USER), Err(Error::RequestIdMissing));
         assert_eq!(read(503, None, "down"), Err(Error::ServerTrouble { status: 503 }));
+        // What a refusal refuses must be certain, whatever the status.
+        let refusal = r#"{"error":{"status":202,"code":20118,"description":"PIN format"}}"#;
+        assert_eq!(read(503, None, refusal), Err(Error::RequestIdMissing));
+        assert!(read_ours(503, refusal).unwrap_err().is_refusal());
     }
 
     #[test]
