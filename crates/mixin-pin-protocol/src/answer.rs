@@ -55,8 +55,8 @@ impl Answer<'_> {
             return Err(Error::RequestIdMismatch);
         }
         let envelope = self.envelope()?;
-        // A server in front of the API does not know the id; the API always repeats it.
         let error = envelope.error.map(|error| Error::Api(Box::new(error)));
+        // A server in front of the API does not know the id; the API always repeats it.
         if named.is_none() && (self.status < 500 || error.as_ref().is_some_and(Error::is_refusal)) {
             return Err(Error::RequestIdMissing);
         }

@@ -3,7 +3,6 @@
 use hmac::{Hmac, KeyInit, Mac};
 use mixin_pin_core::{Pin, PinKey};
 use sha2::Sha256;
-use subtle::ConstantTimeEq;
 
 use crate::Error;
 
@@ -18,11 +17,7 @@ pub(crate) struct PinHash([u8; 32]);
 
 impl PinHash {
     pub(crate) fn of(pin: &Pin, key: &PinKey) -> Result<Self, Error> {
-        // HMAC takes keys of every length.
-        let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).map_err(|_| Error::DatabaseContent)?;
-        mac.update(LABEL);
-        mac.update(pin.expose());
-        Ok(Self(mac.finalize().into_bytes().into()))
+        Ok(Self(mac(pin, key)?.finalize().into_bytes().into()))
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
@@ -35,8 +30,16 @@ impl PinHash {
 
     /// Whether this is the hash of a PIN, told in constant time.
     pub(crate) fn matches(&self, pin: &Pin, key: &PinKey) -> Result<bool, Error> {
-        Ok(self.0.ct_eq(&Self::of(pin, key)?.0).into())
+        Ok(mac(pin, key)?.verify_slice(&self.0).is_ok())
     }
+}
+
+fn mac(pin: &Pin, key: &PinKey) -> Result<Hmac<Sha256>, Error> {
+    // HMAC takes keys of every length.
+    let mut mac = Hmac::new_from_slice(key.expose()).map_err(|_| Error::DatabaseContent)?;
+    mac.update(LABEL);
+    mac.update(pin.expose());
+    Ok(mac)
 }
 
 #[cfg(test)]

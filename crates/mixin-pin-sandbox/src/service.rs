@@ -373,7 +373,7 @@ fn user_json(user: &UserRow) -> Value {
         "avatar_url": "",
         "session_id": user.session_id.to_string(),
         "created_at": rfc3339(user.created_at),
-        "has_pin": user.pin.is_some() || user.tip_key.is_some(),
+        "has_pin": user.pin_hash.is_some() || user.tip_key.is_some(),
         "tip_key_base64": user.tip_key.as_ref().map_or_else(String::new, Ed25519PublicKey::to_base64_url),
         "tip_counter": user.tip_counter,
         "has_safe": user.safe_key.is_some(),

@@ -82,7 +82,7 @@ pub(crate) struct UserRow {
     pub(crate) full_name: String,
     pub(crate) session_secret: String,
     pub(crate) pin_key: PinKey,
-    pub(crate) pin: Option<PinHash>,
+    pub(crate) pin_hash: Option<PinHash>,
     /// Takes the digits' place for good.
     pub(crate) tip_key: Option<Ed25519PublicKey>,
     pub(crate) tip_counter: i64,
@@ -244,10 +244,10 @@ impl Db<'_> {
         Ok(())
     }
 
-    pub(crate) fn set_pin(&self, session_id: Uuid, pin: &PinHash) -> Result<(), Error> {
+    pub(crate) fn set_pin(&self, session_id: Uuid, pin_hash: &PinHash) -> Result<(), Error> {
         self.0
             .prepare_cached("UPDATE users SET pin_hash = ?2 WHERE session_id = ?1")?
-            .execute(params![session_id.to_string(), pin.as_bytes().as_slice()])?;
+            .execute(params![session_id.to_string(), pin_hash.as_bytes().as_slice()])?;
         Ok(())
     }
 
@@ -366,7 +366,7 @@ impl Db<'_> {
 }
 
 fn read_user(row: &Row<'_>) -> Result<UserRow, Error> {
-    let pin: Option<Vec<u8>> = row.get("pin_hash")?;
+    let pin_hash: Option<Vec<u8>> = row.get("pin_hash")?;
     let last_iterator: Vec<u8> = row.get("last_iterator")?;
     Ok(UserRow {
         number: row.get("number")?,
@@ -376,7 +376,7 @@ fn read_user(row: &Row<'_>) -> Result<UserRow, Error> {
         full_name: row.get("full_name")?,
         session_secret: row.get("session_secret")?,
         pin_key: PinKey::from_bytes(&row.get::<_, Vec<u8>>("pin_key")?)?,
-        pin: pin.map(|hash| PinHash::from_bytes(&hash)).transpose()?,
+        pin_hash: pin_hash.map(|hash| PinHash::from_bytes(&hash)).transpose()?,
         tip_key: read_key(row, "tip_key")?,
         tip_counter: row.get("tip_counter")?,
         safe_key: read_key(row, "safe_key")?,

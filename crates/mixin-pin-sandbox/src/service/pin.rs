@@ -68,7 +68,7 @@ impl Service {
         // All is opened before anything counts: what cannot be read costs no try.
         let judged = self.tries_are_left(call).and_then(|()| {
             let body: PinBody = call.json()?;
-            let has_pin = call.user.pin.is_some() || call.user.tip_key.is_some();
+            let has_pin = call.user.pin_hash.is_some() || call.user.tip_key.is_some();
             let old_text = body.old_pin.filter(|text| !text.is_empty());
             let mut last = call.user.last_iterator;
             let old = match old_text {
@@ -145,7 +145,7 @@ impl Service {
         block: &PinBlock,
         holds: impl FnOnce(&[u8; 64], &Ed25519PublicKey) -> Result<bool, Refusal>,
     ) -> Result<Proof, Refusal> {
-        match (block.secret(), &call.user.pin, &call.user.tip_key) {
+        match (block.secret(), &call.user.pin_hash, &call.user.tip_key) {
             (_, None, None) => Err(Refusal::new(ErrorCode::PinIncorrect, "no_pin_set")),
             (Secret::Digits(digits), Some(_), _) => {
                 Pin::from_bytes(digits.expose()).map(Proof::Digits).map_err(|_| wrong_kind(field, block))
@@ -196,7 +196,7 @@ impl Service {
     ) -> Result<Result<(), Refusal>, Error> {
         let used = Self::tries_used(call);
         let (right, reason) = match proof {
-            Proof::Digits(pin) => match &call.user.pin {
+            Proof::Digits(pin) => match &call.user.pin_hash {
                 Some(hash) => (hash.matches(pin, &call.user.pin_key)?, "pin"),
                 None => (false, "pin"),
             },
