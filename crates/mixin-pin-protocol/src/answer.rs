@@ -13,6 +13,7 @@ use serde_json::error::Category;
 
 use crate::call::PreparedRequest;
 use crate::check::ReceivedToken;
+use crate::object::read_from_objects_only;
 use crate::{Error, IntegrityFault};
 
 /// The largest body that is worth reading: 1 MiB.
@@ -159,13 +160,17 @@ impl Answer<'_> {
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct Envelope {
+    #[serde(default)]
     data: Option<Value>,
+    #[serde(default)]
     error: Option<ApiError>,
 }
 
 /// A failure that Mixin's API reports.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(remote = "Self")]
 pub struct ApiError {
     /// The status inside the envelope, mostly 202.
     #[serde(default)]
@@ -326,6 +331,7 @@ impl Error {
 
 /// A user, as far as PINs are concerned. Other fields are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct User {
     /// The user's id.
     pub user_id: Uuid,
@@ -369,6 +375,7 @@ fn lenient_uuid<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Opt
 
 /// An entry of `GET /logs`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct LogEntry {
     /// The entry's id.
     pub log_id: String,
@@ -381,6 +388,21 @@ pub struct LogEntry {
     /// When, in RFC 3339.
     #[serde(default)]
     pub created_at: String,
+}
+
+read_from_objects_only!(Envelope, ApiError, User, LogEntry);
+
+// The attribute that keeps arrays out makes what is derived for writing a plain function, too.
+impl Serialize for User {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl Serialize for LogEntry {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
 }
 
 #[cfg(test)]
@@ -459,6 +481,22 @@ mod tests {
         assert_eq!(answer(502, &body(b"\xd7x")), Error::ServerTrouble { status: 502 });
         assert_eq!(answer(202, b"{\"data\":\"\xc3"), Error::AnswerCutOff { status: 202 });
         assert_eq!(answer(403, b"<p>\xe9</p>"), Error::AnswerHtml { status: 403 });
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        let id = "06aed1e3-bd77-4a59-991a-5bb5ae6fbb09";
+        for body in ["[8,[0,2]]", "[null,[202,20119]]", r#"{"error":[202,20119]}"#, &format!(r#"{{"data":["{id}"]}}"#)]
+        {
+            assert_eq!(read_ours(202, body), Err(Error::AnswerShape { status: 202 }), "{body}");
+        }
+        let named = Some(SENT.to_string());
+        let logs = |body: &[u8]| {
+            Answer { status: 200, request_id: named.as_deref(), integrity_token: None, body }
+                .read::<Vec<LogEntry>>(SENT)
+        };
+        assert_eq!(logs(br#"{"data":[["seven"]]}"#), Err(Error::AnswerShape { status: 200 }));
+        assert_eq!(logs(br#"{"data":[{"log_id":"seven"}]}"#).unwrap()[0].log_id, "seven");
     }
 
     #[test]

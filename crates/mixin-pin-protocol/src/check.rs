@@ -10,6 +10,7 @@ use mixin_pin_core::{PinBlock, UnixTime};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::object::read_from_objects_only;
 use crate::{Error, TokenFault};
 
 /// A request as a server received it.
@@ -97,9 +98,11 @@ impl<'t> ReceivedToken<'t> {
     /// [`TokenFault::Format`], [`TokenFault::Header`] or [`TokenFault::Claims`] when it cannot be read.
     pub fn parse(token: &'t str) -> Result<Self, Error> {
         #[derive(Deserialize)]
+        #[serde(remote = "Self")]
         struct Header {
             alg: String,
         }
+        read_from_objects_only!(Header);
         let jws = Jws::parse(token).map_err(|_| TokenFault::Format)?;
         let header: Header =
             jws.header().ok().and_then(|json| serde_json::from_slice(&json).ok()).ok_or(TokenFault::Header)?;
@@ -341,6 +344,7 @@ mod tests {
             ("eyJhbGciOiJIUzUxMiIsInR5cCI6IkpXVCJ9", TokenFault::Algorithm),
             ("eyJhbGciOiJSUzUxMiIsInR5cCI6IkpXVCJ9", TokenFault::Algorithm),
             ("eyJ0eXAiOiJKV1QifQ", TokenFault::Header),
+            ("WyJSUzUxMiJd", TokenFault::Header), // ["RS512"]
         ] {
             let payload = good.split('.').nth(1).unwrap();
             assert_eq!(fault(check(&format!("{header}.{payload}.{signature}"), &key, |_| ())), expected, "{header}");

@@ -35,6 +35,7 @@ mod error;
 pub mod inspect;
 pub mod keystore;
 pub mod oauth;
+mod object;
 mod request;
 
 pub use error::{Error, IntegrityFault, TokenFault};

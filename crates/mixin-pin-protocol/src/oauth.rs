@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::Error;
 use crate::call::{Calls, PreparedRequest, has_pin_field};
 use crate::keystore::write_oauth;
+use crate::object::read_from_objects_only;
 use crate::request::Draft;
 
 /// A code about to be exchanged for an authorization: what `POST /oauth/token` takes.
@@ -104,6 +105,7 @@ impl fmt::Debug for CodeExchange<'_> {
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Grant {
     /// The scopes, with blanks between. The user may have granted fewer than were asked for.
     pub scope: String,
@@ -112,6 +114,8 @@ pub struct Grant {
     /// The server's Ed25519 public key, in base64url.
     pub ed25519: String,
 }
+
+read_from_objects_only!(Grant);
 
 impl Grant {
     /// The session that acts under this grant, with the key whose public half was sent.

@@ -24,7 +24,7 @@ use mixin_pin_protocol::check::{ReceivedClaims, ReceivedRequest, ReceivedToken, 
 use mixin_pin_protocol::keystore::{ServerKey, write_app};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use crate::reply::{Refusal, Reply};
@@ -63,7 +63,9 @@ impl Authenticated<'_> {
 }
 
 fn json_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|_| Refusal::new(ErrorCode::BadRequest, "body"))
+    // An object first: of an array, serde would take the elements for the fields.
+    let object = serde_json::from_slice::<Map<String, Value>>(body);
+    object.and_then(T::deserialize).map_err(|_| Refusal::new(ErrorCode::BadRequest, "body"))
 }
 
 struct KnownSession {

@@ -117,6 +117,7 @@ fn pin_fields_that_are_absent_or_no_text_are_named() {
         let error = refusal(client.call::<Value>("POST", "/pin/verify", Some(&body)));
         assert_eq!((error.code.as_u32(), &error.extra.unwrap()["field"]), (10_002, &json!("pin")), "{body}");
     }
+    assert_eq!(refusal(client.call::<Value>("POST", "/pin/verify", Some(&json!(["AAAA"])))).code.as_u32(), 400);
     assert_eq!(refusal(client.call::<Value>("POST", "/pin/verify", Some(&json!({"pin": 7})))).code.as_u32(), 400);
     assert_eq!(refusal(client.call::<Value>("POST", "/pin/verify", None)).code.as_u32(), 400);
 }

@@ -1,0 +1,31 @@
+//! Structs that are read from JSON objects only.
+
+/// Implements `Deserialize` for structs that derive it with `#[serde(remote = "Self")]`.
+///
+/// What serde derives alone takes an array for a struct, too, its elements for the fields in their order: `[202,20119]`
+/// would be a refusal of Mixin's, which is never sent like that.
+macro_rules! read_from_objects_only {
+    ($($name:ident),+) => { $(
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Object;
+
+                impl<'de> serde::de::Visitor<'de> for Object {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str("an object")
+                    }
+
+                    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<$name, A::Error> {
+                        $name::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+                    }
+                }
+
+                deserializer.deserialize_map(Object)
+            }
+        }
+    )+ };
+}
+
+pub(crate) use read_from_objects_only;
