@@ -9,8 +9,8 @@ use common::{hex, list, rng, text, unhex, vectors};
 use mixin_pin_core::token::{Jws, RequestHash, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{
-    Ed25519Key, Ed25519PublicKey, EncryptedPin, Error, Pin, PinToken, RsaKey, RsaPublicKey, Session, X25519PublicKey,
-    hazmat,
+    Ed25519Key, Ed25519PublicKey, EncryptedPin, Error, Pin, PinKey, PinToken, RsaKey, RsaPublicKey, Session,
+    X25519PublicKey, hazmat,
 };
 use serde_json::Value;
 
@@ -141,5 +141,23 @@ fn session(keystore: &Value) -> Session {
         let key = Ed25519Key::from_text(text(keystore, "session_private_key")).unwrap();
         let server = Ed25519PublicKey::from_text(text(keystore, "server_public_key")).unwrap();
         Session::ed25519(user_id, session_id, key, &server.to_x25519().unwrap()).unwrap()
+    }
+}
+
+#[test]
+fn what_nist_encrypted_in_cbc_is_decrypted() {
+    let nist = vectors("nist-cbc.json");
+    let decrypt = |key: &[u8], iv: &[u8], vector: &Value| {
+        let mut blocks = unhex(text(vector, "ciphertext"));
+        hazmat::decrypt_blocks(&PinKey::from_bytes(key).unwrap(), iv.try_into().unwrap(), &mut blocks).unwrap();
+        assert_eq!(hex(&blocks), text(vector, "plaintext"));
+    };
+    let (modes, boxes) = (list(&nist, "sp800_38a"), list(&nist, "gfsbox_256"));
+    assert_eq!((modes.len(), boxes.len()), (1, 5));
+    for vector in modes {
+        decrypt(&unhex(text(vector, "key")), &unhex(text(vector, "iv")), vector);
+    }
+    for vector in boxes {
+        decrypt(&[0; 32], &[0; 16], vector);
     }
 }

@@ -1,0 +1,136 @@
+//! Does the core branch on a secret, or look memory up by one? Under Valgrind's memcheck, with secrets marked as
+//! undefined: every branch and every address that depends on one is reported.
+
+use std::convert::Infallible;
+use std::ffi::c_void;
+use std::hint::black_box;
+use std::process::ExitCode;
+
+use mixin_pin_core::rand_core::{TryCryptoRng, TryRng};
+use mixin_pin_core::token::Signer as _;
+use mixin_pin_core::{Ed25519Key, Pin, PinKey, Secret, hazmat};
+
+unsafe extern "C" {
+    safe fn memcheck_is_running() -> i32;
+    safe fn memcheck_count_errors() -> usize;
+    fn memcheck_make_undefined(start: *mut c_void, len: usize);
+    fn memcheck_make_defined(start: *mut c_void, len: usize);
+}
+
+/// The value, of which memcheck no longer believes to know a bit.
+fn secret<T>(mut value: T) -> T {
+    // SAFETY: the range is that of the value; only memcheck's view of it changes.
+    unsafe { memcheck_make_undefined((&raw mut value).cast(), size_of::<T>()) };
+    value
+}
+
+/// The value, which everybody may know now.
+fn public<T>(mut value: T) -> T {
+    // SAFETY: as above.
+    unsafe { memcheck_make_defined((&raw mut value).cast(), size_of::<T>()) };
+    value
+}
+
+/// Signatures of Ed25519 draw nothing.
+struct NoRandomness;
+
+impl TryRng for NoRandomness {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        unreachable!("nothing is drawn")
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        unreachable!("nothing is drawn")
+    }
+
+    fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Infallible> {
+        unreachable!("nothing is drawn")
+    }
+}
+
+impl TryCryptoRng for NoRandomness {}
+
+const IV: [u8; 16] = [3; 16];
+
+fn pin() -> Pin {
+    Pin::new("314159").expect("six digits")
+}
+
+/// A pair of keys of which the one's half is public.
+fn pair() -> (Ed25519Key, Ed25519Key) {
+    let key = |seed: [u8; 32]| Ed25519Key::from_bytes(&seed).expect("a seed");
+    (key(secret([7; 32])), key([8; 32]))
+}
+
+/// How often `operation` went by a secret.
+fn reports<T>(operation: impl FnOnce() -> T) -> usize {
+    let before = memcheck_count_errors();
+    black_box(operation());
+    memcheck_count_errors() - before
+}
+
+fn seal(of: impl FnOnce() -> Secret) -> usize {
+    let key = PinKey::from_bytes(&secret([7; 32])).expect("32 bytes");
+    let block = hazmat::block(of(), 1, 2);
+    reports(|| hazmat::seal_with_iv(&key, &block, &IV))
+}
+
+fn open(of: Secret) -> usize {
+    let (hidden, known) = (secret([7; 32]), [7; 32]);
+    let sealed = hazmat::seal_with_iv(&PinKey::from_bytes(&known).expect("32 bytes"), &hazmat::block(of, 1, 2), &IV);
+    let key = PinKey::from_bytes(&hidden).expect("32 bytes");
+    reports(|| key.open(&sealed))
+}
+
+fn main() -> ExitCode {
+    if memcheck_is_running() == 0 {
+        eprintln!("this shows something under `valgrind` only: ./run paths");
+        return ExitCode::FAILURE;
+    }
+    // Whether a block opens, or keys agree, is no secret: there is one branch for that verdict. Of digits the verdict
+    // counts twice: a `Pin` is made by its own constructor, which asks once more what is known to hold by then.
+    let checks: [(&str, usize, usize); 12] = [
+        ("a key schedule is made", 0, reports(|| PinKey::from_bytes(&secret([7; 32])))),
+        ("digits are sealed", 0, seal(|| secret(pin()).into())),
+        ("a TIP key is sealed", 0, seal(|| Secret::TipKey(secret([5; 40])))),
+        ("a TIP signature is sealed", 0, seal(|| Secret::TipSignature(secret([5; 64])))),
+        ("digits are opened", 2, open(pin().into())),
+        ("a TIP key is opened", 1, open(Secret::TipKey([5; 40]))),
+        ("a TIP signature is opened", 1, open(Secret::TipSignature([5; 64]))),
+        ("PINs are compared", 0, {
+            let (one, other) = (secret(pin()), pin());
+            reports(|| one == other)
+        }),
+        ("an Ed25519 key signs", 0, {
+            let (key, _) = pair();
+            reports(|| {
+                let mut signature = [0; 64];
+                key.sign(b"message", &mut NoRandomness, &mut signature).expect("64 bytes");
+                public(signature)
+            })
+        }),
+        ("X25519 keys agree", 1, {
+            let (key, peer) = pair();
+            let peer = peer.public_key().to_x25519().expect("a point");
+            reports(|| key.agree(&peer))
+        }),
+        ("CONTROL: bytes are compared one by one", 1, {
+            let one = secret(*b"314159");
+            reports(|| one.iter().zip(b"314158").all(|(one, other)| black_box(one) == other))
+        }),
+        ("CONTROL: a table is looked up", 1, {
+            let (table, index) = (black_box([1_u8; 256]), secret(5_u8));
+            reports(|| table[usize::from(black_box(index))])
+        }),
+    ];
+    let mut failures = 0;
+    for (what, expected, reports) in checks {
+        let as_wanted = if what.starts_with("CONTROL") { reports >= expected } else { reports == expected };
+        failures += usize::from(!as_wanted);
+        println!("{what:<42} {reports} reports{}", if as_wanted { "" } else { "  WRONG" });
+    }
+    println!("{} operations, {failures} failed", checks.len());
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
