@@ -57,8 +57,10 @@ impl Answer<'_> {
         }
         let envelope = self.envelope()?;
         let error = envelope.error.map(|error| Error::Api(Box::new(error)));
-        // A server in front of the API does not know the id; the API always repeats it.
-        if named.is_none() && (self.status < 500 || error.as_ref().is_some_and(Error::is_refusal)) {
+        // A server in front of the API does not know the id; the API always repeats it. What has none can only say that
+        // nobody knows.
+        let is_trouble = self.status >= 500 && error.as_ref().is_some_and(|error| !error.is_refusal());
+        if named.is_none() && !is_trouble {
             return Err(Error::RequestIdMissing);
         }
         if let Some(error) = error {
@@ -505,9 +507,10 @@ mod tests {
         assert_eq!(read(200, Some("no id"), USER), Err(Error::RequestIdMismatch));
         assert_eq!(read(200, None, USER), Err(Error::RequestIdMissing));
         assert_eq!(read(503, None, "down"), Err(Error::ServerTrouble { status: 503 }));
-        // What a refusal refuses must be certain, whatever the status.
+        // What is done, or refused, must be certain, whatever the status.
         let refusal = r#"{"error":{"status":202,"code":20118,"description":"PIN format"}}"#;
         assert_eq!(read(503, None, refusal), Err(Error::RequestIdMissing));
+        assert_eq!(read(503, None, USER), Err(Error::RequestIdMissing));
         assert!(read_ours(503, refusal).unwrap_err().is_refusal());
     }
 
