@@ -1,0 +1,175 @@
+//! Clients that mean harm, all against one sandbox: it stays up, answers an honest user throughout, and keeps its memory
+//! in bounds.
+//!
+//! `MIXIN_PIN_CASES` in the environment says how many malformed requests and a tenth as many sessions,
+//! `MIXIN_PIN_SEED` where the generator begins.
+#![allow(unsafe_code, reason = "an allocator that counts")]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use common::{Kind, app, client, now, register, rng, sandbox};
+use fastrand::Rng;
+use mixin_pin_core::token::VerifyingKey;
+use mixin_pin_core::{Ed25519Key, MonotonicNonces, NonceSource as _, Pin, Session, X25519PublicKey};
+use mixin_pin_http::Client;
+use mixin_pin_protocol::call::{Calls, PreparedRequest};
+use mixin_pin_sandbox::Sandbox;
+
+/// What the sandbox, and the clients of this test beside it, may have in memory at a time.
+const MEMORY: usize = 32 << 20;
+const DRIBBLERS: usize = 200;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+struct Measuring;
+
+// SAFETY: every call is handed to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Measuring {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        PEAK.fetch_max(live, Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Measuring = Measuring;
+
+fn setting(name: &str, default: usize) -> usize {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+fn pin() -> Pin {
+    Pin::new("314159").unwrap()
+}
+
+fn connect(sandbox: &Sandbox) -> TcpStream {
+    let stream = TcpStream::connect(sandbox.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream
+}
+
+/// A request as it goes over the wire.
+fn wire(request: &PreparedRequest) -> Vec<u8> {
+    let mut head = format!("{} {} HTTP/1.1\r\nHost: sandbox\r\n", request.method(), request.path());
+    for (name, value) in request.headers() {
+        let _ = write!(head, "{name}: {value}\r\n");
+    }
+    let _ = write!(head, "Content-Length: {}\r\n\r\n", request.body().len());
+    [head.as_bytes(), request.body()].concat()
+}
+
+/// A request that came apart on its way, or was never one.
+fn malformed(rng: &mut Rng, request: &[u8]) -> Vec<u8> {
+    let mut bytes = request.to_vec();
+    match rng.u32(..8) {
+        0 => bytes.truncate(rng.usize(..bytes.len())),
+        1 => {
+            let len = rng.usize(..300);
+            bytes = std::iter::repeat_with(|| rng.u8(..)).take(len).collect();
+        }
+        2 => {
+            let number = rng.usize(1..200);
+            bytes.splice(0..0, format!("GET / HTTP/1.1\r\n{}", "X-Y: z\r\n".repeat(number)).into_bytes());
+        }
+        3 => bytes.splice(0..0, b"POST ".repeat(rng.usize(1..2000))).for_each(drop),
+        _ => {
+            for _ in 0..rng.usize(1..8) {
+                let at = rng.usize(..bytes.len());
+                match rng.u32(..3) {
+                    0 => bytes[at] = rng.u8(..),
+                    1 => bytes[at] ^= 1 << rng.u32(..8),
+                    _ => drop(bytes.remove(at)),
+                }
+            }
+        }
+    }
+    bytes
+}
+
+fn prove(honest: &Client) {
+    assert!(honest.verify_pin(&pin()).unwrap().done().unwrap().has_pin);
+}
+
+#[test]
+fn the_sandbox_outlasts_its_enemies() {
+    let cases = setting("MIXIN_PIN_CASES", 3_000);
+    let mut generator = Rng::with_seed(setting("MIXIN_PIN_SEED", 7) as u64);
+    let sandbox = sandbox();
+    let honest = client(&sandbox, register(&sandbox, Kind::Ed25519));
+    honest.create_pin(&pin()).unwrap().done().unwrap();
+    // The attacker has a session of its own, so that parts of its requests hold.
+    let attacker = register(&sandbox, Kind::Ed25519);
+    let (calls, nonces) = (Calls::new(&attacker), MonotonicNonces::new());
+
+    let mut dribblers: Vec<TcpStream> = (0..DRIBBLERS).map(|_| connect(&sandbox)).collect();
+    let slow = b"POST /pin/verify HTTP/1.1\r\nHost: sandbox\r\nContent-Length: 1000\r\nX-Slow: ";
+    for byte in slow {
+        for stream in &mut dribblers {
+            stream.write_all(&[*byte]).unwrap();
+        }
+    }
+    // Half of them go on to the body.
+    for stream in dribblers.iter_mut().step_by(2) {
+        stream.write_all(b"x\r\n\r\n{").unwrap();
+    }
+    prove(&honest);
+
+    let mut answers = 0;
+    for case in 0..cases {
+        let request = calls.verify_pin(&pin(), nonces.next(now()).unwrap(), now(), &mut rng()).unwrap();
+        let mut stream = connect(&sandbox);
+        // The sandbox may have seen enough, and closed, before all is written.
+        let _ = stream.write_all(&malformed(&mut generator, &wire(&request)));
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        answers += usize::from(answer.starts_with(b"HTTP/1.1 "));
+        if case % 500 == 0 {
+            prove(&honest);
+        }
+    }
+    assert!(answers > cases / 4, "{answers} of {cases} were answered");
+
+    for _ in 0..20 {
+        let mut stream = connect(&sandbox);
+        stream.write_all(b"POST /pin/verify HTTP/1.1\r\nHost: sandbox\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+        let chunk = [b"4000\r\n".as_slice(), &[b' '; 0x4000], b"\r\n"].concat();
+        let sent = (0..4096).take_while(|_| stream.write_all(&chunk).is_ok()).count();
+        assert!(sent < 4096, "64 MiB of a body without end were taken");
+    }
+    prove(&honest);
+
+    let app = app(&sandbox);
+    for _ in 0..cases / 10 {
+        let key = Ed25519Key::generate(&mut rng());
+        let user = app.register(&VerifyingKey::Ed25519(key.public_key()), "One of many").unwrap().done().unwrap();
+        let server = X25519PublicKey::from_base64(&user.pin_token_base64).unwrap();
+        let session = Session::ed25519(user.user_id, user.session_id.unwrap(), key, &server).unwrap();
+        client(&sandbox, session).me().unwrap();
+    }
+    prove(&honest);
+
+    drop(dribblers);
+    let peak = PEAK.load(Ordering::Relaxed);
+    println!(
+        "{cases} malformed requests, {DRIBBLERS} dribblers, 20 endless bodies, {} sessions; {} KiB at most",
+        cases / 10,
+        peak >> 10
+    );
+    assert!(peak < MEMORY, "{peak} bytes were in use");
+    sandbox.stop().unwrap();
+}

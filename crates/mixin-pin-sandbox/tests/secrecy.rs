@@ -1,0 +1,92 @@
+//! What the sandbox keeps, and what it tells, holds no PIN in the clear; and no user's mistakes are another's.
+
+mod common;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::sync::{Arc, Mutex};
+
+use common::{Kind, client, now, reason, register, rng, sandbox, send, verdict};
+use mixin_pin_core::{Ed25519Key, MonotonicNonces, NonceSource as _, Pin, PinKey, Session};
+use mixin_pin_protocol::call::Calls;
+use mixin_pin_sandbox::{Config, Sandbox};
+
+const FIRST: &str = "271828";
+const SECOND: &str = "161803";
+const WRONG: &str = "662607";
+
+fn pin(digits: &str) -> Pin {
+    Pin::new(digits).unwrap()
+}
+
+fn contains(haystack: &[u8], needle: &str) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle.as_bytes())
+}
+
+#[test]
+fn neither_the_database_nor_the_observations_hold_a_pin() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = Arc::new(Mutex::new(String::new()));
+    let listener = told.clone();
+    let config = Config {
+        database: Some(folder.path().join("sandbox.db")),
+        observer: Some(Arc::new(move |seen| writeln!(listener.lock().unwrap(), "{seen:?}").unwrap())),
+        ..Config::default()
+    };
+    let sandbox = Sandbox::start(&config).unwrap();
+    for kind in [Kind::Ed25519, Kind::Rsa1024] {
+        let client = client(&sandbox, register(&sandbox, kind));
+        client.create_pin(&pin(FIRST)).unwrap().done().unwrap();
+        client.change_pin(&pin(FIRST), &pin(SECOND)).unwrap().done().unwrap();
+        assert_eq!(reason(client.verify_pin(&pin(WRONG))), (20_119, "pin".to_owned()));
+        client.verify_pin(&pin(SECOND)).unwrap().done().unwrap();
+    }
+    let mut kept: Vec<u8> = Vec::new();
+    let mut look = || {
+        for file in fs::read_dir(folder.path()).unwrap() {
+            kept.extend(fs::read(file.unwrap().path()).unwrap());
+        }
+    };
+    // With the write-ahead log, and once more when that is folded in.
+    look();
+    sandbox.stop().unwrap();
+    look();
+    let told = told.lock().unwrap();
+    for secret in [FIRST, SECOND, WRONG] {
+        assert!(!contains(&kept, secret), "{secret} is in the database");
+        assert!(!told.contains(secret), "{secret} was told");
+    }
+    // The search finds what is there.
+    assert!(contains(&kept, "A User") && contains(&kept, "PIN_INCORRECT"));
+    assert!(told.contains("/pin/update"));
+}
+
+#[test]
+fn nobody_spends_anothers_tries() {
+    let sandbox = sandbox();
+    let (victim, attacker) = (register(&sandbox, Kind::Ed25519), register(&sandbox, Kind::Ed25519));
+    let (nonces, attack) = (MonotonicNonces::new(), Calls::new(&attacker));
+    let next = || nonces.next(now()).unwrap();
+    let create = Calls::new(&victim).create_pin(&pin(FIRST), next(), now(), &mut rng()).unwrap();
+    assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
+    let create = attack.create_pin(&pin(FIRST), next(), now(), &mut rng()).unwrap();
+    assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
+
+    // With the victim's ids, but another key: no signature of the victim's.
+    let key = Ed25519Key::generate(&mut rng());
+    let pin_key = PinKey::from_bytes(victim.pin_key().expose()).unwrap();
+    let forged = Session::from_parts(victim.user_id(), victim.session_id(), key, pin_key);
+    for _ in 0..20 {
+        let guess = Calls::new(&forged).verify_pin(&pin(WRONG), next(), now(), &mut rng()).unwrap();
+        assert_eq!(verdict(&send(&sandbox, &guess)), (401, "token_signature"));
+    }
+    // As itself, up to the day's tries and beyond.
+    let mut verdicts = Vec::new();
+    for _ in 0..8 {
+        let guess = attack.verify_pin(&pin(WRONG), next(), now(), &mut rng()).unwrap();
+        verdicts.push(verdict(&send(&sandbox, &guess)).0);
+    }
+    assert_eq!(verdicts, [20_119, 20_119, 20_119, 20_119, 20_119, 429, 429, 429]);
+    let honest = client(&sandbox, victim);
+    honest.verify_pin(&pin(FIRST)).unwrap().done().unwrap();
+}
