@@ -40,7 +40,7 @@ fn rs512(c: &mut Criterion) {
     for bits in [1024, 2048, 4096] {
         let key = rsa_key(bits);
         let public = VerifyingKey::Rsa(key.public_key());
-        let der = key.to_pkcs1_der().unwrap();
+        let der = key.to_pkcs1_der();
         let pure = session(SessionKey::Rsa(key));
         let whole = token(&pure, rng);
         let input = signing_input(&whole);

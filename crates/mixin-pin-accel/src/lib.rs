@@ -95,7 +95,7 @@ fn ed25519(key: &Ed25519Key) -> Option<Key> {
 }
 
 fn rsa(key: &RsaKey) -> Option<Key> {
-    let der = key.to_pkcs1_der().ok()?;
+    let der = key.to_pkcs1_der();
     if let Ok(pair) = RsaKeyPair::from_der(&der) {
         return Some(Key::AwsRsa(pair));
     }

@@ -321,4 +321,14 @@ mod tests {
         }
         assert_eq!(PinBlock::read_padded(SecretKind::SixDigits, &good[..31]), Err(Error::Open));
     }
+
+    #[test]
+    fn faults_of_the_padding_do_not_cancel_out() {
+        let mut padded = [0; 32];
+        write_padded(&Secret::Digits(Pin::new("314159").unwrap()), 1, 2, &mut padded);
+        assert!(PinBlock::read_padded(SecretKind::SixDigits, &padded).is_ok());
+        padded[30] ^= 1;
+        padded[31] ^= 1;
+        assert_eq!(PinBlock::read_padded(SecretKind::SixDigits, &padded), Err(Error::Open));
+    }
 }

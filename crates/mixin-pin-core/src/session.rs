@@ -22,6 +22,7 @@ use crate::{Error, PinKey, UnixTime};
 /// [`Session::from_parts`].
 #[non_exhaustive]
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "without an allocator an Ed25519 key lies in no box")]
 pub enum SessionKey {
     /// 1024 to 4096 bits of RSA, signing RS512.
     #[cfg(feature = "rsa")]

@@ -28,6 +28,7 @@ pub(crate) fn new(args: &KeystoreNewArgs, output: &Output) -> Result<(), Error> 
 }
 
 /// A new private key of either kind.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum NewKey {
     Rsa(RsaKey),
     Ed25519(Ed25519Key),

@@ -435,4 +435,11 @@ mod tests {
         let there = theirs.agree(&ours.public_key().to_x25519().unwrap()).unwrap();
         assert_eq!(here.expose(), there.expose());
     }
+
+    #[test]
+    fn a_key_that_came_from_edwards_keeps_that_form() {
+        let key = Ed25519Key::from_text(SEED).unwrap().public_key().to_x25519().unwrap();
+        assert!(key.edwards.is_some(), "over which the agreement is faster");
+        assert!(X25519PublicKey::from_bytes(key.as_bytes()).unwrap().edwards.is_none());
+    }
 }

@@ -13,7 +13,7 @@ use core::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rand_core::CryptoRng;
-use rsa::pkcs1::{DecodeRsaPrivateKey, EncodeRsaPrivateKey, RsaPrivateKeyRef};
+use rsa::pkcs1::{EncodeRsaPrivateKey, RsaPrivateKeyRef};
 use rsa::pkcs8::der::{Decode, SecretDocument};
 use rsa::pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding, PrivateKeyInfoRef};
 use rsa::traits::PublicKeyParts;
@@ -93,16 +93,14 @@ impl PinToken {
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 pub struct RsaKey {
-    key: PrivateKey,
+    public: PublicKey,
+    /// PKCS#1, as it was read.
+    der: Zeroizing<Vec<u8>>,
     /// What signs and decrypts.
     operation: Box<dyn PrivateOperation>,
 }
 
 impl RsaKey {
-    fn new(key: PrivateKey) -> Result<Self, Error> {
-        Ok(Self { operation: private_operation(&key).ok_or(Error::RsaKey)?, key })
-    }
-
     /// Reads unencrypted PEM, PKCS#1 (`RSA PRIVATE KEY`) or PKCS#8 (`PRIVATE KEY`).
     ///
     /// # Errors
@@ -128,16 +126,22 @@ impl RsaKey {
         let parts = RsaPrivateKeyRef::from_der(der).map_err(|_| Error::RsaPem)?;
         // Asked first, because the arithmetic below refuses small keys without saying why.
         check_size(bit_len(parts.modulus.as_bytes()))?;
-        PrivateKey::from_pkcs1_der(der).map_err(|_| Error::RsaKey).and_then(Self::new)
+        let public = PublicKey::try_from(parts.public_key()).map_err(|_| Error::RsaKey)?;
+        let operation = private_operation(&parts).ok_or(Error::RsaKey)?;
+        Ok(Self { public, der: Zeroizing::new(der.to_vec()), operation })
     }
 
     /// Makes a new key. This takes from a tenth of a second to many seconds.
     ///
     /// # Errors
     /// [`Error::RsaKeySize`] outside 1024 to 4096 bits.
+    ///
+    /// # Security
+    /// The arithmetic that looks for primes does not erase all that it leaves in memory.
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R, bits: usize) -> Result<Self, Error> {
         check_size(bits)?;
-        PrivateKey::new(rng, bits).map_err(|_| Error::RsaKey).and_then(Self::new)
+        let document = PrivateKey::new(rng, bits).map_err(|_| Error::RsaKey)?.to_pkcs1_der();
+        Self::from_pkcs1_der(document.map_err(|_| Error::RsaKey)?.as_bytes())
     }
 
     /// PKCS#1 PEM, as keystores hold it.
@@ -145,27 +149,23 @@ impl RsaKey {
     /// # Errors
     /// [`Error::RsaKey`] if the key cannot be encoded.
     pub fn to_pkcs1_pem(&self) -> Result<Zeroizing<String>, Error> {
-        self.key.to_pkcs1_pem(LineEnding::LF).map_err(|_| Error::RsaKey)
+        let pem = pem_rfc7468::encode_string("RSA PRIVATE KEY", LineEnding::LF, &self.der);
+        pem.map(Zeroizing::new).map_err(|_| Error::RsaKey)
     }
 
     /// PKCS#1 DER, for another library that is to sign with the key.
-    ///
-    /// # Errors
-    /// [`Error::RsaKey`] if the key cannot be encoded.
-    pub fn to_pkcs1_der(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
-        // Zeroized by itself until it is copied.
-        let document = self.key.to_pkcs1_der().map_err(|_| Error::RsaKey)?;
-        Ok(Zeroizing::new(document.as_bytes().to_vec()))
+    pub fn to_pkcs1_der(&self) -> Zeroizing<Vec<u8>> {
+        self.der.clone()
     }
 
     /// The public half.
     pub fn public_key(&self) -> RsaPublicKey {
-        RsaPublicKey(self.key.to_public_key())
+        RsaPublicKey(self.public.clone())
     }
 
     /// Length of the modulus, in bits.
     pub fn bits(&self) -> usize {
-        self.key.as_public_key().n().bit_width_vartime() as usize
+        self.public.n().bit_width_vartime() as usize
     }
 
     /// Unwraps a PIN token: OAEP with SHA-256, labelled with the session id's text.
@@ -192,7 +192,7 @@ impl RsaKey {
         ciphertext: &[u8],
         rng: &mut R,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        if ciphertext.len() != self.key.size() {
+        if ciphertext.len() != self.public.size() {
             return Err(Error::PinToken);
         }
         let mut encoded = Zeroizing::new(alloc::vec![0; ciphertext.len()]);
@@ -207,7 +207,7 @@ impl Signer for RsaKey {
     }
 
     fn signature_len(&self) -> usize {
-        self.key.size()
+        self.public.size()
     }
 
     fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
@@ -331,6 +331,7 @@ fn bit_len(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rsa::pkcs1::DecodeRsaPrivateKey as _;
 
     #[test]
     fn bits_are_counted_from_the_first_one() {
@@ -371,8 +372,9 @@ mod tests {
     fn signatures_are_those_of_the_rsa_crate() {
         for bits in [1024, 1025, 1031, 1040, 1536, 2047, 2048] {
             let key = RsaKey::generate(&mut rng(), bits).unwrap();
+            let rsa = PrivateKey::from_pkcs1_der(&key.der).unwrap();
             for message in [&b""[..], b"message", &[0xff; 1000]] {
-                let expected = key.key.sign(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message)).unwrap();
+                let expected = rsa.sign(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message)).unwrap();
                 assert_eq!(sign(&key, message), expected, "{bits}");
             }
         }

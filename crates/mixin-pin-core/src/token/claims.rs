@@ -409,7 +409,8 @@ mod tests {
         #[cfg(all(feature = "alloc", feature = "ed25519"))]
         {
             let key = crate::Ed25519Key::from_bytes(&[7; 32]).unwrap();
-            assert!(claims.token_len(&key) <= claims.max_token_len(&key));
+            let (len, max) = (claims.token_len(&key), claims.max_token_len(&key));
+            assert!((len..len + 64).contains(&max), "{max} is a bound of {len}, and not a far one");
         }
         assert_eq!(core::str::from_utf8(&text.0[..text.1]).unwrap(), expected);
 
@@ -480,5 +481,14 @@ mod tests {
         assert_eq!(token.len(), needed);
         let jws = super::super::Jws::parse(token).unwrap();
         jws.verify(&super::super::VerifyingKey::Ed25519(key.public_key())).unwrap();
+    }
+
+    #[cfg(feature = "ed25519")]
+    #[test]
+    fn the_latest_times_fit_into_the_bound() {
+        let key = crate::Ed25519Key::from_bytes(&[7; 32]).unwrap();
+        let claims = claims(u64::MAX - 60, 60).unwrap();
+        let (len, max) = (claims.token_len(&key), claims.max_token_len(&key));
+        assert!((len..len + 12).contains(&max), "{max} is a bound of {len}");
     }
 }

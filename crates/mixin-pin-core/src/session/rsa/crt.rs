@@ -11,10 +11,9 @@ use alloc::boxed::Box;
 use std::sync::Mutex;
 
 use crypto_bigint::modular::{FixedMontyForm, FixedMontyParams};
-use crypto_bigint::{BoxedUint, Limb, Odd, RandomMod, U512, U768, U1024, U1536, U2048, U3072, U4096, Uint, Word};
+use crypto_bigint::{Limb, NonZero, Odd, RandomMod, U512, U768, U1024, U1536, U2048, U3072, U4096, Uint, Word};
 use rand_core::CryptoRng;
-use rsa::PrivateKey;
-use rsa::traits::{PrivateKeyParts, PublicKeyParts};
+use rsa::pkcs1::RsaPrivateKeyRef;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::Error;
@@ -28,7 +27,7 @@ pub(super) trait PrivateOperation: Send + Sync {
 
 /// The operation at the smallest size that the primes and the modulus fit; None for a key that is not one of two primes
 /// and a small public exponent.
-pub(super) fn private_operation(key: &PrivateKey) -> Option<Box<dyn PrivateOperation>> {
+pub(super) fn private_operation(key: &RsaPrivateKeyRef<'_>) -> Option<Box<dyn PrivateOperation>> {
     Crt::<{ U512::LIMBS }, { U1024::LIMBS }>::boxed(key)
         .or_else(|| Crt::<{ U768::LIMBS }, { U1536::LIMBS }>::boxed(key))
         .or_else(|| Crt::<{ U1024::LIMBS }, { U2048::LIMBS }>::boxed(key))
@@ -54,29 +53,44 @@ struct Crt<const H: usize, const W: usize> {
 impl<const H: usize, const W: usize> Crt<H, W> {
     const HALVES: () = assert!(W == 2 * H);
 
-    fn boxed(key: &PrivateKey) -> Option<Box<dyn PrivateOperation>> {
+    fn boxed(key: &RsaPrivateKeyRef<'_>) -> Option<Box<dyn PrivateOperation>> {
         Self::new(key).map(|operation| Box::new(operation) as Box<dyn PrivateOperation>)
     }
 
-    fn new(key: &PrivateKey) -> Option<Self> {
+    /// Takes the numbers of a key, if they fit and belong together: `n = pq`, `q_inv` and the exponents are inverses, and
+    /// `d` is both of these.
+    #[allow(clippy::many_single_char_names, reason = "RFC 8017 calls them so")]
+    fn new(key: &RsaPrivateKeyRef<'_>) -> Option<Self> {
         let () = Self::HALVES;
-        let [p, q] = key.primes() else { return None };
+        if key.other_prime_infos.is_some() {
+            return None;
+        }
         // The cheapest question first, since it is asked for every size.
-        let n = fixed(key.n())?;
-        let modulus = |prime: &BoxedUint| Some(FixedMontyParams::new(Odd::new(fixed(prime)?).into_option()?));
-        let (p, q) = (modulus(p)?, modulus(q)?);
-        let q_inv = Zeroizing::new(fixed(&Zeroizing::new(key.qinv()?.retrieve()))?);
-        Some(Self {
-            n: FixedMontyParams::new_vartime(Odd::new(n).into_option()?),
-            e: exponent(key.e())?,
-            dp: fixed(key.dp()?)?,
-            dq: fixed(key.dq()?)?,
-            q_inv: FixedMontyForm::new(&q_inv, &p),
+        let n = Odd::new(fixed::<W>(key.modulus.as_bytes())?).into_option()?;
+        let e = exponent(key.public_exponent.as_bytes())?;
+        let d = Zeroizing::new(split(&Zeroizing::new(fixed::<W>(key.private_exponent.as_bytes())?)));
+        let (p, dp) = prime(key.prime1.as_bytes(), key.exponent1.as_bytes(), &d, e)?;
+        let (q, dq) = prime(key.prime2.as_bytes(), key.exponent2.as_bytes(), &d, e)?;
+        let q_inv = FixedMontyForm::new(&Zeroizing::new(fixed(key.coefficient.as_bytes())?), &p);
+        let key = Self {
+            n: FixedMontyParams::new_vartime(n),
+            e,
             p,
             q,
+            dp,
+            dq,
+            q_inv,
             #[cfg(feature = "std")]
             blinding: Mutex::new(None),
-        })
+        };
+        key.is_whole().then_some(key)
+    }
+
+    fn is_whole(&self) -> bool {
+        let (p, q) = (self.p.modulus().as_ref(), self.q.modulus().as_ref());
+        let product = Zeroizing::new(p.widening_mul(q));
+        let inverses = Zeroizing::new((self.q_inv * FixedMontyForm::new(q, &self.p)).retrieve());
+        join::<H, W>(&product.0, &product.1) == *self.n.modulus().as_ref() && *inverses == Uint::ONE
     }
 
     /// A blinding pair that no signature was made with.
@@ -196,21 +210,28 @@ fn reduce<const H: usize>([low, high]: &[Uint<H>; 2], prime: &FixedMontyParams<H
         + FixedMontyForm::new(high, prime) * FixedMontyForm::from_montgomery(*prime.r2(), prime)
 }
 
-/// The number at this size, if it fits.
-fn fixed<const L: usize>(number: &BoxedUint) -> Option<Uint<L>> {
-    let mut limbs = Zeroizing::new([Limb::ZERO; L]);
-    for (at, limb) in number.as_limbs().iter().enumerate() {
-        match limbs.get_mut(at) {
-            Some(place) => *place = *limb,
-            None if *limb == Limb::ZERO => {}
-            None => return None,
-        }
-    }
-    Some(Uint::new(*limbs))
+/// A prime and its exponent, if `e` undoes that, and `d`, in two halves, is the same for this prime.
+fn prime<const H: usize>(
+    prime: &[u8],
+    exponent: &[u8],
+    [low, high]: &[Uint<H>; 2],
+    e: u64,
+) -> Option<(FixedMontyParams<H>, Uint<H>)> {
+    let (prime, exponent) = (Zeroizing::new(fixed::<H>(prime)?), Zeroizing::new(fixed::<H>(exponent)?));
+    let order = Zeroizing::new(NonZero::new(prime.wrapping_sub(&Uint::ONE)).into_option()?);
+    let undone = Uint::rem_wide(exponent.widening_mul(&Uint::from(e)), &order);
+    let of_d = Zeroizing::new(Uint::rem_wide((*low, *high), &order));
+    let params = FixedMontyParams::new(Odd::new(*prime).into_option()?);
+    (undone == Uint::ONE && *of_d == *exponent).then_some((params, *exponent))
+}
+
+/// The big-endian number at this size, if it fits.
+fn fixed<const L: usize>(number: &[u8]) -> Option<Uint<L>> {
+    (number.len() <= L * LIMB).then(|| from_be_bytes(number))
 }
 
 /// A public exponent of 64 bits at most.
-fn exponent(e: &BoxedUint) -> Option<u64> {
+fn exponent(e: &[u8]) -> Option<u64> {
     let e = fixed::<{ crypto_bigint::U64::LIMBS }>(e)?;
     Some(u64::from(e)).filter(|e| *e > 0)
 }
@@ -256,6 +277,9 @@ fn to_be_bytes<const W: usize>(number: &Uint<W>, out: &mut [u8]) {
 mod tests {
     use super::*;
     use crypto_bigint::U128;
+    use rsa::PrivateKey;
+    use rsa::pkcs1::EncodeRsaPrivateKey as _;
+    use rsa::pkcs8::der::{Decode as _, SecretDocument};
 
     #[test]
     fn bytes_are_read_and_written_whatever_their_number() {
@@ -283,7 +307,7 @@ mod tests {
     #[test]
     fn powers_are_those_of_arithmetic() {
         let prime = FixedMontyParams::new(Odd::new(crypto_bigint::U64::from(1_000_003_u64)).unwrap());
-        for e in [1, 2, 3, 17, 65537] {
+        for e in [1, 2, 3, 6, 11, 17, 65537] {
             let power = power_vartime(&FixedMontyForm::new(&crypto_bigint::U64::from(7_u64), &prime), e);
             let expected = (0..e).fold(1, |power, _| power * 7 % 1_000_003);
             assert_eq!(u64::from(power.retrieve()), expected);
@@ -292,10 +316,10 @@ mod tests {
 
     #[test]
     fn numbers_that_do_not_fit_are_refused() {
-        let long = BoxedUint::from(alloc::vec![Word::MAX; 20]);
+        let long = [0xff; 20 * LIMB];
         assert!(fixed::<19>(&long).is_none() && fixed::<20>(&long).is_some() && fixed::<21>(&long).is_some());
-        assert_eq!((exponent(&long), exponent(&BoxedUint::zero())), (None, None));
-        assert_eq!(exponent(&BoxedUint::from(65537_u64)), Some(65537));
+        assert_eq!((exponent(&long), exponent(&[])), (None, None));
+        assert_eq!(exponent(&[1, 0, 1]), Some(65537));
     }
 
     type Crt1024 = Crt<{ U512::LIMBS }, { U1024::LIMBS }>;
@@ -304,8 +328,34 @@ mod tests {
         getrandom::rand_core::UnwrapErr(getrandom::SysRng)
     }
 
+    fn der() -> SecretDocument {
+        PrivateKey::new(&mut rng(), 1024).unwrap().to_pkcs1_der().unwrap()
+    }
+
     fn operation() -> Crt1024 {
-        Crt::new(&PrivateKey::new(&mut rng(), 1024).unwrap()).unwrap()
+        Crt::new(&RsaPrivateKeyRef::from_der(der().as_bytes()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn numbers_that_do_not_belong_together_are_no_key() {
+        let (key, other) = (der(), der());
+        let read = || RsaPrivateKeyRef::from_der(key.as_bytes()).unwrap();
+        assert!(Crt1024::new(&read()).is_some());
+        let exchanges: [for<'a> fn(&mut RsaPrivateKeyRef<'a>, RsaPrivateKeyRef<'a>); 8] = [
+            |key, other| key.modulus = other.modulus,
+            |key, other| key.public_exponent = other.prime1,
+            |key, other| key.private_exponent = other.private_exponent,
+            |key, other| key.prime1 = other.prime1,
+            |key, other| key.prime2 = other.prime2,
+            |key, other| key.exponent1 = other.exponent1,
+            |key, other| key.exponent2 = other.exponent2,
+            |key, other| key.coefficient = other.coefficient,
+        ];
+        for (at, exchange) in exchanges.into_iter().enumerate() {
+            let mut changed = read();
+            exchange(&mut changed, RsaPrivateKeyRef::from_der(other.as_bytes()).unwrap());
+            assert!(Crt1024::new(&changed).is_none(), "field {at}");
+        }
     }
 
     #[test]
