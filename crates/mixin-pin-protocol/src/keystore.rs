@@ -109,7 +109,7 @@ impl Keystore {
         }
         match fields.text("private_key")? {
             None => Err(Error::KeystoreNoKey),
-            Some(text) if text.trim_start().starts_with("-----BEGIN") => fields.rsa(text),
+            Some(text) if text.trim_start().starts_with("-----BEGIN ") => fields.rsa(text),
             Some(_) => fields.ed25519(KeystoreShape::Ed25519Bot, "private_key"),
         }
     }

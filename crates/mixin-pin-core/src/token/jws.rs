@@ -39,7 +39,8 @@ impl VerifyingKey {
     #[cfg(any(feature = "rsa", feature = "ed25519"))]
     pub fn from_text(text: &str) -> Result<Self, Error> {
         let text = text.trim();
-        if text.starts_with("-----BEGIN") {
+        // With the blank: without it the line may be base64url of a key.
+        if text.starts_with("-----BEGIN ") {
             let mut buffer = [0; 1024];
             return match pem_rfc7468::decode(text.as_bytes(), &mut buffer) {
                 Ok(("PUBLIC KEY", der)) => Self::from_spki_der(der),
@@ -219,5 +220,12 @@ mod tests {
             assert_eq!(Jws::parse(text).unwrap_err(), Error::TokenFormat, "{text:?}");
         }
         assert!(Jws::parse("e30.e30.AAAA").is_ok());
+    }
+
+    #[cfg(feature = "ed25519")]
+    #[test]
+    fn base64url_that_looks_like_pem_is_read_as_what_it_is() {
+        let text = "-----BEGINCKCCCEAEEEEEEEEEEEEEEEEEEEEEEEEEE";
+        assert_eq!(VerifyingKey::from_text(text).unwrap().to_session_secret().unwrap(), text);
     }
 }
