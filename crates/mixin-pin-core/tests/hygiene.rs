@@ -1,12 +1,10 @@
 //! No secret is left in memory that is given back: every block is looked through as it is freed, for PINs, PIN keys,
 //! private keys and the plaintext of blocks. And values that are dropped in place are erased in place.
 #![cfg(all(feature = "rsa", feature = "ed25519"))]
-#![allow(unsafe_code, reason = "an allocator that looks at what is freed")]
+#![allow(unsafe_code, reason = "looks at where a value was")]
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
@@ -18,85 +16,15 @@ use mixin_pin_core::{
     CodeVerifier, Ed25519Key, EncodedPin, MonotonicNonces, NonceSource, Pin, PinBlock, PinKey, RsaKey, Secret, Session,
     hazmat,
 };
+use mixin_pin_test_memory::{Memory, holds, left_behind};
 use zeroize::Zeroize;
 
 const DIGITS: &[u8] = b"739146";
 const SEED: [u8; 32] = *b"a seed that is found where it is";
 const PIN_KEY: [u8; 32] = *b"a pin key is found where it lies";
 
-struct Watching;
-
-/// What is looked for, and how often it was found. The marks are set while nothing is watched.
-struct Watch {
-    marks: RefCell<Vec<Vec<u8>>>,
-    is_on: Cell<bool>,
-    found: Cell<usize>,
-}
-
-thread_local! {
-    static WATCH: Watch =
-        const { Watch { marks: RefCell::new(Vec::new()), is_on: Cell::new(false), found: Cell::new(0) } };
-}
-
-fn look_through(block: &[u8]) {
-    // At a thread's end its watch may be gone already.
-    let _ = WATCH.try_with(|watch| {
-        if watch.is_on.get() {
-            let marks = watch.marks.borrow();
-            let count = marks.iter().filter(|mark| block.windows(mark.len()).any(|window| window == mark.as_slice()));
-            watch.found.set(watch.found.get() + count.count());
-        }
-    });
-}
-
-// SAFETY: every call is handed to the system's allocator; a block is read before it is freed, its length being its
-// layout's. What nobody wrote is read as whatever it is: fresh blocks come zeroed.
-unsafe impl GlobalAlloc for Watching {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        look_through(unsafe { std::slice::from_raw_parts(pointer, layout.size()) });
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    // Without a `realloc` of its own, growing is allocating, copying and freeing, which is what is to be watched.
-}
-
 #[global_allocator]
-static ALLOCATOR: Watching = Watching;
-
-/// How many freed blocks had one of the marks in them.
-fn left_behind<T>(marks: &[&[u8]], work: impl FnOnce() -> T) -> usize {
-    WATCH.with(|watch| {
-        *watch.marks.borrow_mut() = marks.iter().map(|mark| mark.to_vec()).collect();
-        watch.found.set(0);
-        watch.is_on.set(true);
-        drop(work());
-        watch.is_on.set(false);
-        watch.found.get()
-    })
-}
-
-#[test]
-fn what_is_left_is_found() {
-    assert_eq!(left_behind(&[DIGITS], || DIGITS.to_vec()), 1);
-    assert_eq!(
-        left_behind(&[DIGITS], || {
-            let mut copy = DIGITS.to_vec();
-            copy.zeroize();
-        }),
-        0
-    );
-    // A buffer that grew, and was then erased, left its first block.
-    let grown = left_behind(&[DIGITS], || {
-        let mut copy = DIGITS.to_vec();
-        copy.reserve_exact(4096);
-        copy.zeroize();
-    });
-    assert_eq!(grown, 1);
-}
+static MEMORY: Memory = Memory;
 
 #[test]
 fn ed25519_sessions_leave_nothing() {
@@ -190,10 +118,6 @@ fn after_drop<T>(value: T) -> Vec<u8> {
         place.as_mut_ptr().drop_in_place();
         std::slice::from_raw_parts(place.as_ptr().cast::<u8>(), len).to_vec()
     }
-}
-
-fn holds(bytes: &[u8], mark: &[u8]) -> bool {
-    bytes.windows(mark.len()).any(|window| window == mark)
 }
 
 #[test]

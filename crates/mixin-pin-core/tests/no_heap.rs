@@ -1,13 +1,9 @@
 //! Sealing a PIN and signing a token touch no heap, and a token on the heap is one allocation; runs with `ed25519` alone
 //! too.
 #![cfg(feature = "ed25519")]
-#![allow(unsafe_code, reason = "an allocator that counts")]
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::hint::black_box;
 use std::time::Duration;
 
 #[cfg(feature = "thread-rng")]
@@ -16,39 +12,10 @@ use mixin_pin_core::tip::{Amount, TipAction, TipKey};
 use mixin_pin_core::token::{Claims, Jws, RequestHash, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, EncryptedPin, MonotonicNonces, NonceSource, Pin};
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is handed to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use mixin_pin_test_memory::{Memory, allocations_of};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations_of<T>(work: impl FnOnce() -> T) -> (usize, T) {
-    let before = ALLOCATIONS.with(Cell::get);
-    let result = black_box(work());
-    (ALLOCATIONS.with(Cell::get) - before, result)
-}
-
-#[test]
-fn the_counter_counts() {
-    let (count, _) = allocations_of(|| black_box(Box::new(5)));
-    assert_eq!(count, 1);
-}
+static MEMORY: Memory = Memory;
 
 #[test]
 fn sealing_opening_and_signing_allocate_nothing() {

@@ -2,12 +2,9 @@
 //! answer, sends no encrypted PIN twice, and keeps its memory in bounds.
 //!
 //! `MIXIN_PIN_CASES` in the environment says how many answers, `MIXIN_PIN_SEED` where the generator begins.
-#![allow(unsafe_code, reason = "an allocator that counts")]
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -19,45 +16,17 @@ use std::time::Duration;
 use common::{USER, builder, pin};
 use fastrand::Rng;
 use mixin_pin_http::{Error, Outcome};
+use mixin_pin_test_memory::{Memory, peak_of_thread};
 use serde_json::Value;
 
 /// What the client may have in memory at a time.
-const MEMORY: isize = 32 << 20;
+const MAX_MEMORY: usize = 32 << 20;
 
 /// What a call may take.
 const TIMEOUT: Duration = Duration::from_millis(400);
 
-thread_local! {
-    // Of each thread by itself: the server's memory is not the client's. What another thread frees counts below zero.
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-struct Measuring;
-
-impl Measuring {
-    fn note(bytes: isize) {
-        let live = LIVE.get() + bytes;
-        LIVE.set(live);
-        PEAK.set(PEAK.get().max(live));
-    }
-}
-
-// SAFETY: every call is handed to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Measuring {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Self::note(layout.size().cast_signed());
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        Self::note(-layout.size().cast_signed());
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Measuring = Measuring;
+static MEMORY: Memory = Memory;
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
@@ -319,8 +288,8 @@ fn whatever_a_server_answers_the_client_keeps_its_head() {
             }
         }
     }
-    let peak = PEAK.get();
+    let peak = peak_of_thread();
     println!("{cases} answers: {done} done, {refused} refused, {unknown} unknown; {} KiB at most", peak >> 10);
     assert!(done > 0 && refused > 0 && unknown > 0, "the generator makes all kinds");
-    assert!(peak < MEMORY, "{peak} bytes were in use");
+    assert!(peak < MAX_MEMORY, "{peak} bytes were in use");
 }

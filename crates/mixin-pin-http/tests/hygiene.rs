@@ -1,77 +1,22 @@
 //! No secret is left in heap memory that a call gives back: each block is looked through as it is freed. Nor is one said by
 //! what a call returns, or logged at the level TRACE.
-#![allow(unsafe_code, reason = "an allocator that looks at what is freed")]
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::sync::Mutex;
 
 use common::{Server, USER, builder};
 use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::{Ed25519Key, Pin};
+use mixin_pin_test_memory::{Memory, holds, left_behind};
 
 const DIGITS: &str = "739146";
 const OTHER: &str = "852963";
 const TIP_SEED: [u8; 32] = *b"a seed that is found where it is";
 
-struct Watching;
-
-/// What is looked for, and how often it was found. The marks are set while nothing is watched.
-struct Watch {
-    marks: RefCell<Vec<Vec<u8>>>,
-    is_on: Cell<bool>,
-    found: Cell<usize>,
-}
-
-thread_local! {
-    static WATCH: Watch =
-        const { Watch { marks: RefCell::new(Vec::new()), is_on: Cell::new(false), found: Cell::new(0) } };
-}
-
-fn holds(block: &[u8], mark: &[u8]) -> bool {
-    block.windows(mark.len()).any(|window| window == mark)
-}
-
-fn look_through(block: &[u8]) {
-    // At a thread's end its watch may be gone already.
-    let _ = WATCH.try_with(|watch| {
-        if watch.is_on.get() {
-            let count = watch.marks.borrow().iter().filter(|mark| holds(block, mark)).count();
-            watch.found.set(watch.found.get() + count);
-        }
-    });
-}
-
-// SAFETY: every call is handed to the system's allocator; a block is read before it is freed, its length being its
-// layout's. What nobody wrote is read as whatever it is: fresh blocks come zeroed.
-unsafe impl GlobalAlloc for Watching {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        look_through(unsafe { std::slice::from_raw_parts(pointer, layout.size()) });
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Watching = Watching;
-
-/// How many freed blocks had one of the marks in them.
-fn left_behind<T>(marks: &[&[u8]], work: impl FnOnce() -> T) -> usize {
-    WATCH.with(|watch| {
-        *watch.marks.borrow_mut() = marks.iter().map(|mark| mark.to_vec()).collect();
-        watch.found.set(0);
-        watch.is_on.set(true);
-        drop(work());
-        watch.is_on.set(false);
-        watch.found.get()
-    })
-}
+static MEMORY: Memory = Memory;
 
 /// Keeps all that the libraries below the client log but the wire itself.
 struct Log(Mutex<String>);

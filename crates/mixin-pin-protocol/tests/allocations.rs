@@ -1,42 +1,18 @@
 //! A whole prepared request takes three allocations at most: its path where it is not a known one, its body, its token.
-#![allow(unsafe_code, reason = "an allocator that counts")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::hint::black_box;
 
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use mixin_pin_protocol::call::{Calls, PreparedRequest};
 use mixin_pin_protocol::core::tip::{TipAction, TipKey};
 use mixin_pin_protocol::core::{MonotonicNonces, NonceSource as _, Pin, Secret, UnixTime};
 use mixin_pin_protocol::keystore::Keystore;
+use mixin_pin_test_memory::{Memory, allocations_of};
 use serde_json::json;
 
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is handed to the system's allocator unchanged. Growing counts too, by way of `alloc`.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static MEMORY: Memory = Memory;
 
 fn assert_allocations(expected: usize, what: &str, prepare: impl FnOnce() -> PreparedRequest) {
-    let before = ALLOCATIONS.with(Cell::get);
-    let request = black_box(prepare());
-    let count = ALLOCATIONS.with(Cell::get) - before;
+    let (count, request) = allocations_of(prepare);
     assert_eq!(count, expected, "{what}: {}", String::from_utf8_lossy(request.body()));
 }
 
@@ -68,13 +44,4 @@ fn a_prepared_request_takes_three_allocations_at_most() {
     assert_allocations(3, "any call with a PIN", || {
         calls.with_pin("POST", "/transfers", body, proof(), nonce(), NOW, &mut rng).unwrap()
     });
-}
-
-#[test]
-fn growing_is_counted() {
-    let before = ALLOCATIONS.with(Cell::get);
-    let mut grown = black_box(vec![1_u8]);
-    grown.resize(1000, 0);
-    black_box(&grown);
-    assert_eq!(ALLOCATIONS.with(Cell::get) - before, 2);
 }

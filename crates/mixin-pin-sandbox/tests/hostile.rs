@@ -3,15 +3,12 @@
 //!
 //! `MIXIN_PIN_CASES` in the environment says how many malformed requests and a tenth as many sessions,
 //! `MIXIN_PIN_SEED` where the generator begins.
-#![allow(unsafe_code, reason = "an allocator that counts")]
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{Kind, app, client, now, register, rng, sandbox};
@@ -21,32 +18,14 @@ use mixin_pin_core::{Ed25519Key, MonotonicNonces, NonceSource as _, Pin, Session
 use mixin_pin_http::Client;
 use mixin_pin_protocol::call::{Calls, PreparedRequest};
 use mixin_pin_sandbox::Sandbox;
+use mixin_pin_test_memory::{Memory, peak_of_process};
 
 /// What the sandbox, and the clients of this test beside it, may have in memory at a time.
-const MEMORY: usize = 32 << 20;
+const MAX_MEMORY: usize = 32 << 20;
 const DRIBBLERS: usize = 200;
 
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-struct Measuring;
-
-// SAFETY: every call is handed to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Measuring {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(live, Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Measuring = Measuring;
+static MEMORY: Memory = Memory;
 
 fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
@@ -164,12 +143,12 @@ fn the_sandbox_outlasts_its_enemies() {
     prove(&honest);
 
     drop(dribblers);
-    let peak = PEAK.load(Ordering::Relaxed);
+    let peak = peak_of_process();
     println!(
         "{cases} malformed requests, {DRIBBLERS} dribblers, 20 endless bodies, {} sessions; {} KiB at most",
         cases / 10,
         peak >> 10
     );
-    assert!(peak < MEMORY, "{peak} bytes were in use");
+    assert!(peak < MAX_MEMORY, "{peak} bytes were in use");
     sandbox.stop().unwrap();
 }
