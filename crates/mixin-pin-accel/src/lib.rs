@@ -161,3 +161,8 @@ impl fmt::Debug for FastKey {
         f.debug_tuple("FastKey").field(&self.backend()).finish()
     }
 }
+
+/// The README's examples run, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

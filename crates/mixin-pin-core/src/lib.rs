@@ -115,3 +115,8 @@ pub use system_rng::SystemRng;
 #[cfg(feature = "thread-rng")]
 pub use thread_rng::ThreadRng;
 pub use time::UnixTime;
+
+/// The README's examples run, too.
+#[cfg(all(doctest, feature = "alloc", feature = "ed25519", feature = "getrandom"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

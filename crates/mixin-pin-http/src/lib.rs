@@ -60,3 +60,8 @@ pub use resolve::{Credential, Resolution, ResolutionPlan, Verdict};
 
 pub use mixin_pin_core as core;
 pub use mixin_pin_protocol as protocol;
+
+/// The README's examples run, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,6 +2,8 @@
 //!
 //! Reading the file, and minding who else may read it, is the caller's business.
 
+mod text;
+
 use std::fmt;
 
 use base16ct::lower::encode_string;
@@ -10,11 +12,13 @@ use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, OAuthSession, PinToken, RsaKey, Session, X25519PublicKey};
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::Error;
+use text::unescape;
 
 /// Which kind of keystore a file is, told by its fields.
 #[non_exhaustive]
@@ -475,7 +479,7 @@ impl<'de> Deserialize<'de> for Fields {
                         map.next_value::<IgnoredAny>()?;
                         continue;
                     };
-                    if let Some(value) = map.next_value::<Option<Value>>()? {
+                    if let Some(value) = Value::read(map.next_value()?).map_err(|()| A::Error::custom("no text"))? {
                         // An empty field is as good as none; of two with one name the last counts, as elsewhere.
                         fields.0.retain(|(field, _)| *field != name);
                         if !matches!(&value, Value::Text(text) if text.is_empty()) {
@@ -490,46 +494,15 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ValueVisitor;
-        impl<'de> Visitor<'de> for ValueVisitor {
-            type Value = Value;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-                Ok(Value::Text(Zeroizing::new(text.to_owned())))
-            }
-
-            fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
-                Ok(Value::Flag(flag))
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
-                Ok(Value::Other)
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<Value, E> {
-                Ok(Value::Other)
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
-                Ok(Value::Other)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Value::Other)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Value::Other)
-            }
-        }
-        deserializer.deserialize_any(ValueVisitor)
+impl Value {
+    /// Reads what the parser found to be a value: nothing of `null`, and an error of text with half a character.
+    fn read(raw: &RawValue) -> Result<Option<Self>, ()> {
+        Ok(Some(match raw.get() {
+            "null" => return Ok(None),
+            "true" => Self::Flag(true),
+            "false" => Self::Flag(false),
+            quoted if quoted.starts_with('"') => Self::Text(unescape(quoted).ok_or(())?),
+            _ => Self::Other,
+        }))
     }
 }

@@ -40,3 +40,8 @@ mod request;
 
 pub use error::{Error, IntegrityFault, TokenFault};
 pub use mixin_pin_core as core;
+
+/// The README's examples run, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -188,3 +188,8 @@ impl fmt::Debug for Sandbox {
         f.debug_struct("Sandbox").field("address", &self.address).finish_non_exhaustive()
     }
 }
+
+/// The README's examples run, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

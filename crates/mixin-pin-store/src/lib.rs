@@ -81,3 +81,8 @@ const fn assert_store<S: NonceStore + Send + Sync>() {}
 const _: () = assert_store::<SqliteStore>();
 #[cfg(feature = "redis")]
 const _: () = assert_store::<RedisStore>();
+
+/// The README's examples run, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,64 @@
+/*
+ * Preloaded into the command: looks through every block of memory as it is freed, whoever frees it, for the marks in
+ * WATCH_MARKS (hex, with commas between), and appends to the file WATCH_REPORT at the end how often each was found.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_MARKS 64
+#define MAX_LEN 64
+
+static unsigned char marks[MAX_MARKS][MAX_LEN];
+static size_t lens[MAX_MARKS];
+static atomic_int found[MAX_MARKS];
+static int count;
+static void (*real_free)(void *);
+
+__attribute__((constructor)) static void start(void) {
+  real_free = dlsym(RTLD_NEXT, "free");
+  const char *hex = getenv("WATCH_MARKS");
+  while (hex != NULL && *hex != '\0' && count < MAX_MARKS) {
+    unsigned byte;
+    while (lens[count] < MAX_LEN && sscanf(hex, "%2x", &byte) == 1) {
+      marks[count][lens[count]++] = (unsigned char)byte;
+      hex += 2;
+    }
+    count++;
+    if (*hex == ',') hex++;
+  }
+}
+
+__attribute__((destructor)) static void end(void) {
+  const char *path = getenv("WATCH_REPORT");
+  int file = path == NULL ? -1 : open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+  if (file < 0) return;
+  for (int i = 0; i < count; i++) dprintf(file, "%d %d\n", i, atomic_load(&found[i]));
+  close(file);
+}
+
+void free(void *block) {
+  if (block == NULL) return;
+  size_t len = malloc_usable_size(block);
+  for (int i = 0; i < count; i++) {
+    if (memmem(block, len, marks[i], lens[i]) != NULL) atomic_fetch_add(&found[i], 1);
+  }
+  if (real_free == NULL) real_free = dlsym(RTLD_NEXT, "free");
+  real_free(block);
+}
+
+/* Growing is allocating, copying and freeing, so that what is left in the old block is seen. */
+void *realloc(void *block, size_t len) {
+  void *grown = malloc(len);
+  if (grown == NULL || block == NULL) return grown;
+  size_t old = malloc_usable_size(block);
+  memcpy(grown, block, old < len ? old : len);
+  free(block);
+  return grown;
+}
