@@ -222,7 +222,7 @@ mod tests {
         assert!(Jws::parse("e30.e30.AAAA").is_ok());
     }
 
-    #[cfg(feature = "ed25519")]
+    #[cfg(all(feature = "alloc", feature = "ed25519"))]
     #[test]
     fn base64url_that_looks_like_pem_is_read_as_what_it_is() {
         let text = "-----BEGINCKCCCEAEEEEEEEEEEEEEEEEEEEEEEEEEE";
