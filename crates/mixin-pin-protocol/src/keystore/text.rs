@@ -29,7 +29,7 @@ pub(super) fn unescape(quoted: &str) -> Option<Zeroizing<String>> {
     Some(text)
 }
 
-/// The character of one `\uXXXX` or two, the first of which has been read up to its digits.
+/// The character of one escape by number, or of the two that make a surrogate pair. Of the first, `\u` has been read.
 fn code_point(rest: &mut &str) -> Option<char> {
     let first = unit(rest)?;
     if !(0xd800..0xdc00).contains(&first) {
