@@ -9,7 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::{Server, USER, builder, pin, read_request};
+use common::{Server, USER, builder, pin, read_request, respond};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Hold, HoldTerms, NonceStore, UnixTime, test_suite};
 use mixin_pin_http::{Client, Error, MemoryHeld, MemoryStore, Outcome};
@@ -30,20 +30,17 @@ fn failing(times: usize, failure: &'static str) -> Server {
     let left = AtomicUsize::new(times);
     Server::start(move |stream, id| {
         let is_failing = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-        let head = if is_failing { failure } else { "HTTP/1.1 200 OK\r\n" };
-        let body = if is_failing { "<html>" } else { USER };
+        let (head, body) = if is_failing { (failure, "<html>") } else { ("200 OK", USER) };
         // An empty head is a connection that breaks.
         if !head.is_empty() {
-            let len = body.len();
-            write!(stream, "{head}X-Request-Id: {id}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}")
-                .unwrap();
+            respond(stream, &format!("{head}\r\nX-Request-Id: {id}"), body);
         }
     })
 }
 
 #[test]
 fn reads_are_made_anew_where_the_server_or_the_way_fails() {
-    for failure in ["", "HTTP/1.1 502 Bad Gateway\r\n", "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 0\r\n"] {
+    for failure in ["", "502 Bad Gateway", "429 Too Many Requests\r\nRetry-After: 0"] {
         let server = failing(2, failure);
         assert!(server.client().me().unwrap().has_pin, "{failure:?}");
         assert_eq!(server.requests.load(Ordering::SeqCst), 3);
@@ -55,7 +52,7 @@ fn reads_are_made_anew_where_the_server_or_the_way_fails() {
 
 #[test]
 fn pin_calls_are_not_made_anew_once_they_may_have_been_sent() {
-    for failure in ["", "HTTP/1.1 502 Bad Gateway\r\n", "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 0\r\n"] {
+    for failure in ["", "502 Bad Gateway", "429 Too Many Requests\r\nRetry-After: 0"] {
         let server = failing(1, failure);
         assert!(matches!(server.client().verify_pin(&pin()).unwrap(), Outcome::Unknown(_)), "{failure:?}");
         assert_eq!(server.requests.load(Ordering::SeqCst), 1);
@@ -64,13 +61,13 @@ fn pin_calls_are_not_made_anew_once_they_may_have_been_sent() {
 
 #[test]
 fn retry_after_is_waited_for_unless_the_call_would_end_first() {
-    let limited = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\n";
+    let limited = "429 Too Many Requests\r\nRetry-After: 1";
     let server = failing(1, limited);
     let begun = Instant::now();
     server.client().me().unwrap();
     assert!(begun.elapsed() >= Duration::from_secs(1));
 
-    let server = failing(1, "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\n");
+    let server = failing(1, "429 Too Many Requests\r\nRetry-After: 60");
     let client = builder().base_url(&server.url).timeout(Duration::from_secs(5)).build().unwrap();
     let begun = Instant::now();
     let error = client.me().unwrap_err();
@@ -98,8 +95,7 @@ fn where_no_connection_was_made_a_pin_call_is_sealed_afresh_and_sent_once() {
         drop(connect("503 Service Unavailable"));
         let mut stream = connect("200 OK");
         let id = read_request(&mut stream);
-        write!(stream, "HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: {}\r\n\r\n{USER}", USER.len())
-            .unwrap();
+        respond(&mut stream, &format!("200 OK\r\nX-Request-Id: {id}"), USER);
         proxy.set_nonblocking(true).unwrap();
         proxy.accept().is_err()
     });
@@ -140,8 +136,7 @@ fn threads_of_one_session_wait_for_each_other_as_long_as_was_asked() {
     let server = Server::start(move |stream, id| {
         arrived.send(()).unwrap();
         may_answer.recv().unwrap();
-        write!(stream, "HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: {}\r\n\r\n{USER}", USER.len())
-            .unwrap();
+        respond(stream, &format!("200 OK\r\nX-Request-Id: {id}"), USER);
     });
     let client = builder().base_url(&server.url).wait(Duration::from_millis(50)).build().unwrap();
     thread::scope(|scope| {
@@ -177,9 +172,8 @@ impl NonceStore for Doubting {
 fn server_of_another_time(later: Option<i128>) -> Server {
     Server::start(move |stream, id| {
         let now = UnixTime::try_from(SystemTime::now()).unwrap().as_nanos().unwrap();
-        let time = later.map_or_else(String::new, |later| format!("X-Server-Time: {}\r\n", i128::from(now) + later));
-        let len = USER.len();
-        write!(stream, "HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\n{time}Content-Length: {len}\r\n\r\n{USER}").unwrap();
+        let time = later.map_or_else(String::new, |later| format!("\r\nX-Server-Time: {}", i128::from(now) + later));
+        respond(stream, &format!("200 OK\r\nX-Request-Id: {id}{time}"), USER);
     })
 }
 

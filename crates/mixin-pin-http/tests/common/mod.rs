@@ -51,14 +51,7 @@ impl Server {
     /// Answers every request with this status and body, the request id repeated.
     pub fn answering(status: &'static str, body: impl Into<String>) -> Self {
         let body = body.into();
-        Self::start(move |stream, id| {
-            write!(
-                stream,
-                "HTTP/1.1 {status}\r\nX-Request-Id: {id}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                body.len()
-            )
-            .unwrap();
-        })
+        Self::start(move |stream, id| respond(stream, &format!("{status}\r\nX-Request-Id: {id}"), &body))
     }
 
     pub fn client(&self) -> Client {
@@ -80,6 +73,13 @@ impl Server {
             Outcome::Done(user) => panic!("{user:?}"),
         }
     }
+}
+
+/// Answers with this status, with the headers on the lines after it, and this body. Says that the connection ends here:
+/// the client would send its next request over it if it were quicker than the end.
+pub fn respond(stream: &mut TcpStream, head: &str, body: &str) {
+    let len = body.len();
+    write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}").unwrap();
 }
 
 /// Reads a request to its end and returns its id.
