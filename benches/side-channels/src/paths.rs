@@ -4,11 +4,13 @@
 use std::convert::Infallible;
 use std::ffi::c_void;
 use std::hint::black_box;
+use std::ops::Range;
 use std::process::ExitCode;
 
 use mixin_pin_core::rand_core::{TryCryptoRng, TryRng};
 use mixin_pin_core::token::Signer as _;
-use mixin_pin_core::{Ed25519Key, Pin, PinKey, Secret, hazmat};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Ed25519Key, Pin, PinKey, PinToken, RsaKey, Secret, hazmat};
 
 unsafe extern "C" {
     safe fn memcheck_is_running() -> i32;
@@ -18,10 +20,15 @@ unsafe extern "C" {
 }
 
 /// The value, of which memcheck no longer believes to know a bit.
-fn secret<T>(mut value: T) -> T {
-    // SAFETY: the range is that of the value; only memcheck's view of it changes.
-    unsafe { memcheck_make_undefined((&raw mut value).cast(), size_of::<T>()) };
+fn secret<T>(value: T) -> T {
+    hide(&value);
     value
+}
+
+/// From here on memcheck does not believe to know a bit of the value.
+fn hide<T>(value: &T) {
+    // SAFETY: the range is that of the value; only memcheck's view of it changes.
+    unsafe { memcheck_make_undefined((&raw const *value).cast_mut().cast(), size_of::<T>()) };
 }
 
 /// The value, which everybody may know now.
@@ -31,26 +38,34 @@ fn public<T>(mut value: T) -> T {
     value
 }
 
-/// Signatures of Ed25519 draw nothing.
-struct NoRandomness;
+/// Numbers that nobody else knows, though they are the same in each run.
+struct SecretRandomness(u64);
 
-impl TryRng for NoRandomness {
+impl TryRng for SecretRandomness {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        unreachable!("nothing is drawn")
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        unreachable!("nothing is drawn")
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
     }
 
-    fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Infallible> {
-        unreachable!("nothing is drawn")
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        for byte in bytes {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *byte = secret(self.0.to_be_bytes()[0]);
+        }
+        Ok(())
     }
 }
 
-impl TryCryptoRng for NoRandomness {}
+impl TryCryptoRng for SecretRandomness {}
 
 const IV: [u8; 16] = [3; 16];
 
@@ -62,6 +77,36 @@ fn pin() -> Pin {
 fn pair() -> (Ed25519Key, Ed25519Key) {
     let key = |seed: [u8; 32]| Ed25519Key::from_bytes(&seed).expect("a seed");
     (key(secret([7; 32])), key([8; 32]))
+}
+
+/// PEM of an RSA key, of which modulus, public exponent and the shape of the whole are public.
+///
+/// Of each secret number the first bytes are public as well: DER wants them looked at, to tell how long the number is.
+fn rsa_pem() -> String {
+    const LOOKED_AT: usize = 9;
+    const SECRET: Range<usize> = 3..9;
+    let key = RsaKey::from_pem(include_str!("../../../crates/mixin-pin-core/testdata/rsa-2048-pkcs8.pem"));
+    let key = key.expect("a key");
+    let (der, pem) = (key.to_pkcs1_der(), key.to_pkcs1_pem().expect("PEM").to_string());
+    let line_at = pem.find('\n').expect("lines") + 1;
+    // A sequence whose length takes two bytes, of integers.
+    let mut at = 4;
+    for number in 0..SECRET.end {
+        let (head, len) = match der[at + 1] {
+            0x82 => (4, usize::from(der[at + 2]) << 8 | usize::from(der[at + 3])),
+            0x81 => (3, usize::from(der[at + 2])),
+            len => (2, usize::from(len)),
+        };
+        let (start, end) = (at + head, at + head + len);
+        if SECRET.contains(&number) {
+            // The letters of base64 that hold nothing else, in lines of 64.
+            for letter in ((start + LOOKED_AT) * 8).div_ceil(6)..end * 8 / 6 {
+                hide(&pem.as_bytes()[line_at + letter + letter / 64]);
+            }
+        }
+        at = end;
+    }
+    pem
 }
 
 /// How often `operation` went by a secret.
@@ -90,8 +135,9 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     // Whether a block opens, or keys agree, is no secret: there is one branch for that verdict. Of digits the verdict
-    // counts twice: a `Pin` is made by its own constructor, which asks once more what is known to hold by then.
-    let checks: [(&str, usize, usize); 12] = [
+    // counts twice: a `Pin` is made by its own constructor, which asks once more what is known to hold by then. RSA asks
+    // whether the random number is below the modulus, whether it has an inverse, and whether the result is right.
+    let checks: [(&str, usize, usize); 14] = [
         ("a key schedule is made", 0, reports(|| PinKey::from_bytes(&secret([7; 32])))),
         ("digits are sealed", 0, seal(|| secret(pin()).into())),
         ("a TIP key is sealed", 0, seal(|| Secret::TipKey(secret([5; 40])))),
@@ -107,7 +153,7 @@ fn main() -> ExitCode {
             let (key, _) = pair();
             reports(|| {
                 let mut signature = [0; 64];
-                key.sign(b"message", &mut NoRandomness, &mut signature).expect("64 bytes");
+                key.sign(b"message", &mut SecretRandomness(1), &mut signature).expect("64 bytes");
                 public(signature)
             })
         }),
@@ -115,6 +161,19 @@ fn main() -> ExitCode {
             let (key, peer) = pair();
             let peer = peer.public_key().to_x25519().expect("a point");
             reports(|| key.agree(&peer))
+        }),
+        ("an RSA key signs", 3, {
+            let key = RsaKey::from_pem(&rsa_pem()).expect("a key");
+            reports(|| {
+                let mut signature = [0; 256];
+                key.sign(b"message", &mut SecretRandomness(1), &mut signature).expect("256 bytes");
+                public(signature)
+            })
+        }),
+        ("an RSA key refuses a PIN token", 4, {
+            let key = RsaKey::from_pem(&rsa_pem()).expect("a key");
+            let token = PinToken::from_bytes(&[1; 256]);
+            reports(|| key.unwrap_pin_key(&token, Uuid::nil(), &mut SecretRandomness(1)))
         }),
         ("CONTROL: bytes are compared one by one", 1, {
             let one = secret(*b"314159");
