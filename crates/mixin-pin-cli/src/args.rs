@@ -8,18 +8,11 @@ use mixin_pin_core::uuid::Uuid;
 use mixin_pin_http::DEFAULT_API;
 
 use crate::action::Action;
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  done
-  1  refused, or what was checked does not hold
-  2  wrong usage or input
-  3  outcome unknown: the answer was lost, the call may have been carried out
-  4  no connection, no answer that can be read, or no session or store to be had";
+use crate::help;
 
 /// Create, change, prove and inspect Mixin PINs.
 #[derive(Parser)]
-#[command(name = "mixin-pin", version, after_help = EXIT_CODES)]
+#[command(name = "mixin-pin", version, after_help = help::EXIT_CODES)]
 pub(crate) struct Cli {
     /// Print JSON, also for failures.
     #[arg(long, global = true)]
@@ -32,37 +25,58 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Show the main job against a sandbox of its own, request by request.
+    #[command(after_help = help::DEMO)]
     Demo(DemoArgs),
     /// Judge a captured request: its hash, signature, lifetime and encrypted PINs.
+    #[command(after_help = help::INSPECT)]
     Inspect(InspectArgs),
     /// Print an encrypted PIN. It can be used once.
+    #[command(after_help = help::ENCRYPT)]
     Encrypt(PinArgs),
     /// Show what is in an encrypted PIN of this session.
+    #[command(after_help = help::DECRYPT)]
     Decrypt(DecryptArgs),
     /// Print a signed token for one request.
+    #[command(after_help = help::TOKEN)]
     Token(TokenArgs),
     /// Create the PIN, or change it.
+    #[command(after_help = help::UPDATE)]
     Update(UpdateArgs),
     /// Prove the PIN. A wrong one costs one of the day's tries.
+    #[command(after_help = help::VERIFY)]
     Verify(VerifyArgs),
     /// Show the user.
+    #[command(after_help = help::ME)]
     Me(ClientArgs),
     /// Show the failed attempts at the PIN.
+    #[command(after_help = help::LOGS)]
     Logs(LogsArgs),
     /// Make any other call: its answer's data is printed.
+    #[command(after_help = help::CALL)]
     Call(CallArgs),
     /// Find out what became of an update whose answer was lost (exit code 3).
+    #[command(after_help = help::RESOLVE)]
     Resolve(ResolveArgs),
     /// Show what the store of iterators knows, or forget a session.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = help::STORE)]
     Store(StoreCommand),
     /// Make TIP keys, and sign with them.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = help::TIP)]
     Tip(TipCommand),
-    /// Make or check a keystore file.
-    #[command(subcommand)]
+    /// Make, check, lock or unlock a keystore file.
+    #[command(subcommand, after_help = help::KEYSTORE)]
     Keystore(KeystoreCommand),
+    /// Look at all that a PIN call needs: keystore, store, server, clock and session.
+    #[command(after_help = help::DOCTOR)]
+    Doctor(ClientArgs),
+    /// Print a script that completes this command's words, for a shell to read.
+    #[command(after_help = help::COMPLETIONS)]
+    Completions(CompletionsArgs),
+    /// Write manual pages.
+    #[command(after_help = help::MAN)]
+    Man(ManArgs),
     /// Run a local server that checks everything as Mixin's would.
+    #[command(after_help = help::SANDBOX)]
     Sandbox(SandboxArgs),
 }
 
@@ -382,6 +396,12 @@ pub(crate) enum KeystoreCommand {
     New(KeystoreNewArgs),
     /// Tell what a keystore is and whether it is complete; nothing secret is shown.
     Check(KeystoreCheckArgs),
+    /// Lock a keystore under a passphrase, in its place or in another file.
+    #[command(after_help = help::LOCK)]
+    Lock(KeystoreLockArgs),
+    /// Make a locked keystore one that needs no passphrase, in its place or in another file.
+    #[command(after_help = help::UNLOCK)]
+    Unlock(KeystoreLockArgs),
 }
 
 #[derive(Args)]
@@ -398,6 +418,9 @@ pub(crate) struct KeystoreNewArgs {
     /// Where to write the keystore. An existing file is never touched.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+    /// Lock it under a passphrase at once, so that it never stands on the disk as it is.
+    #[arg(long)]
+    pub(crate) lock: bool,
     #[command(flatten)]
     pub(crate) api: ApiArgs,
 }
@@ -406,6 +429,29 @@ pub(crate) struct KeystoreNewArgs {
 pub(crate) struct KeystoreCheckArgs {
     /// The keystore file.
     pub(crate) file: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct KeystoreLockArgs {
+    /// The keystore file.
+    pub(crate) file: PathBuf,
+    /// Write to this file instead, and leave the keystore as it is. An existing file is never touched.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell that reads it.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Args)]
+pub(crate) struct ManArgs {
+    /// The folder to write them into; it is made where it is missing.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Args)]

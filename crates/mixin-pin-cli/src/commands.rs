@@ -3,6 +3,8 @@
 pub(crate) mod call;
 pub(crate) mod calls;
 pub(crate) mod demo;
+pub(crate) mod doctor;
+pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod keystore;
 pub(crate) mod resolve;

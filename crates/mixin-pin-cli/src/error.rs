@@ -23,6 +23,18 @@ pub(crate) enum Error {
     NotText { path: PathBuf },
     /// The keystore cannot be used.
     Keystore { path: PathBuf, cause: ProtocolError },
+    /// A locked keystore does not open with this passphrase.
+    Passphrase { path: PathBuf },
+    /// A locked keystore cannot be opened, whatever the passphrase.
+    Unlock { path: PathBuf, cause: age::DecryptError },
+    /// A new passphrase was typed differently the second time.
+    PassphrasesDiffer,
+    /// Nothing was given as the new passphrase.
+    PassphraseEmpty,
+    /// The keystore is locked already.
+    Locked { path: PathBuf },
+    /// The keystore is not locked.
+    NotLocked { path: PathBuf },
     /// There is no terminal to ask on.
     NoTerminal(io::Error),
     /// Standard input ended before the PIN that is named.
@@ -103,7 +115,10 @@ impl Error {
     /// A word for scripts.
     pub(crate) fn kind(&self) -> &'static str {
         match (self, self.exit_code()) {
-            (Self::Keystore { .. }, _) => "keystore",
+            (Self::Keystore { .. } | Self::Unlock { .. } | Self::Locked { .. } | Self::NotLocked { .. }, _) => {
+                "keystore"
+            }
+            (Self::Passphrase { .. } | Self::PassphrasesDiffer | Self::PassphraseEmpty, _) => "passphrase",
             (Self::Usage(_), _) => "usage",
             (Self::Http(_), 1) => "refused",
             (Self::Sandbox(_), _) => "sandbox",
@@ -137,9 +152,28 @@ impl fmt::Display for Error {
             }
             Self::NotText { path } => write!(f, "{} is not UTF-8 text", path.display()),
             Self::Keystore { path, cause } => write!(f, "{}: {cause}", path.display()),
-            Self::NoTerminal(cause) => {
-                write!(f, "there is no terminal to ask on ({cause}); use --pin-stdin or --spend-key-stdin")
+            Self::Passphrase { path } => write!(f, "the passphrase does not open {}; nothing was sent", path.display()),
+            Self::Unlock { path, cause } => write!(
+                f,
+                "{} is locked, and not by a passphrase that this command can use: {cause}; try age or rage",
+                path.display()
+            ),
+            Self::PassphrasesDiffer => {
+                f.write_str("the new passphrase was typed differently the second time; the file is as it was")
             }
+            Self::PassphraseEmpty => f.write_str("the new passphrase is empty; the file is as it was"),
+            Self::Locked { path } => write!(
+                f,
+                "{0} is locked already; for another passphrase run: mixin-pin keystore unlock {0}",
+                path.display()
+            ),
+            Self::NotLocked { path } => write!(f, "{} is not locked; it can be used as it is", path.display()),
+            Self::NoTerminal(cause) => write!(
+                f,
+                "there is no terminal to ask on ({cause}); use --pin-stdin or --spend-key-stdin, and for the passphrase \
+                 of a locked keystore name a file with it in {}",
+                crate::lock::PASSPHRASE_FILE
+            ),
             Self::PinMissing { which } => {
                 write!(f, "standard input ended before the {which}; give one a line")?;
                 if *which == "new PIN" {

@@ -10,6 +10,7 @@ use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::lock::{self, Passphrase};
 use crate::output;
 
 /// Reads a whole file, or standard input for `-`.
@@ -28,13 +29,32 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
     String::from_utf8(read(path)?).map_err(|_| Error::NotText { path: path.to_owned() })
 }
 
-/// Reads a keystore, and warns when others may read it too.
+/// Reads a whole file that nobody else should read.
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fs::read(path).map(Zeroizing::new).map_err(|cause| Error::Read { path: path.to_owned(), cause })
+}
+
+/// Reads a keystore, locked or not, and warns when others may read it too.
 pub(crate) fn keystore(path: &Path) -> Result<Keystore, Error> {
-    let bytes = Zeroizing::new(fs::read(path).map_err(|cause| Error::Read { path: path.to_owned(), cause })?);
+    let keystore = unwarned(path);
     if let Some(warning) = exposure(path) {
         output::warn(&warning);
     }
-    Keystore::parse(&bytes).map_err(|cause| Error::Keystore { path: path.to_owned(), cause })
+    keystore
+}
+
+/// Reads a keystore, locked or not.
+pub(crate) fn unwarned(path: &Path) -> Result<Keystore, Error> {
+    let mut bytes = read_secret(path)?;
+    if lock::is_locked(&bytes) {
+        bytes = lock::open(path, &bytes, &Passphrase::ask()?)?;
+    }
+    parse(path, &bytes)
+}
+
+/// Reads the keystore that stood in `path`.
+pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Keystore, Error> {
+    Keystore::parse(bytes).map_err(|cause| Error::Keystore { path: path.to_owned(), cause })
 }
 
 /// Reads a keystore and makes its session.
@@ -75,6 +95,7 @@ pub(crate) fn exposure(_: &Path) -> Option<String> {
 pub(crate) struct SecretFile {
     file: NamedTempFile,
     path: PathBuf,
+    replaces: bool,
 }
 
 impl SecretFile {
@@ -83,23 +104,52 @@ impl SecretFile {
         if fs::symlink_metadata(path).is_ok() {
             return Err(Error::Exists { path: path.to_owned() });
         }
-        let folder = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        // A temporary file has mode 0600 from its first moment.
-        let file = NamedTempFile::new_in(folder).map_err(|cause| Error::Write { path: path.to_owned(), cause })?;
-        Ok(Self { file, path: path.to_owned() })
+        Self::begin(path.to_owned(), false)
     }
 
-    /// Writes the text and gives the file its name, never over another.
-    pub(crate) fn finish(mut self, text: &str) -> Result<(), Error> {
-        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.as_file().sync_all());
+    /// Begins a file that takes another's place at once, or leaves it as it is.
+    pub(crate) fn replace(path: &Path) -> Result<Self, Error> {
+        // Where the name is a link, it is the file behind it that is replaced.
+        let path = fs::canonicalize(path).map_err(|cause| Error::Write { path: path.to_owned(), cause })?;
+        Self::begin(path, true)
+    }
+
+    fn begin(path: PathBuf, replaces: bool) -> Result<Self, Error> {
+        // A temporary file has mode 0600 from its first moment.
+        match NamedTempFile::new_in(folder(&path)) {
+            Ok(file) => Ok(Self { file, path, replaces }),
+            Err(cause) => Err(Error::Write { path, cause }),
+        }
+    }
+
+    /// Writes the text and gives the file its name, never over another but the one that it replaces.
+    pub(crate) fn finish(mut self, text: &[u8]) -> Result<(), Error> {
+        let written = self.file.write_all(text).and_then(|()| self.file.as_file().sync_all());
         written.map_err(|cause| Error::Write { path: self.path.clone(), cause })?;
-        match self.file.persist_noclobber(&self.path) {
-            Ok(_) => Ok(()),
+        let named = if self.replaces { self.file.persist(&self.path) } else { self.file.persist_noclobber(&self.path) };
+        match named {
+            Ok(_) => sync_folder(&self.path),
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(Error::Exists { path: self.path }),
             Err(error) => Err(Error::Write { path: self.path, cause: error.error }),
         }
     }
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Sees to it that a new name outlasts a power cut.
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> Result<(), Error> {
+    let synced = fs::File::open(folder(path)).and_then(|folder| folder.sync_all());
+    synced.map_err(|cause| Error::Write { path: path.to_owned(), cause })
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> Result<(), Error> {
+    Ok(())
 }

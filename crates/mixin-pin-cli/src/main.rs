@@ -6,9 +6,12 @@ mod args;
 mod commands;
 mod error;
 mod files;
+mod help;
+mod lock;
 mod output;
 mod pins;
 mod store;
+mod weak;
 
 use std::process::ExitCode;
 
@@ -53,6 +56,11 @@ fn run(command: &Command, output: &Output) -> Result<(), Error> {
         Command::Tip(TipCommand::NewKey(args)) => commands::tip::new_key(args, output),
         Command::Keystore(KeystoreCommand::New(args)) => commands::keystore::new(args, output),
         Command::Keystore(KeystoreCommand::Check(args)) => commands::keystore::check(args, output),
+        Command::Keystore(KeystoreCommand::Lock(args)) => commands::keystore::lock(args, output),
+        Command::Keystore(KeystoreCommand::Unlock(args)) => commands::keystore::unlock(args, output),
+        Command::Doctor(args) => commands::doctor::run(args, output),
         Command::Sandbox(args) => commands::sandbox::run(args, output),
+        Command::Completions(args) => commands::generate::completions(args, output),
+        Command::Man(args) => commands::generate::man(args, output),
     }
 }

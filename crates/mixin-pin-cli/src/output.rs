@@ -1,8 +1,11 @@
 //! What is printed, for people or as JSON: results on standard output, warnings and failures on standard error, but
 //! failures as JSON on standard output.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use mixin_pin_core::Pin;
@@ -79,6 +82,44 @@ pub(crate) fn warn(text: &str) {
 fn complain(word: &str, style: Style, text: &str) {
     // Nowhere is left to say that this failed.
     let _ = writeln!(anstream::stderr().lock(), "{style}{word}:{style:#} {text}");
+}
+
+/// Tells somebody at a terminal what is being done, once it has taken half a second and until it is dropped.
+pub(crate) struct Slow(Option<(mpsc::Sender<()>, JoinHandle<()>)>);
+
+impl Slow {
+    const PATIENCE: Duration = Duration::from_millis(500);
+
+    pub(crate) fn new(doing: &'static str) -> Self {
+        if !io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let (done, is_done) = mpsc::channel::<()>();
+        let shown = thread::spawn(move || {
+            if is_done.recv_timeout(Self::PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let show = |text: &str| {
+                    let mut stderr = anstream::stderr().lock();
+                    // Nobody misses it where it cannot be shown.
+                    let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+                };
+                show(&format!("{DIM}{doing} …{DIM:#}"));
+                // Ends with the sender.
+                let _ = is_done.recv();
+                show("\r\x1b[2K");
+            }
+        });
+        Self(Some((done, shown)))
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        if let Some((done, shown)) = self.0.take() {
+            drop(done);
+            // What it would panic of is shown already.
+            let _ = shown.join();
+        }
+    }
 }
 
 /// Prints what is wrong with the command line, or the help that was asked for.

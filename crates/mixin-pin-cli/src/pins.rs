@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::args::PinSource;
 use crate::error::Error;
+use crate::{output, weak};
 
 /// No PIN or key needs a longer line: 64 bytes of key are 128 digits of hex.
 const MAX_LINE: usize = 160;
@@ -20,6 +21,10 @@ pub(crate) fn read(source: &PinSource, which: &'static str) -> Result<Pin, Error
 /// Asks for a PIN that is to be set: at a prompt twice, because nobody sees what is typed.
 pub(crate) fn read_new(source: &PinSource, which: &'static str) -> Result<Pin, Error> {
     let pin = read(source, which)?;
+    if weak::is_weak(&pin) {
+        // Which of them it is would tell something of the PIN to who looks on.
+        output::warn(&format!("the {which} is a sequence, a repeat or a date, as are tried first; think of another"));
+    }
     if !source.pin_stdin && from_prompt("new PIN again")? != pin {
         return Err(Error::PinsDiffer);
     }
@@ -30,7 +35,8 @@ fn from_prompt(which: &'static str) -> Result<Pin, Error> {
     Pin::new(&prompt(which)?).map_err(|cause| Error::Pin { which, cause })
 }
 
-fn prompt(which: &'static str) -> Result<Zeroizing<String>, Error> {
+/// Asks on the terminal, and shows nothing of the answer.
+pub(crate) fn prompt(which: &'static str) -> Result<Zeroizing<String>, Error> {
     // `rpassword` asks first and turns the echo off afterwards: who types at once would be seen.
     let _silent = SilentTerminal::new().map_err(Error::NoTerminal)?;
     rpassword::prompt_password(format!("{which}: ")).map(Zeroizing::new).map_err(Error::NoTerminal)

@@ -10,7 +10,7 @@ use crate::args::StoreArgs;
 use crate::commands::now;
 use crate::error::Error;
 
-const MEMORY: &str = "memory:";
+pub(crate) const MEMORY: &str = "memory:";
 
 /// A store that calls can use.
 enum Store {

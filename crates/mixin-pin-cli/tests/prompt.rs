@@ -82,6 +82,46 @@ fn a_new_pin_is_asked_for_twice() {
 }
 
 #[test]
+fn a_new_pin_that_is_tried_first_is_warned_of_and_taken() {
+    let test = "a_new_pin_that_is_tried_first_is_warned_of_and_taken";
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = keystore(folder.path(), "keystore-dashboard.json");
+    let args = ["update", "--new-user", "--keystore", text(&keystore), "--api", "http://127.0.0.1:9"];
+    let Some(mut terminal) = Terminal::start(test, &args) else { return };
+    terminal.answer("new PIN: ", "123456");
+    terminal.answer("new PIN again: ", "123456");
+    let (shown, code) = terminal.finish();
+    assert_eq!(code, 4, "there is no server: {shown}");
+    assert!(shown.contains("tried first") && !shown.contains("123456"), "{shown}");
+}
+
+#[test]
+fn a_passphrase_is_asked_for_where_a_keystore_is_locked() {
+    let test = "a_passphrase_is_asked_for_where_a_keystore_is_locked";
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = keystore(folder.path(), "keystore-dashboard.json");
+    let Some(mut terminal) = Terminal::start(test, &["keystore", "lock", text(&keystore)]) else { return };
+    terminal.answer("new passphrase: ", "a");
+    terminal.answer("new passphrase again: ", "b");
+    let (shown, code) = terminal.finish();
+    assert_eq!(code, 2, "{shown}");
+    assert!(std::fs::read(&keystore).unwrap().starts_with(b"{"), "it is as it was");
+
+    let mut terminal = Terminal::start(test, &["keystore", "lock", text(&keystore)]).unwrap();
+    terminal.answer("new passphrase: ", "pebbles");
+    terminal.answer("new passphrase again: ", "pebbles");
+    let (shown, code) = terminal.finish();
+    assert_eq!(code, 0, "{shown}");
+    // Deriving a key from a passphrase takes longer than half a second.
+    assert!(shown.contains("locking …") && !shown.contains("pebbles"), "{shown}");
+
+    let mut terminal = Terminal::start(test, &["keystore", "check", text(&keystore)]).unwrap();
+    terminal.answer("passphrase: ", "pebbles");
+    let (shown, code) = terminal.finish();
+    assert!(code == 0 && shown.contains("complete") && !shown.contains("pebbles"), "{shown}");
+}
+
+#[test]
 fn a_spend_key_is_asked_for_where_none_is_given() {
     let test = "a_spend_key_is_asked_for_where_none_is_given";
     let Some(mut terminal) = Terminal::start(test, &["tip", "sign", "--json", "read-emergency-contact"]) else {

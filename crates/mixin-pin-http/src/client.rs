@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use crate::builder::{ClientBuilder, Settings, UserSession, now};
 use crate::hold::{BoxError, BoxHeld, BoxStore, Erased};
 use crate::lane::Lane;
+use crate::probe::{ClockOffset, Probe};
 use crate::randomness::CallRng;
 use crate::retry::Attempts;
 use crate::signer::{self, BoxSigner};
@@ -213,6 +214,22 @@ impl Client {
         self.read(|calls, now, rng| calls.me(now, rng))
     }
 
+    /// Asks the server once who this is, `GET /me`, and compares clocks: for a check that all is well before any PIN is sent.
+    ///
+    /// # Errors
+    /// Any error when there was no answer. A refusal is in [`Probe::user`].
+    pub fn probe(&self) -> Result<Probe, Error> {
+        let (asked_at, mut rng) = (now()?, self.settings.randomness.rng()?);
+        let request = self.calls().me(asked_at, &mut rng)?;
+        let received = self.transport.exchange(&request, self.settings.call)?;
+        let clock = match received.server_time {
+            Some(server) => Some(ClockOffset::new(server, asked_at, now()?)?),
+            None => None,
+        };
+        let user = received.answer().read(request.request_id()).map_err(Error::from);
+        Ok(Probe { user, clock })
+    }
+
     /// Reads the log, such as the failed attempts at the PIN: `GET /logs`.
     ///
     /// # Errors
@@ -338,15 +355,9 @@ impl Client {
 
     /// Compares the clock with the server's, which every answer names, even a refusal.
     fn confirm_clock(&self, ahead: Option<Duration>) -> Result<(), Error> {
-        let (asked_at, mut rng) = (now()?, self.settings.randomness.rng()?);
-        let request = self.calls().me(asked_at, &mut rng)?;
-        let received = self.transport.exchange(&request, self.settings.call);
-        let received = received.map_err(|error| Error::ClockUnconfirmed(Box::new(error)))?;
-        let off = match received.server_time {
-            Some(server) => Duration::from_nanos(server.as_nanos()?.abs_diff(asked_at.as_nanos()?)),
-            // Nobody contradicts the clock, but where it leaps nobody vouches for it either.
-            None => ahead.unwrap_or_default(),
-        };
+        let probe = self.probe().map_err(|error| Error::ClockUnconfirmed(Box::new(error)))?;
+        // Where nobody contradicts the clock, nobody vouches for it either when it leaps.
+        let off = probe.clock.map_or(ahead.unwrap_or_default(), ClockOffset::distance);
         if off > CLOCK_TOLERANCE { Err(Error::Clock { off }) } else { Ok(()) }
     }
 

@@ -44,6 +44,7 @@ mod memory;
 mod oauth;
 mod one_write;
 mod outcome;
+mod probe;
 mod randomness;
 mod resolve;
 mod retry;
@@ -56,6 +57,7 @@ pub use error::{Error, TransportError};
 pub use memory::{MemoryHeld, MemoryStore};
 pub use oauth::{NoSession, OAuthClient};
 pub use outcome::{NextStep, Outcome, Unknown};
+pub use probe::{ClockOffset, Probe};
 pub use resolve::{Credential, Resolution, ResolutionPlan, Verdict};
 
 pub use mixin_pin_core as core;

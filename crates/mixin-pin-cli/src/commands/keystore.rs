@@ -1,4 +1,6 @@
-//! `keystore new` and `keystore check`.
+//! `keystore new`, `check`, `lock` and `unlock`.
+
+use std::path::Path;
 
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinToken, RsaKey, SystemRng, X25519PublicKey};
@@ -10,17 +12,22 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{known, settings};
-use crate::args::{KeystoreCheckArgs, KeystoreNewArgs, SessionKind};
+use crate::args::{KeystoreCheckArgs, KeystoreLockArgs, KeystoreNewArgs, SessionKind};
 use crate::error::Error;
 use crate::files::{self, SecretFile};
-use crate::output::{self, BAD, GOOD, Output};
+use crate::lock::{self, Passphrase};
+use crate::output::{self, BAD, GOOD, Output, Slow};
 
 pub(crate) fn new(args: &KeystoreNewArgs, output: &Output) -> Result<(), Error> {
     // Begun first: a user whose key could not be written is lost.
     let file = SecretFile::create(&args.out)?;
+    let passphrase = if args.lock { Some(Passphrase::ask_new()?) } else { None };
     let app = settings(Client::builder(files::session(&args.app_keystore)?), &args.api).build()?;
     let (user, text) = register(&app, args.kind, &args.name)?;
-    file.finish(&text)?;
+    match passphrase {
+        Some(passphrase) => file.finish(locked(&args.out, text.as_bytes(), &passphrase)?.as_bytes())?,
+        None => file.finish(text.as_bytes())?,
+    }
     let value = json!({ "keystore": args.out, "kind": args.kind.as_str(), "user": user });
     output.result(&value, || {
         format!("{GOOD}registered{GOOD:#} {} ({}), keystore in {}", user.full_name, user.user_id, args.out.display())
@@ -71,7 +78,10 @@ impl NewKey {
 }
 
 fn register(app: &Client, kind: SessionKind, name: &str) -> Result<(User, Zeroizing<String>), Error> {
-    let key = NewKey::generate(kind)?;
+    let key = {
+        let _slow = Slow::new("making a key");
+        NewKey::generate(kind)?
+    };
     let user = known(app.register(&key.public_key(), name)?)?;
     let text = key.keystore(&user)?;
     Ok((user, text))
@@ -120,6 +130,56 @@ pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Err
         }
         text
     })
+}
+
+pub(crate) fn lock(args: &KeystoreLockArgs, output: &Output) -> Result<(), Error> {
+    let path = &args.file;
+    let bytes = files::read_secret(path)?;
+    if lock::is_locked(&bytes) {
+        return Err(Error::Locked { path: path.clone() });
+    }
+    // Whatever else it is, is not ours to lock.
+    files::parse(path, &bytes)?;
+    let file = written(args)?;
+    let passphrase = Passphrase::ask_new()?;
+    file.finish(locked(path, &bytes, &passphrase)?.as_bytes())?;
+    done("locked", args, output)
+}
+
+pub(crate) fn unlock(args: &KeystoreLockArgs, output: &Output) -> Result<(), Error> {
+    let path = &args.file;
+    let bytes = files::read_secret(path)?;
+    if !lock::is_locked(&bytes) {
+        return Err(Error::NotLocked { path: path.clone() });
+    }
+    let file = written(args)?;
+    let text = lock::open(path, &bytes, &Passphrase::ask()?)?;
+    files::parse(path, &text)?;
+    file.finish(&text)?;
+    done("unlocked", args, output)
+}
+
+/// The file that is made of another.
+fn written(args: &KeystoreLockArgs) -> Result<SecretFile, Error> {
+    match &args.out {
+        Some(out) => SecretFile::create(out),
+        None => SecretFile::replace(&args.file),
+    }
+}
+
+/// Locks a keystore, and sees whether it opens before there is nothing else left of it.
+fn locked(path: &Path, text: &[u8], passphrase: &Passphrase) -> Result<String, Error> {
+    let locked = lock::lock(text, passphrase).map_err(|cause| Error::Write { path: path.to_owned(), cause })?;
+    if *lock::open(path, locked.as_bytes(), passphrase)? == text {
+        Ok(locked)
+    } else {
+        Err(Error::Passphrase { path: path.to_owned() })
+    }
+}
+
+fn done(what: &str, args: &KeystoreLockArgs, output: &Output) -> Result<(), Error> {
+    let out = args.out.as_ref().unwrap_or(&args.file);
+    output.result(&json!({ "keystore": out, what: true }), || format!("{GOOD}{what}{GOOD:#}: {}", out.display()))
 }
 
 fn incomplete(cause: &ProtocolError, output: &Output) -> Result<(), Error> {

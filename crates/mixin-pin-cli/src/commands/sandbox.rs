@@ -52,11 +52,11 @@ impl AppKeystore {
             let write = |cause| Error::Write { path: KEYSTORE_NAME.into(), cause };
             let folder = tempfile::Builder::new().prefix("mixin-pin-sandbox-").tempdir().map_err(write)?;
             let path = folder.path().join(KEYSTORE_NAME);
-            SecretFile::create(&path)?.finish(text)?;
+            SecretFile::create(&path)?.finish(text.as_bytes())?;
             return Ok(Self { path, _folder: Some(folder) });
         };
         match SecretFile::create(path) {
-            Ok(file) => file.finish(text)?,
+            Ok(file) => file.finish(text.as_bytes())?,
             // After a restart on the same database the file is there, and right.
             Err(Error::Exists { .. }) if files::read(path)? == text.as_bytes() => {}
             Err(error) => return Err(error),

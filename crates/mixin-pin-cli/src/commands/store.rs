@@ -41,7 +41,7 @@ pub(crate) fn reset(args: &StoreResetArgs, output: &Output) -> Result<(), Error>
 }
 
 /// What to call the store: its file; Redis's URL may hold a password.
-fn place(store: &AnyStore) -> String {
+pub(super) fn place(store: &AnyStore) -> String {
     match store {
         AnyStore::Sqlite(store) => store.path().display().to_string(),
         _ => "Redis".to_owned(),

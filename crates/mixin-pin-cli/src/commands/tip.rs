@@ -22,7 +22,7 @@ pub(crate) fn new_key(args: &TipNewKeyArgs, output: &Output) -> Result<(), Error
     let (key, seed) = TipKey::generate(&mut SystemRng::new()?);
     let mut text = Zeroizing::new(encode_string(seed.as_ref()));
     text.push('\n');
-    file.finish(&text)?;
+    file.finish(text.as_bytes())?;
     let hex = encode_string(key.public_key().as_bytes());
     let base64 = key.public_key().to_base64_url();
     let value = json!({ "spend_key": args.out, "public_key": hex, "tip_key_base64": base64 });

@@ -1,0 +1,162 @@
+//! Examples for the end of each command's help. A test parses every line that begins with the command's name.
+
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused, or what was checked does not hold
+  2  wrong usage or input
+  3  outcome unknown: the answer was lost, the call may have been carried out
+  4  no connection, no answer that can be read, or no session or store to be had
+
+Begin with:
+  mixin-pin demo
+  mixin-pin doctor --keystore keystore.json";
+
+pub(crate) const DEMO: &str = "\
+Examples:
+  mixin-pin demo
+  mixin-pin demo --session ed25519 --json";
+
+pub(crate) const INSPECT: &str = "\
+Examples:
+  mixin-pin inspect --curl request.txt --public-key key.pem
+  mixin-pin inspect --curl - --keystore keystore.json < request.txt
+  mixin-pin inspect --token \"$TOKEN\" --method GET --path /me --at 1700000000";
+
+pub(crate) const ENCRYPT: &str = "\
+Examples:
+  mixin-pin encrypt --keystore keystore.json
+  mixin-pin encrypt --keystore keystore.json --pin-stdin < pin.txt";
+
+pub(crate) const DECRYPT: &str = "\
+Examples:
+  mixin-pin decrypt --keystore keystore.json -- \"$PIN_BASE64\"
+  mixin-pin decrypt --keystore keystore.json --reveal -- \"$PIN_BASE64\"";
+
+pub(crate) const TOKEN: &str = "\
+Examples:
+  mixin-pin token --keystore keystore.json --method GET --path /me
+  mixin-pin token --keystore keystore.json --method POST --path /pin/verify --body body.json --ttl 30";
+
+pub(crate) const UPDATE: &str = "\
+Examples:
+  mixin-pin update --keystore keystore.json --new-user
+  mixin-pin update --keystore keystore.json
+  mixin-pin update --keystore keystore.json --pin-stdin < old-and-new.txt
+  mixin-pin update --keystore keystore.json --spend-key-stdin < spend.key";
+
+pub(crate) const VERIFY: &str = "\
+Examples:
+  mixin-pin verify --keystore keystore.json
+  mixin-pin verify --keystore keystore.json --pin-stdin --json < pin.txt
+  mixin-pin verify --keystore keystore.json --tip";
+
+pub(crate) const ME: &str = "\
+Examples:
+  mixin-pin me --keystore keystore.json
+  mixin-pin me --keystore keystore.json --api http://127.0.0.1:8080 --json";
+
+pub(crate) const LOGS: &str = "\
+Examples:
+  mixin-pin logs --keystore keystore.json --limit 5
+  mixin-pin logs --keystore keystore.json --offset 2026-01-31T00:00:00Z";
+
+pub(crate) const CALL: &str = "\
+Examples:
+  mixin-pin call GET /safe/me --keystore keystore.json
+  mixin-pin call POST /addresses/$ID/delete --keystore keystore.json --with-pin
+  mixin-pin call POST /addresses/$ID/delete --keystore keystore.json --tip remove-address --address-id \"$ID\"";
+
+pub(crate) const RESOLVE: &str = "\
+Examples:
+  mixin-pin resolve --keystore keystore.json
+  mixin-pin resolve --keystore keystore.json --new-user --pin-stdin < pin.txt";
+
+pub(crate) const STORE: &str = "\
+Examples:
+  mixin-pin store show
+  mixin-pin store show --store redis://10.0.0.5/
+  mixin-pin store reset 0b1f7f6e-5d0e-4f6e-9b0e-2f9b9e0f3c11";
+
+pub(crate) const TIP: &str = "\
+Examples:
+  mixin-pin tip new-key --out spend.key
+  mixin-pin tip sign --spend-key-stdin read-emergency-contact < spend.key";
+
+pub(crate) const KEYSTORE: &str = "\
+Examples:
+  mixin-pin keystore check keystore.json
+  mixin-pin keystore lock keystore.json
+  mixin-pin keystore new --kind ed25519 --app-keystore app.json --name Me --out me.json";
+
+pub(crate) const LOCK: &str = "\
+A locked keystore is an age file: every command here asks for its passphrase and reads it, and so do age and rage.
+Where nobody is there to ask, MIXIN_PASSPHRASE_FILE names a file whose first line is the passphrase.
+What stood in the file before stays on the disk until something else is written there.
+
+Examples:
+  mixin-pin keystore lock keystore.json
+  mixin-pin keystore lock keystore.json --out locked.json";
+
+pub(crate) const UNLOCK: &str = "\
+Examples:
+  mixin-pin keystore unlock keystore.json
+  mixin-pin keystore unlock locked.json --out keystore.json";
+
+pub(crate) const DOCTOR: &str = "\
+Nothing is changed and no PIN is sent: one GET /me, which costs no try.
+
+Examples:
+  mixin-pin doctor --keystore keystore.json
+  mixin-pin doctor --keystore keystore.json --store redis://10.0.0.5/ --json";
+
+pub(crate) const SANDBOX: &str = "\
+Examples:
+  mixin-pin sandbox
+  mixin-pin sandbox --listen 127.0.0.1:8080 --db sandbox.db --app-keystore-out app.json";
+
+pub(crate) const COMPLETIONS: &str = "\
+Examples:
+  mixin-pin completions bash > ~/.local/share/bash-completion/completions/mixin-pin
+  mixin-pin completions zsh > ~/.zfunc/_mixin-pin
+  mixin-pin completions fish > ~/.config/fish/completions/mixin-pin.fish";
+
+pub(crate) const MAN: &str = "\
+Examples:
+  mixin-pin man --out ~/.local/share/man/man1";
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use crate::args::Cli;
+
+    fn examples(command: &clap::Command, found: &mut Vec<String>) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        found.extend(help.lines().filter_map(|line| line.strip_prefix("  ")).map(str::to_owned));
+        command.get_subcommands().for_each(|command| examples(command, found));
+    }
+
+    #[test]
+    fn every_example_is_a_command_line() {
+        let mut found = Vec::new();
+        examples(&Cli::command(), &mut found);
+        let mut count = 0;
+        for line in found.iter().filter(|line| line.starts_with("mixin-pin ")) {
+            // What a shell would take away or fill in.
+            let line = line.split(['<', '>']).next().unwrap().replace("$ID", "6d0e4f6e-9b0e-4f9b-8e0f-3c110b1f7f6e");
+            let words = shlex::split(&line).unwrap();
+            assert!(Cli::try_parse_from(&words).is_ok(), "{line}");
+            count += 1;
+        }
+        assert!(count > 40, "{count}");
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:"), "{}", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! `doctor`: every line says that all is well, or what to do.
+
+mod common;
+
+use std::fs;
+
+use common::{Run, SandboxProcess, keystore, run, text};
+use serde_json::Value;
+
+/// The verdict of one check.
+fn verdict(run: &Run, name: &str) -> String {
+    let report = run.json();
+    let checks = report["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name} in {report}"));
+    assert!(check["text"].as_str().is_some_and(|text| !text.is_empty()));
+    check["verdict"].as_str().unwrap().to_owned()
+}
+
+fn doctor(keystore: &str, api: &str, store: &str) -> Run {
+    run(&["--json", "doctor", "--keystore", keystore, "--api", api, "--store", store], b"")
+}
+
+#[test]
+fn a_session_that_works_is_well() {
+    let sandbox = SandboxProcess::start(&[]);
+    let store = format!("sqlite:{}", sandbox.path("store.db"));
+    let me = sandbox.register("ed25519");
+    let well = doctor(&me, &sandbox.url, &store).done();
+    assert_eq!(well.json()["healthy"], true);
+    for name in ["permissions", "keystore", "key", "store", "server", "clock", "session"] {
+        assert_eq!(verdict(&well, name), "ok", "{name}");
+    }
+    let people = run(&["doctor", "--keystore", &me, "--api", &sandbox.url, "--store", &store], b"").done();
+    assert!(people.stdout.contains("All is well.") && people.stdout.contains("update --new-user"), "{people:?}");
+
+    let old = sandbox.register("rsa1024");
+    let old = doctor(&old, &sandbox.url, "memory:").done();
+    assert_eq!((verdict(&old, "key"), verdict(&old, "store")), ("warn".to_owned(), "warn".to_owned()));
+}
+
+#[test]
+fn what_is_missing_is_said_and_what_needs_it_is_skipped() {
+    let folder = tempfile::tempdir().unwrap();
+    let known = keystore(folder.path(), "keystore-dashboard.json");
+    let nothing = folder.path().join("nothing.json");
+    let missing = doctor(text(&nothing), "http://127.0.0.1:9", "memory:");
+    assert_eq!(missing.code, 1);
+    assert_eq!((verdict(&missing, "keystore"), verdict(&missing, "session")), ("bad".to_owned(), "skip".to_owned()));
+
+    let alone = doctor(text(&known), "http://127.0.0.1:9", "sqlite:/dev/null/no");
+    assert_eq!(alone.code, 1);
+    for (name, expected) in [("keystore", "ok"), ("store", "bad"), ("server", "bad"), ("clock", "skip")] {
+        assert_eq!(verdict(&alone, name), expected, "{name}");
+    }
+
+    let sandbox = SandboxProcess::start(&[]);
+    let stranger = doctor(text(&known), &sandbox.url, "memory:");
+    assert_eq!((stranger.code, verdict(&stranger, "session").as_str()), (1, "bad"));
+    assert_eq!(verdict(&stranger, "clock"), "ok", "a refusal names the time, too");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_keystore_that_others_can_read_is_no_small_matter() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = keystore(folder.path(), "keystore-dashboard.json");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let open = doctor(text(&path), "http://127.0.0.1:9", "memory:");
+    assert_eq!(verdict(&open, "permissions"), "bad");
+    let advice = open.json()["checks"][0]["text"].as_str().map(str::to_owned);
+    assert!(advice.is_some_and(|text| text.contains("chmod 600")));
+}
+
+#[test]
+fn pages_and_completions_name_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("man");
+    let written = run(&["--json", "man", "--out", text(&out)], b"").done().json();
+    let pages: Vec<_> = written["pages"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    for name in ["mixin-pin.1", "mixin-pin-update.1", "mixin-pin-keystore-lock.1", "mixin-pin-tip-sign.1"] {
+        assert!(pages.contains(&name), "{name} in {pages:?}");
+    }
+    let page = fs::read_to_string(out.join("mixin-pin-update.1")).unwrap();
+    assert!(page.contains(".SH SYNOPSIS") && page.contains("Examples:"), "{page}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(&["completions", shell], b"").done().stdout;
+        assert!(script.contains("keystore") && script.contains("doctor"), "{shell}");
+    }
+}
