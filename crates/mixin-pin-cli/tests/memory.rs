@@ -19,6 +19,7 @@ const PIN: &str = "739146";
 const NEW_PIN: &str = "852963";
 /// A part of the TIP key in hex; all of it is like this.
 const SPEND_KEY: &str = "5eed5eed5eed5eed";
+const PASSPHRASE: &str = "seven small stones";
 
 /// Compiles the library that watches.
 fn watcher(folder: &Path) -> PathBuf {
@@ -46,6 +47,7 @@ impl Marks {
             Err(_) => marks.push(("line of the PEM", text.lines().nth(5).unwrap().as_bytes()[..24].to_vec())),
         }
         marks.push(("TIP key's text", SPEND_KEY.into()));
+        marks.push(("passphrase", PASSPHRASE.into()));
         marks.push(("TIP key", [0x5e, 0xed].repeat(8)));
         // Unoptimised code leaves the PIN key on the stack, from which it comes into the gaps of other values.
         if !cfg!(debug_assertions) {
@@ -68,6 +70,7 @@ impl Marks {
         }
         let mut child = command()
             .args(args)
+            .env("MIXIN_PASSPHRASE_FILE", watcher.with_file_name("passphrase"))
             .env("LD_PRELOAD", watcher)
             .env("WATCH_MARKS", hex)
             .env("WATCH_REPORT", &report)
@@ -96,6 +99,7 @@ impl Marks {
 fn the_command_leaves_no_secret() {
     let sandbox = SandboxProcess::start(&[]);
     let watcher = watcher(sandbox.folder.path());
+    private(&watcher.with_file_name("passphrase"), PASSPHRASE);
     let mut left = Vec::new();
     for kind in ["ed25519", "rsa2048", "rsa1024"] {
         let registered = sandbox.register(kind);
@@ -105,6 +109,11 @@ fn the_command_leaves_no_secret() {
         private(keystore.as_ref(), &fields.to_string());
 
         let marks = Marks::of(&keystore);
+        let locked = sandbox.path(&format!("{kind}-locked.json"));
+        // What age locks it keeps as it is in a buffer of its own, and the process ends right after.
+        let kept = marks.left_by(&watcher, &["keystore", "lock", &keystore, "--out", &locked], "");
+        assert!(kept.iter().all(|text| text.contains("text, 1 times") || text.contains("PEM, 1 times")), "{kept:?}");
+        assert_eq!(kept.len(), 2, "the key and the TIP key: {kept:?}");
         let api = ["--keystore", &keystore, "--api", &sandbox.url];
         let (one, new) = (format!("{PIN}\n"), format!("{NEW_PIN}\n"));
         let both = format!("{one}{new}");
@@ -122,6 +131,8 @@ fn the_command_leaves_no_secret() {
             (vec!["token", "--keystore", &keystore, "--method", "GET", "--path", "/me"], ""),
             (vec!["tip", "sign", "--keystore", &keystore, "read-emergency-contact"], ""),
             (decrypt(&[]), ""),
+            (vec!["verify", "--tip", "--keystore", &locked, "--api", &sandbox.url], ""),
+            (vec!["keystore", "unlock", &locked], ""),
         ] {
             left.extend(marks.left_by(&watcher, &args, stdin));
         }

@@ -43,22 +43,31 @@ __attribute__((destructor)) static void end(void) {
   close(file);
 }
 
-void free(void *block) {
-  if (block == NULL) return;
-  size_t len = malloc_usable_size(block);
+static void look(const unsigned char *block, size_t len) {
   for (int i = 0; i < count; i++) {
     if (memmem(block, len, marks[i], lens[i]) != NULL) atomic_fetch_add(&found[i], 1);
   }
+}
+
+void free(void *block) {
+  if (block == NULL) return;
+  look(block, malloc_usable_size(block));
   if (real_free == NULL) real_free = dlsym(RTLD_NEXT, "free");
   real_free(block);
 }
 
-/* Growing is allocating, copying and freeing, so that what is left in the old block is seen. */
+/* Growing is allocating, copying and freeing, so that what is left in the old block is seen. Shrinking gives the end back,
+ * in place as glibc does it; what the end holds is seen, and then no more there. */
 void *realloc(void *block, size_t len) {
+  size_t old = block == NULL ? 0 : malloc_usable_size(block);
+  if (block != NULL && len != 0 && len <= old) {
+    look((unsigned char *)block + len, old - len);
+    memset((unsigned char *)block + len, 0, old - len);
+    return block;
+  }
   void *grown = malloc(len);
   if (grown == NULL || block == NULL) return grown;
-  size_t old = malloc_usable_size(block);
-  memcpy(grown, block, old < len ? old : len);
+  memcpy(grown, block, old);
   free(block);
   return grown;
 }
