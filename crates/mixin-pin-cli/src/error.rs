@@ -71,6 +71,8 @@ pub(crate) enum Error {
     ClockLeap { ahead: Duration },
     /// The sandbox failed.
     Sandbox(mixin_pin_sandbox::Error),
+    /// The file with a sandbox's accounts is no list of them.
+    Accounts { path: PathBuf, cause: serde_json::Error },
     /// The answer to a registration lacks what a keystore needs.
     Registration,
     /// Standard output cannot be written.
@@ -217,6 +219,14 @@ impl fmt::Display for Error {
                 ahead.as_secs() / 86_400
             ),
             Self::Sandbox(cause) => write!(f, "the sandbox failed: {cause}"),
+            // Where, not what: the file may hold PINs.
+            Self::Accounts { path, cause } => write!(
+                f,
+                "{} is not a list of accounts: see line {}, column {}; mixin-pin help sandbox shows one",
+                path.display(),
+                cause.line(),
+                cause.column()
+            ),
             Self::Registration => f.write_str(
                 "the user was registered, but the answer lacks the session id or the server's key: no keystore can \
                  be made of it",

@@ -113,7 +113,11 @@ Examples:
 pub(crate) const SANDBOX: &str = "\
 Examples:
   mixin-pin sandbox
-  mixin-pin sandbox --listen 127.0.0.1:8080 --db sandbox.db --app-keystore-out app.json";
+  mixin-pin sandbox --listen 127.0.0.1:8080 --db sandbox.db --app-keystore-out app.json
+  mixin-pin sandbox --accounts users.json --record calls.jsonl
+
+A file for --accounts:
+  [{ \"keystore\": \"alice.json\", \"full_name\": \"Alice\", \"pin\": \"314159\" }]";
 
 pub(crate) const COMPLETIONS: &str = "\
 Examples:

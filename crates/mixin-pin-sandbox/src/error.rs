@@ -2,6 +2,8 @@
 
 use std::{fmt, io};
 
+use mixin_pin_core::uuid::Uuid;
+
 /// Why a sandbox could not start, or failed.
 #[non_exhaustive]
 #[derive(Debug)]
@@ -25,6 +27,11 @@ pub enum Error {
     },
     /// The database holds what this crate never writes.
     DatabaseContent,
+    /// An account that was to be added has the id or the session of another.
+    AccountExists {
+        /// The user's id.
+        user_id: Uuid,
+    },
     /// The cryptography failed.
     Core(mixin_pin_core::Error),
 }
@@ -42,6 +49,10 @@ impl fmt::Display for Error {
                 write!(f, "the database is of version {found}, which this sandbox cannot use; start with a new file")
             }
             Self::DatabaseContent => f.write_str("the database is damaged; start with a new file"),
+            Self::AccountExists { user_id } => write!(
+                f,
+                "the sandbox knows another user or session by an id of {user_id}'s; start with a new database"
+            ),
             Self::Core(error) => error.fmt(f),
         }
     }
@@ -53,7 +64,7 @@ impl std::error::Error for Error {
             Self::Listen(error) | Self::Runtime(error) | Self::Serve(error) | Self::DatabaseFile(error) => Some(error),
             Self::Database(error) => Some(error),
             Self::Core(error) => Some(error),
-            Self::Panicked | Self::DatabaseVersion { .. } | Self::DatabaseContent => None,
+            Self::Panicked | Self::DatabaseVersion { .. } | Self::DatabaseContent | Self::AccountExists { .. } => None,
         }
     }
 }

@@ -32,6 +32,7 @@ mod pin_hash;
 mod reply;
 mod server;
 mod service;
+mod status;
 mod store;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -40,7 +41,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use std::{fmt, thread};
 
-use mixin_pin_core::UnixTime;
+use mixin_pin_core::token::VerifyingKey;
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Pin, PinKey, UnixTime};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
@@ -73,6 +76,25 @@ pub struct Config {
     pub clock: Clock,
     /// Who is told of every request; nobody by default.
     pub observer: Option<Observer>,
+    /// Whether `GET /` is a page for browsers that lists accounts, calls and verdicts; not so by default.
+    pub status_page: bool,
+}
+
+/// A user with a session from elsewhere, whom a sandbox is to know: see [`Sandbox::add_account`].
+#[derive(Debug)]
+pub struct Account {
+    /// The user's id.
+    pub user_id: Uuid,
+    /// The session's id.
+    pub session_id: Uuid,
+    /// The user's name.
+    pub full_name: String,
+    /// The key that the session signs with.
+    pub public_key: VerifyingKey,
+    /// The key that the session seals PINs under.
+    pub pin_key: PinKey,
+    /// The PIN, where one is set.
+    pub pin: Option<Pin>,
 }
 
 impl Default for Config {
@@ -86,6 +108,7 @@ impl Default for Config {
             // A system clock before 1970 is no clock to test with: it reads as 1970.
             clock: Arc::new(|| UnixTime::try_from(SystemTime::now()).unwrap_or(UnixTime::from_secs(0))),
             observer: None,
+            status_page: false,
         }
     }
 }
@@ -98,6 +121,7 @@ impl fmt::Debug for Config {
             .field("clock_tolerance", &self.clock_tolerance)
             .field("tries_a_day", &self.tries_a_day)
             .field("refuse_repeated_requests", &self.refuse_repeated_requests)
+            .field("status_page", &self.status_page)
             .finish_non_exhaustive()
     }
 }
@@ -105,6 +129,7 @@ impl fmt::Debug for Config {
 /// A running sandbox. It stops when dropped.
 pub struct Sandbox {
     address: SocketAddr,
+    service: Arc<Service>,
     app_keystore: Zeroizing<String>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<Result<(), Error>>>,
@@ -118,7 +143,7 @@ impl Sandbox {
     /// used.
     pub fn start(config: &Config) -> Result<Self, Error> {
         let store = Store::open(config.database.as_deref())?;
-        let service = Service::new(store, config)?;
+        let service = Arc::new(Service::new(store, config)?);
         let app_keystore = service.app_keystore()?;
         let listener = std::net::TcpListener::bind(config.listen).map_err(Error::Listen)?;
         listener.set_nonblocking(true).map_err(Error::Listen)?;
@@ -129,16 +154,17 @@ impl Sandbox {
             .build()
             .map_err(Error::Runtime)?;
         let (stop, stopped) = oneshot::channel();
+        let served = service.clone();
         let thread = thread::Builder::new()
             .name("mixin-pin-sandbox".to_owned())
             .spawn(move || {
-                let result = runtime.block_on(server::serve(listener, service, stopped));
+                let result = runtime.block_on(server::serve(listener, served, stopped));
                 // Connections that linger are cut rather than waited for.
                 runtime.shutdown_timeout(Duration::from_secs(1));
                 result
             })
             .map_err(Error::Runtime)?;
-        Ok(Self { address, app_keystore, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { address, service, app_keystore, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Where it listens.
@@ -154,6 +180,34 @@ impl Sandbox {
     /// The keystore of the app whose session may register users: JSON of the dashboard's shape, private key included.
     pub fn app_keystore(&self) -> &str {
         &self.app_keystore
+    }
+
+    /// Takes in a user with a session from elsewhere, so that a client can be tried with the keystore that it has, and
+    /// tests can begin with the same users each time. One that it has already, after a restart on the same database, is left
+    /// as it is.
+    ///
+    /// ```
+    /// use mixin_pin_core::{Ed25519Key, Pin, PinKey, SystemRng, token::VerifyingKey, uuid::Uuid};
+    /// use mixin_pin_sandbox::{Account, Config, Sandbox};
+    ///
+    /// let sandbox = Sandbox::start(&Config::default())?;
+    /// let mut rng = SystemRng::new()?;
+    /// sandbox.add_account(&Account {
+    ///     user_id: Uuid::from_u128(1),
+    ///     session_id: Uuid::from_u128(2),
+    ///     full_name: "Alice".to_owned(),
+    ///     public_key: VerifyingKey::Ed25519(Ed25519Key::generate(&mut rng).public_key()),
+    ///     pin_key: PinKey::generate(&mut rng),
+    ///     pin: Some(Pin::new("314159")?),
+    /// })?;
+    /// # Ok::<(), mixin_pin_sandbox::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::AccountExists`] when it knows another user or session by one of the ids, [`Error::Database`] and its kin
+    /// when the database cannot be used.
+    pub fn add_account(&self, account: &Account) -> Result<(), Error> {
+        self.service.add_account(account)
     }
 
     /// Stops listening and closes the database.

@@ -1,7 +1,7 @@
 //! What was asked and what came of it, for tests that compare it with what a client believes.
 
-use mixin_pin_core::EncryptedPin;
 use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{EncryptedPin, UnixTime};
 use mixin_pin_protocol::check::{ReceivedRequest, ReceivedToken};
 use serde_json::{Map, Value};
 
@@ -13,6 +13,8 @@ use crate::store::Db;
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
+    /// When it was judged, by the sandbox's clock.
+    pub at: UnixTime,
     /// `GET`, `POST`, ….
     pub method: String,
     /// The path with its query.
@@ -23,6 +25,8 @@ pub struct Observation {
     pub user_agent: Option<String>,
     /// The session that the token claims.
     pub session_id: Option<Uuid>,
+    /// The body, which holds the encrypted PINs.
+    pub body: String,
     /// The encrypted PINs in the body, in the order in which they are judged.
     pub pins: Vec<ObservedPin>,
     /// The HTTP status of the answer.
@@ -56,6 +60,7 @@ impl Observation {
         request: &ReceivedRequest<'_>,
         user_agent: Option<&str>,
         reply: &Reply,
+        at: UnixTime,
     ) -> Result<Self, Error> {
         let token = request.token().and_then(ReceivedToken::parse);
         let session_id = token.and_then(|token| token.claims()).ok().map(|claims| claims.sid);
@@ -70,11 +75,13 @@ impl Observation {
         let answer: Value = serde_json::from_str(&reply.body).unwrap_or_default();
         let error = &answer["error"];
         Ok(Self {
+            at,
             method: request.method.to_owned(),
             path: request.path.to_owned(),
             request_id: request.request_id.and_then(|id| id.parse().ok()),
             user_agent: user_agent.map(str::to_owned),
             session_id,
+            body: String::from_utf8_lossy(request.body).into_owned(),
             pins: ["old_pin", "old_pin_base64", "pin", "pin_base64"].into_iter().filter_map(pin).collect(),
             status: reply.status,
             code: error["code"].as_u64().and_then(|code| u32::try_from(code).ok()),

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::routing::get;
 use mixin_pin_protocol::answer::{ErrorCode, MAX_BODY_LEN};
 use mixin_pin_protocol::check::ReceivedRequest;
 use tokio::sync::oneshot;
@@ -18,11 +19,11 @@ use crate::service::Service;
 
 pub(crate) async fn serve(
     listener: std::net::TcpListener,
-    service: Service,
+    service: Arc<Service>,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), Error> {
     let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Listen)?;
-    let app = Router::new().fallback(handle).with_state(Arc::new(service));
+    let app = Router::new().route("/", get(status)).fallback(handle).with_state(service);
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(async {
             // A sender that is gone without a word means stop, too.
@@ -30,6 +31,28 @@ pub(crate) async fn serve(
         })
         .await
         .map_err(Error::Serve)
+}
+
+/// The page for who looks on. Without one, `/` is a path like any other.
+async fn status(state: State<Arc<Service>>, peer: ConnectInfo<SocketAddr>, request: Request) -> Response<Body> {
+    match tokio::task::block_in_place(|| state.0.status_page()) {
+        Ok(Some(page)) => html(page),
+        Ok(None) => handle(state, peer, request).await,
+        Err(error) => {
+            eprintln!("mixin-pin-sandbox: {error}");
+            respond(Reply::server_trouble(), None, 0)
+        }
+    }
+}
+
+fn html(page: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(page));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    // Names are whatever a client sent.
+    let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
 }
 
 async fn handle(

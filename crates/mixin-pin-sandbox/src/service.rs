@@ -27,9 +27,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+use crate::pin_hash::PinHash;
 use crate::reply::{Refusal, Reply};
+use crate::status::{self, RecentCalls};
 use crate::store::{Db, NewUser, Store, UserRow};
-use crate::{Clock, Config, Error, Observation, Observer};
+use crate::{Account, Clock, Config, Error, Observation, Observer};
 use oauth::OAuthAsker;
 
 /// The first registered user gets the number after this one; the documentation's own is 7000.
@@ -44,6 +46,8 @@ pub(crate) struct Service {
     tries_a_day: u32,
     refuse_repeated_requests: bool,
     observer: Option<Observer>,
+    /// The calls that the page shows, where there is a page.
+    recent: Option<RecentCalls>,
 }
 
 /// A request whose token holds.
@@ -100,6 +104,7 @@ impl Service {
             tries_a_day: config.tries_a_day,
             refuse_repeated_requests: config.refuse_repeated_requests,
             observer: config.observer.clone(),
+            recent: config.status_page.then(RecentCalls::default),
         };
         service.store.write(|db| match db.app_keystore()? {
             Some(_) => Ok(()),
@@ -141,8 +146,8 @@ impl Service {
         let judged = self.presented(request, now).and_then(|token| {
             self.store.write(|db| {
                 let reply = self.judge(db, request, token, now, ip)?;
-                if let Some(observer) = &self.observer {
-                    observer(&Observation::of(db, request, user_agent, &reply)?);
+                if self.observer.is_some() || self.recent.is_some() {
+                    self.tell(Observation::of(db, request, user_agent, &reply, now)?);
                 }
                 Ok(reply)
             })
@@ -154,6 +159,52 @@ impl Service {
                 Reply::server_trouble()
             }
         }
+    }
+
+    fn tell(&self, seen: Observation) {
+        if let Some(observer) = &self.observer {
+            observer(&seen);
+        }
+        if let Some(recent) = &self.recent {
+            recent.add(seen);
+        }
+    }
+
+    /// The page for who looks on, where there is one.
+    pub(crate) fn status_page(&self) -> Result<Option<String>, Error> {
+        let Some(recent) = &self.recent else { return Ok(None) };
+        let (users, today) = (self.store.write(|db| db.newest_users())?, pin::day(self.now()));
+        Ok(Some(status::page(&users, today, &recent.newest_first())))
+    }
+
+    /// Takes in a user who was registered elsewhere.
+    pub(crate) fn add_account(&self, account: &Account) -> Result<(), Error> {
+        let session_secret = account.public_key.to_session_secret()?;
+        self.store.write(|db| {
+            let known = db.user_of_session(account.session_id)?;
+            if known.is_some() || db.user(account.user_id)?.is_some() {
+                // After a restart on the same database.
+                let is_same = known.is_some_and(|user| {
+                    user.user_id == account.user_id
+                        && user.session_secret == session_secret
+                        && user.pin_key.expose() == account.pin_key.expose()
+                });
+                return if is_same { Ok(()) } else { Err(Error::AccountExists { user_id: account.user_id }) };
+            }
+            db.add_user(&NewUser {
+                user_id: account.user_id,
+                session_id: account.session_id,
+                is_app: false,
+                full_name: &account.full_name,
+                session_secret: &session_secret,
+                pin_key: &account.pin_key,
+                created_at: nanos(self.now()),
+            })?;
+            match &account.pin {
+                Some(pin) => db.set_pin(account.session_id, &PinHash::of(pin, &account.pin_key)?),
+                None => Ok(()),
+            }
+        })
     }
 
     fn judge(
@@ -383,11 +434,11 @@ fn user_json(user: &UserRow) -> Value {
 }
 
 /// Nanoseconds since 1970, as SQLite holds them.
-fn nanos(time: UnixTime) -> i64 {
+pub(crate) fn nanos(time: UnixTime) -> i64 {
     time.as_nanos().ok().and_then(|nanos| i64::try_from(nanos).ok()).unwrap_or(i64::MAX)
 }
 
-fn rfc3339(nanos: i64) -> String {
+pub(crate) fn rfc3339(nanos: i64) -> String {
     Timestamp::from_nanosecond(i128::from(nanos)).map_or_else(|_| String::new(), |time| time.to_string())
 }
 

@@ -263,6 +263,12 @@ impl Db<'_> {
         query.query_row([user_id.to_string()], |row| Ok(read_user(row))).optional()?.transpose()
     }
 
+    /// The users of the last hundred registrations, newest first.
+    pub(crate) fn newest_users(&self) -> Result<Vec<UserRow>, Error> {
+        let mut query = self.0.prepare_cached("SELECT * FROM users ORDER BY number DESC LIMIT 100")?;
+        query.query_map([], |row| Ok(read_user(row)))?.map(|user| user?).collect()
+    }
+
     pub(crate) fn set_safe_key(&self, session_id: Uuid, key: &Ed25519PublicKey) -> Result<(), Error> {
         self.0
             .prepare_cached("UPDATE users SET safe_key = ?2 WHERE session_id = ?1")?

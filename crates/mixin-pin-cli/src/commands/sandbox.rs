@@ -1,43 +1,151 @@
 //! `sandbox`: a local server that checks everything, until it is told to stop.
 
+use std::fmt;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use mixin_pin_sandbox::{Config, Sandbox};
-use serde_json::json;
+use mixin_pin_core::{Pin, PinKey, UnixTime};
+use mixin_pin_sandbox::{Account, Config, Observation, Observer, Sandbox};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use zeroize::Zeroizing;
 
 use crate::args::SandboxArgs;
 use crate::error::Error;
 use crate::files::{self, SecretFile};
-use crate::output::{GOOD, Output};
+use crate::output::{self, GOOD, Output};
 
 const KEYSTORE_NAME: &str = "app-keystore.json";
 
 pub(crate) fn run(args: &SandboxArgs, output: &Output) -> Result<(), Error> {
     // Before anything is announced: who starts us may stop us at once.
     let stop = StopSignal::register()?;
+    let accounts = args.accounts.as_deref().map(read_accounts).transpose()?.unwrap_or_default();
     let sandbox = Sandbox::start(&Config {
         listen: args.listen,
         database: args.db.clone(),
         clock_tolerance: Duration::from_secs(args.clock_tolerance),
         tries_a_day: args.tries,
         refuse_repeated_requests: !args.allow_repeats,
+        observer: args.record.as_deref().map(recorder).transpose()?,
+        status_page: true,
         ..Config::default()
     })?;
+    accounts.iter().try_for_each(|account| sandbox.add_account(account))?;
     let keystore = AppKeystore::write(args.app_keystore_out.as_deref(), sandbox.app_keystore())?;
     let url = sandbox.url();
-    output.result(&json!({ "url": url, "app_keystore": keystore.path }), || {
+    output.result(&json!({ "url": url, "app_keystore": keystore.path, "accounts": accounts.len() }), || {
+        let path = keystore.path.display();
         format!(
-            "{GOOD}listening{GOOD:#} on {url}\napp keystore: {path}\n\nRegister a user and use it:\n  export \
-             MIXIN_API={url}\n  mixin-pin keystore new --kind ed25519 --app-keystore {path} --name Me --out \
-             me.json\n  mixin-pin update --keystore me.json --new-user\n\nStop with Ctrl-C.",
-            path = keystore.path.display()
+            "{GOOD}listening{GOOD:#} on {url}, which a browser can look at\napp keystore: {path}\n{}",
+            how_to(&url, &path)
         )
     })?;
     stop.wait();
     sandbox.stop()?;
     Ok(())
+}
+
+/// How to point a client at it.
+fn how_to(url: &str, app_keystore: &impl fmt::Display) -> String {
+    format!(
+        "
+Register a user and use it:
+  export MIXIN_API={url}
+  mixin-pin keystore new --kind ed25519 --app-keystore {app_keystore} --name Me --out me.json
+  mixin-pin update --keystore me.json --new-user
+
+Point a client at it:
+  Rust    Client::builder(session).base_url(\"{url}\").build()?
+  Go      mixin.UseApiHost(\"{url}\")    // fox-one/mixin-sdk-go
+  Node    MixinApi({{ keystore, requestConfig: {{ baseURL: '{url}' }} }})
+  Python  HttpClient_WithAppConfig(AppConfig.from_payload(keystore), api_base=\"{url}\")    # mixinsdk
+
+Stop with Ctrl-C."
+    )
+}
+
+/// A user in a file for `--accounts`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    keystore: PathBuf,
+    full_name: String,
+    pin: Option<String>,
+}
+
+fn read_accounts(path: &Path) -> Result<Vec<Account>, Error> {
+    let bytes = files::read_secret(path)?;
+    let entries: Vec<Entry> =
+        serde_json::from_slice(&bytes).map_err(|cause| Error::Accounts { path: path.to_owned(), cause })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    entries.into_iter().map(|entry| account(folder, entry)).collect()
+}
+
+fn account(folder: &Path, entry: Entry) -> Result<Account, Error> {
+    let pin = entry.pin.map(Zeroizing::new);
+    let pin =
+        pin.map(|pin| Pin::new(&pin).map_err(|cause| Error::Pin { which: "account's PIN", cause })).transpose()?;
+    let path = folder.join(entry.keystore);
+    let keystore = files::keystore(&path)?;
+    let public_key = keystore.public_key();
+    let session = files::open(&path, keystore)?;
+    Ok(Account {
+        user_id: session.user_id(),
+        session_id: session.session_id(),
+        full_name: entry.full_name,
+        public_key,
+        pin_key: PinKey::from_bytes(session.pin_key().expose())?,
+        pin,
+    })
+}
+
+/// Writes every request and its verdict to a file.
+fn recorder(path: &Path) -> Result<Observer, Error> {
+    let mut options = File::options();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path).map_err(|cause| Error::Write { path: path.to_owned(), cause })?;
+    let path = path.to_owned();
+    Ok(Arc::new(move |seen| {
+        // Requests are told one after the other, each by one write.
+        if let Err(cause) = (&file).write_all(format!("{}\n", line(seen)).as_bytes()) {
+            output::warn(&Error::Write { path: path.clone(), cause }.to_string());
+        }
+    }))
+}
+
+/// RFC 3339; nothing where no calendar reaches.
+fn time(at: UnixTime) -> Option<String> {
+    let nanos = i128::from(at.as_nanos().ok()?);
+    jiff::Timestamp::from_nanosecond(nanos).ok().map(|time| time.to_string())
+}
+
+fn line(seen: &Observation) -> Value {
+    let pins: Vec<_> = seen
+        .pins
+        .iter()
+        .map(|pin| json!({ "ciphertext": pin.ciphertext, "iterator": pin.iterator.map(|iterator| iterator.to_string()) }))
+        .collect();
+    json!({
+        "at": time(seen.at),
+        "method": seen.method,
+        "path": seen.path,
+        "request_id": seen.request_id.map(|id| id.to_string()),
+        "user_agent": seen.user_agent,
+        "session_id": seen.session_id.map(|id| id.to_string()),
+        "body": seen.body,
+        "pins": pins,
+        "status": seen.status,
+        "code": seen.code,
+        "reason": seen.reason,
+        "done": seen.is_done(),
+    })
 }
 
 /// The app's keystore, in a file of the user's choice or in a folder that goes when the sandbox stops.

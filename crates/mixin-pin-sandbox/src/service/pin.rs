@@ -108,7 +108,7 @@ impl Service {
     }
 
     fn tries_used(call: &Authenticated<'_>) -> u32 {
-        if call.user.tries_day == day(call) { call.user.tries_used } else { 0 }
+        if call.user.tries_day == day(call.now) { call.user.tries_used } else { 0 }
     }
 
     pub(super) fn tries_are_left(&self, call: &Authenticated<'_>) -> Result<(), Refusal> {
@@ -205,7 +205,7 @@ impl Service {
         if right {
             return Ok(Ok(()));
         }
-        db.set_tries(call.user.session_id, day(call), used + 1)?;
+        db.set_tries(call.user.session_id, day(call.now), used + 1)?;
         db.add_log(&LogRow {
             log_id: log_id()?,
             user_id: call.user.user_id,
@@ -228,6 +228,6 @@ fn wrong_kind(field: &str, block: &PinBlock) -> Refusal {
 }
 
 /// Days since 1970, in UTC.
-fn day(call: &Authenticated<'_>) -> i64 {
-    i64::try_from(call.now.secs() / SECONDS_A_DAY).unwrap_or(i64::MAX)
+pub(super) fn day(now: UnixTime) -> i64 {
+    i64::try_from(now.secs() / SECONDS_A_DAY).unwrap_or(i64::MAX)
 }

@@ -1,0 +1,136 @@
+//! The sandbox for everyone: accounts that are there from the start, a record of every call, and a page to look at.
+
+mod common;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+
+use common::{SandboxProcess, keystore, private, run, testdata, text};
+use serde_json::{Value, json};
+
+const PIN: &str = "739146";
+
+/// Writes a file for `--accounts` with a user of the test data, and returns it and the user's keystore.
+fn accounts(folder: &Path) -> (String, String) {
+    let alice = keystore(folder, "keystore-dashboard.json");
+    let file = folder.join("accounts.json");
+    let entry = json!([{ "keystore": "keystore-dashboard.json", "full_name": "Alice <b>", "pin": PIN }]);
+    private(&file, &entry.to_string());
+    (text(&file).to_owned(), text(&alice).to_owned())
+}
+
+#[test]
+fn who_is_in_the_file_is_known_from_the_start_and_every_call_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, alice) = accounts(folder.path());
+    let (record, db) = (folder.path().join("calls.jsonl"), folder.path().join("sandbox.db"));
+    let args = ["--accounts", &file, "--record", text(&record), "--db", text(&db)];
+    {
+        let sandbox = SandboxProcess::start(&args);
+        let user = sandbox.run(&["verify", "--keystore", &alice, "--pin-stdin"], PIN).done().json();
+        assert_eq!(user["user"]["full_name"], "Alice <b>");
+        let wrong = sandbox.run(&["verify", "--keystore", &alice, "--pin-stdin"], "271828");
+        assert_eq!((wrong.code, wrong.kind().as_str()), (1, "refused"));
+    }
+    // On the same database they are what they have become.
+    let sandbox = SandboxProcess::start(&args);
+    let logs = sandbox.run(&["logs", "--keystore", &alice], "").done().json();
+    assert_eq!(logs["logs"].as_array().unwrap().len(), 1);
+
+    let recorded = fs::read_to_string(&record).unwrap();
+    let lines: Vec<Value> = recorded.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let verifications: Vec<_> = lines.iter().filter(|line| line["path"] == "/pin/verify").collect();
+    assert_eq!(verifications.len(), 2, "{recorded}");
+    assert_eq!((&verifications[0]["done"], &verifications[0]["status"]), (&json!(true), &json!(200)));
+    assert_eq!((&verifications[1]["code"], &verifications[1]["reason"]), (&json!(20_119), &json!("pin")));
+    assert!(verifications[0]["pins"][0]["iterator"].is_string() && verifications[0]["at"].is_string());
+    let body: Value = serde_json::from_str(verifications[0]["body"].as_str().unwrap()).unwrap();
+    assert_eq!(body["pin_base64"], verifications[0]["pins"][0]["ciphertext"]);
+    assert!(!recorded.contains(PIN) && !recorded.contains("271828"), "{recorded}");
+    assert!(lines.iter().any(|line| line["path"].as_str().unwrap().starts_with("/logs")), "it is appended to");
+}
+
+#[test]
+fn a_file_that_is_no_list_of_accounts_is_refused_without_being_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    keystore(folder.path(), "keystore-dashboard.json");
+    let file = folder.path().join("accounts.json");
+    for (content, kind) in [
+        ("{}", "input"),
+        (r#"[{"keystore": "none.json", "full_name": "A"}]"#, "input"),
+        (r#"[{"keystore": "keystore-dashboard.json", "full_name": "A", "pin": "73914"}]"#, "input"),
+        (r#"[{"keystore": "keystore-dashboard.json", "full_name": "A", "pim": "739146"}]"#, "input"),
+        (r#"[{"keystore": "accounts.json", "full_name": "A"}]"#, "keystore"),
+    ] {
+        private(&file, content);
+        let refused = run(&["--json", "sandbox", "--accounts", text(&file)], b"");
+        assert_eq!((refused.code, refused.kind().as_str()), (2, kind), "{content} {refused:?}");
+        assert!(!format!("{refused:?}").contains("73914"), "{refused:?}");
+    }
+    // Two accounts cannot be one.
+    let path = folder.path().join("other.json");
+    let mut fields: Value = serde_json::from_slice(&fs::read(testdata("keystore-dashboard.json")).unwrap()).unwrap();
+    fields["session_id"] = "6d0e4f6e-9b0e-4f9b-8e0f-3c110b1f7f6e".into();
+    private(&path, &fields.to_string());
+    let entry = |name: &str| json!({ "keystore": name, "full_name": name });
+    private(&file, &json!([entry("keystore-dashboard.json"), entry("other.json")]).to_string());
+    let refused = run(&["--json", "sandbox", "--accounts", text(&file)], b"");
+    assert_eq!((refused.code, refused.kind().as_str()), (1, "sandbox"), "{refused:?}");
+}
+
+/// Asks for a page by hand, for the client at hand would check the answer.
+fn get(url: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn the_page_shows_accounts_calls_and_verdicts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, alice) = accounts(folder.path());
+    let sandbox = SandboxProcess::start(&["--accounts", &file]);
+    assert!(get(&sandbox.url, "/").contains("None yet."));
+    sandbox.run(&["verify", "--keystore", &alice, "--pin-stdin"], "271828");
+    let page = get(&sandbox.url, "/");
+    for expected in ["HTTP/1.1 200", "text/html", "default-src 'none'", "Alice &lt;b&gt;", "six digits", "20119 pin"] {
+        assert!(page.contains(expected), "{expected} in {page}");
+    }
+    for secret in [PIN, "271828", "<b>", "<script"] {
+        assert!(!page.contains(secret), "{secret} in {page}");
+    }
+    assert!(get(&sandbox.url, "/other").contains("application/json"), "all else is the API");
+}
+
+#[test]
+#[expect(clippy::explicit_write, reason = "the test harness keeps what eprintln! says of a test that passes")]
+fn a_browser_shows_the_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, alice) = accounts(folder.path());
+    let sandbox = SandboxProcess::start(&["--accounts", &file]);
+    sandbox.run(&["verify", "--keystore", &alice, "--pin-stdin"], PIN).done();
+    let browser = Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"])
+        .arg(format!("--user-data-dir={}", text(&folder.path().join("profile"))))
+        .args(["--virtual-time-budget=1000", "--dump-dom"])
+        .arg(&sandbox.url)
+        .output();
+    let shown = match browser {
+        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+        Err(error) => {
+            assert!(std::env::var_os("MIXIN_PIN_REQUIRE_ALL").is_none(), "chromium is needed: {error}");
+            writeln!(std::io::stderr(), "SKIPPED: a_browser_shows_the_page needs chromium").unwrap();
+            return;
+        }
+    };
+    // As the browser understood it, not as it was sent: a table has a body now.
+    for expected in ["<tbody>", "<td>Alice &lt;b&gt;</td>", "POST /pin/verify", "<td class=\"ok\">done</td>"] {
+        assert!(shown.contains(expected), "{expected} in {shown}");
+    }
+}

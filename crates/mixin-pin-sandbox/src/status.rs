@@ -1,0 +1,148 @@
+//! The page at `/`: accounts, calls and verdicts, for who looks on with a browser. Plain HTML, no script.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use maud::{DOCTYPE, Markup, html};
+
+use crate::Observation;
+use crate::service::{nanos, rfc3339};
+use crate::store::UserRow;
+
+/// How many calls are remembered.
+const CALLS: usize = 100;
+
+const STYLE: &str = "body { font: 14px/1.5 sans-serif; margin: 2em; color: #222 } h1 { font-size: 1.4em } \
+    h2 { font-size: 1.1em; margin-top: 2em } table { border-collapse: collapse } \
+    th, td { text-align: left; padding: .2em 1.2em .2em 0; border-bottom: 1px solid #ddd; vertical-align: top } \
+    td, th { font-variant-numeric: tabular-nums } code { font-size: 12px } .ok { color: #070 } .no { color: #a00 }";
+
+/// The last calls.
+#[derive(Default)]
+pub(crate) struct RecentCalls(Mutex<VecDeque<Observation>>);
+
+impl RecentCalls {
+    pub(crate) fn add(&self, seen: Observation) {
+        // A panic while it was held has left at worst a call out.
+        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.truncate(CALLS - 1);
+        // What a page does not show need not be kept.
+        calls.push_front(Observation { body: String::new(), ..seen });
+    }
+
+    pub(crate) fn newest_first(&self) -> Vec<Observation> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+/// Draws the page. `today` is the day whose tries count.
+pub(crate) fn page(users: &[UserRow], today: i64, calls: &[Observation]) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="refresh" content="2";
+                title { "mixin-pin sandbox" }
+                style { (maud::PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { "mixin-pin sandbox" }
+                p { "A stand-in for Mixin's PIN API. This page shows what it knows, anew every two seconds." }
+                h2 { "Accounts" }
+                table id="accounts" {
+                    tr { th { "name" } th { "user" } th { "session" } th { "PIN" } th { "wrong today" } th { "last iterator" } }
+                    @for user in users { (account(user, today)) }
+                }
+                h2 { "Calls" }
+                @if calls.is_empty() { p { "None yet." } }
+                table id="calls" {
+                    @if !calls.is_empty() {
+                        tr { th { "time" } th { "call" } th { "session" } th { "iterators" } th { "status" } th { "verdict" } }
+                    }
+                    @for call in calls { (row(call)) }
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn account(user: &UserRow, today: i64) -> Markup {
+    let pin = match (&user.tip_key, &user.pin_hash) {
+        (Some(_), _) => "TIP key",
+        (None, Some(_)) => "six digits",
+        (None, None) => "not set",
+    };
+    let wrong = if user.tries_day == today { user.tries_used } else { 0 };
+    html! {
+        tr {
+            td { (user.full_name) @if user.is_app { " (app)" } }
+            td { code { (user.user_id) } }
+            td { code { (user.session_id) } }
+            td { (pin) }
+            td { (wrong) }
+            td { (user.last_iterator) }
+        }
+    }
+}
+
+fn row(call: &Observation) -> Markup {
+    let iterators: Vec<_> = call
+        .pins
+        .iter()
+        .map(|pin| pin.iterator.map_or_else(|| "does not open".to_owned(), |iterator| iterator.to_string()))
+        .collect();
+    html! {
+        tr {
+            td { (rfc3339(nanos(call.at))) }
+            td { (call.method) " " (call.path) }
+            td { @if let Some(id) = call.session_id { code { (id) } } }
+            td { (iterators.join(", ")) }
+            td { (call.status) }
+            @match call.code {
+                None => td.ok { "done" },
+                Some(code) => td.no { (code) @if let Some(reason) = &call.reason { " " (reason) } },
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mixin_pin_core::UnixTime;
+
+    use super::*;
+
+    fn call(path: &str, code: Option<u32>) -> Observation {
+        Observation {
+            at: UnixTime::from_secs(1_700_000_000),
+            method: "GET".to_owned(),
+            path: path.to_owned(),
+            request_id: None,
+            user_agent: None,
+            session_id: None,
+            body: "a body".to_owned(),
+            pins: Vec::new(),
+            status: 200,
+            code,
+            reason: code.map(|_| "<i>why</i>".to_owned()),
+        }
+    }
+
+    #[test]
+    fn what_clients_send_is_text_and_no_markup() {
+        let page = page(&[], 0, &[call("/<script>alert(1)</script>", Some(401))]);
+        assert!(page.contains("/&lt;script&gt;") && page.contains("401 &lt;i&gt;"), "{page}");
+        assert!(!page.contains("<script") && !page.contains("<i>"), "{page}");
+    }
+
+    #[test]
+    fn the_last_hundred_calls_are_kept_newest_first() {
+        let recent = RecentCalls::default();
+        (0..250).for_each(|number| recent.add(call(&format!("/{number}"), None)));
+        let calls = recent.newest_first();
+        assert_eq!((calls.len(), calls[0].path.as_str(), calls[99].path.as_str()), (100, "/249", "/150"));
+        assert!(calls.iter().all(|call| call.body.is_empty()));
+    }
+}
