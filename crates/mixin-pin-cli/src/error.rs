@@ -267,3 +267,52 @@ impl From<mixin_pin_sandbox::Error> for Error {
         Self::Sandbox(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each error says, kept word by word beside all others, with its exit code and its word for scripts.
+    #[test]
+    fn every_error_says_what_it_said() {
+        let path = || PathBuf::from("keystore.json");
+        let cause = || io::Error::other("as the system says");
+        let errors = [
+            Error::DoesNotHold,
+            Error::Read { path: path(), cause: cause() },
+            Error::Write { path: path(), cause: cause() },
+            Error::Exists { path: path() },
+            Error::NotText { path: path() },
+            Error::Keystore { path: path(), cause: ProtocolError::KeystoreNoKey },
+            Error::Passphrase { path: path() },
+            Error::Unlock { path: path(), cause: age::DecryptError::NoMatchingKeys },
+            Error::PassphrasesDiffer,
+            Error::PassphraseEmpty,
+            Error::Locked { path: path() },
+            Error::NotLocked { path: path() },
+            Error::NoTerminal(cause()),
+            Error::PinMissing { which: "PIN" },
+            Error::PinMissing { which: "new PIN" },
+            Error::BodyNoObject,
+            Error::SpendKeyMissing { which: "spend key" },
+            Error::SameSpendKey,
+            Error::Pin { which: "new PIN", cause: mixin_pin_core::Error::PinFormat },
+            Error::PinsDiffer,
+            Error::PublicKey(mixin_pin_core::Error::PublicKey),
+            Error::Ciphertext(mixin_pin_core::Error::Open),
+            Error::Input(ProtocolError::CurlMissing),
+            Error::Http(mixin_pin_http::Error::HoldLost),
+            Error::Unresolved,
+            Error::Store(mixin_pin_store::Error::Url),
+            Error::SessionBusy,
+            Error::ClockLeap { ahead: Duration::from_secs(400 * 86_400) },
+            Error::Sandbox(mixin_pin_sandbox::Error::DatabaseContent),
+            Error::Registration,
+            Error::Output(cause()),
+        ];
+        let said: Vec<_> =
+            errors.iter().map(|error| format!("{} {}: {error}", error.exit_code(), error.kind())).collect();
+        let said = said.join("\n") + "\n";
+        assert_eq!(said, include_str!("../testdata/errors.txt"));
+    }
+}

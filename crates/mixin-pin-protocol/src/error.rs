@@ -254,25 +254,32 @@ impl fmt::Display for Error {
             Self::KeystoreNoKey => {
                 f.write_str("the keystore has no private key: expected session_private_key or private_key")
             }
-            Self::KeystoreMissing { shape, field } => write!(f, "the keystore is {shape} and lacks {field}"),
-            Self::KeystoreNotString { field } => write!(f, "the keystore's {field} must be text"),
-            Self::KeystoreNotUuid { field } => write!(f, "the keystore's {field} must be a UUID"),
+            Self::KeystoreMissing { shape, field } => {
+                write!(f, "the keystore is {shape} and lacks {field}; take the whole file as it was made")
+            }
+            Self::KeystoreNotString { field } => {
+                write!(f, "the keystore's {field} must be text, in quotes")
+            }
+            Self::KeystoreNotUuid { field } => {
+                write!(f, "the keystore's {field} must be a UUID; copy it whole")
+            }
             Self::KeystoreKey { field, cause } => write!(f, "the keystore's {field} cannot be used: {cause}"),
             Self::KeystoreConflict { first, second } => {
-                write!(f, "the keystore names two users: {first} and {second} differ")
+                write!(f, "the keystore names two users: {first} and {second} differ; take the file as it was made")
             }
             Self::KeystoreOAuth => f.write_str(
                 "an OAuth keystore acts for somebody else and has no PIN; use a keystore of your own session",
             ),
-            Self::KeystoreNotOAuth => {
-                f.write_str("this is the keystore of a session of its own, not of an OAuth authorization")
-            }
+            Self::KeystoreNotOAuth => f.write_str(
+                "this is the keystore of a session of its own, not of an OAuth authorization; use the one that the \
+                     exchange of the code gave",
+            ),
             Self::Method => f.write_str("the method must be one to sixteen capital letters"),
             Self::Path => f.write_str(
                 "the path must start with a slash and be ASCII without blanks or a fragment; percent-encode the rest",
             ),
             Self::BodyNotJson => f.write_str("the body must be JSON"),
-            Self::NonceOrder => f.write_str("the old PIN must be sealed with the lower iterator"),
+            Self::NonceOrder => f.write_str("the old PIN must be sealed with the lower iterator; draw its nonce first"),
             Self::TipCounter => f.write_str("the TIP key's counter is the last there is; no other key can follow"),
             Self::PinField => f.write_str("the body has a pin or pin_base64 already; leave that field out"),
             Self::ActionField { field } => {
@@ -289,34 +296,52 @@ impl fmt::Display for Error {
             Self::Api(error) => error.fmt(f),
             Self::Integrity(fault) => fault.fmt(f),
             Self::ServerTrouble { status } => {
-                write!(f, "the server failed with HTTP {status} before it reached the API")
+                write!(f, "the server failed with HTTP {status} before the call reached the API")
             }
-            Self::RequestIdMissing => f.write_str("the answer does not say which request it answers"),
-            Self::RequestIdMismatch => f.write_str("the answer belongs to another request"),
-            Self::AnswerEmpty { status } => write!(f, "the answer (HTTP {status}) is empty"),
+            Self::RequestIdMissing => {
+                f.write_str("the answer does not say which request it answers; look for a proxy on the way")
+            }
+            Self::RequestIdMismatch => {
+                f.write_str("the answer belongs to another request; look for a cache on the way")
+            }
+            Self::AnswerEmpty { status } => {
+                write!(f, "the answer (HTTP {status}) is empty; look for a proxy on the way")
+            }
             Self::AnswerHtml { status } => {
                 write!(f, "the answer (HTTP {status}) is a web page; check the API address and any proxy on the way")
             }
-            Self::AnswerNotJson { status } => write!(f, "the answer (HTTP {status}) is not JSON"),
-            Self::AnswerCutOff { status } => write!(f, "the answer (HTTP {status}) ends in the middle"),
+            Self::AnswerNotJson { status } => {
+                write!(f, "the answer (HTTP {status}) is not JSON; check the API address and any proxy on the way")
+            }
+            Self::AnswerCutOff { status } => {
+                write!(f, "the answer (HTTP {status}) ends in the middle; the connection may have been cut")
+            }
             Self::AnswerShape { status } => {
-                write!(f, "the answer (HTTP {status}) is JSON of an unexpected shape")
+                write!(f, "the answer (HTTP {status}) is JSON of an unexpected shape; check the API address")
             }
             Self::Token(fault) => fault.fmt(f),
             Self::BlockTime { timestamp } => {
-                write!(f, "the encrypted PIN's timestamp {timestamp} is too far from the clock")
+                write!(
+                    f,
+                    "the encrypted PIN's timestamp {timestamp} is too far from the clock; compare the clocks of both sides"
+                )
             }
             Self::BlockIterator { last } => {
-                write!(f, "the encrypted PIN's iterator does not exceed the last one, {last}")
+                write!(
+                    f,
+                    "the encrypted PIN's iterator does not exceed the last one, {last}; use one store of iterators"
+                )
             }
-            Self::CurlMissing => f.write_str("there is no curl command in the text"),
+            Self::CurlMissing => {
+                f.write_str("there is no curl command in the text; give one as a browser or a log has it")
+            }
             Self::CurlQuotes => f.write_str("the curl command's quotes do not close; copy it whole"),
             Self::CurlOption { option } => write!(f, "the curl option {option} is not understood; remove it"),
             Self::CurlBody => {
                 f.write_str("the curl command's body is in a file or in $'…'; use --token, --method, --path and --body")
             }
-            Self::CurlUrl => f.write_str("the curl command has no http or https URL"),
-            Self::CurlToken => f.write_str("the curl command has no Authorization: Bearer header"),
+            Self::CurlUrl => f.write_str("the curl command has no http or https URL; copy it whole"),
+            Self::CurlToken => f.write_str("the curl command has no Authorization: Bearer header; copy it whole"),
         }
     }
 }

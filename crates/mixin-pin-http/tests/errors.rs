@@ -1,0 +1,28 @@
+//! What each error says, kept word by word: whoever changes a message sees it here, beside all others. What comes from the
+//! network says what the network said.
+
+use std::time::Duration;
+
+use mixin_pin_http::{Error, NextStep};
+
+#[test]
+fn every_error_says_what_it_said() {
+    let errors = [
+        Error::BaseUrl,
+        Error::PlainHttp,
+        Error::Proxy,
+        Error::Header,
+        Error::Nonce("the disk is full".into()),
+        Error::SessionBusy { waited: Duration::from_millis(1_500) },
+        Error::HoldLost,
+        Error::ClockUnconfirmed(Box::new(Error::Timeout { limit: Duration::from_secs(30) })),
+        Error::Clock { off: Duration::from_secs(7_300) },
+        Error::Timeout { limit: Duration::from_secs(30) },
+        Error::AnswerTooLong { limit: 1_048_576 },
+        Error::Redirect { status: 302 },
+    ];
+    let next = [NextStep::ResolveUpdate, NextStep::ProveAgain, NextStep::LookFirst];
+    let said: Vec<_> = errors.iter().map(ToString::to_string).chain(next.iter().map(ToString::to_string)).collect();
+    let said = said.join("\n") + "\n";
+    assert_eq!(said, include_str!("../testdata/errors.txt"));
+}
