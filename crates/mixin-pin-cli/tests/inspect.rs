@@ -49,7 +49,7 @@ fn the_key_may_be_pem_or_a_file_and_the_request_may_come_by_standard_input() {
     for key in [pem.as_str(), text(&file), text(&testdata("create-pin.public-key"))] {
         let report = run(&["inspect", "--curl", "-", "--public-key", key, "--at", "1525333400"], &curl).done();
         assert!(report.stdout.starts_with("HOLDS"), "{}", report.stdout);
-        assert!(report.stdout.contains("signature  valid"), "{}", report.stdout);
+        assert!(report.stdout.contains("signature   valid"), "{}", report.stdout);
     }
 }
 

@@ -39,7 +39,9 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listen(error) => write!(f, "the address cannot be listened on: {error}; port 0 takes any that is free"),
+            Self::Listen(error) => {
+                write!(f, "the address cannot be listened on: {error}; port 0 takes any that is free")
+            }
             Self::Runtime(error) => write!(f, "no thread to run the server on: {error}"),
             Self::Serve(error) => write!(f, "the server failed: {error}"),
             Self::Panicked => f.write_str("the server panicked; this is a defect of mixin-pin-sandbox"),

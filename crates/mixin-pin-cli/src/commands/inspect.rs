@@ -5,7 +5,7 @@ use std::path::Path;
 
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::{Ed25519PublicKey, Session, UnixTime};
-use mixin_pin_protocol::inspect::{CapturedRequest, Known, Level, Report, inspect};
+use mixin_pin_protocol::inspect::{CapturedRequest, Known, Level, PinReport, Report, inspect};
 use serde_json::{Value, json};
 
 use super::now;
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &InspectArgs, output: &Output) -> Result<(), Error> {
         Known { public_key: key.as_ref(), pin_key: session.as_ref().map(Session::pin_key), tip_key: tip_key.as_ref() };
     let at = args.at.map_or_else(now, |at| Ok(UnixTime::from_secs(at)))?;
     let report = inspect(&request, &known, at)?;
-    output.result(&json!(report), || describe(&request, &report))?;
+    output.result(&json!(report), || describe(&request, &report, at))?;
     if report.holds() { Ok(()) } else { Err(Error::DoesNotHold) }
 }
 
@@ -65,63 +65,80 @@ fn public_key(text: &str) -> Result<VerifyingKey, Error> {
     })
 }
 
-fn describe(request: &CapturedRequest, report: &Report) -> String {
-    let mut text = if report.holds() {
-        format!("{GOOD}HOLDS{GOOD:#}: nothing that could be checked fails")
-    } else {
-        format!("{BAD}DOES NOT HOLD{BAD:#}")
-    };
-    let mut row = |name: &str, value: &str| {
-        // Writing to a String does not fail.
-        let _ = write!(text, "\n  {name:<11}{value}");
-    };
-    let claim = |name: &str| match report.claims.get(name) {
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-        None => "(absent)".to_owned(),
-    };
-    row("request", &format!("{} {}", request.method, request.path));
-    row("algorithm", &report.alg);
-    row("user", &claim("uid"));
-    row("session", &claim("sid"));
-    row("request id", &claim("jti"));
-    row("issued", &time(&report.claims, "iat"));
-    row("expires", &format!("{}{}", time(&report.claims, "exp"), if report.expired { ", expired" } else { "" }));
-    let hash = if report.request_hash.matches { "matches" } else { "differs" };
-    row("hash", &format!("{hash} ({})", report.request_hash.computed));
-    row(
-        "signature",
-        match report.signature.valid {
-            Some(true) => "valid",
-            Some(false) => "not valid",
-            None => "not checked",
-        },
-    );
-    for pin in &report.pins {
-        let bytes = pin.bytes.map_or_else(|| "not readable".to_owned(), |bytes| format!("{bytes} bytes"));
-        let opened = pin.opened.as_ref().map_or_else(String::new, |opened| {
-            let signature = match opened.signature_holds {
-                Some(true) => ", signature holds",
-                Some(false) => ", signature does not hold",
-                None => "",
-            };
-            let counter = opened.counter.map_or_else(String::new, |counter| format!(", counter {counter}"));
-            format!(", sealed {}, iterator {}{counter}{signature}", opened.timestamp, opened.iterator)
-        });
-        row(&pin.field, &format!("{bytes}, {}{opened}", pin.kind));
-    }
+/// A report that can be attached to a ticket: the verdict, then why, then what the request is.
+fn describe(request: &CapturedRequest, report: &Report, at: UnixTime) -> String {
+    let (style, verdict) = if report.holds() { (GOOD, "HOLDS") } else { (BAD, "DOES NOT HOLD") };
+    let mut text = format!("{style}{verdict}{style:#}  judged as at {}\n", date(at.secs()));
+    // Writing to a String does not fail.
     for finding in &report.findings {
         let (style, word) = match finding.level {
             Level::Fail => (BAD, "fail"),
             Level::Warn => (WARN, "warn"),
             Level::Info => (DIM, "info"),
         };
-        let _ = write!(text, "\n  {style}{word}{style:#}       {}", finding.text);
+        let _ = write!(text, "\n  {style}{word}{style:#}  {}", finding.text);
+    }
+    if report.findings.is_empty() {
+        text.push_str("\n  nothing fails, and nothing looks weak");
+    }
+    text.push('\n');
+
+    let rows = rows(request, report);
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, value) in rows {
+        let _ = write!(text, "\n  {name:<width$}  {value}");
+    }
+    text
+}
+
+fn rows<'r>(request: &CapturedRequest, report: &'r Report) -> Vec<(&'r str, String)> {
+    let claim = |name: &str| match report.claims.get(name) {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => "(absent)".to_owned(),
+    };
+    let hash = if report.request_hash.matches { "matches" } else { "differs" };
+    let signature = match report.signature.valid {
+        Some(true) => "valid",
+        Some(false) => "not valid",
+        None => "not checked: give --public-key or --keystore",
+    };
+    let mut rows = vec![
+        ("request", format!("{} {}", request.method, request.path)),
+        ("algorithm", report.alg.clone()),
+        ("user", claim("uid")),
+        ("session", claim("sid")),
+        ("request id", claim("jti")),
+        ("issued", time(&report.claims, "iat")),
+        ("expires", format!("{}{}", time(&report.claims, "exp"), if report.expired { ", expired" } else { "" })),
+        ("hash", format!("{hash} ({})", report.request_hash.computed)),
+        ("signature", signature.to_owned()),
+    ];
+    rows.extend(report.pins.iter().map(|pin| (pin.field.as_str(), describe_pin(pin))));
+    rows
+}
+
+fn describe_pin(pin: &PinReport) -> String {
+    let mut text = pin.bytes.map_or_else(|| "not readable".to_owned(), |bytes| format!("{bytes} bytes"));
+    let _ = write!(text, ", {}", pin.kind);
+    let Some(opened) = &pin.opened else { return text };
+    let _ = write!(text, ", sealed {}, iterator {}", date(opened.timestamp), opened.iterator);
+    if let Some(counter) = opened.counter {
+        let _ = write!(text, ", counter {counter}");
+    }
+    if let Some(holds) = opened.signature_holds {
+        text.push_str(if holds { ", signature holds" } else { ", signature does not hold" });
     }
     text
 }
 
 fn time(claims: &serde_json::Map<String, Value>, name: &str) -> String {
     let Some(seconds) = claims.get(name).and_then(Value::as_i64) else { return "(absent)".to_owned() };
-    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| format!("{seconds} ({time})"))
+    u64::try_from(seconds).map_or_else(|_| seconds.to_string(), date)
+}
+
+/// Seconds since 1970 as a date, or as they are beyond any calendar.
+fn date(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| seconds.to_string(), |time| format!("{time} ({seconds})"))
 }
