@@ -23,6 +23,7 @@
 //! For tests on this machine. Its database holds private keys in the clear and PINs as keyed hashes, in a file that only
 //! its owner can read; whoever reads all of it can find the PINs by trying.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod error;
 #[cfg(feature = "faults")]

@@ -1,0 +1,84 @@
+//! A bot that gives itself a new PIN, to be run by a timer: it survives restarts at any moment, lost answers and wrong PINs.
+//! The PIN file (`pin.txt`) holds the PIN; `pin.next` stands beside it while a change is under way.
+//!
+//! ```sh
+//! cargo run -p mixin-pin-book --example bot -- keystore.json pin.txt [API]
+//! ```
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io, thread, time::Duration};
+
+use mixin_pin_core::{Pin, SystemRng, rand_core::Rng as _};
+use mixin_pin_http::{Client, DEFAULT_API, Outcome, Unknown, Verdict};
+use mixin_pin_protocol::keystore::Keystore;
+use mixin_pin_store::SqliteStore;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> Result<()> {
+    let mut args = env::args().skip(1);
+    let (Some(keystore), Some(pin_file)) = (args.next(), args.next().map(PathBuf::from)) else {
+        return Err("usage: bot KEYSTORE PIN_FILE [API]".into());
+    };
+    let session = Keystore::parse(&fs::read(keystore)?)?.into_session(&mut SystemRng::new()?)?;
+    // Iterators outlive this process, and no other process overtakes it.
+    let store = SqliteStore::open(&pin_file.with_extension("iterators.db"))?;
+    let api = args.next().unwrap_or_else(|| DEFAULT_API.to_owned());
+    let client = Client::builder(session).base_url(api).store(store).build()?;
+
+    let next_file = pin_file.with_extension("next");
+    let current = read(&pin_file)?.ok_or("the PIN file is missing")?;
+    if let Some(next) = read(&next_file)? {
+        println!("a change was under way when this stopped last");
+        return settle(&client, &current, &next, None, &pin_file, &next_file);
+    }
+    let next = new_pin()?;
+    // Before it is sent: whatever happens from here on, both PINs are known.
+    write(&next_file, &next)?;
+    match client.change_pin(&current, &next) {
+        Ok(Outcome::Done(_)) => Ok(fs::rename(&next_file, &pin_file)?),
+        Ok(Outcome::Unknown(lost)) => settle(&client, &current, &next, Some(&lost), &pin_file, &next_file),
+        // Certain: nothing changed. A wrong PIN is for somebody to look at; another try would cost another of the day's five.
+        Err(error) => fs::remove_file(&next_file).map_err(Into::into).and(Err(error.into())),
+    }
+}
+
+fn settle(client: &Client, old: &Pin, new: &Pin, lost: Option<&Unknown>, pin: &Path, next: &Path) -> Result<()> {
+    loop {
+        match client.resolve_update(Some(old.into()), new.into(), lost)?.settle()?.verdict {
+            Verdict::Applied(_) => return Ok(fs::rename(next, pin)?),
+            Verdict::NotApplied(_) => return Ok(fs::remove_file(next)?),
+            Verdict::NotYet { .. } => thread::sleep(Duration::from_secs(5)),
+            // Both files stay: the next run looks again.
+            other => return Err(format!("still not known: {other:?}").into()),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Pin>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(Pin::from_bytes(bytes.trim_ascii())?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn write(path: &Path, pin: &Pin) -> Result<()> {
+    use std::io::Write as _;
+
+    let mut options = fs::File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(pin.expose())?;
+    Ok(file.sync_all()?)
+}
+
+/// Each of the million is as likely.
+fn new_pin() -> Result<Pin> {
+    let mut rng = SystemRng::new()?;
+    let number = std::iter::repeat_with(|| rng.next_u32() >> 12).find(|number| *number < 1_000_000);
+    Ok(Pin::new(&format!("{:06}", number.unwrap_or_default()))?)
+}

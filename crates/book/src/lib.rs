@@ -1,0 +1,34 @@
+//! The book's Rust blocks, so that `cargo test` runs them.
+#![forbid(unsafe_code)]
+
+macro_rules! pages {
+    ($($name:ident $file:literal)*) => {
+        $(
+            #[cfg(doctest)]
+            #[doc = include_str!(concat!("../../../docs/", $file))]
+            struct $name;
+        )*
+
+        /// The pages that are run.
+        pub const PAGES: &[&str] = &[$($file),*];
+    };
+}
+
+pages! {
+    Start "start.md"
+    Production "production.md"
+    Tip "tip.md"
+    Embedding "embedding.md"
+    Nonces "nonces.md"
+    Errors "errors.md"
+    Sandbox "sandbox.md"
+    Command "command.md"
+    ComingFrom "coming-from.md"
+    Protocol "protocol.md"
+    Architecture "architecture.md"
+    Security "security.md"
+    Dependencies "dependencies.md"
+    Audit "audit.md"
+    Performance "performance.md"
+    Faq "faq.md"
+}

@@ -1,0 +1,66 @@
+//! The book hangs together: every page is in its contents and is run, and every link leads somewhere.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs")
+}
+
+/// Where the links of a page lead, code aside.
+fn links(page: &str) -> Vec<String> {
+    let mut fenced = false;
+    let mut links = Vec::new();
+    for line in page.lines() {
+        if line.starts_with("```") {
+            fenced = !fenced;
+        } else if !fenced {
+            links.extend(
+                line.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link.to_owned()),
+            );
+        }
+    }
+    links
+}
+
+/// The anchors of a page's headings, as mdBook and GitHub make them.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let anchor = |heading: &str| {
+        let kept = heading.to_lowercase().replace(' ', "-");
+        kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_page_is_in_the_contents_and_is_run() {
+    let contents: BTreeSet<_> = links(&fs::read_to_string(docs().join("SUMMARY.md")).unwrap()).into_iter().collect();
+    let pages: BTreeSet<_> = fs::read_dir(docs())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".md") && name != "SUMMARY.md")
+        .collect();
+    let run: BTreeSet<_> = mixin_pin_book::PAGES.iter().map(|&name| name.to_owned()).collect();
+    assert_eq!(contents, pages);
+    assert_eq!(run, pages);
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut checked = 0;
+    for page in mixin_pin_book::PAGES {
+        let text = fs::read_to_string(docs().join(page)).unwrap();
+        for link in links(&text).iter().filter(|link| !link.contains("://")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let path = if file.is_empty() { docs().join(page) } else { docs().join(file) };
+            assert!(path.exists(), "{page}: {link}");
+            if !anchor.is_empty() {
+                assert!(anchors(&fs::read_to_string(path).unwrap()).contains(anchor), "{page}: {link}");
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 30, "{checked}");
+}
