@@ -50,11 +50,13 @@ fn every_page_is_in_the_contents_and_is_run() {
 #[test]
 fn every_link_leads_somewhere() {
     let mut checked = 0;
-    for page in mixin_pin_book::PAGES {
-        let text = fs::read_to_string(docs().join(page)).unwrap();
+    let pages = mixin_pin_book::PAGES.iter().map(|page| (docs(), *page));
+    let others = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|page| (docs().join(".."), page));
+    for (folder, page) in pages.chain(others) {
+        let text = fs::read_to_string(folder.join(page)).unwrap();
         for link in links(&text).iter().filter(|link| !link.contains("://")) {
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let path = if file.is_empty() { docs().join(page) } else { docs().join(file) };
+            let path = folder.join(if file.is_empty() { page } else { file });
             assert!(path.exists(), "{page}: {link}");
             if !anchor.is_empty() {
                 assert!(anchors(&fs::read_to_string(path).unwrap()).contains(anchor), "{page}: {link}");
