@@ -39,8 +39,10 @@ fn every_page_is_in_the_contents_and_is_run() {
     let contents: BTreeSet<_> = links(&fs::read_to_string(docs().join("SUMMARY.md")).unwrap()).into_iter().collect();
     let pages: BTreeSet<_> = fs::read_dir(docs())
         .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".md") && name != "SUMMARY.md")
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .filter(|name| name != "SUMMARY.md")
         .collect();
     let run: BTreeSet<_> = mixin_pin_book::PAGES.iter().map(|&name| name.to_owned()).collect();
     assert_eq!(contents, pages);

@@ -471,8 +471,8 @@ pub(crate) struct SandboxArgs {
     /// Wrong PINs a day before every PIN call is answered 429.
     #[arg(long, value_name = "COUNT", default_value_t = 5)]
     pub(crate) tries: u32,
-    /// Know these users from the start: a JSON list of objects with a keystore's path, from this file's folder, a full_name,
-    /// and where one is set the pin. Whoever has such a keystore is served as Mixin would.
+    /// Know these users from the start: a JSON list of objects that name a keystore, from this file's folder, the user's
+    /// full name, and the PIN where one is set. Whoever has such a keystore is served as Mixin would.
     #[arg(long, value_name = "FILE")]
     pub(crate) accounts: Option<PathBuf>,
     /// Append each request and its verdict to this file, as a line of JSON.

@@ -15,10 +15,11 @@ fn goes_in_steps(digits: [u8; Pin::LEN]) -> bool {
 }
 
 /// Two digits or three again and again, there and back, or two of each: 121212, 123123, 123321, 112233.
-fn repeats([a, b, c, d, e, f]: [u8; Pin::LEN]) -> bool {
-    let pairs = (a, b) == (c, d) && (c, d) == (e, f);
-    let halves = (a, b, c) == (d, e, f) || (a, b, c) == (f, e, d);
-    let twins = a == b && c == d && e == f;
+fn repeats(digits: [u8; Pin::LEN]) -> bool {
+    let (first, last) = digits.split_at(Pin::LEN / 2);
+    let pairs = digits.chunks(2).all(|pair| pair == &digits[..2]);
+    let halves = first == last || first.iter().eq(last.iter().rev());
+    let twins = digits.chunks(2).all(|pair| pair[0] == pair[1]);
     pairs || halves || twins
 }
 

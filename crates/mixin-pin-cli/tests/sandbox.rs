@@ -108,7 +108,6 @@ fn the_page_shows_accounts_calls_and_verdicts() {
 }
 
 #[test]
-#[expect(clippy::explicit_write, reason = "the test harness keeps what eprintln! says of a test that passes")]
 fn a_browser_shows_the_page() {
     let folder = tempfile::tempdir().unwrap();
     let (file, alice) = accounts(folder.path());
@@ -125,6 +124,7 @@ fn a_browser_shows_the_page() {
         Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
         Err(error) => {
             assert!(std::env::var_os("MIXIN_PIN_REQUIRE_ALL").is_none(), "chromium is needed: {error}");
+            // The test harness keeps what `eprintln!` says of a test that passes.
             writeln!(std::io::stderr(), "SKIPPED: a_browser_shows_the_page needs chromium").unwrap();
             return;
         }

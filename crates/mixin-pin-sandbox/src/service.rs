@@ -173,7 +173,7 @@ impl Service {
     /// The page for who looks on, where there is one.
     pub(crate) fn status_page(&self) -> Result<Option<String>, Error> {
         let Some(recent) = &self.recent else { return Ok(None) };
-        let (users, today) = (self.store.write(|db| db.newest_users())?, pin::day(self.now()));
+        let (users, today) = (self.store.write(|db| db.newest_users(status::USERS))?, pin::day(self.now()));
         Ok(Some(status::page(&users, today, &recent.newest_first())))
     }
 

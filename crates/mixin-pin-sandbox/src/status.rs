@@ -9,6 +9,8 @@ use crate::Observation;
 use crate::service::{nanos, rfc3339};
 use crate::store::UserRow;
 
+/// How many accounts are shown.
+pub(crate) const USERS: u32 = 100;
 /// How many calls are remembered.
 const CALLS: usize = 100;
 

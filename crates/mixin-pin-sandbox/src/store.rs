@@ -263,10 +263,10 @@ impl Db<'_> {
         query.query_row([user_id.to_string()], |row| Ok(read_user(row))).optional()?.transpose()
     }
 
-    /// The users of the last hundred registrations, newest first.
-    pub(crate) fn newest_users(&self) -> Result<Vec<UserRow>, Error> {
-        let mut query = self.0.prepare_cached("SELECT * FROM users ORDER BY number DESC LIMIT 100")?;
-        query.query_map([], |row| Ok(read_user(row)))?.map(|user| user?).collect()
+    /// So many users, newest first.
+    pub(crate) fn newest_users(&self, limit: u32) -> Result<Vec<UserRow>, Error> {
+        let mut query = self.0.prepare_cached("SELECT * FROM users ORDER BY number DESC LIMIT ?1")?;
+        query.query_map([limit], |row| Ok(read_user(row)))?.map(|user| user?).collect()
     }
 
     pub(crate) fn set_safe_key(&self, session_id: Uuid, key: &Ed25519PublicKey) -> Result<(), Error> {
