@@ -17,12 +17,13 @@ pub(crate) mod token;
 use std::time::{Duration, SystemTime};
 
 use mixin_pin_core::{Session, UnixTime};
-use mixin_pin_http::{Client, ClientBuilder, DEFAULT_API, OAuthClient, Outcome};
+use mixin_pin_http::{Client, ClientBuilder, DEFAULT_API, Error as HttpError, OAuthClient, Outcome};
 use mixin_pin_protocol::keystore::{KeystoreShape, SpendKey};
 
 use crate::args::{ApiArgs, ClientArgs};
 use crate::error::Error;
 use crate::files;
+use crate::output::Slow;
 use crate::store::with_store;
 
 pub(crate) fn now() -> Result<UnixTime, Error> {
@@ -58,6 +59,12 @@ fn open_any(args: &ClientArgs) -> Result<Opened, Error> {
     }
     let spend_key = keystore.take_spend_key();
     Ok(Opened::User(Box::new(client(files::open(path, keystore)?, args)?), spend_key))
+}
+
+/// Makes a call, and tells somebody at a terminal that it is being waited for.
+fn calling<T>(call: impl FnOnce() -> Result<T, HttpError>) -> Result<T, Error> {
+    let _slow = Slow::new("waiting for the answer");
+    Ok(call()?)
 }
 
 /// An unknown outcome is a failure of its own kind for a command.

@@ -105,7 +105,8 @@ impl Slow {
                 show(&format!("{DIM}{doing} …{DIM:#}"));
                 // Ends with the sender.
                 let _ = is_done.recv();
-                show("\r\x1b[2K");
+                // Blanks rather than an escape, which not everybody wants (NO_COLOR).
+                show(&format!("\r{:width$}\r", "", width = doing.chars().count() + 2));
             }
         });
         Self(Some((done, shown)))

@@ -16,11 +16,18 @@ struct Terminal {
 
 impl Terminal {
     /// None, said loudly, where there is no `script`.
-    #[expect(clippy::explicit_write, reason = "the test harness keeps what eprintln! says of a test that passes")]
     fn start(test: &str, args: &[&str]) -> Option<Self> {
+        Self::start_in(test, &[], args)
+    }
+
+    /// The same, in this environment.
+    #[expect(clippy::explicit_write, reason = "the test harness keeps what eprintln! says of a test that passes")]
+    fn start_in(test: &str, env: &[(&str, &str)], args: &[&str]) -> Option<Self> {
         let command = format!("{} {}", env!("CARGO_BIN_EXE_mixin-pin"), args.join(" "));
         let child = Command::new("script")
             .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+            .env_remove("NO_COLOR")
+            .envs(env.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn();
@@ -132,4 +139,22 @@ fn a_spend_key_is_asked_for_where_none_is_given() {
     let (shown, code) = terminal.finish();
     assert_eq!(code, 0, "{shown}");
     assert!(shown.contains("\"public_key\":\"d75a9801") && !shown.contains(seed), "{shown}");
+}
+
+#[test]
+fn whoever_waits_is_told_and_colours_are_for_those_who_want_them() {
+    let test = "whoever_waits_is_told_and_colours_are_for_those_who_want_them";
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = keystore(folder.path(), "keystore-dashboard.json");
+    // Takes connections, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let api = format!("http://{}", silent.local_addr().unwrap());
+    let args = ["me", "--keystore", text(&keystore), "--api", &api, "--timeout", "1"];
+    for (env, is_coloured) in [(&[("NO_COLOR", "1")][..], false), (&[("TERM", "xterm-256color")], true)] {
+        let Some(terminal) = Terminal::start_in(test, env, &args) else { return };
+        let (shown, code) = terminal.finish();
+        assert_eq!(code, 4, "{shown}");
+        assert!(shown.contains("waiting for the answer …") && shown.contains("no answer came"), "{shown}");
+        assert_eq!(shown.contains('\x1b'), is_coloured, "{shown:?}");
+    }
 }

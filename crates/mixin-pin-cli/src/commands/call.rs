@@ -4,7 +4,7 @@ use clap::Parser as _;
 use mixin_pin_protocol::Error as ProtocolError;
 use serde_json::{Map, Value};
 
-use super::{Opened, known, open_any, tip};
+use super::{Opened, calling, known, open_any, tip};
 use crate::action::ActionLine;
 use crate::args::CallArgs;
 use crate::error::Error;
@@ -21,15 +21,16 @@ pub(crate) fn run(args: &CallArgs, output: &Output) -> Result<(), Error> {
     let (method, path) = (args.method.as_str(), args.path.as_str());
     let data: Value = match (opened, action) {
         (Opened::OAuth(_), _) if args.with_pin || args.tip.is_some() => return Err(ProtocolError::OAuthPin.into()),
-        (Opened::OAuth(client), _) => known(client.call(method, path, body.as_ref())?)?,
+        (Opened::OAuth(client), _) => known(calling(|| client.call(method, path, body.as_ref()))?)?,
         (Opened::User(client, _), _) if args.with_pin => {
             let body = object(body)?;
-            known(client.call_with_pin(method, path, &body, pins::read(&args.source, "PIN")?)?)?
+            let pin = pins::read(&args.source, "PIN")?;
+            known(calling(|| client.call_with_pin(method, path, &body, pin))?)?
         }
         (Opened::User(client, spend_key), Some(ActionLine { action })) => {
             tip::call(&client, args, &object(body)?, spend_key, &action)?
         }
-        (Opened::User(client, _), None) => known(client.call(method, path, body.as_ref())?)?,
+        (Opened::User(client, _), None) => known(calling(|| client.call(method, path, body.as_ref()))?)?,
     };
     output.result(&data, || format!("{data:#}"))
 }

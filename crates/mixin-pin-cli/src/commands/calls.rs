@@ -6,7 +6,7 @@ use mixin_pin_protocol::answer::{LogEntry, User};
 use mixin_pin_protocol::call::LogQuery;
 use serde_json::json;
 
-use super::{Opened, known_or_run, open, open_any, tip};
+use super::{Opened, calling, known_or_run, open, open_any, tip};
 use crate::args::{ClientArgs, LogsArgs, UpdateArgs, VerifyArgs};
 use crate::error::Error;
 use crate::output::{GOOD, Output};
@@ -19,7 +19,7 @@ pub(crate) fn update(args: &UpdateArgs, output: &Output) -> Result<(), Error> {
     } else {
         let old = if args.new_user { None } else { Some(pins::read(&args.source, "old PIN")?) };
         let new = pins::read_new(&args.source, "new PIN")?;
-        known_or_run(client.update_pin(old.as_ref(), &new)?, "resolve", &args.client, new_user(args))?
+        known_or_run(calling(|| client.update_pin(old.as_ref(), &new))?, "resolve", &args.client, new_user(args))?
     };
     let done = if args.new_user { "created" } else { "changed" };
     output.result(&json!({ "pin": done, "user": user }), || format!("{GOOD}PIN {done}{GOOD:#} for {}", name(&user)))
@@ -31,15 +31,15 @@ pub(crate) fn verify(args: &VerifyArgs, output: &Output) -> Result<(), Error> {
         tip::verify(&client, args, spend_key)?
     } else {
         let pin = pins::read(&args.source, "PIN")?;
-        known_or_run(client.verify_pin(&pin)?, "verify", &args.client, &[])?
+        known_or_run(calling(|| client.verify_pin(&pin))?, "verify", &args.client, &[])?
     };
     output.result(&json!({ "pin": "right", "user": user }), || format!("{GOOD}PIN right{GOOD:#} for {}", name(&user)))
 }
 
 pub(crate) fn me(args: &ClientArgs, output: &Output) -> Result<(), Error> {
     let user = match open_any(args)? {
-        Opened::User(client, _) => client.me()?,
-        Opened::OAuth(client) => client.me()?,
+        Opened::User(client, _) => calling(|| client.me())?,
+        Opened::OAuth(client) => calling(|| client.me())?,
     };
     output.result(&json!({ "user": user }), || {
         let has_pin = match (user.has_pin, user.tip_key_base64.is_empty()) {
@@ -54,7 +54,7 @@ pub(crate) fn me(args: &ClientArgs, output: &Output) -> Result<(), Error> {
 pub(crate) fn logs(args: &LogsArgs, output: &Output) -> Result<(), Error> {
     let (client, _) = open(&args.client)?;
     let query = LogQuery { limit: Some(args.limit), offset: args.offset.clone(), ..LogQuery::wrong_pins() };
-    let entries = client.pin_logs(&query)?;
+    let entries = calling(|| client.pin_logs(&query))?;
     output.result(&json!({ "logs": entries }), || table(&entries))
 }
 

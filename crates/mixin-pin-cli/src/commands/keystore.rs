@@ -11,7 +11,7 @@ use mixin_pin_protocol::keystore::{KeystoreShape, ServerKey, write_ed25519, writ
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{known, settings};
+use super::{calling, known, settings};
 use crate::args::{KeystoreCheckArgs, KeystoreLockArgs, KeystoreNewArgs, SessionKind};
 use crate::error::Error;
 use crate::files::{self, SecretFile};
@@ -82,7 +82,7 @@ fn register(app: &Client, kind: SessionKind, name: &str) -> Result<(User, Zeroiz
         let _slow = Slow::new("making a key");
         NewKey::generate(kind)?
     };
-    let user = known(app.register(&key.public_key(), name)?)?;
+    let user = known(calling(|| app.register(&key.public_key(), name))?)?;
     let text = key.keystore(&user)?;
     Ok((user, text))
 }

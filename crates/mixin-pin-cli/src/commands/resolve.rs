@@ -7,7 +7,7 @@ use mixin_pin_http::{Credential, Verdict};
 use mixin_pin_protocol::keystore::SpendKey;
 use serde_json::json;
 
-use super::{open, tip};
+use super::{calling, open, tip};
 use crate::args::ResolveArgs;
 use crate::error::Error;
 use crate::output::{self, GOOD, Output, WARN};
@@ -31,7 +31,7 @@ impl Owned {
 pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
     let (client, mut spend_key) = open(&args.client)?;
     // The server's key tells which reading of the old one fits.
-    let installed = if args.old_tip { tip::installed(&client.me()?) } else { None };
+    let installed = if args.old_tip { tip::installed(&calling(|| client.me())?) } else { None };
     // In the order of `update`: the old one first.
     let old = if args.new_user {
         None
@@ -51,12 +51,13 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
         Owned::Digits(pins::read(&args.source, "new PIN")?)
     };
 
-    let plan = client.resolve_update(old.as_ref().map(Owned::as_credential), new.as_credential(), None)?;
+    let old = old.as_ref().map(Owned::as_credential);
+    let plan = calling(|| client.resolve_update(old, new.as_credential(), None))?;
     let may_cost = plan.may_cost();
     if may_cost > 0 {
         output::warn(&format!("finding out may cost up to {may_cost} of the day's tries"));
     }
-    let resolution = plan.settle()?;
+    let resolution = calling(|| plan.settle())?;
     let (word, text, failure) = match &resolution.verdict {
         Verdict::Applied(_) => ("applied", format!("{GOOD}applied{GOOD:#}: the new PIN holds"), None),
         Verdict::NotApplied(_) => {

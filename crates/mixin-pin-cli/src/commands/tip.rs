@@ -9,7 +9,7 @@ use mixin_pin_protocol::keystore::SpendKey;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::{calls, known, known_or_run};
+use super::{calling, calls, known, known_or_run};
 use crate::action::Action;
 use crate::args::{CallArgs, TipNewKeyArgs, TipSignArgs, TipSource, UpdateArgs, VerifyArgs};
 use crate::error::Error;
@@ -52,16 +52,18 @@ pub(crate) fn call(
     of_keystore: Option<SpendKey>,
     action: &Action,
 ) -> Result<Value, Error> {
-    let installed = installed(&client.me()?);
+    let installed = installed(&calling(|| client.me())?);
     let key = chosen(args.spend_key_stdin, of_keystore, "spend key")?.to_tip_key(installed.as_ref())?;
-    known(action.with(|action| client.call_with_tip(&args.method, &args.path, body, &key, action))??)
+    let called =
+        action.with(|action| calling(|| client.call_with_tip(&args.method, &args.path, body, &key, action)))?;
+    known(called?)
 }
 
 /// Proves the user's TIP key.
 pub(crate) fn verify(client: &Client, args: &VerifyArgs, of_keystore: Option<SpendKey>) -> Result<User, Error> {
-    let installed = installed(&client.me()?);
-    let key = chosen(args.tip.spend_key_stdin, of_keystore, "spend key")?;
-    let outcome = client.verify_tip(&key.to_tip_key(installed.as_ref())?)?;
+    let installed = installed(&calling(|| client.me())?);
+    let key = chosen(args.tip.spend_key_stdin, of_keystore, "spend key")?.to_tip_key(installed.as_ref())?;
+    let outcome = calling(|| client.verify_tip(&key))?;
     known_or_run(outcome, "verify", &args.client, flag(&args.tip))
 }
 
@@ -69,7 +71,7 @@ pub(crate) fn verify(client: &Client, args: &VerifyArgs, of_keystore: Option<Spe
 pub(crate) fn update(client: &Client, args: &UpdateArgs, of_keystore: Option<SpendKey>) -> Result<User, Error> {
     let (new_user, spend_key_stdin) = (args.new_user, args.tip.spend_key_stdin);
     // Who says that there is no PIN is believed, and refused by the server if there is one.
-    let me = if new_user { None } else { Some(client.me()?) };
+    let me = if new_user { None } else { Some(calling(|| client.me())?) };
     if let Some(me) = &me
         && let Some(installed) = installed(me)
     {
@@ -82,12 +84,12 @@ pub(crate) fn update(client: &Client, args: &UpdateArgs, of_keystore: Option<Spe
         if new.public_key() == old.public_key() {
             return Err(Error::SameSpendKey);
         }
-        let outcome = client.change_tip(&old, me.tip_counter, &new)?;
+        let outcome = calling(|| client.change_tip(&old, me.tip_counter, &new))?;
         return known_or_run(outcome, "resolve", &args.client, &[&["--old-tip"], flag(&args.tip)].concat());
     }
     let old = if new_user { None } else { Some(pins::read(&args.source, "old PIN")?) };
-    let new = chosen(spend_key_stdin, of_keystore, "new spend key")?;
-    let outcome = client.install_tip(old.as_ref(), &new.to_tip_key(None)?)?;
+    let new = chosen(spend_key_stdin, of_keystore, "new spend key")?.to_tip_key(None)?;
+    let outcome = calling(|| client.install_tip(old.as_ref(), &new))?;
     known_or_run(outcome, "resolve", &args.client, &[calls::new_user(args), flag(&args.tip)].concat())
 }
 
