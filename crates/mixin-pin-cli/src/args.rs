@@ -465,6 +465,9 @@ pub(crate) struct SandboxArgs {
     /// Where to write the keystore of the app that may register users; a temporary file by default.
     #[arg(long, value_name = "FILE")]
     pub(crate) app_keystore_out: Option<PathBuf>,
+    /// Register a user at once, and write the user's keystore to this file. An existing file is never touched.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) user_keystore_out: Option<PathBuf>,
     /// How far an encrypted PIN's timestamp may be from the clock.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     pub(crate) clock_tolerance: u64,

@@ -112,7 +112,7 @@ Examples:
 
 pub(crate) const SANDBOX: &str = "\
 Examples:
-  mixin-pin sandbox
+  mixin-pin sandbox --user-keystore-out me.json
   mixin-pin sandbox --listen 127.0.0.1:8080 --db sandbox.db --app-keystore-out app.json
   mixin-pin sandbox --accounts users.json --record calls.jsonl
 

@@ -81,6 +81,17 @@ fn a_file_that_is_no_list_of_accounts_is_refused_without_being_quoted() {
     assert_eq!((refused.code, refused.kind().as_str()), (1, "sandbox"), "{refused:?}");
 }
 
+#[test]
+fn a_user_may_be_there_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let me = folder.path().join("me.json");
+    let sandbox = SandboxProcess::start(&["--user-keystore-out", text(&me)]);
+    sandbox.run(&["update", "--new-user", "--keystore", text(&me), "--pin-stdin"], PIN).done();
+    sandbox.run(&["verify", "--keystore", text(&me), "--pin-stdin"], PIN).done();
+    let again = run(&["--json", "sandbox", "--user-keystore-out", text(&me)], b"");
+    assert_eq!((again.code, again.kind().as_str()), (2, "input"), "it is left alone: {again:?}");
+}
+
 /// Asks for a page by hand, for the client at hand would check the answer.
 fn get(url: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();

@@ -77,7 +77,7 @@ impl NewKey {
     }
 }
 
-fn register(app: &Client, kind: SessionKind, name: &str) -> Result<(User, Zeroizing<String>), Error> {
+pub(super) fn register(app: &Client, kind: SessionKind, name: &str) -> Result<(User, Zeroizing<String>), Error> {
     let key = {
         let _slow = Slow::new("making a key");
         NewKey::generate(kind)?

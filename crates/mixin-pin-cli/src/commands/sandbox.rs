@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mixin_pin_core::{Pin, PinKey, UnixTime};
+use mixin_pin_core::{Pin, PinKey, SystemRng, UnixTime};
+use mixin_pin_http::Client;
+use mixin_pin_protocol::keystore::Keystore;
 use mixin_pin_sandbox::{Account, Config, Observation, Observer, Sandbox};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use crate::args::SandboxArgs;
+use super::keystore;
+use crate::args::{SandboxArgs, SessionKind};
 use crate::error::Error;
 use crate::files::{self, SecretFile};
 use crate::output::{self, GOOD, Output};
@@ -24,6 +27,8 @@ const KEYSTORE_NAME: &str = "app-keystore.json";
 pub(crate) fn run(args: &SandboxArgs, output: &Output) -> Result<(), Error> {
     // Before anything is announced: who starts us may stop us at once.
     let stop = StopSignal::register()?;
+    // Begun first: a user whose key could not be written is lost.
+    let user_file = args.user_keystore_out.as_deref().map(SecretFile::create).transpose()?;
     let accounts = args.accounts.as_deref().map(read_accounts).transpose()?.unwrap_or_default();
     let sandbox = Sandbox::start(&Config {
         listen: args.listen,
@@ -38,12 +43,22 @@ pub(crate) fn run(args: &SandboxArgs, output: &Output) -> Result<(), Error> {
     accounts.iter().try_for_each(|account| sandbox.add_account(account))?;
     let keystore = AppKeystore::write(args.app_keystore_out.as_deref(), sandbox.app_keystore())?;
     let url = sandbox.url();
-    output.result(&json!({ "url": url, "app_keystore": keystore.path, "accounts": accounts.len() }), || {
+    if let Some(file) = user_file {
+        let session = Keystore::parse(sandbox.app_keystore().as_bytes())?.into_session(&mut SystemRng::new()?)?;
+        let app = Client::builder(session).base_url(&url).build()?;
+        let (_, text) = keystore::register(&app, SessionKind::Ed25519, "Me")?;
+        file.finish(text.as_bytes())?;
+    }
+    let value = json!({
+        "url": url,
+        "app_keystore": keystore.path,
+        "user_keystore": args.user_keystore_out,
+        "accounts": accounts.len(),
+    });
+    output.result(&value, || {
         let path = keystore.path.display();
-        format!(
-            "{GOOD}listening{GOOD:#} on {url}, which a browser can look at\napp keystore: {path}\n{}",
-            how_to(&url, &path)
-        )
+        let next = how_to(&url, &path, args.user_keystore_out.as_deref());
+        format!("{GOOD}listening{GOOD:#} on {url}, which a browser can look at\napp keystore: {path}\n{next}")
     })?;
     stop.wait();
     sandbox.stop()?;
@@ -51,13 +66,21 @@ pub(crate) fn run(args: &SandboxArgs, output: &Output) -> Result<(), Error> {
 }
 
 /// How to point a client at it.
-fn how_to(url: &str, app_keystore: &impl fmt::Display) -> String {
-    format!(
-        "
-Register a user and use it:
+fn how_to(url: &str, app_keystore: &impl fmt::Display, user_keystore: Option<&Path>) -> String {
+    let user = match user_keystore {
+        Some(path) => {
+            format!("Give the user a PIN:\n  mixin-pin update --new-user --keystore {} --api {url}", path.display())
+        }
+        None => format!(
+            "Register a user and use it:
   export MIXIN_API={url}
   mixin-pin keystore new --kind ed25519 --app-keystore {app_keystore} --name Me --out me.json
-  mixin-pin update --keystore me.json --new-user
+  mixin-pin update --keystore me.json --new-user"
+        ),
+    };
+    format!(
+        "
+{user}
 
 Point a client at it:
   Rust    Client::builder(session).base_url(\"{url}\").build()?
