@@ -69,6 +69,9 @@ pub(crate) enum Command {
     /// Look at all that a PIN call needs: keystore, store, server, clock and session.
     #[command(after_help = help::DOCTOR)]
     Doctor(ClientArgs),
+    /// Say what a code of Mixin's or a word under error.kind means, what it cost, and what to do.
+    #[command(after_help = help::EXPLAIN)]
+    Explain(ExplainArgs),
     /// Print a script that completes this command's words, for a shell to read.
     #[command(after_help = help::COMPLETIONS)]
     Completions(CompletionsArgs),
@@ -438,6 +441,13 @@ pub(crate) struct KeystoreLockArgs {
     /// Write to this file instead, and leave the keystore as it is. An existing file is never touched.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct ExplainArgs {
+    /// The code, such as 20119, or the word, such as unknown.
+    #[arg(value_name = "CODE")]
+    pub(crate) what: String,
 }
 
 #[derive(Args)]

@@ -4,6 +4,7 @@ pub(crate) mod call;
 pub(crate) mod calls;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod keystore;

@@ -8,6 +8,8 @@ use mixin_pin_http::Unknown;
 use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::ApiError;
 
+use crate::commands;
+
 /// Why a command failed. No message carries a secret.
 #[derive(Debug)]
 pub(crate) enum Error {
@@ -75,6 +77,8 @@ pub(crate) enum Error {
     Accounts { path: PathBuf, cause: serde_json::Error },
     /// The answer to a registration lacks what a keystore needs.
     Registration,
+    /// There is nothing to say about a code or word.
+    NotExplained,
     /// Standard output cannot be written.
     Output(io::Error),
     /// Signals cannot be waited for.
@@ -132,6 +136,12 @@ impl Error {
             (_, 4) => "network",
             _ => "input",
         }
+    }
+
+    /// What `explain` says more under.
+    pub(crate) fn explained(&self) -> String {
+        let code = self.api().map(|api| api.code.as_u32().to_string());
+        code.filter(|code| commands::explain::section(code).is_some()).unwrap_or_else(|| self.kind().to_owned())
     }
 
     /// What Mixin answered, where it refused.
@@ -231,6 +241,13 @@ impl fmt::Display for Error {
                 "the user was registered, but the answer lacks the session id or the server's key: no keystore can \
                  be made of it",
             ),
+            Self::NotExplained => {
+                f.write_str("nothing is known about this; give one of: ")?;
+                for (at, name) in commands::explain::names().enumerate() {
+                    write!(f, "{}{name}", if at == 0 { "" } else { ", " })?;
+                }
+                Ok(())
+            }
             Self::Output(cause) => write!(f, "standard output cannot be written: {cause}"),
             #[cfg(unix)]
             Self::Signals(cause) => write!(f, "signals cannot be waited for: {cause}"),
@@ -308,8 +325,10 @@ mod tests {
             Error::ClockLeap { ahead: Duration::from_secs(400 * 86_400) },
             Error::Sandbox(mixin_pin_sandbox::Error::DatabaseContent),
             Error::Registration,
+            Error::NotExplained,
             Error::Output(cause()),
         ];
+        assert!(errors.iter().all(|error| commands::explain::section(&error.explained()).is_some()));
         let said: Vec<_> =
             errors.iter().map(|error| format!("{} {}: {error}", error.exit_code(), error.kind())).collect();
         let said = said.join("\n") + "\n";

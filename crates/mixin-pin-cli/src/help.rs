@@ -110,6 +110,11 @@ Examples:
   mixin-pin doctor --keystore keystore.json
   mixin-pin doctor --keystore keystore.json --store redis://10.0.0.5/ --json";
 
+pub(crate) const EXPLAIN: &str = "\
+Examples:
+  mixin-pin explain 20119
+  mixin-pin explain unknown";
+
 pub(crate) const SANDBOX: &str = "\
 Examples:
   mixin-pin sandbox --user-keystore-out me.json

@@ -59,6 +59,7 @@ fn run(command: &Command, output: &Output) -> Result<(), Error> {
         Command::Keystore(KeystoreCommand::Lock(args)) => commands::keystore::lock(args, output),
         Command::Keystore(KeystoreCommand::Unlock(args)) => commands::keystore::unlock(args, output),
         Command::Doctor(args) => commands::doctor::run(args, output),
+        Command::Explain(args) => commands::explain::run(args, output),
         Command::Sandbox(args) => commands::sandbox::run(args, output),
         Command::Completions(args) => commands::generate::completions(args, output),
         Command::Man(args) => commands::generate::man(args, output),

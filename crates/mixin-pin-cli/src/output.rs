@@ -45,9 +45,11 @@ impl Output {
         }
         if !self.json {
             complain("error", BAD, &error.to_string());
+            complain("help", DIM, &format!("mixin-pin explain {}", error.explained()));
             return;
         }
         let mut fields = json!({ "kind": error.kind(), "message": error.to_string() });
+        fields["help"] = format!("mixin-pin explain {}", error.explained()).into();
         if let Some(api) = error.api() {
             fields["code"] = api.code.as_u32().into();
             if let Some(extra) = &api.extra {
