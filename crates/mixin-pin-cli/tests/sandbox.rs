@@ -92,10 +92,10 @@ fn a_user_may_be_there_at_once() {
     assert_eq!((again.code, again.kind().as_str()), (2, "input"), "it is left alone: {again:?}");
 }
 
-/// Asks for a page by hand, for the client at hand would check the answer.
-fn get(url: &str, path: &str) -> String {
+/// Asks by hand, for the client at hand would check the answer.
+fn ask(url: &str, method: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\n\r\n").unwrap();
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -106,16 +106,18 @@ fn the_page_shows_accounts_calls_and_verdicts() {
     let folder = tempfile::tempdir().unwrap();
     let (file, alice) = accounts(folder.path());
     let sandbox = SandboxProcess::start(&["--accounts", &file]);
-    assert!(get(&sandbox.url, "/").contains("None yet."));
+    assert!(ask(&sandbox.url, "GET", "/").contains("None yet."));
     sandbox.run(&["verify", "--keystore", &alice, "--pin-stdin"], "271828");
-    let page = get(&sandbox.url, "/");
+    let page = ask(&sandbox.url, "GET", "/");
     for expected in ["HTTP/1.1 200", "text/html", "default-src 'none'", "Alice &lt;b&gt;", "six digits", "20119 pin"] {
         assert!(page.contains(expected), "{expected} in {page}");
     }
     for secret in [PIN, "271828", "<b>", "<script"] {
         assert!(!page.contains(secret), "{secret} in {page}");
     }
-    assert!(get(&sandbox.url, "/other").contains("application/json"), "all else is the API");
+    for (method, path) in [("GET", "/other"), ("POST", "/")] {
+        assert!(ask(&sandbox.url, method, path).contains("application/json"), "all else is the API");
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(crate) async fn serve(
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), Error> {
     let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Listen)?;
-    let app = Router::new().route("/", get(status)).fallback(handle).with_state(service);
+    let app = Router::new().route("/", get(status).fallback(handle)).fallback(handle).with_state(service);
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(async {
             // A sender that is gone without a word means stop, too.
