@@ -6,8 +6,9 @@
 //! ```
 
 use std::error::Error;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::{env, fs, io, thread, time::Duration};
+use std::{env, fs, thread, time::Duration};
 
 use mixin_pin_core::{Pin, SystemRng, rand_core::Rng as _};
 use mixin_pin_http::{Client, DEFAULT_API, Outcome, Unknown, Verdict};
@@ -64,16 +65,14 @@ fn read(path: &Path) -> Result<Option<Pin>> {
     }
 }
 
+/// Whole or not at all, whenever the power fails.
 fn write(path: &Path, pin: &Pin) -> Result<()> {
-    use std::io::Write as _;
-
-    let mut options = fs::File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?; // for its owner alone
     file.write_all(pin.expose())?;
-    Ok(file.sync_all()?)
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(fs::File::open(folder)?.sync_all()?)
 }
 
 /// Each of the million is as likely.

@@ -38,6 +38,23 @@ const STALLS: u32 = 3;
 ///
 /// Cheap to share behind an `Arc`. Its connections are kept alive. The PIN calls of one session wait for each other:
 /// within a process whichever client makes them, and beyond it where the clients share a store.
+///
+/// ```no_run
+/// use mixin_pin_http::core::{Pin, SystemRng};
+/// use mixin_pin_http::protocol::keystore::Keystore;
+/// use mixin_pin_http::{Client, Outcome};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let session = Keystore::parse(&std::fs::read("keystore.json")?)?.into_session(&mut SystemRng::new()?)?;
+/// let client = Client::new(session)?;
+/// if !client.me()?.has_pin {
+///     match client.create_pin(&Pin::new("314159")?)? {
+///         Outcome::Done(user) => println!("{} has a PIN", user.full_name),
+///         Outcome::Unknown(lost) => println!("no answer: {}", lost.next),
+///     }
+/// }
+/// # Ok(()) }
+/// ```
 pub struct Client {
     pub(crate) session: Session<BoxSigner>,
     store: BoxStore,

@@ -9,6 +9,21 @@ use mixin_pin_protocol::call::PreparedRequest;
 use crate::Error;
 
 /// What became of a call that changes something. A refusal is an [`Error`]; these are the other two endings.
+///
+/// ```
+/// use mixin_pin_http::{Error, NextStep, Outcome};
+///
+/// fn report<T>(result: Result<Outcome<T>, Error>) -> &'static str {
+///     match result {
+///         Ok(Outcome::Done(_)) => "carried out",
+///         Ok(Outcome::Unknown(lost)) if lost.next == NextStep::ResolveUpdate => "find out which PIN holds",
+///         Ok(Outcome::Unknown(_)) => "look before it is done again",
+///         Err(_) => "nothing changed",
+///     }
+/// }
+/// assert_eq!(report(Ok(Outcome::Done(()))), "carried out");
+/// assert_eq!(report::<()>(Err(Error::BaseUrl)), "nothing changed");
+/// ```
 #[must_use = "a call whose answer was lost may have been carried out"]
 #[derive(Debug)]
 pub enum Outcome<T> {

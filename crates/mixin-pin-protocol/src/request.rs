@@ -18,6 +18,25 @@ use crate::Error;
 /// # Security
 /// One-time, as the encrypted PIN in it: a transport must not send it twice, so it is not `Clone`. `Debug` shows
 /// neither token nor body. The body is zeroized on drop, for that of an OAuth exchange holds secrets.
+///
+/// # Example
+///
+/// ```
+/// use getrandom::{SysRng, rand_core::UnwrapErr};
+/// use mixin_pin_protocol::{call::Calls, core::UnixTime, keystore::Keystore};
+///
+/// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+/// # fn main() -> Result<(), mixin_pin_protocol::Error> {
+/// let mut rng = UnwrapErr(SysRng);
+/// let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?; // the text of keystore.json
+/// let request = Calls::new(&session).me(UnixTime::from_secs(1_700_000_000), &mut rng)?;
+/// println!("{} https://api.mixin.one{}", request.method(), request.path());
+/// for (name, value) in request.headers() {
+///     println!("{name}: {value}");
+/// }
+/// assert!(request.is_read() && request.body().is_empty());
+/// # Ok(()) }
+/// ```
 pub struct PreparedRequest {
     method: Method,
     path: Cow<'static, str>,

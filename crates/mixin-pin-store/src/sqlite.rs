@@ -77,6 +77,16 @@ impl SqliteStore {
 
     /// Opens a database, and makes it where there is none: readable by its owner alone, surviving a loss of power.
     ///
+    /// ```
+    /// use mixin_pin_store::{Durability, SqliteStore};
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("iterators.db");
+    /// let store = SqliteStore::open(&path)?.durability(Durability::Crash); // faster, and for a clock that is kept right
+    /// assert!(store.sessions()?.is_empty());
+    /// # Ok::<(), mixin_pin_store::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::File`], [`Error::NewerSchema`], [`Error::OtherDatabase`], [`Error::Corrupt`], [`Error::ReadOnly`] or
     /// [`Error::DiskFull`] when it cannot be used.
