@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use age::armor::{ArmoredReader, ArmoredWriter, Format};
 use age::secrecy::SecretString;
 use age::{DecryptError, Decryptor, Encryptor, scrypt};
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
@@ -35,10 +36,9 @@ impl Passphrase {
     pub(crate) fn ask_new() -> Result<Self, Error> {
         let passphrase = Self::from_file().unwrap_or_else(|| {
             let first = pins::prompt("new passphrase")?;
-            if pins::prompt("new passphrase again")? != first {
-                return Err(Error::PassphrasesDiffer);
-            }
-            Ok(Self(first))
+            let again = pins::prompt("new passphrase again")?;
+            let is_same = first.as_bytes().ct_eq(again.as_bytes());
+            if is_same.into() { Ok(Self(first)) } else { Err(Error::PassphrasesDiffer) }
         })?;
         if passphrase.0.is_empty() { Err(Error::PassphraseEmpty) } else { Ok(passphrase) }
     }

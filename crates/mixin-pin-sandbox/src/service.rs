@@ -25,6 +25,7 @@ use mixin_pin_protocol::keystore::{ServerKey, write_app};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::pin_hash::PinHash;
@@ -187,7 +188,7 @@ impl Service {
                 let is_same = known.is_some_and(|user| {
                     user.user_id == account.user_id
                         && user.session_secret == session_secret
-                        && user.pin_key.expose() == account.pin_key.expose()
+                        && bool::from(user.pin_key.expose().ct_eq(account.pin_key.expose()))
                 });
                 return if is_same { Ok(()) } else { Err(Error::AccountExists { user_id: account.user_id }) };
             }

@@ -11,6 +11,8 @@ use crate::store::UserRow;
 
 /// How many accounts are shown.
 pub(crate) const USERS: u32 = 100;
+/// How many letters of a name or a path are shown.
+const TEXT: usize = 100;
 /// How many calls are remembered.
 const CALLS: usize = 100;
 
@@ -28,13 +30,32 @@ impl RecentCalls {
         // A panic while it was held has left at worst a call out.
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         calls.truncate(CALLS - 1);
-        // What a page does not show need not be kept.
-        calls.push_front(Observation { body: String::new(), ..seen });
+        calls.push_front(shown(seen));
     }
 
     pub(crate) fn newest_first(&self) -> Vec<Observation> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
+}
+
+/// A call as far as the page shows it: what a client sent may be a mebibyte.
+fn shown(mut call: Observation) -> Observation {
+    call.body = String::new();
+    call.user_agent = None;
+    call.path = short(&call.path);
+    for pin in &mut call.pins {
+        pin.ciphertext = String::new();
+    }
+    call
+}
+
+/// The beginning of a text that may be long.
+fn short(text: &str) -> String {
+    let mut short: String = text.chars().take(TEXT).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
 }
 
 /// Draws the page. `today` is the day whose tries count.
@@ -79,7 +100,7 @@ fn account(user: &UserRow, today: i64) -> Markup {
     let wrong = if user.tries_day == today { user.tries_used } else { 0 };
     html! {
         tr {
-            td { (user.full_name) @if user.is_app { " (app)" } }
+            td { (short(&user.full_name)) @if user.is_app { " (app)" } }
             td { code { (user.user_id) } }
             td { code { (user.session_id) } }
             td { (pin) }
@@ -115,6 +136,7 @@ mod tests {
     use mixin_pin_core::UnixTime;
 
     use super::*;
+    use crate::ObservedPin;
 
     fn call(path: &str, code: Option<u32>) -> Observation {
         Observation {
@@ -146,5 +168,19 @@ mod tests {
         let calls = recent.newest_first();
         assert_eq!((calls.len(), calls[0].path.as_str(), calls[99].path.as_str()), (100, "/249", "/150"));
         assert!(calls.iter().all(|call| call.body.is_empty()));
+    }
+
+    #[test]
+    fn what_is_long_is_cut() {
+        let recent = RecentCalls::default();
+        let mut long = call(&format!("/{}", "ä".repeat(1 << 20)), None);
+        long.pins = vec![ObservedPin { ciphertext: "A".repeat(1 << 20), iterator: Some(7) }];
+        long.user_agent = Some("A".repeat(1 << 20));
+        recent.add(long);
+        let page = page(&[], 0, &recent.newest_first());
+        assert!(page.len() < 10_000 && page.contains("ä…") && page.contains("<td>7</td>"), "{}", page.len());
+        assert_eq!(short("short"), "short");
+        let kept = &recent.newest_first()[0];
+        assert!(kept.user_agent.is_none() && kept.pins[0].ciphertext.is_empty());
     }
 }

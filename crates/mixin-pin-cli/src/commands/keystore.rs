@@ -9,6 +9,7 @@ use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::User;
 use mixin_pin_protocol::keystore::{KeystoreShape, ServerKey, write_ed25519, write_rsa};
 use serde_json::json;
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::{calling, known, settings};
@@ -170,11 +171,8 @@ fn written(args: &KeystoreLockArgs) -> Result<SecretFile, Error> {
 /// Locks a keystore, and sees whether it opens before there is nothing else left of it.
 fn locked(path: &Path, text: &[u8], passphrase: &Passphrase) -> Result<String, Error> {
     let locked = lock::lock(text, passphrase).map_err(|cause| Error::Write { path: path.to_owned(), cause })?;
-    if *lock::open(path, locked.as_bytes(), passphrase)? == text {
-        Ok(locked)
-    } else {
-        Err(Error::Passphrase { path: path.to_owned() })
-    }
+    let opens = lock::open(path, locked.as_bytes(), passphrase)?.ct_eq(text);
+    if opens.into() { Ok(locked) } else { Err(Error::Passphrase { path: path.to_owned() }) }
 }
 
 fn done(what: &str, args: &KeystoreLockArgs, output: &Output) -> Result<(), Error> {
