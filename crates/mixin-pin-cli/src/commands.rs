@@ -17,6 +17,7 @@ pub(crate) mod token;
 
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use mixin_pin_core::{Session, UnixTime};
 use mixin_pin_http::{Client, ClientBuilder, DEFAULT_API, Error as HttpError, OAuthClient, Outcome};
 use mixin_pin_protocol::keystore::{KeystoreShape, SpendKey};
@@ -29,6 +30,11 @@ use crate::store::with_store;
 
 pub(crate) fn now() -> Result<UnixTime, Error> {
     Ok(UnixTime::try_from(SystemTime::now())?)
+}
+
+/// A time as people write it; None beyond any calendar.
+fn calendar(at: UnixTime) -> Option<Timestamp> {
+    Timestamp::new(i64::try_from(at.secs()).ok()?, i32::try_from(at.subsec_nanos()).ok()?).ok()
 }
 
 fn client(session: Session, args: &ClientArgs) -> Result<Client, Error> {

@@ -8,7 +8,7 @@ use mixin_pin_core::{Ed25519PublicKey, Session, UnixTime};
 use mixin_pin_protocol::inspect::{CapturedRequest, Known, Level, PinReport, Report, inspect};
 use serde_json::{Value, json};
 
-use super::now;
+use super::{calendar, now};
 use crate::args::InspectArgs;
 use crate::error::Error;
 use crate::files;
@@ -139,6 +139,5 @@ fn time(claims: &serde_json::Map<String, Value>, name: &str) -> String {
 
 /// Seconds since 1970 as a date, or as they are beyond any calendar.
 fn date(seconds: u64) -> String {
-    let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    time.map_or_else(|| seconds.to_string(), |time| format!("{time} ({seconds})"))
+    calendar(UnixTime::from_secs(seconds)).map_or_else(|| seconds.to_string(), |time| format!("{time} ({seconds})"))
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mixin_pin_core::{Pin, PinKey, SystemRng, UnixTime};
+use mixin_pin_core::{Pin, PinKey, SystemRng};
 use mixin_pin_http::Client;
 use mixin_pin_protocol::keystore::Keystore;
 use mixin_pin_sandbox::{Account, Config, Observation, Observer, Sandbox};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use super::keystore;
+use super::{calendar, keystore};
 use crate::args::{SandboxArgs, SessionKind};
 use crate::error::Error;
 use crate::files::{self, SecretFile};
@@ -143,12 +143,6 @@ fn recorder(path: &Path) -> Result<Observer, Error> {
     }))
 }
 
-/// RFC 3339; nothing where no calendar reaches.
-fn time(at: UnixTime) -> Option<String> {
-    let nanos = i128::from(at.as_nanos().ok()?);
-    jiff::Timestamp::from_nanosecond(nanos).ok().map(|time| time.to_string())
-}
-
 fn line(seen: &Observation) -> Value {
     let pins: Vec<_> = seen
         .pins
@@ -156,7 +150,7 @@ fn line(seen: &Observation) -> Value {
         .map(|pin| json!({ "ciphertext": pin.ciphertext, "iterator": pin.iterator.map(|iterator| iterator.to_string()) }))
         .collect();
     json!({
-        "at": time(seen.at),
+        "at": calendar(seen.at).map(|time| time.to_string()),
         "method": seen.method,
         "path": seen.path,
         "request_id": seen.request_id.map(|id| id.to_string()),

@@ -1,10 +1,11 @@
 //! `encrypt` and `decrypt`: an encrypted PIN by itself.
 
 use base16ct::lower::encode_string;
-use mixin_pin_core::{EncryptedPin, SecretKind, SystemRng};
+use mixin_pin_core::{EncryptedPin, SecretKind, SystemRng, UnixTime};
 use mixin_pin_protocol::call::Calls;
 use serde_json::json;
 
+use super::calendar;
 use crate::args::{DecryptArgs, PinArgs};
 use crate::error::Error;
 use crate::output::Output;
@@ -43,7 +44,7 @@ pub(crate) fn decrypt(args: &DecryptArgs, output: &Output) -> Result<(), Error> 
         value["secret"] = secret.as_str().into();
     }
     output.result(&value, || {
-        let time = i64::try_from(block.timestamp()).ok().and_then(|secs| jiff::Timestamp::from_second(secs).ok());
+        let time = calendar(UnixTime::from_secs(block.timestamp()));
         let time = time.map_or_else(|| "beyond any calendar".to_owned(), |time| time.to_string());
         let mut text = format!(
             "kind       {}\ntimestamp  {} ({time})\niterator   {}",
