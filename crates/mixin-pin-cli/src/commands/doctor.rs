@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use anstyle::Style;
 use mixin_pin_core::Session;
-use mixin_pin_core::token::VerifyingKey;
+use mixin_pin_core::uuid::Uuid;
 use mixin_pin_http::{Client, ClockOffset, DEFAULT_API, Error as HttpError};
 use mixin_pin_protocol::answer::User;
 use mixin_pin_protocol::keystore::{Keystore, KeystoreShape};
 use mixin_pin_store::AnyStore;
 use serde_json::json;
 
+use super::keystore::rsa_bits;
+use super::store::place;
 use super::{now, settings};
 use crate::args::{ClientArgs, StoreArgs};
 use crate::error::Error;
@@ -153,13 +155,13 @@ impl Report {
         session
     }
 
-    fn store(&mut self, args: &StoreArgs, session_id: Option<mixin_pin_core::uuid::Uuid>) {
+    fn store(&mut self, args: &StoreArgs, session_id: Option<Uuid>) {
         if args.store.as_deref() == Some(MEMORY) {
             return self.add("store", Verdict::Warn, "none: right where nothing else ever uses the session");
         }
         let known = store::kept(args).and_then(|kept| {
             let record = kept.sessions()?.into_iter().find(|record| Some(record.session_id) == session_id);
-            Ok((super::store::place(&kept), record, matches!(kept, AnyStore::Sqlite(_))))
+            Ok((place(&kept), record, matches!(kept, AnyStore::Sqlite(_))))
         });
         match known {
             Err(error) => self.add("store", Verdict::Bad, error.to_string()),
@@ -244,7 +246,7 @@ impl Report {
 /// What a keystore is, before its session is made of it.
 struct Found {
     shape: KeystoreShape,
-    session_id: mixin_pin_core::uuid::Uuid,
+    session_id: Uuid,
     holds_pin: bool,
     bits: Option<usize>,
 }
@@ -255,10 +257,7 @@ impl Found {
             shape: keystore.shape(),
             session_id: keystore.session_id(),
             holds_pin: keystore.also_holds().contains(&"pin"),
-            bits: match keystore.public_key() {
-                VerifyingKey::Rsa(key) => Some(key.bits()),
-                _ => None,
-            },
+            bits: rsa_bits(&keystore.public_key()),
         }
     }
 }

@@ -88,6 +88,14 @@ pub(super) fn register(app: &Client, kind: SessionKind, name: &str) -> Result<(U
     Ok((user, text))
 }
 
+/// The length of an RSA key.
+pub(super) fn rsa_bits(key: &VerifyingKey) -> Option<usize> {
+    match key {
+        VerifyingKey::Rsa(key) => Some(key.bits()),
+        _ => None,
+    }
+}
+
 pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Error> {
     let path = &args.file;
     let keystore = match files::keystore(path) {
@@ -96,10 +104,7 @@ pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Err
     };
     let (shape, user_id, session_id) = (keystore.shape(), keystore.user_id(), keystore.session_id());
     let key = keystore.public_key();
-    let bits = match &key {
-        VerifyingKey::Rsa(key) => Some(key.bits()),
-        _ => None,
-    };
+    let bits = rsa_bits(&key);
     let also_holds = keystore.also_holds().to_vec();
     if shape != KeystoreShape::OAuth
         && let Err(cause) = keystore.into_session(&mut SystemRng::new()?)
