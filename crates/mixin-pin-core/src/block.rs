@@ -12,6 +12,16 @@ use crate::pin::are_digits;
 use crate::{Error, Nonce, Pin};
 
 /// What kind of secret a block carries. The length of the ciphertext alone tells it.
+///
+/// ```
+/// use mixin_pin_core::SecretKind;
+///
+/// assert_eq!(SecretKind::from_encrypted_len(48), Some(SecretKind::SixDigits));
+/// for kind in SecretKind::ALL {
+///     assert!(kind.padded_len() > kind.secret_len() + 16); // timestamp, iterator and padding
+///     assert_eq!(kind.encrypted_len(), kind.padded_len() + 16); // the IV
+/// }
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SecretKind {
@@ -73,6 +83,17 @@ const NONCE_LEN: usize = 16;
 pub(crate) const MAX_PADDED_LEN: usize = SecretKind::TipSignature.padded_len();
 
 /// The secret inside a block.
+///
+/// ```
+/// use mixin_pin_core::{Pin, Secret, SecretKind};
+///
+/// let pin = Pin::new("314159")?;
+/// let secret = Secret::from(&pin); // a copy; `from(pin)` takes it
+/// assert_eq!(secret.kind(), SecretKind::SixDigits);
+/// assert_eq!(secret.expose(), b"314159");
+/// assert_eq!(format!("{secret:?}"), r#"Secret("six-digit", ..)"#);
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
 ///
 /// # Security
 /// Zeroized on drop; `Debug` tells the kind and nothing else.
@@ -181,6 +202,9 @@ impl fmt::Debug for Secret {
 /// let nonce = MonotonicNonces::new().next(UnixTime::from_secs(1_700_000_000))?;
 /// let block = PinBlock::new(Pin::new("314159")?, nonce);
 /// assert_eq!((block.kind(), block.timestamp()), (SecretKind::SixDigits, 1_700_000_000));
+/// assert!(*block.secret() == Pin::new("314159")?.into()); // in constant time
+/// let secret = block.into_secret(); // which outlives its nonce
+/// assert_eq!(secret.expose(), b"314159");
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 #[derive(Debug, PartialEq, Eq)]

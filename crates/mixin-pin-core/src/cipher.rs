@@ -18,6 +18,15 @@ use crate::{Error, Nonce, PinBlock, Secret, SecretKind};
 
 /// The 256-bit AES key that a session shares with Mixin's server, its key schedule kept.
 ///
+/// ```
+/// use mixin_pin_core::{EncryptedPin, Error, PinKey};
+///
+/// let key = PinKey::from_bytes(&[7; 32])?;
+/// let sealed = EncryptedPin::from_base64("+mRm5rm9bkQztvpsaTyz1Rib0BEM0S1FKl/oYaMfbUJM3ZmrxJhafj/tjHi+3kwQ")?;
+/// assert_eq!(key.open(&sealed), Err(Error::Open)); // sealed under another key
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
+///
 /// # Security
 /// Zeroized on drop; never printed, compared or cloned.
 pub struct PinKey {
@@ -143,6 +152,16 @@ impl Drop for Plaintext {
 /// An encrypted PIN: the IV and the encrypted block, inline.
 ///
 /// Not secret in itself, but one-time: see [`PinKey::seal`].
+///
+/// ```
+/// use mixin_pin_core::{EncryptedPin, SecretKind};
+///
+/// let pin = EncryptedPin::from_base64("+mRm5rm9bkQztvpsaTyz1Rib0BEM0S1FKl/oYaMfbUJM3ZmrxJhafj/tjHi+3kwQ")?;
+/// assert_eq!(pin.as_bytes().len(), SecretKind::SixDigits.encrypted_len());
+/// assert!(pin.to_standard().as_str().starts_with("+mRm5rm9")); // for `pin`
+/// assert!(pin.to_url_safe().as_str().starts_with("-mRm5rm9")); // for `pin_base64`
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 // Aligned as the cipher's blocks are, so that moving it does not wait for them.
 #[repr(C, align(16))]
@@ -212,6 +231,16 @@ impl EncryptedPin {
     }
 
     /// As [`EncryptedPin::to_standard`], into the front of the caller's buffer.
+    ///
+    /// ```
+    /// use mixin_pin_core::{EncryptedPin, Error};
+    ///
+    /// let pin = EncryptedPin::from_bytes(&[7; 48])?;
+    /// let mut buffer = [0; 64];
+    /// assert_eq!(pin.encode_standard(&mut buffer)?, pin.to_standard().as_str());
+    /// assert_eq!(pin.encode_standard(&mut [0; 63]), Err(Error::BufferTooSmall { needed: 64 }));
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`] when it is shorter than the text: 64, 108 or 152 characters.

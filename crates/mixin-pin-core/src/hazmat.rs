@@ -27,6 +27,17 @@ pub fn seal_with_iv(key: &PinKey, block: &PinBlock, iv: &[u8; 16]) -> EncryptedP
 
 /// Decrypts whole blocks in place: AES-256-CBC without a look at padding or content. [`PinKey::open`] is this and a check.
 ///
+/// ```
+/// use mixin_pin_core::{Pin, PinKey, hazmat};
+///
+/// let key = PinKey::from_bytes(&[7; 32])?;
+/// let sealed = hazmat::seal_with_iv(&key, &hazmat::block(Pin::new("123456")?, 5, 9), &[1; 16]);
+/// let mut blocks = sealed.as_bytes()[16..].to_vec();
+/// hazmat::decrypt_blocks(&key, &[1; 16], &mut blocks)?;
+/// assert!(blocks.starts_with(b"123456") && blocks.ends_with(&[10; 10])); // ten bytes of padding
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Open`] when the length is no multiple of 16 bytes.
 ///
@@ -39,6 +50,15 @@ pub fn decrypt_blocks(key: &PinKey, iv: &[u8; 16], blocks: &mut [u8]) -> Result<
 /// Agrees on a PIN key with a raw scalar of X25519, which is clamped: what [`Ed25519Key::agree`](crate::Ed25519Key::agree)
 /// does with the scalar of its seed.
 ///
+/// ```
+/// use mixin_pin_core::{Ed25519Key, hazmat};
+///
+/// let server = Ed25519Key::from_bytes(&[7; 32])?.public_key().to_x25519()?;
+/// let key = hazmat::agree(&[0x42; 32], &server)?;
+/// assert_ne!(key.expose(), hazmat::agree(&[0x43 << 1; 32], &server)?.expose());
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::KeyAgreement`] for a key of low order.
 #[cfg(feature = "ed25519")]
@@ -48,6 +68,19 @@ pub fn agree(scalar: &[u8; 32], peer: &crate::X25519PublicKey) -> Result<PinKey,
 
 /// Decrypts OAEP with SHA-256 under any label: what [`RsaKey::unwrap_pin_key`](crate::RsaKey::unwrap_pin_key) does under a
 /// session's.
+///
+/// ```
+/// use getrandom::{SysRng, rand_core::UnwrapErr};
+/// use mixin_pin_core::{PinKey, RsaKey, hazmat, uuid::Uuid};
+///
+/// # const PEM: &str = include_str!("../testdata/rsa-2048-pkcs8.pem");
+/// let (mut rng, id) = (UnwrapErr(SysRng), Uuid::from_u128(2));
+/// let (key, pin_key) = (RsaKey::from_pem(PEM)?, PinKey::from_bytes(&[7; 32])?);
+/// let token = key.public_key().wrap_pin_key(&pin_key, id, &mut rng)?;
+/// let bytes = hazmat::decrypt_oaep(&key, id.to_string().as_bytes(), token.as_bytes(), &mut rng)?;
+/// assert_eq!(bytes[..], pin_key.expose()[..]);
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::PinToken`], whatever was wrong.

@@ -20,6 +20,19 @@ use crate::{Error, PinKey, UnixTime};
 ///
 /// A key held elsewhere, in a faster library or in hardware, implements [`Signer`] itself and goes into
 /// [`Session::from_parts`].
+///
+#[cfg_attr(all(feature = "rsa", feature = "ed25519"), doc = "```")]
+#[cfg_attr(not(all(feature = "rsa", feature = "ed25519")), doc = "```ignore")]
+/// use mixin_pin_core::{Session, SessionKey};
+///
+/// fn describe(session: &Session) -> String {
+///     match session.signer() {
+///         SessionKey::Rsa(key) => format!("RSA of {} bits", key.bits()),
+///         SessionKey::Ed25519(_) => "Ed25519".to_owned(),
+///         _ => "a kind that this program does not know".to_owned(),
+///     }
+/// }
+/// ```
 #[non_exhaustive]
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "without an allocator an Ed25519 key lies in no box")]
@@ -98,6 +111,22 @@ pub struct Session<S = SessionKey> {
 impl Session {
     /// An RSA session, its PIN key unwrapped from the PIN token.
     ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_core::{PinKey, PinToken, RsaKey, Session, uuid::Uuid};
+    ///
+    /// # const PEM: &str = include_str!("../testdata/rsa-2048-pkcs8.pem");
+    /// # let (mut rng, session_id) = (UnwrapErr(SysRng), Uuid::from_u128(2));
+    /// # let key = RsaKey::from_pem(PEM)?;
+    /// # let keystore_pin_token =
+    /// #     key.public_key().wrap_pin_key(&PinKey::generate(&mut rng), session_id, &mut rng)?.to_base64();
+    /// let key = RsaKey::from_pem(PEM)?; // `private_key` of a keystore
+    /// let pin_token = PinToken::from_base64(&keystore_pin_token)?; // its `pin_token`
+    /// let session = Session::rsa(Uuid::from_u128(1), session_id, key, &pin_token, &mut rng)?;
+    /// assert_eq!(session.session_id(), session_id);
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::PinToken`] when key, session id and PIN token do not belong together.
     ///
@@ -133,6 +162,20 @@ impl Session {
 
 impl<S> Session<S> {
     /// A session of parts that are known already: any signer, and the PIN key itself.
+    ///
+    /// ```
+    /// use mixin_pin_core::{PinKey, Session, token::Signer, uuid::Uuid};
+    ///
+    /// fn session(device: impl Signer + 'static, pin_key: PinKey) -> Session<Box<dyn Signer>> {
+    ///     let session = Session::from_parts(Uuid::from_u128(1), Uuid::from_u128(2), device, pin_key);
+    ///     session.map_signer(|device| Box::new(device) as Box<dyn Signer>)
+    /// }
+    /// # #[cfg(feature = "ed25519")] {
+    /// # let session = session(mixin_pin_core::Ed25519Key::from_bytes(&[7; 32])?, PinKey::from_bytes(&[7; 32])?);
+    /// assert_eq!(session.user_id(), Uuid::from_u128(1));
+    /// # }
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
     pub const fn from_parts(user_id: Uuid, session_id: Uuid, signer: S, pin_key: PinKey) -> Self {
         Self { user_id, session_id, signer, pin_key }
     }

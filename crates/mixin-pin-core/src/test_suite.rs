@@ -69,6 +69,12 @@ where
 
 /// Holds a source to the end of its contract, one whose last iterator was the last but one of all.
 ///
+/// ```
+/// use mixin_pin_core::{MonotonicNonces, test_suite};
+///
+/// test_suite::nonce_source_at_its_end(&MonotonicNonces::starting_after(u64::MAX - 1));
+/// ```
+///
 /// # Panics
 /// When it breaks it.
 pub fn nonce_source_at_its_end<S: NonceSource>(source: &S)

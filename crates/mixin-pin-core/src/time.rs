@@ -9,6 +9,9 @@ use crate::Error;
 ///
 /// let time = UnixTime::new(1_700_000_000, 5)?;
 /// assert_eq!(time.as_nanos()?, 1_700_000_000_000_000_005);
+/// let later = UnixTime::from_nanos(1_700_000_000_000_000_006);
+/// assert_eq!((later.secs(), later.subsec_nanos()), (1_700_000_000, 6));
+/// assert!(later > time);
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

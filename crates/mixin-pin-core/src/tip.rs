@@ -136,6 +136,18 @@ impl TipKey {
 
     /// As [`TipKey::matching`], from hex or base64.
     ///
+    /// ```
+    /// use mixin_pin_core::{Error, tip::TipKey};
+    ///
+    /// let text = "42".repeat(32); // of a seed, or of a scalar?
+    /// let (seed, scalar) = (TipKey::from_text(&text)?, TipKey::scalar_from_text(&text)?);
+    /// assert_eq!(TipKey::text_matching(&text, scalar.public_key())?.public_key(), scalar.public_key());
+    /// assert_eq!(TipKey::text_matching(&text, seed.public_key())?.public_key(), seed.public_key());
+    /// let other = TipKey::from_seed(&[7; 32]);
+    /// assert_eq!(TipKey::text_matching(&text, other.public_key()).unwrap_err(), Error::TipKeyMismatch);
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`TipKey::matching`].
     pub fn text_matching(text: &str, expected: &Ed25519PublicKey) -> Result<Self, Error> {
@@ -160,6 +172,19 @@ impl TipKey {
     }
 
     /// Signs an action, as the secret of a PIN block.
+    ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_core::tip::{TipAction, TipKey};
+    /// use mixin_pin_core::{MonotonicNonces, NonceSource, PinKey, SecretKind, UnixTime, uuid::Uuid};
+    ///
+    /// # let (key, pin_key) = (TipKey::from_seed(&[7; 32]), PinKey::from_bytes(&[7; 32])?);
+    /// let action = TipAction::RemoveAddress { address_id: Uuid::from_u128(1) };
+    /// let nonce = MonotonicNonces::new().next(UnixTime::from_secs(1_700_000_000))?;
+    /// let pin = pin_key.seal(key.secret(&action), nonce, &mut UnwrapErr(SysRng));
+    /// assert_eq!(pin.kind(), SecretKind::TipSignature);
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
     pub fn secret(&self, action: &TipAction<'_>) -> Secret {
         Secret::TipSignature(self.sign(action))
     }
@@ -223,6 +248,17 @@ impl fmt::Debug for TipKey {
 }
 
 /// A TIP key about to be installed: the public key, then the counter as a big-endian u64, 40 bytes in all.
+///
+/// ```
+/// use mixin_pin_core::Secret;
+/// use mixin_pin_core::tip::{TipInstallation, TipKey};
+///
+/// let key = TipKey::from_seed(&[7; 32]);
+/// let Secret::TipKey(bytes) = key.installation(1) else { panic!("a key is installed") };
+/// let read = TipInstallation::from_bytes(&bytes)?;
+/// assert_eq!((&read.public_key, read.counter), (key.public_key(), 1));
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TipInstallation {
     /// The key to be installed.

@@ -25,6 +25,12 @@ pub use jws::{Jws, VerifyingKey};
 pub const MAX_SIGNATURE_LEN: usize = 512;
 
 /// How a token is signed.
+///
+/// ```
+/// use mixin_pin_core::token::Algorithm;
+///
+/// assert_eq!(Algorithm::EdDsa.as_str(), "EdDSA");
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algorithm {
@@ -61,6 +67,35 @@ impl fmt::Display for Algorithm {
 /// Signs a message: implemented by the keys of this crate, and by whatever holds a key elsewhere.
 ///
 /// An implementation blinds with `rng` whatever needs blinding; one that needs no randomness ignores it.
+///
+/// ```
+/// use mixin_pin_core::rand_core::CryptoRng;
+/// use mixin_pin_core::token::{Algorithm, Signer};
+/// use mixin_pin_core::Error;
+///
+/// /// A key in hardware, by the call that its driver has for signing.
+/// struct Device<D>(D);
+///
+/// impl<D: Fn(&[u8]) -> Option<[u8; 64]>> Signer for Device<D> {
+///     fn algorithm(&self) -> Algorithm {
+///         Algorithm::EdDsa
+///     }
+///
+///     fn signature_len(&self) -> usize {
+///         64
+///     }
+///
+///     fn sign(&self, message: &[u8], _: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
+///         let made = (self.0)(message).filter(|made| made.len() == signature.len()).ok_or(Error::Signer)?;
+///         signature.copy_from_slice(&made);
+///         Ok(())
+///     }
+/// }
+///
+/// let broken = Device(|_: &[u8]| None);
+/// let mut rng = getrandom::rand_core::UnwrapErr(getrandom::SysRng);
+/// assert_eq!(broken.sign(b"message", &mut rng, &mut [0; 64]), Err(Error::Signer));
+/// ```
 pub trait Signer {
     /// Which signature it makes.
     fn algorithm(&self) -> Algorithm;

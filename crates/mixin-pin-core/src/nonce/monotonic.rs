@@ -19,6 +19,9 @@ use crate::{Error, UnixTime};
 /// let first = nonces.next(now)?;
 /// let second = nonces.next(now)?; // the clock stands still
 /// assert!(second.iterator() > first.iterator());
+/// // After a clock that ran ahead:
+/// let third = MonotonicNonces::starting_after(second.iterator() + 1_000).next(now)?;
+/// assert_eq!(third.iterator(), second.iterator() + 1_001);
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 #[derive(Debug, Default)]

@@ -11,6 +11,56 @@ use super::NonceSource;
 /// Rising iterators are not enough where several callers use one session: a request with a higher iterator may overtake
 /// one with a lower, and the late one is refused. So a caller holds the session from the first iterator to the answer.
 ///
+/// ```
+/// use std::rc::Rc;
+/// use std::time::{Duration, Instant};
+/// use mixin_pin_core::{Error, HeldSession, Hold, HoldTerms, MonotonicNonces, NonceSource, NonceStore, UnixTime};
+/// use mixin_pin_core::uuid::Uuid;
+///
+/// /// For a program of one thread and one session.
+/// struct OneSession(Rc<MonotonicNonces>);
+///
+/// struct Held {
+///     nonces: Rc<MonotonicNonces>,
+///     until: Instant,
+/// }
+///
+/// impl NonceSource for Held {
+///     type Error = Error;
+///
+///     fn reserve(&self, now: UnixTime) -> Result<u64, Error> {
+///         self.nonces.reserve(now)
+///     }
+/// }
+///
+/// impl HeldSession for Held {
+///     fn remaining(&self) -> Duration {
+///         self.until.saturating_duration_since(Instant::now())
+///     }
+/// }
+///
+/// impl NonceStore for OneSession {
+///     type Error = Error;
+///     type Held = Held;
+///
+///     fn hold(&self, _: Uuid, terms: &HoldTerms) -> Result<Hold<Held>, Error> {
+///         // Nobody else could release it while the only thread waits here.
+///         if Rc::strong_count(&self.0) > 1 {
+///             return Ok(Hold::Busy);
+///         }
+///         Ok(Hold::Held(Held { nonces: Rc::clone(&self.0), until: Instant::now() + terms.lease() }))
+///     }
+/// }
+///
+/// let store = OneSession(Rc::new(MonotonicNonces::new()));
+/// let terms = HoldTerms::new(Duration::from_secs(60));
+/// let Hold::Held(held) = store.hold(Uuid::from_u128(2), &terms)? else { panic!("nobody holds it") };
+/// assert!(held.remaining() > Duration::from_secs(50));
+/// let nonce = held.next(UnixTime::from_secs(1_700_000_000))?;
+/// assert!(matches!(store.hold(Uuid::from_u128(2), &terms)?, Hold::Busy)); // until `held` is dropped
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
+///
 /// # Contract
 /// - The iterators of a session, whoever holds it, follow the contract of [`NonceSource`].
 /// - At any moment at most one caller holds a session, except that a hold whose lease has ended may be taken over. The
@@ -58,7 +108,9 @@ pub trait HeldSession: NonceSource {
 /// use mixin_pin_core::HoldTerms;
 ///
 /// let terms = HoldTerms::new(Duration::from_secs(35)).wait(Duration::from_secs(10));
-/// assert!(!terms.clock_is_confirmed());
+/// assert_eq!((terms.lease().as_secs(), terms.max_wait().as_secs()), (35, 10));
+/// // Once the server's own clock was asked:
+/// assert!(!terms.clock_is_confirmed() && terms.with_confirmed_clock().clock_is_confirmed());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HoldTerms {

@@ -148,6 +148,18 @@ impl fmt::Debug for Ed25519Key {
 }
 
 /// An Ed25519 public key: a session's, as registered with `POST /users`, or a server's.
+///
+/// ```
+/// use mixin_pin_core::{Ed25519Key, Ed25519PublicKey};
+///
+/// let key = Ed25519Key::from_bytes(&[7; 32])?;
+/// assert_eq!(key.expose_seed(), &[7; 32]);
+/// let public = key.public_key();
+/// // As OpenSSL writes it: `openssl pkey -pubout -outform DER`.
+/// let spki = [&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0], &public.as_bytes()[..]].concat();
+/// assert_eq!(Ed25519PublicKey::from_spki_der(&spki)?, public);
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ed25519PublicKey(VerifyingKey);
 
@@ -227,6 +239,15 @@ impl Ed25519PublicKey {
 }
 
 /// An X25519 public key: what `pin_token` holds for an Ed25519 session.
+///
+/// ```
+/// use mixin_pin_core::{Error, X25519PublicKey};
+///
+/// let server = X25519PublicKey::from_base64("PgZHafXZXPBtJA4dKFf0kO4IHPOZouJJFSkr3zkn8Ws")?;
+/// assert_eq!(server, X25519PublicKey::from_bytes(server.as_bytes())?);
+/// assert_eq!(X25519PublicKey::from_bytes(&[0; 32]), Err(Error::KeyAgreement));
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct X25519PublicKey {
     montgomery: MontgomeryPoint,

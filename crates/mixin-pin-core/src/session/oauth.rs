@@ -35,6 +35,10 @@ use crate::{Ed25519Key, Ed25519PublicKey, Error, UnixTime};
 /// let (hash, now) = (RequestHash::of("GET", "/me", b""), UnixTime::from_secs(1_700_000_000));
 /// let claims = session.claims(hash, Uuid::from_u128(3), now, Duration::from_secs(60))?;
 /// assert!(session.sign(&claims, &mut rng)?.as_str().starts_with("eyJ"));
+///
+/// assert_eq!((session.app_id(), session.authorization_id(), session.scope()), (app, authorization, "PROFILE:READ"));
+/// let device = session.map_signer(Box::new); // or into a faster library, or hardware
+/// assert!(device.server_key().verify(b"an answer", &[0; 64]).is_err()); // signed by nobody
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 ///
@@ -133,6 +137,7 @@ impl<S> fmt::Debug for OAuthSession<S> {
 ///
 /// let verifier = CodeVerifier::from_text("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8")?;
 /// assert_eq!(verifier.challenge(), "Yw3NKWbEM2aRElRIu7JbT_QSpJxzLbLIq8G4WBvXEN0");
+/// assert_eq!(*verifier.to_text(), "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 ///

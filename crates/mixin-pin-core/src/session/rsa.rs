@@ -37,6 +37,15 @@ const RSA_ENCRYPTION: rsa::pkcs8::ObjectIdentifier = rsa::pkcs1::ALGORITHM_OID;
 /// The PIN key of an RSA session, wrapped for its holder: as long as the modulus, 128 to 512 bytes.
 ///
 /// Public: only the session's private key unwraps it.
+///
+/// ```
+/// use mixin_pin_core::{Error, PinToken};
+///
+/// let token = PinToken::from_bytes(&[7; 128]);
+/// assert_eq!(PinToken::from_base64(&token.to_base64())?, token);
+/// assert_eq!(PinToken::from_base64("no token"), Err(Error::PinToken));
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PinToken(Vec<u8>);
 
@@ -146,6 +155,16 @@ impl RsaKey {
 
     /// PKCS#1 PEM, as keystores hold it.
     ///
+    /// ```
+    /// use mixin_pin_core::RsaKey;
+    ///
+    /// # const PEM: &str = include_str!("../../testdata/rsa-2048-pkcs8.pem");
+    /// let key = RsaKey::from_pem(PEM)?; // PKCS#8
+    /// assert!(key.to_pkcs1_pem()?.starts_with("-----BEGIN RSA PRIVATE KEY-----"));
+    /// assert!(key.to_pkcs1_der().len() > key.bits() / 8 * 4);
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::RsaKey`] if the key cannot be encoded.
     pub fn to_pkcs1_pem(&self) -> Result<Zeroizing<String>, Error> {
@@ -229,6 +248,16 @@ impl fmt::Debug for RsaKey {
 }
 
 /// An RSA public key of 1024 to 4096 bits, as registered with `POST /users`.
+///
+/// ```
+/// use mixin_pin_core::{RsaKey, RsaPublicKey};
+///
+/// # const PEM: &str = include_str!("../../testdata/rsa-2048-pkcs8.pem");
+/// let key = RsaKey::from_pem(PEM)?.public_key();
+/// assert_eq!(key.bits(), 2048);
+/// assert_eq!(RsaPublicKey::from_spki_der(&key.to_spki_der()?)?, key);
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct RsaPublicKey(PublicKey);
 

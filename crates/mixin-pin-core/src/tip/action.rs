@@ -238,6 +238,13 @@ impl TipAction<'_> {
 }
 
 /// The bytes that are signed for an action.
+///
+/// ```
+/// use mixin_pin_core::tip::{TipAction, TipBody};
+///
+/// let body: TipBody = TipAction::Verify { timestamp: 5 }.body();
+/// assert_eq!(body.as_bytes(), b"TIP:VERIFY:00000000000000000000000000000005");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TipBody {
     bytes: [u8; Self::MAX_LEN],

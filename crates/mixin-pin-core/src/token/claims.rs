@@ -22,7 +22,8 @@ use crate::{Error, UnixTime};
 /// let now = UnixTime::from_secs(1_700_000_000);
 /// let (user, session, request) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
 /// let claims = Claims::new(user, session, request, hash, now, Duration::from_secs(60))?;
-/// assert_eq!(claims.expires_at(), 1_700_000_060);
+/// assert_eq!((claims.issued_at(), claims.expires_at()), (1_700_000_000, 1_700_000_060));
+/// assert_eq!((claims.request_id(), claims.request_hash()), (request, hash));
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +62,17 @@ impl Claims<'static> {
 
     /// A server's claims about its answer to an OAuth session, as `X-Integrity-Token` carries them: `answer_hash` is
     /// that of the request's method and path and of the answer's body.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use mixin_pin_core::{UnixTime, token::{Claims, RequestHash}, uuid::Uuid};
+    ///
+    /// let hash = RequestHash::of("GET", "/me", br#"{"data":{}}"#); // the answer's body
+    /// let (now, minute) = (UnixTime::from_secs(1_700_000_000), Duration::from_secs(60));
+    /// let claims = Claims::answer(Uuid::from_u128(3), hash, now, minute)?;
+    /// assert_eq!(claims.request_hash(), hash);
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Claims::new`].
@@ -150,6 +162,22 @@ impl<'s> Claims<'s> {
     }
 
     /// Signs the claims and writes the token into the front of `out`, without a heap of its own.
+    ///
+    /// ```
+    /// # #[cfg(feature = "ed25519")] {
+    /// use core::time::Duration;
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_core::{Ed25519Key, UnixTime, token::{Claims, RequestHash}, uuid::Uuid};
+    ///
+    /// # let (key, hash) = (Ed25519Key::from_bytes(&[7; 32])?, RequestHash::of("GET", "/me", b""));
+    /// # let (now, minute) = (UnixTime::from_secs(1_700_000_000), Duration::from_secs(60));
+    /// # let claims = Claims::new(Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3), hash, now, minute)?;
+    /// let mut buffer = [0; 512];
+    /// let token = claims.sign_into(&key, &mut UnwrapErr(SysRng), &mut buffer)?;
+    /// assert_eq!(token.len(), claims.token_len(&key));
+    /// # }
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`] when `out` is shorter than [`Claims::token_len`], [`Error::Signer`] when the signer

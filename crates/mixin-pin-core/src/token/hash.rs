@@ -11,6 +11,10 @@ use sha2::{Digest, Sha256};
 ///
 /// let hash = RequestHash::of("GET", "/me", b"");
 /// assert_eq!(hash.to_string(), "5e6b58ffa10b3bc51724ff0bbd2afb91c4771ee340f5d685340dfa4c854bafba");
+/// assert_eq!(RequestHash::from_hex(&hash.to_string()), Some(hash));
+/// // A body may lie in pieces:
+/// let hash = RequestHash::of_parts("POST", "/pin/verify", [&b"{"[..], b"}"]);
+/// assert_eq!(hash, RequestHash::of("POST", "/pin/verify", b"{}"));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestHash([u8; Self::LEN]);

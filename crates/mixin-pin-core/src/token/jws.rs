@@ -9,6 +9,19 @@ use super::{Algorithm, MAX_SIGNATURE_LEN};
 use crate::Error;
 
 /// The public key that a token is verified with.
+///
+/// ```
+/// # #[cfg(all(feature = "ed25519", feature = "alloc"))] {
+/// use mixin_pin_core::token::{Algorithm, VerifyingKey};
+///
+/// // As OpenSSL writes it: `openssl pkey -pubout -outform DER | base64`.
+/// let spki = "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+/// let key = VerifyingKey::from_text(spki)?;
+/// assert_eq!(key.algorithm(), Algorithm::EdDsa);
+/// assert_eq!(key.to_session_secret()?, "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
+/// # }
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VerifyingKey {
@@ -123,8 +136,14 @@ impl VerifyingKey {
 /// ```
 /// use mixin_pin_core::token::Jws;
 ///
-/// assert!(Jws::parse("e30.e30.AAAA").is_ok());
+/// # #[cfg(feature = "alloc")] {
+/// let jws = Jws::parse("eyJhbGciOiJFZERTQSJ9.e30.AAAA")?;
+/// assert_eq!((jws.header()?, jws.payload()?), (br#"{"alg":"EdDSA"}"#.to_vec(), b"{}".to_vec()));
+/// assert_eq!(jws.encoded_header(), "eyJhbGciOiJFZERTQSJ9"); // as a cache of headers would look it up
+/// assert_eq!(jws.encoded_payload(), "e30");
+/// # }
 /// assert!(Jws::parse("e30.e30.AAAA=").is_err()); // padded
+/// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 #[derive(Clone, Copy)]
 pub struct Jws<'t> {
