@@ -89,6 +89,8 @@ pub const STDERR: &str = "stderr.txt";
 pub struct SandboxProcess {
     child: Child,
     pub folder: TempDir,
+    /// What it would leave in the system's own.
+    _temporary: TempDir,
     pub url: String,
     pub app_keystore: String,
     /// All that it has printed on standard output so far.
@@ -97,10 +99,12 @@ pub struct SandboxProcess {
 
 impl SandboxProcess {
     pub fn start(more: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mut child = command()
             .args(["--json", "sandbox"])
             .args(more)
+            // It is killed where a test does not stop it, and could not clear up.
+            .env("TMPDIR", temporary.path())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(folder.path().join(STDERR)).unwrap())
             .spawn()
@@ -111,6 +115,7 @@ impl SandboxProcess {
         Self {
             child,
             folder,
+            _temporary: temporary,
             url: announced["url"].as_str().unwrap().to_owned(),
             app_keystore: announced["app_keystore"].as_str().unwrap().to_owned(),
             announced: line,
