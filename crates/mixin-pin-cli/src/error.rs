@@ -75,6 +75,8 @@ pub(crate) enum Error {
     Sandbox(mixin_pin_sandbox::Error),
     /// The file with a sandbox's accounts is no list of them.
     Accounts { path: PathBuf, cause: serde_json::Error },
+    /// Two of a sandbox's accounts are one user in one session.
+    AccountTwice { path: PathBuf },
     /// The answer to a registration lacks what a keystore needs.
     Registration,
     /// There is nothing to say about a code or word.
@@ -237,6 +239,11 @@ impl fmt::Display for Error {
                 cause.line(),
                 cause.column()
             ),
+            Self::AccountTwice { path } => write!(
+                f,
+                "{} is the keystore of two accounts, or of one and its copy; give each a session of its own",
+                path.display()
+            ),
             Self::Registration => f.write_str(
                 "the user was registered, but the answer lacks the session id or the server's key: no keystore can \
                  be made of it",
@@ -324,6 +331,7 @@ mod tests {
             Error::SessionBusy,
             Error::ClockLeap { ahead: Duration::from_secs(400 * 86_400) },
             Error::Sandbox(mixin_pin_sandbox::Error::DatabaseContent),
+            Error::AccountTwice { path: path() },
             Error::Registration,
             Error::NotExplained,
             Error::Output(cause()),

@@ -11,6 +11,7 @@ mod lock;
 mod output;
 mod pins;
 mod store;
+mod usage;
 mod weak;
 
 use std::process::ExitCode;
@@ -24,7 +25,7 @@ use output::Output;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return output::usage(&error),
+        Err(error) => return usage::report(error),
     };
     let output = Output::new(cli.json);
     let result = run(&cli.command, &output);

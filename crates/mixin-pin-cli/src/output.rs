@@ -2,13 +2,11 @@
 //! failures as JSON on standard output.
 
 use std::io::{self, IsTerminal as _, Write};
-use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use mixin_pin_core::Pin;
 use serde_json::{Value, json};
 
 use crate::error::Error;
@@ -68,7 +66,7 @@ impl Output {
 }
 
 /// A line on standard output. A reader that has seen enough is no failure.
-fn print(text: &str) -> Result<(), Error> {
+pub(crate) fn print(text: &str) -> Result<(), Error> {
     let mut stdout = anstream::stdout().lock();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Output(error)),
@@ -123,34 +121,4 @@ impl Drop for Slow {
             let _ = shown.join();
         }
     }
-}
-
-/// Prints what is wrong with the command line, or the help that was asked for.
-pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() {
-        // Help and version. Nowhere is left to say that printing failed.
-        let _ = error.print();
-        return ExitCode::SUCCESS;
-    }
-    let wants_json = std::env::args_os().any(|arg| arg == "--json");
-    if wants_json {
-        let message = without_pins(&error.render().to_string());
-        let fields = json!({ "kind": "usage", "message": message.trim_end() });
-        let _ = print(&json!({ "error": fields }).to_string());
-    } else {
-        let _ = write!(anstream::stderr().lock(), "{}", without_pins(&error.render().ansi().to_string()));
-    }
-    ExitCode::from(2)
-}
-
-/// Someone who gives a PIN as an argument should not find it on the screen, too.
-fn without_pins(message: &str) -> String {
-    let mut message = message.to_owned();
-    for arg in std::env::args_os().filter_map(|arg| arg.into_string().ok()) {
-        let value = arg.rsplit('=').next().unwrap_or_default();
-        if Pin::new(value).is_ok() {
-            message = message.replace(value, "******");
-        }
-    }
-    message
 }

@@ -31,6 +31,18 @@ fn pins_that_are_none_are_refused_before_anything_is_sent() {
 }
 
 #[test]
+fn the_mistakes_of_beginners_are_told_the_next_step() {
+    fails(&["verify"], b"", 2, "usage", "'mixin-pin sandbox --user-keystore-out me.json'");
+    for pin in [&["314159"][..], &["--pin", "314159"], &["--pin=314159"]] {
+        let args = [&["verify", "--keystore", "k.json"], pin].concat();
+        fails(&args, b"", 2, "usage", "a PIN is asked for at a prompt, or read with --pin-stdin");
+        assert!(!run(&args, b"").stderr.contains("314159"), "{args:?}");
+    }
+    // Other mistakes are left to be what they are.
+    assert!(!run(&["verify", "--keystore", "k.json", "--colour"], b"").stderr.contains("PIN is asked"));
+}
+
+#[test]
 fn keystores_that_cannot_be_used_are_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("k.json");

@@ -64,6 +64,11 @@ fn a_file_that_is_no_list_of_accounts_is_refused_without_being_quoted() {
         (r#"[{"keystore": "keystore-dashboard.json", "full_name": "A", "pin": "73914"}]"#, "input"),
         (r#"[{"keystore": "keystore-dashboard.json", "full_name": "A", "pim": "739146"}]"#, "input"),
         (r#"[{"keystore": "accounts.json", "full_name": "A"}]"#, "keystore"),
+        (
+            r#"[{"keystore": "keystore-dashboard.json", "full_name": "A", "pin": "739146"},
+                {"keystore": "keystore-dashboard.json", "full_name": "B"}]"#,
+            "input",
+        ),
     ] {
         private(&file, content);
         let refused = run(&["--json", "sandbox", "--accounts", text(&file)], b"");

@@ -193,8 +193,31 @@ impl ApiError {
     /// A client that sends each request once, and holds its session meanwhile, meets this when somebody on the way sent
     /// the request twice: the first copy may have been carried out, and this is the answer to the second.
     pub fn is_echo(&self) -> bool {
-        let reason = self.extra.as_ref().and_then(|extra| extra.get("reason")).and_then(Value::as_str);
-        matches!(reason, Some("iterator" | "request_repeated"))
+        matches!(self.reason(), Some("iterator" | "request_repeated"))
+    }
+
+    /// What to do about it, as half a sentence: by the reason in `extra` where there is one, as the sandbox gives, else by
+    /// the code.
+    ///
+    /// ```
+    /// use mixin_pin_protocol::answer::{ApiError, ErrorCode};
+    ///
+    /// let error: ApiError = serde_json::from_str(r#"{"code":20119,"extra":{"reason":"no_pin_set"}}"#).unwrap();
+    /// assert_eq!(error.code, ErrorCode::PinIncorrect);
+    /// assert_eq!(error.advice(), "no PIN is set yet: create one");
+    /// assert!(!error.is_echo()); // seen for the first time
+    /// ```
+    pub fn advice(&self) -> &'static str {
+        match (self.code, self.reason()) {
+            (ErrorCode::PinIncorrect, Some("no_pin_set")) => "no PIN is set yet: create one",
+            (ErrorCode::PinIncorrect, Some("old_pin_needed")) => "a PIN is set already: change it, with the old one",
+            (ErrorCode::PinIncorrect, Some("timestamp")) => "set the clock right: the PIN was not looked at",
+            (code, _) => code.advice(),
+        }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        self.extra.as_ref()?.get("reason")?.as_str()
     }
 }
 
@@ -207,7 +230,7 @@ impl fmt::Display for ApiError {
         if let Some(extra) = &self.extra {
             write!(f, ", extra {extra}")?;
         }
-        write!(f, "; {}", self.code.advice())
+        write!(f, "; {}", self.advice())
     }
 }
 

@@ -106,17 +106,26 @@ fn read_accounts(path: &Path) -> Result<Vec<Account>, Error> {
     let entries: Vec<Entry> =
         serde_json::from_slice(&bytes).map_err(|cause| Error::Accounts { path: path.to_owned(), cause })?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    entries.into_iter().map(|entry| account(folder, entry)).collect()
+    let mut accounts: Vec<Account> = Vec::new();
+    for entry in entries {
+        let keystore = folder.join(&entry.keystore);
+        let account = account(&keystore, entry)?;
+        // The sandbox would take the second for the first, come back after a restart.
+        if accounts.iter().any(|other| other.session_id == account.session_id) {
+            return Err(Error::AccountTwice { path: keystore });
+        }
+        accounts.push(account);
+    }
+    Ok(accounts)
 }
 
-fn account(folder: &Path, entry: Entry) -> Result<Account, Error> {
+fn account(path: &Path, entry: Entry) -> Result<Account, Error> {
     let pin = entry.pin.map(Zeroizing::new);
     let pin =
         pin.map(|pin| Pin::new(&pin).map_err(|cause| Error::Pin { which: "account's PIN", cause })).transpose()?;
-    let path = folder.join(entry.keystore);
-    let keystore = files::keystore(&path)?;
+    let keystore = files::keystore(path)?;
     let public_key = keystore.public_key();
-    let session = files::open(&path, keystore)?;
+    let session = files::open(path, keystore)?;
     Ok(Account {
         user_id: session.user_id(),
         session_id: session.session_id(),
