@@ -171,6 +171,21 @@ struct Envelope {
 }
 
 /// A failure that Mixin's API reports.
+///
+/// ```
+/// use mixin_pin_protocol::answer::{Answer, ErrorCode, User};
+/// use mixin_pin_protocol::{Error, core::uuid::Uuid};
+///
+/// let id = Uuid::from_u128(7);
+/// let body = br#"{"error":{"status":202,"code":429,"description":"Too Many Requests."}}"#;
+/// let answer = Answer { status: 202, request_id: Some(&id.to_string()), integrity_token: None, body };
+/// let Err(Error::Api(error)) = answer.read::<User>(id) else { panic!("a refusal") };
+/// assert_eq!(error.code, ErrorCode::TooManyRequests);
+/// assert_eq!(
+///     error.to_string(),
+///     "Mixin refused the call with code 429 (Too Many Requests.); wait; for a PIN call the day's tries are spent",
+/// );
+/// ```
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(remote = "Self")]
 pub struct ApiError {
@@ -235,6 +250,13 @@ impl fmt::Display for ApiError {
 }
 
 /// The codes that a PIN client meets.
+///
+/// ```
+/// use mixin_pin_protocol::answer::ErrorCode;
+///
+/// assert_eq!(ErrorCode::from(20119), ErrorCode::PinIncorrect);
+/// assert_eq!(ErrorCode::Server(7000).as_u32(), 7000);
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
@@ -333,6 +355,21 @@ impl Error {
     /// Whether the API itself refused the call, so that nothing was changed by it.
     ///
     /// Of every other failure after a request was sent, nobody here can tell.
+    ///
+    /// ```
+    /// use mixin_pin_protocol::answer::{Answer, User};
+    /// use mixin_pin_protocol::core::uuid::Uuid;
+    ///
+    /// let sent = Uuid::from_u128(7);
+    /// let read = |status, body: &str| {
+    ///     let (id, body) = (sent.to_string(), body.as_bytes());
+    ///     Answer { status, request_id: Some(&id), integrity_token: None, body }.read::<User>(sent).unwrap_err()
+    /// };
+    /// let refused = read(202, r#"{"error":{"code":20119}}"#);
+    /// assert!(refused.is_refusal() && !refused.is_bad_answer());
+    /// let lost = read(502, "<html>Bad Gateway</html>"); // the call may have been carried out
+    /// assert!(!lost.is_refusal() && lost.is_bad_answer());
+    /// ```
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Api(error) if !matches!(error.code, ErrorCode::Server(_)) && !error.is_echo())
     }
@@ -399,6 +436,18 @@ fn lenient_uuid<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Opt
 }
 
 /// An entry of `GET /logs`.
+///
+/// ```
+/// use mixin_pin_protocol::answer::{Answer, LogEntry};
+/// use mixin_pin_protocol::core::uuid::Uuid;
+///
+/// let id = Uuid::from_u128(7);
+/// let body = br#"{"data":[{"log_id":"1","code":"PIN_INCORRECT","ip_address":"192.0.2.1"}]}"#;
+/// let answer = Answer { status: 200, request_id: Some(&id.to_string()), integrity_token: None, body };
+/// let entries: Vec<LogEntry> = answer.read(id)?;
+/// assert_eq!(entries[0].code, "PIN_INCORRECT");
+/// # Ok::<(), mixin_pin_protocol::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self")]
 pub struct LogEntry {

@@ -119,12 +119,42 @@ impl<'s, S: Signer> Calls<'s, S> {
     }
 
     /// The same with tokens that live this long, of which whole seconds count.
+    ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::core::UnixTime;
+    /// use mixin_pin_protocol::{call::Calls, keystore::Keystore};
+    ///
+    /// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+    /// # let mut rng = UnwrapErr(SysRng);
+    /// # let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
+    /// use std::time::Duration;
+    ///
+    /// let calls = Calls::new(&session).lifetime(Duration::from_secs(10)); // of a clock that is right
+    /// let request = calls.me(UnixTime::from_secs(1_700_000_000), &mut rng)?;
+    /// assert_eq!(request.expires_at(), Some(UnixTime::from_secs(1_700_000_010)));
+    /// # Ok::<(), mixin_pin_protocol::Error>(())
+    /// ```
     #[must_use]
     pub const fn lifetime(self, lifetime: Duration) -> Self {
         Self { lifetime, ..self }
     }
 
     /// `POST /pin/update` for a user that has no PIN yet: digits.
+    ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::core::{MonotonicNonces, NonceSource, Pin, UnixTime};
+    /// use mixin_pin_protocol::{call::Calls, keystore::Keystore};
+    ///
+    /// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+    /// # let mut rng = UnwrapErr(SysRng);
+    /// # let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
+    /// # let (now, nonces) = (UnixTime::from_secs(1_700_000_000), MonotonicNonces::new());
+    /// let request = Calls::new(&session).create_pin(&Pin::new("314159")?, nonces.next(now)?, now, &mut rng)?;
+    /// assert!(request.body().starts_with(br#"{"old_pin_base64":"","pin_base64":""#));
+    /// # Ok::<(), mixin_pin_protocol::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Core`] when the token cannot be signed.
@@ -139,6 +169,22 @@ impl<'s, S: Signer> Calls<'s, S> {
     }
 
     /// `POST /pin/update` from an old PIN to a new one. The nonces are the old PIN's and the new PIN's, in this order.
+    ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::core::{MonotonicNonces, NonceSource, Pin, UnixTime};
+    /// use mixin_pin_protocol::{call::Calls, keystore::Keystore};
+    ///
+    /// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+    /// # let mut rng = UnwrapErr(SysRng);
+    /// # let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
+    /// # let (now, nonces) = (UnixTime::from_secs(1_700_000_000), MonotonicNonces::new());
+    /// let (old, new) = (Pin::new("314159")?, Pin::new("271828")?);
+    /// let nonces = [nonces.next(now)?, nonces.next(now)?];
+    /// let request = Calls::new(&session).change_pin(&old, &new, nonces, now, &mut rng)?;
+    /// assert_eq!(request.path(), "/pin/update");
+    /// # Ok::<(), mixin_pin_protocol::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::NonceOrder`] when the first iterator is not the lower one, [`Error::Core`] when the token cannot be
@@ -156,6 +202,22 @@ impl<'s, S: Signer> Calls<'s, S> {
 
     /// `POST /pin/update` for a user that has no PIN yet: installs a TIP key, with the counter 1.
     ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::core::tip::TipKey;
+    /// use mixin_pin_protocol::core::{MonotonicNonces, NonceSource, UnixTime};
+    /// use mixin_pin_protocol::{call::Calls, keystore::Keystore};
+    ///
+    /// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+    /// # let mut rng = UnwrapErr(SysRng);
+    /// # let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
+    /// # let (now, nonces) = (UnixTime::from_secs(1_700_000_000), MonotonicNonces::new());
+    /// let (key, seed) = TipKey::generate(&mut rng); // keep the seed: without it nobody signs for the user any more
+    /// let request = Calls::new(&session).create_tip(&key, nonces.next(now)?, now, &mut rng)?;
+    /// assert_eq!(request.path(), "/pin/update");
+    /// # Ok::<(), mixin_pin_protocol::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Core`] when the token cannot be signed.
     pub fn create_tip<R: CryptoRng>(
@@ -169,6 +231,23 @@ impl<'s, S: Signer> Calls<'s, S> {
     }
 
     /// `POST /pin/update` from digits to a TIP key, with the counter 1. There is no way back.
+    ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::core::tip::TipKey;
+    /// use mixin_pin_protocol::core::{MonotonicNonces, NonceSource, Pin, UnixTime};
+    /// use mixin_pin_protocol::{call::Calls, keystore::Keystore};
+    ///
+    /// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+    /// # let mut rng = UnwrapErr(SysRng);
+    /// # let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
+    /// # let (now, nonces) = (UnixTime::from_secs(1_700_000_000), MonotonicNonces::new());
+    /// let (digits, key) = (Pin::new("314159")?, TipKey::from_seed(&[7; 32]));
+    /// let nonces = [nonces.next(now)?, nonces.next(now)?];
+    /// let request = Calls::new(&session).change_to_tip(&digits, &key, nonces, now, &mut rng)?;
+    /// assert_eq!(request.path(), "/pin/update");
+    /// # Ok::<(), mixin_pin_protocol::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Calls::change_pin`].
@@ -186,6 +265,24 @@ impl<'s, S: Signer> Calls<'s, S> {
 
     /// `POST /pin/update` from one TIP key to another. The old key signs as for "verify", with its own counter (the
     /// `tip_counter` of `GET /me`) in the timestamp's place; the new one is installed with the counter after it.
+    ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::core::tip::TipKey;
+    /// use mixin_pin_protocol::core::{MonotonicNonces, NonceSource, UnixTime};
+    /// use mixin_pin_protocol::{call::Calls, keystore::Keystore};
+    ///
+    /// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+    /// # let mut rng = UnwrapErr(SysRng);
+    /// # let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
+    /// # let (now, nonces) = (UnixTime::from_secs(1_700_000_000), MonotonicNonces::new());
+    /// let (old, new) = (TipKey::from_seed(&[7; 32]), TipKey::from_seed(&[8; 32]));
+    /// let old_counter = 1; // `tip_counter` of `GET /me`
+    /// let nonces = [nonces.next(now)?, nonces.next(now)?];
+    /// let request = Calls::new(&session).change_tip(&old, old_counter, &new, nonces, now, &mut rng)?;
+    /// assert_eq!(request.path(), "/pin/update");
+    /// # Ok::<(), mixin_pin_protocol::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Calls::change_pin`]; [`Error::TipCounter`] when the counter has no successor.
@@ -226,6 +323,20 @@ impl<'s, S: Signer> Calls<'s, S> {
 
     /// `POST /pin/verify`.
     ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::core::{MonotonicNonces, NonceSource, Pin, UnixTime};
+    /// use mixin_pin_protocol::{call::Calls, keystore::Keystore};
+    ///
+    /// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+    /// # let mut rng = UnwrapErr(SysRng);
+    /// # let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
+    /// # let (now, nonces) = (UnixTime::from_secs(1_700_000_000), MonotonicNonces::new());
+    /// let request = Calls::new(&session).verify_pin(&Pin::new("314159")?, nonces.next(now)?, now, &mut rng)?;
+    /// assert!(request.body().starts_with(br#"{"pin_base64":""#));
+    /// # Ok::<(), mixin_pin_protocol::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Core`] when the token cannot be signed.
     pub fn verify_pin<R: CryptoRng>(
@@ -241,6 +352,22 @@ impl<'s, S: Signer> Calls<'s, S> {
     }
 
     /// `POST /pin/verify` with a TIP key, for the moment `now`.
+    ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::core::tip::TipKey;
+    /// use mixin_pin_protocol::core::{MonotonicNonces, NonceSource, UnixTime};
+    /// use mixin_pin_protocol::{call::Calls, keystore::Keystore};
+    ///
+    /// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+    /// # let mut rng = UnwrapErr(SysRng);
+    /// # let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
+    /// # let (now, nonces) = (UnixTime::from_secs(1_700_000_000), MonotonicNonces::new());
+    /// let key = TipKey::from_seed(&[7; 32]);
+    /// let request = Calls::new(&session).verify_tip(&key, nonces.next(now)?, now, &mut rng)?;
+    /// assert!(request.body().ends_with(br#","timestamp":1700000000000000000}"#)); // which is what was signed
+    /// # Ok::<(), mixin_pin_protocol::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Core`] when the token cannot be signed, or `now` does not fit 64 bits of nanoseconds.
@@ -261,6 +388,23 @@ impl<'s, S: Signer> Calls<'s, S> {
     ///
     /// `proof` is a PIN, or what [`TipKey::secret`] made of the action that the body describes. Whether they describe
     /// the same is the caller's to see to.
+    ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::core::{MonotonicNonces, NonceSource, Pin, UnixTime};
+    /// use mixin_pin_protocol::{call::Calls, keystore::Keystore};
+    ///
+    /// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+    /// # let mut rng = UnwrapErr(SysRng);
+    /// # let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
+    /// # let (now, nonces) = (UnixTime::from_secs(1_700_000_000), MonotonicNonces::new());
+    /// let body = serde_json::json!({ "asset_id": "965e5c6e-434c-3fa9-b780-c50f43cd955c", "label": "savings" });
+    /// let (body, pin) = (body.as_object().unwrap(), Pin::new("314159")?);
+    /// let nonce = nonces.next(now)?;
+    /// let request = Calls::new(&session).with_pin("POST", "/addresses", body, &pin, nonce, now, &mut rng)?;
+    /// assert!(request.body().windows(14).any(|part| part == br#""pin_base64":""#));
+    /// # Ok::<(), mixin_pin_protocol::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::PinField`] when the body has such a field already, else as [`Calls::other`].
@@ -334,6 +478,22 @@ impl<'s, S: Signer> Calls<'s, S> {
     /// `POST /safe/users`: registers the user with the safe under `safe_key`, which signs the user's id, approved by the
     /// installed TIP key. They may be one key.
     ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::core::tip::TipKey;
+    /// use mixin_pin_protocol::core::{MonotonicNonces, NonceSource, UnixTime};
+    /// use mixin_pin_protocol::{call::Calls, keystore::Keystore};
+    ///
+    /// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+    /// # let mut rng = UnwrapErr(SysRng);
+    /// # let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
+    /// # let (now, nonces) = (UnixTime::from_secs(1_700_000_000), MonotonicNonces::new());
+    /// let key = TipKey::from_seed(&[7; 32]);
+    /// let request = Calls::new(&session).register_safe(&key, &key, nonces.next(now)?, now, &mut rng)?;
+    /// assert_eq!(request.path(), "/safe/users");
+    /// # Ok::<(), mixin_pin_protocol::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Core`] when the token cannot be signed.
     pub fn register_safe<R: CryptoRng>(
@@ -363,6 +523,20 @@ impl<'s, S: Signer> Calls<'s, S> {
 
     /// `GET /logs`.
     ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::core::UnixTime;
+    /// use mixin_pin_protocol::{call::{Calls, LogQuery}, keystore::Keystore};
+    ///
+    /// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+    /// # let mut rng = UnwrapErr(SysRng);
+    /// # let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
+    /// # let now = UnixTime::from_secs(1_700_000_000);
+    /// let request = Calls::new(&session).logs(&LogQuery::wrong_pins(), now, &mut rng)?;
+    /// assert_eq!(request.path(), "/logs?category=PIN_INCORRECT");
+    /// # Ok::<(), mixin_pin_protocol::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::LogLimit`] for a limit outside 1 to 100, [`Error::Core`] when the token cannot be signed.
     pub fn logs<R: CryptoRng>(&self, query: &LogQuery, now: UnixTime, rng: &mut R) -> Result<PreparedRequest, Error> {
@@ -373,6 +547,22 @@ impl<'s, S: Signer> Calls<'s, S> {
     /// session's public key as [`VerifyingKey::to_session_secret`] writes it.
     ///
     /// [`VerifyingKey::to_session_secret`]: mixin_pin_core::token::VerifyingKey::to_session_secret
+    ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::core::{Ed25519Key, UnixTime};
+    /// use mixin_pin_protocol::{call::Calls, keystore::Keystore};
+    ///
+    /// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+    /// # let mut rng = UnwrapErr(SysRng);
+    /// # let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
+    /// # let now = UnixTime::from_secs(1_700_000_000);
+    /// let key = Ed25519Key::generate(&mut rng); // the new user's: keep it
+    /// let secret = key.public_key().to_base64_url();
+    /// let request = Calls::new(&session).register(&secret, "Alice", now, &mut rng)?;
+    /// assert_eq!(request.path(), "/users");
+    /// # Ok::<(), mixin_pin_protocol::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Core`] when the token cannot be signed.
@@ -410,6 +600,20 @@ impl<'s, S: Signer> Calls<'s, S> {
 
     /// An encrypted PIN in the base64 that this session's calls write it in: standard and padded for the digits of an
     /// RSA session, URL-safe and unpadded for everything else.
+    ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::core::{MonotonicNonces, NonceSource, Pin, UnixTime};
+    /// use mixin_pin_protocol::{call::Calls, keystore::Keystore};
+    ///
+    /// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+    /// # let mut rng = UnwrapErr(SysRng);
+    /// # let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
+    /// # let (now, nonces) = (UnixTime::from_secs(1_700_000_000), MonotonicNonces::new());
+    /// let pin = session.pin_key().seal(Pin::new("314159")?, nonces.next(now)?, &mut rng);
+    /// assert_eq!(Calls::new(&session).encode_pin(&pin), pin.to_url_safe()); // an Ed25519 session's
+    /// # Ok::<(), mixin_pin_protocol::Error>(())
+    /// ```
     pub fn encode_pin(&self, pin: &EncryptedPin) -> EncodedPin {
         (self.fields_for(pin.kind()).encode)(pin)
     }

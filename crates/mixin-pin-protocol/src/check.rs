@@ -14,6 +14,20 @@ use crate::object::read_from_objects_only;
 use crate::{Error, TokenFault};
 
 /// A request as a server received it.
+///
+/// ```
+/// use mixin_pin_protocol::check::ReceivedRequest;
+///
+/// let request = ReceivedRequest {
+///     method: "GET",
+///     path: "/me",
+///     body: b"",
+///     authorization: Some("Bearer e30.e30.AAAA"),
+///     request_id: None,
+/// };
+/// assert_eq!(request.token(), Ok("e30.e30.AAAA"));
+/// assert!(request.hash().to_string().starts_with("5e6b58ff"));
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct ReceivedRequest<'r> {
     /// `GET`, `POST`, ….
@@ -65,6 +79,15 @@ pub struct ReceivedClaims {
 }
 
 /// What an OAuth session's token claims.
+///
+/// ```
+/// use mixin_pin_protocol::check::ReceivedOAuthClaims;
+///
+/// /// Of claims that `check_oauth_token` returned.
+/// fn may_read_phone(claims: &ReceivedOAuthClaims) -> bool {
+///     claims.scp.split(' ').any(|scope| scope == "PHONE:READ")
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ReceivedOAuthClaims {
     /// The app that asks.
@@ -84,6 +107,28 @@ pub struct ReceivedOAuthClaims {
 }
 
 /// A token taken apart. Nothing it says is trusted before [`ReceivedToken::verify`].
+///
+/// ```
+/// use getrandom::{SysRng, rand_core::UnwrapErr};
+/// use mixin_pin_protocol::check::{ReceivedClaims, ReceivedToken};
+/// use mixin_pin_protocol::core::UnixTime;
+/// use mixin_pin_protocol::{call::Calls, keystore::Keystore};
+///
+/// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+/// # let mut rng = UnwrapErr(SysRng);
+/// # let keystore = Keystore::parse(KEYSTORE.as_bytes())?;
+/// # let (key, user) = (keystore.public_key(), keystore.user_id());
+/// # let sent = Calls::new(&keystore.into_session(&mut rng)?).me(UnixTime::from_secs(1_700_000_000), &mut rng)?;
+/// # let text = sent.authorization().and_then(|header| header.strip_prefix("Bearer ")).unwrap();
+/// let token = ReceivedToken::parse(text)?;
+/// assert_eq!(token.algorithm(), "EdDSA"); // so it says
+/// assert_eq!(token.raw_claims()["scp"], "FULL");
+/// token.verify(&key)?; // now it is known
+/// let claims: ReceivedClaims = token.claims()?;
+/// assert_eq!(claims.uid, user);
+/// assert!(token.oauth_claims().is_err()); // it is no OAuth session's
+/// # Ok::<(), mixin_pin_protocol::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct ReceivedToken<'t> {
     jws: Jws<'t>,
@@ -267,6 +312,21 @@ fn check_request(
 }
 
 /// Checks a block's timestamp against the clock, and its iterator against the last one used.
+///
+/// ```
+/// use std::time::Duration;
+/// use mixin_pin_protocol::check::check_block;
+/// use mixin_pin_protocol::core::{MonotonicNonces, NonceSource, Pin, PinBlock, UnixTime};
+/// use mixin_pin_protocol::Error;
+///
+/// let now = UnixTime::from_secs(1_700_000_000);
+/// let block = PinBlock::new(Pin::new("314159")?, MonotonicNonces::new().next(now)?);
+/// let tolerance = Duration::from_secs(300);
+/// check_block(&block, 0, now, tolerance)?;
+/// let last = block.iterator();
+/// assert_eq!(check_block(&block, last, now, tolerance), Err(Error::BlockIterator { last })); // once more
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::BlockTime`] when the timestamp lies further than `tolerance` from `now`, [`Error::BlockIterator`] when the

@@ -153,6 +153,14 @@ pub enum Error {
 }
 
 /// What is wrong with a token, in the order in which a checker looks.
+///
+/// ```
+/// use mixin_pin_protocol::{Error, TokenFault, check::ReceivedToken};
+///
+/// let fault = ReceivedToken::parse("no token").unwrap_err();
+/// assert_eq!(fault, Error::Token(TokenFault::Format));
+/// assert_eq!(TokenFault::Format.as_str(), "token_format");
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenFault {
@@ -214,6 +222,15 @@ impl fmt::Display for TokenFault {
 }
 
 /// What is wrong with an answer's `X-Integrity-Token`.
+///
+/// ```
+/// use mixin_pin_protocol::{Error, IntegrityFault};
+///
+/// /// Whether an answer may come from somebody else than the server.
+/// fn is_suspicious(error: &Error) -> bool {
+///     matches!(error, Error::Integrity(fault) if *fault != IntegrityFault::Missing)
+/// }
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IntegrityFault {

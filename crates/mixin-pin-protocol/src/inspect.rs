@@ -46,6 +46,27 @@ impl CapturedRequest {
 }
 
 /// What [`inspect`] found. Its JSON form is stable: fields may be added, none changes.
+///
+/// ```
+/// use mixin_pin_protocol::core::{PinKey, UnixTime, token::VerifyingKey};
+/// use mixin_pin_protocol::inspect::{CapturedRequest, Finding, Known, Level, OpenedPin, Report, inspect};
+///
+/// # const DOCS: &str = include_str!("../testdata/docs-tokens.json");
+/// # let docs: serde_json::Value = serde_json::from_str(DOCS).unwrap();
+/// # let (text, key) = (docs["tokens"][2]["curl"].as_str().unwrap(), docs["public_key"].as_str().unwrap());
+/// let request = CapturedRequest::from_curl(text)?;
+/// let key = VerifyingKey::from_text(key)?;
+/// let another = PinKey::from_bytes(&[7; 32])?;
+/// let known = Known { public_key: Some(&key), pin_key: Some(&another), tip_key: None };
+/// let report: Report = inspect(&request, &known, UnixTime::from_secs(1_525_333_400))?;
+/// assert_eq!(report.signature.valid, Some(true));
+/// assert!(report.request_hash.matches);
+/// let opened: Option<&OpenedPin> = report.pins[0].opened.as_ref();
+/// assert_eq!(opened, None); // it was not sealed under this key, and that is
+/// assert!(matches!(&report.findings[0], Finding { level: Level::Fail, .. }));
+/// assert!(!report.holds());
+/// # Ok::<(), mixin_pin_protocol::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// The header's `alg`.

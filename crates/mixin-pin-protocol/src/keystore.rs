@@ -63,6 +63,19 @@ impl fmt::Display for KeystoreShape {
 
 /// A keystore whose fields are all there and all readable.
 ///
+/// ```
+/// use mixin_pin_protocol::{Error, keystore::Keystore};
+///
+/// # const TEXT: &str = include_str!("../testdata/keystore-dashboard.json");
+/// let mut keystore = Keystore::parse(TEXT.as_bytes())?; // the bytes of keystore.json
+/// println!("{} {} in session {}", keystore.shape(), keystore.user_id(), keystore.session_id());
+/// if let Some(key) = keystore.take_spend_key() {
+///     println!("its TIP key is {:?}", key.to_tip_key(None)?.public_key());
+/// }
+/// assert!(keystore.also_holds().is_empty()); // no PIN and no other secret beside the session's
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Security
 /// Holds the session's private key and the spend key, which zeroize themselves. A PIN or a client secret in the file is
 /// noticed, and not loaded. `Debug` shows no key.
@@ -230,6 +243,20 @@ impl fmt::Debug for SpendKey {
 
 /// Writes a new RSA session as a keystore of the RSA bot's shape.
 ///
+/// ```
+/// use mixin_pin_protocol::core::{PinToken, RsaKey, uuid::Uuid};
+/// use mixin_pin_protocol::keystore::{Keystore, write_rsa};
+///
+/// # const OTHER: &str = include_str!("../testdata/keystore-rsa-bot.json");
+/// # let other: serde_json::Value = serde_json::from_str(OTHER).unwrap();
+/// # let (pem, pin_token) = (other["private_key"].as_str().unwrap(), other["pin_token"].as_str().unwrap());
+/// let key = RsaKey::from_pem(pem)?; // what was registered
+/// let pin_token = PinToken::from_base64(pin_token)?; // of the answer to `POST /users`
+/// let text = write_rsa(Uuid::from_u128(1), Uuid::from_u128(2), &key, &pin_token)?;
+/// assert_eq!(Keystore::parse(text.as_bytes())?.session_id(), Uuid::from_u128(2));
+/// # Ok::<(), mixin_pin_protocol::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Core`] when the key cannot be encoded.
 pub fn write_rsa(
@@ -250,6 +277,21 @@ pub fn write_rsa(
 }
 
 /// How a server names its key to an Ed25519 session.
+///
+/// ```
+/// use mixin_pin_protocol::core::{Ed25519Key, uuid::Uuid};
+/// use mixin_pin_protocol::keystore::{Keystore, KeystoreShape, ServerKey, write_app, write_ed25519};
+///
+/// # let server = Ed25519Key::from_bytes(&[8; 32])?.public_key();
+/// let key = Ed25519Key::from_bytes(&[7; 32])?; // what was registered
+/// let server = ServerKey::Ed25519(server); // `server_public_key` of the answer to `POST /users`
+/// let (user, session) = (Uuid::from_u128(1), Uuid::from_u128(2));
+/// let text = write_ed25519(user, session, &key, &server);
+/// assert_eq!(Keystore::parse(text.as_bytes())?.shape(), KeystoreShape::BareUser);
+/// let text = write_app(user, session, &key, &server);
+/// assert_eq!(Keystore::parse(text.as_bytes())?.shape(), KeystoreShape::Dashboard);
+/// # Ok::<(), mixin_pin_protocol::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub enum ServerKey {
     /// `server_public_key`: Ed25519, in hex.
@@ -269,6 +311,17 @@ pub fn write_app(app_id: Uuid, session_id: Uuid, key: &Ed25519Key, server: &Serv
 }
 
 /// Writes an authorization as a keystore of the OAuth shape.
+///
+/// ```
+/// use mixin_pin_protocol::core::{Ed25519Key, uuid::Uuid};
+/// use mixin_pin_protocol::keystore::{Keystore, KeystoreShape, write_oauth};
+///
+/// # let server = Ed25519Key::from_bytes(&[8; 32])?.public_key();
+/// let key = Ed25519Key::from_bytes(&[7; 32])?;
+/// let text = write_oauth(Uuid::from_u128(1), Uuid::from_u128(2), "PROFILE:READ", &key, &server);
+/// assert_eq!(Keystore::parse(text.as_bytes())?.shape(), KeystoreShape::OAuth);
+/// # Ok::<(), mixin_pin_protocol::Error>(())
+/// ```
 pub fn write_oauth(
     app_id: Uuid,
     authorization_id: Uuid,

@@ -120,6 +120,18 @@ read_from_objects_only!(Grant);
 impl Grant {
     /// The session that acts under this grant, with the key whose public half was sent.
     ///
+    /// ```
+    /// use mixin_pin_protocol::core::{Ed25519Key, uuid::Uuid};
+    /// use mixin_pin_protocol::{Error, oauth::Grant};
+    ///
+    /// let answer = r#"{"scope": "PROFILE:READ", "authorization_id": "4a2d4dcb-3f1b-4cfc-8b5c-f2b9a4a9e4a1",
+    ///     "ed25519": "PSv4vrjb0xjGij2iTFdw9-Gnyn8aGh9xJjCv4GIhsjs"}"#;
+    /// let grant: Grant = serde_json::from_str(answer).unwrap();
+    /// let session = grant.into_session(Uuid::from_u128(1), Ed25519Key::from_bytes(&[7; 32])?)?;
+    /// assert_eq!(session.scope(), "PROFILE:READ");
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Core`] when the server's key or the scope cannot be read.
     pub fn into_session(self, app_id: Uuid, key: Ed25519Key) -> Result<OAuthSession, Error> {
@@ -143,6 +155,7 @@ impl Grant {
 /// Prepares the calls of one OAuth session. None of them carries a PIN.
 ///
 /// ```
+/// use std::time::Duration;
 /// use getrandom::{SysRng, rand_core::UnwrapErr};
 /// use mixin_pin_protocol::core::UnixTime;
 /// use mixin_pin_protocol::{Error, keystore::Keystore, oauth::OAuthCalls};
@@ -150,7 +163,7 @@ impl Grant {
 /// # const KEYSTORE: &str = include_str!("../testdata/keystore-oauth.json");
 /// let session = Keystore::parse(KEYSTORE.as_bytes())?.into_oauth_session()?;
 /// let (now, mut rng) = (UnixTime::from_secs(1_700_000_000), UnwrapErr(SysRng));
-/// let calls = OAuthCalls::new(&session);
+/// let calls = OAuthCalls::new(&session).lifetime(Duration::from_secs(10));
 /// assert_eq!(calls.me(now, &mut rng)?.path(), "/me");
 ///
 /// let refused = calls.other("POST", "/transfers", Some(br#"{"pin":"AAAA"}"#), now, &mut rng);
