@@ -19,6 +19,15 @@ use crate::transport::Transport;
 pub const DEFAULT_API: &str = "https://api.mixin.one";
 
 /// What a [`Client`](crate::Client) speaks for: a session, and where its iterators are kept.
+///
+/// ```
+/// use mixin_pin_http::{ClientBuilder, UserSession};
+///
+/// /// What this program sets for every client of a user's.
+/// fn settings(builder: ClientBuilder<UserSession>) -> ClientBuilder<UserSession> {
+///     builder.user_agent("my-bot/1.0")
+/// }
+/// ```
 pub struct UserSession {
     pub(crate) session: Session<BoxSigner>,
     pub(crate) store: BoxStore,
@@ -56,7 +65,12 @@ pub(crate) fn now() -> Result<UnixTime, Error> {
 ///     .base_url("https://api.mixin.one")
 ///     .connect_timeout(Duration::from_secs(5))
 ///     .timeout(Duration::from_secs(20))
+///     .wait(Duration::from_secs(10)) // for a session that another call uses
+///     .token_lifetime(Duration::from_secs(30))
 ///     .user_agent("my-bot/1.0")
+///     .device_id("9f2c7c0e-3d5b-4f63-8a1b-6f4f0d3f6b1e")
+///     .proxy(Some("http://proxy.example:3128"))
+///     .system_randomness() // on a virtual machine that may be resumed twice from one snapshot
 ///     .build()?;
 /// # Ok(()) }
 /// ```
@@ -155,6 +169,22 @@ impl<S> ClientBuilder<S> {
     }
 
     /// Allows plain HTTP to another machine. To this machine it is always allowed.
+    ///
+    /// ```
+    /// use mixin_pin_http::{Error, OAuthClient};
+    ///
+    /// let exchange = || OAuthClient::exchange().base_url("http://192.0.2.1:8080"); // a sandbox on another machine
+    /// # use mixin_pin_http::core::{CodeVerifier, Ed25519Key, SystemRng, uuid::Uuid};
+    /// # use mixin_pin_http::protocol::oauth::CodeExchange;
+    /// # let mut rng = SystemRng::new()?;
+    /// # let (verifier, public_key) = (CodeVerifier::generate(&mut rng), Ed25519Key::generate(&mut rng).public_key());
+    /// # let code =
+    /// #     CodeExchange { app_id: Uuid::nil(), code: "", verifier: &verifier, client_secret: None, public_key: &public_key };
+    /// assert!(matches!(exchange().send(&code), Err(Error::PlainHttp)));
+    /// let allowed = exchange().allow_plain_http(true);
+    /// # drop(allowed);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Security
     /// Whoever is on the way can read tokens, and use them while they last.

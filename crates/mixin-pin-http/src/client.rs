@@ -81,11 +81,34 @@ impl Client {
     }
 
     /// The session that this client speaks for.
+    ///
+    /// ```no_run
+    /// use mixin_pin_http::Client;
+    ///
+    /// fn name(client: &Client) -> String {
+    ///     format!("the bot {}", client.session().user_id())
+    /// }
+    /// ```
     pub const fn session(&self) -> &Session<BoxSigner> {
         &self.session
     }
 
     /// Sets the PIN of a user that has none: `POST /pin/update`.
+    ///
+    /// ```no_run
+    /// use mixin_pin_http::core::Pin;
+    /// use mixin_pin_http::protocol::Error as ProtocolError;
+    /// use mixin_pin_http::{Client, Error, Outcome};
+    ///
+    /// # fn create(client: &Client) -> Result<(), Error> {
+    /// match client.create_pin(&Pin::new("314159")?) {
+    ///     Ok(Outcome::Done(user)) => println!("{} has a PIN", user.full_name),
+    ///     Ok(Outcome::Unknown(lost)) => println!("it may be set: {}", lost.next), // see `resolve_update`
+    ///     Err(Error::Protocol(ProtocolError::Api(refusal))) => println!("nothing changed: {}", refusal.advice()),
+    ///     Err(error) => return Err(error), // nothing was sent
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Protocol`] when Mixin refuses, another when the call was never sent.
@@ -108,6 +131,17 @@ impl Client {
 
     /// Creates the PIN, or changes it where there is an old one.
     ///
+    /// ```no_run
+    /// use mixin_pin_http::core::Pin;
+    /// use mixin_pin_http::{Client, Error};
+    ///
+    /// # fn update(client: &Client) -> Result<(), Error> {
+    /// let (old, new) = (Pin::new("314159")?, Pin::new("271828")?);
+    /// let old = client.me()?.has_pin.then_some(&old);
+    /// let user = client.update_pin(old, &new)?.done(); // None: find out by `resolve_update`
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn update_pin(&self, old: Option<&Pin>, new: &Pin) -> Result<Outcome<User>, Error> {
@@ -119,6 +153,21 @@ impl Client {
 
     /// Proves the PIN: `POST /pin/verify`. A wrong one costs one of the day's tries.
     ///
+    /// ```no_run
+    /// use mixin_pin_http::core::Pin;
+    /// use mixin_pin_http::protocol::{Error as ProtocolError, answer::ErrorCode};
+    /// use mixin_pin_http::{Client, Error};
+    ///
+    /// /// None where no answer came: ask once more, for a proof changes nothing.
+    /// fn is_right(client: &Client, pin: &Pin) -> Result<Option<bool>, Error> {
+    ///     match client.verify_pin(pin) {
+    ///         Ok(outcome) => Ok(outcome.done().map(|_| true)),
+    ///         Err(Error::Protocol(ProtocolError::Api(refusal))) if refusal.code == ErrorCode::PinIncorrect => Ok(Some(false)),
+    ///         Err(error) => Err(error),
+    ///     }
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn verify_pin(&self, pin: &Pin) -> Result<Outcome<User>, Error> {
@@ -129,6 +178,18 @@ impl Client {
 
     /// Installs a user's first TIP key, in the place of the digits where there are any: `POST /pin/update`. There is no
     /// way back to digits.
+    ///
+    /// ```no_run
+    /// use mixin_pin_http::core::{Pin, tip::TipKey};
+    /// use mixin_pin_http::{Client, Error};
+    ///
+    /// # fn install(client: &Client, digits: &Pin, seed: &[u8; 32]) -> Result<(), Error> {
+    /// let key = TipKey::from_seed(seed); // kept somewhere already: from here on nothing else proves the user
+    /// if client.install_tip(Some(digits), &key)?.done().is_some() {
+    ///     client.verify_tip(&key)?.done().expect("an answer");
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`Client::create_pin`].
@@ -142,6 +203,16 @@ impl Client {
     }
 
     /// Changes one TIP key for another: `POST /pin/update`. `old_counter` is the `tip_counter` of [`Client::me`].
+    ///
+    /// ```no_run
+    /// use mixin_pin_http::core::tip::TipKey;
+    /// use mixin_pin_http::{Client, Error};
+    ///
+    /// # fn change(client: &Client, old: &TipKey, new: &TipKey) -> Result<(), Error> {
+    /// let counter = client.me()?.tip_counter;
+    /// let user = client.change_tip(old, counter, new)?.done(); // None: find out by `resolve_update`
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`Client::create_pin`].
@@ -164,6 +235,20 @@ impl Client {
 
     /// Makes any other call that carries a PIN, a [`Pin`] or what [`TipKey::secret`] made of an action, and returns its
     /// `data`.
+    ///
+    /// ```no_run
+    /// use mixin_pin_http::core::Pin;
+    /// use mixin_pin_http::{Client, Error, Outcome};
+    /// use serde_json::{Map, Value};
+    ///
+    /// # fn remove(client: &Client, pin: &Pin, address_id: &str) -> Result<(), Error> {
+    /// let path = format!("/addresses/{address_id}/delete");
+    /// match client.call_with_pin::<Value>("POST", &path, &Map::new(), pin)? {
+    ///     Outcome::Done(_) => println!("removed"),
+    ///     Outcome::Unknown(lost) => println!("look whether it is still there: {}", lost.cause),
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`Client::create_pin`].
@@ -215,6 +300,16 @@ impl Client {
 
     /// Registers the user with the safe under `safe_key`, approved by the installed TIP key: `POST /safe/users`.
     ///
+    /// ```no_run
+    /// use mixin_pin_http::core::tip::TipKey;
+    /// use mixin_pin_http::{Client, Error};
+    ///
+    /// # fn register(client: &Client, tip_key: &TipKey) -> Result<(), Error> {
+    /// // The PIN's key and the safe's may be one.
+    /// let user = client.register_safe(tip_key, tip_key)?.done(); // None: look whether it is registered
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn register_safe(&self, tip_key: &TipKey, safe_key: &TipKey) -> Result<Outcome<User>, Error> {
@@ -233,6 +328,22 @@ impl Client {
 
     /// Asks the server once who this is, `GET /me`, and compares clocks: for a check that all is well before any PIN is sent.
     ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use mixin_pin_http::{Client, Error};
+    ///
+    /// # fn probe(client: &Client) -> Result<(), Error> {
+    /// let probe = client.probe()?;
+    /// if let Some(clock) = probe.clock.filter(|clock| clock.distance() > Duration::from_secs(60)) {
+    ///     println!("set the clock right: it is {clock}");
+    /// }
+    /// match probe.user {
+    ///     Ok(user) => println!("this is {}", user.full_name),
+    ///     Err(refusal) => println!("{refusal}"),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// Any error when there was no answer. A refusal is in [`Probe::user`].
     pub fn probe(&self) -> Result<Probe, Error> {
@@ -249,6 +360,17 @@ impl Client {
 
     /// Reads the log, such as the failed attempts at the PIN: `GET /logs`.
     ///
+    /// ```no_run
+    /// use mixin_pin_http::protocol::call::LogQuery;
+    /// use mixin_pin_http::{Client, Error};
+    ///
+    /// # fn logs(client: &Client) -> Result<(), Error> {
+    /// for entry in client.pin_logs(&LogQuery::wrong_pins())? {
+    ///     println!("{} {} from {}", entry.created_at, entry.code, entry.ip_address);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`Client::me`].
     pub fn pin_logs(&self, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
@@ -256,6 +378,17 @@ impl Client {
     }
 
     /// Registers a user with a session of its own under this app's session: `POST /users`.
+    ///
+    /// ```no_run
+    /// use mixin_pin_http::core::token::VerifyingKey;
+    /// use mixin_pin_http::core::{Ed25519Key, SystemRng};
+    /// use mixin_pin_http::{Client, Error};
+    ///
+    /// # fn register(app: &Client) -> Result<(), Error> {
+    /// let key = Ed25519Key::generate(&mut SystemRng::new()?); // to be kept before it is registered
+    /// let user = app.register(&VerifyingKey::Ed25519(key.public_key()), "Alice")?.done();
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`Client::create_pin`].
@@ -269,6 +402,17 @@ impl Client {
     /// Makes any other call, with a body of JSON or none, and returns its `data`.
     ///
     /// Whatever is not a `GET` waits for the session's PIN calls, since its body may carry a PIN.
+    ///
+    /// ```no_run
+    /// use mixin_pin_http::{Client, Error};
+    /// use serde_json::{Value, json};
+    ///
+    /// # fn call(client: &Client) -> Result<(), Error> {
+    /// let assets = client.call::<Value>("GET", "/safe/assets/fetch", None)?.done().unwrap_or_default();
+    /// let body = json!({ "full_name": "Alice" });
+    /// let user = client.call::<Value>("POST", "/me", Some(&body))?.done(); // None: look whether it was changed
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`Client::create_pin`]; for a `GET` every failure is an error, for it changes nothing.
@@ -395,6 +539,16 @@ impl Client {
 impl ClientBuilder<UserSession> {
     /// Where iterators are kept and sessions held: in memory by default, which is right while one process alone uses the
     /// session. `mixin-pin-store` has others.
+    ///
+    /// ```no_run
+    /// use mixin_pin_http::core::{Session, SessionKey};
+    /// use mixin_pin_http::{Client, Error, MemoryStore};
+    ///
+    /// # fn client(session: Session<SessionKey>) -> Result<(), Error> {
+    /// let store = MemoryStore::new(); // or `SqliteStore::open_default()?`, for the processes of this machine
+    /// let client = Client::builder(session).store(store).build()?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn store<N>(mut self, store: N) -> Self
     where

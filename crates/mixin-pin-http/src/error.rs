@@ -57,6 +57,14 @@ pub enum Error {
 
 impl Error {
     /// Whether it is certain that the call changed nothing: it was refused by the API, or never sent.
+    ///
+    /// ```
+    /// use mixin_pin_http::Error;
+    /// use mixin_pin_http::protocol::Error as ProtocolError;
+    ///
+    /// assert!(Error::HoldLost.nothing_changed()); // it was not sent
+    /// assert!(!Error::Protocol(ProtocolError::ServerTrouble { status: 502 }).nothing_changed()); // who knows
+    /// ```
     pub fn nothing_changed(&self) -> bool {
         match self {
             Self::Protocol(error) => error.is_refusal(),
@@ -137,6 +145,19 @@ impl From<mixin_pin_core::Error> for Error {
 }
 
 /// What the network said. Its kind is private, so that the HTTP library can change.
+///
+/// ```
+/// use mixin_pin_http::{Error, TransportError};
+///
+/// fn is_slow(error: &Error) -> bool {
+///     match error {
+///         Error::Connect(cause) | Error::Interrupted(cause) => TransportError::is_timeout(cause),
+///         Error::Timeout { .. } => true,
+///         _ => false,
+///     }
+/// }
+/// assert!(!is_slow(&Error::HoldLost));
+/// ```
 #[derive(Debug)]
 pub struct TransportError(ureq::Error);
 

@@ -21,6 +21,19 @@ pub struct RawAnswer {
 
 /// Sends a prepared request exactly as it is, even one that was sent before.
 ///
+/// ```no_run
+/// use mixin_pin_http::hazmat::{self, RawAnswer};
+/// use mixin_pin_http::protocol::call::PreparedRequest;
+/// use mixin_pin_http::{Client, Error};
+///
+/// /// Whether a server refuses what it saw before, as it must.
+/// fn refuses_repetition(client: &Client, request: &PreparedRequest) -> Result<bool, Error> {
+///     let first: RawAnswer = hazmat::send(client, request)?;
+///     let second = hazmat::send(client, request)?;
+///     Ok(first.data.is_ok() && second.data.is_err())
+/// }
+/// ```
+///
 /// # Errors
 /// Everything but a refusal of the API's, which is in the answer.
 pub fn send(client: &Client, request: &PreparedRequest) -> Result<RawAnswer, Error> {

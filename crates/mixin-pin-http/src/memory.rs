@@ -49,6 +49,17 @@ impl MemoryStore {
     }
 
     /// The store that all clients of this process share unless they are given another.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mixin_pin_http::MemoryStore;
+    /// use mixin_pin_http::core::{Hold, HoldTerms, NonceStore, uuid::Uuid};
+    ///
+    /// // A call of this program's own, kept apart from those of its clients.
+    /// let terms = HoldTerms::new(Duration::from_secs(35));
+    /// let Hold::Held(held) = MemoryStore::shared().hold(Uuid::from_u128(1), &terms)? else { panic!("it is in use") };
+    /// # Ok::<(), mixin_pin_http::Error>(())
+    /// ```
     pub fn shared() -> Self {
         static SHARED: LazyLock<MemoryStore> = LazyLock::new(MemoryStore::new);
         SHARED.clone()

@@ -30,7 +30,8 @@ use crate::{Error, NextStep, Outcome};
 /// let grant = OAuthClient::exchange().send(&exchange)?.done().expect("or the user approves once more");
 /// // Keep `grant.to_keystore(app_id, &key)`: the code is spent.
 /// let client = OAuthClient::builder(grant.into_session(app_id, key)?).build()?;
-/// println!("acting for {}", client.me()?.full_name);
+/// println!("acting for {} within {}", client.me()?.full_name, client.session().scope());
+/// let friends = client.call::<serde_json::Value>("GET", "/friends", None)?.done();
 /// # Ok(()) }
 /// ```
 pub struct OAuthClient {
@@ -40,6 +41,13 @@ pub struct OAuthClient {
 }
 
 /// No session: an exchange is sent to get one.
+///
+/// ```
+/// use mixin_pin_http::{ClientBuilder, NoSession, OAuthClient};
+///
+/// let exchange: ClientBuilder<NoSession> = OAuthClient::exchange().user_agent("my-app/1.0");
+/// # drop(exchange);
+/// ```
 #[derive(Debug)]
 pub struct NoSession(());
 

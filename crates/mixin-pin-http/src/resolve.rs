@@ -10,6 +10,16 @@ use crate::builder::now;
 use crate::{Client, Error, Outcome, Unknown};
 
 /// What proves a user: digits, or a TIP key.
+///
+/// ```
+/// use mixin_pin_http::Credential;
+/// use mixin_pin_http::core::{Pin, tip::TipKey};
+///
+/// let (digits, key) = (Pin::new("314159")?, TipKey::from_seed(&[7; 32]));
+/// assert!(matches!(Credential::from(&digits), Credential::Digits(_)));
+/// assert!(matches!(Credential::from(&key), Credential::Tip(_)));
+/// # Ok::<(), mixin_pin_http::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum Credential<'c> {
     /// A six-digit PIN.
@@ -31,6 +41,19 @@ impl<'c> From<&'c TipKey> for Credential<'c> {
 }
 
 /// What became of a change, and what finding it out cost.
+///
+/// ```
+/// use mixin_pin_http::{Resolution, Verdict};
+///
+/// /// Whether the new PIN is to be kept, once that is known.
+/// fn keep_new(resolution: &Resolution) -> Option<bool> {
+///     match resolution.verdict {
+///         Verdict::Applied(_) => Some(true),
+///         Verdict::NotApplied(_) => Some(false),
+///         _ => None, // keep both
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Resolution {
     /// What became of it.
@@ -61,6 +84,16 @@ pub enum Verdict {
 }
 
 /// How a lost change is going to be settled, once it was looked at.
+///
+/// ```no_run
+/// use mixin_pin_http::{Error, ResolutionPlan, Verdict};
+///
+/// /// Settles it where a try is left for the owner in the worst case.
+/// fn settle(plan: ResolutionPlan<'_>, tries_left: u32) -> Result<Option<Verdict>, Error> {
+///     let is_safe = plan.may_cost() == 0 || tries_left > plan.may_cost();
+///     if is_safe { plan.settle().map(|resolution| Some(resolution.verdict)) } else { Ok(None) }
+/// }
+/// ```
 #[must_use = "nothing is settled until `settle` is called"]
 #[derive(Debug)]
 pub struct ResolutionPlan<'c> {
