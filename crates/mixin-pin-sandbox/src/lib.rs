@@ -61,6 +61,22 @@ pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
 pub type Observer = Arc<dyn Fn(&Observation) + Send + Sync>;
 
 /// How a sandbox behaves. What Mixin does not document is a setting here.
+///
+/// ```
+/// use std::sync::Arc;
+/// use mixin_pin_core::UnixTime;
+/// use mixin_pin_sandbox::{Config, Sandbox};
+///
+/// let config = Config {
+///     tries_a_day: 2,
+///     clock: Arc::new(|| UnixTime::from_secs(1_700_000_000)),
+///     status_page: true,
+///     ..Config::default()
+/// };
+/// let sandbox = Sandbox::start(&config)?;
+/// println!("look at {}", sandbox.url());
+/// # Ok::<(), mixin_pin_sandbox::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Config {
     /// Where to listen; port 0 takes any free one. `127.0.0.1:0` by default.

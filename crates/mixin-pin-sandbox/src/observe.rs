@@ -10,6 +10,22 @@ use crate::reply::Reply;
 use crate::store::Db;
 
 /// A request and its verdict.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use mixin_pin_sandbox::{Config, Observation, ObservedPin, Sandbox};
+///
+/// let seen: Arc<Mutex<Vec<Observation>>> = Arc::default();
+/// let kept = Arc::clone(&seen);
+/// let observer = Arc::new(move |observation: &Observation| kept.lock().unwrap().push(observation.clone()));
+/// let sandbox = Sandbox::start(&Config { observer: Some(observer), ..Config::default() })?;
+/// // … the client under test makes its calls …
+/// sandbox.stop()?;
+/// let sent: Vec<ObservedPin> = seen.lock().unwrap().iter().flat_map(|call| call.pins.clone()).collect();
+/// assert!(sent.iter().enumerate().all(|(at, pin)| !sent[..at].contains(pin)), "a PIN was sent twice");
+/// assert!(seen.lock().unwrap().iter().all(Observation::is_done));
+/// # Ok::<(), mixin_pin_sandbox::Error>(())
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {

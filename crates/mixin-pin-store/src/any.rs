@@ -59,6 +59,17 @@ impl AnyStore {
 
     /// Forgets a session, so that its next iterator comes from the clock alone; tells whether it was known.
     ///
+    /// ```
+    /// use mixin_pin_core::uuid::Uuid;
+    /// use mixin_pin_store::AnyStore;
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let url = format!("sqlite:{}", folder.path().join("iterators.db").display());
+    /// let was_known = AnyStore::open(&url)?.forget(Uuid::from_u128(1))?;
+    /// assert!(!was_known);
+    /// # Ok::<(), mixin_pin_store::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Held`] while somebody holds it, or whatever keeps the store from being written.
     pub fn forget(&self, session_id: Uuid) -> Result<bool, Error> {
@@ -92,6 +103,19 @@ fn map<H, T>(hold: Hold<H>, wrap: impl FnOnce(H) -> T) -> Hold<T> {
 }
 
 /// A session held in a store of either kind.
+///
+/// ```
+/// use std::time::Duration;
+/// use mixin_pin_core::{HeldSession, Hold, HoldTerms, NonceStore, uuid::Uuid};
+/// use mixin_pin_store::{AnyHeld, AnyStore};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let url = format!("sqlite:{}", folder.path().join("iterators.db").display());
+/// let terms = HoldTerms::new(Duration::from_secs(35)).with_confirmed_clock();
+/// let Hold::Held(held) = AnyStore::open(&url)?.hold(Uuid::from_u128(1), &terms)? else { panic!("nobody holds it") };
+/// assert!(matches!(held, AnyHeld::Sqlite(_)) && held.remaining() > Duration::from_secs(5));
+/// # Ok::<(), mixin_pin_store::Error>(())
+/// ```
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum AnyHeld {

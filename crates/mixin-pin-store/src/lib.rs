@@ -59,6 +59,22 @@ pub use sqlite::{Durability, SqliteHeld, SqliteStore};
 pub const MAX_LEAP: Duration = Duration::from_secs(86_400);
 
 /// What a store knows of a session.
+///
+/// ```
+/// use std::time::Duration;
+/// use mixin_pin_core::{Hold, HoldTerms, NonceSource, NonceStore, UnixTime, uuid::Uuid};
+/// use mixin_pin_store::{SessionRecord, SqliteStore};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("iterators.db");
+/// let (store, now) = (SqliteStore::open(&path)?, UnixTime::from_secs(1_700_000_000));
+/// let terms = HoldTerms::new(Duration::from_secs(35)).with_confirmed_clock();
+/// let Hold::Held(held) = store.hold(Uuid::from_u128(1), &terms)? else { panic!("nobody holds it") };
+/// let used = held.next(now)?.iterator();
+/// let record: &SessionRecord = &store.sessions()?[0];
+/// assert!(record.last_iterator >= used && record.held_for.is_some());
+/// # Ok::<(), mixin_pin_store::Error>(())
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRecord {

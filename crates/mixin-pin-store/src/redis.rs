@@ -143,6 +143,15 @@ impl RedisStore {
     }
 
     /// The same with another clock, for tests.
+    ///
+    /// ```no_run
+    /// use mixin_pin_core::UnixTime;
+    /// use mixin_pin_store::RedisStore;
+    ///
+    /// # fn open() -> Result<(), mixin_pin_store::Error> {
+    /// let store = RedisStore::open("redis://127.0.0.1/")?.clock(|| UnixTime::from_secs(1_700_000_000));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn clock(self, clock: impl Fn() -> UnixTime + Send + Sync + 'static) -> Self {
         let Inner { client, scripts, .. } = &*self.0;
@@ -200,6 +209,15 @@ impl RedisStore {
     }
 
     /// Forgets a session, so that its next iterator comes from the clock alone; tells whether it was known.
+    ///
+    /// ```no_run
+    /// use mixin_pin_core::uuid::Uuid;
+    /// use mixin_pin_store::RedisStore;
+    ///
+    /// # fn forget(session_id: Uuid) -> Result<(), mixin_pin_store::Error> {
+    /// let was_known = RedisStore::open("rediss://redis.example/")?.forget(session_id)?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Held`] while somebody holds it, or whatever keeps the server from being asked.
@@ -324,6 +342,19 @@ fn number(text: &str) -> Result<u64, Error> {
 }
 
 /// A session held in Redis.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use mixin_pin_core::{Hold, HoldTerms, NonceStore, uuid::Uuid};
+/// use mixin_pin_store::{RedisHeld, RedisStore};
+///
+/// fn hold(store: &RedisStore, session_id: Uuid) -> Result<Option<RedisHeld>, mixin_pin_store::Error> {
+///     match store.hold(session_id, &HoldTerms::new(Duration::from_secs(35)))? {
+///         Hold::Held(held) => Ok(Some(held)),
+///         _ => Ok(None),
+///     }
+/// }
+/// ```
 pub struct RedisHeld {
     store: Arc<Inner>,
     session_id: Uuid,

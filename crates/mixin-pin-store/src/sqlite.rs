@@ -68,6 +68,13 @@ impl SqliteStore {
 
     /// Where [`SqliteStore::open_default`] looks: on Linux `~/.local/share/mixin-pin/iterators.db`.
     ///
+    /// ```
+    /// use mixin_pin_store::SqliteStore;
+    ///
+    /// println!("iterators are kept in {}", SqliteStore::default_path()?.display());
+    /// # Ok::<(), mixin_pin_store::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::NoDataFolder`] where the system names none.
     pub fn default_path() -> Result<PathBuf, Error> {
@@ -111,6 +118,17 @@ impl SqliteStore {
     }
 
     /// The same with another clock, for tests.
+    ///
+    /// ```
+    /// use mixin_pin_core::UnixTime;
+    /// use mixin_pin_store::SqliteStore;
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("iterators.db");
+    /// let store = SqliteStore::open(&path)?.clock(|| UnixTime::from_secs(1_700_000_000));
+    /// assert_eq!(store.path(), path);
+    /// # Ok::<(), mixin_pin_store::Error>(())
+    /// ```
     #[must_use]
     pub fn clock(self, clock: impl Fn() -> UnixTime + Send + Sync + 'static) -> Self {
         self.with(|inner| inner.clock = Arc::new(move || Ok(clock())))
@@ -152,6 +170,16 @@ impl SqliteStore {
     }
 
     /// Forgets a session, so that its next iterator comes from the clock alone; tells whether it was known.
+    ///
+    /// ```
+    /// use mixin_pin_core::uuid::Uuid;
+    /// use mixin_pin_store::SqliteStore;
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("iterators.db");
+    /// assert!(!SqliteStore::open(&path)?.forget(Uuid::from_u128(1))?); // it was not known
+    /// # Ok::<(), mixin_pin_store::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Held`] while somebody holds it, or whatever keeps the database from being written.
@@ -443,6 +471,20 @@ fn create_for_owner(path: &Path) -> Result<(), Error> {
 }
 
 /// A session held in a SQLite database.
+///
+/// ```
+/// use std::time::Duration;
+/// use mixin_pin_core::{HeldSession, Hold, HoldTerms, NonceStore, uuid::Uuid};
+/// use mixin_pin_store::{SqliteHeld, SqliteStore};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("iterators.db");
+/// let terms = HoldTerms::new(Duration::from_secs(35)).with_confirmed_clock();
+/// let hold: Hold<SqliteHeld> = SqliteStore::open(&path)?.hold(Uuid::from_u128(1), &terms)?;
+/// let Hold::Held(held) = hold else { panic!("nobody holds it") };
+/// assert!(held.remaining() > Duration::from_secs(5)); // enough for a call?
+/// # Ok::<(), mixin_pin_store::Error>(())
+/// ```
 pub struct SqliteHeld {
     store: Arc<Inner>,
     session_id: Uuid,
