@@ -91,6 +91,20 @@ where
 
 /// Holds a store to its contract, on sessions of the caller's making: all different, and new to the store.
 ///
+/// ```
+/// use core::fmt::Debug;
+/// use mixin_pin_core::{NonceStore, test_suite, uuid::Uuid};
+///
+/// // A test of your store's.
+/// fn keeps_the_contract<S: NonceStore<Error: Debug, Held: Sync> + Sync>(store: &S) {
+///     let mut last = 0;
+///     test_suite::nonce_store(store, || {
+///         last += 1;
+///         Uuid::from_u128(last)
+///     });
+/// }
+/// ```
+///
 /// # Panics
 /// When it breaks it.
 pub fn nonce_store<S>(store: &S, mut new_session: impl FnMut() -> Uuid)

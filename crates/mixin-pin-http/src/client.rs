@@ -330,10 +330,10 @@ impl Client {
     ///
     /// ```no_run
     /// use std::time::Duration;
-    /// use mixin_pin_http::{Client, Error};
+    /// use mixin_pin_http::{Client, Error, Probe};
     ///
     /// # fn probe(client: &Client) -> Result<(), Error> {
-    /// let probe = client.probe()?;
+    /// let probe: Probe = client.probe()?;
     /// if let Some(clock) = probe.clock.filter(|clock| clock.distance() > Duration::from_secs(60)) {
     ///     println!("set the clock right: it is {clock}");
     /// }

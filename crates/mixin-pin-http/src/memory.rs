@@ -52,12 +52,14 @@ impl MemoryStore {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use mixin_pin_http::MemoryStore;
-    /// use mixin_pin_http::core::{Hold, HoldTerms, NonceStore, uuid::Uuid};
+    /// use mixin_pin_http::{MemoryHeld, MemoryStore};
+    /// use mixin_pin_http::core::{HeldSession, Hold, HoldTerms, NonceStore, uuid::Uuid};
     ///
     /// // A call of this program's own, kept apart from those of its clients.
     /// let terms = HoldTerms::new(Duration::from_secs(35));
-    /// let Hold::Held(held) = MemoryStore::shared().hold(Uuid::from_u128(1), &terms)? else { panic!("it is in use") };
+    /// let hold: Hold<MemoryHeld> = MemoryStore::shared().hold(Uuid::from_u128(1), &terms)?;
+    /// let Hold::Held(held) = hold else { panic!("it is in use") };
+    /// assert!(held.remaining() > Duration::from_secs(5)); // enough for the call
     /// # Ok::<(), mixin_pin_http::Error>(())
     /// ```
     pub fn shared() -> Self {

@@ -49,7 +49,9 @@ impl CapturedRequest {
 ///
 /// ```
 /// use mixin_pin_protocol::core::{PinKey, UnixTime, token::VerifyingKey};
-/// use mixin_pin_protocol::inspect::{CapturedRequest, Finding, Known, Level, OpenedPin, Report, inspect};
+/// use mixin_pin_protocol::inspect::{
+///     CapturedRequest, Finding, HashReport, Known, Level, OpenedPin, PinReport, Report, SignatureReport, inspect,
+/// };
 ///
 /// # const DOCS: &str = include_str!("../testdata/docs-tokens.json");
 /// # let docs: serde_json::Value = serde_json::from_str(DOCS).unwrap();
@@ -59,10 +61,11 @@ impl CapturedRequest {
 /// let another = PinKey::from_bytes(&[7; 32])?;
 /// let known = Known { public_key: Some(&key), pin_key: Some(&another), tip_key: None };
 /// let report: Report = inspect(&request, &known, UnixTime::from_secs(1_525_333_400))?;
-/// assert_eq!(report.signature.valid, Some(true));
-/// assert!(report.request_hash.matches);
-/// let opened: Option<&OpenedPin> = report.pins[0].opened.as_ref();
-/// assert_eq!(opened, None); // it was not sealed under this key, and that is
+/// assert_eq!(report.signature, SignatureReport { checked: true, valid: Some(true) });
+/// assert!(matches!(&report.request_hash, HashReport { matches: true, .. }));
+/// let [PinReport { kind: "six-digit", opened, .. }] = &report.pins[..] else { panic!("one PIN is in the body") };
+/// let opened: &Option<OpenedPin> = opened;
+/// assert_eq!(opened, &None); // it was not sealed under this key, and that is
 /// assert!(matches!(&report.findings[0], Finding { level: Level::Fail, .. }));
 /// assert!(!report.holds());
 /// # Ok::<(), mixin_pin_protocol::Error>(())

@@ -216,6 +216,14 @@ impl RequestIdText {
 }
 
 /// A random UUID, version 4, for a request or a user.
+///
+/// ```
+/// use getrandom::{SysRng, rand_core::UnwrapErr};
+/// use mixin_pin_protocol::call::random_uuid;
+///
+/// let trace_id = random_uuid(&mut UnwrapErr(SysRng));
+/// assert_eq!(trace_id.get_version_num(), 4);
+/// ```
 pub fn random_uuid<R: CryptoRng + ?Sized>(rng: &mut R) -> Uuid {
     let mut bytes = [0; 16];
     rng.fill_bytes(&mut bytes);
