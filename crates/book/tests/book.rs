@@ -57,6 +57,7 @@ fn every_link_leads_somewhere() {
     for (folder, page) in pages.chain(others) {
         let text = fs::read_to_string(folder.join(page)).unwrap();
         for link in links(&text).iter().filter(|link| !link.contains("://")) {
+            assert!(!link.starts_with("../") || folder != docs(), "{page}: {link} leads out of the book");
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
             let path = folder.join(if file.is_empty() { page } else { file });
             assert!(path.exists(), "{page}: {link}");
