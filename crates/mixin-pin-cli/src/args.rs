@@ -8,7 +8,7 @@ use mixin_pin_core::uuid::Uuid;
 use mixin_pin_http::DEFAULT_API;
 
 use crate::action::Action;
-use crate::help;
+use crate::{environment, help};
 
 /// Create, change, prove and inspect Mixin PINs.
 #[derive(Parser)]
@@ -87,7 +87,7 @@ pub(crate) enum Command {
 #[derive(Args)]
 pub(crate) struct SessionArgs {
     /// The keystore file.
-    #[arg(long, value_name = "FILE", env = "MIXIN_KEYSTORE", hide_env_values = true)]
+    #[arg(long, value_name = "FILE", env = environment::KEYSTORE, hide_env_values = true)]
     pub(crate) keystore: PathBuf,
 }
 
@@ -120,7 +120,7 @@ impl TipSource {
 #[derive(Args)]
 pub(crate) struct ApiArgs {
     /// The API's address.
-    #[arg(long = "api", value_name = "URL", env = "MIXIN_API", hide_env_values = true, default_value = DEFAULT_API)]
+    #[arg(long = "api", value_name = "URL", env = environment::API, hide_env_values = true, default_value = DEFAULT_API)]
     pub(crate) url: String,
     /// How long a call may take.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
@@ -133,7 +133,7 @@ pub(crate) struct StoreArgs {
     /// Keep iterators here instead of in this user's own database: sqlite:FILE, a URL of Redis (redis: or rediss:), or
     /// memory: for a session that nothing else uses. A URL with a password belongs into the environment, for others can see
     /// the command line.
-    #[arg(long, value_name = "URL", env = "MIXIN_STORE", hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = environment::STORE, hide_env_values = true)]
     pub(crate) store: Option<String>,
     /// How long to wait while another process uses the session.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
@@ -349,7 +349,7 @@ pub(crate) enum TipCommand {
 #[derive(Args)]
 pub(crate) struct TipSignArgs {
     /// The keystore whose spend key signs.
-    #[arg(long, value_name = "FILE", env = "MIXIN_KEYSTORE", hide_env_values = true)]
+    #[arg(long, value_name = "FILE", env = environment::KEYSTORE, hide_env_values = true)]
     pub(crate) keystore: Option<PathBuf>,
     /// Read the spend key from standard input, in hex or base64.
     #[arg(long)]

@@ -22,7 +22,7 @@ use mixin_pin_core::{Session, UnixTime};
 use mixin_pin_http::{Client, ClientBuilder, DEFAULT_API, Error as HttpError, OAuthClient, Outcome};
 use mixin_pin_protocol::keystore::{KeystoreShape, SpendKey};
 
-use crate::args::{ApiArgs, ClientArgs};
+use crate::args::{ApiArgs, ClientArgs, UpdateArgs};
 use crate::error::Error;
 use crate::files;
 use crate::output::Slow;
@@ -101,4 +101,9 @@ fn known_or_run<T>(outcome: Outcome<T>, command: &str, args: &ClientArgs, more: 
         }
         error => error,
     })
+}
+
+/// How `resolve` is told of an update for a new user.
+const fn new_user(args: &UpdateArgs) -> &'static [&'static str] {
+    if args.new_user { &["--new-user"] } else { &[] }
 }

@@ -8,7 +8,7 @@ use mixin_pin_http::Unknown;
 use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::ApiError;
 
-use crate::commands;
+use crate::{environment, explained};
 
 /// Why a command failed. No message carries a secret.
 #[derive(Debug)]
@@ -143,7 +143,7 @@ impl Error {
     /// What `explain` says more under.
     pub(crate) fn explained(&self) -> String {
         let code = self.api().map(|api| api.code.as_u32().to_string());
-        code.filter(|code| commands::explain::section(code).is_some()).unwrap_or_else(|| self.kind().to_owned())
+        code.filter(|code| explained::section(code).is_some()).unwrap_or_else(|| self.kind().to_owned())
     }
 
     /// What Mixin answered, where it refused.
@@ -186,7 +186,7 @@ impl fmt::Display for Error {
                 f,
                 "there is no terminal to ask on ({cause}); use --pin-stdin or --spend-key-stdin, and for the passphrase \
                  of a locked keystore name a file with it in {}",
-                crate::lock::PASSPHRASE_FILE
+                environment::PASSPHRASE_FILE
             ),
             Self::PinMissing { which } => {
                 write!(f, "standard input ended before the {which}; give one a line")?;
@@ -239,18 +239,16 @@ impl fmt::Display for Error {
                 cause.line(),
                 cause.column()
             ),
-            Self::AccountTwice { path } => write!(
-                f,
-                "{} is the keystore of two accounts, or of one and its copy; give each a session of its own",
-                path.display()
-            ),
+            Self::AccountTwice { path } => {
+                write!(f, "the session of {} is listed already; give each account its own", path.display())
+            }
             Self::Registration => f.write_str(
                 "the user was registered, but the answer lacks the session id or the server's key: no keystore can \
                  be made of it",
             ),
             Self::NotExplained => {
                 f.write_str("nothing is known about this; give one of: ")?;
-                for (at, name) in commands::explain::names().enumerate() {
+                for (at, name) in explained::names().enumerate() {
                     write!(f, "{}{name}", if at == 0 { "" } else { ", " })?;
                 }
                 Ok(())
@@ -336,7 +334,7 @@ mod tests {
             Error::NotExplained,
             Error::Output(cause()),
         ];
-        assert!(errors.iter().all(|error| commands::explain::section(&error.explained()).is_some()));
+        assert!(errors.iter().all(|error| explained::section(&error.explained()).is_some()));
         let said: Vec<_> =
             errors.iter().map(|error| format!("{} {}: {error}", error.exit_code(), error.kind())).collect();
         let said = said.join("\n") + "\n";

@@ -10,11 +10,9 @@ use age::{DecryptError, Decryptor, Encryptor, scrypt};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+use crate::environment::PASSPHRASE_FILE;
 use crate::error::Error;
 use crate::{output, pins};
-
-/// Names a file with the passphrase, for whom nobody is there to ask: a cron job, a service.
-pub(crate) const PASSPHRASE_FILE: &str = "MIXIN_PASSPHRASE_FILE";
 
 const ARMORED: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 const BINARY: &[u8] = b"age-encryption.org/";

@@ -4,7 +4,9 @@
 mod action;
 mod args;
 mod commands;
+mod environment;
 mod error;
+mod explained;
 mod files;
 mod help;
 mod lock;

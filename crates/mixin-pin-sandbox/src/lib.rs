@@ -25,6 +25,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod calendar;
 mod error;
 #[cfg(feature = "faults")]
 pub mod faults;

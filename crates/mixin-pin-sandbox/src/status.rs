@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::Observation;
-use crate::service::{nanos, rfc3339};
+use crate::calendar::{nanos, rfc3339};
 use crate::store::UserRow;
 
 /// How many accounts are shown.

@@ -6,7 +6,7 @@ use mixin_pin_protocol::answer::{LogEntry, User};
 use mixin_pin_protocol::call::LogQuery;
 use serde_json::json;
 
-use super::{Opened, calling, known_or_run, open, open_any, tip};
+use super::{Opened, calling, known_or_run, new_user, open, open_any, tip};
 use crate::args::{ClientArgs, LogsArgs, UpdateArgs, VerifyArgs};
 use crate::error::Error;
 use crate::output::{GOOD, Output};
@@ -56,11 +56,6 @@ pub(crate) fn logs(args: &LogsArgs, output: &Output) -> Result<(), Error> {
     let query = LogQuery { limit: Some(args.limit), offset: args.offset.clone(), ..LogQuery::wrong_pins() };
     let entries = calling(|| client.pin_logs(&query))?;
     output.result(&json!({ "logs": entries }), || table(&entries))
-}
-
-/// How `resolve` is told the same.
-pub(super) const fn new_user(args: &UpdateArgs) -> &'static [&'static str] {
-    if args.new_user { &["--new-user"] } else { &[] }
 }
 
 fn name(user: &User) -> String {

@@ -9,7 +9,7 @@ use mixin_pin_protocol::keystore::SpendKey;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::{calling, calls, known, known_or_run};
+use super::{calling, known, known_or_run, new_user as new_user_flag};
 use crate::action::Action;
 use crate::args::{CallArgs, TipNewKeyArgs, TipSignArgs, TipSource, UpdateArgs, VerifyArgs};
 use crate::error::Error;
@@ -90,7 +90,7 @@ pub(crate) fn update(client: &Client, args: &UpdateArgs, of_keystore: Option<Spe
     let old = if new_user { None } else { Some(pins::read(&args.source, "old PIN")?) };
     let new = chosen(spend_key_stdin, of_keystore, "new spend key")?.to_tip_key(None)?;
     let outcome = calling(|| client.install_tip(old.as_ref(), &new))?;
-    known_or_run(outcome, "resolve", &args.client, &[calls::new_user(args), flag(&args.tip)].concat())
+    known_or_run(outcome, "resolve", &args.client, &[new_user_flag(args), flag(&args.tip)].concat())
 }
 
 /// The key that the server knows the user by.

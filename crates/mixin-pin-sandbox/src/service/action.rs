@@ -10,11 +10,13 @@ use mixin_pin_core::{Ed25519PublicKey, SecretKind};
 use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::action::with_action;
 use mixin_pin_protocol::answer::ErrorCode;
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 use super::oauth::Approval;
 use super::pin::PinBody;
-use super::{Answer, Authenticated, Service, json_body, user_json};
+use super::users::user_json;
+use super::{Answer, Authenticated, Service};
 use crate::Error;
 use crate::reply::Refusal;
 use crate::store::Db;
@@ -47,7 +49,7 @@ impl Service {
         };
         // All is opened before anything counts: what cannot be read costs no try.
         let judged = self.tries_are_left(call).and_then(|()| {
-            let pin: PinBody = json_body(call.body)?;
+            let pin = PinBody::deserialize(&body).map_err(|_| Refusal::new(ErrorCode::BadRequest, "body"))?;
             let block = self.open(call, "pin", pin.pin, call.user.last_iterator)?;
             let asked = with_action(call.method, call.path, &body, call.user.user_id, |action| {
                 (action.prefix(), action.body())

@@ -13,7 +13,8 @@ use mixin_pin_protocol::check::{ReceivedRequest, ReceivedToken, check_oauth_toke
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Asker, Service, json_body, token_reason, unauthorized, user_json};
+use super::users::user_json;
+use super::{Answer, Asker, Service, json_body, token_reason, unauthorized};
 use crate::Error;
 use crate::reply::{Refusal, Reply};
 use crate::store::{AuthorizationRow, Db};

@@ -4,14 +4,17 @@
 //! first, and a wrong PIN is counted before anybody else's is compared.
 
 use mixin_pin_core::tip::{TipAction, TipInstallation};
-use mixin_pin_core::{Ed25519PublicKey, EncryptedPin, Error as CoreError, Pin, PinBlock, Secret, UnixTime};
+use mixin_pin_core::{Ed25519PublicKey, EncryptedPin, Error as CoreError, Pin, PinBlock, Secret, SystemRng, UnixTime};
 use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::ErrorCode;
+use mixin_pin_protocol::call::random_uuid;
 use mixin_pin_protocol::check::check_block;
 use serde::Deserialize;
 
-use super::{Answer, Authenticated, Service, log_id, nanos, user_json};
+use super::users::user_json;
+use super::{Answer, Authenticated, Service};
 use crate::Error;
+use crate::calendar::nanos;
 use crate::pin_hash::PinHash;
 use crate::reply::Refusal;
 use crate::store::{Db, LogRow};
@@ -207,7 +210,7 @@ impl Service {
         }
         db.set_tries(call.user.session_id, day(call.now), used + 1)?;
         db.add_log(&LogRow {
-            log_id: log_id()?,
+            log_id: random_uuid(&mut SystemRng::new()?),
             user_id: call.user.user_id,
             code: WRONG_PIN.to_owned(),
             ip_address: call.ip.to_string(),

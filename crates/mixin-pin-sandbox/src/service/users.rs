@@ -1,0 +1,186 @@
+//! Users: the app, those whom it registers, those who come from elsewhere, and what each may read of itself.
+
+use axum::extract::Query;
+use axum::http::Uri;
+use base16ct::lower::encode_string;
+use jiff::Timestamp;
+use mixin_pin_core::token::VerifyingKey;
+use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinKey, SystemRng};
+use mixin_pin_protocol::answer::ErrorCode;
+use mixin_pin_protocol::call::random_uuid;
+use mixin_pin_protocol::keystore::{ServerKey, write_app};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use subtle::ConstantTimeEq as _;
+
+use super::{Answer, Authenticated, Service};
+use crate::calendar::{nanos, rfc3339};
+use crate::pin_hash::PinHash;
+use crate::reply::Refusal;
+use crate::store::{Db, NewUser, UserRow};
+use crate::{Account, Error};
+
+/// The first registered user gets the number after this one; the documentation's own is 7000.
+const NUMBERS_BEGIN_AFTER: i64 = 7000;
+
+impl Service {
+    /// Registers the app, once a database.
+    pub(super) fn make_app(&self, db: &Db<'_>) -> Result<(), Error> {
+        let mut rng = SystemRng::new()?;
+        let key = Ed25519Key::generate(&mut rng);
+        let server = Ed25519Key::generate(&mut rng);
+        let public_key = VerifyingKey::Ed25519(key.public_key());
+        let (user_id, session_id) = (random_uuid(&mut rng), random_uuid(&mut rng));
+        db.add_user(&NewUser {
+            user_id,
+            session_id,
+            is_app: true,
+            full_name: "Sandbox App",
+            session_secret: &public_key.to_session_secret()?,
+            pin_key: &server.agree(&key.public_key().to_x25519()?)?,
+            created_at: nanos(self.now()),
+        })?;
+        db.set_app_keystore(&write_app(user_id, session_id, &key, &ServerKey::Ed25519(server.public_key())))
+    }
+
+    /// Takes in a user who was registered elsewhere.
+    pub(crate) fn add_account(&self, account: &Account) -> Result<(), Error> {
+        let session_secret = account.public_key.to_session_secret()?;
+        self.store.write(|db| {
+            let known = db.user_of_session(account.session_id)?;
+            if known.is_some() || db.user(account.user_id)?.is_some() {
+                // After a restart on the same database.
+                let is_same = known.is_some_and(|user| {
+                    user.user_id == account.user_id
+                        && user.session_secret == session_secret
+                        && bool::from(user.pin_key.expose().ct_eq(account.pin_key.expose()))
+                });
+                return if is_same { Ok(()) } else { Err(Error::AccountExists { user_id: account.user_id }) };
+            }
+            db.add_user(&NewUser {
+                user_id: account.user_id,
+                session_id: account.session_id,
+                is_app: false,
+                full_name: &account.full_name,
+                session_secret: &session_secret,
+                pin_key: &account.pin_key,
+                created_at: nanos(self.now()),
+            })?;
+            match &account.pin {
+                Some(pin) => db.set_pin(account.session_id, &PinHash::of(pin, &account.pin_key)?),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// `POST /users`.
+    pub(super) fn register(&self, db: &Db<'_>, call: &Authenticated<'_>) -> Answer {
+        #[derive(Deserialize)]
+        struct Registration {
+            session_secret: Option<String>,
+            full_name: Option<String>,
+        }
+        if !call.user.is_app {
+            return Ok(Err(Refusal::new(ErrorCode::Forbidden, "only an app registers users")));
+        }
+        let registration: Registration = match call.json() {
+            Ok(registration) => registration,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let Some(full_name) = registration.full_name.filter(|name| !name.trim().is_empty()) else {
+            return Ok(Err(Refusal::field("full_name", "absent")));
+        };
+        let Some(session_secret) = registration.session_secret else {
+            return Ok(Err(Refusal::field("session_secret", "absent")));
+        };
+        let Ok(key) = VerifyingKey::from_text(&session_secret) else {
+            return Ok(Err(Refusal::field("session_secret", "not a public key of RSA or Ed25519")));
+        };
+
+        let mut rng = SystemRng::new()?;
+        let (user_id, session_id) = (random_uuid(&mut rng), random_uuid(&mut rng));
+        let (pin_key, tokens) = match &key {
+            VerifyingKey::Rsa(key) => {
+                let pin_key = PinKey::generate(&mut rng);
+                let pin_token = key.wrap_pin_key(&pin_key, session_id, &mut rng)?.to_base64();
+                (pin_key, json!({ "pin_token": pin_token }))
+            }
+            VerifyingKey::Ed25519(key) => {
+                let server = Ed25519Key::generate(&mut rng);
+                let tokens = json!({
+                    "pin_token_base64": server.public_key().to_x25519()?.to_base64_url(),
+                    "server_public_key": encode_string(server.public_key().as_bytes()),
+                });
+                (server.agree(&key.to_x25519()?)?, tokens)
+            }
+            _ => {
+                return Ok(Err(Refusal::field("session_secret", "not a public key of RSA or Ed25519")));
+            }
+        };
+        let user = db.add_user(&NewUser {
+            user_id,
+            session_id,
+            is_app: false,
+            full_name: &full_name,
+            session_secret: &key.to_session_secret()?,
+            pin_key: &pin_key,
+            created_at: nanos(self.now()),
+        })?;
+        let mut data = user_json(&user);
+        if let (Some(data), Value::Object(tokens)) = (data.as_object_mut(), tokens) {
+            data.extend(tokens);
+        }
+        Ok(Ok(data))
+    }
+
+    /// `GET /logs`.
+    // Every handler has one shape.
+    #[allow(clippy::unused_self)]
+    pub(super) fn logs(&self, db: &Db<'_>, call: &Authenticated<'_>) -> Answer {
+        #[derive(Deserialize)]
+        struct Page {
+            category: Option<String>,
+            limit: Option<u8>,
+            offset: Option<Timestamp>,
+        }
+        let page = call.path.parse::<Uri>().ok().and_then(|uri| Query::<Page>::try_from_uri(&uri).ok());
+        let Some(Query(page)) = page else {
+            return Ok(Err(Refusal::field("limit or offset", "not to be read")));
+        };
+        let limit = page.limit.unwrap_or(100);
+        if !(1..=100).contains(&limit) {
+            return Ok(Err(Refusal::field("limit", "not 1 to 100")));
+        }
+        let before = page.offset.map_or(i64::MAX, |time| i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX));
+        let rows = db.logs(call.user.user_id, page.category.as_deref(), before, limit)?;
+        Ok(Ok(rows
+            .into_iter()
+            .map(|row| {
+                json!({
+                    "type": "log",
+                    "log_id": row.log_id.to_string(),
+                    "code": row.code,
+                    "ip_address": row.ip_address,
+                    "created_at": rfc3339(row.created_at),
+                })
+            })
+            .collect()))
+    }
+}
+
+/// A user as answers tell of it.
+pub(super) fn user_json(user: &UserRow) -> Value {
+    json!({
+        "type": "user",
+        "user_id": user.user_id.to_string(),
+        "identity_number": (NUMBERS_BEGIN_AFTER + user.number).to_string(),
+        "full_name": user.full_name,
+        "avatar_url": "",
+        "session_id": user.session_id.to_string(),
+        "created_at": rfc3339(user.created_at),
+        "has_pin": user.pin_hash.is_some() || user.tip_key.is_some(),
+        "tip_key_base64": user.tip_key.as_ref().map_or_else(String::new, Ed25519PublicKey::to_base64_url),
+        "tip_counter": user.tip_counter,
+        "has_safe": user.safe_key.is_some(),
+    })
+}
