@@ -32,6 +32,9 @@ const PROCESSES: usize = 8;
 const THREADS: usize = 4;
 const CALLS: usize = 4_000;
 const KILLS: usize = 200;
+/// How many sessions lose holders side by side, for each then waits for a lease to end, and how many processes each has.
+const SESSIONS: usize = 4;
+const PROCESSES_A_SESSION: usize = 3;
 const RUNS: usize = 500;
 
 fn main() {
@@ -165,7 +168,8 @@ fn many_processes(stage: &Stage) {
 
 fn killed_holders(stage: &Stage) {
     let seen = Arc::default();
-    let workers: Arc<Mutex<HashMap<u32, Child>>> = Arc::default();
+    // By process id: the number of its session, and the process.
+    let workers: Arc<Mutex<HashMap<u32, (usize, Child)>>> = Arc::default();
     let killed = Arc::new(AtomicUsize::new(0));
     // Whoever is being answered holds the session: that is the moment.
     let (victims, count) = (workers.clone(), killed.clone());
@@ -174,26 +178,30 @@ fn killed_holders(stage: &Stage) {
         if let Some(process) = process
             && fastrand::usize(0..CALLS / KILLS) == 0
             && count.load(Ordering::SeqCst) < KILLS
-            && let Some(mut victim) = victims.lock().unwrap().remove(&process)
+            && let Some((_, mut victim)) = victims.lock().unwrap().remove(&process)
         {
             victim.kill().unwrap();
             victim.wait().unwrap();
             count.fetch_add(1, Ordering::SeqCst);
         }
     });
-    let (keystore, session_id) = stage.register(&sandbox, "user.json");
+    let sessions: Vec<_> = (0..SESSIONS).map(|number| stage.register(&sandbox, &format!("{number}.json"))).collect();
     while killed.load(Ordering::SeqCst) < KILLS {
-        if workers.lock().unwrap().len() < PROCESSES {
-            let worker = stage.worker(&sandbox, &keystore, worker::Mode::UntilStopped { threads: THREADS });
-            workers.lock().unwrap().insert(worker.id(), worker);
+        for (number, (keystore, _)) in sessions.iter().enumerate() {
+            let alive = workers.lock().unwrap().values().filter(|(session, _)| *session == number).count();
+            if alive < PROCESSES_A_SESSION {
+                let worker = stage.worker(&sandbox, keystore, worker::Mode::UntilStopped { threads: THREADS });
+                workers.lock().unwrap().insert(worker.id(), (number, worker));
+            }
         }
         thread::sleep(Duration::from_millis(5));
     }
     std::fs::write(stage.path("stop"), "").unwrap();
-    for (_, mut worker) in workers.lock().unwrap().drain() {
+    for (_, (_, mut worker)) in workers.lock().unwrap().drain() {
         assert!(worker.wait().unwrap().success(), "a call went wrong, see above");
     }
-    let made = seen.lock().unwrap().assert_in_order(session_id);
+    let seen = seen.lock().unwrap();
+    let made: usize = sessions.iter().map(|(_, session_id)| seen.assert_in_order(*session_id)).sum();
     assert!(made > CALLS / 2, "{made}");
 }
 
