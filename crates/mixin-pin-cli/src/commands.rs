@@ -15,27 +15,17 @@ pub(crate) mod store;
 pub(crate) mod tip;
 pub(crate) mod token;
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use jiff::Timestamp;
-use mixin_pin_core::{Session, UnixTime};
+use mixin_pin_core::Session;
 use mixin_pin_http::{Client, ClientBuilder, DEFAULT_API, Error as HttpError, OAuthClient, Outcome};
 use mixin_pin_protocol::keystore::{KeystoreShape, SpendKey};
 
 use crate::args::{ApiArgs, ClientArgs, UpdateArgs};
 use crate::error::Error;
-use crate::files;
+use crate::keystores;
 use crate::output::Slow;
 use crate::store::with_store;
-
-pub(crate) fn now() -> Result<UnixTime, Error> {
-    Ok(UnixTime::try_from(SystemTime::now())?)
-}
-
-/// A time as people write it; None beyond any calendar.
-fn calendar(at: UnixTime) -> Option<Timestamp> {
-    Timestamp::new(i64::try_from(at.secs()).ok()?, i32::try_from(at.subsec_nanos()).ok()?).ok()
-}
 
 fn client(session: Session, args: &ClientArgs) -> Result<Client, Error> {
     Ok(with_store(settings(Client::builder(session), &args.api), &args.store)?.build()?)
@@ -47,7 +37,7 @@ fn settings<S>(builder: ClientBuilder<S>, api: &ApiArgs) -> ClientBuilder<S> {
 
 /// The client of a keystore's session, and the spend key beside it.
 fn open(args: &ClientArgs) -> Result<(Client, Option<SpendKey>), Error> {
-    let (session, spend_key) = files::session_and_spend_key(&args.session.keystore)?;
+    let (session, spend_key) = keystores::session_and_spend_key(&args.session.keystore)?;
     Ok((client(session, args)?, spend_key))
 }
 
@@ -59,13 +49,13 @@ enum Opened {
 
 fn open_any(args: &ClientArgs) -> Result<Opened, Error> {
     let path = &args.session.keystore;
-    let mut keystore = files::keystore(path)?;
+    let mut keystore = keystores::read(path)?;
     if keystore.shape() == KeystoreShape::OAuth {
         let session = keystore.into_oauth_session().map_err(|cause| Error::Keystore { path: path.clone(), cause })?;
         return Ok(Opened::OAuth(Box::new(settings(OAuthClient::builder(session), &args.api).build()?)));
     }
     let spend_key = keystore.take_spend_key();
-    Ok(Opened::User(Box::new(client(files::open(path, keystore)?, args)?), spend_key))
+    Ok(Opened::User(Box::new(client(keystores::open(path, keystore)?, args)?), spend_key))
 }
 
 /// Makes a call, and tells somebody at a terminal that it is being waited for.

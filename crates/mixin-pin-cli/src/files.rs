@@ -1,17 +1,13 @@
-//! Files: keystores read and written, bodies and texts read.
+//! Files: read, and written so that only their owner can read them.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use mixin_pin_core::{Session, SystemRng};
-use mixin_pin_protocol::keystore::{Keystore, SpendKey};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
-use crate::lock::{self, Passphrase};
-use crate::output;
 
 /// Reads a whole file, or standard input for `-`.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
@@ -32,47 +28,6 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
 /// Reads a whole file that nobody else should read.
 pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     fs::read(path).map(Zeroizing::new).map_err(|cause| Error::Read { path: path.to_owned(), cause })
-}
-
-/// Reads a keystore, locked or not, and warns when others may read it too.
-pub(crate) fn keystore(path: &Path) -> Result<Keystore, Error> {
-    let keystore = unwarned(path);
-    if let Some(warning) = exposure(path) {
-        output::warn(&warning);
-    }
-    keystore
-}
-
-/// Reads a keystore, locked or not.
-pub(crate) fn unwarned(path: &Path) -> Result<Keystore, Error> {
-    let mut bytes = read_secret(path)?;
-    if lock::is_locked(&bytes) {
-        bytes = lock::open(path, &bytes, &Passphrase::ask()?)?;
-    }
-    parse(path, &bytes)
-}
-
-/// Reads the keystore that stood in `path`.
-pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Keystore, Error> {
-    Keystore::parse(bytes).map_err(|cause| Error::Keystore { path: path.to_owned(), cause })
-}
-
-/// Reads a keystore and makes its session.
-pub(crate) fn session(path: &Path) -> Result<Session, Error> {
-    session_and_spend_key(path).map(|(session, _)| session)
-}
-
-/// Reads a keystore, and makes its session and finds its spend key.
-pub(crate) fn session_and_spend_key(path: &Path) -> Result<(Session, Option<SpendKey>), Error> {
-    let mut keystore = keystore(path)?;
-    let spend_key = keystore.take_spend_key();
-    Ok((open(path, keystore)?, spend_key))
-}
-
-/// Makes the session of a keystore that was read from `path`.
-pub(crate) fn open(path: &Path, keystore: Keystore) -> Result<Session, Error> {
-    let session = keystore.into_session(&mut SystemRng::new()?);
-    session.map_err(|cause| Error::Keystore { path: path.to_owned(), cause })
 }
 
 /// Says who else may read a file.

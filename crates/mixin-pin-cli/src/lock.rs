@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::environment::PASSPHRASE_FILE;
 use crate::error::Error;
-use crate::{output, pins};
+use crate::{files, output, pins};
 
 const ARMORED: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 const BINARY: &[u8] = b"age-encryption.org/";
@@ -44,10 +44,10 @@ impl Passphrase {
     /// The first line of the file that the environment names, if it names one.
     fn from_file() -> Option<Result<Self, Error>> {
         let path = PathBuf::from(env::var_os(PASSPHRASE_FILE)?);
-        if let Some(warning) = crate::files::exposure(&path) {
+        if let Some(warning) = files::exposure(&path) {
             output::warn(&warning);
         }
-        let text = crate::files::read_secret(&path).and_then(|bytes| {
+        let text = files::read_secret(&path).and_then(|bytes| {
             let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             let text = std::str::from_utf8(line).map_err(|_| Error::NotText { path: path.clone() })?;

@@ -9,10 +9,12 @@ mod error;
 mod explained;
 mod files;
 mod help;
+mod keystores;
 mod lock;
 mod output;
 mod pins;
 mod store;
+mod time;
 mod usage;
 mod weak;
 

@@ -7,8 +7,8 @@ use mixin_pin_http::{ClientBuilder, MemoryStore, UserSession};
 use mixin_pin_store::{AnyStore, SqliteStore};
 
 use crate::args::StoreArgs;
-use crate::commands::now;
 use crate::error::Error;
+use crate::time::now;
 
 pub(crate) const MEMORY: &str = "memory:";
 

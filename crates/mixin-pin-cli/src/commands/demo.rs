@@ -13,10 +13,10 @@ use mixin_pin_sandbox::{Config, Sandbox};
 use serde_json::{Value, json};
 
 use super::keystore::NewKey;
-use super::now;
 use crate::args::{DemoArgs, DemoSession, SessionKind};
 use crate::error::Error;
 use crate::output::{BAD, DIM, GOOD, Output};
+use crate::time::now;
 
 pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<(), Error> {
     let sandbox = Sandbox::start(&Config::default())?;

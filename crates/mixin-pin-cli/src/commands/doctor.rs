@@ -9,18 +9,18 @@ use mixin_pin_core::Session;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_http::{Client, ClockOffset, DEFAULT_API, Error as HttpError};
 use mixin_pin_protocol::answer::User;
-use mixin_pin_protocol::keystore::{Keystore, KeystoreShape};
 use mixin_pin_store::AnyStore;
 use serde_json::json;
 
-use super::keystore::rsa_bits;
+use super::settings;
 use super::store::place;
-use super::{now, settings};
 use crate::args::{ClientArgs, StoreArgs};
 use crate::error::Error;
 use crate::files;
+use crate::keystores::{self, Facts};
 use crate::output::{BAD, DIM, GOOD, Output, Slow, WARN};
 use crate::store::{self, MEMORY};
+use crate::time::now;
 
 /// From here on the sealed timestamp of a PIN may be refused.
 const CLOCK_LIMIT: Duration = Duration::from_secs(300);
@@ -119,15 +119,12 @@ impl Report {
 
     /// Reads the keystore and makes its session.
     fn keystore(&mut self, path: &Path) -> Option<Session> {
-        let opened = files::unwarned(path).and_then(|keystore| {
-            let found = Found::of(&keystore);
-            if found.shape == KeystoreShape::OAuth {
-                Ok((found, None))
-            } else {
-                Ok((found, Some(files::open(path, keystore)?)))
-            }
+        let opened = keystores::read_unwarned(path).and_then(|keystore| {
+            let facts = Facts::of(&keystore);
+            let session = if facts.is_oauth() { None } else { Some(keystores::open(path, keystore)?) };
+            Ok((facts, session))
         });
-        let (found, session) = match opened {
+        let (facts, session) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 self.add("keystore", Verdict::Bad, error.to_string());
@@ -139,12 +136,12 @@ impl Report {
             self.add("keystore", Verdict::Bad, text);
             return None;
         }
-        self.add("keystore", Verdict::Ok, format!("complete: {}, session {}", found.shape, found.session_id));
-        if found.holds_pin {
+        self.add("keystore", Verdict::Ok, format!("complete: {}, session {}", facts.shape, facts.session_id));
+        if facts.holds_pin() {
             let text = "the keystore holds a PIN beside the key: who reads the file has both. Take the PIN out";
             self.add("pin", Verdict::Warn, text);
         }
-        match found.bits {
+        match facts.rsa_bits() {
             Some(bits) if bits < 2048 => {
                 let text = format!("RSA of {bits} bits is within reach of a state; register a session with Ed25519");
                 self.add("key", Verdict::Warn, text);
@@ -240,25 +237,6 @@ impl Report {
             _ => write!(text, "\n{bad} to mend before a PIN is sent."),
         };
         text
-    }
-}
-
-/// What a keystore is, before its session is made of it.
-struct Found {
-    shape: KeystoreShape,
-    session_id: Uuid,
-    holds_pin: bool,
-    bits: Option<usize>,
-}
-
-impl Found {
-    fn of(keystore: &Keystore) -> Self {
-        Self {
-            shape: keystore.shape(),
-            session_id: keystore.session_id(),
-            holds_pin: keystore.also_holds().contains(&"pin"),
-            bits: rsa_bits(&keystore.public_key()),
-        }
     }
 }
 

@@ -8,11 +8,12 @@ use mixin_pin_core::{Ed25519PublicKey, Session, UnixTime};
 use mixin_pin_protocol::inspect::{CapturedRequest, Known, Level, PinReport, Report, inspect};
 use serde_json::{Value, json};
 
-use super::{calendar, now};
 use crate::args::InspectArgs;
 use crate::error::Error;
 use crate::files;
+use crate::keystores;
 use crate::output::{BAD, DIM, GOOD, Output, WARN};
+use crate::time::{calendar, now};
 
 pub(crate) fn run(args: &InspectArgs, output: &Output) -> Result<(), Error> {
     let request = captured(args)?;
@@ -20,14 +21,14 @@ pub(crate) fn run(args: &InspectArgs, output: &Output) -> Result<(), Error> {
     let mut tip_key = args.tip_key.as_deref().map(Ed25519PublicKey::from_text).transpose().map_err(Error::PublicKey)?;
     let mut session = None;
     if let Some(path) = &args.keystore {
-        let mut keystore = files::keystore(path)?;
+        let mut keystore = keystores::read(path)?;
         key = key.or_else(|| Some(keystore.public_key()));
         if tip_key.is_none()
             && let Some(spend_key) = keystore.take_spend_key()
         {
             tip_key = Some(spend_key.to_tip_key(None)?.public_key().clone());
         }
-        session = Some(files::open(path, keystore)?);
+        session = Some(keystores::open(path, keystore)?);
     }
     let known =
         Known { public_key: key.as_ref(), pin_key: session.as_ref().map(Session::pin_key), tip_key: tip_key.as_ref() };

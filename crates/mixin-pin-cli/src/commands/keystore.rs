@@ -7,7 +7,7 @@ use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinToken, RsaKey, SystemRng, 
 use mixin_pin_http::Client;
 use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::User;
-use mixin_pin_protocol::keystore::{KeystoreShape, ServerKey, write_ed25519, write_rsa};
+use mixin_pin_protocol::keystore::{ServerKey, write_ed25519, write_rsa};
 use serde_json::json;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -16,6 +16,7 @@ use super::{calling, known, settings};
 use crate::args::{KeystoreCheckArgs, KeystoreLockArgs, KeystoreNewArgs, SessionKind};
 use crate::error::Error;
 use crate::files::{self, SecretFile};
+use crate::keystores::{self, Facts};
 use crate::lock::{self, Passphrase};
 use crate::output::{self, BAD, GOOD, Output, Slow};
 
@@ -23,7 +24,7 @@ pub(crate) fn new(args: &KeystoreNewArgs, output: &Output) -> Result<(), Error> 
     // Begun first: a user whose key could not be written is lost.
     let file = SecretFile::create(&args.out)?;
     let passphrase = if args.lock { Some(Passphrase::ask_new()?) } else { None };
-    let app = settings(Client::builder(files::session(&args.app_keystore)?), &args.api).build()?;
+    let app = settings(Client::builder(keystores::session(&args.app_keystore)?), &args.api).build()?;
     let (user, text) = register(&app, args.kind, &args.name)?;
     match passphrase {
         Some(passphrase) => file.finish(locked(&args.out, text.as_bytes(), &passphrase)?.as_bytes())?,
@@ -88,38 +89,29 @@ pub(super) fn register(app: &Client, kind: SessionKind, name: &str) -> Result<(U
     Ok((user, text))
 }
 
-/// The length of an RSA key.
-pub(super) fn rsa_bits(key: &VerifyingKey) -> Option<usize> {
-    match key {
-        VerifyingKey::Rsa(key) => Some(key.bits()),
-        _ => None,
-    }
-}
-
 pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Error> {
     let path = &args.file;
-    let keystore = match files::keystore(path) {
+    let keystore = match keystores::read(path) {
         Err(Error::Keystore { cause, .. }) => return incomplete(&cause, output),
         other => other?,
     };
-    let (shape, user_id, session_id) = (keystore.shape(), keystore.user_id(), keystore.session_id());
-    let key = keystore.public_key();
-    let bits = rsa_bits(&key);
-    let also_holds = keystore.also_holds().to_vec();
-    if shape != KeystoreShape::OAuth
+    let facts = Facts::of(&keystore);
+    if !facts.is_oauth()
         && let Err(cause) = keystore.into_session(&mut SystemRng::new()?)
     {
         return incomplete(&cause, output);
     }
-    if also_holds.contains(&"pin") {
+    if facts.holds_pin() {
         output::warn("the keystore holds a PIN; whoever reads the file has key and PIN together. Take the PIN out");
     }
+    let (Facts { shape, user_id, session_id, also_holds, .. }, bits) = (&facts, facts.rsa_bits());
+    let algorithm = facts.public_key.algorithm();
     let value = json!({
         "complete": true,
         "shape": shape.as_str(),
         "user_id": user_id.to_string(),
         "session_id": session_id.to_string(),
-        "algorithm": key.algorithm().as_str(),
+        "algorithm": algorithm.as_str(),
         "key_bits": bits,
         "also_holds": also_holds,
     });
@@ -128,10 +120,9 @@ pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Err
         let more = if also_holds.is_empty() { "nothing".to_owned() } else { also_holds.join(", ") };
         let mut text = format!(
             "{GOOD}complete{GOOD:#}: {shape}\n  user        {user_id}\n  session     {session_id}\n  algorithm   \
-             {}{bits}\n  also holds  {more}",
-            key.algorithm()
+             {algorithm}{bits}\n  also holds  {more}"
         );
-        if shape == KeystoreShape::OAuth {
+        if facts.is_oauth() {
             text.push_str("\n  note        an OAuth authorization has no PIN of its own");
         }
         text
@@ -145,7 +136,7 @@ pub(crate) fn lock(args: &KeystoreLockArgs, output: &Output) -> Result<(), Error
         return Err(Error::Locked { path: path.clone() });
     }
     // Whatever else it is, is not ours to lock.
-    files::parse(path, &bytes)?;
+    keystores::parse(path, &bytes)?;
     let file = written(args)?;
     let passphrase = Passphrase::ask_new()?;
     file.finish(locked(path, &bytes, &passphrase)?.as_bytes())?;
@@ -160,7 +151,7 @@ pub(crate) fn unlock(args: &KeystoreLockArgs, output: &Output) -> Result<(), Err
     }
     let file = written(args)?;
     let text = lock::open(path, &bytes, &Passphrase::ask()?)?;
-    files::parse(path, &text)?;
+    keystores::parse(path, &text)?;
     file.finish(&text)?;
     done("unlocked", args, output)
 }

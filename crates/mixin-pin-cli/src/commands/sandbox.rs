@@ -16,11 +16,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use super::{calendar, keystore};
+use super::keystore;
 use crate::args::{SandboxArgs, SessionKind};
 use crate::error::Error;
 use crate::files::{self, SecretFile};
+use crate::keystores;
 use crate::output::{self, GOOD, Output};
+use crate::time::calendar;
 
 const KEYSTORE_NAME: &str = "app-keystore.json";
 
@@ -123,9 +125,9 @@ fn account(path: &Path, entry: Entry) -> Result<Account, Error> {
     let pin = entry.pin.map(Zeroizing::new);
     let pin =
         pin.map(|pin| Pin::new(&pin).map_err(|cause| Error::Pin { which: "account's PIN", cause })).transpose()?;
-    let keystore = files::keystore(path)?;
+    let keystore = keystores::read(path)?;
     let public_key = keystore.public_key();
-    let session = files::open(path, keystore)?;
+    let session = keystores::open(path, keystore)?;
     Ok(Account {
         user_id: session.user_id(),
         session_id: session.session_id(),

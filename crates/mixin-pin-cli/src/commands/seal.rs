@@ -5,14 +5,14 @@ use mixin_pin_core::{EncryptedPin, SecretKind, SystemRng, UnixTime};
 use mixin_pin_protocol::call::Calls;
 use serde_json::json;
 
-use super::calendar;
 use crate::args::{DecryptArgs, PinArgs};
 use crate::error::Error;
 use crate::output::Output;
-use crate::{files, pins, store};
+use crate::time::calendar;
+use crate::{keystores, pins, store};
 
 pub(crate) fn encrypt(args: &PinArgs, output: &Output) -> Result<(), Error> {
-    let session = files::session(&args.session.keystore)?;
+    let session = keystores::session(&args.session.keystore)?;
     let pin = pins::read(&args.source, "PIN")?;
     let nonce = store::nonce(&session, &args.store)?;
     let (timestamp, iterator) = (nonce.timestamp(), nonce.iterator());
@@ -28,7 +28,7 @@ pub(crate) fn encrypt(args: &PinArgs, output: &Output) -> Result<(), Error> {
 }
 
 pub(crate) fn decrypt(args: &DecryptArgs, output: &Output) -> Result<(), Error> {
-    let session = files::session(&args.session.keystore)?;
+    let session = keystores::session(&args.session.keystore)?;
     let sealed = EncryptedPin::from_base64(args.ciphertext.trim()).map_err(Error::Ciphertext)?;
     let block = session.pin_key().open(&sealed).map_err(Error::Ciphertext)?;
     let mut value = json!({

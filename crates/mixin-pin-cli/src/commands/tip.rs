@@ -13,7 +13,8 @@ use super::{calling, known, known_or_run, new_user as new_user_flag};
 use crate::action::Action;
 use crate::args::{CallArgs, TipNewKeyArgs, TipSignArgs, TipSource, UpdateArgs, VerifyArgs};
 use crate::error::Error;
-use crate::files::{self, SecretFile};
+use crate::files::SecretFile;
+use crate::keystores;
 use crate::output::{GOOD, Output};
 use crate::pins;
 
@@ -34,7 +35,7 @@ pub(crate) fn new_key(args: &TipNewKeyArgs, output: &Output) -> Result<(), Error
 pub(crate) fn sign(args: &TipSignArgs, output: &Output) -> Result<(), Error> {
     let expected = args.public_key.as_deref().map(Ed25519PublicKey::from_text).transpose().map_err(Error::PublicKey)?;
     let of_keystore = match &args.keystore {
-        Some(path) if !args.spend_key_stdin => files::keystore(path)?.take_spend_key(),
+        Some(path) if !args.spend_key_stdin => keystores::read(path)?.take_spend_key(),
         _ => None,
     };
     let key = chosen(args.spend_key_stdin, of_keystore, "spend key")?.to_tip_key(expected.as_ref())?;

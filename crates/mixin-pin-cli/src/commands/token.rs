@@ -8,14 +8,15 @@ use mixin_pin_protocol::call::random_uuid;
 use mixin_pin_protocol::check::ReceivedToken;
 use serde_json::json;
 
-use super::now;
 use crate::args::TokenArgs;
 use crate::error::Error;
 use crate::files;
+use crate::keystores;
 use crate::output::Output;
+use crate::time::now;
 
 pub(crate) fn run(args: &TokenArgs, output: &Output) -> Result<(), Error> {
-    let session = files::session(&args.session.keystore)?;
+    let session = keystores::session(&args.session.keystore)?;
     let body = args.body.as_deref().map(files::read).transpose()?.unwrap_or_default();
     let mut rng = SystemRng::new()?;
     let request_id = args.request_id.unwrap_or_else(|| random_uuid(&mut rng));
