@@ -2,12 +2,13 @@
 //!
 //! API failures arrive with HTTP 202 or 200, so the body decides and not the status.
 
-use std::fmt;
+mod api_error;
+mod data;
 
 use mixin_pin_core::token::{RequestHash, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::error::Category;
 
@@ -15,6 +16,9 @@ use crate::call::PreparedRequest;
 use crate::check::ReceivedToken;
 use crate::object::read_from_objects_only;
 use crate::{Error, IntegrityFault};
+
+pub use api_error::{ApiError, ErrorCode};
+pub use data::{LogEntry, User};
 
 /// The largest body that is worth reading: 1 MiB.
 pub const MAX_BODY_LEN: usize = 1 << 20;
@@ -170,187 +174,6 @@ struct Envelope {
     error: Option<ApiError>,
 }
 
-/// A failure that Mixin's API reports.
-///
-/// ```
-/// use mixin_pin_protocol::answer::{Answer, ErrorCode, User};
-/// use mixin_pin_protocol::{Error, core::uuid::Uuid};
-///
-/// let id = Uuid::from_u128(7);
-/// let body = br#"{"error":{"status":202,"code":429,"description":"Too Many Requests."}}"#;
-/// let answer = Answer { status: 202, request_id: Some(&id.to_string()), integrity_token: None, body };
-/// let Err(Error::Api(error)) = answer.read::<User>(id) else { panic!("a refusal") };
-/// assert_eq!(error.code, ErrorCode::TooManyRequests);
-/// assert_eq!(
-///     error.to_string(),
-///     "Mixin refused the call with code 429 (Too Many Requests.); wait; for a PIN call the day's tries are spent",
-/// );
-/// ```
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(remote = "Self")]
-pub struct ApiError {
-    /// The status inside the envelope, mostly 202.
-    #[serde(default)]
-    pub status: u16,
-    /// What went wrong.
-    pub code: ErrorCode,
-    /// Mixin's own words.
-    #[serde(default)]
-    pub description: String,
-    /// More of it: an object, a text, or absent.
-    #[serde(default)]
-    pub extra: Option<Value>,
-}
-
-impl ApiError {
-    /// Whether the server says that it saw this request, or a later iterator, before.
-    ///
-    /// A client that sends each request once, and holds its session meanwhile, meets this when somebody on the way sent
-    /// the request twice: the first copy may have been carried out, and this is the answer to the second.
-    pub fn is_echo(&self) -> bool {
-        matches!(self.reason(), Some("iterator" | "request_repeated"))
-    }
-
-    /// What to do about it, as half a sentence: by the reason in `extra` where there is one, as the sandbox gives, else by
-    /// the code.
-    ///
-    /// ```
-    /// use mixin_pin_protocol::answer::{ApiError, ErrorCode};
-    ///
-    /// let error: ApiError = serde_json::from_str(r#"{"code":20119,"extra":{"reason":"no_pin_set"}}"#).unwrap();
-    /// assert_eq!(error.code, ErrorCode::PinIncorrect);
-    /// assert_eq!(error.advice(), "no PIN is set yet: create one");
-    /// assert!(!error.is_echo()); // seen for the first time
-    /// ```
-    pub fn advice(&self) -> &'static str {
-        match (self.code, self.reason()) {
-            (ErrorCode::PinIncorrect, Some("no_pin_set")) => "no PIN is set yet: create one",
-            (ErrorCode::PinIncorrect, Some("old_pin_needed")) => "a PIN is set already: change it, with the old one",
-            (ErrorCode::PinIncorrect, Some("timestamp")) => "set the clock right: the PIN was not looked at",
-            (code, _) => code.advice(),
-        }
-    }
-
-    fn reason(&self) -> Option<&str> {
-        self.extra.as_ref()?.get("reason")?.as_str()
-    }
-}
-
-impl fmt::Display for ApiError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Mixin refused the call with code {}", self.code.as_u32())?;
-        if !self.description.is_empty() {
-            write!(f, " ({})", self.description)?;
-        }
-        if let Some(extra) = &self.extra {
-            write!(f, ", extra {extra}")?;
-        }
-        write!(f, "; {}", self.advice())
-    }
-}
-
-/// The codes that a PIN client meets.
-///
-/// ```
-/// use mixin_pin_protocol::answer::ErrorCode;
-///
-/// assert_eq!(ErrorCode::from(20119), ErrorCode::PinIncorrect);
-/// assert_eq!(ErrorCode::Server(7000).as_u32(), 7000);
-/// ```
-#[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ErrorCode {
-    /// 400: the body is no valid data.
-    BadRequest,
-    /// 401: token bad, expired, of another session, or for another request.
-    Unauthorized,
-    /// 403
-    Forbidden,
-    /// 404: no such endpoint.
-    NotFound,
-    /// 429: too many requests; for a PIN, the day's tries are spent.
-    TooManyRequests,
-    /// 10002: a field is invalid, see `extra`.
-    InvalidField,
-    /// 10006: the client is too old.
-    ClientTooOld,
-    /// 20113: the phone code is wrong.
-    PhoneCodeInvalid,
-    /// 20114: the phone code has expired.
-    PhoneCodeExpired,
-    /// 20118: not the format of a PIN.
-    PinFormat,
-    /// 20119: PIN wrong, or its encryption or iterator.
-    PinIncorrect,
-    /// 500, 7000 or 7001: server trouble; what was asked may have been done.
-    Server(u32),
-    /// Any other code.
-    Other(u32),
-}
-
-impl ErrorCode {
-    /// The number.
-    pub const fn as_u32(self) -> u32 {
-        match self {
-            Self::BadRequest => 400,
-            Self::Unauthorized => 401,
-            Self::Forbidden => 403,
-            Self::NotFound => 404,
-            Self::TooManyRequests => 429,
-            Self::InvalidField => 10_002,
-            Self::ClientTooOld => 10_006,
-            Self::PhoneCodeInvalid => 20_113,
-            Self::PhoneCodeExpired => 20_114,
-            Self::PinFormat => 20_118,
-            Self::PinIncorrect => 20_119,
-            Self::Server(code) | Self::Other(code) => code,
-        }
-    }
-
-    /// What to do about it, as half a sentence.
-    pub const fn advice(self) -> &'static str {
-        match self {
-            Self::BadRequest | Self::InvalidField => "correct the call",
-            Self::Unauthorized => "check keystore and clock; trying the same again will not help",
-            Self::Forbidden => "this session may not do that",
-            Self::NotFound => "check method, path and API address",
-            Self::TooManyRequests => "wait; for a PIN call the day's tries are spent",
-            Self::ClientTooOld => "update this software",
-            Self::PhoneCodeInvalid | Self::PhoneCodeExpired => "ask for a new code",
-            Self::PinFormat => "check the form of the PIN",
-            Self::PinIncorrect => "do not try again blindly: a wrong PIN costs one of the day's tries",
-            Self::Server(_) => "the server failed; look before trying again, for the call may have been carried out",
-            Self::Other(_) => "see Mixin's documentation for this code",
-        }
-    }
-}
-
-impl From<u32> for ErrorCode {
-    fn from(code: u32) -> Self {
-        match code {
-            400 => Self::BadRequest,
-            401 => Self::Unauthorized,
-            403 => Self::Forbidden,
-            404 => Self::NotFound,
-            429 => Self::TooManyRequests,
-            10_002 => Self::InvalidField,
-            10_006 => Self::ClientTooOld,
-            20_113 => Self::PhoneCodeInvalid,
-            20_114 => Self::PhoneCodeExpired,
-            20_118 => Self::PinFormat,
-            20_119 => Self::PinIncorrect,
-            500 | 7000 | 7001 => Self::Server(code),
-            _ => Self::Other(code),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for ErrorCode {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        u32::deserialize(deserializer).map(Self::from)
-    }
-}
-
 impl Error {
     /// Whether the API itself refused the call, so that nothing was changed by it.
     ///
@@ -391,93 +214,7 @@ impl Error {
     }
 }
 
-/// A user, as far as PINs are concerned. Other fields are ignored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(remote = "Self")]
-pub struct User {
-    /// The user's id.
-    pub user_id: Uuid,
-    /// The session that the answer is for.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient_uuid")]
-    pub session_id: Option<Uuid>,
-    /// The number that people know the user by.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub identity_number: String,
-    /// The user's name.
-    #[serde(default)]
-    pub full_name: String,
-    /// Whether a PIN of either kind is set.
-    #[serde(default)]
-    pub has_pin: bool,
-    /// The TIP public key, empty where there is none.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub tip_key_base64: String,
-    /// How often the TIP key was set.
-    #[serde(default)]
-    pub tip_counter: u64,
-    /// RSA: the wrapped PIN key, right after registration.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub pin_token: String,
-    /// Ed25519: the server's X25519 key, right after registration.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub pin_token_base64: String,
-    /// Ed25519: the server's Ed25519 key, right after registration.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub server_public_key: String,
-    /// When the user was registered, in RFC 3339.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub created_at: String,
-}
-
-/// Some answers carry an empty text where there is no id.
-fn lenient_uuid<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?;
-    Ok(text.and_then(|text| text.parse().ok()))
-}
-
-/// An entry of `GET /logs`.
-///
-/// ```
-/// use mixin_pin_protocol::answer::{Answer, LogEntry};
-/// use mixin_pin_protocol::core::uuid::Uuid;
-///
-/// let id = Uuid::from_u128(7);
-/// let body = br#"{"data":[{"log_id":"1","code":"PIN_INCORRECT","ip_address":"192.0.2.1"}]}"#;
-/// let answer = Answer { status: 200, request_id: Some(&id.to_string()), integrity_token: None, body };
-/// let entries: Vec<LogEntry> = answer.read(id)?;
-/// assert_eq!(entries[0].code, "PIN_INCORRECT");
-/// # Ok::<(), mixin_pin_protocol::Error>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(remote = "Self")]
-pub struct LogEntry {
-    /// The entry's id.
-    pub log_id: String,
-    /// What happened, such as `PIN_INCORRECT`.
-    #[serde(default)]
-    pub code: String,
-    /// Where the request came from.
-    #[serde(default)]
-    pub ip_address: String,
-    /// When, in RFC 3339.
-    #[serde(default)]
-    pub created_at: String,
-}
-
-read_from_objects_only!(Envelope, ApiError, User, LogEntry);
-
-// The attribute that keeps arrays out makes what is derived for writing a plain function, too.
-impl Serialize for User {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Self::serialize(self, serializer)
-    }
-}
-
-impl Serialize for LogEntry {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Self::serialize(self, serializer)
-    }
-}
+read_from_objects_only!(Envelope);
 
 #[cfg(test)]
 mod tests {
@@ -512,15 +249,6 @@ mod tests {
             let Error::Api(error) = read_ours(202, &body).unwrap_err() else { panic!("{body}") };
             assert_eq!((error.code, &error.extra), (ErrorCode::PinIncorrect, &expected));
             assert!(Error::Api(error).is_refusal());
-        }
-    }
-
-    #[test]
-    fn codes_survive_the_way_through_the_enum() {
-        for code in
-            [0, 400, 401, 403, 404, 429, 500, 7000, 7001, 10_002, 10_006, 20_113, 20_114, 20_118, 20_119, 99_999]
-        {
-            assert_eq!(ErrorCode::from(code).as_u32(), code);
         }
     }
 

@@ -2,8 +2,10 @@
 //!
 //! Sending them is a transport's business; reading what comes back, that of [`crate::answer`].
 
-use std::fmt::{self, Write as _};
-use std::io;
+mod body;
+mod log_query;
+
+use std::fmt;
 use std::time::Duration;
 
 use base16ct::lower::encode_string;
@@ -11,66 +13,23 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mixin_pin_core::rand_core::CryptoRng;
 use mixin_pin_core::tip::{TipAction, TipKey};
-use mixin_pin_core::token::{Algorithm, Signer};
+use mixin_pin_core::token::Signer;
 use mixin_pin_core::{EncodedPin, EncryptedPin, Nonce, Pin, Secret, SecretKind, Session, SessionKey, UnixTime};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 use crate::Error;
 use crate::action::with_action;
 use crate::request::Draft;
 
-pub use crate::request::{PreparedRequest, random_uuid};
+use body::{PinFields, body_with_pin, text_body};
 
-/// Everything but the unreserved characters of RFC 3986.
-const QUERY: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) use body::has_pin_field;
+pub use log_query::LogQuery;
+
+pub use crate::request::{PreparedRequest, random_uuid};
 
 /// The counter of a user's first TIP key.
 const FIRST_TIP_COUNTER: u64 = 1;
-
-/// Which page of the log to read.
-///
-/// ```
-/// use mixin_pin_protocol::call::LogQuery;
-///
-/// let query = LogQuery { limit: Some(10), ..LogQuery::wrong_pins() };
-/// assert_eq!(query.category.as_deref(), Some("PIN_INCORRECT"));
-/// ```
-#[derive(Debug, Clone, Default)]
-pub struct LogQuery {
-    /// Only this category, such as `PIN_INCORRECT`.
-    pub category: Option<String>,
-    /// 1 to 100 entries.
-    pub limit: Option<u8>,
-    /// Where to begin: a time of RFC 3339.
-    pub offset: Option<String>,
-}
-
-impl LogQuery {
-    /// The failed attempts at the PIN.
-    pub fn wrong_pins() -> Self {
-        Self { category: Some("PIN_INCORRECT".to_owned()), ..Self::default() }
-    }
-
-    fn path(&self) -> Result<String, Error> {
-        if self.limit.is_some_and(|limit| !(1..=100).contains(&limit)) {
-            return Err(Error::LogLimit);
-        }
-        let limit = self.limit.map(|limit| limit.to_string());
-        let pairs =
-            [("category", self.category.as_deref()), ("limit", limit.as_deref()), ("offset", self.offset.as_deref())];
-        let mut path = "/logs".to_owned();
-        for (name, value) in pairs {
-            if let Some(value) = value {
-                path.push(if path.contains('?') { '&' } else { '?' });
-                path.push_str(name);
-                path.push('=');
-                path.extend(utf8_percent_encode(value, &QUERY));
-            }
-        }
-        Ok(path)
-    }
-}
 
 /// Prepares the calls of one session.
 ///
@@ -311,7 +270,7 @@ impl<'s, S: Signer> Calls<'s, S> {
             return Err(Error::NonceOrder);
         }
         // One call has fields of one kind. The new PIN decides: there is no way back from TIP to digits.
-        let fields = self.fields_for(new.kind());
+        let fields = self.fields(new.kind());
         let mut seal = |(secret, nonce)| (fields.encode)(&self.session.pin_key().seal::<R>(secret, nonce, rng));
         // The old PIN first: its iterator is the lower one.
         let old = old.map(&mut seal);
@@ -615,77 +574,16 @@ impl<'s, S: Signer> Calls<'s, S> {
     /// # Ok::<(), mixin_pin_protocol::Error>(())
     /// ```
     pub fn encode_pin(&self, pin: &EncryptedPin) -> EncodedPin {
-        (self.fields_for(pin.kind()).encode)(pin)
+        (self.fields(pin.kind()).encode)(pin)
     }
 
     /// Seals a proof, and tells the field that it goes into.
     fn seal<R: CryptoRng>(&self, proof: impl Into<Secret>, nonce: Nonce, rng: &mut R) -> (&'static str, EncodedPin) {
         let pin = self.session.pin_key().seal(proof, nonce, rng);
-        (self.fields_for(pin.kind()).pin, self.encode_pin(&pin))
+        (self.fields(pin.kind()).pin, self.encode_pin(&pin))
     }
 
-    /// RSA sessions write digits as in their time; everything else came later.
-    fn fields_for(&self, kind: SecretKind) -> &'static PinFields {
-        match (self.session.signer().algorithm(), kind) {
-            (Algorithm::Rs512, SecretKind::SixDigits) => &DIGIT_FIELDS,
-            _ => &LATER_FIELDS,
-        }
-    }
-}
-
-/// Where encrypted PINs stand in a body, and in which base64.
-struct PinFields {
-    old_pin: &'static str,
-    pin: &'static str,
-    encode: fn(&EncryptedPin) -> EncodedPin,
-}
-
-const DIGIT_FIELDS: PinFields = PinFields { old_pin: "old_pin", pin: "pin", encode: EncryptedPin::to_standard };
-const LATER_FIELDS: PinFields =
-    PinFields { old_pin: "old_pin_base64", pin: "pin_base64", encode: EncryptedPin::to_url_safe };
-
-/// Whether a body has a field for a PIN.
-pub(crate) fn has_pin_field(body: &Map<String, Value>) -> bool {
-    [&DIGIT_FIELDS, &LATER_FIELDS]
-        .iter()
-        .any(|fields| body.contains_key(fields.pin) || body.contains_key(fields.old_pin))
-}
-
-/// A body written at once.
-fn text_body(text: fmt::Arguments<'_>) -> Vec<u8> {
-    // Room for the fields of two encrypted PINs, so that it need not grow.
-    let mut body = String::with_capacity(64 + 2 * EncodedPin::MAX_LEN);
-    // A `String` takes whatever it is given.
-    let _ = body.write_fmt(text);
-    body.into_bytes()
-}
-
-/// A body of JSON with an encrypted PIN added at its end.
-fn body_with_pin(body: &Map<String, Value>, field: &str, pin: &EncodedPin) -> Result<Vec<u8>, Error> {
-    let mut len = Counter(0);
-    serde_json::to_writer(&mut len, body).map_err(|_| Error::BodyNotJson)?;
-    let comma = if body.is_empty() { "" } else { "," };
-    let rest = [comma, "\"", field, "\":\"", pin.as_str(), "\"}"];
-    let mut json = Vec::with_capacity(len.0 + rest.iter().map(|part| part.len()).sum::<usize>());
-    serde_json::to_writer(&mut json, body).map_err(|_| Error::BodyNotJson)?;
-    // The closing brace.
-    json.pop();
-    for part in rest {
-        json.extend_from_slice(part.as_bytes());
-    }
-    Ok(json)
-}
-
-/// Counts what is written.
-struct Counter(usize);
-
-impl io::Write for Counter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn fields(&self, kind: SecretKind) -> &'static PinFields {
+        PinFields::of(self.session.signer().algorithm(), kind)
     }
 }

@@ -1,0 +1,174 @@
+//! The fields of a keystore's JSON: found, and read as what they should be.
+
+use std::fmt;
+
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, X25519PublicKey};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use super::shape::KeystoreShape;
+use super::spend_key::SpendKey;
+use super::text::unescape;
+use crate::Error;
+
+/// A field's value, as far as it matters here.
+enum Value {
+    Text(Zeroizing<String>),
+    Flag(bool),
+    Other,
+}
+
+/// The fields that some keystore has.
+#[derive(Default)]
+pub(super) struct Fields(Vec<(&'static str, Value)>);
+
+const KNOWN: [&str; 17] = [
+    "app_id",
+    "client_id",
+    "user_id",
+    "session_id",
+    "private_key",
+    "session_private_key",
+    "pin_token",
+    "pin_token_base64",
+    "server_public_key",
+    "authorization_id",
+    "scope",
+    "ed25519",
+    "pin",
+    "spend_private_key",
+    "spend_key",
+    "is_spend_private_sum",
+    "client_secret",
+];
+const FURTHER_SECRETS: [&str; 4] = ["pin", "spend_private_key", "spend_key", "client_secret"];
+
+impl Fields {
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().find(|(field, _)| *field == name).map(|(_, value)| value)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    pub(super) fn text(&self, field: &'static str) -> Result<Option<&str>, Error> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(Value::Flag(_) | Value::Other) => Err(Error::KeystoreNotString { field }),
+        }
+    }
+
+    pub(super) fn needed(&self, shape: KeystoreShape, field: &'static str) -> Result<&str, Error> {
+        self.text(field)?.ok_or(Error::KeystoreMissing { shape, field })
+    }
+
+    pub(super) fn uuid(&self, field: &'static str) -> Result<Option<Uuid>, Error> {
+        self.text(field)?.map(|text| text.trim().parse().map_err(|_| Error::KeystoreNotUuid { field })).transpose()
+    }
+
+    /// The user, under any of its three names; they must agree where there are several.
+    pub(super) fn user_id(&self, shape: KeystoreShape) -> Result<Uuid, Error> {
+        let mut found: Option<(&'static str, Uuid)> = None;
+        for second in ["app_id", "client_id", "user_id"] {
+            let Some(id) = self.uuid(second)? else { continue };
+            match found {
+                Some((first, other)) if other != id => return Err(Error::KeystoreConflict { first, second }),
+                _ => found = Some((second, id)),
+            }
+        }
+        let field = match shape {
+            KeystoreShape::Dashboard => "app_id",
+            KeystoreShape::BareUser => "user_id",
+            _ => "client_id (or user_id)",
+        };
+        found.map(|(_, id)| id).ok_or(Error::KeystoreMissing { shape, field })
+    }
+
+    pub(super) fn session_id(&self, shape: KeystoreShape, field: &'static str) -> Result<Uuid, Error> {
+        self.uuid(field)?.ok_or(Error::KeystoreMissing { shape, field })
+    }
+
+    pub(super) fn also_holds(&self) -> Vec<&'static str> {
+        FURTHER_SECRETS.into_iter().filter(|name| self.has(name)).collect()
+    }
+
+    pub(super) fn spend_key(&self) -> Result<Option<SpendKey>, Error> {
+        let text = match self.text("spend_private_key")? {
+            None => self.text("spend_key")?,
+            text => text,
+        };
+        let is_scalar = matches!(self.get("is_spend_private_sum"), Some(Value::Flag(true)));
+        Ok(text.map(|text| SpendKey::of_keystore(Zeroizing::new(text.to_owned()), is_scalar)))
+    }
+
+    pub(super) fn ed25519_key(&self, shape: KeystoreShape, field: &'static str) -> Result<Ed25519Key, Error> {
+        Ed25519Key::from_text(self.needed(shape, field)?.trim()).map_err(|cause| Error::KeystoreKey { field, cause })
+    }
+
+    pub(super) fn server_key(&self, shape: KeystoreShape) -> Result<X25519PublicKey, Error> {
+        if let Some(text) = self.text("server_public_key")? {
+            return Ed25519PublicKey::from_text(text.trim())
+                .and_then(|key| key.to_x25519())
+                .map_err(|cause| Error::KeystoreKey { field: "server_public_key", cause });
+        }
+        for field in ["pin_token_base64", "pin_token"] {
+            if let Some(text) = self.text(field)? {
+                return X25519PublicKey::from_base64(text.trim()).map_err(|cause| Error::KeystoreKey { field, cause });
+            }
+        }
+        let field = match shape {
+            KeystoreShape::Ed25519Bot => "pin_token (or pin_token_base64)",
+            _ => "server_public_key",
+        };
+        Err(Error::KeystoreMissing { shape, field })
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Fields::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    let Some(name) = KNOWN.into_iter().find(|known| *known == key) else {
+                        map.next_value::<IgnoredAny>()?;
+                        continue;
+                    };
+                    if let Some(value) = Value::read(map.next_value()?).map_err(|()| A::Error::custom("no text"))? {
+                        // An empty field is as good as none; of two with one name the last counts, as elsewhere.
+                        fields.0.retain(|(field, _)| *field != name);
+                        if !matches!(&value, Value::Text(text) if text.is_empty()) {
+                            fields.0.push((name, value));
+                        }
+                    }
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+impl Value {
+    /// Reads what the parser found to be a value: nothing of `null`, and an error of text with half a character.
+    fn read(raw: &RawValue) -> Result<Option<Self>, ()> {
+        Ok(Some(match raw.get() {
+            "null" => return Ok(None),
+            "true" => Self::Flag(true),
+            "false" => Self::Flag(false),
+            quoted if quoted.starts_with('"') => Self::Text(unescape(quoted).ok_or(())?),
+            _ => Self::Other,
+        }))
+    }
+}

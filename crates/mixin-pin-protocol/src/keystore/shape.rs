@@ -1,0 +1,44 @@
+//! The kinds of keystores.
+
+use std::fmt;
+
+/// Which kind of keystore a file is, told by its fields.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeystoreShape {
+    /// A bot of 2018 to 2020: `client_id`, `session_id`, `pin_token`, `private_key` as PEM.
+    RsaBot,
+    /// A bot of 2020 to 2023: `client_id`, `session_id`, `pin_token`, `private_key` as base64url.
+    Ed25519Bot,
+    /// What the developers' dashboard gives today: `app_id`, `session_private_key`, `server_public_key`.
+    Dashboard,
+    /// A user without an app: `user_id`, `session_private_key`, `server_public_key`.
+    BareUser,
+    /// An authorization by somebody else: `client_id`, `authorization_id`, `scope`, `private_key`, `ed25519`.
+    OAuth,
+}
+
+impl KeystoreShape {
+    /// A short name, for scripts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RsaBot => "rsa-bot",
+            Self::Ed25519Bot => "ed25519-bot",
+            Self::Dashboard => "dashboard",
+            Self::BareUser => "bare-user",
+            Self::OAuth => "oauth",
+        }
+    }
+}
+
+impl fmt::Display for KeystoreShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RsaBot => "that of an RSA bot",
+            Self::Ed25519Bot => "that of an Ed25519 bot",
+            Self::Dashboard => "one of the developers' dashboard",
+            Self::BareUser => "that of a user",
+            Self::OAuth => "an OAuth authorization",
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! Keystores written, each in the shape that fits its session.
+
+use base16ct::lower::encode_string;
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinToken, RsaKey, X25519PublicKey};
+use zeroize::Zeroizing;
+
+use crate::Error;
+
+/// Writes a new RSA session as a keystore of the RSA bot's shape.
+///
+/// ```
+/// use mixin_pin_protocol::core::{PinToken, RsaKey, uuid::Uuid};
+/// use mixin_pin_protocol::keystore::{Keystore, write_rsa};
+///
+/// # const OTHER: &str = include_str!("../../testdata/keystore-rsa-bot.json");
+/// # let other: serde_json::Value = serde_json::from_str(OTHER).unwrap();
+/// # let (pem, pin_token) = (other["private_key"].as_str().unwrap(), other["pin_token"].as_str().unwrap());
+/// let key = RsaKey::from_pem(pem)?; // what was registered
+/// let pin_token = PinToken::from_base64(pin_token)?; // of the answer to `POST /users`
+/// let text = write_rsa(Uuid::from_u128(1), Uuid::from_u128(2), &key, &pin_token)?;
+/// assert_eq!(Keystore::parse(text.as_bytes())?.session_id(), Uuid::from_u128(2));
+/// # Ok::<(), mixin_pin_protocol::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Core`] when the key cannot be encoded.
+pub fn write_rsa(
+    user_id: Uuid,
+    session_id: Uuid,
+    key: &RsaKey,
+    pin_token: &PinToken,
+) -> Result<Zeroizing<String>, Error> {
+    let pem = key.to_pkcs1_pem()?;
+    // PEM is base64 and hyphens: its line ends are all that JSON escapes.
+    let pem = Zeroizing::new(pem.replace('\n', "\\n"));
+    Ok(Zeroizing::new(format!(
+        "{{\n  \"client_id\": \"{user_id}\",\n  \"session_id\": \"{session_id}\",\n  \"pin_token\": \"{}\",\n  \
+         \"private_key\": \"{}\"\n}}\n",
+        pin_token.to_base64(),
+        *pem,
+    )))
+}
+
+/// How a server names its key to an Ed25519 session.
+///
+/// ```
+/// use mixin_pin_protocol::core::{Ed25519Key, uuid::Uuid};
+/// use mixin_pin_protocol::keystore::{Keystore, KeystoreShape, ServerKey, write_app, write_ed25519};
+///
+/// # let server = Ed25519Key::from_bytes(&[8; 32])?.public_key();
+/// let key = Ed25519Key::from_bytes(&[7; 32])?; // what was registered
+/// let server = ServerKey::Ed25519(server); // `server_public_key` of the answer to `POST /users`
+/// let (user, session) = (Uuid::from_u128(1), Uuid::from_u128(2));
+/// let text = write_ed25519(user, session, &key, &server);
+/// assert_eq!(Keystore::parse(text.as_bytes())?.shape(), KeystoreShape::BareUser);
+/// let text = write_app(user, session, &key, &server);
+/// assert_eq!(Keystore::parse(text.as_bytes())?.shape(), KeystoreShape::Dashboard);
+/// # Ok::<(), mixin_pin_protocol::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub enum ServerKey {
+    /// `server_public_key`: Ed25519, in hex.
+    Ed25519(Ed25519PublicKey),
+    /// `pin_token_base64`: X25519, in base64url.
+    X25519(X25519PublicKey),
+}
+
+/// Writes a new Ed25519 session as a keystore of the bare user's shape.
+pub fn write_ed25519(user_id: Uuid, session_id: Uuid, key: &Ed25519Key, server: &ServerKey) -> Zeroizing<String> {
+    write_session("user_id", user_id, session_id, key, server)
+}
+
+/// Writes an app's session as a keystore of the dashboard's shape.
+pub fn write_app(app_id: Uuid, session_id: Uuid, key: &Ed25519Key, server: &ServerKey) -> Zeroizing<String> {
+    write_session("app_id", app_id, session_id, key, server)
+}
+
+/// Writes an authorization as a keystore of the OAuth shape.
+///
+/// ```
+/// use mixin_pin_protocol::core::{Ed25519Key, uuid::Uuid};
+/// use mixin_pin_protocol::keystore::{Keystore, KeystoreShape, write_oauth};
+///
+/// # let server = Ed25519Key::from_bytes(&[8; 32])?.public_key();
+/// let key = Ed25519Key::from_bytes(&[7; 32])?;
+/// let text = write_oauth(Uuid::from_u128(1), Uuid::from_u128(2), "PROFILE:READ", &key, &server);
+/// assert_eq!(Keystore::parse(text.as_bytes())?.shape(), KeystoreShape::OAuth);
+/// # Ok::<(), mixin_pin_protocol::Error>(())
+/// ```
+pub fn write_oauth(
+    app_id: Uuid,
+    authorization_id: Uuid,
+    scope: &str,
+    key: &Ed25519Key,
+    server: &Ed25519PublicKey,
+) -> Zeroizing<String> {
+    // A scope that a session was made of has nothing to escape; any other is escaped here.
+    Zeroizing::new(format!(
+        "{{\n  \"client_id\": \"{app_id}\",\n  \"authorization_id\": \"{authorization_id}\",\n  \"scope\": \
+         {},\n  \"private_key\": \"{}\",\n  \"ed25519\": \"{}\"\n}}\n",
+        serde_json::Value::from(scope),
+        *key.to_base64_url(),
+        server.to_base64_url(),
+    ))
+}
+
+fn write_session(
+    id_field: &str,
+    user_id: Uuid,
+    session_id: Uuid,
+    key: &Ed25519Key,
+    server: &ServerKey,
+) -> Zeroizing<String> {
+    let (server_field, server) = match server {
+        ServerKey::Ed25519(key) => ("server_public_key", encode_string(key.as_bytes())),
+        ServerKey::X25519(key) => ("pin_token_base64", key.to_base64_url()),
+    };
+    Zeroizing::new(format!(
+        "{{\n  \"{id_field}\": \"{user_id}\",\n  \"session_id\": \"{session_id}\",\n  \
+         \"session_private_key\": \"{}\",\n  \"{server_field}\": \"{server}\"\n}}\n",
+        *Zeroizing::new(encode_string(key.expose_seed())),
+    ))
+}
