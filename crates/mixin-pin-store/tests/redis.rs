@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::redis_server::RedisServer;
-use common::{MINUTE, TestClock, confirmed, held, new_session, now};
+use common::{MINUTE, TestClock, assert_sessions_are_shown_and_forgotten, confirmed, held, new_session, now};
 use mixin_pin_core::{Error as CoreError, Hold, HoldTerms, NonceSource, NonceStore, UnixTime, test_suite};
 use mixin_pin_store::{AnyStore, Error, RedisStore};
 
@@ -87,18 +87,7 @@ fn the_numbers_end_with_an_error() {
 fn sessions_are_shown_and_forgotten_unless_they_are_held() {
     let test = "sessions_are_shown_and_forgotten_unless_they_are_held";
     let Some(server) = RedisServer::start(test, &[]) else { return };
-    let store = RedisStore::open(&server.url()).unwrap();
-    let session = new_session();
-    let hold = held(&store, session);
-    let iterator = hold.reserve(now()).unwrap();
-    let [record] = &store.sessions().unwrap()[..] else { panic!("one session") };
-    assert_eq!((record.session_id, record.last_iterator), (session, iterator + 1), "the stock is taken already");
-    assert!(record.held_for.is_some_and(|left| left > MINUTE / 2 && left <= MINUTE));
-    assert!(matches!(store.forget(session), Err(Error::Held)));
-    drop(hold);
-    assert_eq!(store.sessions().unwrap()[0].held_for, None);
-    assert!(store.forget(session).unwrap());
-    assert!(!store.forget(session).unwrap());
+    assert_sessions_are_shown_and_forgotten(&AnyStore::open(&server.url()).unwrap());
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::time::Duration;
 
-use common::{MINUTE, TestClock, confirmed, held, new_session, now};
+use common::{MINUTE, TestClock, assert_sessions_are_shown_and_forgotten, confirmed, held, new_session, now};
 use mixin_pin_core::{Error as CoreError, HeldSession, Hold, HoldTerms, NonceSource, NonceStore, UnixTime, test_suite};
 use mixin_pin_store::{AnyStore, Durability, Error, SqliteStore};
 use rusqlite::Connection;
@@ -127,20 +127,7 @@ fn a_lease_ends_whatever_the_clock_says() {
 
 #[test]
 fn sessions_are_shown_and_forgotten_unless_they_are_held() {
-    let (folder, session) = (folder(), new_session());
-    let store = open(&folder);
-    assert_eq!(store.sessions().unwrap(), []);
-    let hold = held(&store, session);
-    let iterator = hold.reserve(now()).unwrap();
-    let [record] = &store.sessions().unwrap()[..] else { panic!("one session") };
-    assert_eq!((record.session_id, record.last_iterator), (session, iterator + 1), "the stock is taken already");
-    assert!(record.held_for.is_some_and(|left| left > MINUTE / 2 && left <= MINUTE));
-    assert!(matches!(store.forget(session), Err(Error::Held)));
-    drop(hold);
-    assert_eq!(store.sessions().unwrap()[0].held_for, None);
-    assert!(store.forget(session).unwrap());
-    assert!(!store.forget(session).unwrap());
-    assert_eq!(store.sessions().unwrap(), []);
+    assert_sessions_are_shown_and_forgotten(&AnyStore::Sqlite(open(&folder())));
 }
 
 #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! What the store's tests share: session ids, clocks to set, and a Redis server of the test's own.
+//! What the store's tests share: session ids, clocks to set, a Redis server of the test's own, and what holds for every store.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub mod redis_server;
@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Hold, HoldTerms, NonceStore, UnixTime};
+use mixin_pin_core::{Hold, HoldTerms, NonceSource as _, NonceStore, UnixTime};
+use mixin_pin_store::{AnyStore, Error};
 
 /// Session ids that no other test uses.
 pub fn new_session() -> Uuid {
@@ -32,6 +33,23 @@ pub fn held<S: NonceStore<Error: std::fmt::Debug>>(store: &S, session_id: Uuid) 
         Hold::Busy => panic!("busy"),
         Hold::ClockUnconfirmed { .. } => panic!("a confirmed clock"),
     }
+}
+
+/// Of a new store: its sessions are shown, and forgotten unless they are held.
+pub fn assert_sessions_are_shown_and_forgotten(store: &AnyStore) {
+    let session = new_session();
+    assert_eq!(store.sessions().unwrap(), []);
+    let hold = held(store, session);
+    let iterator = hold.reserve(now()).unwrap();
+    let [record] = &store.sessions().unwrap()[..] else { panic!("one session") };
+    assert_eq!((record.session_id, record.last_iterator), (session, iterator + 1), "the stock is taken already");
+    assert!(record.held_for.is_some_and(|left| left > MINUTE / 2 && left <= MINUTE));
+    assert!(matches!(store.forget(session), Err(Error::Held)));
+    drop(hold);
+    assert_eq!(store.sessions().unwrap()[0].held_for, None);
+    assert!(store.forget(session).unwrap());
+    assert!(!store.forget(session).unwrap());
+    assert_eq!(store.sessions().unwrap(), []);
 }
 
 /// A clock that stands where it is set.
