@@ -55,7 +55,7 @@ pub fn decrypt_blocks(key: &PinKey, iv: &[u8; 16], blocks: &mut [u8]) -> Result<
 ///
 /// let server = Ed25519Key::from_bytes(&[7; 32])?.public_key().to_x25519()?;
 /// let key = hazmat::agree(&[0x42; 32], &server)?;
-/// assert_ne!(key.expose(), hazmat::agree(&[0x43 << 1; 32], &server)?.expose());
+/// assert_ne!(key.expose(), hazmat::agree(&[0x43; 32], &server)?.expose());
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 ///

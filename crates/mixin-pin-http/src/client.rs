@@ -158,7 +158,7 @@ impl Client {
     /// use mixin_pin_http::protocol::{Error as ProtocolError, answer::ErrorCode};
     /// use mixin_pin_http::{Client, Error};
     ///
-    /// /// None where no answer came: ask once more, for a proof changes nothing.
+    /// /// None where no answer came: prove once more, which changes nothing, but a wrong PIN may have cost a try twice.
     /// fn is_right(client: &Client, pin: &Pin) -> Result<Option<bool>, Error> {
     ///     match client.verify_pin(pin) {
     ///         Ok(outcome) => Ok(outcome.done().map(|_| true)),
@@ -186,7 +186,9 @@ impl Client {
     /// # fn install(client: &Client, digits: &Pin, seed: &[u8; 32]) -> Result<(), Error> {
     /// let key = TipKey::from_seed(seed); // kept somewhere already: from here on nothing else proves the user
     /// if client.install_tip(Some(digits), &key)?.done().is_some() {
-    ///     client.verify_tip(&key)?.done().expect("an answer");
+    ///     let user = client.verify_tip(&key)?.done(); // None: prove once more
+    /// } else {
+    ///     println!("it may be installed"); // see `resolve_update`
     /// }
     /// # Ok(()) }
     /// ```

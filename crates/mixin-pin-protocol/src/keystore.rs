@@ -96,26 +96,13 @@ impl Keystore {
         let key = RsaKey::from_pem(pem).map_err(|cause| Error::KeystoreKey { field: "private_key", cause })?;
         let pin_token = PinToken::from_base64(fields.needed(shape, "pin_token")?)
             .map_err(|cause| Error::KeystoreKey { field: "pin_token", cause })?;
-        Ok(Self {
-            shape,
-            user_id: fields.user_id(shape)?,
-            session_id: fields.session_id(shape, "session_id")?,
-            keys: Keys::Rsa { key, pin_token },
-            spend_key: fields.spend_key()?,
-            also_holds: fields.also_holds(),
-        })
+        Self::of(fields, shape, "session_id", Keys::Rsa { key, pin_token })
     }
 
     fn ed25519(fields: &Fields, shape: KeystoreShape, key_field: &'static str) -> Result<Self, Error> {
         let key = fields.ed25519_key(shape, key_field)?;
-        Ok(Self {
-            shape,
-            user_id: fields.user_id(shape)?,
-            session_id: fields.session_id(shape, "session_id")?,
-            keys: Keys::Ed25519 { key, server: fields.server_key(shape)? },
-            spend_key: fields.spend_key()?,
-            also_holds: fields.also_holds(),
-        })
+        let server = fields.server_key(shape)?;
+        Self::of(fields, shape, "session_id", Keys::Ed25519 { key, server })
     }
 
     fn oauth(fields: &Fields) -> Result<Self, Error> {
@@ -124,11 +111,15 @@ impl Keystore {
         let scope = fields.needed(shape, "scope")?.to_owned();
         let server = Ed25519PublicKey::from_text(fields.needed(shape, "ed25519")?)
             .map_err(|cause| Error::KeystoreKey { field: "ed25519", cause })?;
+        Self::of(fields, shape, "authorization_id", Keys::OAuth { key, scope, server })
+    }
+
+    fn of(fields: &Fields, shape: KeystoreShape, session_field: &'static str, keys: Keys) -> Result<Self, Error> {
         Ok(Self {
             shape,
             user_id: fields.user_id(shape)?,
-            session_id: fields.session_id(shape, "authorization_id")?,
-            keys: Keys::OAuth { key, scope, server },
+            session_id: fields.session_id(shape, session_field)?,
+            keys,
             spend_key: fields.spend_key()?,
             also_holds: fields.also_holds(),
         })

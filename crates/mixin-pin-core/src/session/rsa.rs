@@ -161,7 +161,7 @@ impl RsaKey {
     /// # const PEM: &str = include_str!("../../testdata/rsa-2048-pkcs8.pem");
     /// let key = RsaKey::from_pem(PEM)?; // PKCS#8
     /// assert!(key.to_pkcs1_pem()?.starts_with("-----BEGIN RSA PRIVATE KEY-----"));
-    /// assert!(key.to_pkcs1_der().len() > key.bits() / 8 * 4);
+    /// assert!(key.to_pkcs1_der().len() > key.bits() / 8 * 4); // modulus, exponent, primes, and what makes it fast
     /// # Ok::<(), mixin_pin_core::Error>(())
     /// ```
     ///
