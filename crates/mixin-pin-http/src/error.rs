@@ -5,6 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 /// Why a call failed. No variant carries secret data.
+///
+/// What a failure cost and what to do about it is in the book: `docs/errors.md`, by code and by word.
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum Error {

@@ -6,6 +6,8 @@ use crate::answer::ApiError;
 use crate::keystore::KeystoreShape;
 
 /// Why a call of this crate failed. No variant carries secret data.
+///
+/// What a failure cost and what to do about it is in the book: `docs/errors.md`, by code and by word.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Error {

@@ -5,6 +5,8 @@ use std::{fmt, io};
 use mixin_pin_core::uuid::Uuid;
 
 /// Why a sandbox could not start, or failed.
+///
+/// What a failure cost and what to do about it is in the book: `docs/errors.md`, under `sandbox`.
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum Error {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::{fmt, io};
 
 /// Why a store failed. Whatever it was, no iterator was given out by the call that failed.
+///
+/// What a failure cost and what to do about it is in the book: `docs/errors.md`, under `store`.
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum Error {

@@ -88,7 +88,8 @@ impl fmt::Display for ApiError {
 
 read_from_objects_only!(ApiError);
 
-/// The codes that a PIN client meets.
+/// The codes that a PIN client meets. What each cost and what to do about it is in the book, `docs/errors.md`; the command prints
+/// the same: `mixin-pin explain 20119`.
 ///
 /// ```
 /// use mixin_pin_protocol::answer::ErrorCode;
