@@ -59,25 +59,13 @@ fn rsa_session(folder: &Path, bits: &str) -> (Session, VerifyingKey) {
     let session_id = Uuid::from_u128(0xa34c_07a9_755d_4b54_94c5_e45e_9a2d_d43e);
     write(folder, "pin-key", &[0x42; 32]);
     let label = format!("rsa_oaep_label:{}", hex(session_id.to_string().as_bytes()));
-    let pin_token = openssl(
-        folder,
-        &[
-            "pkeyutl",
-            "-encrypt",
-            "-inkey",
-            "key.pem",
-            "-in",
-            "pin-key",
-            "-pkeyopt",
-            "rsa_padding_mode:oaep",
-            "-pkeyopt",
-            "rsa_oaep_md:sha256",
-            "-pkeyopt",
-            "rsa_mgf1_md:sha256",
-            "-pkeyopt",
-            &label,
-        ],
-    );
+    let oaep = |operation: &str, input: &str| {
+        let options = ["rsa_padding_mode:oaep", "rsa_oaep_md:sha256", "rsa_mgf1_md:sha256", &label];
+        let mut args = vec!["pkeyutl", operation, "-inkey", "key.pem", "-in", input];
+        args.extend(options.iter().flat_map(|option| ["-pkeyopt", option]));
+        openssl(folder, &args)
+    };
+    let pin_token = oaep("-encrypt", "pin-key");
     let key = RsaKey::from_pem(&fs::read_to_string(folder.join("key.pem")).unwrap()).unwrap();
     let verifying = VerifyingKey::from_text(&STANDARD.encode(spki)).unwrap();
     let session = Session::rsa(Uuid::nil(), session_id, key, &PinToken::from_bytes(&pin_token), &mut rng()).unwrap();
@@ -87,25 +75,7 @@ fn rsa_session(folder: &Path, bits: &str) -> (Session, VerifyingKey) {
     let SessionKey::Rsa(key) = session.signer() else { unreachable!() };
     let wrapped = key.public_key().wrap_pin_key(session.pin_key(), session_id, &mut rng()).unwrap();
     write(folder, "wrapped", wrapped.as_bytes());
-    let unwrapped = openssl(
-        folder,
-        &[
-            "pkeyutl",
-            "-decrypt",
-            "-inkey",
-            "key.pem",
-            "-in",
-            "wrapped",
-            "-pkeyopt",
-            "rsa_padding_mode:oaep",
-            "-pkeyopt",
-            "rsa_oaep_md:sha256",
-            "-pkeyopt",
-            "rsa_mgf1_md:sha256",
-            "-pkeyopt",
-            &label,
-        ],
-    );
+    let unwrapped = oaep("-decrypt", "wrapped");
     assert_eq!(unwrapped, [0x42; 32]);
     (session, verifying)
 }
