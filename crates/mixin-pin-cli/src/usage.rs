@@ -8,6 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use mixin_pin_core::Pin;
 use serde_json::json;
 
+use crate::environment;
 use crate::output::print;
 
 /// Prints it, or the help that was asked for.
@@ -33,7 +34,7 @@ pub(crate) fn report(mut error: clap::Error) -> ExitCode {
 }
 
 /// What to do about the mistakes that beginners make.
-fn next_step(error: &clap::Error, pins: &[String]) -> Option<&'static str> {
+fn next_step(error: &clap::Error, pins: &[String]) -> Option<String> {
     let arguments = match error.get(ContextKind::InvalidArg)? {
         ContextValue::String(argument) => std::slice::from_ref(argument),
         ContextValue::Strings(arguments) => arguments,
@@ -42,14 +43,16 @@ fn next_step(error: &clap::Error, pins: &[String]) -> Option<&'static str> {
     let is_pin = |argument: &String| pins.contains(argument) || argument.starts_with("--pin");
     match error.kind() {
         ErrorKind::MissingRequiredArgument if arguments.iter().any(|argument| argument.starts_with("--keystore")) => {
-            Some(
+            Some(format!(
                 "the keystore is the file that Mixin's dashboard gave, or a sandbox's, by 'mixin-pin sandbox \
-                 --user-keystore-out me.json'; MIXIN_KEYSTORE names it for every command",
-            )
+                 --user-keystore-out me.json'; {} names it for every command",
+                environment::KEYSTORE
+            ))
         }
         ErrorKind::UnknownArgument if arguments.iter().any(is_pin) => Some(
             "a PIN is asked for at a prompt, or read with --pin-stdin: an argument can be seen by every user of the \
-             machine, and stays in the shell's history; take this one out there",
+             machine, and stays in the shell's history; take this one out there"
+                .to_owned(),
         ),
         _ => None,
     }

@@ -60,7 +60,12 @@ impl Authenticated<'_> {
 fn json_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     // An object first: of an array, serde would take the elements for the fields.
     let object = serde_json::from_slice::<Map<String, Value>>(body);
-    object.and_then(T::deserialize).map_err(|_| Refusal::new(ErrorCode::BadRequest, "body"))
+    object.and_then(T::deserialize).map_err(|_| bad_body())
+}
+
+/// The body is no JSON object, or a field of it is of the wrong kind.
+fn bad_body() -> Refusal {
+    Refusal::new(ErrorCode::BadRequest, "body")
 }
 
 struct KnownSession {

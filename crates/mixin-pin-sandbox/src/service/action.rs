@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::oauth::Approval;
 use super::pin::PinBody;
 use super::users::user_json;
-use super::{Answer, Authenticated, Service};
+use super::{Answer, Authenticated, Service, bad_body};
 use crate::Error;
 use crate::reply::Refusal;
 use crate::store::Db;
@@ -49,7 +49,7 @@ impl Service {
         };
         // All is opened before anything counts: what cannot be read costs no try.
         let judged = self.tries_are_left(call).and_then(|()| {
-            let pin = PinBody::deserialize(&body).map_err(|_| Refusal::new(ErrorCode::BadRequest, "body"))?;
+            let pin = PinBody::deserialize(&body).map_err(|_| bad_body())?;
             let block = self.open(call, "pin", pin.pin, call.user.last_iterator)?;
             let asked = with_action(call.method, call.path, &body, call.user.user_id, |action| {
                 (action.prefix(), action.body())
