@@ -115,6 +115,18 @@ pub fn with_action<T>(
     Ok(Some(judge(&action)))
 }
 
+/// Refuses a path that a server may take for another than [`with_action`] does: with dots, empty segments, percent
+/// signs, backslashes or semicolons, or a known path in other letters or by another method.
+pub(crate) fn check_spelling(method: &str, path: &str) -> Result<(), Error> {
+    let asks = |path: &str| !matches!(with_action("POST", path, &Map::new(), Uuid::nil(), |_| ()), Ok(None));
+    let bare = path.split_once('?').map_or(path, |(bare, _)| bare);
+    let is_plain = bare.strip_prefix('/').is_some_and(|segments| {
+        segments.split('/').all(|segment| !matches!(segment, "" | "." | "..") && !segment.contains(['%', '\\', ';']))
+    });
+    let is_misspelt = !asks(bare) && asks(&bare.to_ascii_lowercase());
+    if !is_plain || is_misspelt || (method != "POST" && asks(bare)) { Err(Error::ActionPath) } else { Ok(()) }
+}
+
 /// The body's fields, each missed by its name.
 struct Fields<'b>(&'b Map<String, Value>);
 
@@ -245,6 +257,38 @@ mod tests {
             let action = TipAction::RegisterSafe { user_id: Uuid::from_u128(7), public_key: key };
             assert_asks("/safe/users", &json!({"public_key": "01".repeat(32)}), &action);
         }
+    }
+
+    #[test]
+    fn another_spelling_of_a_path_is_refused() {
+        let id = format!("/addresses/{ID}/delete");
+        for path in ["/transfers", "/transfers?x=%2F", "/safe/users", "/some/new/path", "/apps/Some-App/other", &id] {
+            assert_eq!(check_spelling("POST", path), Ok(()), "{path}");
+        }
+        let upper = id.to_ascii_uppercase();
+        for path in [
+            "/transfers/",
+            "/./transfers",
+            "/Transfers",
+            "//transfers",
+            "/transfers/.",
+            "/x/../transfers",
+            "/%74ransfers",
+            "/transfers%2F",
+            "/transfers;x=1",
+            "/transfers\\",
+            "/SAFE/users?x",
+            "/safe//users",
+            "/some/new/path/",
+            "/",
+            "",
+            &upper,
+            &id.replace("/delete", "/Delete"),
+        ] {
+            assert_eq!(check_spelling("POST", path), Err(Error::ActionPath), "{path}");
+        }
+        assert_eq!(check_spelling("PUT", "/transfers"), Err(Error::ActionPath));
+        assert_eq!(check_spelling("PUT", "/some/new/path"), Ok(()));
     }
 
     #[test]

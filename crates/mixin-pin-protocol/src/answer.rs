@@ -4,6 +4,7 @@
 
 mod api_error;
 mod data;
+mod reason;
 
 use mixin_pin_core::token::{RequestHash, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
@@ -19,6 +20,7 @@ use crate::{Error, IntegrityFault};
 
 pub use api_error::{ApiError, ErrorCode};
 pub use data::{LogEntry, User};
+pub use reason::Reason;
 
 /// The largest body that is worth reading: 1 MiB.
 pub const MAX_BODY_LEN: usize = 1 << 20;
@@ -51,8 +53,9 @@ impl Answer<'_> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Api`] when the body is an error of Mixin's, and one of `RequestId…`, `Answer…` or `ServerTrouble` when
-    /// the answer cannot be trusted or read. Only the first says for certain what became of the request: see
+    /// [`Error::Api`] when the body is a refusal that Mixin documents, arrived as Mixin's refusals do (HTTP 20x);
+    /// [`Error::ApiFailure`] when it is any other error in Mixin's envelope; and one of `RequestId…`, `Answer…` or
+    /// `ServerTrouble` when the answer cannot be trusted or read. Only after the first the request has changed nothing: see
     /// [`Error::is_refusal`].
     pub fn read<T: DeserializeOwned>(&self, sent: Uuid) -> Result<T, Error> {
         let named = self.request_id.map(|text| text.trim().parse::<Uuid>());
@@ -60,10 +63,14 @@ impl Answer<'_> {
             return Err(Error::RequestIdMismatch);
         }
         let envelope = self.envelope()?;
-        let error = envelope.error.map(|error| Error::Api(Box::new(error)));
+        let error = envelope.error.map(|error| {
+            // Mixin's refusals come as HTTP 20x. With another status the envelope may be a gateway's.
+            let is_refusal = error.code.is_refusal() && (200..210).contains(&self.status);
+            (if is_refusal { Error::Api } else { Error::ApiFailure })(Box::new(error))
+        });
         // A server in front of the API does not know the id; the API always repeats it. What has none can only say that
         // nobody knows.
-        let is_trouble = self.status >= 500 && error.as_ref().is_some_and(|error| !error.is_refusal());
+        let is_trouble = self.status >= 500 && error.is_some();
         if named.is_none() && !is_trouble {
             return Err(Error::RequestIdMissing);
         }
@@ -175,9 +182,11 @@ struct Envelope {
 }
 
 impl Error {
-    /// Whether the API itself refused the call, so that nothing was changed by it.
+    /// Whether the API itself refused the call, with a code that it documents as a refusal: this copy of the request has
+    /// changed nothing.
     ///
-    /// Of every other failure after a request was sent, nobody here can tell.
+    /// Of every other failure after a request was sent, nobody here can tell. Where a proxy on the way may have sent the
+    /// request twice, the refusal may be about the second copy: see [`ApiError::may_answer_a_copy`].
     ///
     /// ```
     /// use mixin_pin_protocol::answer::{Answer, User};
@@ -193,8 +202,8 @@ impl Error {
     /// let lost = read(502, "<html>Bad Gateway</html>"); // the call may have been carried out
     /// assert!(!lost.is_refusal() && lost.is_bad_answer());
     /// ```
-    pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Api(error) if !matches!(error.code, ErrorCode::Server(_)) && !error.is_echo())
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Api(_))
     }
 
     /// Whether the fault is the answer's: none that can be read or trusted came back.
@@ -202,6 +211,7 @@ impl Error {
         matches!(
             self,
             Self::ServerTrouble { .. }
+                | Self::ApiFailure(_)
                 | Self::Integrity(_)
                 | Self::RequestIdMissing
                 | Self::RequestIdMismatch
@@ -309,16 +319,30 @@ mod tests {
         assert_eq!(read(503, None, "down"), Err(Error::ServerTrouble { status: 503 }));
         // What is done, or refused, must be certain, whatever the status.
         let refusal = r#"{"error":{"status":202,"code":20118,"description":"PIN format"}}"#;
-        assert_eq!(read(503, None, refusal), Err(Error::RequestIdMissing));
+        assert!(!read(503, None, refusal).unwrap_err().is_refusal());
+        assert_eq!(read(202, None, refusal), Err(Error::RequestIdMissing));
         assert_eq!(read(503, None, USER), Err(Error::RequestIdMissing));
-        assert!(read_ours(503, refusal).unwrap_err().is_refusal());
+        assert!(matches!(read(503, None, r#"{"error":{"code":504}}"#), Err(Error::ApiFailure(_))));
     }
 
     #[test]
-    fn server_trouble_is_no_refusal() {
-        for code in [500, 7000, 7001] {
-            let body = format!(r#"{{"error":{{"status":500,"code":{code},"description":"Internal"}}}}"#);
-            assert!(!read_ours(500, &body).unwrap_err().is_refusal());
+    fn only_a_documented_refusal_that_comes_as_mixins_do_is_one() {
+        let error = |http: u16, code: u32| {
+            read_ours(http, &format!(r#"{{"error":{{"status":202,"code":{code},"description":"d"}}}}"#)).unwrap_err()
+        };
+        for http in [200, 202] {
+            for code in [400, 401, 403, 404, 429, 10_002, 10_006, 20_117, 20_118, 20_119] {
+                assert!(matches!(error(http, code), Error::Api(_)), "{http} {code}");
+            }
+            for code in [0, 408, 409, 500, 502, 503, 504, 7000, 7001, 7002, 10_001, 20_125, 99_999] {
+                let error = error(http, code);
+                assert!(matches!(error, Error::ApiFailure(_)) && !error.is_refusal(), "{http} {code}");
+            }
+        }
+        for http in [100, 199, 210, 301, 400, 401, 403, 408, 409, 429, 500, 502, 503, 504] {
+            for code in [401, 10_001, 20_119, 99_999] {
+                assert!(!error(http, code).is_refusal() && error(http, code).is_bad_answer(), "{http} {code}");
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use mixin_pin_core::{EncodedPin, EncryptedPin, Nonce, Pin, Secret, SecretKind, S
 use serde_json::{Map, Value};
 
 use crate::Error;
-use crate::action::with_action;
+use crate::action::{check_spelling, with_action};
 use crate::request::Draft;
 
 use body::{PinFields, body_with_pin, text_body};
@@ -384,7 +384,7 @@ impl<'s, S: Signer> Calls<'s, S> {
         }
         let draft = Draft::to(method, path)?;
         let (field, pin) = self.seal(proof, nonce, rng);
-        self.sign(draft.with_body(body_with_pin(body, field, &pin)?), now, rng)
+        self.sign(draft.with_body(body_with_pin(body, field, &pin)?)?, now, rng)
     }
 
     /// Any other call that carries a TIP signature: signs the action and puts the signature, encrypted, into the body's
@@ -416,7 +416,8 @@ impl<'s, S: Signer> Calls<'s, S> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::ActionMismatch`] or [`Error::ActionField`] when action and body disagree, else as [`Calls::with_pin`].
+    /// [`Error::ActionMismatch`] or [`Error::ActionField`] when action and body disagree, [`Error::ActionPath`] for a path
+    /// that is another spelling of one that [`with_action`] knows, or may be one, else as [`Calls::with_pin`].
     #[allow(clippy::too_many_arguments)] // As for `with_pin`.
     pub fn with_tip<R: CryptoRng>(
         &self,
@@ -428,6 +429,7 @@ impl<'s, S: Signer> Calls<'s, S> {
         now: UnixTime,
         rng: &mut R,
     ) -> Result<PreparedRequest, Error> {
+        check_spelling(method, path)?;
         if with_action(method, path, body, self.session.user_id(), |asked| asked == action)? == Some(false) {
             return Err(Error::ActionMismatch);
         }

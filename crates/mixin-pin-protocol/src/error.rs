@@ -73,6 +73,8 @@ pub enum Error {
     TipCounter,
     /// The body has a PIN field already.
     PinField,
+    /// A request that only reads has no body.
+    BodyOfRead,
     /// The body lacks a field that its TIP action is made of, or has it in another form.
     ActionField {
         /// The field.
@@ -80,16 +82,20 @@ pub enum Error {
     },
     /// The TIP action that was to be signed is not the one that path and body ask for.
     ActionMismatch,
+    /// The path may ask for a TIP action, but is not written as Mixin writes it.
+    ActionPath,
     /// An OAuth session's request carries no PIN.
     OAuthPin,
     /// A page of the log has 1 to 100 entries.
     LogLimit,
 
-    /// Mixin refused the call.
+    /// Mixin refused the call, with a code that it documents as a refusal.
     Api(Box<ApiError>),
+    /// An error in Mixin's envelope that is no documented refusal: the call may have been carried out.
+    ApiFailure(Box<ApiError>),
     /// The answer to an OAuth session is not signed as it must be.
     Integrity(IntegrityFault),
-    /// A server in front of the API failed.
+    /// A server, mostly one in front of the API, failed; the call may have reached the API.
     ServerTrouble {
         /// The HTTP status, 500 to 599.
         status: u16,
@@ -189,6 +195,19 @@ pub enum TokenFault {
 }
 
 impl TokenFault {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Missing,
+        Self::Format,
+        Self::Header,
+        Self::Claims,
+        Self::Algorithm,
+        Self::Signature,
+        Self::Expired,
+        Self::IssuedAt,
+        Self::RequestId,
+        Self::RequestHash,
+    ];
+
     /// A short name, for a server's `extra.reason`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -263,28 +282,13 @@ impl fmt::Display for IntegrityFault {
 }
 
 impl fmt::Display for Error {
+    #[allow(clippy::too_many_lines, reason = "one text a variant")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Core(error) => error.fmt(f),
             Self::KeystoreNotText => f.write_str("the keystore is not UTF-8 text; is it the right file?"),
-            Self::KeystoreNotJson { line, column } => {
-                write!(f, "the keystore is not a JSON object: see line {line}, column {column}")
-            }
             Self::KeystoreNoKey => {
                 f.write_str("the keystore has no private key: expected session_private_key or private_key")
-            }
-            Self::KeystoreMissing { shape, field } => {
-                write!(f, "the keystore is {shape} and lacks {field}; take the whole file as it was made")
-            }
-            Self::KeystoreNotString { field } => {
-                write!(f, "the keystore's {field} must be text, in quotes")
-            }
-            Self::KeystoreNotUuid { field } => {
-                write!(f, "the keystore's {field} must be a UUID; copy it whole")
-            }
-            Self::KeystoreKey { field, cause } => write!(f, "the keystore's {field} cannot be used: {cause}"),
-            Self::KeystoreConflict { first, second } => {
-                write!(f, "the keystore names two users: {first} and {second} differ; take the file as it was made")
             }
             Self::KeystoreOAuth => f.write_str(
                 "an OAuth keystore acts for somebody else and has no PIN; use a keystore of your own session",
@@ -301,9 +305,6 @@ impl fmt::Display for Error {
             Self::NonceOrder => f.write_str("the old PIN must be sealed with the lower iterator; draw its nonce first"),
             Self::TipCounter => f.write_str("the TIP key's counter is the last there is; no other key can follow"),
             Self::PinField => f.write_str("the body has a pin or pin_base64 already; leave that field out"),
-            Self::ActionField { field } => {
-                write!(f, "the body lacks {field}, or has it in another form than its TIP action is signed with")
-            }
             Self::ActionMismatch => f.write_str(
                 "the TIP action is not the one that path and body ask for, so that its signature would not hold; make \
                  them agree",
@@ -312,16 +313,55 @@ impl fmt::Display for Error {
                 "an OAuth session has no PIN: leave pin and pin_base64 out, or use a keystore of your own session",
             ),
             Self::LogLimit => f.write_str("the limit must be 1 to 100"),
-            Self::Api(error) => error.fmt(f),
-            Self::Integrity(fault) => fault.fmt(f),
-            Self::ServerTrouble { status } => {
-                write!(f, "the server failed with HTTP {status} before the call reached the API")
-            }
+            Self::BodyOfRead => f.write_str("a GET or HEAD has no body; put what it asks for into the path's query"),
+            Self::ActionPath => f.write_str(
+                "the path is not written as Mixin writes it, so that nobody can tell which TIP action it asks for: use \
+                 POST, small letters, single slashes, and no dots, percent signs or slash at the end",
+            ),
             Self::RequestIdMissing => {
                 f.write_str("the answer does not say which request it answers; look for a proxy on the way")
             }
             Self::RequestIdMismatch => {
                 f.write_str("the answer belongs to another request; look for a cache on the way")
+            }
+            Self::CurlMissing => {
+                f.write_str("there is no curl command in the text; give one as a browser or a log has it")
+            }
+            Self::CurlQuotes => f.write_str("the curl command's quotes do not close; copy it whole"),
+            Self::CurlBody => {
+                f.write_str("the curl command's body is in a file or in $'…'; use --token, --method, --path and --body")
+            }
+            Self::CurlUrl => f.write_str("the curl command has no http or https URL; copy it whole"),
+            Self::CurlToken => f.write_str("the curl command has no Authorization: Bearer header; copy it whole"),
+            Self::KeystoreNotJson { line, column } => {
+                write!(f, "the keystore is not a JSON object: see line {line}, column {column}")
+            }
+            Self::KeystoreMissing { shape, field } => {
+                write!(f, "the keystore is {shape} and lacks {field}; take the whole file as it was made")
+            }
+            Self::KeystoreNotString { field } => {
+                write!(f, "the keystore's {field} must be text, in quotes")
+            }
+            Self::KeystoreNotUuid { field } => {
+                write!(f, "the keystore's {field} must be a UUID; copy it whole")
+            }
+            Self::KeystoreKey { field, cause } => write!(f, "the keystore's {field} cannot be used: {cause}"),
+            Self::KeystoreConflict { first, second } => {
+                write!(f, "the keystore names two users: {first} and {second} differ; take the file as it was made")
+            }
+            Self::ActionField { field } => {
+                write!(f, "the body lacks {field}, or has it in another form than its TIP action is signed with")
+            }
+            Self::Api(error) => error.fmt(f),
+            Self::ApiFailure(error) => write!(
+                f,
+                "the answer reports {}, which is no refusal that Mixin documents; the call may have been carried out, so \
+                 look before it is made anew",
+                error.facts()
+            ),
+            Self::Integrity(fault) => fault.fmt(f),
+            Self::ServerTrouble { status } => {
+                write!(f, "a server failed with HTTP {status}; whether the call reached the API is not known")
             }
             Self::AnswerEmpty { status } => {
                 write!(f, "the answer (HTTP {status}) is empty; look for a proxy on the way")
@@ -351,16 +391,7 @@ impl fmt::Display for Error {
                     "the encrypted PIN's iterator does not exceed the last one, {last}; use one store of iterators"
                 )
             }
-            Self::CurlMissing => {
-                f.write_str("there is no curl command in the text; give one as a browser or a log has it")
-            }
-            Self::CurlQuotes => f.write_str("the curl command's quotes do not close; copy it whole"),
             Self::CurlOption { option } => write!(f, "the curl option {option} is not understood; remove it"),
-            Self::CurlBody => {
-                f.write_str("the curl command's body is in a file or in $'…'; use --token, --method, --path and --body")
-            }
-            Self::CurlUrl => f.write_str("the curl command has no http or https URL; copy it whole"),
-            Self::CurlToken => f.write_str("the curl command has no Authorization: Bearer header; copy it whole"),
         }
     }
 }

@@ -84,9 +84,9 @@ impl PreparedRequest {
         self.signed.as_ref().map(|(_, expires_at)| *expires_at)
     }
 
-    /// Whether the request only reads, so that sending its like again changes nothing.
+    /// Whether the request only reads, so that sending its like again changes nothing. Such a request has no body.
     pub fn is_read(&self) -> bool {
-        matches!(self.method(), "GET" | "HEAD")
+        self.method.is_read()
     }
 }
 
@@ -125,15 +125,19 @@ impl Draft {
         Ok(Self { method, path: path.to_owned().into(), body: Zeroizing::default() })
     }
 
-    pub(crate) fn with_body(self, body: Vec<u8>) -> Self {
-        Self { body: Zeroizing::new(body), ..self }
+    /// Refuses a body where the method only reads: such a request is sent again when its answer is lost, and its token is
+    /// good with the body moved into the path, too.
+    pub(crate) fn with_body(self, body: Vec<u8>) -> Result<Self, Error> {
+        let body = Zeroizing::new(body);
+        if self.method.is_read() { Err(Error::BodyOfRead) } else { Ok(Self { body, ..self }) }
     }
 
     /// Refuses a body that is no JSON. None is no body.
     pub(crate) fn with_json(self, body: Option<&[u8]>) -> Result<Self, Error> {
         match body {
+            None => Ok(self),
             Some(body) if serde_json::from_slice::<IgnoredAny>(body).is_err() => Err(Error::BodyNotJson),
-            body => Ok(self.with_body(body.unwrap_or_default().to_vec())),
+            Some(body) => self.with_body(body.to_vec()),
         }
     }
 
@@ -189,6 +193,10 @@ impl Method {
         let place = text.get_mut(..name.len()).filter(|_| capitals).ok_or(Error::Method)?;
         place.copy_from_slice(name.as_bytes());
         Ok(Self { text, len: name.len() })
+    }
+
+    fn is_read(&self) -> bool {
+        matches!(self.as_str(), "GET" | "HEAD")
     }
 
     fn as_str(&self) -> &str {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use mixin_pin_protocol::Error;
 use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest};
 use mixin_pin_protocol::check::{ReceivedRequest, ReceivedToken, check_token};
+use mixin_pin_protocol::core::tip::{TipAction, TipKey};
 use mixin_pin_protocol::core::token::VerifyingKey;
 use mixin_pin_protocol::core::{EncryptedPin, MonotonicNonces, NonceSource, Pin, Session, UnixTime};
 use mixin_pin_protocol::keystore::Keystore;
@@ -141,7 +142,7 @@ fn debug_shows_neither_token_nor_body() {
 #[test]
 fn tip_calls_use_the_later_fields_in_every_session() {
     use mixin_pin_protocol::core::SecretKind;
-    use mixin_pin_protocol::core::tip::{TipAction, TipInstallation, TipKey};
+    use mixin_pin_protocol::core::tip::TipInstallation;
 
     for keystore in [RSA_BOT, DASHBOARD] {
         let (session, key) = session(keystore);
@@ -209,4 +210,41 @@ fn any_call_carries_a_pin_in_its_field() {
             assert_eq!(refused.unwrap_err(), Error::PinField);
         }
     }
+}
+
+#[test]
+fn what_only_reads_has_no_body() {
+    let (session, _) = session(DASHBOARD);
+    let calls = Calls::new(&session);
+    let nonces = MonotonicNonces::new();
+    for method in ["GET", "HEAD"] {
+        for body in ["{}", r#"{"pin_base64":"x"}"#, "null", "\"\""] {
+            let refused = calls.other(method, "/me", Some(body.as_bytes()), NOW, &mut rng());
+            assert_eq!(refused.unwrap_err(), Error::BodyOfRead, "{method} {body}");
+        }
+        let pin = Pin::new("123456").unwrap();
+        let nonce = nonces.next(NOW).unwrap();
+        let refused = calls.with_pin(method, "/me", &serde_json::Map::new(), &pin, nonce, NOW, &mut rng());
+        assert_eq!(refused.unwrap_err(), Error::BodyOfRead, "{method}");
+        assert!(calls.other(method, "/me", None, NOW, &mut rng()).unwrap().is_read());
+    }
+}
+
+#[test]
+fn no_spelling_of_a_path_gets_round_the_check_of_its_action() {
+    let (session, _) = session(DASHBOARD);
+    let nonces = MonotonicNonces::new();
+    let key = TipKey::from_seed(&[7; 32]);
+    let action = TipAction::Verify { timestamp: 1 };
+    let with_tip = |method: &str, path: &str| {
+        let nonce = nonces.next(NOW).unwrap();
+        let body = serde_json::Map::new();
+        Calls::new(&session).with_tip(method, path, &body, (&key, &action), nonce, NOW, &mut rng()).map(|_| ())
+    };
+    for path in ["/transfers/", "/./transfers", "/Transfers", "//transfers", "/%74ransfers", "/x/../transfers"] {
+        assert_eq!(with_tip("POST", path), Err(Error::ActionPath), "{path}");
+    }
+    assert_eq!(with_tip("PUT", "/transfers"), Err(Error::ActionPath));
+    assert_eq!(with_tip("POST", "/emergency_contact"), Err(Error::ActionMismatch));
+    assert_eq!(with_tip("POST", "/a/path/of/tomorrow"), Ok(()));
 }

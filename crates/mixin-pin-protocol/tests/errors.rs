@@ -1,7 +1,12 @@
 //! What each error says, kept word by word: whoever changes a message sees it here, beside all others.
 
+use mixin_pin_protocol::answer::ApiError;
 use mixin_pin_protocol::keystore::KeystoreShape;
 use mixin_pin_protocol::{Error, IntegrityFault, TokenFault};
+
+fn api(code: u32) -> ApiError {
+    serde_json::from_value(serde_json::json!({ "code": code, "description": "as the server says" })).unwrap()
+}
 
 #[test]
 fn every_error_says_what_it_said() {
@@ -42,10 +47,14 @@ fn every_error_says_what_it_said() {
         Error::NonceOrder,
         Error::TipCounter,
         Error::PinField,
+        Error::BodyOfRead,
         Error::ActionField { field: "amount" },
         Error::ActionMismatch,
+        Error::ActionPath,
         Error::OAuthPin,
         Error::LogLimit,
+        Error::Api(Box::new(api(20119))),
+        Error::ApiFailure(Box::new(api(504))),
         Error::ServerTrouble { status: 502 },
         Error::RequestIdMissing,
         Error::RequestIdMismatch,

@@ -83,7 +83,7 @@ pub fn refusal<T: std::fmt::Debug>(result: Result<Outcome<T>, Error>) -> ApiErro
         Err(Error::Protocol(mixin_pin_protocol::Error::Api(error))) => *error,
         // To a client, a spent iterator may be the answer to a copy of its request.
         Ok(Outcome::Unknown(Unknown { cause, .. })) => match *cause {
-            Error::Protocol(mixin_pin_protocol::Error::Api(error)) if error.is_echo() => *error,
+            Error::Protocol(mixin_pin_protocol::Error::Api(error)) if error.may_answer_a_copy() => *error,
             other => panic!("expected a refusal, got {other:?}"),
         },
         other => panic!("expected a refusal, got {other:?}"),
