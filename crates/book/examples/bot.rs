@@ -8,10 +8,10 @@
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::{env, fs, thread, time::Duration};
+use std::{env, fs};
 
-use mixin_pin_core::{Pin, SystemRng, rand_core::Rng as _};
-use mixin_pin_http::{Client, DEFAULT_API, Outcome, Unknown, Verdict};
+use mixin_pin_core::{Pin, SystemRng, UnixTime, rand_core::Rng as _};
+use mixin_pin_http::{Client, DEFAULT_API, Outcome, Verdict};
 use mixin_pin_protocol::keystore::Keystore;
 use mixin_pin_store::SqliteStore;
 
@@ -39,21 +39,18 @@ fn main() -> Result<()> {
     write(&next_file, &next)?;
     match client.change_pin(&current, &next) {
         Ok(Outcome::Done(_)) => Ok(fs::rename(&next_file, &pin_file)?),
-        Ok(Outcome::Unknown(lost)) => settle(&client, &current, &next, Some(&lost), &pin_file, &next_file),
+        Ok(Outcome::Unknown(lost)) => settle(&client, &current, &next, lost.expires_at, &pin_file, &next_file),
         // Certain: nothing changed. A wrong PIN is for somebody to look at; another try would cost another of the day's five.
         Err(error) => fs::remove_file(&next_file).map_err(Into::into).and(Err(error.into())),
     }
 }
 
-fn settle(client: &Client, old: &Pin, new: &Pin, lost: Option<&Unknown>, pin: &Path, next: &Path) -> Result<()> {
-    loop {
-        match client.resolve_update(Some(old.into()), new.into(), lost)?.settle()?.verdict {
-            Verdict::Applied(_) => return Ok(fs::rename(next, pin)?),
-            Verdict::NotApplied(_) => return Ok(fs::remove_file(next)?),
-            Verdict::NotYet { .. } => thread::sleep(Duration::from_secs(5)),
-            // Both files stay: the next run looks again.
-            other => return Err(format!("still not known: {other:?}").into()),
-        }
+fn settle(client: &Client, old: &Pin, new: &Pin, expires: Option<UnixTime>, pin: &Path, next: &Path) -> Result<()> {
+    match client.resolve_update(Some(old.into()), new.into(), expires)?.settle()?.verdict {
+        Verdict::Applied(_) => Ok(fs::rename(next, pin)?),
+        Verdict::NotApplied(_) => Ok(fs::remove_file(next)?),
+        // Both files stay: the next run looks again.
+        other => Err(format!("still not known: {other:?}").into()),
     }
 }
 

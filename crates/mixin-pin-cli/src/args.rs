@@ -83,6 +83,9 @@ pub(crate) enum Command {
     Sandbox(SandboxArgs),
 }
 
+/// No call and no wait is longer, in seconds.
+const A_DAY: u64 = 86_400;
+
 /// Which session to speak for.
 #[derive(Args)]
 pub(crate) struct SessionArgs {
@@ -123,7 +126,7 @@ pub(crate) struct ApiArgs {
     #[arg(long = "api", value_name = "URL", env = environment::API, hide_env_values = true, default_value = DEFAULT_API)]
     pub(crate) url: String,
     /// How long a call may take.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=A_DAY))]
     pub(crate) timeout: u64,
 }
 
@@ -135,9 +138,10 @@ pub(crate) struct StoreArgs {
     /// the command line.
     #[arg(long, value_name = "URL", env = environment::STORE, hide_env_values = true)]
     pub(crate) store: Option<String>,
-    /// How long to wait while another process uses the session.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    pub(crate) wait: u64,
+    /// How long to wait while another process uses the session; by default longer than a call may take, and so than one
+    /// that crashed can have it.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=A_DAY))]
+    pub(crate) wait: Option<u64>,
 }
 
 /// Who calls, and where.
@@ -288,6 +292,10 @@ pub(crate) struct ResolveArgs {
     /// The update was to create the PIN.
     #[arg(long)]
     pub(crate) new_user: bool,
+    /// When the lost request's token expires, in Unix seconds, as the failed update said: from then on the server does not
+    /// carry it out.
+    #[arg(long, value_name = "UNIX", requires = "new_user")]
+    pub(crate) expires_at: Option<u64>,
     /// The old PIN was a TIP key, too: the keystore's spend key, or else the first that is given.
     #[arg(long, conflicts_with = "new_user")]
     pub(crate) old_tip: bool,

@@ -76,24 +76,38 @@ fn known<T>(outcome: Outcome<T>) -> Result<T, Error> {
 fn known_or_run<T>(outcome: Outcome<T>, command: &str, args: &ClientArgs, more: &[&str]) -> Result<T, Error> {
     known(outcome).map_err(|error| match error {
         Error::Unknown { lost, .. } => {
-            let keystore = args.session.keystore.to_string_lossy();
-            let mut words = vec!["mixin-pin", command, "--keystore", &keystore];
-            if args.api.url != DEFAULT_API {
-                words.extend(["--api", &args.api.url]);
+            let expires_at = lost.expires_at.map(|at| at.secs().to_string());
+            let mut more = more.to_vec();
+            // Where there was no PIN, the end of the request's token settles it.
+            if let Some(expires_at) = expires_at.as_deref().filter(|_| more.contains(&NEW_USER)) {
+                more.extend([EXPIRES_AT, expires_at]);
             }
-            // A URL with a password came from the environment, and is there still.
-            if let Some(store) = args.store.store.as_deref().filter(|url| !url.contains('@')) {
-                words.extend(["--store", store]);
-            }
-            words.extend(more);
-            // A word that no shell can hold has none to be run in.
-            Error::Unknown { lost, run: shlex::try_join(words).ok() }
+            let run = next_command(command, args, &more);
+            Error::Unknown { lost, run }
         }
         error => error,
     })
 }
 
+/// A command for this session, to this API; None where a word of it is none that a shell can hold.
+fn next_command(command: &str, args: &ClientArgs, more: &[&str]) -> Option<String> {
+    let keystore = args.session.keystore.to_string_lossy();
+    let mut words = vec!["mixin-pin", command, "--keystore", &keystore];
+    if args.api.url != DEFAULT_API {
+        words.extend(["--api", &args.api.url]);
+    }
+    // A URL with a password came from the environment, and is there still.
+    if let Some(store) = args.store.store.as_deref().filter(|url| !url.contains('@')) {
+        words.extend(["--store", store]);
+    }
+    words.extend(more);
+    shlex::try_join(words).ok()
+}
+
+const NEW_USER: &str = "--new-user";
+const EXPIRES_AT: &str = "--expires-at";
+
 /// How `resolve` is told of an update for a new user.
 const fn new_user(args: &UpdateArgs) -> &'static [&'static str] {
-    if args.new_user { &["--new-user"] } else { &[] }
+    if args.new_user { &[NEW_USER] } else { &[] }
 }

@@ -108,6 +108,8 @@ impl Error {
                 | mixin_pin_http::Error::Nonce(_)
                 | mixin_pin_http::Error::SessionBusy { .. }
                 | mixin_pin_http::Error::HoldLost
+                | mixin_pin_http::Error::TimeOver { .. }
+                | mixin_pin_http::Error::NoServerTime
                 | mixin_pin_http::Error::ClockUnconfirmed(_)
                 | mixin_pin_http::Error::AnswerTooLong { .. }
                 | mixin_pin_http::Error::Redirect { .. } => 4,
@@ -146,10 +148,20 @@ impl Error {
         code.filter(|code| explained::section(code).is_some()).unwrap_or_else(|| self.kind().to_owned())
     }
 
-    /// What Mixin answered, where it refused.
+    /// The error in Mixin's envelope, where one came.
     pub(crate) fn api(&self) -> Option<&ApiError> {
         match self {
-            Self::Http(mixin_pin_http::Error::Protocol(ProtocolError::Api(error))) => Some(error),
+            Self::Http(error) => Self::api_of(error),
+            Self::Unknown { lost, .. } => Self::api_of(&lost.cause),
+            _ => None,
+        }
+    }
+
+    fn api_of(error: &mixin_pin_http::Error) -> Option<&ApiError> {
+        match error {
+            mixin_pin_http::Error::Protocol(ProtocolError::Api(error) | ProtocolError::ApiFailure(error)) => {
+                Some(error)
+            }
             _ => None,
         }
     }
@@ -214,11 +226,13 @@ impl fmt::Display for Error {
             Self::Input(cause) => cause.fmt(f),
             Self::Http(cause) => cause.fmt(f),
             Self::Unknown { lost, run } => {
-                write!(
-                    f,
-                    "nobody here knows what became of request {}: {}; {}",
-                    lost.request_id, lost.cause, lost.next
-                )?;
+                let what = if matches!(&*lost.cause, mixin_pin_http::Error::Protocol(error) if error.is_refusal()) {
+                    "was refused, but that may be the answer to a copy of it that somebody on the way made, and the first \
+                     copy may have been carried out"
+                } else {
+                    "may have been carried out"
+                };
+                write!(f, "request {} {what}: {}; {}", lost.request_id, lost.cause, lost.next)?;
                 run.as_ref().map_or(Ok(()), |run| write!(f, ". Run: {run}"))
             }
             Self::Unresolved => f.write_str("it is still not known what became of the update"),

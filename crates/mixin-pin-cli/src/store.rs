@@ -10,6 +10,9 @@ use crate::args::StoreArgs;
 use crate::error::Error;
 use crate::time::now;
 
+/// Longer than the lease of a call with the default time, which a crashed process may have left.
+const DEFAULT_WAIT: u64 = 40;
+
 pub(crate) const MEMORY: &str = "memory:";
 
 /// A store that calls can use.
@@ -48,7 +51,10 @@ pub(crate) fn with_store(
     builder: ClientBuilder<UserSession>,
     args: &StoreArgs,
 ) -> Result<ClientBuilder<UserSession>, Error> {
-    let builder = builder.wait(Duration::from_secs(args.wait));
+    let builder = match args.wait {
+        Some(seconds) => builder.wait(Duration::from_secs(seconds)),
+        None => builder,
+    };
     Ok(match open(args)? {
         Store::Memory(store) => builder.store(store),
         Store::Kept(store) => builder.store(store),
@@ -58,7 +64,7 @@ pub(crate) fn with_store(
 /// Takes a nonce for a PIN that somebody else will send.
 pub(crate) fn nonce(session: &Session, args: &StoreArgs) -> Result<Nonce, Error> {
     // Long enough to take one number; what is sealed with it is not ours to wait for.
-    let terms = HoldTerms::new(Duration::from_secs(10)).wait(Duration::from_secs(args.wait));
+    let terms = HoldTerms::new(Duration::from_secs(10)).wait(Duration::from_secs(args.wait.unwrap_or(DEFAULT_WAIT)));
     let session_id = session.session_id();
     match open(args)? {
         Store::Memory(store) => take(&store, session_id, &terms),

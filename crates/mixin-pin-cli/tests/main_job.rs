@@ -138,8 +138,11 @@ fn a_lost_answer_is_unknown_and_says_what_to_do() {
     let error = &failed.json()["error"];
     let next =
         format!("mixin-pin resolve --keystore {} --api {api} --store memory: --new-user", common::text(&keystore));
-    assert_eq!(error["next_command"], next);
-    assert!(error["message"].as_str().unwrap().ends_with(&next), "{error}");
+    let run = error["next_command"].as_str().unwrap();
+    // And when the token expires, so that it can be settled for good.
+    let expires_at = run.strip_prefix(&format!("{next} --expires-at ")).unwrap_or_else(|| panic!("{run}"));
+    assert!(expires_at.parse::<u64>().is_ok_and(|at| at > 1_700_000_000), "{run}");
+    assert!(error["message"].as_str().unwrap().ends_with(run), "{error}");
     assert_eq!(error["request_id"].as_str().unwrap().len(), 36);
 }
 
@@ -185,4 +188,20 @@ fn the_sandbox_stops_cleanly_and_a_restart_forgets_nothing() {
     assert!(fs::metadata(&temporary).is_ok());
     assert_eq!(third.stop("-TERM"), Some(0));
     assert!(fs::metadata(&temporary).is_err(), "what was written for the sandbox's life alone is gone");
+}
+
+#[test]
+fn times_that_no_clock_can_hold_are_refused_and_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = common::keystore(folder.path(), "keystore-dashboard.json");
+    let keystore = common::text(&keystore);
+    for (option, value) in
+        [("--timeout", "18446744073709551615"), ("--timeout", "0"), ("--wait", "18446744073709551615")]
+    {
+        let failed = run(&["verify", "--json", "--keystore", keystore, "--pin-stdin", option, value], b"123456\n");
+        assert_eq!((failed.code, failed.kind().as_str()), (2, "usage"), "{option} {value}");
+    }
+    let longest = u64::MAX.to_string();
+    let token = ["token", "--json", "--keystore", keystore, "--method", "GET", "--path", "/me", "--ttl", &longest];
+    assert!(matches!(run(&token, b"").code, 0 | 2));
 }

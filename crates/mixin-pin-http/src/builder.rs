@@ -6,14 +6,15 @@ use std::time::{Duration, SystemTime};
 
 use mixin_pin_core::{Session, SessionKey, UnixTime};
 use mixin_pin_protocol::call::Calls;
-use ureq::http::Uri;
+use ureq::http::uri::Authority;
 use ureq::tls::TlsConfig;
 
-use crate::Error;
 use crate::hold::BoxStore;
 use crate::randomness::Randomness;
+use crate::retry::LONGEST;
 use crate::signer::BoxSigner;
 use crate::transport::Transport;
+use crate::{Error, address, proxy};
 
 /// Mixin's own API.
 pub const DEFAULT_API: &str = "https://api.mixin.one";
@@ -38,10 +39,29 @@ pub struct UserSession {
 pub(crate) struct Settings {
     /// A call, once its session is held.
     pub(crate) call: Duration,
-    /// The wait for a session that another call uses.
-    pub(crate) wait: Duration,
+    /// The wait for a session that another call uses, where one was set.
+    wait: Option<Duration>,
     pub(crate) token: Duration,
     pub(crate) randomness: Randomness,
+}
+
+impl Settings {
+    /// What a lease has beyond the time of the call, for what comes before and after: a quarter of it, within these bounds.
+    const MARGIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+    fn margin(&self) -> Duration {
+        (self.call / 4).clamp(Self::MARGIN.0, Self::MARGIN.1)
+    }
+
+    /// How long a call holds its session at most.
+    pub(crate) fn lease(&self) -> Duration {
+        self.call.saturating_add(self.margin())
+    }
+
+    /// How long to wait for a session: by default longer than a lease like this one, which a crashed holder may have left.
+    pub(crate) fn wait(&self) -> Duration {
+        self.wait.unwrap_or_else(|| self.lease().saturating_add(self.margin()))
+    }
 }
 
 /// The clock, read where a call begins.
@@ -99,7 +119,7 @@ impl<S> ClientBuilder<S> {
             connect_timeout: Duration::from_secs(10),
             settings: Settings {
                 call: Duration::from_secs(30),
-                wait: Duration::from_secs(30),
+                wait: None,
                 token: Calls::<SessionKey>::DEFAULT_LIFETIME,
                 randomness: Randomness::Thread,
             },
@@ -110,39 +130,41 @@ impl<S> ClientBuilder<S> {
         }
     }
 
-    /// The API's address, [`DEFAULT_API`] by default: scheme, host and port, no path.
+    /// The API's address, [`DEFAULT_API`] by default: scheme, host and port, with no path, query or fragment.
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = url.into();
         self
     }
 
-    /// How long connecting may take, TLS included; ten seconds by default.
+    /// How long connecting may take, TLS included; ten seconds by default. Like every time here it counts as a day where it
+    /// is longer.
     #[must_use]
     pub const fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.connect_timeout = limit;
+        self.connect_timeout = no_longer_than_a_day(limit);
         self
     }
 
     /// How long a whole call may take, with every further attempt, once its session is held; thirty seconds by default.
     #[must_use]
     pub const fn timeout(mut self, limit: Duration) -> Self {
-        self.settings.call = limit;
+        self.settings.call = no_longer_than_a_day(limit);
         self
     }
 
-    /// How long a PIN call waits for a session that another call uses, in this process or another; thirty seconds by
-    /// default. Where the store wants the clock confirmed, asking the server may take as long as a call besides.
+    /// How long a PIN call waits for a session that another call uses, in this process or another; by default ten seconds
+    /// longer than a call may take, and so longer than the lease that a crashed process may have left. Where the store
+    /// wants the clock confirmed, asking the server may take as long as a call besides.
     #[must_use]
     pub const fn wait(mut self, limit: Duration) -> Self {
-        self.settings.wait = limit;
+        self.settings.wait = Some(no_longer_than_a_day(limit));
         self
     }
 
     /// How long tokens are good; a minute by default.
     #[must_use]
     pub const fn token_lifetime(mut self, lifetime: Duration) -> Self {
-        self.settings.token = lifetime;
+        self.settings.token = no_longer_than_a_day(lifetime);
         self
     }
 
@@ -160,8 +182,11 @@ impl<S> ClientBuilder<S> {
         self
     }
 
-    /// A proxy's URL, or None for no proxy at all. By default the environment's (`HTTPS_PROXY`, …), and none for an
-    /// API on this machine.
+    /// A proxy's URL (`http`, `https`, `socks4`, `socks4a`, `socks5` or `socks5h`), or None for no proxy at all.
+    ///
+    /// By default the environment decides as it does for curl: `https_proxy` or `http_proxy` by the API's scheme, else
+    /// `all_proxy`, each in small letters or capitals; an empty value is no proxy, and `no_proxy` lists the hosts that are
+    /// reached without one. An API on this machine is always reached without one.
     #[must_use]
     pub fn proxy(mut self, url: Option<&str>) -> Self {
         self.proxy = url.map_or(Proxy::Direct, |url| Proxy::Url(url.to_owned()));
@@ -204,19 +229,17 @@ impl<S> ClientBuilder<S> {
 
     /// The speaker, the way to the API, and what holds for every call.
     pub(crate) fn into_parts(self) -> Result<(S, Transport, Settings), Error> {
-        let base_url = self.base_url.trim_end_matches('/').to_owned();
-        let uri: Uri = base_url.parse().map_err(|_| Error::BaseUrl)?;
-        let host = uri.host().filter(|_| matches!(uri.path(), "" | "/") && uri.query().is_none());
-        let host = host.ok_or(Error::BaseUrl)?;
-        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(Error::BaseUrl);
-        }
+        let uri = address::parse(&self.base_url).ok_or(Error::BaseUrl)?;
+        let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
         let local = is_loopback(host);
-        match uri.scheme_str() {
-            Some("https") => {}
-            Some("http") if local || self.plain_http => {}
-            Some("http") => return Err(Error::PlainHttp),
+        match scheme {
+            "https" => {}
+            "http" if local || self.plain_http => {}
+            "http" => return Err(Error::PlainHttp),
             _ => return Err(Error::BaseUrl),
+        }
+        if uri.authority().is_none_or(|authority| authority.as_str().contains('@')) {
+            return Err(Error::BaseUrl);
         }
         for text in [Some(&self.user_agent), self.device_id.as_ref()].into_iter().flatten() {
             if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
@@ -227,7 +250,7 @@ impl<S> ClientBuilder<S> {
         let tls = TlsConfig::builder()
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
             .build();
-        let mut config = ureq::config::Config::builder()
+        let config = ureq::config::Config::builder()
             .tls_config(tls)
             .http_status_as_error(false)
             // A redirection would carry the token, and perhaps a PIN, to another address.
@@ -236,14 +259,14 @@ impl<S> ClientBuilder<S> {
             .timeout_connect(Some(self.connect_timeout))
             .allow_non_standard_methods(true)
             .user_agent(self.user_agent);
-        match self.proxy {
-            Proxy::FromEnvironment if !local => {}
-            Proxy::FromEnvironment | Proxy::Direct => config = config.proxy(None),
-            Proxy::Url(url) => {
-                config = config.proxy(Some(ureq::Proxy::new(&url).map_err(|_| Error::Proxy)?));
-            }
-        }
-        let transport = Transport::new(config.build(), base_url, self.device_id);
+        let proxy = match &self.proxy {
+            Proxy::FromEnvironment if !local => proxy::from_environment(scheme, host, |name| std::env::var_os(name))?,
+            Proxy::FromEnvironment | Proxy::Direct => None,
+            Proxy::Url(url) => Some(proxy::parse(url, "the proxy that was set")?),
+        };
+        // From the parts that were looked at, so that nothing else of the text can change where a path goes.
+        let base_url = format!("{scheme}://{}", uri.authority().map_or("", Authority::as_str));
+        let transport = Transport::new(config.proxy(proxy).build(), base_url, self.device_id);
         Ok((self.speaker, transport, self.settings))
     }
 }
@@ -253,6 +276,11 @@ impl<S> fmt::Debug for ClientBuilder<S> {
         // A proxy's URL may hold a password.
         f.debug_struct("ClientBuilder").field("base_url", &self.base_url).finish_non_exhaustive()
     }
+}
+
+/// `Duration::min` is not for constants.
+const fn no_longer_than_a_day(limit: Duration) -> Duration {
+    if limit.as_secs() < LONGEST.as_secs() { limit } else { LONGEST }
 }
 
 fn is_loopback(host: &str) -> bool {

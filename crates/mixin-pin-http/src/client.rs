@@ -18,13 +18,11 @@ use crate::hold::{BoxError, BoxHeld, BoxStore, Erased};
 use crate::lane::Lane;
 use crate::probe::{ClockOffset, Probe};
 use crate::randomness::CallRng;
-use crate::retry::Attempts;
+use crate::retry::{Attempts, Deadline};
 use crate::signer::{self, BoxSigner};
 use crate::transport::{Received, Transport};
 use crate::{Error, MemoryStore, NextStep, Outcome};
 
-/// What a lease has beyond the time of the call, for what comes before and after: a quarter of it, within these settings.
-const LEASE_MARGIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How far the clock may be from the server's.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 /// Further attempts at a call that only reads, and at a PIN call that was never connected.
@@ -325,7 +323,12 @@ impl Client {
     /// # Errors
     /// [`Error::Protocol`] when Mixin refuses or answers strangely, another when there was no answer.
     pub fn me(&self) -> Result<User, Error> {
-        self.read(|calls, now, rng| calls.me(now, rng))
+        self.me_with_time().map(|(user, _)| user)
+    }
+
+    /// The user, and the server's time at the answer, where it names it.
+    pub(crate) fn me_with_time(&self) -> Result<(User, Option<UnixTime>), Error> {
+        self.read_with_time(|calls, now, rng| calls.me(now, rng))
     }
 
     /// Asks the server once who this is, `GET /me`, and compares clocks: for a check that all is well before any PIN is sent.
@@ -350,8 +353,9 @@ impl Client {
     /// Any error when there was no answer. A refusal is in [`Probe::user`].
     pub fn probe(&self) -> Result<Probe, Error> {
         let (asked_at, mut rng) = (now()?, self.settings.randomness.rng()?);
+        let deadline = Deadline::new(self.settings.call);
         let request = self.calls().me(asked_at, &mut rng)?;
-        let received = self.transport.exchange(&request, self.settings.call)?;
+        let received = self.transport.exchange(&request, &deadline)?;
         let clock = match received.server_time {
             Some(server) => Some(ClockOffset::new(server, asked_at, now()?)?),
             None => None,
@@ -397,8 +401,9 @@ impl Client {
     pub fn register(&self, session_key: &VerifyingKey, full_name: &str) -> Result<Outcome<User>, Error> {
         let secret = session_key.to_session_secret()?;
         let (now, mut rng) = (now()?, self.settings.randomness.rng()?);
+        let deadline = Deadline::new(self.settings.call);
         let request = self.calls().register(&secret, full_name, now, &mut rng)?;
-        Outcome::settle(&request, NextStep::LookFirst, self.transport.send(&request, self.settings.call))
+        Outcome::settle(&request, NextStep::LookFirst, self.transport.send(&request, &deadline))
     }
 
     /// Makes any other call, with a body of JSON or none, and returns its `data`.
@@ -439,14 +444,24 @@ impl Client {
         T: DeserializeOwned,
         F: Fn(Calls<'_, BoxSigner>, UnixTime, &mut CallRng) -> Result<PreparedRequest, ProtocolError>,
     {
+        self.read_with_time(prepare).map(|(answer, _)| answer)
+    }
+
+    /// The same, and the server's time at the answer, where it names it.
+    fn read_with_time<T, F>(&self, prepare: F) -> Result<(T, Option<UnixTime>), Error>
+    where
+        T: DeserializeOwned,
+        F: Fn(Calls<'_, BoxSigner>, UnixTime, &mut CallRng) -> Result<PreparedRequest, ProtocolError>,
+    {
         let mut rng = self.settings.randomness.rng()?;
         let mut attempts = Attempts::new(self.settings.call, READ_RETRIES);
         loop {
             let request = prepare(self.calls(), now()?, &mut rng)?;
-            let received = self.transport.exchange(&request, attempts.time_left());
+            let received = self.transport.exchange(&request, attempts.deadline());
             let limits = received.as_ref().map(|received| (received.status == 429, received.retry_after));
             let (is_limited, retry_after) = limits.unwrap_or_default();
-            match received.and_then(|received| Ok(received.answer().read(request.request_id())?)) {
+            let read = |received: Received| Ok((received.answer().read(request.request_id())?, received.server_time));
+            match received.and_then(read) {
                 Err(error) if (is_limited || is_passing(&error)) && attempts.wait(retry_after, &mut rng) => {}
                 result => return result,
             }
@@ -478,11 +493,11 @@ impl Client {
                 let mut attempts = Attempts::new(self.settings.call, CONNECT_RETRIES);
                 loop {
                     let request = prepare(self.calls(), &nonce, now()?, &mut rng)?;
-                    let limit = attempts.time_left();
-                    if held.remaining() < limit {
+                    // Looked at after the signing, which may take long.
+                    if held.remaining() < attempts.deadline().for_sending()? {
                         return Err(Error::HoldLost);
                     }
-                    match self.transport.send(&request, limit) {
+                    match self.transport.send(&request, attempts.deadline()) {
                         Err(Error::Connect(_)) if attempts.wait(None, &mut rng) => {}
                         result => return Outcome::settle(&request, next, result),
                     }
@@ -500,33 +515,37 @@ impl Client {
     fn hold<T>(&self, work: impl FnOnce(&BoxHeld) -> Result<T, Error>) -> Result<T, Error> {
         let begun = Instant::now();
         let busy = || Error::SessionBusy { waited: begun.elapsed() };
-        let _lane = self.lane.enter(self.settings.wait).ok_or_else(busy)?;
-        let margin = (self.settings.call / 4).clamp(LEASE_MARGIN.0, LEASE_MARGIN.1);
-        let mut terms = HoldTerms::new(self.settings.call.saturating_add(margin));
+        let wait = self.settings.wait();
+        let _lane = self.lane.enter(wait).ok_or_else(busy)?;
+        let mut terms = HoldTerms::new(self.settings.lease());
         loop {
-            terms = terms.wait(self.settings.wait.saturating_sub(begun.elapsed()));
+            terms = terms.wait(wait.saturating_sub(begun.elapsed()));
             match self.store.hold(self.session.session_id(), &terms).map_err(Error::Nonce)? {
                 Hold::Held(held) => return work(&held),
                 Hold::Busy => return Err(busy()),
-                Hold::ClockUnconfirmed { ahead } => {
-                    self.confirm_clock(ahead)?;
+                Hold::ClockUnconfirmed { .. } => {
+                    self.confirm_clock()?;
                     terms = terms.with_confirmed_clock();
                 }
             }
         }
     }
 
-    /// Compares the clock with the server's, which every answer names, even a refusal.
-    fn confirm_clock(&self, ahead: Option<Duration>) -> Result<(), Error> {
-        let probe = self.probe().map_err(|error| Error::ClockUnconfirmed(Box::new(error)))?;
-        // Where nobody contradicts the clock, nobody vouches for it either when it leaps.
-        let off = probe.clock.map_or(ahead.unwrap_or_default(), ClockOffset::distance);
-        if off > CLOCK_TOLERANCE { Err(Error::Clock { off }) } else { Ok(()) }
+    /// Asks the server whether the clock is right. Only an answer of Mixin's that names the server's time, be it a refusal,
+    /// confirms it.
+    fn confirm_clock(&self) -> Result<(), Error> {
+        let clock = self.probe().and_then(|probe| match probe.user {
+            Err(error) if !error.is_refusal() => Err(error),
+            _ => probe.clock.ok_or(Error::NoServerTime),
+        });
+        let offset = clock.map_err(|error| Error::ClockUnconfirmed(Box::new(error)))?;
+        if offset.distance() > CLOCK_TOLERANCE { Err(Error::Clock { offset }) } else { Ok(()) }
     }
 
     pub(crate) fn exchange(&self, request: &PreparedRequest) -> Result<Received, Error> {
-        let _lane = self.lane.enter(self.settings.wait).ok_or(Error::SessionBusy { waited: self.settings.wait })?;
-        self.transport.exchange(request, self.settings.call)
+        let wait = self.settings.wait();
+        let _lane = self.lane.enter(wait).ok_or(Error::SessionBusy { waited: wait })?;
+        self.transport.exchange(request, &Deadline::new(self.settings.call))
     }
 
     pub(crate) const fn token_lifetime(&self) -> Duration {

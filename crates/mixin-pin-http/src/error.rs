@@ -4,6 +4,11 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use mixin_pin_protocol::answer::{ApiError, Reason};
+use mixin_pin_protocol::{Error as ProtocolError, TokenFault};
+
+use crate::ClockOffset;
+
 /// Why a call failed. No variant carries secret data.
 ///
 /// What a failure cost and what to do about it is in the book: `docs/errors.md`, by code and by word.
@@ -11,13 +16,16 @@ use std::time::Duration;
 #[derive(Debug)]
 pub enum Error {
     /// The request could not be prepared, or the answer is a refusal or not to be understood.
-    Protocol(mixin_pin_protocol::Error),
-    /// The API address is not an `http` or `https` URL of a host alone.
+    Protocol(ProtocolError),
+    /// The API address is not an `http` or `https` URL of a host, and perhaps a port, alone.
     BaseUrl,
     /// Plain HTTP to another machine would show tokens to whoever is on the way.
     PlainHttp,
-    /// The proxy's URL cannot be used.
-    Proxy,
+    /// A proxy's address cannot be used.
+    Proxy {
+        /// Where it comes from: the name of an environment variable, or "the proxy that was set".
+        source: &'static str,
+    },
     /// A header's value has characters that no header may have.
     Header,
     /// The store of iterators failed.
@@ -29,12 +37,19 @@ pub enum Error {
     },
     /// The hold on the session ended before the request could be sent.
     HoldLost,
-    /// The server could not be asked whether the clock is right, which the store of iterators wants to know.
+    /// The call's time was over before the request could be sent: waiting or signing took too long.
+    TimeOver {
+        /// The call's time.
+        limit: Duration,
+    },
+    /// The server did not confirm that the clock is right, which the store of iterators wants to know.
     ClockUnconfirmed(Box<Self>),
-    /// The clock is far from the server's, or far ahead of the session's last iterator and the server names no time.
+    /// The answer does not name the server's time (`X-Server-Time`).
+    NoServerTime,
+    /// The clock is far from the server's.
     Clock {
-        /// How far.
-        off: Duration,
+        /// How far, and which way.
+        offset: ClockOffset,
     },
     /// No connection was made: nothing was sent.
     Connect(TransportError),
@@ -58,30 +73,55 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether it is certain that the call changed nothing: it was refused by the API, or never sent.
+    /// Whether it is certain that the call changed nothing: it was never sent, or the API refused it for a reason that no
+    /// copy of the request can have got round.
+    ///
+    /// A refusal that may be about a copy (a bare 401, 429 or 20119, see
+    /// [`ApiError::may_answer_a_copy`](mixin_pin_protocol::answer::ApiError::may_answer_a_copy)) leaves open what became of
+    /// the first copy, and so is not certain.
     ///
     /// ```
     /// use mixin_pin_http::Error;
     /// use mixin_pin_http::protocol::Error as ProtocolError;
     ///
     /// assert!(Error::HoldLost.nothing_changed()); // it was not sent
-    /// assert!(!Error::Protocol(ProtocolError::ServerTrouble { status: 502 }).nothing_changed()); // who knows
+    /// assert!(!Error::Protocol(ProtocolError::ServerTrouble { status: 502 }).nothing_changed()); // not known
     /// ```
     pub fn nothing_changed(&self) -> bool {
         match self {
-            Self::Protocol(error) => error.is_refusal(),
+            Self::Protocol(ProtocolError::Api(refusal)) => !refusal.may_answer_a_copy(),
+            // What is no answer's fault was found while the request was prepared.
+            Self::Protocol(error) => !error.is_bad_answer(),
             Self::Interrupted(_) | Self::Timeout { .. } | Self::AnswerTooLong { .. } | Self::Redirect { .. } => false,
             Self::BaseUrl
             | Self::PlainHttp
-            | Self::Proxy
+            | Self::Proxy { .. }
             | Self::Header
             | Self::Nonce(_)
             | Self::SessionBusy { .. }
             | Self::HoldLost
+            | Self::TimeOver { .. }
             | Self::ClockUnconfirmed(_)
+            | Self::NoServerTime
             | Self::Clock { .. }
             | Self::Connect(_) => true,
         }
+    }
+}
+
+impl Error {
+    /// Whether the API refused a request, be it this one or a copy.
+    pub(crate) const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Protocol(error) if error.is_refusal())
+    }
+
+    /// Whether the API refused a request, and not because it had carried out, or let expire, another copy of it: each
+    /// request has an id of its own, so that it is never repeated by us.
+    pub(crate) fn is_refusal_of_this_copy(&self) -> bool {
+        let is_of_another = |refusal: &ApiError| {
+            matches!(refusal.reason(), Some(Reason::RequestRepeated | Reason::Token(TokenFault::Expired)))
+        };
+        matches!(self, Self::Protocol(ProtocolError::Api(refusal)) if !is_of_another(refusal))
     }
 }
 
@@ -93,7 +133,11 @@ impl fmt::Display for Error {
             Self::PlainHttp => f.write_str(
                 "plain HTTP to another machine would show every token on the way; use https, or allow it expressly",
             ),
-            Self::Proxy => f.write_str("the proxy must be a URL like http://proxy.example:3128"),
+            Self::Proxy { source } => write!(
+                f,
+                "the proxy cannot be used (see {source}), and nothing was sent: give a URL like http://proxy.example:3128, \
+                 its scheme http, https, socks4, socks4a, socks5 or socks5h"
+            ),
             Self::Header => f.write_str("the user agent and the device id must be printable ASCII"),
             Self::Nonce(error) => write!(f, "the store of iterators failed, nothing was sent: {error}"),
             Self::SessionBusy { waited } => write!(
@@ -102,14 +146,20 @@ impl fmt::Display for Error {
                  try again"
             ),
             Self::HoldLost => f.write_str("the hold on the session ended before the request was sent; try again"),
-            Self::ClockUnconfirmed(error) => {
-                write!(f, "the server could not be asked whether this clock is right, and no PIN was sent: {error}")
-            }
-            Self::Clock { off } => write!(
+            Self::TimeOver { limit } => write!(
                 f,
-                "this machine's clock is {} hours off; nothing was sent, for an iterator from there would lock the \
-                 session. Set the clock right",
-                off.as_secs() / 3600
+                "the call's time of {limit:.1?} was over before the request was sent; give it more, or a faster signer"
+            ),
+            Self::ClockUnconfirmed(error) => {
+                write!(f, "the server did not confirm that this clock is right, and no PIN was sent: {error}")
+            }
+            Self::NoServerTime => f.write_str(
+                "the answer does not name the server's time; check the API address and any proxy on the way",
+            ),
+            Self::Clock { offset } => write!(
+                f,
+                "this machine's clock is {offset}; nothing was sent, because an iterator from a wrong clock can lock the \
+                 session. Set the clock right"
             ),
             Self::Connect(error) => write!(f, "no connection to the API, nothing was sent: {error}"),
             Self::Interrupted(error) => write!(f, "the connection to the API failed before the answer came: {error}"),
@@ -134,8 +184,8 @@ impl StdError for Error {
     }
 }
 
-impl From<mixin_pin_protocol::Error> for Error {
-    fn from(error: mixin_pin_protocol::Error) -> Self {
+impl From<ProtocolError> for Error {
+    fn from(error: ProtocolError) -> Self {
         Self::Protocol(error)
     }
 }

@@ -34,6 +34,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod address;
 mod builder;
 mod client;
 mod error;
@@ -45,6 +46,7 @@ mod oauth;
 mod one_write;
 mod outcome;
 mod probe;
+mod proxy;
 mod randomness;
 mod resolve;
 mod retry;

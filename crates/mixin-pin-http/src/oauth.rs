@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::builder::{ClientBuilder, Settings, now};
+use crate::retry::Deadline;
 use crate::signer::{self, BoxSigner};
 use crate::transport::Transport;
 use crate::{Error, NextStep, Outcome};
@@ -76,7 +77,8 @@ impl OAuthClient {
     /// answer.
     pub fn me(&self) -> Result<User, Error> {
         let (now, mut rng) = (now()?, self.settings.randomness.rng()?);
-        self.send(&self.calls().me(now, &mut rng)?)
+        let deadline = Deadline::new(self.settings.call);
+        self.send(&self.calls().me(now, &mut rng)?, &deadline)
     }
 
     /// Makes any other call within the scope, with a body of JSON or none, and returns its `data`.
@@ -92,8 +94,9 @@ impl OAuthClient {
     ) -> Result<Outcome<T>, Error> {
         let body = body.map(Value::to_string);
         let (now, mut rng) = (now()?, self.settings.randomness.rng()?);
+        let deadline = Deadline::new(self.settings.call);
         let request = self.calls().other(method, path, body.as_deref().map(str::as_bytes), now, &mut rng)?;
-        let result = self.send(&request);
+        let result = self.send(&request, &deadline);
         if request.is_read() {
             result.map(Outcome::Done)
         } else {
@@ -105,8 +108,8 @@ impl OAuthClient {
         OAuthCalls::new(&self.session).lifetime(self.settings.token)
     }
 
-    fn send<T: DeserializeOwned>(&self, request: &PreparedRequest) -> Result<T, Error> {
-        let received = self.transport.exchange(request, self.settings.call)?;
+    fn send<T: DeserializeOwned>(&self, request: &PreparedRequest, deadline: &Deadline) -> Result<T, Error> {
+        let received = self.transport.exchange(request, deadline)?;
         Ok(received.answer().read_signed(request, self.session.server_key())?)
     }
 }
@@ -139,6 +142,6 @@ impl ClientBuilder<NoSession> {
     pub fn send(self, exchange: &CodeExchange<'_>) -> Result<Outcome<Grant>, Error> {
         let (_, transport, settings) = self.into_parts()?;
         let request = exchange.prepare(&mut settings.randomness.rng()?);
-        Outcome::settle(&request, NextStep::LookFirst, transport.send(&request, settings.call))
+        Outcome::settle(&request, NextStep::LookFirst, transport.send(&request, &Deadline::new(settings.call)))
     }
 }

@@ -8,7 +8,8 @@ use mixin_pin_protocol::call::PreparedRequest;
 
 use crate::Error;
 
-/// What became of a call that changes something. A refusal is an [`Error`]; these are the other two endings.
+/// What became of a call that changes something. An [`Error`] means that it changed nothing; these are the other two
+/// endings.
 ///
 /// ```
 /// use mixin_pin_http::{Error, NextStep, Outcome};
@@ -29,16 +30,17 @@ use crate::Error;
 pub enum Outcome<T> {
     /// It was carried out, and this is the answer.
     Done(T),
-    /// Nobody here knows: the request may have arrived, and its answer was lost.
+    /// Not known: the request may have arrived, and its answer was lost, or is a refusal that may be about a copy that
+    /// somebody on the way made.
     Unknown(Unknown),
 }
 
-/// A call whose answer was lost.
+/// A call of which is not known whether it was carried out.
 #[derive(Debug)]
 pub struct Unknown {
     /// The id under which the server knows the request.
     pub request_id: Uuid,
-    /// How the answer was lost.
+    /// How the answer was lost, or the refusal.
     pub cause: Box<Error>,
     /// Until when the request may still arrive and be carried out: its token expires then. None for a request without a
     /// token.
@@ -79,11 +81,13 @@ impl<T> Outcome<T> {
         }
     }
 
-    /// Sorts a result: an error after which something may have changed is no error but [`Outcome::Unknown`].
+    /// Sorts a result: an error after which something may have changed is no error but [`Outcome::Unknown`]. A proof changes
+    /// nothing, so that its refusal is one even where a copy cannot be ruled out.
     pub(crate) fn settle(request: &PreparedRequest, next: NextStep, result: Result<T, Error>) -> Result<Self, Error> {
         match result {
             Ok(answer) => Ok(Self::Done(answer)),
             Err(error) if error.nothing_changed() => Err(error),
+            Err(error) if next == NextStep::ProveAgain && error.is_refusal_of_this_copy() => Err(error),
             Err(error) => Ok(Self::Unknown(Unknown {
                 request_id: request.request_id(),
                 cause: Box::new(error),

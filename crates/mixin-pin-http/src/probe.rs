@@ -25,7 +25,7 @@ pub struct Probe {
 /// use mixin_pin_http::ClockOffset;
 ///
 /// let offset = ClockOffset::Behind(Duration::from_millis(2_500));
-/// assert_eq!(offset.to_string(), "2.5s behind the server's");
+/// assert_eq!(offset.to_string(), "2 seconds behind the server's");
 /// assert!(offset.distance() < Duration::from_secs(300));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +66,22 @@ impl fmt::Display for ClockOffset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("as the server's"),
-            Self::Ahead(distance) => write!(f, "{distance:.1?} ahead of the server's"),
-            Self::Behind(distance) => write!(f, "{distance:.1?} behind the server's"),
+            Self::Ahead(distance) => write!(f, "{} ahead of the server's", Rough(*distance)),
+            Self::Behind(distance) => write!(f, "{} behind the server's", Rough(*distance)),
+        }
+    }
+}
+
+/// A time in its largest unit that there are at least two of: people need no more of a clock that is wrong.
+struct Rough(Duration);
+
+impl fmt::Display for Rough {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(u64, &str); 4] = [(86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "seconds")];
+        let seconds = self.0.as_secs();
+        match UNITS.iter().find(|(unit, _)| seconds / unit >= 2) {
+            Some((unit, name)) => write!(f, "{} {name}", seconds / unit),
+            None => write!(f, "{:.1} seconds", self.0.as_secs_f64()),
         }
     }
 }
@@ -86,7 +100,15 @@ mod tests {
         assert_eq!(offset(97), ClockOffset::Ahead(Duration::from_secs(3)));
         assert_eq!(offset(106), ClockOffset::Behind(Duration::from_secs(4)));
         assert_eq!((offset(97).distance(), offset(101).distance()), (Duration::from_secs(3), Duration::ZERO));
-        assert_eq!(offset(97).to_string(), "3.0s ahead of the server's");
+        assert_eq!(offset(97).to_string(), "3 seconds ahead of the server's");
         assert_eq!(offset(101).to_string(), "as the server's");
+    }
+
+    #[test]
+    fn a_distance_has_the_unit_that_tells_it_best() {
+        let text = |millis| Rough(Duration::from_millis(millis)).to_string();
+        assert_eq!([text(40), text(1_900), text(2_000)], ["0.0 seconds", "1.9 seconds", "2 seconds"]);
+        assert_eq!([text(119_000), text(120_000), text(7_199_000)], ["119 seconds", "2 minutes", "119 minutes"]);
+        assert_eq!([text(7_200_000), text(172_800_000), text(u64::MAX)], ["2 hours", "2 days", "213503982334 days"]);
     }
 }

@@ -1,13 +1,19 @@
 //! Finding out what became of a PIN change whose answer was lost: by looking where that tells, else by proving the new
 //! PIN once and then the old one. What it may cost is said before anything is spent, and nothing is tried twice.
 
+use std::time::Duration;
+
 use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::{Ed25519PublicKey, Pin, UnixTime};
 use mixin_pin_protocol::Error as ProtocolError;
-use mixin_pin_protocol::answer::{ErrorCode, User};
+use mixin_pin_protocol::answer::{ErrorCode, Reason, User};
 
 use crate::builder::now;
 use crate::{Client, Error, Outcome, Unknown};
+
+/// How long after its token expired a request may still be carried out: it was let in just before, and the server's
+/// machines do not all have one clock.
+const AFTER_EXPIRY: Duration = Duration::from_secs(5);
 
 /// What proves a user: digits, or a TIP key.
 ///
@@ -58,7 +64,8 @@ impl<'c> From<&'c TipKey> for Credential<'c> {
 pub struct Resolution {
     /// What became of it.
     pub verdict: Verdict,
-    /// Wrong tries that were counted meanwhile.
+    /// How many of the day's tries it has spent at the most. A refusal that does not say why counts as one, though it may
+    /// have cost none.
     pub tries_spent: u32,
 }
 
@@ -70,12 +77,16 @@ pub enum Verdict {
     Applied(User),
     /// It was not, and will not be: the old PIN holds, or there is still none.
     NotApplied(User),
-    /// It has not been carried out so far. The lost request may still arrive until then: resolve once more afterwards.
+    /// It has not been carried out so far. The lost request may still arrive: resolve once more after this time, with the same
+    /// `expires_at`.
     NotYet {
-        /// When the request's token expires, by the server's clock.
-        until: UnixTime,
+        /// When the request's token expires.
+        expires_at: UnixTime,
+        /// How long it may still be carried out, by the server's clock.
+        remaining: Duration,
     },
-    /// Neither the new PIN nor the old one holds: somebody else changed it.
+    /// Neither the new PIN nor the old one was accepted: somebody else changed it, or the server refuses this session's
+    /// iterators.
     Neither,
     /// The day's tries are spent, so that no PIN can be proved today.
     TriesSpent,
@@ -118,7 +129,8 @@ impl Client {
     /// Begins to find out what became of a change of the PIN whose answer was lost, [`Client::create_pin`] and its kin:
     /// looks at the user, which changes nothing, and plans the rest.
     ///
-    /// `old` and `new` are what that call was given; `lost` is what it returned, or None where that is gone.
+    /// `old` and `new` are what that call was given; `expires_at` is what it returned in [`Unknown`], or None where that is
+    /// gone: then it is taken to have been made just now.
     ///
     /// ```no_run
     /// use mixin_pin_http::core::Pin;
@@ -126,7 +138,7 @@ impl Client {
     ///
     /// # fn change(client: &Client, old: &Pin, new: &Pin) -> Result<(), mixin_pin_http::Error> {
     /// if let Outcome::Unknown(lost) = client.change_pin(old, new)? {
-    ///     let plan = client.resolve_update(Some(old.into()), new.into(), Some(&lost))?;
+    ///     let plan = client.resolve_update(Some(old.into()), new.into(), lost.expires_at)?;
     ///     println!("finding out may cost {} of the day's tries", plan.may_cost());
     ///     match plan.settle()?.verdict {
     ///         Verdict::Applied(_) => println!("the new PIN holds"),
@@ -143,12 +155,12 @@ impl Client {
         &'c self,
         old: Option<Credential<'c>>,
         new: Credential<'c>,
-        lost: Option<&Unknown>,
+        expires_at: Option<UnixTime>,
     ) -> Result<ResolutionPlan<'c>, Error> {
-        let asked_at = now()?;
-        let user = self.me()?;
-        let until = lost.and_then(|lost| lost.expires_at);
-        let until = until.unwrap_or_else(|| UnixTime::from_secs(asked_at.secs() + self.token_lifetime().as_secs()));
+        let asked_at = now()?.secs();
+        let (user, server_time) = self.me_with_time()?;
+        let latest = || UnixTime::from_secs(asked_at.saturating_add(self.token_lifetime().as_secs()));
+        let expires_at = expires_at.unwrap_or_else(latest);
         let installed = Ed25519PublicKey::from_text(&user.tip_key_base64).ok();
         let is_installed = |key: &TipKey| installed.as_ref() == Some(key.public_key());
         let known = |verdict| Step::Known(Box::new(verdict));
@@ -159,8 +171,15 @@ impl Client {
             (_, None | Some(Credential::Digits(_))) if installed.is_some() => known(Verdict::Neither),
             (_, Some(_)) if !user.has_pin => known(Verdict::Neither),
             (Credential::Tip(_), Some(_)) => Step::ProveOld,
-            (_, None) if !user.has_pin && asked_at.secs() >= until.secs() => known(Verdict::NotApplied(user)),
-            (_, None) if !user.has_pin => known(Verdict::NotYet { until }),
+            (_, None) if !user.has_pin => {
+                // The server judges the token by its own clock, which alone tells whether it has expired.
+                let server_time = server_time.ok_or(Error::NoServerTime)?;
+                let over = expires_at.secs().saturating_add(AFTER_EXPIRY.as_secs());
+                known(match over.checked_sub(server_time.secs()) {
+                    None | Some(0) => Verdict::NotApplied(user),
+                    Some(seconds) => Verdict::NotYet { expires_at, remaining: Duration::from_secs(seconds) },
+                })
+            }
             // Somebody set digits, where a TIP key was to be.
             (Credential::Tip(_), None) => known(Verdict::Neither),
             (Credential::Digits(_), _) => Step::ProveNew,
@@ -176,11 +195,15 @@ impl Client {
         match outcome {
             Ok(Outcome::Done(user)) => Ok(Proved::Right(user)),
             Ok(Outcome::Unknown(lost)) => Ok(Proved::Lost(lost)),
-            Err(Error::Protocol(ProtocolError::Api(error))) => match error.code {
-                ErrorCode::PinIncorrect => Ok(Proved::Wrong { cost: 1 }),
+            Err(Error::Protocol(ProtocolError::Api(error))) => match (error.code, error.reason()) {
+                (ErrorCode::PinIncorrect, None | Some(Reason::Pin | Reason::Signature)) => {
+                    Ok(Proved::Wrong { cost: 1 })
+                }
+                (ErrorCode::PinIncorrect, Some(Reason::NoPinSet)) => Ok(Proved::Wrong { cost: 0 }),
                 // Digits where a TIP key is set, or the other way round, are no try.
-                ErrorCode::PinFormat => Ok(Proved::Wrong { cost: 0 }),
-                ErrorCode::TooManyRequests => Ok(Proved::TriesSpent),
+                (ErrorCode::PinFormat, _) => Ok(Proved::Wrong { cost: 0 }),
+                (ErrorCode::TooManyRequests, _) => Ok(Proved::TriesSpent),
+                // Any other refusal says nothing of the PIN, such as one for the iterator.
                 _ => Err(Error::Protocol(ProtocolError::Api(error))),
             },
             Err(error) => Err(error),

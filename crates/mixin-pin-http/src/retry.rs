@@ -1,13 +1,45 @@
-//! How long to wait before an attempt is made anew, and when to give up.
+//! When a call must be over, how long to wait before an attempt is made anew, and when to give up.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use mixin_pin_core::rand_core::Rng;
 
+use crate::Error;
+
+/// No call, wait or token lasts longer than this: the clocks below cannot count on for ever.
+pub(crate) const LONGEST: Duration = Duration::from_secs(86_400);
+
+/// When a call must be over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    at: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    /// So long from now, a day at the most.
+    pub(crate) fn new(limit: Duration) -> Self {
+        let limit = limit.min(LONGEST);
+        Self { at: Instant::now() + limit, limit }
+    }
+
+    pub(crate) fn time_left(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
+    /// How long a request that is sent now may take.
+    pub(crate) fn for_sending(&self) -> Result<Duration, Error> {
+        match self.time_left() {
+            Duration::ZERO => Err(Error::TimeOver { limit: self.limit }),
+            left => Ok(left),
+        }
+    }
+}
+
 /// The attempts of one call, within its deadline.
 pub(crate) struct Attempts {
-    deadline: Instant,
+    deadline: Deadline,
     left: u32,
     pause: Duration,
 }
@@ -18,15 +50,11 @@ impl Attempts {
 
     /// As many further attempts as `retries`, if they fit into the time.
     pub(crate) fn new(limit: Duration, retries: u32) -> Self {
-        let now = Instant::now();
-        // A limit without end is as good as a long one.
-        let deadline = now.checked_add(limit).unwrap_or_else(|| now + Duration::from_secs(86_400 * 365));
-        Self { deadline, left: retries, pause: Self::FIRST }
+        Self { deadline: Deadline::new(limit), left: retries, pause: Self::FIRST }
     }
 
-    /// How long the attempt that begins now may take.
-    pub(crate) fn time_left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+    pub(crate) const fn deadline(&self) -> &Deadline {
+        &self.deadline
     }
 
     /// Sleeps until the next attempt, as long as the server asked for or else longer each time, with jitter; false when
@@ -38,7 +66,7 @@ impl Attempts {
         let jitter = f64::from(rng.next_u32()) / f64::from(u32::MAX) / 2.0;
         let pause = asked_for.unwrap_or_else(|| self.pause.mul_f64(0.5 + jitter));
         self.pause = (self.pause * 2).min(Self::LONGEST);
-        if pause >= self.time_left() {
+        if pause >= self.deadline.time_left() {
             return false;
         }
         thread::sleep(pause);

@@ -18,6 +18,7 @@ use ureq::unversioned::transport::{
 use ureq::{AsSendBody, Body};
 
 use crate::one_write::OneWrite;
+use crate::retry::Deadline;
 use crate::{Error, TransportError};
 
 #[derive(Debug)]
@@ -34,14 +35,20 @@ impl Transport {
         Self { agent: ureq::Agent::with_parts(config, connector, resolver), base_url, device_id }
     }
 
-    /// Sends a request and reads its answer, within this time.
-    pub(crate) fn send<T: DeserializeOwned>(&self, prepared: &PreparedRequest, limit: Duration) -> Result<T, Error> {
-        let received = self.exchange(prepared, limit)?;
+    /// Sends a request and reads its answer, unless its time is over.
+    pub(crate) fn send<T: DeserializeOwned>(
+        &self,
+        prepared: &PreparedRequest,
+        deadline: &Deadline,
+    ) -> Result<T, Error> {
+        let received = self.exchange(prepared, deadline)?;
         Ok(received.answer().read(prepared.request_id())?)
     }
 
-    /// Sends a request and takes its answer unread, within this time.
-    pub(crate) fn exchange(&self, prepared: &PreparedRequest, limit: Duration) -> Result<Received, Error> {
+    /// Sends a request and takes its answer unread, unless its time is over.
+    pub(crate) fn exchange(&self, prepared: &PreparedRequest, deadline: &Deadline) -> Result<Received, Error> {
+        // Looked at here, after the signing: from the next step on nobody knows what arrived.
+        let limit = deadline.for_sending()?;
         let mut request = ureq::http::Request::builder().method(prepared.method()).uri(format!(
             "{}{}",
             self.base_url,

@@ -49,7 +49,7 @@ fn server_trouble_leaves_the_outcome_unknown() {
     let server = Server::answering("502 Bad Gateway", "<html>");
     assert_eq!(protocol(server.lost()), ProtocolError::ServerTrouble { status: 502 });
     let body = r#"{"error":{"status":500,"code":7000,"description":"Internal"}}"#;
-    let ProtocolError::Api(error) = protocol(Server::answering("500 Oops", body).lost()) else { panic!() };
+    let ProtocolError::ApiFailure(error) = protocol(Server::answering("500 Oops", body).lost()) else { panic!() };
     assert_eq!(error.code, ErrorCode::Server(7000));
 }
 
@@ -188,6 +188,12 @@ fn settings_that_cannot_be_used_are_named() {
         "https://",
         "https://x/path",
         "https://x?q",
+        "https://x?",
+        "https://x#",
+        "https://x#f",
+        "https://x/#f",
+        "https://x:99999",
+        "https://x:0",
         "https://user:pw@x",
         "https://x y",
     ] {
@@ -202,7 +208,7 @@ fn settings_that_cannot_be_used_are_named() {
     {
         assert!(build(url).is_ok(), "{url}");
     }
-    assert!(matches!(builder().proxy(Some("no proxy")).build(), Err(Error::Proxy)));
+    assert!(matches!(builder().proxy(Some("no proxy")).build(), Err(Error::Proxy { .. })));
     assert!(builder().proxy(Some("http://proxy.example:3128")).build().is_ok());
     assert!(matches!(builder().user_agent("a\r\nb").build(), Err(Error::Header)));
     assert!(matches!(builder().device_id("\u{e9}").build(), Err(Error::Header)));

@@ -3,20 +3,24 @@
 
 use std::time::Duration;
 
-use mixin_pin_http::{Error, NextStep};
+use mixin_pin_http::{ClockOffset, Error, NextStep};
 
 #[test]
 fn every_error_says_what_it_said() {
     let errors = [
         Error::BaseUrl,
         Error::PlainHttp,
-        Error::Proxy,
+        Error::Proxy { source: "HTTPS_PROXY" },
         Error::Header,
         Error::Nonce("the disk is full".into()),
         Error::SessionBusy { waited: Duration::from_millis(1_500) },
         Error::HoldLost,
+        Error::TimeOver { limit: Duration::from_secs(30) },
         Error::ClockUnconfirmed(Box::new(Error::Timeout { limit: Duration::from_secs(30) })),
-        Error::Clock { off: Duration::from_secs(7_300) },
+        Error::ClockUnconfirmed(Box::new(Error::NoServerTime)),
+        Error::Clock { offset: ClockOffset::Ahead(Duration::from_secs(7_300)) },
+        Error::Clock { offset: ClockOffset::Behind(Duration::from_secs(301)) },
+        Error::Clock { offset: ClockOffset::Ahead(Duration::from_secs(400 * 86_400)) },
         Error::Timeout { limit: Duration::from_secs(30) },
         Error::AnswerTooLong { limit: 1_048_576 },
         Error::Redirect { status: 302 },

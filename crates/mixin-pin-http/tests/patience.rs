@@ -191,8 +191,8 @@ fn a_clock_that_the_store_doubts_is_compared_with_the_servers() {
         (Some(0), Some(DAY * 400), true),
         (Some(HOUR), None, false),
         (Some(-HOUR), Some(DAY * 400), false),
-        // Where the server names no time, nobody contradicts a new session's clock, and nobody vouches for a leap.
-        (None, None, true),
+        // Where the server names no time, nobody vouches for the clock.
+        (None, None, false),
         (None, Some(DAY * 400), false),
     ] {
         let server = server_of_another_time(later);
@@ -204,7 +204,11 @@ fn a_clock_that_the_store_doubts_is_compared_with_the_servers() {
             assert_eq!(requests, 2);
         } else {
             let error = result.unwrap_err();
-            assert!(matches!(error, Error::Clock { .. }) && error.nothing_changed(), "{error:?}");
+            let is_named = match later {
+                None => matches!(&error, Error::ClockUnconfirmed(cause) if matches!(**cause, Error::NoServerTime)),
+                Some(_) => matches!(error, Error::Clock { .. }),
+            };
+            assert!(is_named && error.nothing_changed(), "{error:?}");
             assert_eq!(requests, 1, "no PIN was sent");
         }
         assert_eq!(was_confirmed.load(Ordering::SeqCst), is_right);
@@ -216,6 +220,35 @@ fn a_server_that_cannot_be_asked_the_time_means_that_no_pin_was_sent() {
     let (client, _) = doubting(&Server::start(|_, _| ()), None);
     let error = client.verify_pin(&pin()).unwrap_err();
     assert!(matches!(error, Error::ClockUnconfirmed(_)) && error.nothing_changed(), "{error:?}");
+}
+
+#[test]
+fn only_an_answer_of_mixins_confirms_a_clock() {
+    let now = || UnixTime::try_from(SystemTime::now()).unwrap().as_nanos().unwrap();
+    let page = "<html>Welcome to the hotel</html>";
+    // A captive portal's page, with or without a time; a cache's old answer; a server in trouble; and a refusal, which will do.
+    for (head, body, is_confirmed) in [
+        ("403 Forbidden\r\nX-Request-Id: ID", page, false),
+        ("403 Forbidden\r\nX-Request-Id: ID\r\nX-Server-Time: NOW", page, false),
+        ("200 OK\r\nX-Server-Time: NOW", USER, false),
+        ("200 OK\r\nX-Request-Id: 06aed1e3-bd77-4a59-991a-5bb5ae6fbb09\r\nX-Server-Time: NOW", USER, false),
+        ("200 OK\r\nX-Request-Id: ID\r\nX-Server-Time: soon", USER, false),
+        ("200 OK\r\nX-Request-Id: ID\r\nX-Server-Time: NOW", r#"{"error":{"code":504}}"#, false),
+        ("202 Accepted\r\nX-Request-Id: ID\r\nX-Server-Time: NOW", r#"{"error":{"code":401}}"#, true),
+        ("200 OK\r\nX-Request-Id: ID\r\nX-Server-Time: NOW", USER, true),
+    ] {
+        let server = Server::start(move |stream, id| {
+            respond(stream, &head.replace("ID", id).replace("NOW", &now().to_string()), body);
+        });
+        let (client, was_confirmed) = doubting(&server, None);
+        let result = client.verify_pin(&pin());
+        assert_eq!(was_confirmed.load(Ordering::SeqCst), is_confirmed, "{head}: {result:?}");
+        if !is_confirmed {
+            let error = result.unwrap_err();
+            assert!(matches!(error, Error::ClockUnconfirmed(_)) && error.nothing_changed(), "{error:?}");
+            assert_eq!(server.requests.load(Ordering::SeqCst), 1, "no PIN was sent");
+        }
+    }
 }
 
 /// A store whose holder stalls so many times until its hold has ended.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Kind, now, register};
+use common::{Kind, register};
 use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Pin, Session};
@@ -174,7 +174,7 @@ impl Bot {
     fn resolve(&mut self, old: &Current, new: &Current, lost: &Unknown) -> Option<User> {
         for _ in 0..60 {
             let planned = self.timed(|client| {
-                let plan = client.resolve_update(old.credential(), new.credential().unwrap(), Some(lost))?;
+                let plan = client.resolve_update(old.credential(), new.credential().unwrap(), lost.expires_at)?;
                 Ok::<_, Error>((plan.may_cost(), plan.settle()))
             });
             let Ok((may_cost, settled)) = planned else { continue };
@@ -182,9 +182,8 @@ impl Bot {
             match settled {
                 Ok(Resolution { verdict: Verdict::Applied(user), .. }) => return Some(user),
                 Ok(Resolution { verdict: Verdict::NotApplied(_), .. }) => return None,
-                Ok(Resolution { verdict: Verdict::NotYet { until }, .. }) => {
-                    let left = until.secs().saturating_sub(now().secs());
-                    thread::sleep(Duration::from_secs(left) + Duration::from_millis(100));
+                Ok(Resolution { verdict: Verdict::NotYet { remaining, .. }, .. }) => {
+                    thread::sleep(remaining + Duration::from_millis(100));
                 }
                 Ok(Resolution { verdict: Verdict::Lost(_), .. }) | Err(_) => {}
                 Ok(other) => panic!("{other:?}"),

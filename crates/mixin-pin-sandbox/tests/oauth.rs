@@ -6,7 +6,7 @@ use common::{Kind, app, client, reason, register, rng, sandbox, send_parts, verd
 use mixin_pin_core::tip::{TipAction, TipKey};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{CodeVerifier, Ed25519Key, OAuthSession, Pin};
-use mixin_pin_http::{Client, Error, OAuthClient};
+use mixin_pin_http::{Client, Error, OAuthClient, Outcome};
 use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::IntegrityFault;
 use mixin_pin_protocol::keystore::Keystore;
@@ -41,7 +41,11 @@ fn exchange(
 ) -> Result<Grant, Error> {
     let public_key = key.public_key();
     let exchange = CodeExchange { app_id, code, verifier, client_secret: None, public_key: &public_key };
-    Ok(OAuthClient::exchange().base_url(sandbox.url()).send(&exchange)?.done().unwrap())
+    match OAuthClient::exchange().base_url(sandbox.url()).send(&exchange)? {
+        Outcome::Done(grant) => Ok(grant),
+        // A code that is spent may have been spent by a copy of the request.
+        Outcome::Unknown(lost) => Err(*lost.cause),
+    }
 }
 
 fn oauth_client(sandbox: &Sandbox, session: OAuthSession) -> OAuthClient {

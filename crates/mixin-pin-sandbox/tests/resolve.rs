@@ -56,7 +56,7 @@ impl Stage {
         lost: &Unknown,
     ) -> (&'static str, u32, u32) {
         let before = self.wrong_tries();
-        let plan = self.client.resolve_update(old.map(Into::into), new.into(), Some(lost)).unwrap();
+        let plan = self.client.resolve_update(old.map(Into::into), new.into(), lost.expires_at).unwrap();
         assert_eq!(self.wrong_tries(), before, "looking costs nothing");
         let may_cost = plan.may_cost();
         let resolution = plan.settle().unwrap();
@@ -97,7 +97,10 @@ fn a_first_pin_is_settled() {
     let first = pin("111111");
     let lost = stage.lose(Fault::ResetBefore, |client| client.create_pin(&first));
     assert_eq!(stage.settle(NOTHING, &first, &lost), ("not yet", 0, 0), "it may still arrive");
-    thread::sleep(Duration::from_secs(5));
+    let plan = stage.client.resolve_update(None, (&first).into(), lost.expires_at).unwrap();
+    let Verdict::NotYet { expires_at, remaining } = plan.settle().unwrap().verdict else { panic!("{lost:?}") };
+    assert_eq!(Some(expires_at), lost.expires_at, "the end does not move");
+    thread::sleep(remaining);
     assert_eq!(stage.settle(NOTHING, &first, &lost), ("not applied", 0, 0), "its token has expired");
     let lost = stage.lose(Fault::CloseAfter, |client| client.create_pin(&first));
     assert_eq!(stage.settle(NOTHING, &first, &lost), ("applied", 1, 0));
@@ -166,7 +169,7 @@ fn a_change_that_arrives_while_it_is_settled_is_found_and_costs_what_was_announc
     let late = Fault::DelayRequest(Duration::from_secs(3));
     let lost = stage.lose(late, |client| client.change_tip(&key(1), 1, &key(2)));
     let (old, new) = (key(1), key(2));
-    let plan = stage.client.resolve_update(Some((&old).into()), (&new).into(), Some(&lost)).unwrap();
+    let plan = stage.client.resolve_update(Some((&old).into()), (&new).into(), lost.expires_at).unwrap();
     assert_eq!(plan.may_cost(), 1);
     thread::sleep(Duration::from_secs(3));
     let resolution = plan.settle().unwrap();

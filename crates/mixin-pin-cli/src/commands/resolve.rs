@@ -1,13 +1,12 @@
 //! `resolve`: what became of an `update` whose answer was lost.
 
-use jiff::Timestamp;
 use mixin_pin_core::tip::TipKey;
-use mixin_pin_core::{Ed25519PublicKey, Pin};
+use mixin_pin_core::{Ed25519PublicKey, Pin, UnixTime};
 use mixin_pin_http::{Credential, Verdict};
 use mixin_pin_protocol::keystore::SpendKey;
 use serde_json::json;
 
-use super::{calling, open, tip};
+use super::{EXPIRES_AT, NEW_USER, calling, next_command, open, tip};
 use crate::args::ResolveArgs;
 use crate::error::Error;
 use crate::output::{self, GOOD, Output, WARN};
@@ -52,28 +51,33 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
     };
 
     let old = old.as_ref().map(Owned::as_credential);
-    let plan = calling(|| client.resolve_update(old, new.as_credential(), None))?;
+    let plan = calling(|| client.resolve_update(old, new.as_credential(), args.expires_at.map(UnixTime::from_secs)))?;
     let may_cost = plan.may_cost();
     if may_cost > 0 {
         output::warn(&format!("finding out may cost up to {may_cost} of the day's tries"));
     }
     let resolution = calling(|| plan.settle())?;
+    let mut next = None;
     let (word, text, failure) = match &resolution.verdict {
         Verdict::Applied(_) => ("applied", format!("{GOOD}applied{GOOD:#}: the new PIN holds"), None),
         Verdict::NotApplied(_) => {
             let holds = if old.is_some() { "the old PIN holds" } else { "there is still no PIN" };
             ("not-applied", format!("{GOOD}not applied{GOOD:#}, and it will not be: {holds}"), None)
         }
-        Verdict::NotYet { until } => {
-            let until = Timestamp::from_second(i64::try_from(until.secs()).unwrap_or(i64::MAX));
-            let until = until.map_or_else(|_| "later".to_owned(), |until| until.to_string());
+        Verdict::NotYet { expires_at, remaining } => {
+            next = run_again(args, &expires_at.secs().to_string());
             let text = format!(
-                "{WARN}not applied so far{WARN:#}; the lost request may arrive until {until}: resolve again then"
+                "{WARN}not applied so far{WARN:#}; the lost request may still arrive, for {} seconds. Then run: {}",
+                remaining.as_secs(),
+                next.as_deref().unwrap_or("mixin-pin resolve")
             );
             ("not-yet", text, Some(Error::Unresolved))
         }
         Verdict::Neither => {
-            let text = format!("{WARN}neither{WARN:#}: the PIN is another than the old one and the new one");
+            let text = format!(
+                "{WARN}neither{WARN:#} the old PIN nor the new one was accepted: somebody else changed it, or another client's \
+                 iterators are ahead (mixin-pin explain 20119)"
+            );
             ("neither", text, Some(Error::DoesNotHold))
         }
         Verdict::TriesSpent => {
@@ -90,9 +94,18 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
         _ => None,
     };
     let spent = resolution.tries_spent;
-    let value = json!({ "verdict": word, "may_cost": may_cost, "tries_spent": spent, "user": user });
-    output.result(&value, || format!("{text} (tries spent: {spent})"))?;
+    let mut value = json!({ "verdict": word, "may_cost": may_cost, "tries_spent": spent, "user": user });
+    if let Some(next) = next {
+        value["next_command"] = next.into();
+    }
+    output.result(&value, || format!("{text} (tries spent: {spent} at the most)"))?;
     failure.map_or(Ok(()), Err)
+}
+
+/// The same once more, with the end of the lost request's token, so that it does not move.
+fn run_again(args: &ResolveArgs, expires_at: &str) -> Option<String> {
+    let tip = if args.tip.is_wanted() { tip::flag(&args.tip) } else { &[] };
+    next_command("resolve", &args.client, &[&[NEW_USER], tip, &[EXPIRES_AT, expires_at]].concat())
 }
 
 fn read(key: &SpendKey, installed: Option<&Ed25519PublicKey>) -> Result<TipKey, Error> {

@@ -100,7 +100,7 @@ pub(super) fn installed(user: &User) -> Option<Ed25519PublicKey> {
 }
 
 /// How another command is told to take the key from the same place.
-const fn flag(source: &TipSource) -> &'static [&'static str] {
+pub(super) const fn flag(source: &TipSource) -> &'static [&'static str] {
     if source.spend_key_stdin { &["--spend-key-stdin"] } else { &["--tip"] }
 }
 

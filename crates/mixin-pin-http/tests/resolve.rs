@@ -1,0 +1,127 @@
+//! A lost change is settled by the server's clock, and what a refusal does not say is not made up.
+
+mod common;
+
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use common::{Server, USER, builder, pin, respond};
+use mixin_pin_core::{Pin, UnixTime};
+use mixin_pin_http::{Client, Error, MemoryStore, Resolution, Verdict};
+use mixin_pin_protocol::answer::Reason;
+
+const NO_PIN: &str = r#"{"data":{"user_id":"06aed1e3-bd77-4a59-991a-5bb5ae6fbb09","has_pin":false}}"#;
+
+fn now() -> u64 {
+    UnixTime::try_from(SystemTime::now()).unwrap().secs()
+}
+
+/// A server whose clock is so many seconds behind, or that has none, and whose user has no PIN.
+fn server_without_pin(behind: Option<u64>) -> Server {
+    Server::start(move |stream, id| {
+        let time = behind.map_or_else(String::new, |behind| {
+            format!("\r\nX-Server-Time: {}", u128::from(now() - behind) * 1_000_000_000)
+        });
+        respond(stream, &format!("200 OK\r\nX-Request-Id: {id}{time}"), NO_PIN);
+    })
+}
+
+fn verdict(server: &Server, expires_at: Option<u64>) -> Result<Verdict, Error> {
+    let (client, pin) = (server.client(), pin());
+    let plan = client.resolve_update(None, (&pin).into(), expires_at.map(UnixTime::from_secs))?;
+    assert_eq!(plan.may_cost(), 0);
+    Ok(plan.settle()?.verdict)
+}
+
+#[test]
+fn a_token_is_good_until_the_servers_own_clock_says_otherwise() {
+    // Expired by this machine's clock, by a minute; the server is two behind.
+    let server = server_without_pin(Some(120));
+    match verdict(&server, Some(now() - 60)).unwrap() {
+        Verdict::NotYet { remaining, .. } => assert!((60..=70).contains(&remaining.as_secs()), "{remaining:?}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(verdict(&server, Some(now() - 180)).unwrap(), Verdict::NotApplied(_)));
+    assert!(matches!(verdict(&server_without_pin(Some(0)), Some(now() - 60)).unwrap(), Verdict::NotApplied(_)));
+    // Just expired: a request that was let in may still be at work.
+    assert!(matches!(verdict(&server_without_pin(Some(0)), Some(now())).unwrap(), Verdict::NotYet { .. }));
+}
+
+#[test]
+fn the_end_does_not_move_from_one_run_to_the_next() {
+    let server = server_without_pin(Some(0));
+    let Verdict::NotYet { expires_at, .. } = verdict(&server, None).unwrap() else { panic!("it was made just now") };
+    for _ in 0..3 {
+        match verdict(&server, Some(expires_at.secs())).unwrap() {
+            Verdict::NotYet { expires_at: again, .. } => assert_eq!(again, expires_at),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(matches!(verdict(&server, Some(u64::MAX)).unwrap(), Verdict::NotYet { .. }));
+}
+
+#[test]
+fn without_the_servers_time_nothing_is_said_of_its_clock() {
+    let error = verdict(&server_without_pin(None), Some(now() - 3_600)).unwrap_err();
+    assert!(matches!(error, Error::NoServerTime), "{error:?}");
+}
+
+/// Settles a change of digits against a server that answers `GET /me`, then these.
+fn settle(answers: &[String]) -> (Result<Resolution, Error>, usize) {
+    let mut rest: Vec<String> = answers.to_vec();
+    rest.insert(0, USER.to_owned());
+    rest.reverse();
+    let rest = Mutex::new(rest);
+    let server = Server::start(move |stream, id| {
+        let body = rest.lock().unwrap().pop().expect("no further request");
+        respond(stream, &format!("202 Accepted\r\nX-Request-Id: {id}"), &body);
+    });
+    let client: Client = builder().base_url(&server.url).store(MemoryStore::new()).build().unwrap();
+    let (old, new) = (Pin::new("111111").unwrap(), Pin::new("222222").unwrap());
+    let plan = client.resolve_update(Some((&old).into()), (&new).into(), None).unwrap();
+    let settled = plan.settle();
+    (settled, server.requests.load(Ordering::SeqCst) - 1)
+}
+
+fn refused(reason: Option<Reason>) -> String {
+    let extra = reason.map_or_else(String::new, |reason| format!(r#","extra":{{"reason":"{}"}}"#, reason.as_str()));
+    format!(r#"{{"error":{{"status":202,"code":20119,"description":"d"{extra}}}}}"#)
+}
+
+#[test]
+fn a_try_is_counted_where_one_may_have_been_spent() {
+    let done = || USER.to_owned();
+    let cases = [
+        (vec![refused(Some(Reason::Pin)), done()], "not applied", 1),
+        (vec![refused(None), done()], "not applied", 1),
+        (vec![refused(Some(Reason::NoPinSet)), refused(Some(Reason::NoPinSet))], "neither", 0),
+        (vec![refused(None), refused(None)], "neither", 2),
+        (vec![done()], "applied", 0),
+    ];
+    for (answers, expected, spent) in cases {
+        let resolution = settle(&answers).0.unwrap();
+        let name = match resolution.verdict {
+            Verdict::Applied(_) => "applied",
+            Verdict::NotApplied(_) => "not applied",
+            Verdict::Neither => "neither",
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((name, resolution.tries_spent), (expected, spent), "{answers:?}");
+    }
+}
+
+#[test]
+fn a_refusal_that_did_not_look_at_the_pin_proves_nothing() {
+    for reason in [Reason::Iterator, Reason::Ciphertext, Reason::Timestamp] {
+        let (settled, sent) = settle(&[refused(Some(reason))]);
+        let error = settled.unwrap_err();
+        assert!(matches!(&error, Error::Protocol(_)) && error.to_string().contains(reason.as_str()), "{error:?}");
+        assert_eq!(sent, 1, "the old one is not tried after it");
+    }
+    // A copy's refusal leaves the proof lost.
+    let repeated = r#"{"error":{"status":202,"code":401,"extra":{"reason":"request_repeated"}}}"#.to_owned();
+    let (settled, sent) = settle(&[repeated]);
+    assert!(matches!(settled.unwrap(), Resolution { verdict: Verdict::Lost(_), tries_spent: 0 }));
+    assert_eq!(sent, 1);
+}
