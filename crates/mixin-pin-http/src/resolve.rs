@@ -199,9 +199,10 @@ impl Client {
                 (ErrorCode::PinIncorrect, None | Some(Reason::Pin | Reason::Signature)) => {
                     Ok(Proved::Wrong { cost: 1 })
                 }
-                (ErrorCode::PinIncorrect, Some(Reason::NoPinSet)) => Ok(Proved::Wrong { cost: 0 }),
-                // Digits where a TIP key is set, or the other way round, are no try.
-                (ErrorCode::PinFormat, _) => Ok(Proved::Wrong { cost: 0 }),
+                // Without a PIN, and with digits where a TIP key is set or the other way round, there is no try.
+                (ErrorCode::PinIncorrect, Some(Reason::NoPinSet)) | (ErrorCode::PinFormat, _) => {
+                    Ok(Proved::Wrong { cost: 0 })
+                }
                 (ErrorCode::TooManyRequests, _) => Ok(Proved::TriesSpent),
                 // Any other refusal says nothing of the PIN, such as one for the iterator.
                 _ => Err(Error::Protocol(ProtocolError::Api(error))),

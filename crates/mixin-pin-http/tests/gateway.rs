@@ -171,12 +171,11 @@ fn socks5(listener: &TcpListener) -> (TcpStream, String) {
     stream.write_all(&[5, 0]).unwrap();
     let request = read(&mut stream, 4);
     assert_eq!(request[..2], [5, 1]);
-    let host = match request[3] {
-        1 => read(&mut stream, 4).iter().map(ToString::to_string).collect::<Vec<_>>().join("."),
-        _ => {
-            let len = read(&mut stream, 1)[0];
-            String::from_utf8(read(&mut stream, len.into())).unwrap()
-        }
+    let host = if request[3] == 1 {
+        read(&mut stream, 4).iter().map(ToString::to_string).collect::<Vec<_>>().join(".")
+    } else {
+        let len = read(&mut stream, 1)[0];
+        String::from_utf8(read(&mut stream, len.into())).unwrap()
     };
     read(&mut stream, 2);
     stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
