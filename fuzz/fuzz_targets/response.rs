@@ -27,7 +27,7 @@ fuzz_target!(|input: (u16, u8, &[u8])| {
     let value: Option<Value> = serde_json::from_slice(body).ok();
     match answer.read::<User>(SENT) {
         Ok(user) => {
-            assert!(is_json(body));
+            assert!(is_json(body) && (200..210).contains(&status));
             let Some(value) = value.as_ref() else { return };
             let id = value["data"]["user_id"].as_str().expect("a user has an id");
             assert_eq!(id.parse(), Ok(user.user_id));
@@ -35,7 +35,8 @@ fuzz_target!(|input: (u16, u8, &[u8])| {
         }
         Err(error) => {
             if error.is_refusal() {
-                assert!(matches!(error, Error::Api(_)), "{error:?}");
+                let Error::Api(refusal) = &error else { panic!("{error:?}") };
+                assert!(refusal.code.is_refusal() && (200..210).contains(&status), "{error:?}");
                 // JSON may hold numbers beyond any that a `Value` has room for.
                 assert!(value.as_ref().map_or(is_json(body), |value| value["error"]["code"].is_number()), "{error:?}");
                 assert_eq!(request_id.map(|id| id.trim().parse()), Some(Ok(SENT)), "a refusal of another request");

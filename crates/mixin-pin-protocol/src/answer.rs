@@ -63,9 +63,10 @@ impl Answer<'_> {
             return Err(Error::RequestIdMismatch);
         }
         let envelope = self.envelope()?;
+        // Mixin's answers and refusals come as HTTP 20x. With another status the envelope may be a gateway's.
+        let is_mixins = (200..210).contains(&self.status);
         let error = envelope.error.map(|error| {
-            // Mixin's refusals come as HTTP 20x. With another status the envelope may be a gateway's.
-            let is_refusal = error.code.is_refusal() && (200..210).contains(&self.status);
+            let is_refusal = is_mixins && error.code.is_refusal();
             (if is_refusal { Error::Api } else { Error::ApiFailure })(Box::new(error))
         });
         // A server in front of the API does not know the id; the API always repeats it. What has none can only say that
@@ -77,8 +78,12 @@ impl Answer<'_> {
         if let Some(error) = error {
             return Err(error);
         }
-        let data = envelope.data.ok_or(Error::AnswerShape { status: self.status })?;
-        serde_json::from_value(data).map_err(|_| Error::AnswerShape { status: self.status })
+        let strange = Error::AnswerShape { status: self.status };
+        match envelope.data {
+            Some(data) if is_mixins => serde_json::from_value(data).map_err(|_| strange),
+            _ if self.status >= 500 => Err(Error::ServerTrouble { status: self.status }),
+            _ => Err(strange),
+        }
     }
 
     /// Reads the answer to an OAuth session's request, once its `X-Integrity-Token` was found to hold under the
@@ -340,6 +345,7 @@ mod tests {
             }
         }
         for http in [100, 199, 210, 301, 400, 401, 403, 408, 409, 429, 500, 502, 503, 504] {
+            assert!(read_ours(http, USER).unwrap_err().is_bad_answer(), "{http}");
             for code in [401, 10_001, 20_119, 99_999] {
                 assert!(!error(http, code).is_refusal() && error(http, code).is_bad_answer(), "{http} {code}");
             }
