@@ -2,15 +2,16 @@
 //!
 //! Looking up the session's key, and remembering iterators and request ids, is the checker's own business.
 
+use std::fmt;
 use std::time::Duration;
 
 use mixin_pin_core::token::{Jws, RequestHash, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{PinBlock, UnixTime};
-use serde::Deserialize;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::object::read_from_objects_only;
 use crate::{Error, TokenFault};
 
 /// A request as a server received it.
@@ -139,21 +140,27 @@ pub struct ReceivedToken<'t> {
 impl<'t> ReceivedToken<'t> {
     /// Takes a compact JWS apart and reads the JSON of its header and its claims.
     ///
+    /// No member may be there twice in either. The header's `typ`, where there is one, must be `JWT`. A header with
+    /// `crit`, or with a `b64` that is not `true`, is refused: no extension of the format is known here. What else the
+    /// header holds is ignored, so that it can name no key.
+    ///
     /// # Errors
-    /// [`TokenFault::Format`], [`TokenFault::Header`] or [`TokenFault::Claims`] when it cannot be read.
+    /// [`TokenFault::Format`], [`TokenFault::Header`], [`TokenFault::Extension`] or [`TokenFault::Claims`] when it cannot
+    /// be read.
     pub fn parse(token: &'t str) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        #[serde(remote = "Self")]
-        struct Header {
-            alg: String,
-        }
-        read_from_objects_only!(Header);
         let jws = Jws::parse(token).map_err(|_| TokenFault::Format)?;
-        let header: Header =
-            jws.header().ok().and_then(|json| serde_json::from_slice(&json).ok()).ok_or(TokenFault::Header)?;
-        let claims =
-            jws.payload().ok().and_then(|json| serde_json::from_slice(&json).ok()).ok_or(TokenFault::Claims)?;
-        Ok(Self { jws, algorithm: header.alg, claims })
+        let members = |json: Result<Vec<u8>, _>| serde_json::from_slice::<Members>(&json.ok()?).ok();
+        let Members(mut header) = members(jws.header()).ok_or(TokenFault::Header)?;
+        let Some(Value::String(algorithm)) = header.remove("alg") else { return Err(TokenFault::Header.into()) };
+        if !header.get("typ").is_none_or(is_jwt_type) {
+            return Err(TokenFault::Header.into());
+        }
+        // RFC 7515, section 4.1.11, and RFC 7797, section 3.
+        if header.contains_key("crit") || header.get("b64").is_some_and(|b64| *b64 != true) {
+            return Err(TokenFault::Extension.into());
+        }
+        let Members(claims) = members(jws.payload()).ok_or(TokenFault::Claims)?;
+        Ok(Self { jws, algorithm, claims })
     }
 
     /// The header's `alg`, whatever it says.
@@ -197,6 +204,44 @@ impl<'t> ReceivedToken<'t> {
         }
         self.jws.verify(key).map_err(|_| TokenFault::Signature.into())
     }
+}
+
+/// A JSON object whose names are distinct.
+///
+/// RFC 7515, section 4, and RFC 7519, section 4, let a reader refuse an object that has a name twice, or take the last.
+/// Readers that choose differently would see two different tokens, so it is refused.
+struct Members(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Distinct;
+
+        impl<'de> Visitor<'de> for Distinct {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of distinct members")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut source: A) -> Result<Members, A::Error> {
+                let mut members = Map::new();
+                while let Some((name, value)) = source.next_entry()? {
+                    if members.insert(name, value).is_some() {
+                        return Err(A::Error::custom("a name is there twice"));
+                    }
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Distinct)
+    }
+}
+
+/// Whether a header's `typ` is that of RFC 7519, section 5.1: a media type, whose case does not matter and whose
+/// `application/` may be left out.
+fn is_jwt_type(typ: &Value) -> bool {
+    typ.as_str().is_some_and(|typ| ["JWT", "application/jwt"].iter().any(|jwt| typ.eq_ignore_ascii_case(jwt)))
 }
 
 /// Checks everything about a token that needs no memory: algorithm, signature, times, request id and request hash.
@@ -411,6 +456,89 @@ mod tests {
         }
         assert_eq!(fault(check("eyJhbGciOiJFZERTQSJ9.e30.AAAA", &key, |_| ())), TokenFault::Claims);
         assert_eq!(fault(check("no token", &key, |_| ())), TokenFault::Format);
+    }
+
+    /// A token with a header and claims of the test's choice. Its signature has the right form and does not hold.
+    fn parse(header: &str, claims: &str) -> Result<(), TokenFault> {
+        use base64::Engine as _;
+
+        let encode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+        match ReceivedToken::parse(&format!("{}.{}.AAAA", encode(header), encode(claims))) {
+            Ok(_) => Ok(()),
+            Err(Error::Token(fault)) => Err(fault),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_header_that_asks_for_an_extension_is_refused() {
+        for member in [
+            r#""crit":["exp"]"#,
+            r#""crit":["b64"],"b64":false"#,
+            r#""crit":["b64"],"b64":true"#,
+            r#""crit":[]"#,
+            r#""crit":null"#,
+            r#""crit":"b64""#,
+            r#""b64":false"#,
+            r#""b64":null"#,
+            r#""b64":0"#,
+            r#""b64":"true""#,
+        ] {
+            let header = format!(r#"{{"alg":"EdDSA",{member}}}"#);
+            assert_eq!(parse(&header, "{}"), Err(TokenFault::Extension), "{header}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_an_object_of_distinct_members_with_an_alg_and_no_type_but_jwt() {
+        for header in [
+            r#"{"alg":"EdDSA","alg":"EdDSA"}"#,
+            r#"{"alg":"none","alg":"EdDSA"}"#,
+            r#"{"alg":"EdDSA","\u0061lg":"none"}"#,
+            r#"{"alg":"EdDSA","kid":"1","kid":"2"}"#,
+            r#"{"alg":"EdDSA","x":{"y":1},"x":{"y":1}}"#,
+            r#"{"alg":["EdDSA"]}"#,
+            r#"{"alg":null}"#,
+            r#"{"alg":512}"#,
+            r#"{"ALG":"EdDSA"}"#,
+            r#"{"alg":"EdDSA","typ":"JOSE"}"#,
+            r#"{"alg":"EdDSA","typ":"at+jwt"}"#,
+            r#"{"alg":"EdDSA","typ":""}"#,
+            r#"{"alg":"EdDSA","typ":null}"#,
+            r#"{"alg":"EdDSA","typ":["JWT"]}"#,
+            r#"{"alg":"EdDSA"} {}"#,
+            r#"["EdDSA"]"#,
+            "null",
+        ] {
+            assert_eq!(parse(header, "{}"), Err(TokenFault::Header), "{header}");
+        }
+        for header in [
+            r#"{"alg":"EdDSA"}"#,
+            r#"{"typ":"JWT","alg":"RS512"}"#,
+            r#"{"alg":"EdDSA","typ":"jwt","kid":"1"}"#,
+            r#"{"alg":"EdDSA","typ":"application/jwt"}"#,
+            r#"{"alg":"EdDSA","b64":true}"#,
+            r#"{"alg":"HS256","jwk":{"kty":"oct","k":"AAAA"}}"#,
+        ] {
+            assert_eq!(parse(header, "{}"), Ok(()), "{header}");
+        }
+    }
+
+    #[test]
+    fn a_claim_that_is_there_twice_is_refused() {
+        for claims in [
+            r#"{"sid":1,"sid":1}"#,
+            r#"{"exp":1,"exp":2}"#,
+            r#"{"exp":1,"\u0065xp":2}"#,
+            r#"{"other":1,"other":2}"#,
+            "[]",
+            "null",
+            "7",
+            "",
+        ] {
+            assert_eq!(parse(r#"{"alg":"EdDSA"}"#, claims), Err(TokenFault::Claims), "{claims}");
+        }
+        assert_eq!(parse(r#"{"alg":"EdDSA"}"#, r#"{"exp":1,"Exp":2,"x":{"exp":1}}"#), Ok(()));
     }
 
     #[test]

@@ -176,9 +176,12 @@ pub enum TokenFault {
     Missing,
     /// Not a compact JWS.
     Format,
-    /// The header is not a JSON object with an `alg`.
+    /// The header is not a JSON object of distinct members with an `alg`, or its `typ` is not `JWT`.
     Header,
-    /// The claims are not a JSON object with `uid`, `sid`, `iat`, `exp`, `jti` and `sig` of the right kinds.
+    /// The header asks for an extension of the format, by `crit` or by a `b64` that is not `true`.
+    Extension,
+    /// The claims are not a JSON object of distinct members with `uid`, `sid`, `iat`, `exp`, `jti` and `sig` of the
+    /// right kinds.
     Claims,
     /// The header names another algorithm than the session's.
     Algorithm,
@@ -214,6 +217,7 @@ impl TokenFault {
             Self::Missing => "token_missing",
             Self::Format => "token_format",
             Self::Header => "token_header",
+            Self::Extension => "token_extension",
             Self::Claims => "token_claims",
             Self::Algorithm => "token_algorithm",
             Self::Signature => "token_signature",
@@ -231,6 +235,10 @@ impl fmt::Display for TokenFault {
             Self::Missing => "the request has no Authorization: Bearer header",
             Self::Format => "the token is not three base64url parts with dots between",
             Self::Header => "the token's header is not JSON with an alg",
+            Self::Extension => {
+                "the token's header asks for an extension (crit, or b64 other than true), which this checker does not \
+                 know; leave it out"
+            }
             Self::Claims => "the token's claims are incomplete, or of the wrong kinds",
             Self::Algorithm => "the token names another algorithm than its key has",
             Self::Signature => "the token's signature does not hold under this key",
