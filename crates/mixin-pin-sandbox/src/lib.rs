@@ -25,7 +25,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod browser;
 mod calendar;
+mod connections;
 mod error;
 #[cfg(feature = "faults")]
 pub mod faults;
@@ -46,7 +48,7 @@ use std::{fmt, thread};
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Pin, PinKey, UnixTime};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use zeroize::Zeroizing;
 
 pub use error::Error;
@@ -94,8 +96,16 @@ pub struct Config {
     pub clock: Clock,
     /// Who is told of every request; nobody by default.
     pub observer: Option<Observer>,
-    /// Whether `GET /` is a page for browsers that lists accounts, calls and verdicts; not so by default.
+    /// Whether `GET /` is a page for browsers that lists accounts, calls and verdicts; not so by default. It answers to
+    /// `localhost` and addresses of this machine only.
     pub status_page: bool,
+    /// How many connections may be open; 256 by default. One more waits until another ends: an idle one at once, all
+    /// others within their time.
+    pub max_connections: usize,
+    /// How long a request's head may take, and how long a connection may be idle; 20 seconds by default.
+    pub head_time: Duration,
+    /// How long a request's body may take, and then its answer; 20 seconds each by default.
+    pub body_time: Duration,
 }
 
 /// A user with a session from elsewhere, whom a sandbox is to know: see [`Sandbox::add_account`].
@@ -127,6 +137,10 @@ impl Default for Config {
             clock: Arc::new(|| UnixTime::try_from(SystemTime::now()).unwrap_or(UnixTime::from_secs(0))),
             observer: None,
             status_page: false,
+            max_connections: 256,
+            // Longer than the clients in use keep an idle connection, so that none writes to one that is just closed.
+            head_time: Duration::from_secs(20),
+            body_time: Duration::from_secs(20),
         }
     }
 }
@@ -140,6 +154,9 @@ impl fmt::Debug for Config {
             .field("tries_a_day", &self.tries_a_day)
             .field("refuse_repeated_requests", &self.refuse_repeated_requests)
             .field("status_page", &self.status_page)
+            .field("max_connections", &self.max_connections)
+            .field("head_time", &self.head_time)
+            .field("body_time", &self.body_time)
             .finish_non_exhaustive()
     }
 }
@@ -171,12 +188,17 @@ impl Sandbox {
             .enable_all()
             .build()
             .map_err(Error::Runtime)?;
+        let limits = connections::Limits {
+            connections: config.max_connections.clamp(1, Semaphore::MAX_PERMITS),
+            head: config.head_time,
+            body: config.body_time,
+        };
         let (stop, stopped) = oneshot::channel();
         let served = service.clone();
         let thread = thread::Builder::new()
             .name("mixin-pin-sandbox".to_owned())
             .spawn(move || {
-                let result = runtime.block_on(server::serve(listener, served, stopped));
+                let result = runtime.block_on(server::serve(listener, served, limits, stopped));
                 // Connections that linger are cut rather than waited for.
                 runtime.shutdown_timeout(Duration::from_secs(1));
                 result
@@ -228,7 +250,8 @@ impl Sandbox {
         self.service.add_account(account)
     }
 
-    /// Stops listening and closes the database.
+    /// Stops listening, answers what it is judging, cuts every connection and closes the database. That takes two
+    /// seconds at most, whatever clients have open.
     ///
     /// # Errors
     /// Whatever the server ended with.

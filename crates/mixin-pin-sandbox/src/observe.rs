@@ -1,15 +1,20 @@
 //! What was asked and what came of it, for tests that compare it with what a client believes.
 
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{EncryptedPin, UnixTime};
+use mixin_pin_core::{Pin, UnixTime};
 use mixin_pin_protocol::check::{ReceivedRequest, ReceivedToken};
 use serde_json::{Map, Value};
 
-use crate::Error;
 use crate::reply::Reply;
-use crate::store::Db;
 
-/// A request and its verdict.
+/// How many bytes are told of what a client may send at any length; an ellipsis stands for the rest.
+const MAX_BODY_LEN: usize = 64 << 10;
+const MAX_PATH_LEN: usize = 4 << 10;
+const MAX_USER_AGENT_LEN: usize = 512;
+const MAX_CIPHERTEXT_LEN: usize = 512;
+const MAX_METHOD_LEN: usize = 16;
+
+/// A request and its verdict. Texts that a client may send at any length are cut, with an ellipsis for the rest.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -39,9 +44,9 @@ pub struct Observation {
     pub request_id: Option<Uuid>,
     /// The header `User-Agent`.
     pub user_agent: Option<String>,
-    /// The session that the token claims.
+    /// The session that the token claims, whether it holds or not.
     pub session_id: Option<Uuid>,
-    /// The body, which holds the encrypted PINs.
+    /// The body, which holds the encrypted PINs; 64 KiB of it at most. A PIN in the clear is blotted out.
     pub body: String,
     /// The encrypted PINs in the body, in the order in which they are judged.
     pub pins: Vec<ObservedPin>,
@@ -66,42 +71,102 @@ impl Observation {
 pub struct ObservedPin {
     /// The field's text.
     pub ciphertext: String,
-    /// The iterator inside; None where it does not open.
+    /// The iterator that was spent; None unless the call was carried out.
     pub iterator: Option<u64>,
 }
 
+/// The fields that carry encrypted PINs, in the order in which they are judged, without what the TIP era appended.
+const PIN_FIELDS: [(&str, &str); 4] =
+    [("old_pin", "old_pin"), ("old_pin_base64", "old_pin"), ("pin", "pin"), ("pin_base64", "pin")];
+/// Stands where a client sent a PIN in the clear.
+const HIDDEN: &str = "······";
+
 impl Observation {
-    pub(crate) fn of(
-        db: &Db<'_>,
-        request: &ReceivedRequest<'_>,
-        user_agent: Option<&str>,
-        reply: &Reply,
-        at: UnixTime,
-    ) -> Result<Self, Error> {
+    /// Opens nothing: of what is sealed it knows what the reply to a call that was carried out tells.
+    pub(crate) fn of(request: &ReceivedRequest<'_>, user_agent: Option<&str>, reply: &Reply, at: UnixTime) -> Self {
         let token = request.token().and_then(ReceivedToken::parse);
-        let session_id = token.and_then(|token| token.claims()).ok().map(|claims| claims.sid);
-        let user = session_id.map(|id| db.user_of_session(id)).transpose()?.flatten();
         let fields: Map<String, Value> = serde_json::from_slice(request.body).unwrap_or_default();
-        let pin = |field: &str| {
-            let ciphertext = fields.get(field)?.as_str().filter(|text| !text.is_empty())?.to_owned();
-            let sealed = EncryptedPin::from_base64(&ciphertext).ok();
-            let iterator = sealed.and_then(|sealed| user.as_ref()?.pin_key.open(&sealed).ok());
-            Some(ObservedPin { ciphertext, iterator: iterator.map(|block| block.iterator()) })
-        };
+        let mut body = shortened(request.body, MAX_BODY_LEN);
+        let mut pins = Vec::new();
+        for (name, field) in PIN_FIELDS {
+            let Some(text) = fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()) else { continue };
+            let is_clear = Pin::new(text).is_ok();
+            if is_clear {
+                body = body.replace(text, HIDDEN);
+            }
+            let spent = reply.iterators.iter().find(|(spent, _)| *spent == field);
+            pins.push(ObservedPin {
+                ciphertext: if is_clear { HIDDEN.to_owned() } else { shortened(text.as_bytes(), MAX_CIPHERTEXT_LEN) },
+                iterator: spent.map(|(_, iterator)| *iterator),
+            });
+        }
         let answer: Value = serde_json::from_str(&reply.body).unwrap_or_default();
         let error = &answer["error"];
-        Ok(Self {
+        Self {
             at,
-            method: request.method.to_owned(),
-            path: request.path.to_owned(),
+            method: shortened(request.method.as_bytes(), MAX_METHOD_LEN),
+            path: shortened(request.path.as_bytes(), MAX_PATH_LEN),
             request_id: request.request_id.and_then(|id| id.parse().ok()),
-            user_agent: user_agent.map(str::to_owned),
-            session_id,
-            body: String::from_utf8_lossy(request.body).into_owned(),
-            pins: ["old_pin", "old_pin_base64", "pin", "pin_base64"].into_iter().filter_map(pin).collect(),
+            user_agent: user_agent.map(|text| shortened(text.as_bytes(), MAX_USER_AGENT_LEN)),
+            session_id: token.and_then(|token| token.claims()).ok().map(|claims| claims.sid),
+            body,
+            pins,
             status: reply.status,
             code: error["code"].as_u64().and_then(|code| u32::try_from(code).ok()),
             reason: error["extra"]["reason"].as_str().map(str::to_owned),
-        })
+        }
+    }
+}
+
+/// The beginning of a text that may be long.
+fn shortened(text: &[u8], max: usize) -> String {
+    let Some(beginning) = text.get(..max).filter(|_| text.len() > max) else {
+        return String::from_utf8_lossy(text).into_owned();
+    };
+    // The last letter may be cut.
+    String::from_utf8_lossy(beginning).trim_end_matches(char::REPLACEMENT_CHARACTER).to_owned() + "…"
+}
+
+#[cfg(test)]
+mod tests {
+    use mixin_pin_protocol::answer::ErrorCode;
+    use serde_json::json;
+
+    use super::*;
+    use crate::reply::{Done, Refusal};
+
+    fn observed(path: &str, body: &str, reply: &Reply) -> Observation {
+        let request =
+            ReceivedRequest { method: "POST", path, body: body.as_bytes(), authorization: None, request_id: None };
+        Observation::of(&request, Some(path), reply, UnixTime::from_secs(0))
+    }
+
+    #[test]
+    fn iterators_stand_beside_their_own_fields() {
+        let done = Done::from(json!({})).with_iterator("pin", 7);
+        let seen = observed("/x", r#"{"old_pin_base64":"A","pin":"B","x":1}"#, &Ok(done).into());
+        let told: Vec<_> = seen.pins.iter().map(|pin| (pin.ciphertext.as_str(), pin.iterator)).collect();
+        assert_eq!(told, [("A", None), ("B", Some(7))]);
+    }
+
+    #[test]
+    fn a_pin_in_the_clear_is_not_told() {
+        let refused = Refusal::new(ErrorCode::PinIncorrect, "ciphertext").into();
+        let seen = observed("/pin/verify", r#"{"pin":"739146","memo":"739146","other":"123456"}"#, &refused);
+        assert!(!format!("{seen:?}").contains("739146"), "{seen:?}");
+        assert_eq!((seen.pins.len(), seen.body.contains("123456")), (1, true));
+    }
+
+    #[test]
+    fn what_is_long_is_cut_between_letters() {
+        let refused: Reply = Refusal::new(ErrorCode::NotFound, "endpoint").into();
+        let long = "ä".repeat(1 << 18);
+        let seen = observed(&long, &json!({ "pin": long }).to_string(), &refused);
+        let lengths = [seen.path.len(), seen.user_agent.unwrap().len(), seen.pins[0].ciphertext.len(), seen.body.len()];
+        let most = [MAX_PATH_LEN, MAX_USER_AGENT_LEN, MAX_CIPHERTEXT_LEN, MAX_BODY_LEN];
+        assert!(lengths.iter().zip(most).all(|(len, most)| *len <= most + "…".len()), "{lengths:?}");
+        assert!(seen.path.ends_with("ä…") && !seen.body.contains(char::REPLACEMENT_CHARACTER));
+        assert_eq!(shortened("äx".as_bytes(), 3), "äx");
+        assert_eq!(shortened("xä".as_bytes(), 2), "x…");
     }
 }

@@ -11,11 +11,34 @@ pub(crate) struct Reply {
     pub(crate) body: String,
     /// Signs the answers to OAuth sessions.
     pub(crate) integrity_token: Option<String>,
+    /// The iterators that the call spent, each with its field. A refusal has none.
+    pub(crate) iterators: Vec<(&'static str, u64)>,
+}
+
+/// What a call that was carried out is answered with.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Done {
+    data: Value,
+    iterators: Vec<(&'static str, u64)>,
+}
+
+impl Done {
+    /// Tells of an iterator that the call spent, in the field `pin` or `old_pin`.
+    pub(crate) fn with_iterator(mut self, field: &'static str, iterator: u64) -> Self {
+        self.iterators.push((field, iterator));
+        self
+    }
+}
+
+impl From<Value> for Done {
+    fn from(data: Value) -> Self {
+        Self { data, iterators: Vec::new() }
+    }
 }
 
 impl Reply {
     fn new(status: u16, body: &Value) -> Self {
-        Self { status, body: body.to_string(), integrity_token: None }
+        Self { status, body: body.to_string(), integrity_token: None, iterators: Vec::new() }
     }
 
     /// A failure of the sandbox itself: the one kind that is a real HTTP 500.
@@ -25,10 +48,10 @@ impl Reply {
     }
 }
 
-impl From<Result<Value, Refusal>> for Reply {
-    fn from(answer: Result<Value, Refusal>) -> Self {
+impl From<Result<Done, Refusal>> for Reply {
+    fn from(answer: Result<Done, Refusal>) -> Self {
         match answer {
-            Ok(data) => Self::new(200, &json!({ "data": data })),
+            Ok(Done { data, iterators }) => Self { iterators, ..Self::new(200, &json!({ "data": data })) },
             Err(refusal) => refusal.into(),
         }
     }

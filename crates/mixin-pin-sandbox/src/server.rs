@@ -1,43 +1,115 @@
 //! HTTP in and out: takes a request apart for the service, and makes HTTP of its reply.
 
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use axum::routing::get;
+use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use mixin_pin_protocol::answer::{ErrorCode, MAX_BODY_LEN};
 use mixin_pin_protocol::check::ReceivedRequest;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
 
-use crate::Error;
+use crate::connections::{self, Ends, Limits};
 use crate::reply::{Refusal, Reply};
-use crate::service::Service;
+use crate::service::{Service, is_unsigned};
+use crate::{Error, browser};
+
+/// A body up to here is read beside all others. What nobody signs must be no longer.
+const SMALL_BODY_LEN: usize = 16 << 10;
+/// How many longer ones are in memory at a time.
+const LARGE_BODIES: usize = 8;
 
 pub(crate) async fn serve(
     listener: std::net::TcpListener,
     service: Arc<Service>,
+    limits: Limits,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), Error> {
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Listen)?;
-    let app = Router::new().route("/", get(status).fallback(handle)).fallback(handle).with_state(service);
-    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async {
-            // A sender that is gone without a word means stop, too.
-            let _ = stopped.await;
-        })
-        .await
-        .map_err(Error::Serve)
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Serve)?;
+    let large_bodies = Arc::new(Semaphore::new(LARGE_BODIES));
+    connections::serve(listener, limits, stopped, move |request, ends| {
+        answer(service.clone(), large_bodies.clone(), limits.body, request.map(Body::new), ends)
+    })
+    .await;
+    Ok(())
 }
 
-/// The page for who looks on. Without one, `/` is a path like any other.
-async fn status(state: State<Arc<Service>>, peer: ConnectInfo<SocketAddr>, request: Request) -> Response<Body> {
-    match tokio::task::block_in_place(|| state.0.status_page()) {
-        Ok(Some(page)) => html(page),
-        Ok(None) => handle(state, peer, request).await,
+async fn answer(
+    service: Arc<Service>,
+    large_bodies: Arc<Semaphore>,
+    time: Duration,
+    request: Request<Body>,
+    ends: Ends,
+) -> Response<Body> {
+    let now = service.now();
+    let (parts, body) = request.into_parts();
+    let request_id = parts.headers.get("X-Request-Id").cloned();
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+    let is_unsigned = is_unsigned(parts.method.as_str(), path);
+    // Held until the request is judged.
+    let mut large = None;
+    let received = async {
+        if is_read {
+            return if body.size_hint().lower() == 0 { to_bytes(body, 0).await.ok() } else { None };
+        }
+        if is_unsigned || body.size_hint().upper().is_some_and(|len| len <= SMALL_BODY_LEN as u64) {
+            return to_bytes(body, SMALL_BODY_LEN).await.ok();
+        }
+        large = large_bodies.acquire().await.ok();
+        to_bytes(body, MAX_BODY_LEN).await.ok()
+    };
+    let refused = |reason| Err(Refusal::new(ErrorCode::BadRequest, reason));
+    let body = match timeout(time, received).await {
+        Err(_) => refused("body_too_slow"),
+        Ok(None) if is_read => refused("body_with_get"),
+        Ok(None) => refused("body_too_long"),
+        Ok(Some(_)) if is_unsigned && browser::comes_from_elsewhere(&parts, ends.local) => {
+            Err(Refusal::new(ErrorCode::Forbidden, "origin"))
+        }
+        Ok(Some(body)) => Ok(body),
+    };
+    // Signatures and SQLite take their time: the other requests of this thread move on to another.
+    tokio::task::block_in_place(|| {
+        let judged = catch_unwind(AssertUnwindSafe(|| {
+            if is_read && body.is_ok() && parts.uri.path() == "/" && service.has_status_page() {
+                return status(&service, &parts, ends);
+            }
+            let reply = judge(&service, &parts, path, body, ends);
+            respond(reply, request_id.as_ref(), now.as_nanos().unwrap_or_default())
+        }));
+        // What the panic interrupted was undone with its transaction.
+        judged.unwrap_or_else(|_| respond(Reply::server_trouble(), None, 0))
+    })
+}
+
+fn judge(service: &Service, parts: &Parts, path: &str, body: Result<Bytes, Refusal>, ends: Ends) -> Reply {
+    let (body, refusal) = body.map_or_else(|refusal| (Bytes::new(), Some(refusal)), |body| (body, None));
+    let request = ReceivedRequest {
+        method: parts.method.as_str(),
+        path,
+        body: &body,
+        authorization: text(&parts.headers, "Authorization"),
+        request_id: text(&parts.headers, "X-Request-Id"),
+    };
+    service.answer(&request, refusal, text(&parts.headers, "User-Agent"), ends.peer.ip())
+}
+
+/// The page for who looks on, if it is a browser of this machine that was not led here from elsewhere.
+fn status(service: &Service, parts: &Parts, ends: Ends) -> Response<Body> {
+    const TEXT: &str = "text/plain; charset=utf-8";
+    if !browser::names_this_machine(parts, ends.local) {
+        let why = "This page answers to localhost and to addresses of this machine only.\n";
+        return page(StatusCode::MISDIRECTED_REQUEST, TEXT, why.to_owned());
+    }
+    if browser::comes_from_elsewhere(parts, ends.local) {
+        return page(StatusCode::FORBIDDEN, TEXT, "This page does not answer to other pages.\n".to_owned());
+    }
+    match service.status_page() {
+        Ok(text) => page(StatusCode::OK, "text/html; charset=utf-8", text),
         Err(error) => {
             eprintln!("mixin-pin-sandbox: {error}");
             respond(Reply::server_trouble(), None, 0)
@@ -45,62 +117,30 @@ async fn status(state: State<Arc<Service>>, peer: ConnectInfo<SocketAddr>, reque
     }
 }
 
-fn html(page: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(page));
+fn page(status: StatusCode, content_type: &'static str, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Names are whatever a client sent.
-    let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
+    let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     response
-}
-
-async fn handle(
-    State(service): State<Arc<Service>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
-) -> Response<Body> {
-    let now = service.now();
-    let (parts, body) = request.into_parts();
-    let request_id = parts.headers.get("X-Request-Id").cloned();
-    let reply = match to_bytes(body, MAX_BODY_LEN).await {
-        Err(_) => Refusal::new(ErrorCode::BadRequest, "body_too_long").into(),
-        Ok(body) => {
-            // Signatures and SQLite take their time: the other requests of this thread move on to another.
-            tokio::task::block_in_place(|| {
-                let judged = catch_unwind(AssertUnwindSafe(|| judge(&service, &parts, &body, peer)));
-                // What the panic interrupted was undone with its transaction.
-                judged.unwrap_or_else(|_| Reply::server_trouble())
-            })
-        }
-    };
-    respond(reply, request_id, now.as_nanos().unwrap_or_default())
-}
-
-fn judge(service: &Service, parts: &axum::http::request::Parts, body: &Bytes, peer: SocketAddr) -> Reply {
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let request = ReceivedRequest {
-        method: parts.method.as_str(),
-        path,
-        body,
-        authorization: text(&parts.headers, "Authorization"),
-        request_id: text(&parts.headers, "X-Request-Id"),
-    };
-    service.answer(&request, text(&parts.headers, "User-Agent"), peer.ip())
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn respond(reply: Reply, request_id: Option<HeaderValue>, server_time: u64) -> Response<Body> {
+fn respond(reply: Reply, request_id: Option<&HeaderValue>, server_time: u64) -> Response<Body> {
     let mut response = Response::new(Body::from(reply.body));
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("X-Server-Time", HeaderValue::from(server_time));
     if let Some(request_id) = request_id {
-        headers.insert("X-Request-Id", request_id);
+        headers.insert("X-Request-Id", request_id.clone());
     }
     if let Some(token) = reply.integrity_token.and_then(|token| HeaderValue::from_str(&token).ok()) {
         headers.insert("X-Integrity-Token", token);

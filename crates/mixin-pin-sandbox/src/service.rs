@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use crate::reply::{Refusal, Reply};
+use crate::reply::{Done, Refusal, Reply};
 use crate::status::{self, RecentCalls};
 use crate::store::{Db, Store, UserRow};
 use crate::{Clock, Config, Error, Observation, Observer};
@@ -88,7 +88,7 @@ enum Asker {
 }
 
 /// A refusal is an answer, an error is not: both end a call early, one with the transaction kept.
-type Answer = Result<Result<Value, Refusal>, Error>;
+type Answer = Result<Result<Done, Refusal>, Error>;
 
 impl Service {
     pub(crate) fn new(store: Store, config: &Config) -> Result<Self, Error> {
@@ -117,42 +117,63 @@ impl Service {
         self.store.write(|db| db.app_keystore()?.map(Zeroizing::new).ok_or(Error::DatabaseContent))
     }
 
-    /// Answers a request, whatever it is.
-    pub(crate) fn answer(&self, request: &ReceivedRequest<'_>, user_agent: Option<&str>, ip: IpAddr) -> Reply {
+    /// Answers a request, whatever it is. `refusal` is what stands against it before it is judged.
+    pub(crate) fn answer(
+        &self,
+        request: &ReceivedRequest<'_>,
+        refusal: Option<Refusal>,
+        user_agent: Option<&str>,
+        ip: IpAddr,
+    ) -> Reply {
         let now = self.now();
-        // Signatures take the longest, and so are checked before the others are made to wait.
-        let judged = self.presented(request, now).and_then(|token| {
-            self.store.write(|db| {
-                let reply = self.judge(db, request, token, now, ip)?;
-                if self.observer.is_some() || self.recent.is_some() {
-                    self.tell(Observation::of(db, request, user_agent, &reply, now)?);
+        let refusal =
+            refusal.or_else(|| has_foreign_path(request).then(|| Refusal::new(ErrorCode::BadRequest, "path")));
+        let judged = match refusal {
+            Some(refusal) => self.tell(request, user_agent, now, |_| Ok(refusal.into())),
+            // Signatures take the longest, and so are checked before the others are made to wait.
+            None => self
+                .presented(request, now)
+                .and_then(|token| self.tell(request, user_agent, now, |db| self.judge(db, request, token, now, ip))),
+        };
+        judged.unwrap_or_else(|error| {
+            eprintln!("mixin-pin-sandbox: {error}");
+            Reply::server_trouble()
+        })
+    }
+
+    /// Judges in a transaction, and tells of it before the next begins.
+    fn tell(
+        &self,
+        request: &ReceivedRequest<'_>,
+        user_agent: Option<&str>,
+        now: UnixTime,
+        judge: impl FnOnce(&Db<'_>) -> Result<Reply, Error>,
+    ) -> Result<Reply, Error> {
+        self.store.write(|db| {
+            let reply = judge(db)?;
+            if self.observer.is_some() || self.recent.is_some() {
+                let seen = Observation::of(request, user_agent, &reply, now);
+                if let Some(observer) = &self.observer {
+                    observer(&seen);
                 }
-                Ok(reply)
-            })
-        });
-        match judged {
-            Ok(reply) => reply,
-            Err(error) => {
-                eprintln!("mixin-pin-sandbox: {error}");
-                Reply::server_trouble()
+                if let Some(recent) = &self.recent {
+                    recent.add(seen);
+                }
             }
-        }
+            Ok(reply)
+        })
     }
 
-    fn tell(&self, seen: Observation) {
-        if let Some(observer) = &self.observer {
-            observer(&seen);
-        }
-        if let Some(recent) = &self.recent {
-            recent.add(seen);
-        }
+    /// Whether there is a page for who looks on.
+    pub(crate) const fn has_status_page(&self) -> bool {
+        self.recent.is_some()
     }
 
-    /// The page for who looks on, where there is one.
-    pub(crate) fn status_page(&self) -> Result<Option<String>, Error> {
-        let Some(recent) = &self.recent else { return Ok(None) };
+    /// The page for who looks on.
+    pub(crate) fn status_page(&self) -> Result<String, Error> {
         let (users, today) = (self.store.write(|db| db.newest_users(status::USERS))?, pin::day(self.now()));
-        Ok(Some(status::page(&users, today, &recent.newest_first())))
+        let calls = self.recent.as_ref().map(RecentCalls::newest_first).unwrap_or_default();
+        Ok(status::page(&users, today, &calls))
     }
 
     fn judge(
@@ -163,8 +184,8 @@ impl Service {
         now: UnixTime,
         ip: IpAddr,
     ) -> Result<Reply, Error> {
-        let path = request.path.split_once('?').map_or(request.path, |(path, _)| path);
-        // The two that nobody signs.
+        let path = without_query(request.path);
+        // See `is_unsigned`.
         match (request.method, path) {
             ("POST", "/oauth/token") => return Ok(Self::exchange_code(db, request.body)?.into()),
             ("POST", "/sandbox/authorizations") => return Ok(Self::ask_authorization(db, request.body)?.into()),
@@ -174,7 +195,7 @@ impl Service {
             ("POST", "/users") => Some(Self::register),
             ("POST", "/pin/update") => Some(Self::update_pin),
             ("POST", "/pin/verify") => Some(Self::verify_pin),
-            ("GET", "/me" | "/safe/me") => Some(|_, _, call| Ok(Ok(user_json(&call.user)))),
+            ("GET", "/me" | "/safe/me") => Some(|_, _, call| Ok(Ok(user_json(&call.user).into()))),
             ("GET", "/logs") => Some(Self::logs),
             ("POST", path) if Self::takes_an_action(path) => Some(Self::carry_out),
             _ => None,
@@ -260,6 +281,26 @@ impl Service {
             }
         }
     }
+}
+
+/// Whether a call is one of the two that nobody signs.
+pub(crate) fn is_unsigned(method: &str, path: &str) -> bool {
+    method == "POST" && matches!(without_query(path), "/oauth/token" | "/sandbox/authorizations")
+}
+
+fn without_query(path: &str) -> &str {
+    path.split_once('?').map_or(path, |(path, _)| path)
+}
+
+/// Whether a path holds what RFC 3986 has no place for, before a body.
+///
+/// A token hashes method, path and body without anything between them, so that the end of a path may be sent as a body, and
+/// the beginning of a body at the end of a path. Every body that is read here is a JSON object: with its `{` in no path,
+/// and no body beside GET and HEAD, each hash has one reading.
+fn has_foreign_path(request: &ReceivedRequest<'_>) -> bool {
+    const PUNCTUATION: &[u8] = b"-._~%!$&'()*+,;=:@/?";
+    let is_path_byte = |byte: &u8| byte.is_ascii_alphanumeric() || PUNCTUATION.contains(byte);
+    !matches!(request.method, "GET" | "HEAD") && !request.path.as_bytes().iter().all(is_path_byte)
 }
 
 fn unauthorized(reason: &str) -> Refusal {

@@ -38,7 +38,7 @@ impl RecentCalls {
     }
 }
 
-/// A call as far as the page shows it: what a client sent may be a mebibyte.
+/// A call as far as the page shows it.
 fn shown(mut call: Observation) -> Observation {
     call.body = String::new();
     call.user_agent = None;
@@ -74,7 +74,7 @@ pub(crate) fn page(users: &[UserRow], today: i64, calls: &[Observation]) -> Stri
                 p { "A stand-in for Mixin's PIN API. This page shows what it knows, anew every two seconds." }
                 h2 { "Accounts" }
                 table id="accounts" {
-                    tr { th { "name" } th { "user" } th { "session" } th { "PIN" } th { "wrong today" } th { "last iterator" } }
+                    tr { th { "name" } th { "user" } th { "session" } th { "PIN" } th { "wrong today" } }
                     @for user in users { (account(user, today)) }
                 }
                 h2 { "Calls" }
@@ -105,17 +105,13 @@ fn account(user: &UserRow, today: i64) -> Markup {
             td { code { (user.session_id) } }
             td { (pin) }
             td { (wrong) }
-            td { (user.last_iterator) }
         }
     }
 }
 
 fn row(call: &Observation) -> Markup {
-    let iterators: Vec<_> = call
-        .pins
-        .iter()
-        .map(|pin| pin.iterator.map_or_else(|| "does not open".to_owned(), |iterator| iterator.to_string()))
-        .collect();
+    let iterators: Vec<_> =
+        call.pins.iter().filter_map(|pin| pin.iterator).map(|iterator| iterator.to_string()).collect();
     html! {
         tr {
             td { (rfc3339(nanos(call.at))) }

@@ -206,3 +206,73 @@ fn bodies_over_a_mebibyte_are_refused() {
     let answer = send_parts(&sandbox, "POST", "/pin/verify", &[], &vec![b' '; (1 << 20) + 1]);
     assert_eq!(verdict(&answer), (400, "body_too_long"));
 }
+
+/// Sends a token for one method, path and body with others that have the same hash.
+fn resplit(sandbox: &Sandbox, signed: (&str, &str, &str), sent: (&str, &str, &str)) -> (u64, String) {
+    let app = mixin_pin_protocol::keystore::Keystore::parse(sandbox.app_keystore().as_bytes()).unwrap();
+    let app = app.into_session(&mut rng()).unwrap();
+    let body = Some(signed.2.as_bytes()).filter(|body| !body.is_empty());
+    let jti = random_uuid(&mut rng());
+    let hash = RequestHash::of(signed.0, signed.1, body.unwrap_or_default());
+    assert_eq!(hash, RequestHash::of(sent.0, sent.1, sent.2.as_bytes()), "{sent:?}");
+    let minute = Duration::from_secs(60);
+    let claims = Claims::new(app.user_id(), app.session_id(), jti, hash, now(), minute).unwrap();
+    let token = claims.sign(app.signer(), &mut rng()).unwrap();
+    let (bearer, id) = (format!("Bearer {}", token.as_str()), jti.to_string());
+    let headers = [("Host", "sandbox"), ("Authorization", bearer.as_str()), ("X-Request-Id", id.as_str())];
+    let answer = common::ask(sandbox, sent.0, sent.1, &headers, sent.2);
+    if answer.starts_with("HTTP/1.1 400") {
+        return (400, "no HTTP".to_owned());
+    }
+    let answer: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    (verdict(&answer).0, verdict(&answer).1.to_owned())
+}
+
+#[test]
+fn a_token_is_good_for_no_other_split_of_path_and_body() {
+    let sandbox = sandbox();
+    let refused = |reason: &str| (400, reason.to_owned());
+    let done = (0, String::new());
+    let whole = "/logs?limit=5";
+    assert_eq!(resplit(&sandbox, ("GET", whole, ""), ("GET", whole, "")), done);
+    for at in "/logs".len()..whole.len() {
+        let (path, body) = whole.split_at(at);
+        assert_eq!(resplit(&sandbox, ("GET", whole, ""), ("GET", path, body)), refused("body_with_get"), "{body}");
+    }
+    let key = mixin_pin_core::Ed25519Key::generate(&mut rng()).public_key();
+    let secret = mixin_pin_core::token::VerifyingKey::Ed25519(key).to_session_secret().unwrap();
+    let body = json!({ "session_secret": secret, "full_name": "x" }).to_string();
+    // The end of a path as the body.
+    for (path, reason) in [("/users/", "path"), ("/users?", "no HTTP"), ("/users?x=", "no HTTP")] {
+        let long = format!("{path}{body}");
+        assert_eq!(resplit(&sandbox, ("POST", &long, ""), ("POST", &long, "")), refused(reason), "{long}");
+    }
+    // The beginning of a body at the end of the path.
+    for at in 1..body.len() {
+        let (eaten, left) = body.split_at(at);
+        let answer = resplit(&sandbox, ("POST", "/users", &body), ("POST", &format!("/users{eaten}"), left));
+        assert_eq!(answer, refused("path"), "{eaten}");
+    }
+    let other = format!("?x{body}");
+    assert_eq!(resplit(&sandbox, ("POST", "/users?x", &body), ("POST", "/users", &other)), refused("body"));
+    assert_eq!(resplit(&sandbox, ("POST", "/users?x", &body), ("POST", "/users?x", &body)), done);
+}
+
+#[test]
+fn a_body_with_a_get_is_refused_before_anything_else_is_judged() {
+    let sandbox = Sandbox::start(&Config { status_page: true, ..Config::default() }).unwrap();
+    let own = sandbox.address().to_string();
+    for path in ["/", "/me", "/nowhere"] {
+        let answer = common::ask(&sandbox, "GET", path, &[("Host", &own)], "x");
+        assert!(answer.starts_with("HTTP/1.1 202") && answer.contains("body_with_get"), "{answer}");
+        let chunked =
+            format!("GET {path} HTTP/1.1\r\nHost: {own}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let answer = common::raw(&sandbox, format!("{chunked}1\r\nx\r\n0\r\n\r\n").as_bytes());
+        assert!(answer.contains("body_with_get"), "{answer}");
+        let answer = common::raw(&sandbox, format!("{chunked}0\r\n\r\n").as_bytes());
+        assert!(!answer.contains("\"reason\":\"body_with_get\""), "{answer}");
+        // An answer to HEAD has no body to tell it by.
+        let answer = common::ask(&sandbox, "HEAD", path, &[("Host", &own)], "x");
+        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    }
+}

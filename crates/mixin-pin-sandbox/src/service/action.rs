@@ -18,7 +18,7 @@ use super::pin::PinBody;
 use super::users::user_json;
 use super::{Answer, Authenticated, Service, bad_body};
 use crate::Error;
-use crate::reply::Refusal;
+use crate::reply::{Done, Refusal};
 use crate::store::Db;
 
 const PIN_FIELDS: [&str; 2] = ["pin", "pin_base64"];
@@ -78,21 +78,22 @@ impl Service {
             // Whoever writes a client wants to know what should have been signed.
             return Ok(Err(refusal.with("action", action)));
         }
+        let done = |data: Value| Ok(Ok(Done::from(data).with_iterator("pin", block.iterator())));
         match effect {
             Effect::RegisterSafe(key) => db.set_safe_key(call.user.session_id, &key)?,
             Effect::TransferApp(owner_id) => {
                 db.set_owner(call.user.user_id, owner_id)?;
-                return Ok(Ok(json!({
+                return done(json!({
                     "type": "app",
                     "app_id": call.user.user_id.to_string(),
                     "name": call.user.full_name,
                     "creator_id": owner_id.to_string(),
-                })));
+                }));
             }
-            Effect::Approve(approval) => return approval.approve(db, call.user.user_id),
+            Effect::Approve(approval) => return done(approval.approve(db, call.user.user_id)?),
             Effect::Receipt => {
                 let field = PIN_FIELDS.into_iter().find(|field| body.remove(*field).is_some());
-                return Ok(Ok(json!({
+                return done(json!({
                     "type": "sandbox_receipt",
                     "holds": true,
                     "method": call.method,
@@ -106,11 +107,11 @@ impl Service {
                     },
                     "action": action,
                     "received": body,
-                })));
+                }));
             }
         }
         let user = db.user_of_session(call.user.session_id)?.ok_or(Error::DatabaseContent)?;
-        Ok(Ok(user_json(&user)))
+        done(user_json(&user))
     }
 
     /// What the call would do, unless something beside the PIN stands against it.

@@ -40,7 +40,7 @@ impl OAuthAsker {
             return Ok(Err(Refusal::new(ErrorCode::Forbidden, "scope").with("needs", READ_PROFILE)));
         }
         let user = db.user(self.user_id)?.ok_or(Error::DatabaseContent)?;
-        Ok(Ok(user_json(&user)))
+        Ok(Ok(user_json(&user).into()))
     }
 
     /// Vouches for an answer.
@@ -86,11 +86,11 @@ impl Approval {
         Ok(Ok(Self { authorization_id, app_id, scopes }))
     }
 
-    pub(super) fn approve(self, db: &Db<'_>, user_id: Uuid) -> Answer {
+    pub(super) fn approve(self, db: &Db<'_>, user_id: Uuid) -> Result<Value, Error> {
         let Self { authorization_id, app_id, scopes } = self;
         let code = random_uuid(&mut SystemRng::new()?).simple().to_string();
         db.approve(authorization_id, user_id, &scopes.join(" "), &code)?;
-        Ok(Ok(authorization_json(authorization_id, app_id, &scopes, &code)))
+        Ok(authorization_json(authorization_id, app_id, &scopes, &code))
     }
 }
 
@@ -119,7 +119,7 @@ impl Service {
         }
         let authorization_id = random_uuid(&mut SystemRng::new()?);
         db.add_authorization(authorization_id, client_id, &scopes.join(" "), &code_challenge)?;
-        Ok(Ok(authorization_json(authorization_id, client_id, &scopes, "")))
+        Ok(Ok(authorization_json(authorization_id, client_id, &scopes, "").into()))
     }
 
     /// `POST /oauth/token`.
@@ -153,7 +153,8 @@ impl Service {
             "scope": authorization.scope,
             "authorization_id": authorization.authorization_id.to_string(),
             "ed25519": server_key.public_key().to_base64_url(),
-        })))
+        })
+        .into()))
     }
 
     pub(super) fn authenticate_app(

@@ -16,7 +16,7 @@ use super::{Answer, Authenticated, Service};
 use crate::Error;
 use crate::calendar::nanos;
 use crate::pin_hash::PinHash;
-use crate::reply::Refusal;
+use crate::reply::{Done, Refusal};
 use crate::store::{Db, LogRow};
 
 const SECONDS_A_DAY: u64 = 86_400;
@@ -64,7 +64,8 @@ impl Service {
             Err(refusal) => return Ok(Err(refusal)),
         };
         db.spend_iterator(call.user.session_id, iterator)?;
-        Ok(self.try_proof(db, call, &proof)?.map(|()| user_json(&call.user)))
+        let user = |()| Done::from(user_json(&call.user)).with_iterator("pin", iterator);
+        Ok(self.try_proof(db, call, &proof)?.map(user))
     }
 
     pub(super) fn update_pin(&self, db: &Db<'_>, call: &Authenticated<'_>) -> Answer {
@@ -82,9 +83,10 @@ impl Service {
                     last = block.iterator();
                     // A TIP key is changed by signing its counter where a timestamp would stand.
                     let timestamp = u64::try_from(call.user.tip_counter).unwrap_or_default();
-                    Some(Self::proof(call, "old_pin", &block, |signature, key| {
+                    let proof = Self::proof(call, "old_pin", &block, |signature, key| {
                         Ok(TipAction::Verify { timestamp }.verify(signature, key).is_ok())
-                    })?)
+                    })?;
+                    Some((proof, last))
                 }
             };
             let block = self.open(call, "pin", body.pin, last)?;
@@ -97,8 +99,8 @@ impl Service {
         };
         let session_id = call.user.session_id;
         db.spend_iterator(session_id, iterator)?;
-        if let Some(old) = old
-            && let Err(refusal) = self.try_proof(db, call, &old)?
+        if let Some((old, _)) = &old
+            && let Err(refusal) = self.try_proof(db, call, old)?
         {
             return Ok(Err(refusal));
         }
@@ -107,7 +109,11 @@ impl Service {
             NewPin::Tip { key, counter } => db.set_tip_key(session_id, key, *counter)?,
         }
         let user = db.user_of_session(session_id)?.ok_or(Error::DatabaseContent)?;
-        Ok(Ok(user_json(&user)))
+        let done = Done::from(user_json(&user)).with_iterator("pin", iterator);
+        Ok(Ok(match old {
+            Some((_, iterator)) => done.with_iterator("old_pin", iterator),
+            None => done,
+        }))
     }
 
     fn tries_used(call: &Authenticated<'_>) -> u32 {

@@ -130,7 +130,7 @@ impl Service {
         if let (Some(data), Value::Object(tokens)) = (data.as_object_mut(), tokens) {
             data.extend(tokens);
         }
-        Ok(Ok(data))
+        Ok(Ok(data.into()))
     }
 
     /// `GET /logs`.
@@ -153,7 +153,7 @@ impl Service {
         }
         let before = page.offset.map_or(i64::MAX, |time| i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX));
         let rows = db.logs(call.user.user_id, page.category.as_deref(), before, limit)?;
-        Ok(Ok(rows
+        let entries: Value = rows
             .into_iter()
             .map(|row| {
                 json!({
@@ -164,7 +164,8 @@ impl Service {
                     "created_at": rfc3339(row.created_at),
                 })
             })
-            .collect()))
+            .collect();
+        Ok(Ok(entries.into()))
     }
 }
 

@@ -1,9 +1,11 @@
 //! What the flow tests share: a sandbox, an app, users of each kind, and requests by hand.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::{Ed25519Key, PinToken, RsaKey, Session, SystemRng, UnixTime, X25519PublicKey};
@@ -116,6 +118,27 @@ pub fn send_parts(sandbox: &Sandbox, method: &str, path: &str, headers: &[(&str,
     };
     let text = response.body_mut().read_to_string().unwrap();
     serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"))
+}
+
+/// Sends bytes as they are, and reads until the sandbox closes.
+pub fn raw(sandbox: &Sandbox, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(sandbox.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(bytes).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// Asks with exactly these headers, as a browser or what it was led to might.
+pub fn ask(sandbox: &Sandbox, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let len = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    raw(sandbox, format!("{method} {path} HTTP/1.1\r\n{headers}{len}Connection: close\r\n\r\n{body}").as_bytes())
+}
+
+pub fn get(sandbox: &Sandbox, path: &str, headers: &[(&str, &str)]) -> String {
+    ask(sandbox, "GET", path, headers, "")
 }
 
 /// Code and reason of an answer by hand; code 0 where it is no refusal.

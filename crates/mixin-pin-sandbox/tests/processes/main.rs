@@ -124,9 +124,8 @@ struct Seen {
 impl Seen {
     fn note(&mut self, seen: &Observation) {
         let Some(session_id) = seen.session_id else { return };
-        for pin in &seen.pins {
-            self.iterators.entry(session_id).or_default().push(pin.iterator.unwrap());
-        }
+        let told = seen.pins.iter().filter_map(|pin| pin.iterator);
+        self.iterators.entry(session_id).or_default().extend(told);
         if !seen.is_done() {
             self.refused.push(seen.clone());
         }

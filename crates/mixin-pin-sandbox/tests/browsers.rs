@@ -1,0 +1,125 @@
+//! What a web page elsewhere makes a browser ask of the sandbox is refused; whoever is no browser may call it as they like.
+
+mod common;
+
+use common::{Kind, app, ask, get, now, register, rng};
+use mixin_pin_core::CodeVerifier;
+use mixin_pin_protocol::call::Calls;
+use mixin_pin_sandbox::{Config, Sandbox};
+use serde_json::json;
+
+fn with_page() -> Sandbox {
+    Sandbox::start(&Config { status_page: true, ..Config::default() }).unwrap()
+}
+
+#[track_caller]
+fn assert_page(answer: &str) {
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("<h2>Accounts</h2>"), "{answer}");
+}
+
+#[track_caller]
+fn assert_no_page(answer: &str, status: u16) {
+    assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    assert!(!answer.contains("Accounts") && !answer.contains("Sandbox App"), "{answer}");
+}
+
+#[test]
+fn the_page_answers_to_names_of_this_machine_and_to_no_other() {
+    let sandbox = with_page();
+    let port = sandbox.address().port();
+    for host in ["localhost", "LocalHost", "127.0.0.1", "127.8.9.10", "[::1]"] {
+        assert_page(&get(&sandbox, "/", &[("Host", &format!("{host}:{port}"))]));
+        assert_page(&get(&sandbox, "/", &[("Host", host)]));
+    }
+    let own = format!("127.0.0.1:{port}");
+    assert_page(&get(&sandbox, &format!("http://{own}/"), &[("Host", &own)]));
+    for host in [
+        "sandbox",
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.",
+        "192.168.1.1",
+        "[::2]",
+        "2130706433",
+        "evil@localhost",
+        "",
+    ] {
+        assert_no_page(&get(&sandbox, "/", &[("Host", &format!("{host}:{port}"))]), 421);
+    }
+    assert_no_page(&get(&sandbox, "/", &[]), 421);
+    assert_no_page(&get(&sandbox, "/", &[("Host", &own), ("Host", &own)]), 421);
+    assert_no_page(&get(&sandbox, "http://evil.example/", &[("Host", &own)]), 421);
+    assert_no_page(&ask(&sandbox, "HEAD", "/", &[("Host", "evil.example")], ""), 421);
+    assert_no_page(&get(&sandbox, "/?", &[("Host", "evil.example")]), 421);
+}
+
+#[test]
+fn the_page_is_for_its_own_origin() {
+    let sandbox = with_page();
+    let port = sandbox.address().port();
+    let own = format!("127.0.0.1:{port}");
+    for origin in [format!("http://{own}"), format!("http://localhost:{port}"), format!("http://[::1]:{port}")] {
+        assert_page(&get(&sandbox, "/", &[("Host", &own), ("Origin", &origin)]));
+    }
+    let others = [
+        "null".to_owned(),
+        String::new(),
+        "http://evil.example".to_owned(),
+        format!("http://evil.example:{port}"),
+        format!("https://{own}"),
+        "http://127.0.0.1".to_owned(),
+        format!("http://127.0.0.1:{}", port ^ 1),
+        format!("http://{own}/"),
+        format!("http://{own}@evil.example"),
+        format!("http://{own}, http://evil.example"),
+    ];
+    for origin in &others {
+        assert_no_page(&get(&sandbox, "/", &[("Host", &own), ("Origin", origin)]), 403);
+    }
+    let (host, own) = (own.clone(), format!("http://{own}"));
+    let twice = [("Host", host.as_str()), ("Origin", own.as_str()), ("Origin", "http://evil.example")];
+    assert_no_page(&get(&sandbox, "/", &twice), 403);
+}
+
+#[test]
+fn what_nobody_signs_is_for_the_own_origin_and_for_who_has_none() {
+    let sandbox = with_page();
+    let port = sandbox.address().port();
+    let app_id = app(&sandbox).session().user_id();
+    let challenge = CodeVerifier::generate(&mut rng()).challenge();
+    let asked = json!({"client_id": app_id, "scope": "PROFILE:READ", "code_challenge": challenge}).to_string();
+    let exchange = json!({"client_id": app_id, "code": "x"}).to_string();
+    for (path, body, answered) in [
+        ("/sandbox/authorizations", &asked, "authorization_id"),
+        ("/sandbox/authorizations?x", &asked, "authorization_id"),
+        ("/oauth/token", &exchange, "ed25519"),
+    ] {
+        let post = |headers: &[(&str, &str)]| ask(&sandbox, "POST", path, headers, body);
+        // Whatever name a container or a tunnel gives it.
+        let own = format!("http://localhost:{port}");
+        for headers in [&[("Host", "sandbox")][..], &[("Host", "sandbox"), ("Origin", &own)]] {
+            let answer = post(headers);
+            assert!(answer.contains(answered), "{answer}");
+        }
+        for origin in ["http://evil.example", "null", "http://localhost:1"] {
+            let answer = post(&[("Host", &format!("127.0.0.1:{port}")), ("Origin", origin)]);
+            assert!(answer.starts_with("HTTP/1.1 202") && answer.contains("\"reason\":\"origin\""), "{answer}");
+            assert!(answer.contains("\"code\":403") && !answer.contains(answered), "{answer}");
+        }
+    }
+}
+
+#[test]
+fn signed_calls_may_come_by_any_name_and_from_any_origin() {
+    let sandbox = with_page();
+    let session = register(&sandbox, Kind::Ed25519);
+    for origin in [None, Some("http://evil.example")] {
+        let me = Calls::new(&session).me(now(), &mut rng()).unwrap();
+        let mut headers: Vec<(&str, &str)> = me.headers().collect();
+        headers.push(("Host", "mixin.example"));
+        headers.extend(origin.map(|origin| ("Origin", origin)));
+        let answer = get(&sandbox, "/me", &headers);
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"has_pin\":false"), "{answer}");
+    }
+}

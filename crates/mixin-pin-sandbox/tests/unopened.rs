@@ -1,0 +1,164 @@
+//! Nothing is opened for a request whose token does not hold, and nothing is told of what is inside one that is refused.
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+
+use common::{Kind, get, now, register, rng, send_parts, verdict};
+use mixin_pin_core::token::{Claims, RequestHash};
+use mixin_pin_core::{EncryptedPin, MonotonicNonces, Nonce, NonceSource as _, Pin, Session, UnixTime, hazmat};
+use mixin_pin_protocol::call::{Calls, random_uuid};
+use mixin_pin_sandbox::{Config, Observation, Sandbox};
+use serde_json::{Value, json};
+
+const PIN: &str = "739146";
+const IV: [u8; 16] = [3; 16];
+
+struct Watched {
+    sandbox: Sandbox,
+    seen: Arc<Mutex<Vec<Observation>>>,
+}
+
+impl Watched {
+    fn start() -> Self {
+        let seen: Arc<Mutex<Vec<Observation>>> = Arc::default();
+        let kept = seen.clone();
+        let observer = Arc::new(move |call: &Observation| kept.lock().unwrap().push(call.clone()));
+        let config = Config { observer: Some(observer), status_page: true, ..Config::default() };
+        Self { sandbox: Sandbox::start(&config).unwrap(), seen }
+    }
+
+    fn last(&self) -> Observation {
+        self.seen.lock().unwrap().last().unwrap().clone()
+    }
+
+    fn page(&self) -> String {
+        get(&self.sandbox, "/", &[("Host", &self.sandbox.address().to_string())])
+    }
+}
+
+fn with_pin(sandbox: &Sandbox) -> Session {
+    let session = register(sandbox, Kind::Ed25519);
+    let nonce = MonotonicNonces::new().next(now()).unwrap();
+    let create = Calls::new(&session).create_pin(&Pin::new(PIN).unwrap(), nonce, now(), &mut rng()).unwrap();
+    assert_eq!(verdict(&common::send(sandbox, &create)), (0, ""));
+    session
+}
+
+/// A captured PIN, and made of it one whose iterator is the PIN: to who knows the time and the iterator, its first block
+/// reads as the last block of a TIP key when the block before it is chosen so that the padding is right.
+fn captured(session: &Session) -> (EncryptedPin, EncryptedPin, u64) {
+    let (time, iterator) = (now().secs(), now().as_nanos().unwrap());
+    let block = hazmat::block(Pin::new(PIN).unwrap(), time, iterator);
+    let captured = hazmat::seal_with_iv(session.pin_key(), &block, &IV);
+    let first = &captured.as_bytes()[16..32];
+    let known = [&time.to_le_bytes()[2..], &iterator.to_le_bytes()[..2]].concat();
+    let mut before = IV;
+    for (byte, known) in before[8..].iter_mut().zip(known) {
+        *byte ^= known ^ 8;
+    }
+    let moved = EncryptedPin::from_bytes(&[[5; 48].as_slice(), &before, first].concat()).unwrap();
+    let inside = [PIN.as_bytes(), &time.to_le_bytes()[..2]].concat();
+    (captured, moved, u64::from_le_bytes(inside.try_into().unwrap()))
+}
+
+/// Sends a body with an encrypted PIN under a token of the test's choice.
+fn verify(sandbox: &Sandbox, sealed: &EncryptedPin, token: impl FnOnce(&[u8]) -> Option<(String, String)>) -> Value {
+    let body = json!({ "pin": sealed.to_standard().as_str() }).to_string();
+    let (authorization, id) = token(body.as_bytes()).unzip();
+    let headers: Vec<(&str, &str)> = [("Authorization", &authorization), ("X-Request-Id", &id)]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_deref()?)))
+        .collect();
+    send_parts(sandbox, "POST", "/pin/verify", &headers, body.as_bytes())
+}
+
+/// The session's token for a body, at a time.
+fn token(session: &Session, body: &[u8], at: UnixTime) -> (String, String) {
+    let jti = random_uuid(&mut rng());
+    let hash = RequestHash::of("POST", "/pin/verify", body);
+    let minute = std::time::Duration::from_secs(60);
+    let claims = Claims::new(session.user_id(), session.session_id(), jti, hash, at, minute).unwrap();
+    let token = claims.sign(session.signer(), &mut rng()).unwrap();
+    (format!("Bearer {}", token.as_str()), jti.to_string())
+}
+
+#[test]
+fn what_a_request_without_a_good_token_carries_stays_closed() {
+    let watched = Watched::start();
+    let session = with_pin(&watched.sandbox);
+    let (captured, moved, inside) = captured(&session);
+    assert_eq!(session.pin_key().open(&moved).unwrap().iterator(), inside, "the test's own attack works");
+    let junk = EncryptedPin::from_bytes(&[9; 80]).unwrap();
+
+    let early = UnixTime::from_secs(now().secs() - 61);
+    let expired = |body: &[u8]| Some(token(&session, body, early));
+    let forged = |body: &[u8]| {
+        let (token, id) = token(&session, body, now());
+        let (input, _) = token.rsplit_once('.').unwrap();
+        Some((format!("{input}.{}", "A".repeat(86)), id))
+    };
+    let of_another_body = |_: &[u8]| Some(token(&session, b"{}", now()));
+    let with_another_id = |body: &[u8]| Some((token(&session, body, now()).0, random_uuid(&mut rng()).to_string()));
+    let tokens: [(&str, &dyn Fn(&[u8]) -> Option<(String, String)>); 4] = [
+        ("token_expired", &expired),
+        ("token_signature", &forged),
+        ("token_request_hash", &of_another_body),
+        ("token_request_id", &with_another_id),
+    ];
+    for (reason, token) in tokens {
+        let mut told = Vec::new();
+        for sealed in [&captured, &moved, &junk] {
+            let answer = verify(&watched.sandbox, sealed, token);
+            assert_eq!(verdict(&answer), (401, reason));
+            let seen = watched.last();
+            assert_eq!(seen.pins.len(), 1);
+            assert_eq!(seen.pins[0].iterator, None, "{reason}");
+            // What opens and what does not are told alike.
+            told.push((answer, seen.status, seen.code, seen.reason));
+        }
+        assert!(told.windows(2).all(|pair| pair[0] == pair[1]), "{told:?}");
+    }
+    let page = watched.page();
+    assert!(page.contains("token_signature") && !page.contains("open"), "{page}");
+    assert!(!page.contains(&inside.to_string()), "{page}");
+    let told = format!("{:?}", watched.seen.lock().unwrap());
+    assert!(!told.contains(PIN) && !told.contains(&inside.to_string()), "{told}");
+}
+
+#[test]
+fn an_iterator_is_told_of_a_call_that_was_carried_out_and_of_no_other() {
+    let watched = Watched::start();
+    let session = with_pin(&watched.sandbox);
+    let good = |body: &[u8]| Some(token(&session, body, now()));
+    let (_, moved, inside) = captured(&session);
+    assert_eq!(verdict(&verify(&watched.sandbox, &moved, good)).0, 20_119);
+    assert_eq!(watched.last().pins[0].iterator, None);
+
+    let nonces = MonotonicNonces::new();
+    let seal = |digits| {
+        let nonce: Nonce = nonces.next(now()).unwrap();
+        let iterator = nonce.iterator();
+        (session.pin_key().seal(Pin::new(digits).unwrap(), nonce, &mut rng()), iterator)
+    };
+    let (wrong, spent) = seal("000000");
+    assert_eq!(verdict(&verify(&watched.sandbox, &wrong, good)), (20_119, "pin"));
+    assert_eq!(watched.last().pins[0].iterator, None);
+    let (right, iterator) = seal(PIN);
+    assert_eq!(verdict(&verify(&watched.sandbox, &right, good)), (0, ""));
+    assert_eq!(watched.last().pins[0].iterator, Some(iterator));
+
+    let page = watched.page();
+    assert!(page.contains(&format!("<td>{iterator}</td>")), "{page}");
+    for untold in [inside, spent] {
+        assert!(!page.contains(&untold.to_string()), "{page}");
+    }
+    // Both of a change.
+    let (old, new) = (seal(PIN), seal("271828"));
+    let text = |sealed: &EncryptedPin| sealed.to_standard().as_str().to_owned();
+    let body = json!({ "pin": text(&new.0), "old_pin": text(&old.0) }).to_string();
+    let update = Calls::new(&session).other("POST", "/pin/update", Some(body.as_bytes()), now(), &mut rng()).unwrap();
+    assert_eq!(verdict(&common::send(&watched.sandbox, &update)), (0, ""));
+    let iterators: Vec<_> = watched.last().pins.iter().map(|pin| pin.iterator).collect();
+    assert_eq!(iterators, [Some(old.1), Some(new.1)]);
+}
