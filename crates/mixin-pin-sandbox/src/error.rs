@@ -34,6 +34,8 @@ pub enum Error {
         /// The user's id.
         user_id: Uuid,
     },
+    /// There is no room for one more user.
+    UsersFull,
     /// The cryptography failed.
     Core(mixin_pin_core::Error),
 }
@@ -57,6 +59,7 @@ impl fmt::Display for Error {
                 f,
                 "the sandbox knows another user or session by an id of {user_id}'s; start with a new database"
             ),
+            Self::UsersFull => f.write_str("the sandbox has 20000 users and takes no more; start with a new database"),
             Self::Core(error) => error.fmt(f),
         }
     }
@@ -68,7 +71,11 @@ impl std::error::Error for Error {
             Self::Listen(error) | Self::Runtime(error) | Self::Serve(error) | Self::DatabaseFile(error) => Some(error),
             Self::Database(error) => Some(error),
             Self::Core(error) => Some(error),
-            Self::Panicked | Self::DatabaseVersion { .. } | Self::DatabaseContent | Self::AccountExists { .. } => None,
+            Self::Panicked
+            | Self::DatabaseVersion { .. }
+            | Self::DatabaseContent
+            | Self::AccountExists { .. }
+            | Self::UsersFull => None,
         }
     }
 }

@@ -22,6 +22,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mixin_pin_protocol::answer::MAX_BODY_LEN;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -77,6 +78,9 @@ impl std::fmt::Debug for FaultProxy {
         f.debug_struct("FaultProxy").field("address", &self.address).finish_non_exhaustive()
     }
 }
+
+/// The longest request or answer that is carried: twice the longest body, so that the sandbox may refuse it.
+const MAX_MESSAGE_LEN: usize = 2 * MAX_BODY_LEN;
 
 type Choose = dyn Fn(&str) -> Fault + Send + Sync;
 
@@ -188,14 +192,14 @@ struct Message {
 async fn read_message(stream: &mut TcpStream) -> io::Result<Option<Message>> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 8192];
-    loop {
+    while bytes.len() <= MAX_MESSAGE_LEN {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
             let len = head.lines().find_map(|line| {
                 let (name, value) = line.split_once(':')?;
                 name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
             });
-            if bytes.len() >= end + 4 + len.unwrap_or(0) {
+            if bytes.len() - end - 4 >= len.unwrap_or(0) {
                 return Ok(Some(Message { head, bytes }));
             }
         }
@@ -204,5 +208,46 @@ async fn read_message(stream: &mut TcpStream) -> io::Result<Option<Message>> {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             count => bytes.extend_from_slice(&buffer[..count]),
         }
+    }
+    Err(io::ErrorKind::FileTooLarge.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    /// Reads what a client sends before it closes.
+    fn read(sent: &[u8]) -> io::Result<Option<Message>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let sent = sent.to_owned();
+            let client = std::thread::spawn(move || {
+                let mut client = std::net::TcpStream::connect(address).unwrap();
+                // The proxy may have seen enough before all is written.
+                let _ = client.write_all(&sent);
+            });
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let message = read_message(&mut stream).await;
+            drop(stream);
+            client.join().unwrap();
+            message
+        })
+    }
+
+    #[test]
+    fn messages_of_any_stated_length_are_read_or_given_up() {
+        let whole = read(b"POST / HTTP/1.1\r\ncontent-LENGTH: 2\r\n\r\nab").unwrap().unwrap();
+        assert!(whole.bytes.ends_with(b"ab"));
+        assert!(read(b"").unwrap().is_none());
+        for len in ["3", "18446744073709551615"] {
+            let cut = read(format!("POST / HTTP/1.1\r\nContent-Length: {len}\r\n\r\nab").as_bytes());
+            assert_eq!(cut.err().unwrap().kind(), io::ErrorKind::UnexpectedEof, "{len}");
+        }
+        let endless = [b"POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n".as_slice(), &[b'x'; 4 << 20]].concat();
+        assert_eq!(read(&endless).err().unwrap().kind(), io::ErrorKind::FileTooLarge);
     }
 }

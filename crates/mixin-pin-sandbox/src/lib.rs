@@ -55,7 +55,7 @@ pub use error::Error;
 pub use observe::{Observation, ObservedPin};
 
 use service::Service;
-use store::Store;
+use store::{Room, Store};
 
 /// A clock: the system's, or one that a test sets.
 pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
@@ -177,7 +177,7 @@ impl Sandbox {
     /// [`Error::Listen`] when the address cannot be had, [`Error::Database`] and its kin when the database cannot be
     /// used.
     pub fn start(config: &Config) -> Result<Self, Error> {
-        let store = Store::open(config.database.as_deref())?;
+        let store = Store::open(config.database.as_deref(), Room::default())?;
         let service = Arc::new(Service::new(store, config)?);
         let app_keystore = service.app_keystore()?;
         let listener = std::net::TcpListener::bind(config.listen).map_err(Error::Listen)?;
@@ -244,8 +244,8 @@ impl Sandbox {
     /// ```
     ///
     /// # Errors
-    /// [`Error::AccountExists`] when it knows another user or session by one of the ids, [`Error::Database`] and its kin
-    /// when the database cannot be used.
+    /// [`Error::AccountExists`] when it knows another user or session by one of the ids, [`Error::UsersFull`] when it has
+    /// 20,000 users, [`Error::Database`] and its kin when the database cannot be used.
     pub fn add_account(&self, account: &Account) -> Result<(), Error> {
         self.service.add_account(account)
     }

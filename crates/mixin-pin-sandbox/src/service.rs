@@ -23,10 +23,13 @@ use zeroize::Zeroizing;
 
 use crate::reply::{Done, Refusal, Reply};
 use crate::status::{self, RecentCalls};
-use crate::store::{Db, Store, UserRow};
+use crate::store::{Db, Noted, Store, UserRow};
 use crate::{Clock, Config, Error, Observation, Observer};
 use oauth::OAuthAsker;
 use users::user_json;
+
+/// How many sessions' keys are kept at hand; the others are read anew.
+const MAX_SESSIONS: usize = 4096;
 
 pub(crate) struct Service {
     store: Store,
@@ -185,11 +188,8 @@ impl Service {
         ip: IpAddr,
     ) -> Result<Reply, Error> {
         let path = without_query(request.path);
-        // See `is_unsigned`.
-        match (request.method, path) {
-            ("POST", "/oauth/token") => return Ok(Self::exchange_code(db, request.body)?.into()),
-            ("POST", "/sandbox/authorizations") => return Ok(Self::ask_authorization(db, request.body)?.into()),
-            _ => {}
+        if let Some(handler) = unsigned(request.method, path) {
+            return Ok(handler(db, request.body)?.into());
         }
         let handler: Option<fn(&Self, &Db<'_>, &Authenticated<'_>) -> Answer> = match (request.method, path) {
             ("POST", "/users") => Some(Self::register),
@@ -217,11 +217,13 @@ impl Service {
             }
             Asker::User(user) => {
                 let Some(handler) = handler else { return Ok(not_found().into()) };
-                if request.method != "GET"
-                    && !db.note_request(user.session_id, request_id, expires_at, now.secs())?
-                    && self.refuse_repeated_requests
-                {
-                    return Ok(unauthorized("request_repeated").into());
+                if self.refuse_repeated_requests && request.method != "GET" {
+                    match db.note_request(user.session_id, request_id, expires_at, now.secs())? {
+                        Noted::New => {}
+                        Noted::Repeated => return Ok(unauthorized("request_repeated").into()),
+                        // What cannot be remembered could come again.
+                        Noted::Full => return Ok(Refusal::new(ErrorCode::TooManyRequests, "request_ids_full").into()),
+                    }
                 }
                 let ReceivedRequest { method, path, body, .. } = *request;
                 Ok(handler(self, db, &Authenticated { method, path, body, user: *user, now, ip })?.into())
@@ -261,7 +263,13 @@ impl Service {
         let Some(user) = self.store.write(|db| db.user_of_session(session_id))? else { return Ok(None) };
         let key = VerifyingKey::from_text(&user.session_secret)?;
         let session = Arc::new(KnownSession { user_id: user.user_id, key });
-        self.sessions.write().unwrap_or_else(PoisonError::into_inner).insert(session_id, session.clone());
+        let mut sessions = self.sessions.write().unwrap_or_else(PoisonError::into_inner);
+        if sessions.len() >= MAX_SESSIONS
+            && let Some(any) = sessions.keys().next().copied()
+        {
+            sessions.remove(&any);
+        }
+        sessions.insert(session_id, session.clone());
         Ok(Some(session))
     }
 
@@ -283,9 +291,17 @@ impl Service {
     }
 }
 
-/// Whether a call is one of the two that nobody signs.
+/// Whether a call is one of those that nobody signs.
 pub(crate) fn is_unsigned(method: &str, path: &str) -> bool {
-    method == "POST" && matches!(without_query(path), "/oauth/token" | "/sandbox/authorizations")
+    unsigned(method, without_query(path)).is_some()
+}
+
+fn unsigned(method: &str, path: &str) -> Option<fn(&Db<'_>, &[u8]) -> Answer> {
+    match (method, path) {
+        ("POST", "/oauth/token") => Some(Service::exchange_code),
+        ("POST", "/sandbox/authorizations") => Some(Service::ask_authorization),
+        _ => None,
+    }
 }
 
 fn without_query(path: &str) -> &str {

@@ -1,7 +1,7 @@
 //! What the sandbox remembers: users and their sessions, iterators, tries, seen request ids and logs.
 //!
 //! In SQLite, in memory or in a file. Every decision about a PIN runs in one transaction, so that no two calls can
-//! share a try or an iterator.
+//! share a try or an iterator. No table grows beyond its [`Room`].
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -15,7 +15,28 @@ use crate::Error;
 use crate::pin_hash::PinHash;
 
 /// Raised when the tables change.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
+
+/// Makes version 5 of version 4.
+const AUTHORIZATIONS_IN_ORDER: &str = "
+    ALTER TABLE authorizations ADD COLUMN asked INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX waiting_authorizations ON authorizations (asked) WHERE user_id IS NULL;
+";
+
+/// Counts the rows of `requests`, which is asked at every call: by session, and under '' all of them.
+const COUNT_REQUESTS: &str = "
+    CREATE TEMP TABLE counts (session_id TEXT PRIMARY KEY, requests INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO counts SELECT session_id, COUNT(*) FROM requests GROUP BY session_id;
+    INSERT INTO counts SELECT '', COUNT(*) FROM requests;
+    CREATE TEMP TRIGGER request_noted AFTER INSERT ON main.requests BEGIN
+        INSERT INTO counts VALUES ('', 1), (new.session_id, 1)
+            ON CONFLICT DO UPDATE SET requests = requests + 1;
+    END;
+    CREATE TEMP TRIGGER request_forgotten AFTER DELETE ON main.requests BEGIN
+        UPDATE counts SET requests = requests - 1 WHERE session_id IN ('', old.session_id);
+        DELETE FROM counts WHERE requests = 0 AND session_id = old.session_id;
+    END;
+";
 
 const TABLES: &str = "
     CREATE TABLE app (
@@ -73,6 +94,48 @@ const TABLES: &str = "
     CREATE INDEX logs_by_user ON logs (user_id);
 ";
 
+/// How many rows each table may have. A table that is full forgets its oldest, where that may be forgotten, or takes no more.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// Users, who are never forgotten.
+    pub(crate) users: u32,
+    /// Authorizations that wait for a user: the oldest goes.
+    pub(crate) waiting: u32,
+    /// Authorizations that a user approved, which stay.
+    pub(crate) approved: u32,
+    /// Request ids, which stay until their tokens expire; and those of one session, so that none fills it for others.
+    pub(crate) requests: u32,
+    pub(crate) requests_of_session: u32,
+    /// Entries of the log, and those of one user: the oldest goes.
+    pub(crate) logs: u32,
+    pub(crate) logs_of_user: u32,
+}
+
+impl Default for Room {
+    /// A few hundred megabytes when all of it is taken.
+    fn default() -> Self {
+        Self {
+            users: 20_000,
+            waiting: 1_000,
+            approved: 20_000,
+            requests: 400_000,
+            requests_of_session: 100_000,
+            logs: 100_000,
+            logs_of_user: 1_000,
+        }
+    }
+}
+
+/// What became of a request id.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Noted {
+    New,
+    /// It was seen before.
+    Repeated,
+    /// There is no room to remember it.
+    Full,
+}
+
 /// A user with its one session.
 pub(crate) struct UserRow {
     pub(crate) number: i64,
@@ -125,10 +188,13 @@ pub(crate) struct LogRow {
     pub(crate) created_at: i64,
 }
 
-pub(crate) struct Store(Mutex<Connection>);
+pub(crate) struct Store {
+    connection: Mutex<Connection>,
+    room: Room,
+}
 
 impl Store {
-    pub(crate) fn open(path: Option<&Path>) -> Result<Self, Error> {
+    pub(crate) fn open(path: Option<&Path>, room: Room) -> Result<Self, Error> {
         let connection = match path {
             None => Connection::open_in_memory()?,
             Some(path) => {
@@ -143,17 +209,20 @@ impl Store {
         // More than there are statements, so that each is prepared once.
         connection.set_prepared_statement_cache_capacity(64);
         connection.busy_timeout(std::time::Duration::from_secs(10))?;
-        let store = Self(Mutex::new(connection));
+        let store = Self { connection: Mutex::new(connection), room };
         store.write(|db| {
-            let found: i64 = db.0.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            let found: i64 = db.transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
             match found {
-                VERSION => Ok(()),
+                VERSION => {}
+                4 => db.transaction.execute_batch(AUTHORIZATIONS_IN_ORDER)?,
                 0 => {
-                    db.0.execute_batch(TABLES)?;
-                    Ok(db.0.pragma_update(None, "user_version", VERSION)?)
+                    db.transaction.execute_batch(TABLES)?;
+                    db.transaction.execute_batch(AUTHORIZATIONS_IN_ORDER)?;
                 }
-                _ => Err(Error::DatabaseVersion { found }),
+                _ => return Err(Error::DatabaseVersion { found }),
             }
+            db.transaction.execute_batch(COUNT_REQUESTS)?;
+            Ok(db.transaction.pragma_update(None, "user_version", VERSION)?)
         })?;
         Ok(store)
     }
@@ -161,10 +230,11 @@ impl Store {
     /// Runs `work` in a transaction that is kept when it succeeds and undone when it fails.
     pub(crate) fn write<T>(&self, work: impl FnOnce(&Db<'_>) -> Result<T, Error>) -> Result<T, Error> {
         // A panic inside a transaction has undone it: the connection is good.
-        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let db = Db(connection.transaction_with_behavior(TransactionBehavior::Immediate)?);
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let db = Db { transaction, room: self.room };
         let result = work(&db)?;
-        db.0.commit()?;
+        db.transaction.commit()?;
         Ok(result)
     }
 }
@@ -179,20 +249,30 @@ fn create_for_owner(path: &Path) -> Result<(), Error> {
 }
 
 /// An open transaction.
-pub(crate) struct Db<'c>(Transaction<'c>);
+pub(crate) struct Db<'c> {
+    transaction: Transaction<'c>,
+    room: Room,
+}
 
 impl Db<'_> {
     pub(crate) fn app_keystore(&self) -> Result<Option<String>, Error> {
-        Ok(self.0.query_row("SELECT keystore FROM app", [], |row| row.get(0)).optional()?)
+        Ok(self.transaction.query_row("SELECT keystore FROM app", [], |row| row.get(0)).optional()?)
     }
 
     pub(crate) fn set_app_keystore(&self, keystore: &str) -> Result<(), Error> {
-        self.0.execute("INSERT INTO app (one, keystore) VALUES (1, ?1)", [keystore])?;
+        self.transaction.execute("INSERT INTO app (one, keystore) VALUES (1, ?1)", [keystore])?;
         Ok(())
     }
 
-    pub(crate) fn add_user(&self, user: &NewUser<'_>) -> Result<UserRow, Error> {
-        self.0.execute(
+    /// Adds a user, unless there is no room for one more.
+    pub(crate) fn add_user(&self, user: &NewUser<'_>) -> Result<Option<UserRow>, Error> {
+        // Users are numbered in their order, and none ever goes.
+        let users: i64 =
+            self.transaction.query_row("SELECT COALESCE(MAX(number), 0) FROM users", [], |row| row.get(0))?;
+        if users >= i64::from(self.room.users) {
+            return Ok(None);
+        }
+        self.transaction.execute(
             "INSERT INTO users (user_id, session_id, is_app, full_name, session_secret, pin_key, last_iterator, created_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
@@ -206,78 +286,89 @@ impl Db<'_> {
                 user.created_at,
             ],
         )?;
-        self.user_of_session(user.session_id)?.ok_or(Error::DatabaseContent)
+        self.user_of_session(user.session_id)?.ok_or(Error::DatabaseContent).map(Some)
     }
 
     pub(crate) fn user_of_session(&self, session_id: Uuid) -> Result<Option<UserRow>, Error> {
-        let mut query = self.0.prepare_cached("SELECT * FROM users WHERE session_id = ?1")?;
+        let mut query = self.transaction.prepare_cached("SELECT * FROM users WHERE session_id = ?1")?;
         query.query_row([session_id.to_string()], |row| Ok(read_user(row))).optional()?.transpose()
     }
 
-    /// Notes a request id, and tells whether it is new. Ids of expired tokens are forgotten.
+    /// Notes a request id, if it is new. Ids of expired tokens are forgotten.
     pub(crate) fn note_request(
         &self,
         session_id: Uuid,
         request_id: Uuid,
         expires_at: u64,
         now: u64,
-    ) -> Result<bool, Error> {
-        self.0.prepare_cached("DELETE FROM requests WHERE expires_at <= ?1")?.execute([clamp(now)])?;
-        let added = self
-            .0
-            .prepare_cached("INSERT OR IGNORE INTO requests (session_id, request_id, expires_at) VALUES (?1, ?2, ?3)")?
-            .execute(params![session_id.to_string(), request_id.to_string(), clamp(expires_at)])?;
-        Ok(added == 1)
+    ) -> Result<Noted, Error> {
+        self.transaction.prepare_cached("DELETE FROM requests WHERE expires_at <= ?1")?.execute([clamp(now)])?;
+        let session_id = session_id.to_string();
+        let id = params![session_id, request_id.to_string()];
+        let mut seen =
+            self.transaction.prepare_cached("SELECT 1 FROM requests WHERE session_id = ?1 AND request_id = ?2")?;
+        if seen.exists(id)? {
+            return Ok(Noted::Repeated);
+        }
+        let mut count = self.transaction.prepare_cached("SELECT requests FROM counts WHERE session_id = ?1")?;
+        let mut count = |of: &str| Ok::<_, Error>(count.query_row([of], |row| row.get(0)).optional()?.unwrap_or(0_u32));
+        if count("")? >= self.room.requests || count(&session_id)? >= self.room.requests_of_session {
+            return Ok(Noted::Full);
+        }
+        self.transaction
+            .prepare_cached("INSERT INTO requests (session_id, request_id, expires_at) VALUES (?1, ?2, ?3)")?
+            .execute(params![session_id, request_id.to_string(), clamp(expires_at)])?;
+        Ok(Noted::New)
     }
 
     pub(crate) fn spend_iterator(&self, session_id: Uuid, iterator: u64) -> Result<(), Error> {
-        self.0
+        self.transaction
             .prepare_cached("UPDATE users SET last_iterator = ?2 WHERE session_id = ?1")?
             .execute(params![session_id.to_string(), iterator.to_be_bytes().as_slice()])?;
         Ok(())
     }
 
     pub(crate) fn set_tries(&self, session_id: Uuid, day: i64, used: u32) -> Result<(), Error> {
-        self.0
+        self.transaction
             .prepare_cached("UPDATE users SET tries_day = ?2, tries_used = ?3 WHERE session_id = ?1")?
             .execute(params![session_id.to_string(), day, used])?;
         Ok(())
     }
 
     pub(crate) fn set_pin(&self, session_id: Uuid, pin_hash: &PinHash) -> Result<(), Error> {
-        self.0
+        self.transaction
             .prepare_cached("UPDATE users SET pin_hash = ?2 WHERE session_id = ?1")?
             .execute(params![session_id.to_string(), pin_hash.as_bytes().as_slice()])?;
         Ok(())
     }
 
     pub(crate) fn set_tip_key(&self, session_id: Uuid, key: &Ed25519PublicKey, counter: i64) -> Result<(), Error> {
-        self.0
+        self.transaction
             .prepare_cached("UPDATE users SET pin_hash = NULL, tip_key = ?2, tip_counter = ?3 WHERE session_id = ?1")?
             .execute(params![session_id.to_string(), key.as_bytes().as_slice(), counter])?;
         Ok(())
     }
 
     pub(crate) fn user(&self, user_id: Uuid) -> Result<Option<UserRow>, Error> {
-        let mut query = self.0.prepare_cached("SELECT * FROM users WHERE user_id = ?1")?;
+        let mut query = self.transaction.prepare_cached("SELECT * FROM users WHERE user_id = ?1")?;
         query.query_row([user_id.to_string()], |row| Ok(read_user(row))).optional()?.transpose()
     }
 
     /// So many users, newest first.
     pub(crate) fn newest_users(&self, limit: u32) -> Result<Vec<UserRow>, Error> {
-        let mut query = self.0.prepare_cached("SELECT * FROM users ORDER BY number DESC LIMIT ?1")?;
+        let mut query = self.transaction.prepare_cached("SELECT * FROM users ORDER BY number DESC LIMIT ?1")?;
         query.query_map([limit], |row| Ok(read_user(row)))?.map(|user| user?).collect()
     }
 
     pub(crate) fn set_safe_key(&self, session_id: Uuid, key: &Ed25519PublicKey) -> Result<(), Error> {
-        self.0
+        self.transaction
             .prepare_cached("UPDATE users SET safe_key = ?2 WHERE session_id = ?1")?
             .execute(params![session_id.to_string(), key.as_bytes().as_slice()])?;
         Ok(())
     }
 
     pub(crate) fn set_owner(&self, app_id: Uuid, owner_id: Uuid) -> Result<(), Error> {
-        self.0
+        self.transaction
             .prepare_cached("UPDATE users SET owner_id = ?2 WHERE user_id = ?1")?
             .execute(params![app_id.to_string(), owner_id.to_string()])?;
         Ok(())
@@ -290,9 +381,16 @@ impl Db<'_> {
         scope: &str,
         code_challenge: &str,
     ) -> Result<(), Error> {
-        self.0
+        self.transaction
             .prepare_cached(
-                "INSERT INTO authorizations (authorization_id, app_id, scope, code_challenge) VALUES (?1, ?2, ?3, ?4)",
+                "DELETE FROM authorizations WHERE user_id IS NULL AND asked <= (
+                     SELECT asked FROM authorizations WHERE user_id IS NULL ORDER BY asked DESC LIMIT 1 OFFSET ?1 - 1)",
+            )?
+            .execute([self.room.waiting])?;
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO authorizations (authorization_id, app_id, scope, code_challenge, asked) VALUES (?1, ?2, ?3, ?4,
+                     (SELECT COALESCE(MAX(asked), 0) + 1 FROM authorizations WHERE user_id IS NULL))",
             )?
             .execute(params![authorization_id.to_string(), app_id.to_string(), scope, code_challenge])?;
         Ok(())
@@ -307,12 +405,20 @@ impl Db<'_> {
     }
 
     fn find_authorization(&self, column: &str, value: &str) -> Result<Option<AuthorizationRow>, Error> {
-        let mut query = self.0.prepare_cached(&format!("SELECT * FROM authorizations WHERE {column} = ?1"))?;
+        let mut query =
+            self.transaction.prepare_cached(&format!("SELECT * FROM authorizations WHERE {column} = ?1"))?;
         query.query_row([value], |row| Ok(read_authorization(row))).optional()?.transpose()
     }
 
+    /// Whether one more authorization can be approved.
+    pub(crate) fn has_room_to_approve(&self) -> Result<bool, Error> {
+        let mut count =
+            self.transaction.prepare_cached("SELECT COUNT(*) FROM authorizations WHERE user_id IS NOT NULL")?;
+        Ok(count.query_row([], |row| row.get::<_, u32>(0))? < self.room.approved)
+    }
+
     pub(crate) fn approve(&self, authorization_id: Uuid, user_id: Uuid, scope: &str, code: &str) -> Result<(), Error> {
-        self.0
+        self.transaction
             .prepare_cached(
                 "UPDATE authorizations SET user_id = ?2, scope = ?3, code = ?4 WHERE authorization_id = ?1",
             )?
@@ -327,7 +433,7 @@ impl Db<'_> {
         app_key: &Ed25519PublicKey,
         server_key: &Ed25519Key,
     ) -> Result<(), Error> {
-        self.0
+        self.transaction
             .prepare_cached(
                 "UPDATE authorizations SET code = NULL, app_key = ?2, server_seed = ?3 WHERE authorization_id = ?1",
             )?
@@ -340,7 +446,7 @@ impl Db<'_> {
     }
 
     pub(crate) fn add_log(&self, log: &LogRow) -> Result<(), Error> {
-        self.0
+        self.transaction
             .prepare_cached(
                 "INSERT INTO logs (log_id, user_id, code, ip_address, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
@@ -351,12 +457,21 @@ impl Db<'_> {
                 log.ip_address,
                 log.created_at
             ])?;
+        self.transaction
+            .prepare_cached("DELETE FROM logs WHERE number <= (SELECT MAX(number) FROM logs) - ?1")?
+            .execute([self.room.logs])?;
+        self.transaction
+            .prepare_cached(
+                "DELETE FROM logs WHERE user_id = ?1 AND number <= (
+                     SELECT number FROM logs WHERE user_id = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
+            )?
+            .execute(params![log.user_id.to_string(), self.room.logs_of_user])?;
         Ok(())
     }
 
     /// Entries before a time, newest first.
     pub(crate) fn logs(&self, user_id: Uuid, code: Option<&str>, before: i64, limit: u8) -> Result<Vec<LogRow>, Error> {
-        let mut query = self.0.prepare_cached(
+        let mut query = self.transaction.prepare_cached(
             "SELECT log_id, code, ip_address, created_at FROM logs
              WHERE user_id = ?1 AND (?2 IS NULL OR code = ?2) AND created_at < ?3 ORDER BY number DESC LIMIT ?4",
         )?;
@@ -419,4 +534,127 @@ fn parse_uuid(text: &str) -> Result<Uuid, Error> {
 /// Seconds that no clock reaches are as good as forever.
 fn clamp(seconds: u64) -> i64 {
     i64::try_from(seconds).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOM: Room =
+        Room { users: 2, waiting: 3, approved: 2, requests: 5, requests_of_session: 3, logs: 6, logs_of_user: 4 };
+
+    fn store() -> Store {
+        Store::open(None, ROOM).unwrap()
+    }
+
+    fn add_user(store: &Store, id: u128) -> bool {
+        let user = NewUser {
+            user_id: Uuid::from_u128(id),
+            session_id: Uuid::from_u128(id),
+            is_app: false,
+            full_name: "x",
+            session_secret: "x",
+            pin_key: &PinKey::from_bytes(&[1; 32]).unwrap(),
+            created_at: 0,
+        };
+        store.write(|db| db.add_user(&user)).unwrap().is_some()
+    }
+
+    #[test]
+    fn users_stay_and_no_more_are_taken_than_there_is_room_for() {
+        let store = store();
+        assert_eq!([1, 2, 3, 4].map(|id| add_user(&store, id)), [true, true, false, false]);
+        assert_eq!(store.write(|db| db.newest_users(9)).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn request_ids_stay_until_they_expire_and_no_session_fills_the_table_for_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sandbox.db");
+        let mut store = Store::open(Some(&path), ROOM).unwrap();
+        let note = |store: &Store, session, id, now| {
+            store
+                .write(|db| db.note_request(Uuid::from_u128(session), Uuid::from_u128(id), 100 + id as u64, now))
+                .unwrap()
+        };
+        assert_eq!([1, 2, 3, 4].map(|id| note(&store, 1, id, 0)), [Noted::New, Noted::New, Noted::New, Noted::Full]);
+        assert_eq!(note(&store, 1, 2, 0), Noted::Repeated, "what is noted is known, full or not");
+        assert_eq!([1, 2, 3].map(|id| note(&store, 2, id, 0)), [Noted::New, Noted::New, Noted::Full], "of all");
+        // A restart counts again.
+        drop(store);
+        store = Store::open(Some(&path), ROOM).unwrap();
+        assert_eq!(note(&store, 2, 3, 0), Noted::Full);
+        assert_eq!(note(&store, 1, 4, 101), Noted::New, "the first has expired, of both");
+        assert_eq!(note(&store, 1, 5, 101), Noted::Full);
+        assert_eq!(note(&store, 2, 3, 101), Noted::New);
+        assert_eq!(note(&store, 3, 1, 101), Noted::Full);
+        assert_eq!(note(&store, 3, 1, 1000), Noted::New);
+    }
+
+    #[test]
+    fn a_call_that_fails_leaves_the_counts_as_they_were() {
+        let store = store();
+        for id in 1..9 {
+            let failed: Result<(), Error> = store.write(|db| {
+                assert_eq!(db.note_request(Uuid::nil(), Uuid::from_u128(id), 100, 0)?, Noted::New);
+                Err(Error::DatabaseContent)
+            });
+            assert!(failed.is_err());
+        }
+    }
+
+    #[test]
+    fn the_oldest_authorization_that_waits_is_forgotten_and_no_approved_one() {
+        let store = store();
+        let is_there = |id| store.write(|db| db.authorization(Uuid::from_u128(id))).unwrap().is_some();
+        let ask = |id| store.write(|db| db.add_authorization(Uuid::from_u128(id), Uuid::nil(), "x", "x")).unwrap();
+        let approve = |id| {
+            store.write(|db| db.approve(Uuid::from_u128(id), Uuid::nil(), "x", &format!("{id}"))).unwrap();
+        };
+        // Their order is that of asking, not of their ids.
+        [9, 8, 7].into_iter().for_each(ask);
+        approve(9);
+        [6, 5, 4].into_iter().for_each(ask);
+        assert_eq!([9, 8, 7, 6, 5, 4].map(is_there), [true, false, false, true, true, true]);
+        assert!(store.write(|db| db.has_room_to_approve()).unwrap());
+        approve(6);
+        assert!(!store.write(|db| db.has_room_to_approve()).unwrap());
+    }
+
+    #[test]
+    fn the_oldest_entries_of_the_log_are_forgotten_each_users_own_first() {
+        let store = store();
+        let log = |user| {
+            let log_id = Uuid::from_u128(7);
+            let (code, ip_address) = ("x".to_owned(), "x".to_owned());
+            let row = LogRow { log_id, user_id: Uuid::from_u128(user), code, ip_address, created_at: 0 };
+            store.write(|db| db.add_log(&row)).unwrap();
+        };
+        let count = |user| store.write(|db| db.logs(Uuid::from_u128(user), None, 1, 100)).unwrap().len();
+        [1, 1].into_iter().for_each(log);
+        (0..4).for_each(|_| log(2));
+        assert_eq!((count(1), count(2)), (2, 4));
+        log(2);
+        assert_eq!((count(1), count(2)), (1, 4), "of all");
+        (0..40).for_each(|_| log(2));
+        assert_eq!((count(1), count(2)), (0, 4));
+    }
+
+    #[test]
+    fn a_database_of_the_version_before_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sandbox.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(TABLES).unwrap();
+        old.execute_batch(
+            "INSERT INTO authorizations VALUES ('00000000-0000-0000-0000-000000000009', \
+            '00000000-0000-0000-0000-000000000001', 'x', 'x', NULL, NULL, NULL, NULL); PRAGMA user_version = 4",
+        )
+        .unwrap();
+        drop(old);
+        for _ in 0..2 {
+            let store = Store::open(Some(&path), ROOM).unwrap();
+            assert!(store.write(|db| db.authorization(Uuid::from_u128(9))).unwrap().is_some());
+        }
+    }
 }

@@ -17,6 +17,7 @@ fn every_error_says_what_it_said() {
         Error::DatabaseVersion { found: 2 },
         Error::DatabaseContent,
         Error::AccountExists { user_id: Uuid::nil() },
+        Error::UsersFull,
     ];
     let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
     let said = said.join("\n") + "\n";

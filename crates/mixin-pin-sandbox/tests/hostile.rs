@@ -19,6 +19,7 @@ use mixin_pin_http::Client;
 use mixin_pin_protocol::call::{Calls, PreparedRequest};
 use mixin_pin_sandbox::Sandbox;
 use mixin_pin_test_memory::{Memory, peak_of_process};
+use serde_json::json;
 
 /// What the sandbox, and the clients of this test beside it, may have in memory at a time.
 const MAX_MEMORY: usize = 32 << 20;
@@ -133,6 +134,22 @@ fn the_sandbox_outlasts_its_enemies() {
     prove(&honest);
 
     let app = app(&sandbox);
+    let app_id = app.session().user_id();
+    for (times, len) in [(300, 1 << 20), (3_000, 128)] {
+        let challenge = "x".repeat(len);
+        let body = json!({ "client_id": app_id, "scope": "x ".repeat(len), "code_challenge": challenge }).to_string();
+        let request = format!(
+            "POST /sandbox/authorizations HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        for _ in 0..times {
+            let mut stream = connect(&sandbox);
+            let _ = stream.write_all(request.as_bytes());
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    }
+    prove(&honest);
+
     for _ in 0..cases / 10 {
         let key = Ed25519Key::generate(&mut rng());
         let user = app.register(&VerifyingKey::Ed25519(key.public_key()), "One of many").unwrap().done().unwrap();
@@ -145,7 +162,7 @@ fn the_sandbox_outlasts_its_enemies() {
     drop(dribblers);
     let peak = peak_of_process();
     println!(
-        "{cases} malformed requests, {DRIBBLERS} dribblers, 20 endless bodies, {} sessions; {} KiB at most",
+        "{cases} malformed requests, {DRIBBLERS} dribblers, 20 endless bodies, 3300 unsigned calls, {} sessions; {} KiB at most",
         cases / 10,
         peak >> 10
     );

@@ -21,6 +21,10 @@ use crate::store::{AuthorizationRow, Db};
 
 /// How long an answer's signature says that it is good.
 const INTEGRITY_LIFETIME: Duration = Duration::from_secs(60);
+/// The longest list of scopes, in bytes; all that Mixin has take less.
+const MAX_SCOPE_LEN: usize = 1024;
+/// The longest challenge, as RFC 7636 has it, section 4.2 and 4.1.
+const MAX_CHALLENGE_LEN: usize = 128;
 /// What `GET /me` needs.
 const READ_PROFILE: &str = "PROFILE:READ";
 
@@ -80,8 +84,13 @@ impl Approval {
             return Ok(Err(Refusal::field("authorization_id", "none that waits")));
         };
         let asked: Vec<&str> = scope.split(' ').collect();
-        if scopes.is_empty() || scopes.iter().any(|scope| !asked.contains(&scope.as_str())) {
+        // No more than were asked for, so that none can be there often enough to fill the memory.
+        let all_asked = scopes.len() <= asked.len() && scopes.iter().all(|scope| asked.contains(&scope.as_str()));
+        if scopes.is_empty() || !all_asked {
             return Ok(Err(Refusal::field("scopes", "none, or not asked for")));
+        }
+        if !db.has_room_to_approve()? {
+            return Ok(Err(Refusal::new(ErrorCode::Forbidden, "authorizations_full")));
         }
         Ok(Ok(Self { authorization_id, app_id, scopes }))
     }
@@ -107,6 +116,13 @@ impl Service {
             Ok(body) => body,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        for (field, text, max) in
+            [("scope", &scope, MAX_SCOPE_LEN), ("code_challenge", &code_challenge, MAX_CHALLENGE_LEN)]
+        {
+            if text.len() > max {
+                return Ok(Err(Refusal::field(field, "too_long")));
+            }
+        }
         if !db.user(client_id)?.is_some_and(|user| user.is_app) {
             return Ok(Err(Refusal::field("client_id", "no app")));
         }

@@ -22,6 +22,10 @@ use crate::{Account, Error};
 
 /// The first registered user gets the number after this one; the documentation's own is 7000.
 const NUMBERS_BEGIN_AFTER: i64 = 7000;
+/// The longest name of a user, in bytes.
+const MAX_NAME_LEN: usize = 256;
+/// The longest text of a public key; one of RSA with 4096 bits has 736 letters.
+const MAX_SECRET_LEN: usize = 1024;
 
 impl Service {
     /// Registers the app, once a database.
@@ -31,7 +35,7 @@ impl Service {
         let server = Ed25519Key::generate(&mut rng);
         let public_key = VerifyingKey::Ed25519(key.public_key());
         let (user_id, session_id) = (random_uuid(&mut rng), random_uuid(&mut rng));
-        db.add_user(&NewUser {
+        let app = db.add_user(&NewUser {
             user_id,
             session_id,
             is_app: true,
@@ -40,6 +44,7 @@ impl Service {
             pin_key: &server.agree(&key.public_key().to_x25519()?)?,
             created_at: nanos(self.now()),
         })?;
+        app.ok_or(Error::UsersFull)?;
         db.set_app_keystore(&write_app(user_id, session_id, &key, &ServerKey::Ed25519(server.public_key())))
     }
 
@@ -57,7 +62,7 @@ impl Service {
                 });
                 return if is_same { Ok(()) } else { Err(Error::AccountExists { user_id: account.user_id }) };
             }
-            db.add_user(&NewUser {
+            let user = db.add_user(&NewUser {
                 user_id: account.user_id,
                 session_id: account.session_id,
                 is_app: false,
@@ -66,6 +71,7 @@ impl Service {
                 pin_key: &account.pin_key,
                 created_at: nanos(self.now()),
             })?;
+            user.ok_or(Error::UsersFull)?;
             match &account.pin {
                 Some(pin) => db.set_pin(account.session_id, &PinHash::of(pin, &account.pin_key)?),
                 None => Ok(()),
@@ -90,9 +96,15 @@ impl Service {
         let Some(full_name) = registration.full_name.filter(|name| !name.trim().is_empty()) else {
             return Ok(Err(Refusal::field("full_name", "absent")));
         };
+        if full_name.len() > MAX_NAME_LEN {
+            return Ok(Err(Refusal::field("full_name", "too_long")));
+        }
         let Some(session_secret) = registration.session_secret else {
             return Ok(Err(Refusal::field("session_secret", "absent")));
         };
+        if session_secret.len() > MAX_SECRET_LEN {
+            return Ok(Err(Refusal::field("session_secret", "too_long")));
+        }
         let Ok(key) = VerifyingKey::from_text(&session_secret) else {
             return Ok(Err(Refusal::field("session_secret", "not a public key of RSA or Ed25519")));
         };
@@ -126,6 +138,7 @@ impl Service {
             pin_key: &pin_key,
             created_at: nanos(self.now()),
         })?;
+        let Some(user) = user else { return Ok(Err(Refusal::new(ErrorCode::Forbidden, "users_full"))) };
         let mut data = user_json(&user);
         if let (Some(data), Value::Object(tokens)) = (data.as_object_mut(), tokens) {
             data.extend(tokens);

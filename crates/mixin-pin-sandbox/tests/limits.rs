@@ -1,0 +1,250 @@
+//! Requests that never end, and more connections than there may be: all of them end, others are served meanwhile, and the
+//! sandbox stops whatever is open.
+
+mod common;
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{Kind, app, client, raw, reason, register, rng, sandbox, send_parts, verdict};
+use mixin_pin_core::token::VerifyingKey;
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Ed25519Key, Pin, PinKey};
+use mixin_pin_sandbox::{Account, Config, Sandbox};
+use serde_json::{Value, json};
+
+const TIME: Duration = Duration::from_millis(500);
+/// What a loaded machine may add.
+const SLACK: Duration = Duration::from_secs(5);
+const HEAD: &str = "POST /pin/verify HTTP/1.1\r\nHost: sandbox\r\nContent-Length: 100\r\n\r\n";
+
+fn quick(max_connections: usize) -> Sandbox {
+    Sandbox::start(&Config { max_connections, head_time: TIME, body_time: TIME, ..Config::default() }).unwrap()
+}
+
+fn connect(sandbox: &Sandbox, sent: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(sandbox.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(sent.as_bytes()).unwrap();
+    stream
+}
+
+/// All that the sandbox says until it closes, which it must within `most`.
+fn until_closed(mut stream: TcpStream, most: Duration) -> String {
+    let begun = Instant::now();
+    let mut said = Vec::new();
+    match stream.read_to_end(&mut said) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
+    }
+    assert!(begun.elapsed() < most, "open for {:?}", begun.elapsed());
+    String::from_utf8(said).unwrap()
+}
+
+/// Keeps sending a byte of what never ends until it is cut off.
+fn dribble(mut stream: TcpStream) {
+    let begun = Instant::now();
+    while stream.write_all(b"x").is_ok() {
+        thread::sleep(Duration::from_millis(20));
+        assert!(begun.elapsed() < 3 * TIME + SLACK, "it dribbles on");
+    }
+}
+
+#[test]
+fn heads_bodies_and_pauses_that_never_end_are_ended() {
+    let sandbox = quick(64);
+    let most = 3 * TIME + SLACK;
+    assert_eq!(until_closed(connect(&sandbox, ""), most), "");
+    until_closed(connect(&sandbox, "POST /pin/verify HTTP/1.1\r\nHost: s"), most);
+    for request in [HEAD, "POST /pin/verify HTTP/1.1\r\nHost: sandbox\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nx"] {
+        let said = until_closed(connect(&sandbox, request), most);
+        assert!(said.contains("\"reason\":\"body_too_slow\""), "{said}");
+    }
+    let said = until_closed(connect(&sandbox, "GET /me HTTP/1.1\r\nHost: sandbox\r\n\r\n"), most);
+    assert!(said.contains("token_missing"), "an idle connection is closed: {said}");
+    let said = until_closed(connect(&sandbox, "GET /me HTTP/1.1\r\nHost: sandbox\r\nContent-Length: 9\r\n\r\n"), most);
+    assert!(said.contains("body_with_get"), "{said}");
+    thread::scope(|scope| {
+        scope.spawn(|| dribble(connect(&sandbox, "POST /pin/verify HTTP/1.1\r\nX: ")));
+        scope.spawn(|| dribble(connect(&sandbox, &HEAD.replace("100", "100000"))));
+        scope.spawn(|| dribble(connect(&sandbox, &HEAD.replace("100", "1000"))));
+    });
+}
+
+#[test]
+fn a_head_without_end_is_refused_long_before_it_fills_the_memory() {
+    let sandbox = sandbox();
+    let mut stream = connect(&sandbox, "GET /me HTTP/1.1\r\nX: ");
+    let sent = (0..256).take_while(|_| stream.write_all(&vec![b'x'; 1 << 18]).is_ok()).count();
+    assert!(sent < 256, "64 MiB of a head were taken");
+}
+
+#[test]
+fn answers_that_nobody_reads_are_given_up() {
+    let sandbox = Sandbox::start(&Config { status_page: true, head_time: TIME, body_time: TIME, ..Config::default() });
+    let sandbox = sandbox.unwrap();
+    let host = sandbox.address().to_string();
+    let mut stream = connect(&sandbox, "");
+    stream.set_nonblocking(true).unwrap();
+    let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    // Until the answers fill all buffers on the way, and then until it is cut off.
+    let begun = Instant::now();
+    let ended = loop {
+        match stream.write(request.as_bytes()) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(20)),
+            Err(error) => break error.kind(),
+        }
+        assert!(begun.elapsed() < 6 * TIME + 2 * SLACK, "it is still open");
+    };
+    assert!(matches!(ended, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{ended:?}");
+}
+
+#[test]
+fn whoever_holds_every_connection_locks_nobody_out() {
+    const CONNECTIONS: usize = 8;
+    let sandbox = quick(CONNECTIONS);
+    let session = register(&sandbox, Kind::Ed25519);
+    // Idle ones, which make room at once; heads and bodies that never end, again and again.
+    let idle: Vec<TcpStream> = (0..CONNECTIONS)
+        .map(|_| {
+            let mut stream = connect(&sandbox, "GET /me HTTP/1.1\r\nHost: sandbox\r\n\r\n");
+            assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+            stream
+        })
+        .collect();
+    let begun = Instant::now();
+    client(&sandbox, session).me().unwrap();
+    assert!(begun.elapsed() < TIME + SLACK, "{:?}", begun.elapsed());
+    drop(idle);
+    for _ in 0..3 {
+        let slow: Vec<TcpStream> = (0..2 * CONNECTIONS)
+            .map(|number| connect(&sandbox, if number % 2 == 0 { HEAD } else { "POST / HTTP/1.1\r\n" }))
+            .collect();
+        let begun = Instant::now();
+        let answer = raw(&sandbox, b"GET /me HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\n\r\n");
+        assert!(answer.contains("token_missing"), "{answer}");
+        assert!(begun.elapsed() < 9 * TIME + SLACK, "{:?}", begun.elapsed());
+        drop(slow);
+    }
+}
+
+#[test]
+fn a_busy_connection_gives_way_when_others_wait() {
+    let sandbox = quick(2);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut stream = connect(&sandbox, "");
+                let mut answer = [0; 4096];
+                // One request after the other on one connection, for as long as it lasts.
+                while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                    if stream.write_all(b"GET /me HTTP/1.1\r\nHost: sandbox\r\n\r\n").is_err() {
+                        break;
+                    }
+                    if !matches!(stream.read(&mut answer), Ok(1..)) {
+                        break;
+                    }
+                }
+            });
+        }
+        thread::sleep(Duration::from_millis(100));
+        let answer = raw(&sandbox, b"GET /me HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\n\r\n");
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(answer.contains("token_missing"), "{answer}");
+    });
+}
+
+#[test]
+fn it_stops_within_seconds_whatever_is_open() {
+    for drop_it in [false, true] {
+        let sandbox = sandbox();
+        let open: Vec<TcpStream> =
+            ["", "POST /pin", HEAD, "GET /me HTTP/1.1\r\nHost: sandbox\r\n\r\n", "POST / HTTP/1.1\r\nX: y\r\n"]
+                .iter()
+                .map(|sent| connect(&sandbox, sent))
+                .collect();
+        // So that the sandbox has read all of it.
+        client(&sandbox, register(&sandbox, Kind::Ed25519)).me().unwrap();
+        let address = sandbox.address();
+        let begun = Instant::now();
+        if drop_it {
+            drop(sandbox);
+        } else {
+            sandbox.stop().unwrap();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(3) + SLACK / 2, "{:?}", begun.elapsed());
+        assert!(TcpStream::connect(address).is_err());
+        for stream in open {
+            until_closed(stream, SLACK);
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_accounts_fit() {
+    let sandbox = sandbox();
+    let pin_key = PinKey::generate(&mut rng());
+    let account = |id| Account {
+        user_id: Uuid::from_u128(id),
+        session_id: Uuid::from_u128(id),
+        full_name: "One of many".to_owned(),
+        public_key: VerifyingKey::Ed25519(Ed25519Key::from_bytes(&[7; 32]).unwrap().public_key()),
+        pin_key: PinKey::from_bytes(pin_key.expose()).unwrap(),
+        pin: None,
+    };
+    (1..=10_000).for_each(|id| sandbox.add_account(&account(id)).unwrap());
+    let session = register(&sandbox, Kind::Ed25519);
+    client(&sandbox, session).me().unwrap();
+}
+
+#[test]
+fn what_is_kept_is_short() {
+    let sandbox = sandbox();
+    let app = app(&sandbox);
+    let secret = VerifyingKey::Ed25519(Ed25519Key::generate(&mut rng()).public_key()).to_session_secret().unwrap();
+    let named = |len: usize, secret: &str| {
+        let body = json!({ "full_name": "x".repeat(len), "session_secret": secret });
+        app.call::<Value>("POST", "/users", Some(&body))
+    };
+    named(256, &secret).unwrap().done().unwrap();
+    let too_long = || (10_002, "too_long".to_owned());
+    assert_eq!(reason(named(257, &secret)), too_long());
+    assert_eq!(reason(named(1, &"A".repeat(1025))), too_long());
+
+    let ask = |scope: usize, challenge: usize| {
+        let app_id = app.session().user_id();
+        let body = json!({ "client_id": app_id, "scope": "x".repeat(scope), "code_challenge": "x".repeat(challenge) });
+        send_parts(&sandbox, "POST", "/sandbox/authorizations", &[], body.to_string().as_bytes())
+    };
+    let answer = ask(1024, 128);
+    assert_eq!(verdict(&answer), (0, ""));
+    assert_eq!(verdict(&ask(1025, 128)), (10_002, "too_long"));
+    assert_eq!(verdict(&ask(1024, 129)), (10_002, "too_long"));
+
+    let user = client(&sandbox, register(&sandbox, Kind::Ed25519));
+    let pin = Pin::new("314159").unwrap();
+    user.create_pin(&pin).unwrap().done().unwrap();
+    let scope = "x".repeat(1024);
+    let approval = json!({ "authorization_id": answer["data"]["authorization_id"], "scopes": [scope, scope] });
+    let approved = user.call_with_pin::<Value>("POST", "/oauth/authorize", approval.as_object().unwrap(), &pin);
+    assert_eq!(reason(approved).0, 10_002);
+}
+
+#[test]
+fn what_nobody_signs_is_small() {
+    let sandbox = sandbox();
+    let post = |path: &str, len: usize| {
+        let head =
+            format!("POST {path} HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\nContent-Length: {len}\r\n\r\n");
+        raw(&sandbox, [head.as_bytes(), &vec![b' '; len]].concat().as_slice())
+    };
+    for path in ["/sandbox/authorizations", "/oauth/token", "/oauth/token?x"] {
+        assert!(post(path, 16 << 10).contains("\"reason\":\"body\""));
+        assert!(post(path, (16 << 10) + 1).contains("\"reason\":\"body_too_long\""));
+    }
+    assert!(post("/pin/verify", 1 << 20).contains("\"reason\":\"token_missing\""));
+}
