@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 
 /// Whether every name that a request calls the server by is one of this machine's.
 ///
@@ -12,7 +13,7 @@ use axum::http::request::Parts;
 pub(crate) fn names_this_machine(request: &Parts, local: SocketAddr) -> bool {
     let mut hosts = request.headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
-    let target = request.uri.authority().map(|authority| authority.as_str());
+    let target = request.uri.authority().map(Authority::as_str);
     host.to_str().is_ok_and(|host| own_port(host, local).is_some())
         && target.is_none_or(|target| own_port(target, local).is_some())
 }

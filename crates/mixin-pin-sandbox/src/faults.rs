@@ -247,7 +247,8 @@ mod tests {
             let cut = read(format!("POST / HTTP/1.1\r\nContent-Length: {len}\r\n\r\nab").as_bytes());
             assert_eq!(cut.err().unwrap().kind(), io::ErrorKind::UnexpectedEof, "{len}");
         }
-        let endless = [b"POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n".as_slice(), &[b'x'; 4 << 20]].concat();
+        let endless =
+            [b"POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n".as_slice(), &vec![b'x'; 4 << 20]].concat();
         assert_eq!(read(&endless).err().unwrap().kind(), io::ErrorKind::FileTooLarge);
     }
 }

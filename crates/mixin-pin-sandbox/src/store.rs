@@ -547,6 +547,10 @@ mod tests {
         Store::open(None, ROOM).unwrap()
     }
 
+    fn has_room(db: &Db<'_>) -> Result<bool, Error> {
+        db.has_room_to_approve()
+    }
+
     fn add_user(store: &Store, id: u128) -> bool {
         let user = NewUser {
             user_id: Uuid::from_u128(id),
@@ -572,9 +576,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sandbox.db");
         let mut store = Store::open(Some(&path), ROOM).unwrap();
-        let note = |store: &Store, session, id, now| {
+        let note = |store: &Store, session, id: u32, now| {
             store
-                .write(|db| db.note_request(Uuid::from_u128(session), Uuid::from_u128(id), 100 + id as u64, now))
+                .write(|db| {
+                    db.note_request(Uuid::from_u128(session), Uuid::from_u128(id.into()), 100 + u64::from(id), now)
+                })
                 .unwrap()
         };
         assert_eq!([1, 2, 3, 4].map(|id| note(&store, 1, id, 0)), [Noted::New, Noted::New, Noted::New, Noted::Full]);
@@ -616,9 +622,9 @@ mod tests {
         approve(9);
         [6, 5, 4].into_iter().for_each(ask);
         assert_eq!([9, 8, 7, 6, 5, 4].map(is_there), [true, false, false, true, true, true]);
-        assert!(store.write(|db| db.has_room_to_approve()).unwrap());
+        assert!(store.write(has_room).unwrap());
         approve(6);
-        assert!(!store.write(|db| db.has_room_to_approve()).unwrap());
+        assert!(!store.write(has_room).unwrap());
     }
 
     #[test]

@@ -95,15 +95,15 @@ fn what_nobody_signs_is_for_the_own_origin_and_for_who_has_none() {
         ("/sandbox/authorizations?x", &asked, "authorization_id"),
         ("/oauth/token", &exchange, "ed25519"),
     ] {
-        let post = |headers: &[(&str, &str)]| ask(&sandbox, "POST", path, headers, body);
+        let answer_to = |headers: &[(&str, &str)]| ask(&sandbox, "POST", path, headers, body);
         // Whatever name a container or a tunnel gives it.
         let own = format!("http://localhost:{port}");
         for headers in [&[("Host", "sandbox")][..], &[("Host", "sandbox"), ("Origin", &own)]] {
-            let answer = post(headers);
+            let answer = answer_to(headers);
             assert!(answer.contains(answered), "{answer}");
         }
         for origin in ["http://evil.example", "null", "http://localhost:1"] {
-            let answer = post(&[("Host", &format!("127.0.0.1:{port}")), ("Origin", origin)]);
+            let answer = answer_to(&[("Host", &format!("127.0.0.1:{port}")), ("Origin", origin)]);
             assert!(answer.starts_with("HTTP/1.1 202") && answer.contains("\"reason\":\"origin\""), "{answer}");
             assert!(answer.contains("\"code\":403") && !answer.contains(answered), "{answer}");
         }

@@ -62,6 +62,9 @@ fn captured(session: &Session) -> (EncryptedPin, EncryptedPin, u64) {
     (captured, moved, u64::from_le_bytes(inside.try_into().unwrap()))
 }
 
+/// A token for a body, as the header `Authorization`, and a request id.
+type Token<'t> = dyn Fn(&[u8]) -> Option<(String, String)> + 't;
+
 /// Sends a body with an encrypted PIN under a token of the test's choice.
 fn verify(sandbox: &Sandbox, sealed: &EncryptedPin, token: impl FnOnce(&[u8]) -> Option<(String, String)>) -> Value {
     let body = json!({ "pin": sealed.to_standard().as_str() }).to_string();
@@ -100,7 +103,7 @@ fn what_a_request_without_a_good_token_carries_stays_closed() {
     };
     let of_another_body = |_: &[u8]| Some(token(&session, b"{}", now()));
     let with_another_id = |body: &[u8]| Some((token(&session, body, now()).0, random_uuid(&mut rng()).to_string()));
-    let tokens: [(&str, &dyn Fn(&[u8]) -> Option<(String, String)>); 4] = [
+    let tokens: [(&str, &Token<'_>); 4] = [
         ("token_expired", &expired),
         ("token_signature", &forged),
         ("token_request_hash", &of_another_body),

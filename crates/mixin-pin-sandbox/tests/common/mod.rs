@@ -1,6 +1,7 @@
 //! What the flow tests share: a sandbox, an app, users of each kind, and requests by hand.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -132,9 +133,14 @@ pub fn raw(sandbox: &Sandbox, bytes: &[u8]) -> String {
 
 /// Asks with exactly these headers, as a browser or what it was led to might.
 pub fn ask(sandbox: &Sandbox, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let len = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-    raw(sandbox, format!("{method} {path} HTTP/1.1\r\n{headers}{len}Connection: close\r\n\r\n{body}").as_bytes())
+    let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        let _ = write!(head, "{name}: {value}\r\n");
+    }
+    if !body.is_empty() {
+        let _ = write!(head, "Content-Length: {}\r\n", body.len());
+    }
+    raw(sandbox, format!("{head}\r\n{body}").as_bytes())
 }
 
 pub fn get(sandbox: &Sandbox, path: &str, headers: &[(&str, &str)]) -> String {
