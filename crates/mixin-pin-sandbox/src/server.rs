@@ -1,12 +1,15 @@
 //! HTTP in and out: takes a request apart for the service, and makes HTTP of its reply.
 
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
+use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::{Body as _, Incoming};
 use mixin_pin_protocol::answer::{ErrorCode, MAX_BODY_LEN};
 use mixin_pin_protocol::check::ReceivedRequest;
 use tokio::sync::{Semaphore, oneshot};
@@ -17,8 +20,10 @@ use crate::reply::{Refusal, Reply};
 use crate::service::{Service, is_unsigned};
 use crate::{Error, browser};
 
-/// A body up to here is read beside all others. What nobody signs must be no longer.
-const SMALL_BODY_LEN: usize = 16 << 10;
+/// The longest body of a call that nobody signs.
+const MAX_UNSIGNED_LEN: usize = 16 << 10;
+/// A body up to here is read beside all others.
+const SMALL_BODY_LEN: usize = 64 << 10;
 /// How many longer ones are in memory at a time.
 const LARGE_BODIES: usize = 8;
 
@@ -31,7 +36,7 @@ pub(crate) async fn serve(
     let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Serve)?;
     let large_bodies = Arc::new(Semaphore::new(LARGE_BODIES));
     connections::serve(listener, limits, stopped, move |request, ends| {
-        answer(service.clone(), large_bodies.clone(), limits.body, request.map(Body::new), ends)
+        answer(service.clone(), large_bodies.clone(), limits.body, request, ends)
     })
     .await;
     Ok(())
@@ -41,7 +46,7 @@ async fn answer(
     service: Arc<Service>,
     large_bodies: Arc<Semaphore>,
     time: Duration,
-    request: Request<Body>,
+    request: Request<Incoming>,
     ends: Ends,
 ) -> Response<Body> {
     let now = service.now();
@@ -54,23 +59,22 @@ async fn answer(
     let mut large = None;
     let received = async {
         if is_read {
-            return if body.size_hint().lower() == 0 { to_bytes(body, 0).await.ok() } else { None };
+            return receive(body, 0).await.map_err(|_| "body_with_get");
         }
-        if is_unsigned || body.size_hint().upper().is_some_and(|len| len <= SMALL_BODY_LEN as u64) {
-            return to_bytes(body, SMALL_BODY_LEN).await.ok();
+        if is_unsigned {
+            return receive(body, MAX_UNSIGNED_LEN).await;
         }
-        large = large_bodies.acquire().await.ok();
-        to_bytes(body, MAX_BODY_LEN).await.ok()
+        if body.size_hint().upper().is_none_or(|len| len > SMALL_BODY_LEN as u64) {
+            large = large_bodies.acquire().await.ok();
+        }
+        receive(body, MAX_BODY_LEN).await
     };
-    let refused = |reason| Err(Refusal::new(ErrorCode::BadRequest, reason));
-    let body = match timeout(time, received).await {
-        Err(_) => refused("body_too_slow"),
-        Ok(None) if is_read => refused("body_with_get"),
-        Ok(None) => refused("body_too_long"),
-        Ok(Some(_)) if is_unsigned && browser::comes_from_elsewhere(&parts, ends.local) => {
+    let body = match timeout(time, received).await.unwrap_or(Err("body_too_slow")) {
+        Err(reason) => Err(Refusal::new(ErrorCode::BadRequest, reason)),
+        Ok(_) if is_unsigned && browser::comes_from_elsewhere(&parts, ends.local) => {
             Err(Refusal::new(ErrorCode::Forbidden, "origin"))
         }
-        Ok(Some(body)) => Ok(body),
+        Ok(body) => Ok(body),
     };
     // Signatures and SQLite take their time: the other requests of this thread move on to another.
     tokio::task::block_in_place(|| {
@@ -86,8 +90,26 @@ async fn answer(
     })
 }
 
-fn judge(service: &Service, parts: &Parts, path: &str, body: Result<Bytes, Refusal>, ends: Ends) -> Reply {
-    let (body, refusal) = body.map_or_else(|refusal| (Bytes::new(), Some(refusal)), |body| (body, None));
+/// Reads a whole body, or says what is wrong with it. A client may send each byte by itself, so that what is kept is copied
+/// together at once.
+async fn receive(mut body: Incoming, max: usize) -> Result<Vec<u8>, &'static str> {
+    if body.size_hint().lower() > max as u64 {
+        return Err("body_too_long");
+    }
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        // Trailers have no meaning here.
+        let Ok(data) = frame.map_err(|_| "body_incomplete")?.into_data() else { continue };
+        if data.len() > max - bytes.len() {
+            return Err("body_too_long");
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+fn judge(service: &Service, parts: &Parts, path: &str, body: Result<Vec<u8>, Refusal>, ends: Ends) -> Reply {
+    let (body, refusal) = body.map_or_else(|refusal| (Vec::new(), Some(refusal)), |body| (body, None));
     let request = ReceivedRequest {
         method: parts.method.as_str(),
         path,

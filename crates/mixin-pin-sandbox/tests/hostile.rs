@@ -133,6 +133,20 @@ fn the_sandbox_outlasts_its_enemies() {
     }
     prove(&honest);
 
+    // Each byte by itself, of bodies that nearly end.
+    let bytes: Vec<TcpStream> = (0..8)
+        .map(|_| {
+            let mut stream = connect(&sandbox);
+            stream
+                .write_all(b"POST /pin/verify HTTP/1.1\r\nHost: sandbox\r\nTransfer-Encoding: chunked\r\n\r\n")
+                .unwrap();
+            stream.write_all(&b"1\r\n \r\n".repeat(1 << 19)).unwrap();
+            stream
+        })
+        .collect();
+    prove(&honest);
+    drop(bytes);
+
     let app = app(&sandbox);
     let app_id = app.session().user_id();
     for (times, len) in [(300, 1 << 20), (3_000, 128)] {
