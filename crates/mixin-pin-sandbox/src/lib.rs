@@ -20,6 +20,8 @@
 //! ```
 //!
 //! # Security
+//! It decrypts nothing before a token holds, and tells the iterators of calls that were carried out only.
+//!
 //! For tests on this machine. Its database holds private keys in the clear and PINs as keyed hashes, in a file that only
 //! its owner can read; whoever reads all of it can find the PINs by trying.
 #![forbid(unsafe_code)]
@@ -56,6 +58,9 @@ pub use observe::{Observation, ObservedPin};
 
 use service::Service;
 use store::{Room, Store};
+
+/// A year: a time limit that no clock can add to now would end every connection.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// A clock: the system's, or one that a test sets.
 pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
@@ -190,8 +195,8 @@ impl Sandbox {
             .map_err(Error::Runtime)?;
         let limits = connections::Limits {
             connections: config.max_connections.clamp(1, Semaphore::MAX_PERMITS),
-            head: config.head_time,
-            body: config.body_time,
+            head: config.head_time.min(LONGEST),
+            body: config.body_time.min(LONGEST),
         };
         let (stop, stopped) = oneshot::channel();
         let served = service.clone();

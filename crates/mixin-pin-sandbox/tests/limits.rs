@@ -75,6 +75,16 @@ fn heads_bodies_and_pauses_that_never_end_are_ended() {
 }
 
 #[test]
+fn limits_of_any_size_are_taken() {
+    let (head_time, body_time) = (Duration::MAX, Duration::MAX);
+    for max_connections in [0, usize::MAX] {
+        let config = Config { max_connections, head_time, body_time, ..Config::default() };
+        let sandbox = Sandbox::start(&config).unwrap();
+        client(&sandbox, register(&sandbox, Kind::Ed25519)).me().unwrap();
+    }
+}
+
+#[test]
 fn a_head_without_end_is_refused_long_before_it_fills_the_memory() {
     let sandbox = sandbox();
     let mut stream = connect(&sandbox, "GET /me HTTP/1.1\r\nX: ");
