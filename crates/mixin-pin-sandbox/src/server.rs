@@ -153,8 +153,11 @@ fn page(status: StatusCode, content_type: &'static str, text: String) -> Respons
     response
 }
 
+/// A header's text. One that is there twice is as good as none: nothing says which of them counts.
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name)?.to_str().ok()
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?;
+    if values.next().is_some() { None } else { value.to_str().ok() }
 }
 
 fn respond(reply: Reply, request_id: Option<&HeaderValue>, server_time: u64) -> Response<Body> {

@@ -172,6 +172,24 @@ fn tokens_that_do_not_hold_are_refused_each_for_its_reason() {
 }
 
 #[test]
+fn a_header_that_is_there_twice_is_as_good_as_none() {
+    let sandbox = sandbox();
+    let (session, _) = with_pin(&sandbox);
+    let me = Calls::new(&session).me(now(), &mut rng()).unwrap();
+    let id = me.request_id().to_string();
+    let (bearer, id) = (("Authorization", me.authorization().unwrap()), ("X-Request-Id", id.as_str()));
+    for (headers, verdict) in [
+        (vec![bearer, id], "has_pin"),
+        (vec![bearer, bearer, id], "token_missing"),
+        (vec![("Authorization", "Bearer a.b.c"), bearer, id], "token_missing"),
+        (vec![bearer, id, id], "token_request_id"),
+    ] {
+        let answer = common::get(&sandbox, "/me", &[&[("Host", "sandbox")], headers.as_slice()].concat());
+        assert!(answer.contains(verdict), "{verdict} in {answer}");
+    }
+}
+
+#[test]
 fn where_repeats_are_allowed_the_iterator_still_refuses_them() {
     let config = Config { refuse_repeated_requests: false, ..Config::default() };
     let sandbox = Sandbox::start(&config).unwrap();
