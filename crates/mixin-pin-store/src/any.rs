@@ -33,9 +33,16 @@ impl AnyStore {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Url`] for anything else, or whatever keeps the store from being used.
+    /// [`Error::Url`] for anything else, [`Error::SqliteUri`] or [`Error::SqliteMemory`] for a name that SQLite reads
+    /// otherwise than as a path, or whatever keeps the store from being used.
     pub fn open(url: &str) -> Result<Self, Error> {
         if let Some(path) = url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
+            if path.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:")) {
+                return Err(Error::SqliteUri);
+            }
+            if path.starts_with(":memory:") {
+                return Err(Error::SqliteMemory);
+            }
             return Ok(Self::Sqlite(SqliteStore::open(Path::new(path))?));
         }
         #[cfg(feature = "redis")]
@@ -77,6 +84,31 @@ impl AnyStore {
             Self::Sqlite(store) => store.forget(session_id),
             #[cfg(feature = "redis")]
             Self::Redis(store) => store.forget(session_id),
+        }
+    }
+
+    /// Raises a session's last iterator; tells what it is then. See [`SqliteStore::raise`] for what that means.
+    ///
+    /// ```
+    /// use mixin_pin_core::uuid::Uuid;
+    /// use mixin_pin_store::AnyStore;
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let url = format!("sqlite:{}", folder.path().join("iterators.db").display());
+    /// let store = AnyStore::open(&url)?;
+    /// store.raise(Uuid::from_u128(1), 1_800_000_000_000_000_000)?;
+    /// assert_eq!(store.sessions()?[0].raised_to, Some(1_800_000_000_000_000_000));
+    /// # Ok::<(), mixin_pin_store::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Held`] while somebody holds it, [`Error::NoRoomAbove`] near the end of the numbers, or whatever keeps the
+    /// store from being written.
+    pub fn raise(&self, session_id: Uuid, to: u64) -> Result<u64, Error> {
+        match self {
+            Self::Sqlite(store) => store.raise(session_id, to),
+            #[cfg(feature = "redis")]
+            Self::Redis(store) => store.raise(session_id, to),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::path::PathBuf;
+use std::time::Duration;
 use std::{fmt, io};
 
 /// Why a store failed. Whatever it was, no iterator was given out by the call that failed.
@@ -18,8 +19,23 @@ pub enum Error {
     NoDataFolder,
     /// The store's URL is of no kind that is known here.
     Url,
-    /// The session is held, so that its record cannot be taken away.
+    /// The session is held, so that its record cannot be changed.
     Held,
+    /// The session's last iterator is more than [`MAX_LEAP`](crate::MAX_LEAP) ahead of the clock, and its owner did not
+    /// raise it there.
+    IteratorAhead {
+        /// How far.
+        ahead: Duration,
+    },
+    /// A session that is raised so far has no iterators left.
+    NoRoomAbove {
+        /// How far it can be raised.
+        greatest: u64,
+    },
+    /// SQLite would read the store's name as a URI.
+    SqliteUri,
+    /// SQLite's `:memory:` is another store for each that opens it.
+    SqliteMemory,
 
     /// The database's folder or file cannot be made.
     File {
@@ -37,6 +53,33 @@ pub enum Error {
     },
     /// The file is a database of something else.
     OtherDatabase {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The database is ours, and holds other tables, views, triggers or columns than ours.
+    Altered {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Others can write the database, or what SQLite keeps beside it.
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// What lies beside the database, where SQLite would play it back, is not its owner's.
+    OtherOwner {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The database was moved away again and again while it was opened.
+    Moving {
+        /// The file.
+        path: PathBuf,
+    },
+    /// This process was forked from one that had a database open.
+    Forked {
         /// The file.
         path: PathBuf,
     },
@@ -97,6 +140,26 @@ impl fmt::Display for Error {
             }
             Self::Url => f.write_str("a store is sqlite:FILE, redis://HOST or rediss://HOST"),
             Self::Held => f.write_str("the session is in use; try again when its call has ended"),
+            Self::IteratorAhead { ahead } => write!(
+                f,
+                "the session's last iterator is {} ahead of the clock; set the clock right, or if it is right, forget the \
+                 session (mixin-pin store reset), or where Mixin's server has seen such iterators of it, raise it \
+                 (mixin-pin store raise)",
+                span(*ahead)
+            ),
+            Self::NoRoomAbove { greatest } => write!(
+                f,
+                "above that iterator the session would have none left; raise it to {greatest} at the most, or register a \
+                 new session"
+            ),
+            Self::SqliteUri => f.write_str(
+                "a store of SQLite's is named by its path, not by a URI: write sqlite:FILE without file:, or \
+                 sqlite:./file:… for a file of such a name",
+            ),
+            Self::SqliteMemory => f.write_str(
+                "sqlite::memory: would be another store for each that opens it; name a file, or memory: for a session \
+                 that nothing else uses",
+            ),
             Self::File { path, cause } => write!(f, "{} cannot be made: {cause}", path.display()),
             Self::NewerSchema { path, found } => write!(
                 f,
@@ -106,6 +169,30 @@ impl fmt::Display for Error {
             Self::OtherDatabase { path } => {
                 write!(f, "{} is a database of something else; name another file", path.display())
             }
+            Self::Altered { path } => write!(
+                f,
+                "{} holds other tables, views, triggers or columns than this software makes; move it away and begin anew: \
+                 a clock that is right keeps the iterators rising",
+                path.display()
+            ),
+            Self::Exposed { path, mode } => {
+                write!(f, "{0} can be written by others (mode {mode:03o}); run: chmod 600 {0}", path.display())
+            }
+            Self::OtherOwner { path } => write!(
+                f,
+                "{} is no file of the database's owner; remove it, and keep the database in a folder that nobody else can \
+                 write",
+                path.display()
+            ),
+            Self::Moving { path } => {
+                write!(f, "{} is moved away again and again; see which program does it", path.display())
+            }
+            Self::Forked { path } => write!(
+                f,
+                "{} cannot be used here: this process was forked from one that had a database open; open it after the \
+                 fork alone, or start another program",
+                path.display()
+            ),
             Self::Corrupt { path } => write!(
                 f,
                 "{} is damaged, or no database; move it away and begin anew: a clock that is right keeps the \
@@ -133,6 +220,16 @@ impl fmt::Display for Error {
                 f.write_str("Redis holds something else under mixin-pin's names; name another database of it")
             }
         }
+    }
+}
+
+/// A time of more than a day, as people say it.
+fn span(time: Duration) -> String {
+    let count = |number: u64, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
+    let hours = time.as_secs() / 3_600;
+    match (hours / 24, hours % 24) {
+        (days, 0) => count(days, "day"),
+        (days, hours) => format!("{} and {}", count(days, "day"), count(hours, "hour")),
     }
 }
 

@@ -9,6 +9,7 @@ use mixin_pin_core::UnixTime;
 
 use crate::Error;
 use crate::next::Stock;
+use crate::origin::Origin;
 
 /// A hold's end, by two clocks: the one that never goes back, and the one that goes on while the machine sleeps. The
 /// earlier end counts.
@@ -35,20 +36,27 @@ impl Lease {
     }
 }
 
-/// What a holder has of its own, whatever the engine: the lease, and the iterators that came with the hold.
+/// What a holder has of its own, whatever the engine: the lease, and the iterators that came with the hold. A child that
+/// is forked from its process has none of it.
 #[derive(Debug)]
 pub(crate) struct Grip {
     lease: Lease,
     stock: Mutex<Stock>,
+    origin: Origin,
 }
 
 impl Grip {
-    pub(crate) const fn new(lease: Lease, stock: Stock) -> Self {
-        Self { lease, stock: Mutex::new(stock) }
+    pub(crate) fn new(lease: Lease, stock: Stock) -> Self {
+        Self { lease, stock: Mutex::new(stock), origin: Origin::here() }
+    }
+
+    /// Whether this is the process that holds the session.
+    pub(crate) fn is_here(&self) -> bool {
+        self.origin.is_here()
     }
 
     pub(crate) fn remaining(&self, now: Option<UnixTime>) -> Duration {
-        self.lease.remaining(now)
+        if self.is_here() { self.lease.remaining(now) } else { Duration::ZERO }
     }
 
     /// The next iterator: from the stock, or else from the engine, which judges the hold by its fence.
@@ -57,6 +65,9 @@ impl Grip {
         now: Option<UnixTime>,
         from_engine: impl FnOnce() -> Result<u64, Error>,
     ) -> Result<u64, Error> {
+        if !self.is_here() {
+            return Err(Error::HoldLost);
+        }
         // Locked until the engine has answered, so that a thread's numbers rise.
         let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
         if self.remaining(now).is_zero() {

@@ -40,6 +40,7 @@ mod any;
 mod error;
 mod lease;
 mod next;
+mod origin;
 #[cfg(feature = "redis")]
 mod redis;
 mod sqlite;
@@ -47,15 +48,16 @@ mod sqlite;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use mixin_pin_core::{NonceStore, UnixTime, uuid::Uuid};
+use mixin_pin_core::{Error as CoreError, NonceStore, UnixTime, uuid::Uuid};
 
 pub use any::{AnyHeld, AnyStore};
 pub use error::Error;
 #[cfg(feature = "redis")]
 pub use redis::{RedisHeld, RedisStore};
-pub use sqlite::{Durability, SqliteHeld, SqliteStore};
+pub use sqlite::{Durability, Exposure, SqliteHeld, SqliteStore};
 
-/// How far the clock may be ahead of a session's last iterator before it is asked to be confirmed.
+/// How far the clock may be ahead of a session's last iterator before it is asked to be confirmed, and a last iterator
+/// ahead of the clock before it is refused.
 pub const MAX_LEAP: Duration = Duration::from_secs(86_400);
 
 /// What a store knows of a session.
@@ -84,12 +86,21 @@ pub struct SessionRecord {
     pub last_iterator: u64,
     /// For how much longer somebody holds it; None where nobody does.
     pub held_for: Option<Duration>,
+    /// How far its owner raised the last iterator; None where nobody did.
+    pub raised_to: Option<u64>,
 }
 
 type Clock = Arc<dyn Fn() -> Result<UnixTime, Error> + Send + Sync>;
 
 fn system_clock() -> Clock {
     Arc::new(|| Ok(UnixTime::try_from(SystemTime::now())?))
+}
+
+/// Bytes from the system, which draws no two processes the same, forked ones neither.
+fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| CoreError::Randomness)?;
+    Ok(bytes)
 }
 
 // Both engines are stores; said here, so that a change to one that breaks it shows at once.

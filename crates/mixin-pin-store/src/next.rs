@@ -39,6 +39,27 @@ pub(crate) fn after(last: u64, now: UnixTime, count: u64) -> Result<Stock, Error
     Ok(Stock::new(first, first.saturating_add(count - 1)))
 }
 
+/// From here on a last iterator is too far ahead of the clock: by more than a day, in whole seconds, so that what calls
+/// count up does not matter.
+pub(crate) const TOO_FAR: Duration = Duration::from_secs(MAX_LEAP.as_secs() + 1);
+
+/// Refuses a last iterator that is far ahead of the clock, unless the owner raised it there.
+pub(crate) fn check_lead(last: u64, raised_to: Option<u64>, now: UnixTime) -> Result<(), Error> {
+    let beyond = |from: u64| Duration::from_nanos(last.saturating_sub(from));
+    let ahead = beyond(now.as_nanos()?);
+    if ahead < TOO_FAR || raised_to.is_some_and(|raised_to| beyond(raised_to) < TOO_FAR) {
+        return Ok(());
+    }
+    Err(Error::IteratorAhead { ahead })
+}
+
+/// Refuses to raise a session so far that no iterators are left to it, where they end at `last`.
+pub(crate) fn check_room(to: u64, last: u64) -> Result<(), Error> {
+    let room = u64::try_from(TOO_FAR.as_nanos()).unwrap_or(u64::MAX);
+    let greatest = last.saturating_sub(room);
+    if to > greatest { Err(Error::NoRoomAbove { greatest }) } else { Ok(()) }
+}
+
 /// Whether the clock may lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Clocks {
@@ -80,6 +101,29 @@ mod tests {
     fn after_the_last_number_comes_none() {
         let ended = after(u64::MAX, UnixTime::from_nanos(50), STOCK);
         assert!(matches!(ended, Err(Error::Core(CoreError::IteratorExhausted))));
+    }
+
+    #[test]
+    fn a_last_iterator_far_ahead_is_followed_only_where_its_owner_raised_it() {
+        let day = u64::try_from(MAX_LEAP.as_nanos()).unwrap();
+        let second = 1_000_000_000;
+        let ahead = |last, raised_to, now| match check_lead(last, raised_to, UnixTime::from_nanos(now)) {
+            Ok(()) => None,
+            Err(Error::IteratorAhead { ahead }) => Some(ahead),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(ahead(5, None, 7 * day), None);
+        assert_eq!(ahead(8 * day + 20, None, 7 * day), None, "what calls count up is no lead");
+        assert_eq!(ahead(8 * day + second, None, 7 * day), Some(TOO_FAR));
+        assert_eq!(ahead(u64::MAX, None, 0), Some(Duration::from_nanos(u64::MAX)));
+        assert_eq!(ahead(30 * day, Some(29 * day), 0), None);
+        assert_eq!(ahead(30 * day + second, Some(29 * day), 0), Some(30 * MAX_LEAP + Duration::from_secs(1)));
+        assert_eq!(ahead(30 * day, Some(50 * day), 0), None);
+        assert_eq!(ahead(u64::MAX, Some(u64::MAX - day), 0), None);
+        let refused = |to, last| matches!(check_room(to, last), Err(Error::NoRoomAbove { greatest }) if greatest < to);
+        assert!(refused(u64::MAX, u64::MAX) && refused(u64::MAX - day, u64::MAX));
+        assert!(!refused(u64::MAX - day - second, u64::MAX) && !refused(0, u64::MAX));
+        assert!(refused(u64::MAX - day - second, i64::MAX.unsigned_abs()));
     }
 
     #[test]

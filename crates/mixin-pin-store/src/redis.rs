@@ -13,8 +13,9 @@ use redis::{Client, Commands as _, Connection, ErrorKind, RedisError, Script, Se
 use rustls::crypto::CryptoProvider;
 
 use crate::lease::{Grip, Lease, Patience};
-use crate::next::{STOCK, Stock};
-use crate::{Clock, Error, MAX_LEAP, SessionRecord, system_clock};
+use crate::next::{self, STOCK, Stock, TOO_FAR};
+use crate::origin::Origin;
+use crate::{Clock, Error, MAX_LEAP, SessionRecord, random, system_clock};
 
 /// How long connecting, and each answer, may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,6 +28,10 @@ local record, lease = KEYS[1], KEYS[2]
 local function exceeds(one, other)
   if #one ~= #other then return #one > #other end
   return one > other
+end
+-- What other software wrote under our names.
+local function is_foreign(value)
+  return value and value ~= '0' and not string.find(value, '^[1-9]%d*$')
 end
 local function raise(by)
   local result = redis.pcall('HINCRBY', record, 'iterator', by)
@@ -48,16 +53,24 @@ local function advance(now)
 end
 ";
 
-/// Arguments: fence, now, lease in milliseconds, the greatest leap of the clock in nanoseconds or nothing.
+/// Arguments: fence, now, lease in milliseconds, the greatest leap of the clock in nanoseconds or nothing, how many
+/// iterators more than one to take, and from where on a last iterator is too far ahead, in nanoseconds.
 const HOLD: &str = r"
-local fence, now, lease_ms, max_leap = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local fence, now, lease_ms, max_leap, too_far = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[6]
 local holder = redis.call('GET', lease)
 -- The fence is there already when the answer to the same call was lost.
 if holder and holder ~= fence then return {'busy'} end
 local last = redis.call('HGET', record, 'iterator')
+local raised = redis.call('HGET', record, 'raised')
+if is_foreign(last) or is_foreign(raised) then return {'foreign'} end
+-- Differences are exact to a microsecond, which is all that a day needs.
+if last then
+  local ahead = tonumber(last) - tonumber(now)
+  local is_raised = raised and tonumber(last) - tonumber(raised) < tonumber(too_far)
+  if ahead >= tonumber(too_far) and not is_raised then return {'ahead', string.format('%.0f', ahead)} end
+end
 if max_leap ~= '' then
   if not last then return {'leap', ''} end
-  -- Exact to a microsecond, which is all that a leap of a day needs.
   local ahead = tonumber(now) - tonumber(last)
   if ahead > tonumber(max_leap) then return {'leap', string.format('%.0f', ahead)} end
 end
@@ -88,6 +101,18 @@ if redis.call('EXISTS', lease) == 1 then return {'busy'} end
 return {tostring(redis.call('DEL', record))}
 ";
 
+/// Argument: the iterator to raise the last one to.
+const RAISE: &str = r"
+local to = ARGV[1]
+if redis.call('EXISTS', lease) == 1 then return {'busy'} end
+for _, field in ipairs({'iterator', 'raised'}) do
+  local before = redis.call('HGET', record, field)
+  if is_foreign(before) then return {'foreign'} end
+  if not before or exceeds(to, before) then redis.call('HSET', record, field, to) end
+end
+return {'raised', redis.call('HGET', record, 'iterator')}
+";
+
 /// Iterators in Redis or Valkey.
 ///
 /// Iterators end at `i64::MAX` here, in the year 2262. After a failover that lost the last writes they rise all the same,
@@ -108,15 +133,37 @@ pub struct RedisStore(Arc<Inner>);
 struct Inner {
     client: Client,
     clock: Clock,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Idle>,
     scripts: Scripts,
 }
 
+/// Connections that no caller uses at the moment, and whose they are: a forked child must not talk on its parent's.
+struct Idle {
+    origin: Origin,
+    connections: Vec<Connection>,
+}
+
+impl Idle {
+    fn new() -> Mutex<Self> {
+        Mutex::new(Self { origin: Origin::here(), connections: Vec::new() })
+    }
+
+    fn take(&mut self) -> Option<Connection> {
+        if !self.origin.is_here() {
+            // Closes the child's copies, which the parent does not notice.
+            *self = Self { origin: Origin::here(), connections: Vec::new() };
+        }
+        self.connections.pop()
+    }
+}
+
+#[derive(Clone)]
 struct Scripts {
     hold: Script,
     reserve: Script,
     release: Script,
     forget: Script,
+    raise: Script,
 }
 
 impl RedisStore {
@@ -135,9 +182,14 @@ impl RedisStore {
         }
         let client = Client::open(url).map_err(|_| Error::Url)?;
         let script = |body| Script::new(&format!("{COMMON}{body}"));
-        let scripts =
-            Scripts { hold: script(HOLD), reserve: script(RESERVE), release: script(RELEASE), forget: script(FORGET) };
-        let inner = Inner { client, clock: system_clock(), idle: Mutex::default(), scripts };
+        let scripts = Scripts {
+            hold: script(HOLD),
+            reserve: script(RESERVE),
+            release: script(RELEASE),
+            forget: script(FORGET),
+            raise: script(RAISE),
+        };
+        let inner = Inner { client, clock: system_clock(), idle: Idle::new(), scripts };
         inner.on_connection(|connection| redis::cmd("PING").query::<String>(connection))?;
         Ok(Self(Arc::new(inner)))
     }
@@ -154,12 +206,8 @@ impl RedisStore {
     /// ```
     #[must_use]
     pub fn clock(self, clock: impl Fn() -> UnixTime + Send + Sync + 'static) -> Self {
-        let Inner { client, scripts, .. } = &*self.0;
-        let Scripts { hold, reserve, release, forget } = scripts;
-        let scripts =
-            Scripts { hold: hold.clone(), reserve: reserve.clone(), release: release.clone(), forget: forget.clone() };
-        let clock: Clock = Arc::new(move || Ok(clock()));
-        Self(Arc::new(Inner { client: client.clone(), clock, idle: Mutex::default(), scripts }))
+        let (client, scripts) = (self.0.client.clone(), self.0.scripts.clone());
+        Self(Arc::new(Inner { client, clock: Arc::new(move || Ok(clock())), idle: Idle::new(), scripts }))
     }
 
     /// The server's eviction policy, where it may drop a session's record or lease when memory runs short. None where it
@@ -188,14 +236,14 @@ impl RedisStore {
                 connection.scan_match(format!("{PREFIX}{{*}}"))?.collect::<redis::RedisResult<_>>()?;
             let mut found = Vec::new();
             for key in keys {
-                let last: Option<String> = connection.hget(&key, "iterator")?;
+                let record: (Option<String>, Option<String>) = connection.hmget(&key, &["iterator", "raised"])?;
                 let left: i64 = connection.pttl(format!("{key}{LEASE_SUFFIX}"))?;
-                found.push((key, last, left));
+                found.push((key, record, left));
             }
             Ok(found)
         })?;
         let mut sessions = Vec::new();
-        for (key, last, left) in found {
+        for (key, (last, raised_to), left) in found {
             // Forgotten in between.
             let Some(last) = last else { continue };
             let id = key.strip_prefix(PREFIX).map(|id| id.trim_start_matches('{').trim_end_matches('}'));
@@ -203,6 +251,7 @@ impl RedisStore {
                 session_id: id.and_then(|id| id.parse().ok()).ok_or(Error::RedisContent)?,
                 last_iterator: number(&last)?,
                 held_for: u64::try_from(left).ok().map(Duration::from_millis),
+                raised_to: raised_to.as_deref().map(number).transpose()?,
             });
         }
         Ok(sessions)
@@ -229,6 +278,32 @@ impl RedisStore {
             None => Err(Error::RedisContent),
         }
     }
+
+    /// Raises a session's last iterator; tells what it is then. See
+    /// [`SqliteStore::raise`](crate::SqliteStore::raise) for what that means.
+    ///
+    /// ```no_run
+    /// use mixin_pin_core::uuid::Uuid;
+    /// use mixin_pin_store::RedisStore;
+    ///
+    /// # fn raise(session_id: Uuid) -> Result<(), mixin_pin_store::Error> {
+    /// let last = RedisStore::open("rediss://redis.example/")?.raise(session_id, 1_800_000_000_000_000_000)?;
+    /// assert!(last >= 1_800_000_000_000_000_000); // never lowered
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Held`] while somebody holds it, [`Error::NoRoomAbove`] near the end of the numbers, or whatever keeps the
+    /// server from being asked.
+    pub fn raise(&self, session_id: Uuid, to: u64) -> Result<u64, Error> {
+        next::check_room(to, i64::MAX.unsigned_abs())?;
+        let answer = self.0.run(&self.0.scripts.raise, session_id, &[&to.to_string()])?;
+        match (answer.first().map(String::as_str), answer.get(1)) {
+            (Some("busy"), _) => Err(Error::Held),
+            (Some("raised"), Some(last)) => number(last),
+            _ => Err(Error::RedisContent),
+        }
+    }
 }
 
 impl fmt::Debug for RedisStore {
@@ -244,13 +319,14 @@ impl NonceStore for RedisStore {
 
     fn hold(&self, session_id: Uuid, terms: &HoldTerms) -> Result<Hold<RedisHeld>, Error> {
         let mut patience = Patience::new(terms.max_wait());
-        let fence = format!("{:032x}", fastrand::u128(..));
+        // The system's own, so that a forked process does not draw what its parent draws.
+        let fence = format!("{:032x}", u128::from_ne_bytes(random()?));
         loop {
             let (begun, now) = (Instant::now(), (self.0.clock)()?);
             let lease_ms = terms.lease().as_millis().max(1).to_string();
             let max_leap = if terms.clock_is_confirmed() { String::new() } else { MAX_LEAP.as_nanos().to_string() };
-            let arguments =
-                [fence.as_str(), &now.as_nanos()?.to_string(), &lease_ms, &max_leap, &(STOCK - 1).to_string()];
+            let (more, too_far) = ((STOCK - 1).to_string(), TOO_FAR.as_nanos().to_string());
+            let arguments = [fence.as_str(), &now.as_nanos()?.to_string(), &lease_ms, &max_leap, &more, &too_far];
             let answer = self.0.run(&self.0.scripts.hold, session_id, &arguments)?;
             let text = |place| answer.get(place).map(String::as_str).ok_or(Error::RedisContent);
             match text(0)? {
@@ -264,6 +340,7 @@ impl NonceStore for RedisStore {
                     let ahead = if ahead.is_empty() { None } else { Some(Duration::from_nanos(number(ahead)?)) };
                     return Ok(Hold::ClockUnconfirmed { ahead });
                 }
+                "ahead" => return Err(Error::IteratorAhead { ahead: Duration::from_nanos(number(text(1)?)?) }),
                 "exhausted" => return Err(CoreError::IteratorExhausted.into()),
                 "busy" => {}
                 _ => return Err(Error::RedisContent),
@@ -292,7 +369,7 @@ impl Inner {
     }
 
     fn on_connection<T>(&self, work: impl Fn(&mut Connection) -> redis::RedisResult<T>) -> Result<T, Error> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut connection) = idle {
             match work(&mut connection) {
                 Err(error) if is_broken(&error) => {}
@@ -316,7 +393,7 @@ impl Inner {
         match result {
             Err(error) if is_broken(&error) => Err(Error::RedisUnreachable(error)),
             result => {
-                self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+                self.idle.lock().unwrap_or_else(PoisonError::into_inner).connections.push(connection);
                 result.map_err(sort)
             }
         }
@@ -387,6 +464,10 @@ impl HeldSession for RedisHeld {
 
 impl Drop for RedisHeld {
     fn drop(&mut self) {
+        // The hold of a process is not its forked child's to release.
+        if !self.grip.is_here() {
+            return;
+        }
         // Where this does not reach Redis, the lease ends by itself.
         let _ = self.store.run(&self.store.scripts.release, self.session_id, &[&self.fence]);
     }

@@ -1,11 +1,15 @@
 //! Iterators in one small SQLite database, for any number of processes on one machine.
 //!
-//! A hold is one transaction: the session's row is read, judged, and written with a new fence, the lease's end and the
-//! iterators that the hold takes. Whoever waits only reads.
+//! A hold is one transaction: the session's row is read, judged, and written with a new fence, the lease's end, the
+//! iterators that the hold takes, and the file by which others see that its process lives. Whoever waits only reads.
 
-use std::fs::{DirBuilder, OpenOptions};
+mod connections;
+mod file;
+mod presence;
+mod schema;
+
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
@@ -15,25 +19,10 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, Transactio
 
 use crate::lease::{Grip, Lease, Patience};
 use crate::next::{self, Clocks, STOCK};
-use crate::{Clock, Error, SessionRecord, system_clock};
+use crate::{Clock, Error, SessionRecord, random, system_clock};
 
-/// Raised when the tables change.
-const VERSION: i64 = 1;
-/// "MPIN", so that nobody's other database is taken for ours.
-const APPLICATION_ID: i64 = 0x4d50_494e;
-const TABLES: &str = "
-    CREATE TABLE sessions (
-        session_id BLOB PRIMARY KEY,
-        -- Eight bytes, big-endian: SQLite's integers have a sign.
-        last_iterator BLOB NOT NULL,
-        -- Raised with each hold: a holder whose fence is not this one has lost the session.
-        fence INTEGER NOT NULL,
-        -- Nanoseconds since 1970; NULL where nobody holds the session.
-        held_until INTEGER,
-        -- Nanoseconds.
-        lease INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-";
+use connections::{Connections, Generation};
+pub use file::Exposure;
 
 /// What a returned iterator survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,11 +39,11 @@ pub enum Durability {
 /// Cheap to share; each caller works on a connection of its own. See the [crate's example](crate).
 pub struct SqliteStore(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
-    path: PathBuf,
+    connections: Arc<Connections>,
     durability: Durability,
     clock: Clock,
-    idle: Mutex<Vec<Connection>>,
 }
 
 impl SqliteStore {
@@ -84,6 +73,9 @@ impl SqliteStore {
 
     /// Opens a database, and makes it where there is none: readable by its owner alone, surviving a loss of power.
     ///
+    /// A path is a path here, `:memory:` and `file:…` too. Beside the database, a folder whose name ends in `-holders` has
+    /// a file for each process that holds sessions.
+    ///
     /// ```
     /// use mixin_pin_store::{Durability, SqliteStore};
     ///
@@ -95,20 +87,14 @@ impl SqliteStore {
     /// ```
     ///
     /// # Errors
-    /// [`Error::File`], [`Error::NewerSchema`], [`Error::OtherDatabase`], [`Error::Corrupt`], [`Error::ReadOnly`] or
-    /// [`Error::DiskFull`] when it cannot be used.
+    /// [`Error::File`], [`Error::NewerSchema`], [`Error::OtherDatabase`], [`Error::Altered`], [`Error::Exposed`],
+    /// [`Error::OtherOwner`], [`Error::Corrupt`], [`Error::ReadOnly`] or [`Error::DiskFull`] when it cannot be used;
+    /// [`Error::Forked`] where a process that had one open was forked.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        create_for_owner(path)?;
-        let inner = Inner {
-            path: path.to_owned(),
-            durability: Durability::PowerCut,
-            clock: system_clock(),
-            idle: Mutex::default(),
-        };
-        let mut connection = inner.connect()?;
-        inner.prepare(&mut connection)?;
-        inner.give_back(connection);
-        Ok(Self(Arc::new(inner)))
+        let path = std::path::absolute(path).map_err(file::failed(path))?;
+        let connections = Arc::new(Connections::new(&path));
+        connections.with(|_, _| Ok(()))?;
+        Ok(Self(Arc::new(Inner { connections, durability: Durability::PowerCut, clock: system_clock() })))
     }
 
     /// The same with another durability.
@@ -135,17 +121,19 @@ impl SqliteStore {
     }
 
     fn with(self, change: impl FnOnce(&mut Inner)) -> Self {
-        let Inner { path, durability, clock, idle } = &*self.0;
-        let idle = std::mem::take(&mut *idle.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut inner =
-            Inner { path: path.clone(), durability: *durability, clock: clock.clone(), idle: Mutex::new(idle) };
+        let mut inner = Inner::clone(&self.0);
         change(&mut inner);
         Self(Arc::new(inner))
     }
 
-    /// The database's file.
+    /// The database's file, by its absolute path.
     pub fn path(&self) -> &Path {
-        &self.0.path
+        self.0.path()
+    }
+
+    /// What others on this machine can do to the database; nothing where it and its folder are its owner's alone.
+    pub fn exposures(&self) -> Vec<Exposure> {
+        file::exposures(self.0.path())
     }
 
     /// The sessions that the database knows.
@@ -155,7 +143,8 @@ impl SqliteStore {
     pub fn sessions(&self) -> Result<Vec<SessionRecord>, Error> {
         let now = nanos((self.0.clock)()?);
         self.0.on_connection(|connection| {
-            let mut query = connection.prepare_cached("SELECT session_id, last_iterator, held_until FROM sessions")?;
+            let mut query =
+                connection.prepare_cached("SELECT session_id, last_iterator, held_until, raised_to FROM sessions")?;
             let rows = query.query_map([], |row| {
                 let held_until: Option<i64> = row.get(2)?;
                 let left = held_until.and_then(|until| u64::try_from(until.checked_sub(now)?).ok());
@@ -163,6 +152,7 @@ impl SqliteStore {
                     session_id: Uuid::from_bytes(row.get(0)?),
                     last_iterator: u64::from_be_bytes(row.get(1)?),
                     held_for: left.filter(|left| *left > 0).map(Duration::from_nanos),
+                    raised_to: row.get::<_, Option<_>>(3)?.map(u64::from_be_bytes),
                 })
             })?;
             rows.collect()
@@ -177,30 +167,62 @@ impl SqliteStore {
     ///
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let path = folder.path().join("iterators.db");
-    /// assert!(!SqliteStore::open(&path)?.forget(Uuid::from_u128(1))?); // it was not known
+    /// let store = SqliteStore::open(&path)?;
+    /// assert!(!store.forget(Uuid::from_u128(1))?); // it was not known
     /// # Ok::<(), mixin_pin_store::Error>(())
     /// ```
     ///
     /// # Errors
     /// [`Error::Held`] while somebody holds it, or whatever keeps the database from being written.
     pub fn forget(&self, session_id: Uuid) -> Result<bool, Error> {
-        let now = nanos((self.0.clock)()?);
-        let (found, forgotten) = self.0.on_connection(|connection| {
-            let db = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let found = read(&db, session_id)?.is_some();
-            let free = "DELETE FROM sessions WHERE session_id = ?1 AND (held_until IS NULL OR held_until <= ?2)";
-            let forgotten = db.execute(free, params![session_id.as_bytes(), now])?;
-            db.commit()?;
-            Ok((found, forgotten == 1))
-        })?;
-        if found && !forgotten { Err(Error::Held) } else { Ok(forgotten) }
+        self.0.on_free(session_id, |db, row| {
+            db.execute("DELETE FROM sessions WHERE session_id = ?1", [session_id.as_bytes()])?;
+            Ok(row.is_some())
+        })
+    }
+
+    /// Raises a session's last iterator, for one whose other clients have used greater ones; tells what it is then. It is
+    /// never lowered. Iterators up to [`MAX_LEAP`](crate::MAX_LEAP) beyond are then followed, however far ahead of the
+    /// clock.
+    ///
+    /// # Warning
+    /// Every other client of the session has to be above it from then on. Above the clock, none that goes by the clock is.
+    ///
+    /// ```
+    /// use mixin_pin_core::uuid::Uuid;
+    /// use mixin_pin_store::SqliteStore;
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("iterators.db");
+    /// let store = SqliteStore::open(&path)?;
+    /// assert_eq!(store.raise(Uuid::from_u128(1), 1_800_000_000_000_000_000)?, 1_800_000_000_000_000_000);
+    /// assert_eq!(store.raise(Uuid::from_u128(1), 5)?, 1_800_000_000_000_000_000); // never lowered
+    /// # Ok::<(), mixin_pin_store::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Held`] while somebody holds it, [`Error::NoRoomAbove`] near the end of the numbers, or whatever keeps the
+    /// database from being written.
+    pub fn raise(&self, session_id: Uuid, to: u64) -> Result<u64, Error> {
+        next::check_room(to, u64::MAX)?;
+        let fence = random_fence()?;
+        self.0.on_free(session_id, |db, row| {
+            let last = row.as_ref().map_or(to, |row| row.last_iterator.max(to));
+            let raised_to = row.and_then(|row| row.raised_to).map_or(to, |before| before.max(to));
+            db.execute(
+                "INSERT INTO sessions (session_id, last_iterator, fence, lease, raised_to) VALUES (?1, ?2, ?3, 0, ?4)
+                 ON CONFLICT (session_id) DO UPDATE SET last_iterator = ?2, fence = ?3, held_until = NULL, raised_to = ?4",
+                params![session_id.as_bytes(), last.to_be_bytes(), fence, raised_to.to_be_bytes()],
+            )?;
+            Ok(last)
+        })
     }
 }
 
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteStore")
-            .field("path", &self.0.path)
+            .field("path", &self.0.path())
             .field("durability", &self.0.durability)
             .finish_non_exhaustive()
     }
@@ -212,6 +234,9 @@ struct Row {
     fence: i64,
     held_until: Option<i64>,
     lease: i64,
+    /// The file of the process that made the hold with this fence.
+    holder: Option<Uuid>,
+    raised_to: Option<u64>,
 }
 
 /// A hold that somebody else has, and since when it has been looked at: after its whole lease it is over, whatever any
@@ -256,57 +281,94 @@ impl NonceStore for SqliteStore {
 }
 
 impl Inner {
+    fn path(&self) -> &Path {
+        self.connections.path()
+    }
+
+    /// Whether nobody holds the session any more: the lease has ended, or its holder's process.
+    fn is_free(&self, row: &Row, now: UnixTime) -> bool {
+        row.held_until.is_none_or(|until| until <= nanos(now))
+            || row.holder.is_some_and(|holder| self.connections.holders().is_dead(holder))
+    }
+
     /// Holds the session if nobody else does.
     fn look(self: &Arc<Self>, session_id: Uuid, terms: &HoldTerms, watched: Option<&Watched>) -> Result<Look, Error> {
         let (begun, now) = (Instant::now(), (self.clock)()?);
-        let is_free = |row: &Row| {
-            row.held_until.is_none_or(|until| until <= nanos(now))
-                || watched.is_some_and(|watched| watched.has_seen_the_end_of(row))
-        };
-        // A look takes no lock, so that those who wait do not slow down those who work.
-        if let Some(row) = self.on_connection(|connection| read(connection, session_id))?
-            && !is_free(&row)
-        {
-            return Ok(Look::Other { fence: row.fence });
-        }
-        let mut connection = self.connection()?;
-        let look = self.in_transaction(&mut connection, true, |db| {
-            let row = read(db, session_id).map_err(|cause| self.sort(cause))?;
-            if let Some(row) = &row
-                && !is_free(row)
+        let failed = |cause| self.sort(cause);
+        let is_free =
+            |row: &Row| watched.is_some_and(|watched| watched.has_seen_the_end_of(row)) || self.is_free(row, now);
+        self.connections.with(|connection, generation| {
+            // A look takes no lock, so that those who wait do not slow down those who work.
+            if let Some(row) = read(connection, session_id).map_err(failed)?
+                && !is_free(&row)
             {
                 return Ok(Look::Other { fence: row.fence });
             }
-            let last = row.as_ref().map(|row| row.last_iterator);
-            if let Clocks::Leap(ahead) = next::compare(last, now, terms)? {
-                return Ok(Look::ClockUnconfirmed { ahead });
+            let own = self.connections.holders().own(|id| is_needed(connection, id));
+            let (look, before) = self.in_transaction(connection, true, |db| {
+                let row = read(db, session_id).map_err(failed)?;
+                if let Some(row) = &row
+                    && !is_free(row)
+                {
+                    return Ok((Look::Other { fence: row.fence }, None));
+                }
+                let last = row.as_ref().map(|row| row.last_iterator);
+                if let Some(row) = &row {
+                    next::check_lead(row.last_iterator, row.raised_to, now)?;
+                }
+                if let Clocks::Leap(ahead) = next::compare(last, now, terms)? {
+                    return Ok((Look::ClockUnconfirmed { ahead }, None));
+                }
+                let stock = next::after(last.unwrap_or(0), now, STOCK)?;
+                let fence = random_fence()?;
+                let lease = i64::try_from(terms.lease().as_nanos()).unwrap_or(i64::MAX);
+                db.prepare_cached(
+                    "INSERT INTO sessions (session_id, last_iterator, fence, held_until, lease, holder, holder_fence)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?3)
+                     ON CONFLICT (session_id) DO UPDATE SET
+                     last_iterator = ?2, fence = ?3, held_until = ?4, lease = ?5, holder = ?6, holder_fence = ?3",
+                )
+                .and_then(|mut hold| {
+                    hold.execute(params![
+                        session_id.as_bytes(),
+                        stock.last().to_be_bytes(),
+                        fence,
+                        nanos(now).saturating_add(lease),
+                        lease,
+                        own.as_ref().map(Uuid::as_bytes),
+                    ])
+                })
+                .map_err(failed)?;
+                let grip = Grip::new(Lease::new(begun, now, terms.lease()), stock);
+                let held = SqliteHeld { store: self.clone(), generation, session_id, fence, grip };
+                Ok((Look::Held(held), row.and_then(|row| row.holder.filter(|_| row.held_until.is_some()))))
+            })?;
+            // Of the last session that it held, the file of a process that died goes.
+            if let Some(dead) = before.filter(|dead| Some(*dead) != own && !is_needed(connection, *dead))
+                && self.connections.holders().is_dead(dead)
+            {
+                self.connections.holders().clear(dead);
             }
-            let stock = next::after(last.unwrap_or(0), now, STOCK)?;
-            let fence = row.map_or(0, |row| row.fence).wrapping_add(1);
-            let lease = i64::try_from(terms.lease().as_nanos()).unwrap_or(i64::MAX);
-            db.prepare_cached(
-                "INSERT INTO sessions (session_id, last_iterator, fence, held_until, lease) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (session_id) DO UPDATE SET last_iterator = ?2, fence = ?3, held_until = ?4, lease = ?5",
-            )
-            .and_then(|mut hold| {
-                hold.execute(params![
-                    session_id.as_bytes(),
-                    stock.last().to_be_bytes(),
-                    fence,
-                    nanos(now).saturating_add(lease),
-                    lease
-                ])
+            Ok(look)
+        })
+    }
+
+    /// Changes a session that nobody holds.
+    fn on_free<T>(
+        &self,
+        session_id: Uuid,
+        change: impl FnOnce(&Transaction<'_>, Option<Row>) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        let now = (self.clock)()?;
+        self.connections.with(|connection, _| {
+            self.in_transaction(connection, true, |db| {
+                let row = read(db, session_id).map_err(|cause| self.sort(cause))?;
+                if row.as_ref().is_some_and(|row| !self.is_free(row, now)) {
+                    return Err(Error::Held);
+                }
+                change(db, row).map_err(|cause| self.sort(cause))
             })
-            .map_err(|cause| self.sort(cause))?;
-            Ok(Look::Held(SqliteHeld {
-                store: self.clone(),
-                session_id,
-                fence,
-                grip: Grip::new(Lease::new(begun, now, terms.lease()), stock),
-            }))
-        });
-        self.give_back(connection);
-        look
+        })
     }
 
     /// Runs work in a transaction, which is kept when it succeeds; when it must not be lost, until the disk has it.
@@ -325,111 +387,64 @@ impl Inner {
         Ok(result)
     }
 
-    fn connection(&self) -> Result<Connection, Error> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| self.connect(), Ok)
-    }
-
-    fn give_back(&self, connection: Connection) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-    }
-
     fn on_connection<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
-        let mut connection = self.connection()?;
-        let result = work(&mut connection).map_err(|cause| self.sort(cause));
-        self.give_back(connection);
-        result
-    }
-
-    fn connect(&self) -> Result<Connection, Error> {
-        let mut connection = Connection::open(&self.path).map_err(|cause| self.sort(cause))?;
-        connection.busy_handler(Some(wait_for_lock)).map_err(|cause| self.sort(cause))?;
-        Ok(connection)
-    }
-
-    /// Checks whose database it is, and makes its table where it is new.
-    fn prepare(&self, connection: &mut Connection) -> Result<(), Error> {
-        let sort = |cause| self.sort(cause);
-        self.switch_to_wal(connection)?;
-        // A database of ours is only read: one that cannot be written says so when it is used.
-        if self.is_ours(connection)? {
-            return Ok(());
-        }
-        let db = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sort)?;
-        // Another process may have been here in between.
-        if !self.is_ours(&db)? {
-            db.execute_batch(TABLES).map_err(sort)?;
-            db.pragma_update(None, "application_id", APPLICATION_ID).map_err(sort)?;
-            db.pragma_update(None, "user_version", VERSION).map_err(sort)?;
-        }
-        db.commit().map_err(sort)
-    }
-
-    /// Whether the database has our table; false for an empty one.
-    fn is_ours(&self, connection: &Connection) -> Result<bool, Error> {
-        let pragma = |name| {
-            let value = connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-            value.map_err(|cause| self.sort(cause))
-        };
-        match (pragma("application_id")?, pragma("user_version")?) {
-            (APPLICATION_ID, VERSION) => Ok(true),
-            (APPLICATION_ID, found) => Err(Error::NewerSchema { path: self.path.clone(), found }),
-            (0, 0) => {
-                let count = "SELECT count(*) FROM sqlite_schema";
-                match connection.query_row(count, [], |row| row.get(0)).map_err(|cause| self.sort(cause))? {
-                    0_i64 => Ok(false),
-                    _ => Err(Error::OtherDatabase { path: self.path.clone() }),
-                }
-            }
-            _ => Err(Error::OtherDatabase { path: self.path.clone() }),
-        }
-    }
-
-    /// SQLite does not ask the busy handler when two processes switch at once.
-    fn switch_to_wal(&self, connection: &Connection) -> Result<(), Error> {
-        let mut patience = Patience::new(LOCK_WAIT);
-        loop {
-            let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
-            match mode.map(|_| ()).map_err(|cause| self.sort(cause)) {
-                Err(Error::Locked { .. }) if patience.sleep() => {}
-                result => return result,
-            }
-        }
+        self.connections.with(|connection, _| work(connection).map_err(|cause| self.sort(cause)))
     }
 
     fn sort(&self, cause: rusqlite::Error) -> Error {
-        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
-
-        let path = self.path.clone();
-        match cause.sqlite_error_code() {
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => Error::ReadOnly { path },
-            Some(ErrorCode::DiskFull) => Error::DiskFull { path },
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt { path },
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Locked { path },
-            _ => match cause {
-                // A value of another kind or length than we write.
-                FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) => {
-                    Error::Corrupt { path }
-                }
-                cause => Error::Sqlite { path, cause },
-            },
-        }
+        sort(self.path(), cause)
     }
 }
 
+fn sort(path: &Path, cause: rusqlite::Error) -> Error {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+
+    let path = path.to_owned();
+    match cause.sqlite_error_code() {
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => Error::ReadOnly { path },
+        Some(ErrorCode::DiskFull) => Error::DiskFull { path },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt { path },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Locked { path },
+        _ => match cause {
+            // A value of another kind or length than we write.
+            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) => {
+                Error::Corrupt { path }
+            }
+            cause => Error::Sqlite { path, cause },
+        },
+    }
+}
+
+/// A number that no other hold has had, not even of a session that was forgotten since.
+fn random_fence() -> Result<i64, Error> {
+    random().map(i64::from_ne_bytes)
+}
+
 fn read(connection: &Connection, session_id: Uuid) -> rusqlite::Result<Option<Row>> {
-    let query = "SELECT last_iterator, fence, held_until, lease FROM sessions WHERE session_id = ?1";
+    let query = "SELECT last_iterator, fence, held_until, lease, holder, holder_fence, raised_to FROM sessions
+                 WHERE session_id = ?1";
     connection
         .prepare_cached(query)?
         .query_row([session_id.as_bytes()], |row| {
+            let (fence, holder_fence): (i64, Option<i64>) = (row.get(1)?, row.get(5)?);
+            let holder: Option<[u8; 16]> = row.get(4)?;
             Ok(Row {
                 last_iterator: u64::from_be_bytes(row.get(0)?),
-                fence: row.get(1)?,
+                fence,
                 held_until: row.get(2)?,
                 lease: row.get(3)?,
+                holder: holder.filter(|_| holder_fence == Some(fence)).map(Uuid::from_bytes),
+                raised_to: row.get::<_, Option<_>>(6)?.map(u64::from_be_bytes),
             })
         })
         .optional()
+}
+
+/// Whether a session waits for the end of its hold by the process with this file, or may do so.
+fn is_needed(connection: &Connection, holder: Uuid) -> bool {
+    let query = "SELECT EXISTS (SELECT 1 FROM sessions
+                 WHERE holder = ?1 AND holder_fence = fence AND held_until IS NOT NULL)";
+    connection.query_row(query, [holder.as_bytes()], |row| row.get(0)).unwrap_or(true)
 }
 
 /// Our own transactions take microseconds, or a disk's synchronisation.
@@ -445,29 +460,6 @@ fn wait_for_lock(tries: i32) -> bool {
 /// Nanoseconds since 1970, as SQLite holds them.
 fn nanos(time: UnixTime) -> i64 {
     time.as_nanos().ok().and_then(|nanos| i64::try_from(nanos).ok()).unwrap_or(i64::MAX)
-}
-
-/// SQLite itself would make the file readable by others.
-fn create_for_owner(path: &Path) -> Result<(), Error> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |cause| Error::File { path, cause }
-    };
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(folder).map_err(failed(folder))?;
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        result => result.map(drop).map_err(failed(path)),
-    }
 }
 
 /// A session held in a SQLite database.
@@ -487,18 +479,33 @@ fn create_for_owner(path: &Path) -> Result<(), Error> {
 /// ```
 pub struct SqliteHeld {
     store: Arc<Inner>,
+    generation: Generation,
     session_id: Uuid,
     fence: i64,
     grip: Grip,
+}
+
+impl SqliteHeld {
+    /// Works in a transaction of the database that gave the hold; None where it no longer has its name.
+    fn in_transaction<T>(
+        &self,
+        is_precious: bool,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let store = &self.store;
+        store.connections.with_same(self.generation, |connection| store.in_transaction(connection, is_precious, work))
+    }
 }
 
 impl NonceSource for SqliteHeld {
     type Error = Error;
 
     fn reserve(&self, now: UnixTime) -> Result<u64, Error> {
+        if !self.store.connections.is_named(self.generation) {
+            return Err(Error::HoldLost);
+        }
         self.grip.take((self.store.clock)().ok(), || {
-            let mut connection = self.store.connection()?;
-            let taken = self.store.in_transaction(&mut connection, true, |db| {
+            let taken = self.in_transaction(true, |db| {
                 let row = read(db, self.session_id).map_err(|cause| self.store.sort(cause))?;
                 let last = row.filter(|row| row.fence == self.fence).ok_or(Error::HoldLost)?.last_iterator;
                 let taken = next::after(last, now, 1)?;
@@ -506,29 +513,30 @@ impl NonceSource for SqliteHeld {
                     .and_then(|mut take| take.execute(params![self.session_id.as_bytes(), taken.last().to_be_bytes()]))
                     .map_err(|cause| self.store.sort(cause))?;
                 Ok(taken.last())
-            });
-            self.store.give_back(connection);
-            taken
+            })?;
+            taken.ok_or(Error::HoldLost)
         })
     }
 }
 
 impl HeldSession for SqliteHeld {
     fn remaining(&self) -> Duration {
-        self.grip.remaining((self.store.clock)().ok())
+        if self.store.connections.is_named(self.generation) {
+            self.grip.remaining((self.store.clock)().ok())
+        } else {
+            Duration::ZERO
+        }
     }
 }
 
 impl Drop for SqliteHeld {
     fn drop(&mut self) {
         // Where this does not reach the database, the lease ends by itself.
-        let Ok(mut connection) = self.store.connection() else { return };
-        let _ = self.store.in_transaction(&mut connection, false, |db| {
+        let _ = self.in_transaction(false, |db| {
             db.prepare_cached("UPDATE sessions SET held_until = NULL WHERE session_id = ?1 AND fence = ?2")
                 .and_then(|mut release| release.execute(params![self.session_id.as_bytes(), self.fence]))
                 .map_err(|cause| self.store.sort(cause))
         });
-        self.store.give_back(connection);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mixin_pin_store::Error;
 
@@ -13,9 +14,20 @@ fn every_error_says_what_it_said() {
         Error::NoDataFolder,
         Error::Url,
         Error::Held,
+        Error::IteratorAhead { ahead: Duration::from_secs(400 * 86_400 + 3_600) },
+        Error::IteratorAhead { ahead: Duration::from_secs(86_400 + 7_200) },
+        Error::IteratorAhead { ahead: Duration::from_secs(86_401) },
+        Error::NoRoomAbove { greatest: 9_223_285_636_854_775_807 },
+        Error::SqliteUri,
+        Error::SqliteMemory,
         Error::File { path: path(), cause: io::Error::new(io::ErrorKind::NotADirectory, "not a directory") },
         Error::NewerSchema { path: path(), found: 9 },
         Error::OtherDatabase { path: path() },
+        Error::Altered { path: path() },
+        Error::Exposed { path: path(), mode: 0o666 },
+        Error::OtherOwner { path: PathBuf::from("/data/iterators.db-wal") },
+        Error::Moving { path: path() },
+        Error::Forked { path: path() },
         Error::Corrupt { path: path() },
         Error::ReadOnly { path: path() },
         Error::DiskFull { path: path() },

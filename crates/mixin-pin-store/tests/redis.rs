@@ -6,7 +6,11 @@ mod common;
 use std::time::Duration;
 
 use common::redis_server::RedisServer;
-use common::{MINUTE, TestClock, assert_sessions_are_shown_and_forgotten, confirmed, held, new_session, now};
+use common::{
+    MINUTE, TestClock, assert_sessions_are_raised, assert_sessions_are_shown_and_forgotten,
+    assert_what_is_far_ahead_is_refused, confirmed, held, new_session, now,
+};
+use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Error as CoreError, Hold, HoldTerms, NonceSource, NonceStore, UnixTime, test_suite};
 use mixin_pin_store::{AnyStore, Error, RedisStore};
 
@@ -73,7 +77,8 @@ fn the_numbers_end_with_an_error() {
     let session = new_session();
     let key = format!("mixin-pin:{{{session}}}");
     let last = (i64::MAX - 1).to_string();
-    server.command(&["HSET", &key, "iterator", &last]);
+    // The owner raised it nearly so far.
+    server.command(&["HSET", &key, "iterator", &last, "raised", &last]);
     let hold = held(&store, session);
     assert_eq!(hold.reserve(now()).unwrap(), i64::MAX.unsigned_abs());
     for _ in 0..2 {
@@ -88,6 +93,32 @@ fn sessions_are_shown_and_forgotten_unless_they_are_held() {
     let test = "sessions_are_shown_and_forgotten_unless_they_are_held";
     let Some(server) = RedisServer::start(test, &[]) else { return };
     assert_sessions_are_shown_and_forgotten(&AnyStore::open(&server.url()).unwrap());
+}
+
+#[test]
+fn a_last_iterator_far_ahead_of_the_clock_is_refused_until_its_owner_says_so() {
+    let test = "a_last_iterator_far_ahead_of_the_clock_is_refused_until_its_owner_says_so";
+    let Some(server) = RedisServer::start(test, &[]) else { return };
+    let write = |session: Uuid, last: u64| {
+        server.command(&["HSET", &format!("mixin-pin:{{{session}}}"), "iterator", &last.to_string()]);
+    };
+    assert_what_is_far_ahead_is_refused(&AnyStore::open(&server.url()).unwrap(), write, i64::MAX.unsigned_abs());
+    // What no number of Redis's holds.
+    let store = RedisStore::open(&server.url()).unwrap();
+    let session = new_session();
+    write(session, u64::MAX);
+    assert!(matches!(store.hold(session, &confirmed()), Err(Error::IteratorAhead { .. })));
+    for foreign in ["", "-5", "007", "1e30", "12 ", "many"] {
+        server.command(&["HSET", &format!("mixin-pin:{{{session}}}"), "iterator", foreign]);
+        assert!(matches!(store.hold(session, &confirmed()), Err(Error::RedisContent)), "{foreign:?}");
+        assert!(matches!(store.raise(session, 5), Err(Error::RedisContent)), "{foreign:?}");
+    }
+}
+
+#[test]
+fn sessions_are_raised_and_never_lowered() {
+    let Some(server) = RedisServer::start("sessions_are_raised_and_never_lowered", &[]) else { return };
+    assert_sessions_are_raised(&AnyStore::open(&server.url()).unwrap());
 }
 
 #[test]

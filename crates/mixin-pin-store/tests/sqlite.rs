@@ -5,7 +5,11 @@ mod common;
 use std::fs;
 use std::time::Duration;
 
-use common::{MINUTE, TestClock, assert_sessions_are_shown_and_forgotten, confirmed, held, new_session, now};
+use common::{
+    MINUTE, TestClock, assert_sessions_are_raised, assert_sessions_are_shown_and_forgotten,
+    assert_what_is_far_ahead_is_refused, confirmed, held, new_session, now,
+};
+use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Error as CoreError, HeldSession, Hold, HoldTerms, NonceSource, NonceStore, UnixTime, test_suite};
 use mixin_pin_store::{AnyStore, Durability, Error, SqliteStore};
 use rusqlite::Connection;
@@ -99,7 +103,8 @@ fn the_numbers_end_with_an_error() {
     let (folder, session) = (folder(), new_session());
     let store = open(&folder);
     drop(held(&store, session));
-    set(&folder, "UPDATE sessions SET last_iterator = x'fffffffffffffffe'");
+    // The owner raised it nearly so far.
+    set(&folder, "UPDATE sessions SET last_iterator = x'fffffffffffffffe', raised_to = x'ffffffffffff0000'");
     let last = held(&store, session);
     test_suite::nonce_source_at_its_end(&last);
     drop(last);
@@ -130,6 +135,22 @@ fn sessions_are_shown_and_forgotten_unless_they_are_held() {
     assert_sessions_are_shown_and_forgotten(&AnyStore::Sqlite(open(&folder())));
 }
 
+#[test]
+fn a_last_iterator_far_ahead_of_the_clock_is_refused_until_its_owner_says_so() {
+    let folder = folder();
+    let write = |session: Uuid, last: u64| {
+        let sql =
+            format!("UPDATE sessions SET last_iterator = x'{last:016x}' WHERE session_id = x'{}'", session.simple());
+        set(&folder, &sql);
+    };
+    assert_what_is_far_ahead_is_refused(&AnyStore::Sqlite(open(&folder)), write, u64::MAX);
+}
+
+#[test]
+fn sessions_are_raised_and_never_lowered() {
+    assert_sessions_are_raised(&AnyStore::Sqlite(open(&folder())));
+}
+
 #[cfg(unix)]
 #[test]
 fn only_the_owner_may_read_the_database() {
@@ -143,7 +164,8 @@ fn only_the_owner_may_read_the_database() {
     assert_eq!(mode(path.parent().unwrap()), 0o700);
     for entry in fs::read_dir(path.parent().unwrap()).unwrap() {
         let path = entry.unwrap().path();
-        assert_eq!(mode(&path), 0o600, "{}", path.display());
+        let expected = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode(&path), expected, "{}", path.display());
     }
 }
 
@@ -152,8 +174,8 @@ fn databases_that_cannot_be_used_are_told_apart() {
     let folder = folder();
     let path = folder.path().join("iterators.db");
     drop(open(&folder));
-    set(&folder, "PRAGMA user_version = 2");
-    assert!(matches!(SqliteStore::open(&path), Err(Error::NewerSchema { found: 2, .. })));
+    set(&folder, "PRAGMA user_version = 3");
+    assert!(matches!(SqliteStore::open(&path), Err(Error::NewerSchema { found: 3, .. })));
 
     let other = folder.path().join("other.db");
     Connection::open(&other).unwrap().execute_batch("CREATE TABLE sessions (x)").unwrap();

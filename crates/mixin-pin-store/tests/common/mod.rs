@@ -52,6 +52,69 @@ pub fn assert_sessions_are_shown_and_forgotten(store: &AnyStore) {
     assert_eq!(store.sessions().unwrap(), []);
 }
 
+/// A last iterator far ahead of the clock is refused whoever vouches for the clock, and followed once the session's owner
+/// says that it is right. `write` sets a session's last iterator as no software of ours would.
+pub fn assert_what_is_far_ahead_is_refused(store: &AnyStore, write: impl Fn(Uuid, u64), greatest: u64) {
+    const DAY: u64 = 86_400_000_000_000;
+    let begun = now().as_nanos().unwrap();
+    for far in [begun + DAY + DAY / 24, begun + 400 * DAY, greatest - 2 * DAY, greatest - 1, greatest] {
+        let session = new_session();
+        drop(held(store, session));
+        write(session, far);
+        let refused = |last: u64| {
+            for terms in [HoldTerms::new(MINUTE), confirmed()] {
+                let refused = store.hold(session, &terms).unwrap_err();
+                let Error::IteratorAhead { ahead } = refused else { panic!("{last}: {refused:?}") };
+                assert!(ahead.abs_diff(Duration::from_nanos(last - begun)) < MINUTE, "{last}: {ahead:?}");
+            }
+        };
+        refused(far);
+        let lower = begun + DAY;
+        assert_eq!(store.raise(session, lower).unwrap(), far, "never lowered");
+        if far - lower > 2 * DAY {
+            refused(far);
+        }
+        match store.raise(session, far) {
+            Ok(last) => {
+                assert!(last == far && far <= greatest - DAY);
+                assert_eq!(held(store, session).reserve(now()).unwrap(), far + 1);
+                if let Some(beyond) = far.checked_add(DAY + DAY / 24).filter(|beyond| *beyond <= greatest) {
+                    write(session, beyond);
+                    refused(beyond);
+                }
+            }
+            Err(Error::NoRoomAbove { greatest: allowed }) => assert!(far > allowed && allowed < greatest - DAY),
+            Err(error) => panic!("{error:?}"),
+        }
+        // Or the clock leads again.
+        assert!(store.forget(session).unwrap());
+        let hold = store.hold(session, &HoldTerms::new(MINUTE)).unwrap();
+        assert!(matches!(hold, Hold::ClockUnconfirmed { ahead: None }), "{hold:?}");
+        assert!(held(store, session).reserve(now()).unwrap() < begun + DAY);
+    }
+}
+
+/// A session is raised, also one that is new to the store, never lowered, and not while it is held.
+pub fn assert_sessions_are_raised(store: &AnyStore) {
+    let (session, to) = (new_session(), now().as_nanos().unwrap() + 3_600_000_000_000);
+    assert_eq!(store.raise(session, to).unwrap(), to);
+    let record =
+        |store: &AnyStore| store.sessions().unwrap().into_iter().find(|record| record.session_id == session).unwrap();
+    assert_eq!((record(store).last_iterator, record(store).raised_to, record(store).held_for), (to, Some(to), None));
+    let Hold::Held(hold) = store.hold(session, &HoldTerms::new(MINUTE)).unwrap() else { panic!("not an hour ahead") };
+    assert_eq!(hold.reserve(now()).unwrap(), to + 1);
+    assert!(matches!(store.raise(session, to + 100), Err(Error::Held)));
+    drop(hold);
+    assert_eq!(store.raise(session, 7).unwrap(), to + 2, "the stock is taken, and it is not lowered");
+    assert_eq!(record(store).raised_to, Some(to));
+    assert_eq!(store.raise(session, to + 100).unwrap(), to + 100);
+    assert_eq!(held(store, session).reserve(now()).unwrap(), to + 101);
+    for beyond in [u64::MAX, u64::MAX - 1, u64::MAX - 86_400_000_000_000] {
+        assert!(matches!(store.raise(session, beyond), Err(Error::NoRoomAbove { .. })));
+    }
+    assert!(held(store, session).reserve(now()).is_ok(), "the session is as it was");
+}
+
 /// A clock that stands where it is set.
 #[derive(Clone)]
 pub struct TestClock(Arc<AtomicU64>);

@@ -1,0 +1,253 @@
+//! The database's file: made for its owner alone, told from another of the same name, and who else can get at it.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, Metadata, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+use super::LOCK_WAIT;
+use crate::Error;
+use crate::lease::Patience;
+
+/// What SQLite keeps beside a database.
+const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// The path with something at its end.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+pub(super) fn failed(path: &Path) -> impl Fn(io::Error) -> Error {
+    move |cause| Error::File { path: path.to_owned(), cause }
+}
+
+/// Options for a file that its owner alone can read.
+pub(super) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+pub(super) fn make_folder(path: &Path) -> Result<(), Error> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(failed(path))
+}
+
+/// Makes the file where there is none; SQLite itself would make it readable by others.
+///
+/// Who makes it holds a lock in the holders' folder: what lies beside it is of a database that was moved away or deleted,
+/// perhaps by one that is in use still, and would be taken for the new one's.
+pub(super) fn create(path: &Path, holders: &Path) -> Result<(), Error> {
+    let exists = || path.try_exists().unwrap_or(false);
+    if exists() {
+        return Ok(());
+    }
+    if let Some(folder) = path.parent() {
+        make_folder(folder)?;
+    }
+    make_folder(holders)?;
+    let lock = holders.join("lock");
+    let lock = private().create(true).truncate(false).open(&lock).map_err(failed(&lock))?;
+    let mut patience = Patience::new(LOCK_WAIT);
+    while let Err(TryLockError::WouldBlock) = lock.try_lock() {
+        if !patience.sleep() {
+            return Err(Error::Locked { path: path.to_owned() });
+        }
+    }
+    if exists() {
+        return Ok(());
+    }
+    for sidecar in SIDECARS.map(|suffix| beside(path, suffix)) {
+        match fs::remove_file(&sidecar) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&sidecar)(error)),
+            _ => {}
+        }
+    }
+    match private().create_new(true).open(path) {
+        // A link to nowhere, which SQLite then does not open.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop).map_err(failed(path)),
+    }
+}
+
+/// A file's place on the disk, which a name that is moved takes along. Where files have none, their names cannot be moved
+/// while they are open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity(u64, u64);
+
+impl Identity {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|found| Self::from(&found))
+    }
+}
+
+#[cfg(unix)]
+impl From<&Metadata> for Identity {
+    fn from(found: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+
+        Self(found.dev(), found.ino())
+    }
+}
+
+#[cfg(not(unix))]
+impl From<&Metadata> for Identity {
+    fn from(_: &Metadata) -> Self {
+        Self(0, 0)
+    }
+}
+
+/// What others on this machine can do to a database that is used all the same. What they can write is refused.
+///
+/// ```
+/// use mixin_pin_store::{Exposure, SqliteStore};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("data").join("iterators.db");
+/// let store = SqliteStore::open(&path)?;
+/// for exposure in store.exposures() {
+///     if let Exposure::Readable { path, .. } = &exposure {
+///         eprintln!("chmod 600 {}", path.display());
+///     }
+///     eprintln!("warning: {exposure}");
+/// }
+/// # assert_eq!(store.exposures(), []);
+/// # Ok::<(), mixin_pin_store::Error>(())
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exposure {
+    /// Others can read it: session ids and iterators, and no secret.
+    Readable {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// Others can write its folder.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Whether they can only add files (the sticky bit), and not move or replace the database.
+        is_sticky: bool,
+    },
+}
+
+impl fmt::Display for Exposure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Readable { path, mode } => {
+                write!(f, "{0} can be read by others (mode {mode:03o}); run: chmod 600 {0}", path.display())
+            }
+            Self::Folder { path, is_sticky: false } => write!(
+                f,
+                "others can write {0}, and so move or replace the database; run: chmod go-w {0}, or name a file in \
+                 another folder",
+                path.display()
+            ),
+            Self::Folder { path, is_sticky: true } => write!(
+                f,
+                "others can make files in {}, beside the database or in its place before it is made; name a file in a \
+                 folder of your own",
+                path.display()
+            ),
+        }
+    }
+}
+
+#[cfg(unix)]
+mod permissions {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::{Error, Exposure, Metadata, Path, SIDECARS, beside, failed, fs};
+
+    const OTHERS_WRITE: u32 = 0o022;
+    const OTHERS_READ: u32 = 0o044;
+    const STICKY: u32 = 0o1000;
+
+    fn mode(found: &Metadata) -> u32 {
+        found.mode() & 0o777
+    }
+
+    fn check_mode(path: &Path, found: &Metadata) -> Result<(), Error> {
+        if found.mode() & OTHERS_WRITE == 0 {
+            return Ok(());
+        }
+        Err(Error::Exposed { path: path.to_owned(), mode: mode(found) })
+    }
+
+    /// Refuses a database that others can write.
+    pub(in super::super) fn check(path: &Path) -> Result<(), Error> {
+        check_mode(path, &fs::metadata(path).map_err(failed(path))?)
+    }
+
+    /// Refuses what others put beside a database, or can write there: SQLite would play it back onto the database.
+    pub(in super::super) fn check_sidecars(path: &Path) -> Result<(), Error> {
+        let owner = fs::metadata(path).map_err(failed(path))?.uid();
+        for sidecar in SIDECARS.map(|suffix| beside(path, suffix)) {
+            // It comes and goes with those who have the database open.
+            let Ok(found) = fs::symlink_metadata(&sidecar) else { continue };
+            check_mode(&sidecar, &found)?;
+            if found.uid() != owner || !found.is_file() {
+                return Err(Error::OtherOwner { path: sidecar });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nobody but the database's owner (and root) can put files into a folder.
+    pub(in super::super) fn is_owners_alone(folder: &Path, database: &Path) -> bool {
+        let (Ok(folder), Ok(database)) = (fs::symlink_metadata(folder), fs::metadata(database)) else { return false };
+        let is_owned = [0, database.uid()].contains(&folder.uid());
+        folder.is_dir() && is_owned && folder.mode() & OTHERS_WRITE == 0
+    }
+
+    pub(in super::super) fn exposures(path: &Path) -> Vec<Exposure> {
+        let mut found = Vec::new();
+        if let Ok(file) = fs::metadata(path)
+            && file.mode() & OTHERS_READ != 0
+        {
+            found.push(Exposure::Readable { path: path.to_owned(), mode: mode(&file) });
+        }
+        if let Some(folder) = path.parent()
+            && let Ok(metadata) = fs::metadata(folder)
+            && metadata.mode() & OTHERS_WRITE != 0
+        {
+            let is_sticky = metadata.mode() & STICKY != 0;
+            found.push(Exposure::Folder { path: folder.to_owned(), is_sticky });
+        }
+        found
+    }
+}
+
+#[cfg(not(unix))]
+mod permissions {
+    use super::{Error, Exposure, Path};
+
+    #[expect(clippy::unnecessary_wraps, reason = "as where files have permissions")]
+    pub(in super::super) const fn check(_: &Path) -> Result<(), Error> {
+        Ok(())
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "as where files have permissions")]
+    pub(in super::super) const fn check_sidecars(_: &Path) -> Result<(), Error> {
+        Ok(())
+    }
+
+    pub(in super::super) fn is_owners_alone(folder: &Path, _: &Path) -> bool {
+        folder.is_dir()
+    }
+
+    pub(in super::super) const fn exposures(_: &Path) -> Vec<Exposure> {
+        Vec::new()
+    }
+}
+
+pub(super) use permissions::{check, check_sidecars, exposures, is_owners_alone};

@@ -1,0 +1,113 @@
+//! The database's table: made, told from others, and brought up to date. Nothing else in the file is obeyed.
+
+use std::path::Path;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::{LOCK_WAIT, file, sort};
+use crate::Error;
+use crate::lease::Patience;
+
+/// Raised when the table changes.
+const VERSION: i64 = 2;
+/// "MPIN", so that nobody's other database is taken for ours.
+const APPLICATION_ID: i64 = 0x4d50_494e;
+/// As SQLite keeps it, word by word.
+const TABLE: &str = include_str!("schema-2.sql");
+const TABLE_1: &str = include_str!("schema-1.sql");
+
+/// Whose a database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Empty,
+    /// Ours, of the version before.
+    Version1,
+    Current,
+}
+
+/// Lets SQLite do no more than our statements say, whatever the file holds.
+pub(super) fn harden(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    for config in [
+        DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA,
+        DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER,
+        DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW,
+    ] {
+        connection.set_db_config(config, false)?;
+    }
+    Ok(())
+}
+
+/// Checks whose database it is, makes its table where it is new, and brings that of the version before up to date.
+pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    let failed = |cause| sort(path, cause);
+    // Before anything is written, which switching to WAL is.
+    find(connection, path)?;
+    file::check(path)?;
+    switch_to_wal(connection, path)?;
+    // A database of ours is only read: one that cannot be written says so when it is used.
+    if find(connection, path)? == Found::Current {
+        return check(connection, path, TABLE);
+    }
+    let db = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    // Another process may have been here in between.
+    match find(&db, path)? {
+        Found::Current => {}
+        Found::Empty => {
+            db.execute_batch(TABLE).map_err(failed)?;
+            db.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+        }
+        Found::Version1 => {
+            check(&db, path, TABLE_1)?;
+            db.execute_batch("ALTER TABLE sessions RENAME TO sessions_1").map_err(failed)?;
+            db.execute_batch(TABLE).map_err(failed)?;
+            db.execute_batch(
+                "INSERT INTO sessions (session_id, last_iterator, fence, held_until, lease)
+                     SELECT session_id, last_iterator, fence, held_until, lease FROM sessions_1;
+                 DROP TABLE sessions_1;",
+            )
+            .map_err(failed)?;
+        }
+    }
+    db.pragma_update(None, "user_version", VERSION).map_err(failed)?;
+    check(&db, path, TABLE)?;
+    db.commit().map_err(failed)
+}
+
+fn find(connection: &Connection, path: &Path) -> Result<Found, Error> {
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|cause| sort(path, cause));
+    let path = || path.to_owned();
+    match (number("PRAGMA application_id")?, number("PRAGMA user_version")?) {
+        (APPLICATION_ID, VERSION) => Ok(Found::Current),
+        (APPLICATION_ID, 1) => Ok(Found::Version1),
+        (APPLICATION_ID, found) if found > VERSION => Err(Error::NewerSchema { path: path(), found }),
+        (APPLICATION_ID, _) => Err(Error::Altered { path: path() }),
+        (0, 0) if number("SELECT count(*) FROM sqlite_schema")? == 0 => Ok(Found::Empty),
+        _ => Err(Error::OtherDatabase { path: path() }),
+    }
+}
+
+/// Whether the database has this table, and nothing else.
+fn check(connection: &Connection, path: &Path, table: &str) -> Result<(), Error> {
+    let is_ours = connection
+        .query_row(
+            "SELECT count(*) = 1 AND min(type = 'table' AND name = 'sessions' AND sql = ?1) FROM sqlite_schema",
+            [table],
+            |row| row.get::<_, Option<bool>>(0),
+        )
+        .map_err(|cause| sort(path, cause))?;
+    if is_ours == Some(true) { Ok(()) } else { Err(Error::Altered { path: path.to_owned() }) }
+}
+
+/// SQLite does not ask the busy handler when two processes switch at once.
+fn switch_to_wal(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let mut patience = Patience::new(LOCK_WAIT);
+    loop {
+        let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
+        match mode.map(|_| ()).map_err(|cause| sort(path, cause)) {
+            Err(Error::Locked { .. }) if patience.sleep() => {}
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Databases that somebody moved, changed or exposed: nobody holds a session twice by one, and none is believed.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use common::{confirmed, held, new_session, now};
+use mixin_pin_core::{HeldSession as _, Hold, HoldTerms, NonceSource as _, NonceStore as _};
+use mixin_pin_store::{AnyStore, Error, SqliteStore};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+struct Stage(TempDir);
+
+impl Stage {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("iterators.db")
+    }
+
+    fn try_open(&self) -> Result<SqliteStore, Error> {
+        SqliteStore::open(&self.path())
+    }
+
+    fn open(&self) -> SqliteStore {
+        self.try_open().unwrap()
+    }
+
+    fn set(&self, sql: &str) {
+        Connection::open(self.path()).unwrap().execute_batch(sql).unwrap();
+    }
+}
+
+#[test]
+fn a_stalled_holder_does_not_release_what_was_forgotten_and_taken_anew() {
+    let (stage, session) = (Stage::new(), new_session());
+    let store = stage.open();
+    let short = HoldTerms::new(Duration::from_millis(50)).with_confirmed_clock();
+    let Hold::Held(stalled) = store.hold(session, &short).unwrap() else { panic!("busy") };
+    std::thread::sleep(Duration::from_millis(60));
+    assert!(store.forget(session).unwrap());
+    let next = held(&store, session);
+    drop(stalled);
+    assert!(matches!(store.hold(session, &confirmed()).unwrap(), Hold::Busy), "two hold one session");
+    assert!(next.reserve(now()).is_ok());
+}
+
+fn moved(stage: &Stage) {
+    fs::rename(stage.path(), stage.0.path().join("moved.db")).unwrap();
+}
+
+fn deleted(stage: &Stage) {
+    fs::remove_file(stage.path()).unwrap();
+}
+
+fn all_deleted(stage: &Stage) {
+    for suffix in ["", "-wal", "-shm"] {
+        fs::remove_file(format!("{}{suffix}", stage.path().display())).unwrap();
+    }
+}
+
+fn replaced(stage: &Stage) {
+    let other = Stage::new();
+    drop(held(&other.open(), new_session()));
+    fs::rename(other.path(), stage.path()).unwrap();
+    // As after every restoring: what belonged to the file before goes with it.
+    for suffix in ["-wal", "-shm"] {
+        fs::remove_file(format!("{}{suffix}", stage.path().display())).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_database_that_is_moved_or_deleted_while_in_use_does_not_let_two_hold() {
+    for go_away in [moved, deleted, all_deleted, replaced] as [fn(&Stage); 4] {
+        let (stage, session) = (Stage::new(), new_session());
+        let (one, other) = (stage.open(), stage.open());
+        let before = held(&one, session);
+        drop(held(&other, new_session()));
+        go_away(&stage);
+        assert_eq!(before.remaining(), Duration::ZERO);
+        assert!(matches!(before.reserve(now()), Err(Error::HoldLost)), "another iterator of a database that is gone");
+        // Each of them finds the new one, and none that went.
+        let next = held(&stage.open(), session);
+        for store in [&one, &other, &stage.open()] {
+            assert!(matches!(store.hold(session, &confirmed()).unwrap(), Hold::Busy), "two hold one session");
+        }
+        drop(before);
+        assert!(matches!(one.hold(session, &confirmed()).unwrap(), Hold::Busy), "nor is it released by the old holder");
+        let mut last = next.reserve(now()).unwrap();
+        drop(next);
+        for turn in 0..12 {
+            let iterator = held([&one, &other][turn % 2], session).reserve(now()).unwrap();
+            assert!(iterator > last, "{iterator} followed {last}");
+            last = iterator;
+        }
+        drop((one, other));
+        let check: String = Connection::open(stage.path())
+            .unwrap()
+            .pragma_query_value(None, "integrity_check", |row| row.get(0))
+            .unwrap();
+        assert_eq!(check, "ok");
+        assert_eq!(stage.open().sessions().unwrap().iter().filter(|found| found.session_id == session).count(), 1);
+    }
+}
+
+#[test]
+fn names_that_sqlite_reads_otherwise_are_refused() {
+    let stage = Stage::new();
+    for url in ["sqlite:file:x.db", "sqlite:FILE:x.db?mode=memory", "sqlite:file:///tmp/x.db"] {
+        assert!(matches!(AnyStore::open(url), Err(Error::SqliteUri)), "{url}");
+    }
+    for url in ["sqlite::memory:", "sqlite::memory:?cache=shared"] {
+        assert!(matches!(AnyStore::open(url), Err(Error::SqliteMemory)), "{url}");
+    }
+    assert!(matches!(SqliteStore::open(Path::new("")), Err(Error::File { .. })), "a store of each opener's own");
+    // A path with such a name is a file like any other.
+    for name in ["file:odd.db?mode=memory", ":memory:", "100%20.db"] {
+        let path = stage.0.path().join(name);
+        let session = new_session();
+        let hold = held(&SqliteStore::open(&path).unwrap(), session);
+        let again = SqliteStore::open(&path).unwrap().hold(session, &confirmed()).unwrap();
+        assert!(matches!(again, Hold::Busy), "{name} is each opener's own");
+        assert!(fs::metadata(&path).unwrap().len() > 0);
+        drop(hold);
+    }
+}
+
+#[test]
+fn a_relative_path_is_that_of_the_folder_at_the_time() {
+    let path = Path::new("relative-iterators.db");
+    let store = SqliteStore::open(path).unwrap();
+    assert!(store.path().is_absolute() && store.path().ends_with(path));
+    drop(store);
+    for suffix in ["", "-wal", "-shm"] {
+        // Some are gone with the last connection.
+        let _ = fs::remove_file(format!("relative-iterators.db{suffix}"));
+    }
+    fs::remove_dir_all("relative-iterators.db-holders").unwrap();
+}
+
+#[cfg(unix)]
+mod exposed {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use mixin_pin_store::Exposure;
+
+    use super::*;
+
+    fn chmod(path: impl AsRef<Path>, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn what_others_can_write_is_refused() {
+        let stage = Stage::new();
+        let store = stage.open();
+        drop(held(&store, new_session()));
+        for mode in [0o620, 0o602, 0o666, 0o777] {
+            chmod(stage.path(), mode);
+            let refused = stage.try_open().unwrap_err();
+            assert!(matches!(&refused, Error::Exposed { mode: found, .. } if *found == mode), "{refused:?}");
+            assert!(refused.to_string().contains("chmod 600"), "{refused}");
+        }
+        chmod(stage.path(), 0o600);
+        for suffix in ["-wal", "-shm"] {
+            let path = format!("{}{suffix}", stage.path().display());
+            chmod(&path, 0o666);
+            assert!(matches!(stage.try_open(), Err(Error::Exposed { path: found, .. }) if found == Path::new(&path)));
+            chmod(&path, 0o600);
+        }
+        // What would be played back onto the database.
+        let journal = format!("{}-journal", stage.path().display());
+        fs::write(&journal, "").unwrap();
+        chmod(&journal, 0o666);
+        assert!(matches!(stage.try_open(), Err(Error::Exposed { .. })));
+        fs::remove_file(journal).unwrap();
+        drop(held(&stage.open(), new_session()));
+    }
+
+    #[test]
+    fn what_others_can_read_or_replace_is_told() {
+        let stage = Stage::new();
+        let store = stage.open();
+        chmod(stage.0.path(), 0o700);
+        assert_eq!(store.exposures(), []);
+        chmod(stage.path(), 0o644);
+        let store = stage.open();
+        assert!(matches!(store.exposures()[..], [Exposure::Readable { mode: 0o644, .. }]));
+        assert!(store.exposures()[0].to_string().contains("chmod 600"));
+        chmod(stage.path(), 0o600);
+        for (mode, sticky) in [(0o777, false), (0o1777, true), (0o720, false)] {
+            chmod(stage.0.path(), mode);
+            let found = store.exposures();
+            assert!(matches!(found[..], [Exposure::Folder { is_sticky, .. }] if is_sticky == sticky), "{found:?}");
+        }
+        chmod(stage.0.path(), 0o700);
+    }
+}
+
+#[test]
+fn a_database_of_ours_with_more_or_other_in_it_is_refused() {
+    for change in [
+        "CREATE TABLE more (x)",
+        "CREATE VIEW more AS SELECT * FROM sessions",
+        "CREATE INDEX more ON sessions (fence)",
+        "CREATE TRIGGER more AFTER UPDATE ON sessions BEGIN UPDATE sessions SET held_until = NULL; END",
+        "ALTER TABLE sessions ADD COLUMN more BLOB",
+        "ALTER TABLE sessions RENAME TO others",
+        "DROP TABLE sessions",
+        "DROP TABLE sessions; CREATE VIEW sessions AS SELECT 1 AS session_id",
+    ] {
+        let stage = Stage::new();
+        drop(held(&stage.open(), new_session()));
+        stage.set(change);
+        let refused = stage.try_open().unwrap_err();
+        assert!(matches!(refused, Error::Altered { .. }), "{change}: {refused:?}");
+    }
+}
+
+#[test]
+fn what_is_added_while_the_database_is_used_does_nothing() {
+    let (stage, session) = (Stage::new(), new_session());
+    let store = stage.open();
+    drop(held(&store, session));
+    stage.set("CREATE TRIGGER more AFTER UPDATE ON sessions BEGIN UPDATE sessions SET held_until = NULL; END");
+    let hold = held(&store, session);
+    assert!(matches!(store.hold(session, &confirmed()).unwrap(), Hold::Busy), "a trigger released it");
+    drop(hold);
+}
+
+#[test]
+fn a_database_of_something_else_is_left_as_it_is() {
+    let stage = Stage::new();
+    stage.set("CREATE TABLE sessions (x)");
+    let before = fs::read(stage.path()).unwrap();
+    assert!(matches!(stage.try_open(), Err(Error::OtherDatabase { .. })));
+    assert_eq!(fs::read(stage.path()).unwrap(), before);
+}
+
+/// As the version before made it.
+fn version_1(stage: &Stage) {
+    let sql = concat!(
+        include_str!("../src/sqlite/schema-1.sql"),
+        "; PRAGMA application_id = 0x4d50494e; PRAGMA user_version = 1; PRAGMA journal_mode = WAL;"
+    );
+    stage.set(sql);
+}
+
+#[test]
+fn a_database_of_the_version_before_is_taken_over() {
+    let (stage, session) = (Stage::new(), new_session());
+    version_1(&stage);
+    // A process of that version, which has it open and goes on: it raises the fence, and knows no other column.
+    let old = Connection::open(stage.path()).unwrap();
+    let old_hold = || {
+        let sql = "INSERT INTO sessions (session_id, last_iterator, fence, held_until, lease)
+                   VALUES (?1, x'0000000000000001', 1, ?2, 60000000000)
+                   ON CONFLICT (session_id) DO UPDATE SET fence = fence + 1, held_until = ?2, lease = 60000000000";
+        let until = i64::try_from(now().as_nanos().unwrap()).unwrap() + 60_000_000_000;
+        old.prepare_cached(sql).unwrap().execute(rusqlite::params![session.as_bytes(), until]).unwrap();
+    };
+    let old_release = || {
+        old.execute("UPDATE sessions SET held_until = NULL", []).unwrap();
+    };
+    old_hold();
+    let (one, other) = (stage.open(), stage.open());
+    let known = one.sessions().unwrap();
+    assert_eq!((known.len(), known[0].session_id, known[0].last_iterator), (1, session, 1));
+    assert!(matches!(one.hold(session, &confirmed()).unwrap(), Hold::Busy), "the old holder lives");
+    old_release();
+    drop(held(&one, session));
+    drop(one);
+    // Its file is gone, and the row still names it.
+    old_hold();
+    assert!(matches!(other.hold(session, &confirmed()).unwrap(), Hold::Busy), "the old holder lives");
+    old_release();
+    drop(held(&other, session));
+
+    let changed = Stage::new();
+    version_1(&changed);
+    changed.set("CREATE TABLE more (x)");
+    assert!(matches!(changed.try_open(), Err(Error::Altered { .. })));
+}
+
+#[test]
+fn many_who_open_a_database_of_the_version_before_at_once_find_one() {
+    let (stage, session) = (Stage::new(), new_session());
+    version_1(&stage);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let terms = confirmed().wait(Duration::from_secs(20));
+                assert!(matches!(stage.open().hold(session, &terms).unwrap(), Hold::Held(_)));
+            });
+        }
+    });
+}
