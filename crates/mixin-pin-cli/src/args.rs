@@ -57,7 +57,7 @@ pub(crate) enum Command {
     /// Find out what became of an update whose answer was lost (exit code 3).
     #[command(after_help = help::RESOLVE)]
     Resolve(ResolveArgs),
-    /// Show what the store of iterators knows, or forget a session.
+    /// Show what the store of iterators knows, forget a session, or raise its last iterator.
     #[command(subcommand, after_help = help::STORE)]
     Store(StoreCommand),
     /// Make TIP keys, and sign with them.
@@ -308,6 +308,16 @@ pub(crate) enum StoreCommand {
     /// Forget a session: its next iterator comes from the clock alone. For a session that was renewed, or whose iterators
     /// ran ahead of a clock that was wrong.
     Reset(StoreResetArgs),
+    /// Raise a session's last iterator, where another client of it has used greater ones.
+    ///
+    /// The server then refuses every call here with 20119, as if the PIN were wrong. The last iterator is never lowered, and
+    /// not raised while the session is in use. What was raised is remembered, and followed however far ahead of the clock it
+    /// is.
+    ///
+    /// There is no way back: once a call was made, every client of the session has to be above that iterator, also those
+    /// that go by their clock alone. Where it is ahead of the clock they are refused until the clock has come so far, which
+    /// may be never. Near the greatest number the session is lost to all.
+    Raise(StoreRaiseArgs),
 }
 
 #[derive(Args)]
@@ -320,6 +330,30 @@ pub(crate) struct StoreShowArgs {
 pub(crate) struct StoreResetArgs {
     /// The session.
     pub(crate) session_id: Uuid,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Args)]
+#[command(group(clap::ArgGroup::new("target").required(true)))]
+pub(crate) struct StoreRaiseArgs {
+    /// The session.
+    pub(crate) session_id: Uuid,
+    /// The iterator to raise it to: at least the greatest that any client has used. Clients without a store mostly use the
+    /// nanoseconds since 1970.
+    #[arg(long, value_name = "ITERATOR", group = "target")]
+    pub(crate) to: Option<u64>,
+    /// Raise it to the server's time, which a call tells that costs no try: above clients that go by a clock that is right.
+    #[arg(long, group = "target", requires = "keystore")]
+    pub(crate) to_server_time: bool,
+    /// The keystore to ask the server with.
+    #[arg(long, value_name = "FILE", env = environment::KEYSTORE, hide_env_values = true)]
+    pub(crate) keystore: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+    /// Raise it more than a day ahead of the clock, too. Every other client of the session then has to follow it for ever.
+    #[arg(long)]
+    pub(crate) far_ahead: bool,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }

@@ -8,6 +8,7 @@ use mixin_pin_http::Unknown;
 use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::ApiError;
 
+use crate::time::span;
 use crate::{environment, explained};
 
 /// Why a command failed. No message carries a secret.
@@ -71,6 +72,10 @@ pub(crate) enum Error {
     SessionBusy,
     /// The clock is far ahead of the session's last iterator.
     ClockLeap { ahead: Duration },
+    /// A session is to be raised far ahead of the clock, and nobody said that this is meant.
+    FarAhead { ahead: Duration },
+    /// The server does not name its time, to which a session is to be raised.
+    NoServerTime,
     /// The sandbox failed.
     Sandbox(mixin_pin_sandbox::Error),
     /// The file with a sandbox's accounts is no list of them.
@@ -116,8 +121,13 @@ impl Error {
                 _ => 2,
             },
             Self::Unknown { .. } | Self::Unresolved => 3,
-            Self::Store(mixin_pin_store::Error::Url) => 2,
-            Self::Store(_) | Self::SessionBusy => 4,
+            Self::Store(
+                mixin_pin_store::Error::Url
+                | mixin_pin_store::Error::SqliteUri
+                | mixin_pin_store::Error::SqliteMemory
+                | mixin_pin_store::Error::NoRoomAbove { .. },
+            ) => 2,
+            Self::Store(_) | Self::SessionBusy | Self::NoServerTime => 4,
             _ => 2,
         }
     }
@@ -236,14 +246,27 @@ impl fmt::Display for Error {
                 run.as_ref().map_or(Ok(()), |run| write!(f, ". Run: {run}"))
             }
             Self::Unresolved => f.write_str("it is still not known what became of the update"),
+            // What is wrong with the session, not with the store.
+            Self::Store(
+                cause @ (mixin_pin_store::Error::Held
+                | mixin_pin_store::Error::IteratorAhead { .. }
+                | mixin_pin_store::Error::NoRoomAbove { .. }),
+            ) => cause.fmt(f),
             Self::Store(cause) => write!(f, "{cause}; --store names another store of iterators"),
             Self::SessionBusy => f.write_str("another process uses the session; try again, or wait longer with --wait"),
             Self::ClockLeap { ahead } => write!(
                 f,
-                "the clock is {} days ahead of the session's last iterator; set it right, or if it is right, run: \
-                 mixin-pin store reset",
-                ahead.as_secs() / 86_400
+                "the clock is {} ahead of the session's last iterator; set it right, or if it is right, run: mixin-pin \
+                 store reset",
+                span(*ahead)
             ),
+            Self::FarAhead { ahead } => write!(
+                f,
+                "that iterator is {} ahead of the clock: every other client of the session would have to be above it for \
+                 ever; set the clock right, or if all this is meant, add --far-ahead",
+                span(*ahead)
+            ),
+            Self::NoServerTime => f.write_str("the server does not name its time; name the iterator with --to"),
             Self::Sandbox(cause) => write!(f, "the sandbox failed: {cause}"),
             // Where, not what: the file may hold PINs.
             Self::Accounts { path, cause } => write!(
@@ -341,7 +364,10 @@ mod tests {
             Error::Unresolved,
             Error::Store(mixin_pin_store::Error::Url),
             Error::SessionBusy,
+            Error::Store(mixin_pin_store::Error::Held),
             Error::ClockLeap { ahead: Duration::from_secs(400 * 86_400) },
+            Error::FarAhead { ahead: Duration::from_secs(400 * 86_400 + 3_600) },
+            Error::NoServerTime,
             Error::Sandbox(mixin_pin_sandbox::Error::DatabaseContent),
             Error::AccountTwice { path: path() },
             Error::Registration,

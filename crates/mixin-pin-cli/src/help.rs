@@ -73,10 +73,16 @@ Examples:
   mixin-pin resolve --keystore keystore.json --new-user --pin-stdin < pin.txt";
 
 pub(crate) const STORE: &str = "\
+A last iterator more than a day ahead of the clock is not followed: the clock is wrong, or the iterator is. If the clock is
+right, `reset` lets it lead again. Where the server has seen such iterators of another client, calls are refused with 20119,
+and only `raise` helps; every client of the session then has to be above that iterator for ever.
+
 Examples:
   mixin-pin store show
   mixin-pin store show --store redis://10.0.0.5/
-  mixin-pin store reset 0b1f7f6e-5d0e-4f6e-9b0e-2f9b9e0f3c11";
+  mixin-pin store reset 0b1f7f6e-5d0e-4f6e-9b0e-2f9b9e0f3c11
+  mixin-pin store raise 0b1f7f6e-5d0e-4f6e-9b0e-2f9b9e0f3c11 --to-server-time --keystore keystore.json
+  mixin-pin store raise 0b1f7f6e-5d0e-4f6e-9b0e-2f9b9e0f3c11 --to 1900000000000000000 --far-ahead";
 
 pub(crate) const TIP: &str = "\
 Examples:

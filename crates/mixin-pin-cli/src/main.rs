@@ -57,6 +57,7 @@ fn run(command: &Command, output: &Output) -> Result<(), Error> {
         Command::Resolve(args) => commands::resolve::run(args, output),
         Command::Store(StoreCommand::Show(args)) => commands::store::show(args, output),
         Command::Store(StoreCommand::Reset(args)) => commands::store::reset(args, output),
+        Command::Store(StoreCommand::Raise(args)) => commands::store::raise(args, output),
         Command::Tip(TipCommand::Sign(args)) => commands::tip::sign(args, output),
         Command::Tip(TipCommand::NewKey(args)) => commands::tip::new_key(args, output),
         Command::Keystore(KeystoreCommand::New(args)) => commands::keystore::new(args, output),

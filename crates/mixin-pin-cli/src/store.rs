@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mixin_pin_core::{Hold, HoldTerms, Nonce, NonceSource as _, NonceStore, Session, uuid::Uuid};
 use mixin_pin_http::{ClientBuilder, MemoryStore, UserSession};
-use mixin_pin_store::{AnyStore, SqliteStore};
+use mixin_pin_store::{AnyStore, Exposure, SqliteStore};
 
 use crate::args::StoreArgs;
 use crate::error::Error;
@@ -29,21 +29,51 @@ fn open(args: &StoreArgs) -> Result<Store, Error> {
     }
 }
 
-/// A store that outlives this process.
+/// A store that outlives this process, with a warning where it is not kept well.
 pub(crate) fn kept(args: &StoreArgs) -> Result<AnyStore, Error> {
-    let Some(url) = &args.store else {
-        return Ok(AnyStore::Sqlite(SqliteStore::open_default()?));
-    };
-    let store = AnyStore::open(url)?;
-    #[cfg(feature = "redis")]
-    if let AnyStore::Redis(redis) = &store
-        && let Some(policy) = redis.eviction_policy()?
-    {
-        crate::output::warn(&format!(
-            "Redis may drop what it holds when memory runs short (maxmemory-policy {policy}); set it to noeviction"
-        ));
+    let store = kept_unwarned(args)?;
+    for risk in risks(&store)?.into_iter().filter(|risk| !risk.is_of_folder) {
+        crate::output::warn(&risk.text);
     }
     Ok(store)
+}
+
+/// A store that outlives this process.
+pub(crate) fn kept_unwarned(args: &StoreArgs) -> Result<AnyStore, Error> {
+    Ok(match &args.store {
+        Some(url) => AnyStore::open(url)?,
+        None => AnyStore::Sqlite(SqliteStore::open_default()?),
+    })
+}
+
+/// What may go wrong with a store that can be used, and what to do.
+pub(crate) struct Risk {
+    pub(crate) text: String,
+    /// Which is `doctor`'s to tell, not every call's.
+    is_of_folder: bool,
+}
+
+pub(crate) fn risks(store: &AnyStore) -> Result<Vec<Risk>, Error> {
+    Ok(match store {
+        AnyStore::Sqlite(store) => {
+            let risk = |found: Exposure| Risk {
+                text: found.to_string(),
+                is_of_folder: matches!(found, Exposure::Folder { .. }),
+            };
+            store.exposures().into_iter().map(risk).collect()
+        }
+        #[cfg(feature = "redis")]
+        AnyStore::Redis(store) => {
+            let text = |policy| {
+                format!(
+                    "Redis may drop what it holds when memory runs short (maxmemory-policy {policy}); set it to noeviction"
+                )
+            };
+            let policy = store.eviction_policy()?;
+            policy.into_iter().map(|policy| Risk { text: text(policy), is_of_folder: false }).collect()
+        }
+        _ => Vec::new(),
+    })
 }
 
 /// Gives a client its store.

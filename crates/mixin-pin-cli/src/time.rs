@@ -1,6 +1,6 @@
 //! The clock, and times as people write them.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use mixin_pin_core::UnixTime;
@@ -14,4 +14,39 @@ pub(crate) fn now() -> Result<UnixTime, Error> {
 /// A time as people write it; None beyond any calendar.
 pub(crate) fn calendar(at: UnixTime) -> Option<Timestamp> {
     Timestamp::new(i64::try_from(at.secs()).ok()?, i32::try_from(at.subsec_nanos()).ok()?).ok()
+}
+
+/// How long a time is, in the two greatest units that say something of it.
+pub(crate) fn span(time: Duration) -> String {
+    let count = |number: u64, unit: &str| format!("{number} {unit}{}", if number == 1 { "" } else { "s" });
+    let minutes = time.as_secs() / 60;
+    let (days, hours, minutes) = (minutes / 1_440, minutes / 60 % 24, minutes % 60);
+    let words = [(days, "day"), (hours, "hour"), (minutes, "minute")];
+    let said: Vec<_> = words.into_iter().skip_while(|(number, _)| *number == 0).take(2).collect();
+    let said: Vec<_> =
+        said.into_iter().filter(|(number, _)| *number > 0).map(|(number, unit)| count(number, unit)).collect();
+    if said.is_empty() { "less than a minute".to_owned() } else { said.join(" and ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_names_no_unit_that_is_zero() {
+        let said = |seconds| span(Duration::from_secs(seconds));
+        for seconds in [0, 59] {
+            assert_eq!(said(seconds), "less than a minute");
+        }
+        assert_eq!([said(60), said(3_599)], ["1 minute", "59 minutes"]);
+        assert_eq!(
+            [said(3_600), said(7_260), said(86_399)],
+            ["1 hour", "2 hours and 1 minute", "23 hours and 59 minutes"]
+        );
+        assert_eq!(
+            [said(86_400), said(86_400 + 120), said(400 * 86_400 + 3_700)],
+            ["1 day", "1 day", "400 days and 1 hour"]
+        );
+        assert_eq!(span(Duration::MAX), "213503982334601 days and 7 hours");
+    }
 }

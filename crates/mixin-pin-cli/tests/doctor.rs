@@ -31,7 +31,15 @@ fn a_session_that_works_is_well() {
         assert_eq!(verdict(&well, name), "ok", "{name}");
     }
     let people = run(&["doctor", "--keystore", &me, "--api", &sandbox.url, "--store", &store], b"").done();
-    assert!(people.stdout.contains("All is well.") && people.stdout.contains("update --new-user"), "{people:?}");
+    assert!(people.stdout.contains("Nothing to mend") && people.stdout.contains("update --new-user"), "{people:?}");
+    // What no check can see is not called well.
+    let last = people.stdout.lines().last().unwrap();
+    assert!(
+        last.starts_with("Not seen from here:") && last.contains("another client") && last.contains("20119"),
+        "{last}"
+    );
+    assert!(!people.stdout.contains("well"), "{people:?}");
+    assert_eq!(well.json()["unseen"], last);
 
     let old = sandbox.register("rsa1024");
     let old = doctor(&old, &sandbox.url, "memory:").done();
@@ -71,6 +79,32 @@ fn a_keystore_that_others_can_read_is_no_small_matter() {
     assert_eq!(verdict(&open, "permissions"), "bad");
     let advice = open.json()["checks"][0]["text"].as_str().map(str::to_owned);
     assert!(advice.is_some_and(|text| text.contains("chmod 600")));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_that_others_can_read_or_replace_is_no_small_matter() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let known = keystore(folder.path(), "keystore-dashboard.json");
+    let place = folder.path().join("data");
+    let store = format!("sqlite:{}", text(&place.join("iterators.db")));
+    let check = || {
+        let run = doctor(text(&known), "http://127.0.0.1:9", &store);
+        assert_eq!(run.stderr, "", "said in the report");
+        run
+    };
+    let has_risk =
+        |run: &Run| run.json()["checks"].as_array().unwrap().iter().any(|check| check["name"] == "store risk");
+    assert!(!has_risk(&check()));
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(verdict(&check(), "store risk"), "warn");
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(place.join("iterators.db"), fs::Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(verdict(&check(), "store risk"), "warn");
+    fs::set_permissions(place.join("iterators.db"), fs::Permissions::from_mode(0o660)).unwrap();
+    assert_eq!(verdict(&check(), "store"), "bad");
 }
 
 #[test]

@@ -1,10 +1,14 @@
-//! Iterators of the command: kept over processes, shown, forgotten, and a change settled whose answer was lost.
+//! Iterators of the command: kept over processes, shown, forgotten, raised, and a change settled whose answer was lost.
 
 mod common;
 
 use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
-use common::{SandboxProcess, command, run};
+use common::{Run, SandboxProcess, command, run};
+use mixin_pin_core::{Hold, HoldTerms, NonceStore as _, UnixTime};
+use mixin_pin_store::SqliteStore;
 use serde_json::{Value, json};
 
 fn store(sandbox: &SandboxProcess) -> String {
@@ -43,6 +47,164 @@ fn iterators_rise_from_process_to_process_and_are_shown_and_forgotten() {
     let reset = ["store", "reset", "--json", "--store", &store, &session];
     assert_eq!(run(&reset, b"").done().json()["was_known"], true);
     assert_eq!(run(&reset, b"").done().json()["was_known"], false);
+}
+
+const DAY: u64 = 86_400_000_000_000;
+
+fn nanos() -> u64 {
+    UnixTime::try_from(SystemTime::now()).unwrap().as_nanos().unwrap()
+}
+
+/// A sandbox, a keystore, its session and a store.
+struct Stage {
+    sandbox: SandboxProcess,
+    keystore: String,
+    session: String,
+    store: String,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let sandbox = SandboxProcess::start(&[]);
+        let (keystore, store) = (sandbox.register("ed25519"), store(&sandbox));
+        Self { session: session_id(&keystore), sandbox, keystore, store }
+    }
+
+    fn raise(&self, args: &[&str]) -> Run {
+        let first = ["store", "raise", &self.session, "--json", "--store", &self.store, "--api", &self.sandbox.url];
+        run(&[&first[..], args].concat(), b"")
+    }
+
+    fn encrypt(&self) -> Run {
+        let args = ["encrypt", "--json", "--keystore", &self.keystore, "--store", &self.store, "--pin-stdin"];
+        run(&args, b"123456\n")
+    }
+
+    fn next(&self) -> u64 {
+        self.encrypt().done().json()["iterator"].as_str().unwrap().parse().unwrap()
+    }
+}
+
+#[test]
+fn a_session_is_raised_and_what_that_means_is_said() {
+    let stage = Stage::new();
+    let first = stage.next();
+    let to = (nanos() + DAY / 2).to_string();
+    let raised = stage.raise(&["--to", &to]).done();
+    assert_eq!((&raised.json()["raised_to"], &raised.json()["last_iterator"]), (&json!(to), &json!(to)));
+    assert_eq!(raised.stderr, "", "half a day is no danger");
+    let next = stage.next();
+    assert_eq!(next.to_string(), (to.parse::<u64>().unwrap() + 1).to_string());
+
+    // Never lowered.
+    let lower =
+        run(&["store", "raise", &stage.session, "--store", &stage.store, "--to", &first.to_string()], b"").done();
+    assert!(lower.stdout.contains("not raised") && lower.stdout.contains("every other client"), "{lower:?}");
+    assert!(stage.next() > next);
+
+    // Far ahead only where that is meant, and with a warning; then it is followed.
+    let far = (nanos() + 400 * DAY + DAY / 2).to_string();
+    let refused = stage.raise(&["--to", &far]);
+    let said = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert_eq!(refused.code, 2, "{said}");
+    assert!(said.contains("400 days and 1") && said.contains("for ever") && said.contains("--far-ahead"), "{said}");
+    assert!(stage.next() < nanos() + DAY);
+    let raised = stage.raise(&["--to", &far, "--far-ahead"]).done();
+    assert!(raised.stderr.contains("400 days") && raised.stderr.contains("for ever"), "{raised:?}");
+    assert!(stage.next() > far.parse().unwrap());
+    let shown = run(&["store", "show", "--json", "--store", &stage.store], b"").done().json();
+    assert_eq!(shown["sessions"][0]["raised_to"], json!(far));
+
+    for beyond in [u64::MAX, u64::MAX - 1] {
+        let refused = stage.raise(&["--to", &beyond.to_string(), "--far-ahead"]);
+        assert_eq!((refused.code, refused.kind().as_str()), (2, "store"));
+        assert!(refused.stdout.contains("register a new session"), "{refused:?}");
+    }
+    assert!(stage.next() > far.parse().unwrap());
+    for wrong in [&[][..], &["--to", "5", "--to-server-time"], &["--to", "-5"], &["--to-server-time"]] {
+        assert_eq!(stage.raise(wrong).code, 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_session_is_raised_to_the_time_of_the_server() {
+    let stage = Stage::new();
+    let before = nanos();
+    let raised = stage.raise(&["--to-server-time", "--keystore", &stage.keystore]).done().json();
+    let to: u64 = raised["raised_to"].as_str().unwrap().parse().unwrap();
+    assert!(to.abs_diff(before) < 60_000_000_000, "{to}");
+    assert!(stage.next() > to);
+}
+
+#[test]
+fn a_session_that_is_in_use_is_not_raised() {
+    let stage = Stage::new();
+    let store = SqliteStore::open(Path::new(&stage.sandbox.path("iterators.db"))).unwrap();
+    let terms = HoldTerms::new(Duration::from_secs(60)).with_confirmed_clock();
+    let Hold::Held(held) = store.hold(stage.session.parse().unwrap(), &terms).unwrap() else { panic!("busy") };
+    let refused = stage.raise(&["--to", "5"]);
+    assert_eq!((refused.code, refused.kind().as_str()), (4, "store"));
+    assert!(refused.stdout.contains("the session is in use"), "{refused:?}");
+    drop(held);
+    stage.raise(&["--to", "5"]).done();
+}
+
+#[test]
+fn an_iterator_far_ahead_is_not_followed_and_both_ways_out_work() {
+    for way_out in ["reset", "raise"] {
+        let stage = Stage::new();
+        let far = nanos() + 400 * DAY;
+        // A clock that was wrong, and believed.
+        let path = stage.sandbox.path("iterators.db");
+        let store = SqliteStore::open(Path::new(&path)).unwrap().clock(move || UnixTime::from_nanos(far));
+        let terms = HoldTerms::new(Duration::from_secs(60)).with_confirmed_clock();
+        drop(store.hold(stage.session.parse().unwrap(), &terms).unwrap());
+        let refused = stage.encrypt();
+        let said = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert_eq!((refused.code, refused.kind().as_str()), (4, "store"), "{said}");
+        assert!(said.contains("399 days and 23 hours ahead") || said.contains("400 days ahead"), "{said}");
+        assert!(said.contains("store reset") && said.contains("store raise"), "{said}");
+
+        let doctor = || {
+            let args = ["doctor", "--json", "--keystore", &stage.keystore, "--store", &stage.store];
+            run(&[&args[..], &["--api", &stage.sandbox.url]].concat(), b"")
+        };
+        let found = doctor();
+        let check = found.json()["checks"].as_array().unwrap().iter().find(|check| check["name"] == "store").cloned();
+        let check = check.unwrap();
+        let text = check["text"].as_str().unwrap();
+        assert_eq!((found.code, &check["verdict"]), (1, &json!("bad")), "{text}");
+        assert!(text.contains("days") && text.contains(&format!("store reset {}", stage.session)), "{text}");
+        if way_out == "reset" {
+            run(&["store", "reset", "--store", &stage.store, &stage.session], b"").done();
+            assert!(stage.next() < nanos());
+        } else {
+            stage.raise(&["--to", &(far + 1).to_string(), "--far-ahead"]).done();
+            assert!(stage.next() > far);
+        }
+        assert_eq!(doctor().code, 0);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_that_others_can_read_is_warned_of_and_one_that_they_can_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let stage = Stage::new();
+    stage.next();
+    let path = stage.sandbox.path("iterators.db");
+    let chmod = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    let show = || run(&["store", "show", "--json", "--store", &stage.store], b"");
+    assert_eq!(show().done().stderr, "");
+    chmod(0o644);
+    assert!(show().done().stderr.contains(&format!("run: chmod 600 {path}")));
+    chmod(0o666);
+    let refused = show();
+    assert_eq!((refused.code, refused.kind().as_str()), (4, "store"));
+    assert!(refused.stdout.contains(&format!("chmod 600 {path}")), "{refused:?}");
+    chmod(0o600);
+    assert_eq!(show().done().stderr, "");
 }
 
 #[test]
@@ -110,6 +272,10 @@ fn stores_that_cannot_be_used_say_so() {
     let damaged = verify(&format!("sqlite:{text}"));
     assert_eq!((damaged.code, damaged.kind().as_str()), (4, "store"));
     assert!(damaged.stdout.contains("is damaged, or no database"));
+    for other in ["sqlite:file:iterators.db", "sqlite::memory:"] {
+        let refused = verify(other);
+        assert_eq!((refused.code, refused.kind().as_str()), (2, "store"), "{other}");
+    }
     let gone = verify("redis://127.0.0.1:9");
     assert_eq!((gone.code, gone.kind().as_str()), (4, "store"));
     assert!(gone.stdout.contains("Redis cannot be reached"));

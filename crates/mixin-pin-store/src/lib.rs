@@ -90,6 +90,27 @@ pub struct SessionRecord {
     pub raised_to: Option<u64>,
 }
 
+impl SessionRecord {
+    /// Whether the store refuses to go on from the last iterator at this time: it is more than [`MAX_LEAP`] ahead, and its
+    /// owner did not raise it there.
+    ///
+    /// ```
+    /// use mixin_pin_core::{UnixTime, uuid::Uuid};
+    /// use mixin_pin_store::SqliteStore;
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("iterators.db");
+    /// let store = SqliteStore::open(&path)?;
+    /// store.raise(Uuid::from_u128(1), 1_800_000_000_000_000_000)?;
+    /// let early = UnixTime::from_secs(1_700_000_000);
+    /// assert!(!store.sessions()?[0].is_refused(early)); // its owner raised it
+    /// # Ok::<(), mixin_pin_store::Error>(())
+    /// ```
+    pub fn is_refused(&self, now: UnixTime) -> bool {
+        next::check_lead(self.last_iterator, self.raised_to, now).is_err()
+    }
+}
+
 type Clock = Arc<dyn Fn() -> Result<UnixTime, Error> + Send + Sync>;
 
 fn system_clock() -> Clock {

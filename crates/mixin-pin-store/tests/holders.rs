@@ -7,6 +7,7 @@
 mod common;
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -295,7 +296,6 @@ fn unproven() {
     fs::remove_dir_all(stage.holders()).unwrap();
     assert_busy(&stage.open(), session);
     // Nor where somebody else could have put the file there.
-    use std::os::unix::fs::PermissionsExt as _;
     let (stage, session) = (Stage::new(), new_session());
     let mut holder = stage.holder("wait", session);
     holder.kill();

@@ -9,7 +9,7 @@ use mixin_pin_core::Session;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_http::{Client, ClockOffset, DEFAULT_API, Error as HttpError};
 use mixin_pin_protocol::answer::User;
-use mixin_pin_store::AnyStore;
+use mixin_pin_store::{AnyStore, SessionRecord};
 use serde_json::json;
 
 use super::settings;
@@ -20,12 +20,16 @@ use crate::files;
 use crate::keystores::{self, Facts};
 use crate::output::{BAD, DIM, GOOD, Output, Slow, WARN};
 use crate::store::{self, MEMORY};
-use crate::time::now;
+use crate::time::{now, span};
 
 /// From here on the sealed timestamp of a PIN may be refused.
 const CLOCK_LIMIT: Duration = Duration::from_secs(300);
 /// From here on somebody should look at the clock.
 const CLOCK_NOTICE: Duration = Duration::from_secs(5);
+
+/// What no check can tell, for only the server knows it.
+const UNSEEN: &str = "Not seen from here: whether another client of this session has used greater iterators; the server \
+                      then refuses PINs with 20119 (mixin-pin help store raise).";
 
 pub(crate) fn run(args: &ClientArgs, output: &Output) -> Result<(), Error> {
     let mut report = Report::default();
@@ -41,7 +45,7 @@ pub(crate) fn run(args: &ClientArgs, output: &Output) -> Result<(), Error> {
 
     let bad = report.count(Verdict::Bad);
     let checks: Vec<_> = report.checks.iter().map(Check::to_json).collect();
-    output.result(&json!({ "healthy": bad == 0, "checks": checks }), || report.describe())?;
+    output.result(&json!({ "healthy": bad == 0, "checks": checks, "unseen": UNSEEN }), || report.describe())?;
     if bad == 0 { Ok(()) } else { Err(Error::DoesNotHold) }
 }
 
@@ -156,29 +160,25 @@ impl Report {
         if args.store.as_deref() == Some(MEMORY) {
             return self.add("store", Verdict::Warn, "none: right where nothing else ever uses the session");
         }
-        let known = store::kept(args).and_then(|kept| {
+        let known = store::kept_unwarned(args).and_then(|kept| {
             let record = kept.sessions()?.into_iter().find(|record| Some(record.session_id) == session_id);
-            Ok((place(&kept), record, matches!(kept, AnyStore::Sqlite(_))))
+            Ok((place(&kept), record, matches!(kept, AnyStore::Sqlite(_)), store::risks(&kept)?))
         });
-        match known {
-            Err(error) => self.add("store", Verdict::Bad, error.to_string()),
-            Ok((place, Some(record), _)) => {
-                let is_ahead = now().and_then(|now| Ok(record.last_iterator > now.as_nanos()?)).unwrap_or(false);
-                if is_ahead {
-                    let text = format!(
-                        "{place}: the session's last iterator is ahead of this clock; if the clock is right, run: \
-                         mixin-pin store reset {}",
-                        record.session_id
-                    );
-                    self.add("store", Verdict::Warn, text);
-                } else {
-                    self.add("store", Verdict::Ok, format!("{place}: knows the session"));
-                }
-            }
-            Ok((place, None, is_local)) => {
-                let more = if is_local { "; where another machine uses it too, give both one store" } else { "" };
-                self.add("store", Verdict::Ok, format!("{place}: the session is new here{more}"));
-            }
+        let (place, record, is_local, risks) = match known {
+            Ok(known) => known,
+            Err(error) => return self.add("store", Verdict::Bad, error.to_string()),
+        };
+        let (verdict, text) = match record {
+            None if is_local => (
+                Verdict::Ok,
+                "the session is new here; where another machine uses it too, give both one store".to_owned(),
+            ),
+            None => (Verdict::Ok, "the session is new here".to_owned()),
+            Some(record) => known_session(&record),
+        };
+        self.add("store", verdict, format!("{place}: {text}"));
+        for risk in risks {
+            self.add("store risk", Verdict::Warn, risk.text);
         }
     }
 
@@ -232,12 +232,37 @@ impl Report {
         }
         let (bad, warned) = (self.count(Verdict::Bad), self.count(Verdict::Warn));
         let _ = match (bad, warned) {
-            (0, 0) => write!(text, "\nAll is well."),
-            (0, _) => write!(text, "\nPIN calls will work; {warned} to think about."),
+            (0, 0) => write!(text, "\nNothing to mend was found.\n{UNSEEN}"),
+            (0, _) => write!(text, "\nNothing to mend was found; {warned} to think about.\n{UNSEEN}"),
             _ => write!(text, "\n{bad} to mend before a PIN is sent."),
         };
         text
     }
+}
+
+/// What to say of a session that the store knows.
+fn known_session(record: &SessionRecord) -> (Verdict, String) {
+    let SessionRecord { session_id, last_iterator, raised_to, .. } = record;
+    // Where the clock cannot be used, other checks say so.
+    let Ok((now, nanos)) = now().and_then(|now| Ok((now, now.as_nanos()?))) else {
+        return (Verdict::Ok, "knows the session".to_owned());
+    };
+    let ahead = Duration::from_nanos(last_iterator.saturating_sub(nanos));
+    if ahead.is_zero() {
+        return (Verdict::Ok, "knows the session".to_owned());
+    }
+    let ahead = format!("the session's last iterator is {} ahead of this clock", span(ahead));
+    if record.is_refused(now) {
+        let far_ahead = format!("mixin-pin store raise {session_id} --to {last_iterator} --far-ahead");
+        let text = format!(
+            "{ahead}, too far to be followed; set the clock right, or if it is right, run: mixin-pin store reset \
+             {session_id}, or where another client of the session has used such iterators: {far_ahead}"
+        );
+        return (Verdict::Bad, text);
+    }
+    let raised = if raised_to.is_some() { ", and its owner has raised it" } else { "" };
+    let text = format!("{ahead}{raised}; if the clock is to lead again, run: mixin-pin store reset {session_id}");
+    (Verdict::Warn, text)
 }
 
 fn describe(user: &User) -> String {

@@ -1,14 +1,21 @@
-//! `store show` and `store reset`.
+//! `store show`, `store reset` and `store raise`.
 
 use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
 
-use mixin_pin_store::{AnyStore, SessionRecord};
+use mixin_pin_core::UnixTime;
+use mixin_pin_http::{Client, ClockOffset};
+use mixin_pin_store::{AnyStore, MAX_LEAP, SessionRecord};
 use serde_json::json;
 
-use crate::args::{StoreResetArgs, StoreShowArgs};
+use super::{calling, settings};
+use crate::args::{ApiArgs, StoreRaiseArgs, StoreResetArgs, StoreShowArgs};
 use crate::error::Error;
-use crate::output::{GOOD, Output};
+use crate::keystores;
+use crate::output::{GOOD, Output, warn};
 use crate::store::kept;
+use crate::time::{calendar, now, span};
 
 pub(crate) fn show(args: &StoreShowArgs, output: &Output) -> Result<(), Error> {
     let store = kept(&args.store)?;
@@ -21,6 +28,7 @@ pub(crate) fn show(args: &StoreShowArgs, output: &Output) -> Result<(), Error> {
                 "session_id": record.session_id.to_string(),
                 // As text: JSON's numbers are doubles to many readers.
                 "last_iterator": record.last_iterator.to_string(),
+                "raised_to": record.raised_to.map(|to| to.to_string()),
                 "held_for_ms": record.held_for.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
             })
         })
@@ -40,6 +48,53 @@ pub(crate) fn reset(args: &StoreResetArgs, output: &Output) -> Result<(), Error>
     })
 }
 
+pub(crate) fn raise(args: &StoreRaiseArgs, output: &Output) -> Result<(), Error> {
+    let to = match (args.to, &args.keystore) {
+        (Some(to), _) => to,
+        (None, Some(keystore)) => server_time(keystore, &args.api)?,
+        // Which the arguments keep out.
+        (None, None) => return Err(Error::NoServerTime),
+    };
+    let ahead = Duration::from_nanos(to.saturating_sub(now()?.as_nanos()?));
+    let is_far = ahead > MAX_LEAP;
+    if is_far && !args.far_ahead {
+        return Err(Error::FarAhead { ahead });
+    }
+    let last = kept(&args.store)?.raise(args.session_id, to)?;
+    if is_far {
+        let until = calendar(UnixTime::from_nanos(to)).map_or_else(String::new, |until| format!(", before {until}"));
+        warn(&format!(
+            "that is {} ahead of the clock: every other client of this session has to be above it from the next call \
+             on, for ever; one that goes by its clock alone is refused{until}",
+            span(ahead)
+        ));
+    }
+    let value = json!({
+        "session_id": args.session_id.to_string(),
+        "raised_to": to.to_string(),
+        "last_iterator": last.to_string(),
+    });
+    output.result(&value, || {
+        let done = if last > to {
+            format!("not raised: the session's last iterator is {last} already")
+        } else {
+            format!("{GOOD}raised{GOOD:#}: the next iterator is above {last}")
+        };
+        format!("{done}\nFrom the next call on, every other client of this session has to be above it, too.")
+    })
+}
+
+/// The server's time, in nanoseconds since 1970.
+fn server_time(keystore: &Path, api: &ApiArgs) -> Result<u64, Error> {
+    let client = settings(Client::builder(keystores::session(keystore)?), api).build()?;
+    let offset = calling(|| client.probe())?.clock.ok_or(Error::NoServerTime)?;
+    let (now, distance) = (now()?.as_nanos()?, u64::try_from(offset.distance().as_nanos()).unwrap_or(u64::MAX));
+    Ok(match offset {
+        ClockOffset::Ahead(_) => now.saturating_sub(distance),
+        ClockOffset::None | ClockOffset::Behind(_) => now.saturating_add(distance),
+    })
+}
+
 /// What to call the store: its file; Redis's URL may hold a password.
 pub(super) fn place(store: &AnyStore) -> String {
     match store {
@@ -50,10 +105,11 @@ pub(super) fn place(store: &AnyStore) -> String {
 
 fn table(place: &str, sessions: &[SessionRecord]) -> String {
     let mut text = format!("{place}: {} session{}", sessions.len(), if sessions.len() == 1 { "" } else { "s" });
-    for SessionRecord { session_id, last_iterator, held_for, .. } in sessions {
+    for SessionRecord { session_id, last_iterator, held_for, raised_to, .. } in sessions {
+        let raised = raised_to.map_or_else(String::new, |to| format!("  raised to {to}"));
         let held = held_for.map_or_else(String::new, |left| format!("  in use for at most {left:.1?} more"));
         // Writing to a String does not fail.
-        let _ = write!(text, "\n  {session_id}  last iterator {last_iterator}{held}");
+        let _ = write!(text, "\n  {session_id}  last iterator {last_iterator}{raised}{held}");
     }
     text
 }
