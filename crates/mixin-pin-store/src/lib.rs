@@ -3,7 +3,7 @@
 //! **In scope:** [`NonceStore`]s on engines that others keep well: SQLite for any number of processes on one machine
 //! ([`SqliteStore`]), Redis or Valkey for several machines (`RedisStore`, with the feature `redis`), and either by its URL
 //! ([`AnyStore`]). An iterator is kept before it is returned; while a call is under way its session is held, under a
-//! lease that outlives a crashed holder only briefly.
+//! lease. With SQLite a holder that died is replaced at once; with Redis when its lease ends.
 //!
 //! **Out of scope, for good:** files of our own making, cryptography, and calls: `mixin-pin-http` makes them and takes any
 //! [`NonceStore`].

@@ -63,11 +63,13 @@ use super::NonceSource;
 ///
 /// # Contract
 /// - The iterators of a session, whoever holds it, follow the contract of [`NonceSource`].
-/// - At any moment at most one caller holds a session, except that a hold whose lease has ended may be taken over. The
-///   caller that lost it gets no further iterator.
+/// - At any moment at most one caller holds a session, except that a hold whose lease has ended, or whose holder's process
+///   is proven dead, may be taken over. The caller that lost it gets no further iterator; nor does a child that was forked
+///   from its process.
 /// - Sessions do not wait for each other.
 /// - A store that outlives its process does not follow a clock that leaps far ahead of the session's last iterator,
-///   unasked: an iterator from a year ahead would lock out, for a year, every client that goes by the clock.
+///   unasked: an iterator from a year ahead would lock out, for a year, every client that goes by the clock. Nor does it
+///   go on from a last iterator far ahead of the clock, unless the session's owner raised it there.
 ///
 /// Implementations wait and read the clock by themselves; nothing in this crate does.
 pub trait NonceStore {

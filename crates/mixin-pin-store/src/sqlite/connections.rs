@@ -75,13 +75,11 @@ impl Connections {
         &self,
         work: impl FnOnce(&mut Connection, Generation) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let (mut connection, generation) = self.take()?;
-        let result = work(&mut connection, generation);
-        let mut place = self.lock();
-        if place.is(generation) {
-            place.idle.push(connection);
-        }
-        result
+        let lent = match self.take()? {
+            Some(lent) => lent,
+            None => self.connect()?,
+        };
+        self.lend(lent, work)
     }
 
     /// The same on this very file; None where the name is no longer its.
@@ -90,10 +88,26 @@ impl Connections {
         generation: Generation,
         work: impl FnOnce(&mut Connection) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        if !self.is_named(generation) {
-            return Ok(None);
+        let lent = match self.take()? {
+            Some(lent) => lent,
+            // Others use all connections, or the file is gone: only the former is made good.
+            None if self.is_named(generation) => self.connect()?,
+            None => return Ok(None),
+        };
+        self.lend(lent, |connection, found| if found == generation { work(connection).map(Some) } else { Ok(None) })
+    }
+
+    fn lend<T>(
+        &self,
+        (mut connection, generation): (Connection, Generation),
+        work: impl FnOnce(&mut Connection, Generation) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let result = work(&mut connection, generation);
+        let mut place = self.lock();
+        if place.is(generation) {
+            place.idle.push(connection);
         }
-        self.with(|connection, found| if found == generation { work(connection).map(Some) } else { Ok(None) })
+        result
     }
 
     /// Whether this file still has the name.
@@ -107,22 +121,23 @@ impl Connections {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Result<(Connection, Generation), Error> {
+    /// An idle connection to the file that has the name now; those to another are closed.
+    fn take(&self) -> Result<Option<(Connection, Generation)>, Error> {
         if is_forked() {
             return Err(Error::Forked { path: self.path.to_path_buf() });
         }
         let found = Identity::of(&self.path).ok();
         let mut place = self.lock();
-        match place.identity {
-            Some(identity) if found == Some(identity) => {
-                if let Some(connection) = place.idle.pop() {
-                    return Ok((connection, Generation { identity, count: place.count }));
-                }
-            }
-            Some(_) => drop(place.leave()),
-            None => {}
+        let Some(identity) = place.identity else { return Ok(None) };
+        if found != Some(identity) {
+            drop(place.leave());
+            return Ok(None);
         }
-        drop(place);
+        let count = place.count;
+        Ok(place.idle.pop().map(|connection| (connection, Generation { identity, count })))
+    }
+
+    fn connect(&self) -> Result<(Connection, Generation), Error> {
         let (connection, identity) = self.open()?;
         let mut place = self.lock();
         if place.identity.is_some_and(|known| known != identity) {
