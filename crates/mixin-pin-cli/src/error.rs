@@ -177,6 +177,21 @@ impl Error {
     }
 }
 
+const CLOCK_LEADS: &str =
+    "ahead of the session's last iterator; set it right, or if it is right, run: mixin-pin store reset";
+const ITERATOR_LEADS: &str = "ahead of the clock: every other client of the session would have to be above it for ever; \
+                              set the clock right, or if all this is meant, add --far-ahead";
+
+/// Another store helps where the store is what fails, and not the session.
+const fn other_store(cause: &mixin_pin_store::Error) -> &'static str {
+    match cause {
+        mixin_pin_store::Error::Held
+        | mixin_pin_store::Error::IteratorAhead { .. }
+        | mixin_pin_store::Error::NoRoomAbove { .. } => "",
+        _ => "; --store names another store of iterators",
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -246,26 +261,10 @@ impl fmt::Display for Error {
                 run.as_ref().map_or(Ok(()), |run| write!(f, ". Run: {run}"))
             }
             Self::Unresolved => f.write_str("it is still not known what became of the update"),
-            // What is wrong with the session, not with the store.
-            Self::Store(
-                cause @ (mixin_pin_store::Error::Held
-                | mixin_pin_store::Error::IteratorAhead { .. }
-                | mixin_pin_store::Error::NoRoomAbove { .. }),
-            ) => cause.fmt(f),
-            Self::Store(cause) => write!(f, "{cause}; --store names another store of iterators"),
+            Self::Store(cause) => write!(f, "{cause}{}", other_store(cause)),
             Self::SessionBusy => f.write_str("another process uses the session; try again, or wait longer with --wait"),
-            Self::ClockLeap { ahead } => write!(
-                f,
-                "the clock is {} ahead of the session's last iterator; set it right, or if it is right, run: mixin-pin \
-                 store reset",
-                span(*ahead)
-            ),
-            Self::FarAhead { ahead } => write!(
-                f,
-                "that iterator is {} ahead of the clock: every other client of the session would have to be above it for \
-                 ever; set the clock right, or if all this is meant, add --far-ahead",
-                span(*ahead)
-            ),
+            Self::ClockLeap { ahead } => write!(f, "the clock is {} {CLOCK_LEADS}", span(*ahead)),
+            Self::FarAhead { ahead } => write!(f, "that iterator is {} {ITERATOR_LEADS}", span(*ahead)),
             Self::NoServerTime => f.write_str("the server does not name its time; name the iterator with --to"),
             Self::Sandbox(cause) => write!(f, "the sandbox failed: {cause}"),
             // Where, not what: the file may hold PINs.

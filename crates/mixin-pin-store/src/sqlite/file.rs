@@ -194,10 +194,10 @@ mod permissions {
         for sidecar in SIDECARS.map(|suffix| beside(path, suffix)) {
             // It comes and goes with those who have the database open.
             let Ok(found) = fs::symlink_metadata(&sidecar) else { continue };
-            check_mode(&sidecar, &found)?;
             if found.uid() != owner || !found.is_file() {
                 return Err(Error::OtherOwner { path: sidecar });
             }
+            check_mode(&sidecar, &found)?;
         }
         Ok(())
     }
