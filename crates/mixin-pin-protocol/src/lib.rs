@@ -37,9 +37,11 @@ pub mod keystore;
 pub mod oauth;
 mod object;
 mod request;
+mod shown;
 
 pub use error::{Error, IntegrityFault, TokenFault};
 pub use mixin_pin_core as core;
+pub use shown::Shown;
 
 /// The README's examples run, too.
 #[cfg(doctest)]

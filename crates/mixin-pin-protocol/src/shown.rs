@@ -1,0 +1,82 @@
+//! Text from outside, for a terminal: what could move, hide or reorder what is around it is shown as an escape.
+
+use std::fmt::{self, Write as _};
+
+/// A text that somebody else wrote, to be printed within our own: a name, a description, a captured header.
+///
+/// Line ends, control characters, bidirectional marks and characters of no width come out as `\n` or `\u{202e}`, so that
+/// the text stays on its line, in its place and in sight. All else is as it was; a width and an alignment are kept to.
+///
+/// ```
+/// use mixin_pin_protocol::Shown;
+///
+/// let name = "Me\n\u{1b}[2J\u{202e}HOLDS";
+/// assert_eq!(Shown(name).to_string(), r"Me\n\u{1b}[2J\u{202e}HOLDS");
+/// assert_eq!(format!("{:<6}|{:>6}", Shown("Zoë"), Shown("\t")), r"Zoë   |    \t");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown<'t>(pub &'t str);
+
+impl Shown<'_> {
+    /// Whether a character is shown as an escape.
+    ///
+    /// ```
+    /// use mixin_pin_protocol::Shown;
+    ///
+    /// assert!(['\n', '\u{7f}', '\u{9b}', '\u{200b}', '\u{2028}', '\u{2066}', '\u{feff}'].into_iter().all(Shown::escapes));
+    /// assert!(!['a', ' ', 'é', '中', 'ש', '🙂'].into_iter().any(Shown::escapes));
+    /// ```
+    pub fn escapes(c: char) -> bool {
+        // Unicode's controls, its formats, its separators of lines and paragraphs, and what else it calls ignorable.
+        c.is_control()
+            || matches!(c,
+                '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}'
+                | '\u{8e2}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{110bd}'
+                | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}')
+    }
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.0.contains(Self::escapes) {
+            return f.pad(self.0);
+        }
+        let mut text = String::with_capacity(2 * self.0.len());
+        for c in self.0.chars() {
+            if Self::escapes(c) {
+                write!(text, "{}", c.escape_default())?;
+            } else {
+                text.push(c);
+            }
+        }
+        f.pad(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_loses_nothing_and_has_nothing_left_to_escape() {
+        for c in '\0'..=char::MAX {
+            let text = c.to_string();
+            let shown = Shown(&text).to_string();
+            assert!(!shown.contains(Shown::escapes), "{shown:?}");
+            assert!(shown == text || shown == c.escape_default().to_string(), "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_standard_library_holds_unprintable_among_marks_and_spaces_is_escaped() {
+        for c in ('\0'..='\u{a0}').chain('\u{2000}'..='\u{206f}') {
+            // After a letter, where a mark that joins it needs no escape.
+            let is_printable = format!("a{c}").escape_debug().count() == 2 || matches!(c, '"' | '\'' | '\\');
+            let is_blank = c.is_whitespace() && !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}');
+            assert_eq!(Shown::escapes(c), !is_printable && !is_blank, "{c:?}");
+        }
+    }
+}
