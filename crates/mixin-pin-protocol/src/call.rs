@@ -26,7 +26,7 @@ use body::{PinFields, body_with_pin, text_body};
 pub(crate) use body::has_pin_field;
 pub use log_query::LogQuery;
 
-pub use crate::request::{PreparedRequest, random_uuid};
+pub use crate::request::{PreparedRequest, check_request, random_uuid};
 
 /// The counter of a user's first TIP key.
 const FIRST_TIP_COUNTER: u64 = 1;

@@ -63,7 +63,7 @@ pub enum Error {
 
     /// A method is one to sixteen capital letters.
     Method,
-    /// A path starts with a slash and is ASCII without blanks or a fragment.
+    /// A path starts with a slash and has only characters that a URL may have.
     Path,
     /// A request's body is not JSON.
     BodyNotJson,
@@ -307,7 +307,8 @@ impl fmt::Display for Error {
             ),
             Self::Method => f.write_str("the method must be one to sixteen capital letters"),
             Self::Path => f.write_str(
-                "the path must start with a slash and be ASCII without blanks or a fragment; percent-encode the rest",
+                "the path must start with a slash and have only characters of a URL; percent-encode blanks, #, quotes, <, >, \\, \
+                 ^, `, {, |, }, letters beyond ASCII, and a % that encodes nothing",
             ),
             Self::BodyNotJson => f.write_str("the body must be JSON"),
             Self::NonceOrder => f.write_str("the old PIN must be sealed with the lower iterator; draw its nonce first"),

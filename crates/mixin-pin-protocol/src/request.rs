@@ -119,7 +119,7 @@ impl Draft {
     /// Refuses a method or a path that cannot be sent as it is signed.
     pub(crate) fn to(method: &str, path: &str) -> Result<Self, Error> {
         let method = Method::new(method)?;
-        if !path.starts_with('/') || !path.bytes().all(|c| c.is_ascii_graphic() && c != b'#') {
+        if !is_path(path) {
             return Err(Error::Path);
         }
         Ok(Self { method, path: path.to_owned().into(), body: Zeroizing::default() })
@@ -167,6 +167,35 @@ impl Draft {
         let Self { method, path, body } = self;
         PreparedRequest { method, path, body, request_id, request_id_text: RequestIdText::of(request_id), signed }
     }
+}
+
+/// Whether a request can be made at all, without making it: what [`Calls::other`](crate::call::Calls::other) refuses is
+/// refused here, for those who sign or send by other means.
+///
+/// ```
+/// use mixin_pin_protocol::{Error, call::check_request};
+///
+/// check_request("POST", "/transfers?dry=%20", Some(br#"{"amount":"1.5"}"#))?;
+/// assert_eq!(check_request("post", "/transfers", None), Err(Error::Method));
+/// assert_eq!(check_request("GET", "/search?q={x}", None), Err(Error::Path));
+/// assert_eq!(check_request("POST", "/transfers", Some(b"{")), Err(Error::BodyNotJson));
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// # Errors
+/// As [`Calls::other`](crate::call::Calls::other), but for those of signing.
+pub fn check_request(method: &str, path: &str, body: Option<&[u8]>) -> Result<(), Error> {
+    Draft::to(method, path)?.with_json(body).map(drop)
+}
+
+/// Whether a path, with its query, starts with a slash and holds nothing that a URL may not: no blank, no fragment, no
+/// quote, no brace and no like of them, and a percent sign only before two hex digits.
+fn is_path(path: &str) -> bool {
+    let allowed = |c: u8| c.is_ascii_graphic() && !br##""#<>\^`{|}"##.contains(&c);
+    let mut escapes = path.split('%').skip(1).map(str::as_bytes);
+    path.starts_with('/')
+        && path.bytes().all(allowed)
+        && escapes.all(|rest| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit))
 }
 
 /// A method that was checked: 1 to 16 capitals, kept without a heap.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mixin_pin_protocol::Error;
-use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest};
+use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest, check_request};
 use mixin_pin_protocol::check::{ReceivedRequest, ReceivedToken, check_token};
 use mixin_pin_protocol::core::tip::{TipAction, TipKey};
 use mixin_pin_protocol::core::token::VerifyingKey;
@@ -119,8 +119,18 @@ fn what_cannot_be_sent_is_refused() {
     for method in ["", "get", "GET ", "G\r\nX", "ABCDEFGHIJKLMNOPQ"] {
         assert_eq!(other(method, "/me", None), Error::Method, "{method:?}");
     }
-    for path in ["", "me", "/a b", "/a\r\nX: y", "/caf\u{e9}", "/a#b"] {
-        assert_eq!(other("GET", path, None), Error::Path, "{path:?}");
+    let mut paths: Vec<String> =
+        ["", "me", "/a\r\nX: y", "/caf\u{e9}", "/%", "/%2", "/%2x", "/%x2", "/%%20", "/a%20%", "https://x/"]
+            .map(str::to_owned)
+            .into();
+    paths.extend("\0\t \u{7f}#\"<>\\^`{|}".chars().map(|c| format!("/a{c}b?x=1")));
+    for path in paths {
+        assert_eq!(other("GET", &path, None), Error::Path, "{path:?}");
+        assert_eq!(check_request("GET", &path, None), Err(Error::Path), "{path:?}");
+    }
+    for path in ["/", "/me?a=b&c=[1]", "/%7B1%7d/~x!$'()*+,;=:@-._", "//x", "/?%00"] {
+        assert_eq!(calls.other("GET", path, None, NOW, &mut rng()).unwrap().path(), path);
+        check_request("GET", path, None).unwrap();
     }
     for body in ["", "{", "pin", "{}{}"] {
         assert_eq!(other("POST", "/x", Some(body.as_bytes())), Error::BodyNotJson, "{body:?}");
