@@ -170,3 +170,35 @@ fn a_lifetime_that_overflows_is_refused() {
         fails(&[&token[..], &[ttl]].concat(), b"", 2, "input", "must live at least a second");
     }
 }
+
+#[test]
+fn token_signs_only_what_call_sends() {
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = keystore(folder.path(), "keystore-dashboard.json");
+    let body = folder.path().join("body");
+    for (method, path, content, part) in [
+        ("post", "/me", "", "capital letters"),
+        ("", "/me", "", "capital letters"),
+        ("GET ", "/me", "", "capital letters"),
+        ("GET", "me", "", "percent-encode"),
+        ("GET", "", "", "percent-encode"),
+        ("GET", "https://api.mixin.one/me", "", "percent-encode"),
+        ("GET", "/me#top", "", "percent-encode"),
+        ("GET", "/a b", "", "percent-encode"),
+        ("GET", "/caf\u{e9}", "", "percent-encode"),
+        ("GET", "/search?q=\"x\"", "", "percent-encode"),
+        ("GET", "/a\\b", "", "percent-encode"),
+        ("GET", "/a%2", "", "percent-encode"),
+        ("POST", "/x", "{", "must be JSON"),
+    ] {
+        fs::write(&body, content).unwrap();
+        let body = if content.is_empty() { &[][..] } else { &["--body", text(&body)] };
+        let token = ["token", "--keystore", text(&keystore), "--method", method, "--path", path];
+        fails(&[&token[..], body].concat(), b"", 2, "input", part);
+        let call = ["call", method, path, "--keystore", text(&keystore), "--api", "http://127.0.0.1:9"];
+        fails(&[&call[..], body].concat(), b"", 2, "input", part);
+    }
+    for path in ["/me", "/", "/search/%7B1%7d?q=a%20b&c=[1]&d=e:@!$'()*+,;=~._-"] {
+        run(&["token", "--keystore", text(&keystore), "--method", "GET", "--path", path], b"").done();
+    }
+}

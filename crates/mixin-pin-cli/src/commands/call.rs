@@ -2,6 +2,7 @@
 
 use clap::Parser as _;
 use mixin_pin_protocol::Error as ProtocolError;
+use mixin_pin_protocol::call::check_request;
 use serde_json::{Map, Value};
 
 use super::{Opened, calling, known, open_any, tip};
@@ -13,6 +14,8 @@ use crate::{files, pins};
 
 pub(crate) fn run(args: &CallArgs, output: &Output) -> Result<(), Error> {
     let action = args.tip.as_ref().map(ActionLine::try_parse_from).transpose().map_err(Error::Usage)?;
+    // Before anything is asked for, or anybody.
+    check_request(&args.method, &args.path, None)?;
     let opened = open_any(&args.client)?;
     let body: Option<Value> = match args.body.as_deref() {
         None => None,

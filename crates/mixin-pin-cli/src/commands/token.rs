@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mixin_pin_core::SystemRng;
 use mixin_pin_core::token::RequestHash;
-use mixin_pin_protocol::call::random_uuid;
+use mixin_pin_protocol::call::{check_request, random_uuid};
 use mixin_pin_protocol::check::ReceivedToken;
 use serde_json::json;
 
@@ -18,6 +18,7 @@ use crate::time::now;
 pub(crate) fn run(args: &TokenArgs, output: &Output) -> Result<(), Error> {
     let session = keystores::session(&args.session.keystore)?;
     let body = args.body.as_deref().map(files::read).transpose()?.unwrap_or_default();
+    check_request(&args.method, &args.path, Some(&body[..]).filter(|body| !body.is_empty()))?;
     let mut rng = SystemRng::new()?;
     let request_id = args.request_id.unwrap_or_else(|| random_uuid(&mut rng));
     let hash = RequestHash::of(&args.method, &args.path, &body);
