@@ -19,12 +19,14 @@ use std::time::Duration;
 
 use mixin_pin_core::Session;
 use mixin_pin_http::{Client, ClientBuilder, DEFAULT_API, Error as HttpError, OAuthClient, Outcome};
+use mixin_pin_protocol::Shown;
 use mixin_pin_protocol::keystore::{KeystoreShape, SpendKey};
 
 use crate::args::{ApiArgs, ClientArgs, UpdateArgs};
 use crate::error::Error;
 use crate::keystores;
 use crate::output::Slow;
+use crate::quoted::secret_kind;
 use crate::store::with_store;
 
 fn client(session: Session, args: &ClientArgs) -> Result<Client, Error> {
@@ -89,7 +91,7 @@ fn known_or_run<T>(outcome: Outcome<T>, command: &str, args: &ClientArgs, more: 
     })
 }
 
-/// A command for this session, to this API; None where a word of it is none that a shell can hold.
+/// A command for this session, to this API; None where a word of it cannot be shown or run.
 fn next_command(command: &str, args: &ClientArgs, more: &[&str]) -> Option<String> {
     let keystore = args.session.keystore.to_string_lossy();
     let mut words = vec!["mixin-pin", command, "--keystore", &keystore];
@@ -101,7 +103,9 @@ fn next_command(command: &str, args: &ClientArgs, more: &[&str]) -> Option<Strin
         words.extend(["--store", store]);
     }
     words.extend(more);
-    shlex::try_join(words).ok()
+    // What may not be shown, or not as it is, cannot be run, and neither can a word that no shell holds.
+    let is_shown = words.iter().all(|word| secret_kind(word).is_none() && !word.contains(Shown::escapes));
+    shlex::try_join(words).ok().filter(|_| is_shown)
 }
 
 const NEW_USER: &str = "--new-user";

@@ -1,6 +1,6 @@
 //! Why a command failed, and the exit code that says so.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -8,6 +8,7 @@ use mixin_pin_http::Unknown;
 use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::ApiError;
 
+use crate::quoted::{ShownPath, without_secrets};
 use crate::time::span;
 use crate::{environment, explained};
 
@@ -196,18 +197,20 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DoesNotHold => f.write_str("what was checked does not hold"),
-            Self::Read { path, cause } => write!(f, "{} cannot be read: {cause}", path.display()),
-            Self::Write { path, cause } => write!(f, "{} cannot be written: {cause}", path.display()),
+            Self::Read { path, cause } => unusable(f, path, format_args!("cannot be read: {cause}")),
+            Self::Write { path, cause } => unusable(f, path, format_args!("cannot be written: {cause}")),
             Self::Exists { path } => {
-                write!(f, "{} exists and is left alone; name another file", path.display())
+                write!(f, "{} exists and is left alone; name another file", ShownPath(path))
             }
-            Self::NotText { path } => write!(f, "{} is not UTF-8 text", path.display()),
-            Self::Keystore { path, cause } => write!(f, "{}: {cause}", path.display()),
-            Self::Passphrase { path } => write!(f, "the passphrase does not open {}; nothing was sent", path.display()),
+            Self::NotText { path } => write!(f, "{} is not UTF-8 text", ShownPath(path)),
+            Self::Keystore { path, cause } => write!(f, "{}: {cause}", ShownPath(path)),
+            Self::Passphrase { path } => {
+                write!(f, "the passphrase does not open {}; nothing was sent", ShownPath(path))
+            }
             Self::Unlock { path, cause } => write!(
                 f,
                 "{} is locked, and not by a passphrase that this command can use: {cause}; try age or rage",
-                path.display()
+                ShownPath(path)
             ),
             Self::PassphrasesDiffer => {
                 f.write_str("the new passphrase was typed differently the second time; the file is as it was")
@@ -216,9 +219,9 @@ impl fmt::Display for Error {
             Self::Locked { path } => write!(
                 f,
                 "{0} is locked already; for another passphrase run: mixin-pin keystore unlock {0}",
-                path.display()
+                ShownPath(path)
             ),
-            Self::NotLocked { path } => write!(f, "{} is not locked; it can be used as it is", path.display()),
+            Self::NotLocked { path } => write!(f, "{} is not locked; it can be used as it is", ShownPath(path)),
             Self::NoTerminal(cause) => write!(
                 f,
                 "there is no terminal to ask on ({cause}); use --pin-stdin or --spend-key-stdin, and for the passphrase \
@@ -226,11 +229,11 @@ impl fmt::Display for Error {
                 environment::PASSPHRASE_FILE
             ),
             Self::PinMissing { which } => {
-                write!(f, "standard input ended before the {which}; give one a line")?;
-                if *which == "new PIN" {
-                    f.write_str(": the old one, then the new one, or with --new-user the new one alone")?;
-                }
-                Ok(())
+                let more = match *which {
+                    "new PIN" => ": the old one, then the new one, or with --new-user the new one alone",
+                    _ => "",
+                };
+                write!(f, "standard input ended before the {which}; give one a line{more}")
             }
             Self::Usage(error) => f.write_str(error.render().to_string().trim_end().trim_start_matches("error: ")),
             Self::BodyNoObject => f.write_str("the body must be a JSON object, for the PIN to stand in"),
@@ -250,18 +253,10 @@ impl fmt::Display for Error {
             Self::Ciphertext(cause) => cause.fmt(f),
             Self::Input(cause) => cause.fmt(f),
             Self::Http(cause) => cause.fmt(f),
-            Self::Unknown { lost, run } => {
-                let what = if matches!(&*lost.cause, mixin_pin_http::Error::Protocol(error) if error.is_refusal()) {
-                    "was refused, but that may be the answer to a copy of it that somebody on the way made, and the first \
-                     copy may have been carried out"
-                } else {
-                    "may have been carried out"
-                };
-                write!(f, "request {} {what}: {}; {}", lost.request_id, lost.cause, lost.next)?;
-                run.as_ref().map_or(Ok(()), |run| write!(f, ". Run: {run}"))
-            }
+            Self::Unknown { lost, run } => unknown(f, lost, run.as_deref()),
             Self::Unresolved => f.write_str("it is still not known what became of the update"),
-            Self::Store(cause) => write!(f, "{cause}{}", other_store(cause)),
+            // Its path is what was given.
+            Self::Store(cause) => write!(f, "{}{}", without_secrets(&cause.to_string()), other_store(cause)),
             Self::SessionBusy => f.write_str("another process uses the session; try again, or wait longer with --wait"),
             Self::ClockLeap { ahead } => write!(f, "the clock is {} {CLOCK_LEADS}", span(*ahead)),
             Self::FarAhead { ahead } => write!(f, "that iterator is {} {ITERATOR_LEADS}", span(*ahead)),
@@ -271,29 +266,48 @@ impl fmt::Display for Error {
             Self::Accounts { path, cause } => write!(
                 f,
                 "{} is not a list of accounts: see line {}, column {}; mixin-pin help sandbox shows one",
-                path.display(),
+                ShownPath(path),
                 cause.line(),
                 cause.column()
             ),
             Self::AccountTwice { path } => {
-                write!(f, "the session of {} is listed already; give each account its own", path.display())
+                write!(f, "the session of {} is listed already; give each account its own", ShownPath(path))
             }
             Self::Registration => f.write_str(
                 "the user was registered, but the answer lacks the session id or the server's key: no keystore can \
                  be made of it",
             ),
-            Self::NotExplained => {
-                f.write_str("nothing is known about this; give one of: ")?;
-                for (at, name) in explained::names().enumerate() {
-                    write!(f, "{}{name}", if at == 0 { "" } else { ", " })?;
-                }
-                Ok(())
-            }
+            Self::NotExplained => not_explained(f),
             Self::Output(cause) => write!(f, "standard output cannot be written: {cause}"),
             #[cfg(unix)]
             Self::Signals(cause) => write!(f, "signals cannot be waited for: {cause}"),
         }
     }
+}
+
+fn unknown(f: &mut fmt::Formatter<'_>, lost: &Unknown, run: Option<&str>) -> fmt::Result {
+    let what = if matches!(&*lost.cause, mixin_pin_http::Error::Protocol(error) if error.is_refusal()) {
+        "was refused, but that may be the answer to a copy of it that somebody on the way made, and the first copy may have \
+         been carried out"
+    } else {
+        "may have been carried out"
+    };
+    write!(f, "request {} {what}: {}; {}", lost.request_id, lost.cause, lost.next)?;
+    run.map_or(Ok(()), |run| write!(f, ". Run: {run}"))
+}
+
+fn not_explained(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("nothing is known about this; give one of: ")?;
+    for (at, name) in explained::names().enumerate() {
+        write!(f, "{}{name}", if at == 0 { "" } else { ", " })?;
+    }
+    Ok(())
+}
+
+/// What is wrong with a file. What cannot be meant as a name is told as what it looks like, whatever the system said.
+fn unusable(f: &mut fmt::Formatter<'_>, path: &Path, what: fmt::Arguments<'_>) -> fmt::Result {
+    let shown = ShownPath(path);
+    if shown.is_hidden() { write!(f, "{shown}: give the name of a file") } else { write!(f, "{shown} {what}") }
 }
 
 impl From<mixin_pin_http::Error> for Error {

@@ -8,6 +8,7 @@ use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::quoted::ShownPath;
 
 /// Reads a whole file, or standard input for `-`.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
@@ -27,7 +28,12 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
 
 /// Reads a whole file that nobody else should read.
 pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-    fs::read(path).map(Zeroizing::new).map_err(|cause| Error::Read { path: path.to_owned(), cause })
+    read_secret_as(path, path)
+}
+
+/// The same, and calls it `name` where that fails.
+pub(crate) fn read_secret_as(path: &Path, name: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fs::read(path).map(Zeroizing::new).map_err(|cause| Error::Read { path: name.to_owned(), cause })
 }
 
 /// Says who else may read a file.
@@ -36,9 +42,9 @@ pub(crate) fn exposure(path: &Path) -> Option<String> {
     use std::os::unix::fs::PermissionsExt as _;
 
     let mode = fs::metadata(path).ok()?.permissions().mode();
-    (mode & 0o077 != 0).then(|| {
-        format!("{0} can be read or changed by others (mode {1:03o}); run: chmod 600 {0}", path.display(), mode & 0o777)
-    })
+    let path = ShownPath(path);
+    (mode & 0o077 != 0)
+        .then(|| format!("{path} can be read or changed by others (mode {:03o}); run: chmod 600 {path}", mode & 0o777))
 }
 
 #[cfg(not(unix))]
@@ -56,6 +62,9 @@ pub(crate) struct SecretFile {
 impl SecretFile {
     /// Begins the file beside its later place, so that all that could fail later fails now.
     pub(crate) fn create(path: &Path) -> Result<Self, Error> {
+        if ShownPath(path).has_hidden_name() {
+            return Err(Error::Write { path: path.to_owned(), cause: io::ErrorKind::InvalidInput.into() });
+        }
         if fs::symlink_metadata(path).is_ok() {
             return Err(Error::Exists { path: path.to_owned() });
         }

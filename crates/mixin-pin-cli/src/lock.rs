@@ -44,13 +44,15 @@ impl Passphrase {
     /// The first line of the file that the environment names, if it names one.
     fn from_file() -> Option<Result<Self, Error>> {
         let path = PathBuf::from(env::var_os(PASSPHRASE_FILE)?);
+        // The variable's value is not shown: it may be the passphrase itself.
+        let name = PathBuf::from(format!("the file that {PASSPHRASE_FILE} names"));
         if let Some(warning) = files::exposure(&path) {
             output::warn(&warning);
         }
-        let text = files::read_secret(&path).and_then(|bytes| {
+        let text = files::read_secret_as(&path, &name).and_then(|bytes| {
             let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            let text = std::str::from_utf8(line).map_err(|_| Error::NotText { path: path.clone() })?;
+            let text = std::str::from_utf8(line).map_err(|_| Error::NotText { path: name.clone() })?;
             Ok(Self(Zeroizing::new(text.to_owned())))
         });
         Some(text)

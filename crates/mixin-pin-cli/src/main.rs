@@ -13,6 +13,7 @@ mod keystores;
 mod lock;
 mod output;
 mod pins;
+mod quoted;
 mod store;
 mod time;
 mod usage;

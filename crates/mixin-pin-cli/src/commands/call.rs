@@ -9,11 +9,13 @@ use super::{Opened, calling, known, open_any, tip};
 use crate::action::ActionLine;
 use crate::args::CallArgs;
 use crate::error::Error;
-use crate::output::Output;
+use crate::output::{Output, json_text};
+use crate::usage::without_values;
 use crate::{files, pins};
 
 pub(crate) fn run(args: &CallArgs, output: &Output) -> Result<(), Error> {
-    let action = args.tip.as_ref().map(ActionLine::try_parse_from).transpose().map_err(Error::Usage)?;
+    let action = args.tip.as_ref().map(ActionLine::try_parse_from).transpose();
+    let action = action.map_err(|error| Error::Usage(without_values(error)))?;
     // Before anything is asked for, or anybody.
     check_request(&args.method, &args.path, None)?;
     let opened = open_any(&args.client)?;
@@ -35,7 +37,7 @@ pub(crate) fn run(args: &CallArgs, output: &Output) -> Result<(), Error> {
         }
         (Opened::User(client, _), None) => known(calling(|| client.call(method, path, body.as_ref()))?)?,
     };
-    output.result(&data, || format!("{data:#}"))
+    output.result(&data, || json_text(format!("{data:#}")))
 }
 
 /// A PIN needs an object to stand in.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use mixin_pin_protocol::Shown;
 use mixin_pin_protocol::answer::{LogEntry, User};
 use mixin_pin_protocol::call::LogQuery;
 use serde_json::json;
@@ -43,11 +44,11 @@ pub(crate) fn me(args: &ClientArgs, output: &Output) -> Result<(), Error> {
     };
     output.result(&json!({ "user": user }), || {
         let has_pin = match (user.has_pin, user.tip_key_base64.is_empty()) {
-            (_, false) => format!("TIP key {} (counter {})", user.tip_key_base64, user.tip_counter),
+            (_, false) => format!("TIP key {} (counter {})", Shown(&user.tip_key_base64), user.tip_counter),
             (true, true) => "set".to_owned(),
             (false, true) => "not set".to_owned(),
         };
-        format!("user     {}\nname     {}\nPIN      {has_pin}", user.user_id, user.full_name)
+        format!("user     {}\nname     {}\nPIN      {has_pin}", user.user_id, Shown(&user.full_name))
     })
 }
 
@@ -59,21 +60,26 @@ pub(crate) fn logs(args: &LogsArgs, output: &Output) -> Result<(), Error> {
 }
 
 fn name(user: &User) -> String {
-    if user.full_name.is_empty() { user.user_id.to_string() } else { format!("{} ({})", user.full_name, user.user_id) }
+    if user.full_name.is_empty() {
+        user.user_id.to_string()
+    } else {
+        format!("{} ({})", Shown(&user.full_name), user.user_id)
+    }
 }
 
 fn table(entries: &[LogEntry]) -> String {
     if entries.is_empty() {
         return "no failed attempt".to_owned();
     }
-    let width = entries.iter().map(|entry| entry.created_at.len()).max().unwrap_or(0);
+    let width = entries.iter().map(|entry| Shown(&entry.created_at).to_string().chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for entry in entries {
         if !text.is_empty() {
             text.push('\n');
         }
+        let LogEntry { created_at, ip_address, code, .. } = entry;
         // Writing to a String does not fail.
-        let _ = write!(text, "{:width$}  {:15}  {}", entry.created_at, entry.ip_address, entry.code);
+        let _ = write!(text, "{:width$}  {:15}  {}", Shown(created_at), Shown(ip_address), Shown(code));
     }
     text
 }

@@ -1,7 +1,7 @@
 //! `completions` and `man`: what shells and readers of manuals want to have of the command line.
 
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 use clap::CommandFactory as _;
 use serde_json::json;
@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::args::{Cli, CompletionsArgs, ManArgs};
 use crate::error::Error;
 use crate::output::{GOOD, Output};
+use crate::quoted::ShownPath;
 
 pub(crate) fn completions(args: &CompletionsArgs, output: &Output) -> Result<(), Error> {
     let mut script = Vec::new();
@@ -21,16 +22,14 @@ pub(crate) fn completions(args: &CompletionsArgs, output: &Output) -> Result<(),
 pub(crate) fn man(args: &ManArgs, output: &Output) -> Result<(), Error> {
     let mut command = Cli::command();
     command.build();
-    fs::create_dir_all(&args.out).map_err(|cause| Error::Write { path: args.out.clone(), cause })?;
+    let out = ShownPath(&args.out);
+    let made =
+        if out.has_hidden_name() { Err(io::ErrorKind::InvalidInput.into()) } else { fs::create_dir_all(&args.out) };
+    made.map_err(|cause| Error::Write { path: args.out.clone(), cause })?;
     let mut pages = Vec::new();
     write_pages(&command, &args.out, &mut pages)?;
     output.result(&json!({ "pages": pages }), || {
-        format!(
-            "{GOOD}written{GOOD:#}: {} pages in {}; read one with: man -l {}/mixin-pin.1",
-            pages.len(),
-            args.out.display(),
-            args.out.display()
-        )
+        format!("{GOOD}written{GOOD:#}: {} pages in {out}; read one with: man -l {out}/mixin-pin.1", pages.len())
     })
 }
 

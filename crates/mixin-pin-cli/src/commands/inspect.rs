@@ -5,6 +5,7 @@ use std::path::Path;
 
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::{Ed25519PublicKey, Session, UnixTime};
+use mixin_pin_protocol::Shown;
 use mixin_pin_protocol::inspect::{CapturedRequest, Known, Level, PinReport, Report, inspect};
 use serde_json::{Value, json};
 
@@ -77,7 +78,7 @@ fn describe(request: &CapturedRequest, report: &Report, at: UnixTime) -> String 
             Level::Warn => (WARN, "warn"),
             Level::Info => (DIM, "info"),
         };
-        let _ = write!(text, "\n  {style}{word}{style:#}  {}", finding.text);
+        let _ = write!(text, "\n  {style}{word}{style:#}  {}", Shown(&finding.text));
     }
     if report.findings.is_empty() {
         text.push_str("\n  nothing fails, and nothing looks weak");
@@ -87,7 +88,7 @@ fn describe(request: &CapturedRequest, report: &Report, at: UnixTime) -> String 
     let rows = rows(request, report);
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, value) in rows {
-        let _ = write!(text, "\n  {name:<width$}  {value}");
+        let _ = write!(text, "\n  {name:<width$}  {}", Shown(&value));
     }
     text
 }

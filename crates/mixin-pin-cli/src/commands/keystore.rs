@@ -5,9 +5,9 @@ use std::path::Path;
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinToken, RsaKey, SystemRng, X25519PublicKey};
 use mixin_pin_http::Client;
-use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::User;
 use mixin_pin_protocol::keystore::{ServerKey, write_ed25519, write_rsa};
+use mixin_pin_protocol::{Error as ProtocolError, Shown};
 use serde_json::json;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -19,6 +19,7 @@ use crate::files::{self, SecretFile};
 use crate::keystores::{self, Facts};
 use crate::lock::{self, Passphrase};
 use crate::output::{self, BAD, GOOD, Output, Slow};
+use crate::quoted::ShownPath;
 
 pub(crate) fn new(args: &KeystoreNewArgs, output: &Output) -> Result<(), Error> {
     // Begun first: a user whose key could not be written is lost.
@@ -30,9 +31,10 @@ pub(crate) fn new(args: &KeystoreNewArgs, output: &Output) -> Result<(), Error> 
         Some(passphrase) => file.finish(locked(&args.out, text.as_bytes(), &passphrase)?.as_bytes())?,
         None => file.finish(text.as_bytes())?,
     }
-    let value = json!({ "keystore": args.out, "kind": args.kind.as_str(), "user": user });
+    let out = ShownPath(&args.out);
+    let value = json!({ "keystore": out.in_json(), "kind": args.kind.as_str(), "user": user });
     output.result(&value, || {
-        format!("{GOOD}registered{GOOD:#} {} ({}), keystore in {}", user.full_name, user.user_id, args.out.display())
+        format!("{GOOD}registered{GOOD:#} {} ({}), keystore in {out}", Shown(&user.full_name), user.user_id)
     })
 }
 
@@ -172,12 +174,12 @@ fn locked(path: &Path, text: &[u8], passphrase: &Passphrase) -> Result<String, E
 }
 
 fn done(what: &str, args: &KeystoreLockArgs, output: &Output) -> Result<(), Error> {
-    let out = args.out.as_ref().unwrap_or(&args.file);
-    output.result(&json!({ "keystore": out, what: true }), || format!("{GOOD}{what}{GOOD:#}: {}", out.display()))
+    let out = ShownPath(args.out.as_ref().unwrap_or(&args.file));
+    output.result(&json!({ "keystore": out.in_json(), what: true }), || format!("{GOOD}{what}{GOOD:#}: {out}"))
 }
 
 fn incomplete(cause: &ProtocolError, output: &Output) -> Result<(), Error> {
     let value = json!({ "complete": false, "problem": cause.to_string() });
-    output.result(&value, || format!("{BAD}incomplete{BAD:#}: {cause}"))?;
+    output.result(&value, || format!("{BAD}incomplete{BAD:#}: {}", Shown(&cause.to_string())))?;
     Err(Error::DoesNotHold)
 }

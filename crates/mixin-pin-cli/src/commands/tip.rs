@@ -17,6 +17,7 @@ use crate::files::SecretFile;
 use crate::keystores;
 use crate::output::{GOOD, Output};
 use crate::pins;
+use crate::quoted::ShownPath;
 
 pub(crate) fn new_key(args: &TipNewKeyArgs, output: &Output) -> Result<(), Error> {
     let file = SecretFile::create(&args.out)?;
@@ -26,10 +27,9 @@ pub(crate) fn new_key(args: &TipNewKeyArgs, output: &Output) -> Result<(), Error
     file.finish(text.as_bytes())?;
     let hex = encode_string(key.public_key().as_bytes());
     let base64 = key.public_key().to_base64_url();
-    let value = json!({ "spend_key": args.out, "public_key": hex, "tip_key_base64": base64 });
-    output.result(&value, || {
-        format!("{GOOD}new TIP key{GOOD:#} in {}\n  public key  {hex}\n  in base64   {base64}", args.out.display())
-    })
+    let out = ShownPath(&args.out);
+    let value = json!({ "spend_key": out.in_json(), "public_key": hex, "tip_key_base64": base64 });
+    output.result(&value, || format!("{GOOD}new TIP key{GOOD:#} in {out}\n  public key  {hex}\n  in base64   {base64}"))
 }
 
 pub(crate) fn sign(args: &TipSignArgs, output: &Output) -> Result<(), Error> {

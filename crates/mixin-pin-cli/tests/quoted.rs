@@ -1,0 +1,239 @@
+//! No message quotes what may be a secret: a key, a keystore or a PIN where a file's name or another value belongs.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use common::{Run, command, finished, keystore, private, testdata, text};
+
+/// What somebody may give in a wrong place, and the part of it that must not be seen.
+fn secrets() -> Vec<(String, &'static str)> {
+    let json = fs::read_to_string(testdata("keystore-dashboard.json")).unwrap();
+    let flat = json.lines().map(str::trim).collect::<String>();
+    let seed: &str = json.split('"').find(|part| part.len() == 64 || part.len() == 43 || part.len() == 86).unwrap();
+    let part: &'static str = seed[8..24].to_owned().leak();
+    let key = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g";
+    vec![
+        (json, part),
+        (flat, part),
+        (format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n"), "guoRK9JLsLMRESc"),
+        (key.to_owned(), "guoRK9JLsLMRESc"),
+        ("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60".to_owned(), "44af492ec2cc444"),
+        ("9D61B19DEFFD5A60BA844AF492EC2CC44449C5697B326919703BAC031CAE7F60".to_owned(), "44AF492EC2CC444"),
+        ("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A".to_owned(), "C6hEr0kuwsxERJ"),
+        ("nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=".to_owned(), "C6hEr0kuwsxERJ"),
+        ("keys/9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60".to_owned(), "44af492ec2cc444"),
+        ("739146".to_owned(), "739146"),
+        (" 739146\n".to_owned(), "739146"),
+        ("739146 852963".to_owned(), "739146"),
+    ]
+}
+
+fn assert_unseen(run: &Run, mark: &str, what: &str) {
+    for output in [&run.stdout, &run.stderr] {
+        assert!(!output.contains(mark), "{what} shows {mark}:\n{output}");
+    }
+}
+
+/// Runs the command in a folder of its own.
+fn run_in(folder: &Path, env: &[(&str, &str)], args: &[&str]) -> Run {
+    let mut command = command();
+    command.current_dir(folder).env("XDG_DATA_HOME", folder).env("HOME", folder).env("MIXIN_API", "http://127.0.0.1:9");
+    finished(command.envs(env.iter().copied()).args(args).stdin(Stdio::null()).output().unwrap())
+}
+
+/// Every place on the command line that takes a value, with `@` where the secret stands and a keystore for `K`.
+const PLACES: &[&str] = &[
+    "@",
+    "verify @",
+    "verify --keystore K @",
+    "verify --keystore K --pin=@",
+    "verify --keystore K --@",
+    "me --keystore @",
+    "me --keystore=@",
+    "me --keystore K --api @",
+    "me --keystore K --timeout @x",
+    "me --keystore K --wait @x",
+    "me --keystore K --store sqlite:/dev/null/@",
+    "update --keystore @",
+    "encrypt --pin-stdin --keystore K --store sqlite:/dev/null/@",
+    "decrypt --keystore K -- @",
+    "logs --keystore K --limit @",
+    "call @ /me --keystore K",
+    "call GET @ --keystore K",
+    "call POST /x --keystore K --body @",
+    "call POST /x --keystore K --tip @",
+    "call POST /x --keystore K --tip verify --timestamp @",
+    "call POST /x --keystore K --tip remove-address --address-id @",
+    "call POST /x --keystore K --tip verify @",
+    "resolve --keystore @",
+    "token --keystore K --method @ --path /me",
+    "token --keystore K --method GET --path @",
+    "token --keystore K --method POST --path /me --body @",
+    "token --keystore K --method GET --path /me --request-id @",
+    "token --keystore K --method GET --path /me --ttl @x",
+    "inspect --curl @",
+    "inspect --token @ --method GET --path /me",
+    "inspect --token x --method GET --path /me --body @",
+    "inspect --curl C --at @x",
+    "inspect --curl C --public-key @",
+    "inspect --curl C --keystore @",
+    "inspect --curl C --keystore K --tip-key @",
+    "tip new-key --out @",
+    "tip new-key --out missing/@",
+    "tip sign --public-key @ read-emergency-contact",
+    "tip sign --keystore @ read-emergency-contact",
+    "tip sign transfer --amount @",
+    "tip @",
+    "keystore @",
+    "keystore check @",
+    "keystore lock @",
+    "keystore lock K --out @",
+    "keystore lock K --out missing/@",
+    "keystore unlock @",
+    "keystore new --kind @",
+    "keystore new --kind ed25519 --app-keystore @ --name x --out new.json",
+    "keystore new --kind ed25519 --app-keystore K --name x --out @",
+    "store show --store @",
+    "store show --store sqlite:/dev/null/@",
+    "store reset @",
+    "sandbox --listen @",
+    "sandbox --accounts @",
+    "sandbox --tries @x",
+    "completions @",
+    "explain @",
+    "demo --session @",
+];
+
+#[test]
+fn no_value_that_may_be_a_secret_is_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = keystore(folder.path(), "keystore-dashboard.json");
+    let curl = testdata("create-pin.curl");
+    for (at, (secret, mark)) in secrets().iter().enumerate() {
+        for (place_at, place) in PLACES.iter().enumerate() {
+            let words = place.split(' ').map(|word| match word {
+                "K" => text(&good).to_owned(),
+                "C" => text(&curl).to_owned(),
+                word => word.replace('@', secret),
+            });
+            // For people and for scripts by turns: another secret of its kind has the other turn.
+            let json = if (at + place_at).is_multiple_of(2) { Some("--json".to_owned()) } else { None };
+            let words: Vec<String> = json.into_iter().chain(words).collect();
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            assert_unseen(&run_in(folder.path(), &[], &words), mark, place);
+        }
+    }
+}
+
+#[test]
+fn no_variable_is_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = keystore(folder.path(), "keystore-dashboard.json");
+    let locked = folder.path().join("locked.json");
+    let passphrase = folder.path().join("passphrase");
+    private(&passphrase, "pebbles");
+    let env = [("MIXIN_PASSPHRASE_FILE", text(&passphrase))];
+    let run = run_in(folder.path(), &env, &["keystore", "lock", text(&good), "--out", text(&locked)]);
+    assert_eq!(run.code, 0, "{run:?}");
+    for (secret, mark) in secrets() {
+        for json in [&[][..], &["--json"]] {
+            for args in [&["me"][..], &["verify", "--tip"], &["tip", "sign", "read-emergency-contact"]] {
+                let run = run_in(folder.path(), &[("MIXIN_KEYSTORE", &secret)], &[json, args].concat());
+                assert!(run.code != 0, "{run:?}");
+                assert_unseen(&run, mark, "MIXIN_KEYSTORE");
+            }
+            for name in ["MIXIN_API", "MIXIN_STORE"] {
+                let run =
+                    run_in(folder.path(), &[(name, &secret)], &[json, &["me", "--keystore", text(&good)]].concat());
+                assert_unseen(&run, mark, name);
+            }
+            let store = format!("sqlite:/dev/null/{secret}");
+            let run = run_in(folder.path(), &[("MIXIN_STORE", &store)], &[json, &["store", "show"]].concat());
+            assert_unseen(&run, mark, "MIXIN_STORE");
+        }
+    }
+    // A passphrase looks like nothing, and so the variable's value is never shown.
+    for passphrase in secrets().iter().map(|(secret, _)| secret.as_str()).chain(["seven small stones", "hunter2", ""]) {
+        for json in [&[][..], &["--json"]] {
+            for args in [&["me", "--keystore", text(&locked)][..], &["keystore", "check", text(&locked)]] {
+                let run = run_in(folder.path(), &[("MIXIN_PASSPHRASE_FILE", passphrase)], &[json, args].concat());
+                assert_eq!(run.code, 2, "{run:?}");
+                let said = format!("{}{}", run.stdout, run.stderr);
+                assert!(passphrase.is_empty() || !said.contains(passphrase.trim()), "{said}");
+                assert!(said.contains("MIXIN_PASSPHRASE_FILE"), "{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_given_instead_of_a_name_is_told_by_length_and_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = fs::read_to_string(testdata("keystore-dashboard.json")).unwrap();
+    let length = json.chars().count();
+    let hex = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    for (given, said) in [
+        (json.as_str(), format!("a text of {length} characters that looks like JSON: give the name of a file")),
+        (hex, "a text of 64 characters that looks like a key: give the name of a file".to_owned()),
+        ("739146", "a text of 6 characters that looks like a PIN: give the name of a file".to_owned()),
+        ("me.json", "me.json cannot be read".to_owned()),
+        ("my keys/me.json", "my keys/me.json cannot be read".to_owned()),
+        (
+            "../Keystore-7b1f7f6e-5d0e-4f6e-9b0e-2f9b9e0f3c11",
+            "../Keystore-7b1f7f6e-5d0e-4f6e-9b0e-2f9b9e0f3c11".to_owned(),
+        ),
+    ] {
+        let run = run_in(folder.path(), &[], &["me", "--keystore", given]);
+        assert!(run.code == 2 && run.stderr.contains(&said), "{run:?}");
+    }
+    // What stands for itself may be a passphrase.
+    let run = run_in(folder.path(), &[], &["keystore", "unlock", "me.json", "hunter2"]);
+    assert!(run.code == 2 && !run.stderr.contains("hunter2"), "{run:?}");
+    assert!(run.stderr.contains("a text of 7 characters"), "{run:?}");
+    // A typing error of the command's own words is still told as it is.
+    let run = run_in(folder.path(), &[], &["verfy"]);
+    assert!(run.stderr.contains("'verfy'") && run.stderr.contains("'verify'"), "{run:?}");
+    let run = run_in(folder.path(), &[], &["me", "--keystor", "x"]);
+    assert!(run.stderr.contains("'--keystor'") && run.stderr.contains("'--keystore'"), "{run:?}");
+}
+
+#[test]
+fn a_file_is_not_named_by_a_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    for (secret, _) in secrets() {
+        let run = run_in(folder.path(), &[], &["tip", "new-key", "--out", &secret]);
+        assert_eq!(run.code, 2, "{run:?}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_next_command_is_not_given_where_it_would_quote_a_secret() {
+    // A server that takes the call and goes away: the outcome is unknown.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let api = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut byte = [0; 1];
+            // What was asked does not matter.
+            let _ = std::io::Read::read(&mut stream.unwrap(), &mut byte);
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let good = keystore(folder.path(), "keystore-dashboard.json");
+    let pin = folder.path().join("pin");
+    private(&pin, "314159\n");
+    let hidden = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    fs::copy(&good, folder.path().join(hidden)).unwrap();
+    for (name, is_given) in [(text(&good), true), (hidden, false)] {
+        let mut command = command();
+        command.current_dir(folder.path()).args(["--json", "verify", "--pin-stdin", "--keystore", name, "--api", &api]);
+        let run = finished(command.args(["--store", "memory:"]).stdin(fs::File::open(&pin).unwrap()).output().unwrap());
+        assert_eq!(run.code, 3, "{run:?}");
+        assert_eq!(run.json()["error"]["next_command"].is_string(), is_given, "{run:?}");
+        assert_unseen(&run, hidden, "the next command");
+    }
+}
