@@ -10,7 +10,7 @@ use mixin_pin_protocol::answer::ApiError;
 
 use crate::quoted::{ShownPath, without_secrets};
 use crate::time::span;
-use crate::{environment, explained};
+use crate::{environment, explained, files};
 
 /// Why a command failed. No message carries a secret.
 #[derive(Debug)]
@@ -25,6 +25,10 @@ pub(crate) enum Error {
     Exists { path: PathBuf },
     /// A file that should be text is not UTF-8.
     NotText { path: PathBuf },
+    /// A file is longer than what it should hold can be.
+    TooLong { path: PathBuf, limit: usize },
+    /// A line of standard input, or at a prompt, is longer than what it should hold can be.
+    LineTooLong { which: &'static str, limit: usize },
     /// The keystore cannot be used.
     Keystore { path: PathBuf, cause: ProtocolError },
     /// A locked keystore does not open with this passphrase.
@@ -203,6 +207,15 @@ impl fmt::Display for Error {
                 write!(f, "{} exists and is left alone; name another file", ShownPath(path))
             }
             Self::NotText { path } => write!(f, "{} is not UTF-8 text", ShownPath(path)),
+            Self::TooLong { path, limit } => write!(
+                f,
+                "{} is longer than {}, and nothing that belongs here is; is it the right one?",
+                ShownPath(path),
+                files::size(*limit)
+            ),
+            Self::LineTooLong { which, limit } => {
+                write!(f, "the {which} is longer than {limit} characters, and none is; give one a line")
+            }
             Self::Keystore { path, cause } => write!(f, "{}: {cause}", ShownPath(path)),
             Self::Passphrase { path } => {
                 write!(f, "the passphrase does not open {}; nothing was sent", ShownPath(path))
@@ -355,6 +368,8 @@ mod tests {
             Error::Write { path: path(), cause: cause() },
             Error::Exists { path: path() },
             Error::NotText { path: path() },
+            Error::TooLong { path: path(), limit: files::MAX_KEYSTORE },
+            Error::LineTooLong { which: "new PIN", limit: 160 },
             Error::Keystore { path: path(), cause: ProtocolError::KeystoreNoKey },
             Error::Passphrase { path: path() },
             Error::Unlock { path: path(), cause: age::DecryptError::NoMatchingKeys },

@@ -1,39 +1,90 @@
-//! Files: read, and written so that only their owner can read them.
+//! Files: read, as much of them as can be meant, and written so that only their owner can read them.
 
-use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
+use mixin_pin_protocol::answer::MAX_BODY_LEN;
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::quoted::ShownPath;
 
-/// Reads a whole file, or standard input for `-`.
+/// The longest keystore, locked or not, and the longest file with a key or a passphrase. An RSA key of 4096 bits needs 5 KiB.
+pub(crate) const MAX_KEYSTORE: usize = 64 * 1024;
+/// The longest text with a captured request: a body and all that a browser or a log writes around it.
+pub(crate) const MAX_CAPTURE: usize = 8 * MAX_BODY_LEN;
+/// The longest list of accounts: ten thousand and their names.
+const MAX_SECRET: usize = 4 * MAX_BODY_LEN;
+
+/// Reads a request's body, or standard input for `-`.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let result = if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
-    } else {
-        fs::read(path)
-    };
-    result.map_err(|cause| Error::Read { path: path.to_owned(), cause })
+    read_at_most(path, MAX_BODY_LEN)
 }
 
-/// Reads a whole text.
-pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
-    String::from_utf8(read(path)?).map_err(|_| Error::NotText { path: path.to_owned() })
+/// Reads a text of at most this length, or standard input for `-`.
+pub(crate) fn read_text(path: &Path, limit: usize) -> Result<String, Error> {
+    String::from_utf8(read_at_most(path, limit)?).map_err(|_| Error::NotText { path: path.to_owned() })
+}
+
+fn read_at_most(path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
+    let failed = |cause| Error::Read { path: path.to_owned(), cause };
+    let mut bytes = Vec::new();
+    // One more, to see that there is more.
+    let more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    if path == Path::new("-") {
+        io::stdin().lock().take(more).read_to_end(&mut bytes).map_err(failed)?;
+    } else {
+        File::open(path).and_then(|file| file.take(more).read_to_end(&mut bytes)).map_err(failed)?;
+    }
+    if bytes.len() > limit { Err(Error::TooLong { path: path.to_owned(), limit }) } else { Ok(bytes) }
 }
 
 /// Reads a whole file that nobody else should read.
 pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-    read_secret_as(path, path)
+    read_secret_at_most(path, path, MAX_SECRET)
 }
 
-/// The same, and calls it `name` where that fails.
-pub(crate) fn read_secret_as(path: &Path, name: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-    fs::read(path).map(Zeroizing::new).map_err(|cause| Error::Read { path: name.to_owned(), cause })
+/// Reads a keystore, a key or a passphrase.
+pub(crate) fn read_keystore(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+    read_secret_at_most(path, path, MAX_KEYSTORE)
+}
+
+/// Reads a file that nobody else should read, and calls it `name` where that fails.
+pub(crate) fn read_secret_at_most(path: &Path, name: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let bytes = File::open(path).and_then(|file| read_in_place(file, limit));
+    match bytes {
+        Ok(Some(bytes)) => Ok(bytes),
+        Ok(None) => Err(Error::TooLong { path: name.to_owned(), limit }),
+        Err(cause) => Err(Error::Read { path: name.to_owned(), cause }),
+    }
+}
+
+/// Reads to the end, or None where that is beyond the limit. The buffer has its full length from the start: one that grew
+/// would leave what it held in memory that is given back.
+fn read_in_place(mut input: impl Read, limit: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let mut bytes = Zeroizing::new(vec![0; limit + 1]);
+    let mut len = 0;
+    while len <= limit {
+        match input.read(&mut bytes[len..]) {
+            Ok(0) => {
+                bytes.truncate(len);
+                return Ok(Some(bytes));
+            }
+            Ok(count) => len += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// A limit in words.
+pub(crate) fn size(limit: usize) -> String {
+    const KIB: usize = 1024;
+    const MIB: usize = 1024 * KIB;
+    if limit.is_multiple_of(MIB) { format!("{} MiB", limit / MIB) } else { format!("{} KiB", limit / KIB) }
 }
 
 /// Says who else may read a file.

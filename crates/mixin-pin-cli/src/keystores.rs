@@ -22,7 +22,7 @@ pub(crate) fn read(path: &Path) -> Result<Keystore, Error> {
 
 /// Reads a keystore, locked or not.
 pub(crate) fn read_unwarned(path: &Path) -> Result<Keystore, Error> {
-    let mut bytes = files::read_secret(path)?;
+    let mut bytes = files::read_keystore(path)?;
     if lock::is_locked(&bytes) {
         bytes = lock::open(path, &bytes, &Passphrase::ask()?)?;
     }

@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 
 use crate::environment::PASSPHRASE_FILE;
 use crate::error::Error;
-use crate::{files, output, pins};
+use crate::files::{self, MAX_KEYSTORE};
+use crate::{output, pins};
 
 const ARMORED: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 const BINARY: &[u8] = b"age-encryption.org/";
@@ -49,7 +50,7 @@ impl Passphrase {
         if let Some(warning) = files::exposure(&path) {
             output::warn(&warning);
         }
-        let text = files::read_secret_as(&path, &name).and_then(|bytes| {
+        let text = files::read_secret_at_most(&path, &name, MAX_KEYSTORE).and_then(|bytes| {
             let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             let text = std::str::from_utf8(line).map_err(|_| Error::NotText { path: name.clone() })?;

@@ -12,7 +12,6 @@ use crate::{output, weak};
 
 /// No PIN or key needs a longer line: 64 bytes of key are 128 digits of hex.
 const MAX_LINE: usize = 160;
-
 /// Asks for one PIN.
 pub(crate) fn read(source: &PinSource, which: &'static str) -> Result<Pin, Error> {
     if source.pin_stdin { from_stdin(which) } else { from_prompt(which) }
@@ -102,9 +101,12 @@ pub(crate) fn spend_key(from_stdin: bool, which: &'static str) -> Result<SpendKe
 }
 
 fn line_of_stdin(which: &'static str) -> Result<Zeroizing<Vec<u8>>, Error> {
-    read_line(&mut stdin()?)
-        .map_err(|cause| Error::Read { path: "standard input".into(), cause })?
-        .ok_or(Error::PinMissing { which })
+    let line = read_line(&mut stdin()?, MAX_LINE);
+    match line.map_err(|cause| Error::Read { path: "standard input".into(), cause })? {
+        Line::Whole(line) => Ok(line),
+        Line::TooLong => Err(Error::LineTooLong { which, limit: MAX_LINE }),
+        Line::End => Err(Error::PinMissing { which }),
+    }
 }
 
 /// Standard input without a buffer, which would keep what it read.
@@ -121,23 +123,39 @@ fn stdin() -> Result<impl Read, Error> {
     Ok(io::stdin().lock())
 }
 
-/// A line without its end, or None where there is nothing left. A line that is too long is cut, and so no PIN.
-fn read_line(input: &mut impl Read) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
-    let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
+/// What was read for a line.
+#[derive(Debug, PartialEq)]
+enum Line {
+    /// All of it but its end.
+    Whole(Zeroizing<Vec<u8>>),
+    /// More than a line may have; the rest is left.
+    TooLong,
+    /// Nothing is left.
+    End,
+}
+
+/// Reads a line of at most this length.
+fn read_line(input: &mut impl Read, limit: usize) -> io::Result<Line> {
+    // Room for the character that may stand before the line's end, so that it never grows.
+    let mut line = Zeroizing::new(Vec::with_capacity(limit + 1));
     let mut byte = Zeroizing::new([0; 1]);
     let mut found = false;
-    while input.read(byte.as_mut())? == 1 {
-        found = true;
-        match byte[0] {
-            b'\n' => break,
-            other if line.len() < MAX_LINE => line.push(other),
-            _ => {}
+    loop {
+        match input.read(byte.as_mut()) {
+            Ok(0) if !found => return Ok(Line::End),
+            Ok(0) => break,
+            Ok(_) if byte[0] == b'\n' => break,
+            Ok(_) if line.len() > limit => return Ok(Line::TooLong),
+            Ok(_) => line.push(byte[0]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
         }
+        found = true;
     }
     if line.last() == Some(&b'\r') {
         line.pop();
     }
-    Ok(found.then_some(line))
+    Ok(if line.len() > limit { Line::TooLong } else { Line::Whole(line) })
 }
 
 #[cfg(test)]
@@ -147,17 +165,24 @@ mod tests {
     #[test]
     fn lines_end_at_any_line_end_and_at_the_end() {
         let mut input = &b"123456\r\n\n654321"[..];
-        let mut next = || read_line(&mut input).unwrap().map(|line| line.to_vec());
-        assert_eq!(next(), Some(b"123456".to_vec()));
-        assert_eq!(next(), Some(Vec::new()));
-        assert_eq!(next(), Some(b"654321".to_vec()));
-        assert_eq!(next(), None);
+        let mut next = || read_line(&mut input, MAX_LINE).unwrap();
+        let whole = |text: &[u8]| Line::Whole(Zeroizing::new(text.to_vec()));
+        assert_eq!(next(), whole(b"123456"));
+        assert_eq!(next(), whole(b""));
+        assert_eq!(next(), whole(b"654321"));
+        assert_eq!(next(), Line::End);
     }
 
     #[test]
     fn a_long_line_is_no_pin_and_takes_no_room() {
-        let long = [b'1'; 1000];
-        let line = read_line(&mut &long[..]).unwrap().unwrap();
-        assert_eq!(line.len(), MAX_LINE);
+        for (length, end, is_whole) in
+            [(MAX_LINE, "", true), (MAX_LINE, "\r\n", true), (MAX_LINE + 1, "\n", false), (MAX_LINE + 1, "", false)]
+        {
+            let long = "1".repeat(length) + end;
+            let line = read_line(&mut long.as_bytes(), MAX_LINE).unwrap();
+            assert_eq!(matches!(line, Line::Whole(line) if line.len() == length), is_whole, "{length}");
+        }
+        // It is not waited for the end of what has none.
+        assert_eq!(read_line(&mut io::repeat(b'1'), MAX_LINE).unwrap(), Line::TooLong);
     }
 }

@@ -106,7 +106,8 @@ fn the_command_leaves_no_secret() {
         let mut fields: Value = serde_json::from_slice(&fs::read(&registered).unwrap()).unwrap();
         fields["spend_private_key"] = SPEND_KEY.repeat(4).into();
         let keystore = sandbox.path("with-tip.json");
-        private(keystore.as_ref(), &fields.to_string());
+        let text = fields.to_string();
+        private(keystore.as_ref(), &text);
 
         let marks = Marks::of(&keystore);
         let locked = sandbox.path(&format!("{kind}-locked.json"));
@@ -133,6 +134,9 @@ fn the_command_leaves_no_secret() {
             (decrypt(&[]), ""),
             (vec!["verify", "--tip", "--keystore", &locked, "--api", &sandbox.url], ""),
             (vec!["keystore", "unlock", &locked], ""),
+            // A pipe does not say how long it is.
+            (vec!["keystore", "check", "/dev/stdin"], &text),
+            (vec!["token", "--keystore", "/dev/stdin", "--method", "GET", "--path", "/me"], &text),
         ] {
             left.extend(marks.left_by(&watcher, &args, stdin));
         }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::args::InspectArgs;
 use crate::error::Error;
-use crate::files;
+use crate::files::{self, MAX_CAPTURE, MAX_KEYSTORE};
 use crate::keystores;
 use crate::output::{BAD, DIM, GOOD, Output, WARN};
 use crate::time::{calendar, now};
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &InspectArgs, output: &Output) -> Result<(), Error> {
 
 fn captured(args: &InspectArgs) -> Result<CapturedRequest, Error> {
     match (&args.curl, &args.token, &args.method, &args.path) {
-        (Some(file), ..) => Ok(CapturedRequest::from_curl(&files::read_text(file)?)?),
+        (Some(file), ..) => Ok(CapturedRequest::from_curl(&files::read_text(file, MAX_CAPTURE)?)?),
         (None, Some(token), Some(method), Some(path)) => Ok(CapturedRequest {
             method: method.clone(),
             path: path.clone(),
@@ -59,8 +59,8 @@ fn captured(args: &InspectArgs) -> Result<CapturedRequest, Error> {
 fn public_key(text: &str) -> Result<VerifyingKey, Error> {
     VerifyingKey::from_text(text).or_else(|cause| {
         let path = Path::new(text);
-        if path.is_file() {
-            VerifyingKey::from_text(&files::read_text(path)?).map_err(Error::PublicKey)
+        if path.exists() {
+            VerifyingKey::from_text(&files::read_text(path, MAX_KEYSTORE)?).map_err(Error::PublicKey)
         } else {
             Err(Error::PublicKey(cause))
         }

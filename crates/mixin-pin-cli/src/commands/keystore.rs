@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::{calling, known, settings};
 use crate::args::{KeystoreCheckArgs, KeystoreLockArgs, KeystoreNewArgs, SessionKind};
 use crate::error::Error;
-use crate::files::{self, SecretFile};
+use crate::files::{self, MAX_KEYSTORE, SecretFile};
 use crate::keystores::{self, Facts};
 use crate::lock::{self, Passphrase};
 use crate::output::{self, BAD, GOOD, Output, Slow};
@@ -133,7 +133,7 @@ pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Err
 
 pub(crate) fn lock(args: &KeystoreLockArgs, output: &Output) -> Result<(), Error> {
     let path = &args.file;
-    let bytes = files::read_secret(path)?;
+    let bytes = files::read_keystore(path)?;
     if lock::is_locked(&bytes) {
         return Err(Error::Locked { path: path.clone() });
     }
@@ -147,7 +147,7 @@ pub(crate) fn lock(args: &KeystoreLockArgs, output: &Output) -> Result<(), Error
 
 pub(crate) fn unlock(args: &KeystoreLockArgs, output: &Output) -> Result<(), Error> {
     let path = &args.file;
-    let bytes = files::read_secret(path)?;
+    let bytes = files::read_keystore(path)?;
     if !lock::is_locked(&bytes) {
         return Err(Error::NotLocked { path: path.clone() });
     }
@@ -169,6 +169,9 @@ fn written(args: &KeystoreLockArgs) -> Result<SecretFile, Error> {
 /// Locks a keystore, and sees whether it opens before there is nothing else left of it.
 fn locked(path: &Path, text: &[u8], passphrase: &Passphrase) -> Result<String, Error> {
     let locked = lock::lock(text, passphrase).map_err(|cause| Error::Write { path: path.to_owned(), cause })?;
+    if locked.len() > MAX_KEYSTORE {
+        return Err(Error::TooLong { path: path.to_owned(), limit: MAX_KEYSTORE });
+    }
     let opens = lock::open(path, locked.as_bytes(), passphrase)?.ct_eq(text);
     if opens.into() { Ok(locked) } else { Err(Error::Passphrase { path: path.to_owned() }) }
 }
