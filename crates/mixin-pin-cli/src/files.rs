@@ -1,15 +1,18 @@
-//! Files: read, as much of them as can be meant, and written so that only their owner can read them.
+//! Files: read, as much of them as can be meant, and what others may do with them.
+
+mod secret_file;
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::Path;
 
 use mixin_pin_protocol::answer::MAX_BODY_LEN;
-use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::quoted::ShownPath;
+
+pub(crate) use secret_file::{Replacement, SecretFile};
 
 /// The longest keystore, locked or not, and the longest file with a key or a passphrase. An RSA key of 4096 bits needs 5 KiB.
 pub(crate) const MAX_KEYSTORE: usize = 64 * 1024;
@@ -103,68 +106,22 @@ pub(crate) fn exposure(_: &Path) -> Option<String> {
     None
 }
 
-/// A file for secrets that is being made: only its owner may read it, and it takes its name when it is complete.
-pub(crate) struct SecretFile {
-    file: NamedTempFile,
-    path: PathBuf,
-    replaces: bool,
-}
-
-impl SecretFile {
-    /// Begins the file beside its later place, so that all that could fail later fails now.
-    pub(crate) fn create(path: &Path) -> Result<Self, Error> {
-        if ShownPath(path).has_hidden_name() {
-            return Err(Error::Write { path: path.to_owned(), cause: io::ErrorKind::InvalidInput.into() });
-        }
-        if fs::symlink_metadata(path).is_ok() {
-            return Err(Error::Exists { path: path.to_owned() });
-        }
-        Self::begin(path.to_owned(), false)
-    }
-
-    /// Begins a file that takes another's place at once, or leaves it as it is.
-    pub(crate) fn replace(path: &Path) -> Result<Self, Error> {
-        // Where the name is a link, it is the file behind it that is replaced.
-        let path = fs::canonicalize(path).map_err(|cause| Error::Write { path: path.to_owned(), cause })?;
-        Self::begin(path, true)
-    }
-
-    fn begin(path: PathBuf, replaces: bool) -> Result<Self, Error> {
-        // A temporary file has mode 0600 from its first moment.
-        match NamedTempFile::new_in(folder(&path)) {
-            Ok(file) => Ok(Self { file, path, replaces }),
-            Err(cause) => Err(Error::Write { path, cause }),
-        }
-    }
-
-    /// Writes the text and gives the file its name, never over another but the one that it replaces.
-    pub(crate) fn finish(mut self, text: &[u8]) -> Result<(), Error> {
-        let written = self.file.write_all(text).and_then(|()| self.file.as_file().sync_all());
-        written.map_err(|cause| Error::Write { path: self.path.clone(), cause })?;
-        let named = if self.replaces { self.file.persist(&self.path) } else { self.file.persist_noclobber(&self.path) };
-        match named {
-            Ok(_) => sync_folder(&self.path),
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(Error::Exists { path: self.path }),
-            Err(error) => Err(Error::Write { path: self.path, cause: error.error }),
-        }
-    }
-}
-
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    }
-}
-
-/// Sees to it that a new name outlasts a power cut.
+/// Says that a file has other names, under which it stays as it is when another takes this one's.
 #[cfg(unix)]
-fn sync_folder(path: &Path) -> Result<(), Error> {
-    let synced = fs::File::open(folder(path)).and_then(|folder| folder.sync_all());
-    synced.map_err(|cause| Error::Write { path: path.to_owned(), cause })
+pub(crate) fn other_names(path: &Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let file = fs::metadata(path).ok()?;
+    (file.nlink() > 1).then(|| {
+        format!(
+            "{} has another name, a hard link, under which the file stays as it was; look for it with: find / -xdev -inum {}",
+            ShownPath(path),
+            file.ino()
+        )
+    })
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_: &Path) -> Result<(), Error> {
-    Ok(())
+pub(crate) fn other_names(_: &Path) -> Option<String> {
+    None
 }

@@ -9,6 +9,7 @@ mod error;
 mod explained;
 mod files;
 mod help;
+mod interrupt;
 mod keystores;
 mod lock;
 mod output;
@@ -67,7 +68,11 @@ fn run(command: &Command, output: &Output) -> Result<(), Error> {
         Command::Keystore(KeystoreCommand::Unlock(args)) => commands::keystore::unlock(args, output),
         Command::Doctor(args) => commands::doctor::run(args, output),
         Command::Explain(args) => commands::explain::run(args, output),
-        Command::Sandbox(args) => commands::sandbox::run(args, output),
+        Command::Sandbox(args) => {
+            // It stops in an order of its own.
+            interrupt::leave_to_command();
+            commands::sandbox::run(args, output)
+        }
         Command::Completions(args) => commands::generate::completions(args, output),
         Command::Man(args) => commands::generate::man(args, output),
     }

@@ -8,10 +8,16 @@ use zeroize::Zeroizing;
 
 use crate::args::PinSource;
 use crate::error::Error;
+#[cfg(unix)]
+use crate::interrupt::SilentTerminal;
 use crate::{output, weak};
 
 /// No PIN or key needs a longer line: 64 bytes of key are 128 digits of hex.
 const MAX_LINE: usize = 160;
+/// No passphrase that is typed is longer.
+#[cfg(unix)]
+const MAX_ANSWER: usize = 1024;
+
 /// Asks for one PIN.
 pub(crate) fn read(source: &PinSource, which: &'static str) -> Result<Pin, Error> {
     if source.pin_stdin { from_stdin(which) } else { from_prompt(which) }
@@ -35,50 +41,22 @@ fn from_prompt(which: &'static str) -> Result<Pin, Error> {
 }
 
 /// Asks on the terminal, and shows nothing of the answer.
+#[cfg(unix)]
 pub(crate) fn prompt(which: &'static str) -> Result<Zeroizing<String>, Error> {
-    // `rpassword` asks first and turns the echo off afterwards: who types at once would be seen.
-    let _silent = SilentTerminal::new().map_err(Error::NoTerminal)?;
+    let mut terminal = SilentTerminal::ask(&format!("{which}: "))?;
+    // As many characters as a terminal takes in a line.
+    let line = match read_line(terminal.as_file(), MAX_ANSWER).map_err(Error::NoTerminal)? {
+        Line::Whole(line) => line,
+        Line::TooLong => return Err(Error::LineTooLong { which, limit: MAX_ANSWER }),
+        Line::End => return Err(Error::NoTerminal(io::ErrorKind::UnexpectedEof.into())),
+    };
+    let text = std::str::from_utf8(&line).map_err(|_| Error::NotText { path: which.into() })?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn prompt(which: &'static str) -> Result<Zeroizing<String>, Error> {
     rpassword::prompt_password(format!("{which}: ")).map(Zeroizing::new).map_err(Error::NoTerminal)
-}
-
-/// The terminal without echo, until dropped.
-#[cfg(unix)]
-struct SilentTerminal {
-    terminal: std::fs::File,
-    before: rustix::termios::Termios,
-}
-
-#[cfg(unix)]
-impl SilentTerminal {
-    fn new() -> io::Result<Self> {
-        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-
-        let terminal = std::fs::File::options().read(true).write(true).open("/dev/tty")?;
-        let before = tcgetattr(&terminal)?;
-        let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
-        tcsetattr(&terminal, OptionalActions::Now, &silent)?;
-        Ok(Self { terminal, before })
-    }
-}
-
-#[cfg(unix)]
-impl Drop for SilentTerminal {
-    fn drop(&mut self) {
-        // A terminal that is gone needs no echo.
-        let _ = rustix::termios::tcsetattr(&self.terminal, rustix::termios::OptionalActions::Now, &self.before);
-    }
-}
-
-/// Elsewhere `rpassword` alone sees to it.
-#[cfg(not(unix))]
-struct SilentTerminal;
-
-#[cfg(not(unix))]
-impl SilentTerminal {
-    fn new() -> io::Result<Self> {
-        Ok(Self)
-    }
 }
 
 fn from_stdin(which: &'static str) -> Result<Pin, Error> {

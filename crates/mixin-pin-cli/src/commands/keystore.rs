@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::{calling, known, settings};
 use crate::args::{KeystoreCheckArgs, KeystoreLockArgs, KeystoreNewArgs, SessionKind};
 use crate::error::Error;
-use crate::files::{self, MAX_KEYSTORE, SecretFile};
+use crate::files::{self, MAX_KEYSTORE, Replacement, SecretFile};
 use crate::keystores::{self, Facts};
 use crate::lock::{self, Passphrase};
 use crate::output::{self, BAD, GOOD, Output, Slow};
@@ -139,9 +139,18 @@ pub(crate) fn lock(args: &KeystoreLockArgs, output: &Output) -> Result<(), Error
     }
     // Whatever else it is, is not ours to lock.
     keystores::parse(path, &bytes)?;
-    let file = written(args)?;
+    let file = Written::begin(args)?;
     let passphrase = Passphrase::ask_new()?;
-    file.finish(locked(path, &bytes, &passphrase)?.as_bytes())?;
+    let locked = locked(path, &bytes, &passphrase)?;
+    if let Written::InPlace(_) = file
+        && let Some(warning) = files::other_names(path)
+    {
+        output::warn(&warning);
+    }
+    match file {
+        Written::Beside(file) => file.finish(locked.as_bytes())?,
+        Written::InPlace(file) => file.finish_locked(locked.as_bytes())?,
+    }
     done("locked", args, output)
 }
 
@@ -151,18 +160,28 @@ pub(crate) fn unlock(args: &KeystoreLockArgs, output: &Output) -> Result<(), Err
     if !lock::is_locked(&bytes) {
         return Err(Error::NotLocked { path: path.clone() });
     }
-    let file = written(args)?;
+    let file = Written::begin(args)?;
     let text = lock::open(path, &bytes, &Passphrase::ask()?)?;
     keystores::parse(path, &text)?;
-    file.finish(&text)?;
+    match file {
+        Written::Beside(file) => file.finish(&text)?,
+        Written::InPlace(file) => file.finish_secret(&text)?,
+    }
     done("unlocked", args, output)
 }
 
 /// The file that is made of another.
-fn written(args: &KeystoreLockArgs) -> Result<SecretFile, Error> {
-    match &args.out {
-        Some(out) => SecretFile::create(out),
-        None => SecretFile::replace(&args.file),
+enum Written {
+    Beside(SecretFile),
+    InPlace(Replacement),
+}
+
+impl Written {
+    fn begin(args: &KeystoreLockArgs) -> Result<Self, Error> {
+        Ok(match &args.out {
+            Some(out) => Self::Beside(SecretFile::create(out)?),
+            None => Self::InPlace(Replacement::of(&args.file)?),
+        })
     }
 }
 

@@ -1,0 +1,306 @@
+//! Signals: whatever ends or stops the command at a prompt, the terminal shows what is typed again, and no file is left.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{command, keystore, private, text};
+use rustix::fs::{Mode, OFlags, open};
+
+/// A shell on a terminal of its own.
+struct Terminal {
+    child: Child,
+    shown: String,
+}
+
+impl Terminal {
+    /// Runs the script; None, said loudly, where there is no `script`.
+    #[expect(clippy::explicit_write, reason = "the test harness keeps what eprintln! says of a test that passes")]
+    fn start(test: &str, script: &str) -> Option<Self> {
+        let child = Command::new("script")
+            .args(["--quiet", "--return", "--command", script, "/dev/null"])
+            .env("SHELL", "/bin/sh")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        match child {
+            Ok(child) => Some(Self { child, shown: String::new() }),
+            Err(error) => {
+                assert!(
+                    std::env::var_os("MIXIN_PIN_REQUIRE_ALL").is_none(),
+                    "{test} needs the script command: {error}"
+                );
+                writeln!(std::io::stderr(), "SKIPPED: {test} needs the script command").unwrap();
+                None
+            }
+        }
+    }
+
+    /// Waits for a text, and gives what was shown up to it since the last one.
+    fn wait_for(&mut self, text: &str) -> String {
+        let stdout = self.child.stdout.as_mut().unwrap();
+        let mut byte = [0];
+        while !self.shown.ends_with(text) {
+            assert_eq!(stdout.read(&mut byte).unwrap(), 1, "no {text:?} in {:?}", self.shown);
+            self.shown.push(char::from(byte[0]));
+        }
+        std::mem::take(&mut self.shown)
+    }
+
+    fn types(&mut self, keys: &str) {
+        self.child.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Whether the terminal echoes, as the `stty -a` that the script runs next says.
+    fn echoes(&mut self) -> bool {
+        self.wait_for("speed ");
+        let modes = self.wait_for("done-stty");
+        assert!(modes.contains("echo "), "{modes}");
+        !modes.contains("-echo ")
+    }
+
+    fn finish(mut self) -> String {
+        drop(self.child.stdin.take());
+        self.child.stdout.take().unwrap().read_to_string(&mut self.shown).unwrap();
+        self.child.wait().unwrap();
+        self.shown
+    }
+}
+
+fn prompt_for_a_pin(keystore: &Path) -> String {
+    format!("{} encrypt --store memory: --keystore {}", env!("CARGO_BIN_EXE_mixin-pin"), text(keystore))
+}
+
+#[test]
+fn what_ends_the_command_at_a_prompt_turns_the_echo_on_again() {
+    let test = "what_ends_the_command_at_a_prompt_turns_the_echo_on_again";
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = keystore(folder.path(), "keystore-dashboard.json");
+    for how in ["\u{3}", "\u{1c}", "INT", "TERM", "HUP", "QUIT"] {
+        // The shell outlives what is typed; what it runs does not inherit that.
+        let script = format!(
+            "trap : INT QUIT; sh -c 'echo pid $$ done-pid; exec {}'; echo code $?; stty -a; echo done-stty",
+            prompt_for_a_pin(&keystore)
+        );
+        let Some(mut terminal) = Terminal::start(test, &script) else { return };
+        terminal.wait_for("pid ");
+        let pid = terminal.wait_for(" done-pid");
+        terminal.wait_for("PIN: ");
+        if how.len() == 1 {
+            terminal.types(how);
+        } else {
+            let pid = pid.trim_end_matches(" done-pid");
+            assert!(Command::new("kill").args(["-s", how, pid]).status().unwrap().success());
+        }
+        terminal.wait_for("code ");
+        assert!(terminal.echoes(), "after {how:?}");
+        terminal.finish();
+    }
+}
+
+#[test]
+fn a_stopped_prompt_leaves_the_echo_on_and_is_silent_again_when_it_goes_on() {
+    let test = "a_stopped_prompt_leaves_the_echo_on_and_is_silent_again_when_it_goes_on";
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = keystore(folder.path(), "keystore-dashboard.json");
+    let script = format!(
+        "set -m; {}; echo stopped; stty -a; echo done-stty; fg; echo code $?; stty -a; echo done-stty",
+        prompt_for_a_pin(&keystore)
+    );
+    let Some(mut terminal) = Terminal::start(test, &script) else { return };
+    terminal.wait_for("PIN: ");
+    terminal.types("271\u{1a}");
+    terminal.wait_for("stopped");
+    assert!(terminal.echoes(), "while it is stopped");
+    // It asks again, for what was typed before is gone.
+    terminal.wait_for("PIN: ");
+    terminal.types("739146\n");
+    let shown = terminal.wait_for("code ");
+    assert!(!shown.contains("739146") && !shown.contains("error"), "{shown}");
+    assert!(terminal.echoes(), "at the end");
+    terminal.finish();
+}
+
+#[test]
+fn a_prompt_that_nobody_could_wake_is_not_stopped() {
+    let test = "a_prompt_that_nobody_could_wake_is_not_stopped";
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = keystore(folder.path(), "keystore-dashboard.json");
+    // Without a shell that controls jobs, as in a container.
+    let Some(mut terminal) = Terminal::start(test, &format!("exec {}", prompt_for_a_pin(&keystore))) else { return };
+    terminal.wait_for("PIN: ");
+    terminal.types("\u{1a}");
+    std::thread::sleep(Duration::from_millis(100));
+    terminal.types("739146\n");
+    let shown = terminal.finish();
+    assert!(!shown.contains("739146") && shown.trim().len() > 40, "{shown}");
+}
+
+#[test]
+fn a_prompt_takes_the_keys_that_mend_a_line() {
+    let test = "a_prompt_takes_the_keys_that_mend_a_line";
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = keystore(folder.path(), "keystore-dashboard.json");
+    for (keys, is_taken) in [("99\u{15}73914x\u{7f}6\n", true), ("739146\r", true), ("\u{4}", false), ("7391\n", false)]
+    {
+        let Some(mut terminal) = Terminal::start(test, &prompt_for_a_pin(&keystore)) else { return };
+        terminal.wait_for("PIN: ");
+        terminal.types(keys);
+        let shown = terminal.finish();
+        assert_eq!(shown.contains("error"), !is_taken, "{keys:?}: {shown}");
+        assert!(!shown.contains("7391"), "{shown}");
+    }
+}
+
+/// The files of a folder, but for those that the test put there.
+fn others(folder: &Path, known: &[&str]) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| !known.contains(&name.as_str())).collect()
+}
+
+fn wait_until(mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(10));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn signals_leave_no_file_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = keystore(folder.path(), "keystore-dashboard.json");
+    let pipe = folder.path().join("passphrase");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let before = fs::read(&keystore).unwrap();
+    for signal in ["TERM", "KILL"] {
+        for more in [&[][..], &["--out", "other.json"]] {
+            // It has begun its file, and now waits for the passphrase.
+            let mut child = command()
+                .current_dir(folder.path())
+                .args(["keystore", "lock", "keystore-dashboard.json"])
+                .args(more)
+                .env("MIXIN_PASSPHRASE_FILE", &pipe)
+                .stdin(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            // There is a reader as soon as it waits for a writer.
+            let mut writer = None;
+            wait_until(|| {
+                writer = open(&pipe, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).ok();
+                writer.is_some()
+            });
+            assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+            child.wait().unwrap();
+            assert_eq!(others(folder.path(), &["keystore-dashboard.json", "passphrase"]), [""; 0], "{signal} {more:?}");
+            assert_eq!(fs::read(&keystore).unwrap(), before);
+        }
+    }
+}
+
+/// Compiles the library that kills.
+fn killer(folder: &Path) -> std::path::PathBuf {
+    let out = folder.join("kill.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/signals/kill.c");
+    let status = Command::new("cc").args(["-shared", "-fPIC", "-O2", "-o"]).arg(&out).arg(source).status();
+    assert!(status.expect("a C compiler is needed").success());
+    out
+}
+
+/// A locked file that opens at once, for a test opens it often.
+fn locked_cheaply(text: &[u8], passphrase: &str) -> Vec<u8> {
+    let mut recipient = age::scrypt::Recipient::new(age::secrecy::SecretString::from(passphrase));
+    recipient.set_work_factor(2);
+    age::encrypt_and_armor(&recipient, text).unwrap().into_bytes()
+}
+
+#[test]
+fn the_plaintext_stands_under_its_name_alone_whenever_the_command_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let tools = tempfile::tempdir().unwrap();
+    let library = killer(tools.path());
+    let passphrase = tools.path().join("passphrase");
+    private(&passphrase, "pebbles");
+    let plain = fs::read(common::testdata("keystore-dashboard.json")).unwrap();
+    let locked = locked_cheaply(&plain, "pebbles");
+    let path = folder.path().join("me.json");
+    for out in [None, Some("open.json")] {
+        let name = out.unwrap_or("me.json");
+        let (mut killed, mut done) = (0, false);
+        for call in 1..100 {
+            for entry in fs::read_dir(folder.path()).unwrap() {
+                fs::remove_file(entry.unwrap().path()).unwrap();
+            }
+            private(&path, std::str::from_utf8(&locked).unwrap());
+            let mut unlock = command();
+            unlock.current_dir(folder.path()).args(["keystore", "unlock", "me.json"]);
+            if let Some(out) = out {
+                unlock.args(["--out", out]);
+            }
+            unlock
+                .env("MIXIN_PASSPHRASE_FILE", &passphrase)
+                .env("LD_PRELOAD", &library)
+                .env("KILL_FOLDER", folder.path());
+            let output = unlock.env("KILL_AT", call.to_string()).stdin(Stdio::null()).output().unwrap();
+            let (mut is_kept, mut is_open) = (false, false);
+            for file in fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()) {
+                let content = fs::read(&file).unwrap();
+                if content == locked {
+                    is_kept = true;
+                } else {
+                    assert_eq!(file.file_name().unwrap(), name, "call {call}: the plaintext is in {file:?}");
+                    assert_eq!(content, plain, "call {call}: a part");
+                    is_open = true;
+                }
+            }
+            assert!(is_kept || is_open, "call {call}: nothing is left");
+            if output.status.success() {
+                let left: Vec<_> = others(folder.path(), &["me.json", name]);
+                assert!(is_open && left.is_empty(), "{left:?}");
+                done = true;
+                break;
+            }
+            assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(9), "{output:?}");
+            killed += 1;
+        }
+        assert!(done && killed >= 3, "{killed}");
+    }
+}
+
+#[test]
+fn a_keystore_keeps_its_mode_and_other_names_are_warned_of() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = keystore(folder.path(), "keystore-dashboard.json");
+    let passphrase = folder.path().join("passphrase");
+    private(&passphrase, "pebbles");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    let other = folder.path().join("other.json");
+    fs::hard_link(&path, &other).unwrap();
+    let owner = |path: &Path| (fs::metadata(path).unwrap().uid(), fs::metadata(path).unwrap().gid());
+    let before = owner(&path);
+    let run = |what: &str| {
+        let mut run = command();
+        run.args(["keystore", what, text(&path)]).env("MIXIN_PASSPHRASE_FILE", &passphrase).stdin(Stdio::null());
+        common::finished(run.output().unwrap())
+    };
+    let locked = run("lock").done();
+    assert!(locked.stderr.contains("another name") && locked.stderr.contains("hard link"), "{locked:?}");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(owner(&path), before);
+    assert!(fs::read(&other).unwrap().starts_with(b"{"), "which is why it is warned of");
+    fs::remove_file(&other).unwrap();
+    // In the clear it is its owner's alone.
+    let unlocked = run("unlock").done();
+    assert!(!unlocked.stderr.contains("another name"), "{unlocked:?}");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(owner(&path), before);
+    assert!(!run("lock").done().stderr.contains("another name"));
+}
