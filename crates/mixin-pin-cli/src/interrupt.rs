@@ -1,7 +1,7 @@
 //! Signals that end or stop the command: first the terminal shows again what is typed, and what must not be left half done
 //! is done.
 //!
-//! Handlers are there from the first prompt or file on. A command that waits for signals itself says so by
+//! Handlers are there from the first prompt or file on. A command that waits for SIGINT and SIGTERM itself says so by
 //! [`leave_to_command`].
 
 #[cfg(unix)]
@@ -29,7 +29,7 @@ mod unix {
     struct State {
         /// The terminal, while it asks.
         asks: Option<Asked>,
-        /// Whether the command waits for the signals that end a process.
+        /// Whether the command waits for SIGINT and SIGTERM.
         is_left_to_command: bool,
     }
 
@@ -40,7 +40,7 @@ mod unix {
         STATE.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leaves the signals that end a process to the command, but while somebody is asked something.
+    /// Leaves SIGINT and SIGTERM to the command, but while somebody is asked something.
     pub(crate) fn leave_to_command() {
         state().is_left_to_command = true;
     }
@@ -75,7 +75,7 @@ mod unix {
             }
             return;
         }
-        if state.is_left_to_command && state.asks.is_none() && signal != SIGTSTP {
+        if state.is_left_to_command && state.asks.is_none() && matches!(signal, SIGINT | SIGTERM) {
             return;
         }
         if signal == SIGTSTP && !can_be_woken() {

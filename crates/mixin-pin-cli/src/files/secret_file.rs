@@ -113,22 +113,22 @@ fn with_end(path: &Path, end: &str) -> PathBuf {
 
 /// Writes all of a file that is not there yet, for the owner of the old one.
 fn put(file: Option<Unnamed>, path: &Path, text: &[u8], old: Option<&fs::Metadata>) -> io::Result<()> {
-    let Some(mut file) = file else {
-        let written = write_new(path, text).and_then(|file| {
-            give(&file, old);
-            file.sync_all()
-        });
-        return written.inspect_err(|error| {
-            if error.kind() != io::ErrorKind::AlreadyExists {
-                // A part is of no use, and the first error is the one to tell.
-                let _ = fs::remove_file(path);
-            }
-        });
-    };
-    file.0.write_all(text)?;
-    give(&file.0, old);
-    file.0.sync_all()?;
-    file.name(path)
+    match file.map(|file| file.complete(path, text, old)) {
+        Some(Ok(())) => return Ok(()),
+        Some(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+        // Some systems make such files and give them no names.
+        Some(Err(_)) | None => {}
+    }
+    let written = write_new(path, text).and_then(|file| {
+        give(&file, old);
+        file.sync_all()
+    });
+    written.inspect_err(|error| {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            // A part is of no use, and the first error is the one to tell.
+            let _ = fs::remove_file(path);
+        }
+    })
 }
 
 /// Writes a file under its name, its owner's alone from its first moment.
@@ -178,7 +178,7 @@ impl Unnamed {
         }
     }
 
-    fn name(self, path: &Path) -> io::Result<()> {
+    fn name(&self, path: &Path) -> io::Result<()> {
         use std::os::fd::AsRawFd as _;
 
         use rustix::fs::{AtFlags, CWD, linkat};
@@ -194,8 +194,17 @@ impl Unnamed {
         Ok(None)
     }
 
-    fn name(self, _: &Path) -> io::Result<()> {
+    fn name(&self, _: &Path) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl Unnamed {
+    fn complete(mut self, path: &Path, text: &[u8], old: Option<&fs::Metadata>) -> io::Result<()> {
+        self.0.write_all(text)?;
+        give(&self.0, old);
+        self.0.sync_all()?;
+        self.name(path)
     }
 }
 
@@ -227,13 +236,13 @@ mod tests {
         names
     }
 
-    /// As on a file system without unnamed files, and on one with them.
+    /// As on a file system without unnamed files, on one with them, and on one where they get no name in this folder.
     #[test]
     fn files_are_complete_or_not_there_and_never_take_a_place_that_is_taken() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
-        for with_unnamed in [false, true] {
-            let unnamed = || if with_unnamed { Unnamed::create(folder.path()).unwrap() } else { None };
+        for unnamed_in in [None, Some(folder.path()), Some(Path::new("/dev/shm")).filter(|other| other.is_dir())] {
+            let unnamed = || unnamed_in.and_then(|folder| Unnamed::create(folder).unwrap());
             SecretFile { file: unnamed(), path: path.clone() }.finish(b"new").unwrap();
             let taken = SecretFile { file: unnamed(), path: path.clone() }.finish(b"other");
             assert!(matches!(taken, Err(Error::Exists { .. })), "{taken:?}");
