@@ -7,6 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use common::{SandboxProcess, keystore, private, run, testdata, text};
 use serde_json::{Value, json};
@@ -99,8 +100,9 @@ fn a_user_may_be_there_at_once() {
 
 /// Asks by hand, for the client at hand would check the answer.
 fn ask(url: &str, method: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\n\r\n").unwrap();
+    let host = url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -151,4 +153,53 @@ fn a_browser_shows_the_page() {
     for expected in ["<tbody>", "<td>Alice &lt;b&gt;</td>", "POST /pin/verify", "<td class=\"ok\">done</td>"] {
         assert!(shown.contains(expected), "{expected} in {shown}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_it_within_seconds_whatever_is_open() {
+    for signal in ["-TERM", "-INT"] {
+        let mut sandbox = SandboxProcess::start(&[]);
+        let host = sandbox.url.strip_prefix("http://").unwrap().to_owned();
+        let head = "POST /pin/verify HTTP/1.1\r\nHost: sandbox\r\n";
+        let open: Vec<TcpStream> = ["", "POST /pin", head, &format!("{head}Content-Length: 9\r\n\r\n{{")]
+            .iter()
+            .map(|sent| {
+                let mut stream = TcpStream::connect(&host).unwrap();
+                stream.write_all(sent.as_bytes()).unwrap();
+                stream
+            })
+            .collect();
+        // So that the sandbox has read all of it.
+        ask(&sandbox.url, "GET", "/me");
+        let begun = Instant::now();
+        assert_eq!(sandbox.stop(signal), Some(0));
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        drop(open);
+    }
+}
+
+#[test]
+fn the_record_and_the_page_tell_nothing_that_a_refused_request_carried() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, alice) = accounts(folder.path());
+    let record = folder.path().join("calls.jsonl");
+    let sandbox = SandboxProcess::start(&["--accounts", &file, "--record", text(&record)]);
+    sandbox.run(&["verify", "--keystore", &alice, "--pin-stdin"], PIN).done();
+    // The same without a token.
+    let first: Value = serde_json::from_str(fs::read_to_string(&record).unwrap().lines().last().unwrap()).unwrap();
+    let body = first["body"].as_str().unwrap();
+    let host = sandbox.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    let head =
+        format!("POST /pin/verify HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}", body.len());
+    write!(stream, "{head}\r\n\r\n{body}").unwrap();
+    stream.read_to_string(&mut String::new()).unwrap();
+    let recorded = fs::read_to_string(&record).unwrap();
+    let last: Value = serde_json::from_str(recorded.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["reason"], &last["pins"][0]["iterator"]), (&json!("token_missing"), &Value::Null));
+    assert_eq!(last["pins"][0]["ciphertext"], first["pins"][0]["ciphertext"]);
+    let iterator = first["pins"][0]["iterator"].as_str().unwrap();
+    let page = ask(&sandbox.url, "GET", "/");
+    assert_eq!((page.matches(iterator).count(), page.contains("open")), (1, false), "{page}");
 }

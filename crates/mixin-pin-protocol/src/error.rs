@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::Shown;
 use crate::answer::ApiError;
 use crate::keystore::KeystoreShape;
 
@@ -198,10 +199,11 @@ pub enum TokenFault {
 }
 
 impl TokenFault {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Missing,
         Self::Format,
         Self::Header,
+        Self::Extension,
         Self::Claims,
         Self::Algorithm,
         Self::Signature,
@@ -400,7 +402,9 @@ impl fmt::Display for Error {
                     "the encrypted PIN's iterator does not exceed the last one, {last}; use one store of iterators"
                 )
             }
-            Self::CurlOption { option } => write!(f, "the curl option {option} is not understood; remove it"),
+            Self::CurlOption { option } => {
+                write!(f, "the curl option {} is not understood; remove it", Shown(option))
+            }
         }
     }
 }

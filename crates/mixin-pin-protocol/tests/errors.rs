@@ -15,6 +15,7 @@ fn every_error_says_what_it_said() {
         TokenFault::Missing,
         TokenFault::Format,
         TokenFault::Header,
+        TokenFault::Extension,
         TokenFault::Claims,
         TokenFault::Algorithm,
         TokenFault::Signature,

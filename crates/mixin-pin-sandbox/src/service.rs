@@ -15,7 +15,7 @@ use std::time::Duration;
 use mixin_pin_core::UnixTime;
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_protocol::answer::ErrorCode;
+use mixin_pin_protocol::answer::{ErrorCode, Reason};
 use mixin_pin_protocol::check::{ReceivedClaims, ReceivedRequest, ReceivedToken, check_token};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -220,7 +220,7 @@ impl Service {
                 if self.refuse_repeated_requests && request.method != "GET" {
                     match db.note_request(user.session_id, request_id, expires_at, now.secs())? {
                         Noted::New => {}
-                        Noted::Repeated => return Ok(unauthorized("request_repeated").into()),
+                        Noted::Repeated => return Ok(unauthorized(Reason::RequestRepeated.as_str()).into()),
                         // What cannot be remembered could come again.
                         Noted::Full => return Ok(Refusal::new(ErrorCode::TooManyRequests, "request_ids_full").into()),
                     }
@@ -249,7 +249,7 @@ impl Service {
             Err(error) => return Ok(Err(unauthorized(token_reason(&error)))),
         };
         let Some(session) = self.session(claims.sid)?.filter(|session| session.user_id == claims.uid) else {
-            return Ok(Err(unauthorized("session")));
+            return Ok(Err(unauthorized(Reason::Session.as_str())));
         };
         let claims = check_token(request, &token, &session.key, now, self.clock_tolerance);
         Ok(claims.map(Presented::Session).map_err(|error| unauthorized(token_reason(&error))))

@@ -8,6 +8,7 @@ use anstyle::Style;
 use mixin_pin_core::Session;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_http::{Client, ClockOffset, DEFAULT_API, Error as HttpError};
+use mixin_pin_protocol::Shown;
 use mixin_pin_protocol::answer::User;
 use mixin_pin_store::{AnyStore, SessionRecord};
 use serde_json::json;
@@ -19,6 +20,7 @@ use crate::error::Error;
 use crate::files;
 use crate::keystores::{self, Facts};
 use crate::output::{BAD, DIM, GOOD, Output, Slow, WARN};
+use crate::quoted::ShownPath;
 use crate::store::{self, MEMORY};
 use crate::time::{now, span};
 
@@ -117,7 +119,7 @@ impl Report {
         }
         match files::exposure(path) {
             Some(warning) => self.add("permissions", Verdict::Bad, warning),
-            None => self.add("permissions", Verdict::Ok, format!("only its owner can read {}", path.display())),
+            None => self.add("permissions", Verdict::Ok, format!("only its owner can read {}", ShownPath(path))),
         }
     }
 
@@ -195,12 +197,12 @@ impl Report {
                     HttpError::Connect(_) => "; is the machine online, and is a proxy needed (HTTPS_PROXY)?",
                     _ => "",
                 };
-                self.add("server", Verdict::Bad, format!("{}: {error}{proxy}", args.api.url));
+                self.add("server", Verdict::Bad, format!("{}: {error}{proxy}", Shown(&args.api.url)));
                 return self.skip(&["clock", "session"], "needs the server");
             }
         };
         let sandbox = if args.api.url == DEFAULT_API { "" } else { ", which is not Mixin's own" };
-        self.add("server", Verdict::Ok, format!("{} answers{sandbox}", args.api.url));
+        self.add("server", Verdict::Ok, format!("{} answers{sandbox}", Shown(&args.api.url)));
         self.clock(probe.clock);
         match probe.user {
             Ok(user) => self.add("session", Verdict::Ok, describe(&user)),
@@ -273,6 +275,6 @@ fn describe(user: &User) -> String {
     };
     format!(
         "accepted, for {}; {pin}",
-        if user.full_name.is_empty() { "a user without a name" } else { &user.full_name }
+        if user.full_name.is_empty() { Shown("a user without a name") } else { Shown(&user.full_name) }
     )
 }

@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::files::{self, SecretFile};
 use crate::keystores;
 use crate::output::{self, GOOD, Output};
+use crate::quoted::ShownPath;
 use crate::time::calendar;
 
 const KEYSTORE_NAME: &str = "app-keystore.json";
@@ -53,12 +54,12 @@ pub(crate) fn run(args: &SandboxArgs, output: &Output) -> Result<(), Error> {
     }
     let value = json!({
         "url": url,
-        "app_keystore": keystore.path,
-        "user_keystore": args.user_keystore_out,
+        "app_keystore": ShownPath(&keystore.path).in_json(),
+        "user_keystore": args.user_keystore_out.as_deref().map(|path| ShownPath(path).in_json()),
         "accounts": accounts.len(),
     });
     output.result(&value, || {
-        let path = keystore.path.display();
+        let path = ShownPath(&keystore.path);
         let next = how_to(&url, &path, args.user_keystore_out.as_deref());
         format!("{GOOD}listening{GOOD:#} on {url}, which a browser can look at\napp keystore: {path}\n{next}")
     })?;
@@ -71,7 +72,7 @@ pub(crate) fn run(args: &SandboxArgs, output: &Output) -> Result<(), Error> {
 fn how_to(url: &str, app_keystore: &impl fmt::Display, user_keystore: Option<&Path>) -> String {
     let user = match user_keystore {
         Some(path) => {
-            format!("Give the user a PIN:\n  mixin-pin update --new-user --keystore {} --api {url}", path.display())
+            format!("Give the user a PIN:\n  mixin-pin update --new-user --keystore {} --api {url}", ShownPath(path))
         }
         None => format!(
             "Register a user and use it:

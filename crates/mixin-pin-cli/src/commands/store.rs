@@ -14,6 +14,7 @@ use crate::args::{ApiArgs, StoreRaiseArgs, StoreResetArgs, StoreShowArgs};
 use crate::error::Error;
 use crate::keystores;
 use crate::output::{GOOD, Output, warn};
+use crate::quoted::ShownPath;
 use crate::store::kept;
 use crate::time::{calendar, now, span};
 
@@ -98,7 +99,7 @@ fn server_time(keystore: &Path, api: &ApiArgs) -> Result<u64, Error> {
 /// What to call the store: its file; Redis's URL may hold a password.
 pub(super) fn place(store: &AnyStore) -> String {
     match store {
-        AnyStore::Sqlite(store) => store.path().display().to_string(),
+        AnyStore::Sqlite(store) => ShownPath(store.path()).to_string(),
         _ => "Redis".to_owned(),
     }
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Reason;
+use crate::Shown;
 use crate::object::read_from_objects_only;
 
 /// A failure that Mixin's API reports.
@@ -113,9 +114,9 @@ impl fmt::Display for Facts<'_> {
         let ApiError { code, description, extra, .. } = self.0;
         write!(f, "code {}", code.as_u32())?;
         if !description.is_empty() {
-            write!(f, " ({description})")?;
+            write!(f, " ({})", Shown(description))?;
         }
-        extra.as_ref().map_or(Ok(()), |extra| write!(f, ", extra {extra}"))
+        extra.as_ref().map_or(Ok(()), |extra| write!(f, ", extra {}", Shown(&extra.to_string())))
     }
 }
 
@@ -291,6 +292,13 @@ mod tests {
             assert!(!ErrorCode::from(code).is_refusal(), "{code}");
         }
         assert!(REFUSALS.is_sorted() && REFUSALS.iter().all(|code| ErrorCode::from(*code).is_refusal()));
+    }
+
+    #[test]
+    fn what_a_server_says_stays_on_its_line() {
+        let error = error(r#"{"code":20117,"description":"a\n\u001b[2J\u202eb","extra":{"\u009b":"\u2028"}}"#);
+        let text = error.to_string();
+        assert!(!text.contains(Shown::escapes) && text.contains(r"a\n\u{1b}[2J\u{202e}b"), "{text}");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use mixin_pin_core::tip::{TipAction, TipInstallation};
 use mixin_pin_core::{Ed25519PublicKey, EncryptedPin, Error as CoreError, Pin, PinBlock, Secret, SystemRng, UnixTime};
 use mixin_pin_protocol::Error as ProtocolError;
-use mixin_pin_protocol::answer::ErrorCode;
+use mixin_pin_protocol::answer::{ErrorCode, Reason};
 use mixin_pin_protocol::call::random_uuid;
 use mixin_pin_protocol::check::check_block;
 use serde::Deserialize;
@@ -76,7 +76,7 @@ impl Service {
             let old_text = body.old_pin.filter(|text| !text.is_empty());
             let mut last = call.user.last_iterator;
             let old = match old_text {
-                None if has_pin => return Err(Refusal::new(ErrorCode::PinIncorrect, "old_pin_needed")),
+                None if has_pin => return Err(Refusal::new(ErrorCode::PinIncorrect, Reason::OldPinNeeded.as_str())),
                 None => None,
                 text => {
                     let block = self.open(call, "old_pin", text, last)?;
@@ -125,7 +125,7 @@ impl Service {
             return Ok(());
         }
         let until = (call.now.secs() / SECONDS_A_DAY + 1) * SECONDS_A_DAY;
-        Err(Refusal::new(ErrorCode::TooManyRequests, "tries_spent").with("retry_at", until))
+        Err(Refusal::new(ErrorCode::TooManyRequests, Reason::TriesSpent.as_str()).with("retry_at", until))
     }
 
     /// Opens one field's block. Nothing that goes wrong here costs a try.
@@ -139,10 +139,10 @@ impl Service {
         let text = text.filter(|text| !text.is_empty()).ok_or_else(|| Refusal::field(field, "absent"))?;
         let block = EncryptedPin::from_base64(&text)
             .and_then(|sealed| call.user.pin_key.open(&sealed))
-            .map_err(|_: CoreError| incorrect(field, "ciphertext"))?;
+            .map_err(|_: CoreError| incorrect(field, Reason::Ciphertext))?;
         check_block(&block, last, call.now, self.clock_tolerance).map_err(|error| match error {
-            ProtocolError::BlockTime { .. } => incorrect(field, "timestamp"),
-            _ => incorrect(field, "iterator"),
+            ProtocolError::BlockTime { .. } => incorrect(field, Reason::Timestamp),
+            _ => incorrect(field, Reason::Iterator),
         })?;
         Ok(block)
     }
@@ -155,7 +155,7 @@ impl Service {
         holds: impl FnOnce(&[u8; 64], &Ed25519PublicKey) -> Result<bool, Refusal>,
     ) -> Result<Proof, Refusal> {
         match (block.secret(), &call.user.pin_hash, &call.user.tip_key) {
-            (_, None, None) => Err(Refusal::new(ErrorCode::PinIncorrect, "no_pin_set")),
+            (_, None, None) => Err(Refusal::new(ErrorCode::PinIncorrect, Reason::NoPinSet.as_str())),
             (Secret::Digits(digits), Some(_), _) => {
                 Pin::from_bytes(digits.expose()).map(Proof::Digits).map_err(|_| wrong_kind(field, block))
             }
@@ -169,7 +169,7 @@ impl Service {
         let timestamp = timestamp.ok_or_else(|| Refusal::field("timestamp", "absent"))?;
         let seconds = UnixTime::from_nanos(timestamp).secs();
         if seconds.abs_diff(call.now.secs()) > self.clock_tolerance.as_secs() {
-            return Err(incorrect("timestamp", "timestamp"));
+            return Err(incorrect("timestamp", Reason::Timestamp));
         }
         Ok(timestamp)
     }
@@ -206,10 +206,10 @@ impl Service {
         let used = Self::tries_used(call);
         let (right, reason) = match proof {
             Proof::Digits(pin) => match &call.user.pin_hash {
-                Some(hash) => (hash.matches(pin, &call.user.pin_key)?, "pin"),
-                None => (false, "pin"),
+                Some(hash) => (hash.matches(pin, &call.user.pin_key)?, Reason::Pin),
+                None => (false, Reason::Pin),
             },
-            Proof::Tip { holds } => (*holds, "signature"),
+            Proof::Tip { holds } => (*holds, Reason::Signature),
         };
         if right {
             return Ok(Ok(()));
@@ -223,12 +223,12 @@ impl Service {
             created_at: nanos(call.now),
         })?;
         let left = self.tries_a_day.saturating_sub(used + 1);
-        Ok(Err(Refusal::new(ErrorCode::PinIncorrect, reason).with("tries_left", left)))
+        Ok(Err(Refusal::new(ErrorCode::PinIncorrect, reason.as_str()).with("tries_left", left)))
     }
 }
 
-fn incorrect(field: &str, reason: &str) -> Refusal {
-    Refusal::new(ErrorCode::PinIncorrect, reason).with("field", field)
+fn incorrect(field: &str, reason: Reason) -> Refusal {
+    Refusal::new(ErrorCode::PinIncorrect, reason.as_str()).with("field", field)
 }
 
 /// A block that opens, with something else inside than this call takes.
