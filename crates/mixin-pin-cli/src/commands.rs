@@ -102,9 +102,9 @@ fn next_command(command: &str, args: &ClientArgs, more: &[&str]) -> Option<Strin
     if let Some(store) = args.store.store.as_deref().filter(|url| !url.contains('@')) {
         words.extend(["--store", store]);
     }
-    words.extend(more);
-    // What may not be shown, or not as it is, cannot be run, and neither can a word that no shell holds.
+    // What was given and may not be shown, or not as it is, cannot be run, and neither can a word that no shell holds.
     let is_shown = words.iter().all(|word| secret_kind(word).is_none() && !word.contains(Shown::escapes));
+    words.extend(more);
     shlex::try_join(words).ok().filter(|_| is_shown)
 }
 
