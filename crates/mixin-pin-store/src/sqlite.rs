@@ -1,7 +1,7 @@
 //! Iterators in one small SQLite database, for any number of processes on one machine.
 //!
 //! A hold is one transaction: the session's row is read, judged, and written with a new fence, the lease's end, the
-//! iterators that the hold takes, and the file by which others see that its process lives. Whoever waits only reads.
+//! iterators that the hold takes, and the file by which others see that its process lives. Callers that wait only read.
 
 mod connections;
 mod file;

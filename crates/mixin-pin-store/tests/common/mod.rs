@@ -52,7 +52,7 @@ pub fn assert_sessions_are_shown_and_forgotten(store: &AnyStore) {
     assert_eq!(store.sessions().unwrap(), []);
 }
 
-/// A last iterator far ahead of the clock is refused whoever vouches for the clock, and followed once the session's owner
+/// A last iterator far ahead of the clock is refused even with a confirmed clock, and followed once the session's owner
 /// says that it is right. `write` sets a session's last iterator as no software of ours would.
 pub fn assert_what_is_far_ahead_is_refused(store: &AnyStore, write: impl Fn(Uuid, u64), greatest: u64) {
     const DAY: u64 = 86_400_000_000_000;
