@@ -238,35 +238,65 @@ def terminal(keystore):
         promise(result.returncode == 2 and not any(secret in said(result) for secret in secrets), "a keystore as a path")
 
 
-def echo_after(keystore, signals):
-    """The echo of a terminal on which a prompt was interrupted."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execve(MIXIN_PIN, [MIXIN_PIN, "verify", "--keystore", keystore, "--store", "memory:"], environment())
+def at_a_prompt(keystore):
+    """The command at its prompt, in the foreground of a terminal whose session leads another process, as a shell does."""
+    reading, writing = os.pipe()
+    leader, terminal = pty.fork()
+    if leader == 0:
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        go, went = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.setpgid(0, 0)
+            os.read(go, 1)
+            signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+            os.execve(MIXIN_PIN, [MIXIN_PIN, "verify", "--keystore", keystore, "--store", "memory:"], environment())
+        while os.getpgid(pid) != pid:
+            time.sleep(0.01)
+        os.tcsetpgrp(0, pid)
+        os.write(went, b"x")
+        os.write(writing, str(pid).encode())
+        while True:
+            os.waitpid(pid, os.WUNTRACED)
+            time.sleep(0.01)
+    pid = int(os.read(reading, 16))
+    os.close(reading)
+    os.close(writing)
+    return leader, pid, terminal
+
+
+def echo_after(keystore, number):
+    """Whether a terminal has its echo after a signal at a prompt."""
+    leader, pid, terminal = at_a_prompt(keystore)
     shown = b""
     while b"PIN: " not in shown:
         promise(select.select([terminal], [], [], 20)[0], f"the prompt comes: {shown!r}")
         shown += os.read(terminal, 1024)
-    is_on = lambda: bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
-    deadline = time.monotonic() + 5
-    while is_on() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    promise(not is_on(), "the prompt is silent")
-    for number in signals:
-        os.kill(pid, number)
-    deadline = time.monotonic() + 5
-    while not is_on() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    on = is_on()
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+
+    def wait_for(wanted):
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            if bool(termios.tcgetattr(terminal)[3] & termios.ECHO) == wanted:
+                return True
+            time.sleep(0.02)
+        return False
+
+    promise(wait_for(False), "the prompt is silent")
+    os.kill(pid, number)
+    is_back = wait_for(True)
+    for process in (pid, leader):
+        try:
+            os.kill(process, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    os.waitpid(leader, 0)
     os.close(terminal)
-    return on
+    return is_back
 
 
 def prompts(keystore):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP):
-        promise(echo_after(keystore, [number]), f"echo is back after {signal.Signals(number).name}")
+        promise(echo_after(keystore, number), f"echo is back after {signal.Signals(number).name}")
 
 
 class Sandbox:
