@@ -13,7 +13,9 @@ pub(crate) fn parse(text: &str) -> Option<Uri> {
     let port = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, rest)| rest);
     let port = port.strip_prefix(authority.host())?;
     // `Uri` takes a port that is none for an absent one.
-    let is_port = port.is_empty() || port.strip_prefix(':')?.parse::<u16>().is_ok_and(|port| port > 0);
+    let is_number =
+        |port: &str| port.bytes().all(|c| c.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_number);
     let is_bare = uri.scheme().is_some() && !authority.host().is_empty() && matches!(uri.path(), "" | "/");
     (is_port && is_bare).then_some(uri)
 }
@@ -48,6 +50,7 @@ mod tests {
             "https://x:",
             "https://x:0",
             "https://x:65536",
+            "https://x:+80",
             "https://x:99999",
             "https://x:-1",
             "https://x:8x",

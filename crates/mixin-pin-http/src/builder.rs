@@ -185,8 +185,7 @@ impl<S> ClientBuilder<S> {
     /// A proxy's URL (`http`, `https`, `socks4`, `socks4a`, `socks5` or `socks5h`), or None for no proxy at all.
     ///
     /// By default the environment decides as it does for curl: `https_proxy` or `http_proxy` by the API's scheme, else
-    /// `all_proxy`, each in small letters or capitals; an empty value is no proxy, and `no_proxy` lists the hosts that are
-    /// reached without one. An API on this machine is always reached without one.
+    /// `all_proxy`, each in small letters or capitals and not empty; `no_proxy` lists the hosts that are reached without one. An API on this machine is always reached without one.
     #[must_use]
     pub fn proxy(mut self, url: Option<&str>) -> Self {
         self.proxy = url.map_or(Proxy::Direct, |url| Proxy::Url(url.to_owned()));
@@ -285,5 +284,5 @@ const fn no_longer_than_a_day(limit: Duration) -> Duration {
 
 fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

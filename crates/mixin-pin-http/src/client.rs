@@ -153,14 +153,18 @@ impl Client {
     ///
     /// ```no_run
     /// use mixin_pin_http::core::Pin;
-    /// use mixin_pin_http::protocol::{Error as ProtocolError, answer::ErrorCode};
+    /// use mixin_pin_http::protocol::Error as ProtocolError;
+    /// use mixin_pin_http::protocol::answer::{ErrorCode, Reason};
     /// use mixin_pin_http::{Client, Error};
     ///
-    /// /// None where no answer came: prove once more, which changes nothing, but a wrong PIN may have cost a try twice.
+    /// /// None where it is not known: prove once more, which changes nothing, though a wrong PIN costs a try each time.
     /// fn is_right(client: &Client, pin: &Pin) -> Result<Option<bool>, Error> {
     ///     match client.verify_pin(pin) {
     ///         Ok(outcome) => Ok(outcome.done().map(|_| true)),
-    ///         Err(Error::Protocol(ProtocolError::Api(refusal))) if refusal.code == ErrorCode::PinIncorrect => Ok(Some(false)),
+    ///         Err(Error::Protocol(ProtocolError::Api(refusal))) if refusal.code == ErrorCode::PinIncorrect => {
+    ///             // Without a reason it may have been the iterator.
+    ///             Ok(refusal.reason().filter(|reason| *reason == Reason::Pin).map(|_| false))
+    ///         }
     ///         Err(error) => Err(error),
     ///     }
     /// }
@@ -356,11 +360,14 @@ impl Client {
         let deadline = Deadline::new(self.settings.call);
         let request = self.calls().me(asked_at, &mut rng)?;
         let received = self.transport.exchange(&request, &deadline)?;
-        let clock = match received.server_time {
-            Some(server) => Some(ClockOffset::new(server, asked_at, now()?)?),
+        let answered_at = now()?;
+        let user = received.answer().read(request.request_id()).map_err(Error::from);
+        // Only an answer of Mixin's, be it a refusal, tells its time.
+        let is_mixins = user.as_ref().err().is_none_or(Error::is_refusal);
+        let clock = match received.server_time.filter(|_| is_mixins) {
+            Some(server) => Some(ClockOffset::new(server, asked_at, answered_at)?),
             None => None,
         };
-        let user = received.answer().read(request.request_id()).map_err(Error::from);
         Ok(Probe { user, clock })
     }
 
@@ -431,7 +438,7 @@ impl Client {
     ) -> Result<Outcome<T>, Error> {
         let body = body.map(Value::to_string);
         let body = body.as_deref().map(str::as_bytes);
-        if method == "GET" {
+        if matches!(method, "GET" | "HEAD") {
             return self.read(|calls, now, rng| calls.other(method, path, body, now, rng)).map(Outcome::Done);
         }
         self.pin_call(NextStep::LookFirst, |calls, _, now, rng| Ok(calls.other(method, path, body, now, rng)?))
@@ -531,8 +538,7 @@ impl Client {
         }
     }
 
-    /// Asks the server whether the clock is right. Only an answer of Mixin's that names the server's time, be it a refusal,
-    /// confirms it.
+    /// Asks the server whether the clock is right. Only an answer of Mixin's that names the server's time confirms it.
     fn confirm_clock(&self) -> Result<(), Error> {
         let clock = self.probe().and_then(|probe| match probe.user {
             Err(error) if !error.is_refusal() => Err(error),
@@ -600,8 +606,10 @@ impl fmt::Debug for Client {
 fn is_passing(error: &Error) -> bool {
     match error {
         Error::Connect(_) | Error::Interrupted(_) | Error::Protocol(ProtocolError::ServerTrouble { .. }) => true,
-        Error::Protocol(ProtocolError::Api(error)) => {
+        Error::Protocol(ProtocolError::Api(error)) => error.code == ErrorCode::TooManyRequests,
+        Error::Protocol(ProtocolError::ApiFailure(error)) => {
             matches!(error.code, ErrorCode::Server(_) | ErrorCode::TooManyRequests)
+                || (500..600).contains(&error.code.as_u32())
         }
         _ => false,
     }

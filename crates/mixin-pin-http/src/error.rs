@@ -4,8 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use mixin_pin_protocol::answer::{ApiError, Reason};
-use mixin_pin_protocol::{Error as ProtocolError, TokenFault};
+use mixin_pin_protocol::Error as ProtocolError;
+use mixin_pin_protocol::answer::Reason;
 
 use crate::ClockOffset;
 
@@ -115,13 +115,9 @@ impl Error {
         matches!(self, Self::Protocol(error) if error.is_refusal())
     }
 
-    /// Whether the API refused a request, and not because it had carried out, or let expire, another copy of it: each
-    /// request has an id of its own, so that it is never repeated by us.
+    /// Whether the API refused a request for a reason that this copy of it may have had.
     pub(crate) fn is_refusal_of_this_copy(&self) -> bool {
-        let is_of_another = |refusal: &ApiError| {
-            matches!(refusal.reason(), Some(Reason::RequestRepeated | Reason::Token(TokenFault::Expired)))
-        };
-        matches!(self, Self::Protocol(ProtocolError::Api(refusal)) if !is_of_another(refusal))
+        matches!(self, Self::Protocol(ProtocolError::Api(refusal)) if !refusal.reason().is_some_and(Reason::is_of_a_copy))
     }
 }
 

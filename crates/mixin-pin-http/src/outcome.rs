@@ -86,7 +86,10 @@ impl<T> Outcome<T> {
     pub(crate) fn settle(request: &PreparedRequest, next: NextStep, result: Result<T, Error>) -> Result<Self, Error> {
         match result {
             Ok(answer) => Ok(Self::Done(answer)),
-            Err(error) if error.nothing_changed() => Err(error),
+            // Nothing but its token makes a copy of a request stop early: without one any refusal may be about a copy.
+            Err(error) if error.nothing_changed() && (request.authorization().is_some() || !error.is_refusal()) => {
+                Err(error)
+            }
             Err(error) if next == NextStep::ProveAgain && error.is_refusal_of_this_copy() => Err(error),
             Err(error) => Ok(Self::Unknown(Unknown {
                 request_id: request.request_id(),

@@ -14,7 +14,8 @@ use crate::Error;
 pub struct Probe {
     /// Whom the session speaks for, or why Mixin refuses it.
     pub user: Result<User, Error>,
-    /// How far this machine's clock is from the server's, where the server names its time.
+    /// How far this machine's clock is from the server's, where an answer of Mixin's, be it a refusal, names the server's time.
+    /// What a gateway or a portal says of the time is not believed.
     pub clock: Option<ClockOffset>,
 }
 

@@ -5,14 +5,25 @@ use std::net::IpAddr;
 
 use crate::{Error, address};
 
+/// The port of a proxy that names none, as for curl. HTTPS has its own.
+const DEFAULT_PORT: u16 = 1080;
+
 /// Reads a proxy's URL. Without a scheme it is an HTTP proxy, as for curl.
 pub(crate) fn parse(url: &str, source: &'static str) -> Result<ureq::Proxy, Error> {
     let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    let is_address = address::parse(&url).is_some();
-    ureq::Proxy::new(&url).ok().filter(|_| is_address).ok_or(Error::Proxy { source })
+    let read = || {
+        let uri = address::parse(&url)?;
+        let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
+        let url = match authority.port_u16() {
+            None if scheme != "https" => format!("{scheme}://{authority}:{DEFAULT_PORT}"),
+            _ => format!("{scheme}://{authority}"),
+        };
+        ureq::Proxy::new(&url).ok()
+    };
+    read().ok_or(Error::Proxy { source })
 }
 
-/// The proxy that the environment names for a host: the first variable that is set counts, and an empty one means none.
+/// The proxy that the environment names for a host: the first variable that is not empty counts.
 pub(crate) fn from_environment(
     scheme: &str,
     host: &str,
@@ -25,9 +36,10 @@ pub(crate) fn from_environment(
         "http" => &["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"],
         _ => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
     };
+    let get = |name: &str| get(name).filter(|value| !value.is_empty());
     let Some((source, value)) = names.iter().find_map(|name| Some((*name, get(name)?))) else { return Ok(None) };
-    let no_proxy = ["no_proxy", "NO_PROXY"].into_iter().find_map(&get).unwrap_or_default();
-    if value.is_empty() || is_listed(&no_proxy.to_string_lossy(), host) {
+    let no_proxy = ["no_proxy", "NO_PROXY"].into_iter().find_map(get).unwrap_or_default();
+    if is_listed(&no_proxy.to_string_lossy(), host) {
         return Ok(None);
     }
     let value = value.to_str().ok_or(Error::Proxy { source })?;
@@ -35,26 +47,26 @@ pub(crate) fn from_environment(
 }
 
 /// Whether a list of hosts, separated by commas or blanks, has this one: by its name or a domain above it, as an address or
-/// a network (`10.0.0.0/8`), or because it has all of them (`*`).
+/// a network (`10.0.0.0/8`), or because it is `*`, which is all of them.
 fn is_listed(list: &str, host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches([']', '.']).to_ascii_lowercase();
     let address = host.parse::<IpAddr>().ok();
-    list.split([',', ' ', '\t']).filter(|entry| !entry.is_empty()).any(|entry| {
-        let entry = entry.to_ascii_lowercase();
-        if entry == "*" {
-            return true;
-        }
-        if let Some(address) = address {
-            let entry = entry.trim_start_matches('[').trim_end_matches(']');
-            let (network, bits) = entry.split_once('/').map_or((entry, None), |(network, bits)| (network, Some(bits)));
-            return network.parse().is_ok_and(|network| is_within(address, network, bits));
-        }
-        let domain = entry.trim_start_matches('.').trim_end_matches('.');
-        host.strip_suffix(domain).is_some_and(|rest| !domain.is_empty() && (rest.is_empty() || rest.ends_with('.')))
-    })
+    let mut entries = list.split([',', ' ', '\t']).filter(|entry| !entry.is_empty());
+    list.trim() == "*"
+        || entries.any(|entry| {
+            let entry = entry.to_ascii_lowercase();
+            if let Some(address) = address {
+                let entry = entry.trim_start_matches('[').trim_end_matches(']');
+                let (network, bits) =
+                    entry.split_once('/').map_or((entry, None), |(network, bits)| (network, Some(bits)));
+                return network.parse().is_ok_and(|network| is_within(address, network, bits));
+            }
+            let domain = entry.trim_start_matches('.').trim_end_matches('.');
+            host.strip_suffix(domain).is_some_and(|rest| !domain.is_empty() && (rest.is_empty() || rest.ends_with('.')))
+        })
 }
 
-/// Whether an address begins with so many bits of a network's; with all of them where there is no number.
+/// Whether an address begins with so many bits of a network's; with all of them where there is no number, or none.
 fn is_within(address: IpAddr, network: IpAddr, bits: Option<&str>) -> bool {
     let (address, network, len) = match (address, network) {
         (IpAddr::V4(one), IpAddr::V4(other)) => {
@@ -64,7 +76,7 @@ fn is_within(address: IpAddr, network: IpAddr, bits: Option<&str>) -> bool {
         _ => return false,
     };
     let bits = bits.map_or(Ok(len), str::parse);
-    bits.is_ok_and(|bits| bits <= len && (address ^ network).leading_zeros() >= bits)
+    bits.is_ok_and(|bits| bits <= len && (address ^ network).leading_zeros() >= if bits == 0 { len } else { bits })
 }
 
 #[cfg(test)]
@@ -97,9 +109,12 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_variable_is_no_proxy_and_a_request_names_none() {
-        let empty = [("https_proxy", ""), ("HTTPS_PROXY", "http://c:1"), ("ALL_PROXY", "http://d:1")];
-        assert_eq!(choose("https", "api.example", &empty).unwrap(), None);
+    fn an_empty_variable_is_none_and_a_request_names_no_proxy() {
+        let empty = [("https_proxy", ""), ("HTTPS_PROXY", ""), ("ALL_PROXY", "http://d:1")];
+        assert_eq!(choose("https", "api.example", &empty).unwrap().unwrap(), "http://d:1/");
+        assert_eq!(choose("https", "api.example", &empty[..2]).unwrap(), None);
+        let listed = [("ALL_PROXY", "http://d:1"), ("no_proxy", ""), ("NO_PROXY", "api.example")];
+        assert_eq!(choose("https", "api.example", &listed).unwrap(), None);
         let cgi = [("REQUEST_METHOD", "GET"), ("HTTP_PROXY", "http://evil:1")];
         assert_eq!(choose("http", "api.example", &cgi).unwrap(), None);
         assert_eq!(choose("http", "api.example", &cgi[1..]).unwrap().unwrap(), "http://evil:1/");
@@ -127,7 +142,15 @@ mod tests {
             let url = format!("{scheme}://user:pw@x:1");
             assert!(choose("https", "api.example", &[("HTTPS_PROXY", &url)]).unwrap().is_some(), "{url}");
         }
-        assert_eq!(choose("https", "api.example", &[("HTTPS_PROXY", "x:3128")]).unwrap().unwrap(), "http://x:3128/");
+        for (value, expected) in [
+            ("x:3128", "http://x:3128/"),
+            ("x", "http://x:1080/"),
+            ("http://x/", "http://x:1080/"),
+            ("socks5://x", "socks5://x:1080/"),
+            ("https://x", "https://x/"),
+        ] {
+            assert_eq!(choose("https", "api.example", &[("HTTPS_PROXY", value)]).unwrap().unwrap(), expected);
+        }
     }
 
     #[test]
@@ -139,10 +162,9 @@ mod tests {
             ("API.Example.", "api.EXAMPLE"),
             ("api.example", "other, api.example"),
             ("api.example", "other api.example."),
-            ("api.example", "*"),
+            ("api.example", " * "),
             ("192.0.2.7", "192.0.2.7"),
             ("192.0.2.7", "192.0.2.0/24"),
-            ("192.0.2.7", "0.0.0.0/0"),
             ("[2001:db8::7]", "2001:db8::7"),
             ("[2001:db8::7]", "[2001:db8::7]"),
             ("[2001:db8::7]", "2001:db8::/32"),
@@ -160,6 +182,8 @@ mod tests {
             ("192.0.2.7", "2.7"),
             ("192.0.2.7", "192.0.3.0/24"),
             ("192.0.2.7", "192.0.2.0/33"),
+            ("192.0.2.7", "0.0.0.0/0"),
+            ("192.0.2.7", "other,*"),
             ("192.0.2.7", "192.0.2.0/x"),
             ("192.0.2.7", "::/0"),
             ("[2001:db8::7]", "2001:db9::/32"),

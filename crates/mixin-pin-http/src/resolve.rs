@@ -85,9 +85,11 @@ pub enum Verdict {
         /// How long it may still be carried out, by the server's clock.
         remaining: Duration,
     },
-    /// Neither the new PIN nor the old one was accepted: somebody else changed it, or the server refuses this session's
-    /// iterators.
+    /// Neither the new PIN nor the old one holds: somebody else changed it.
     Neither,
+    /// No proof was accepted, and at least one was refused without a reason that says that its PIN was wrong. It may be wrong, the
+    /// server may refuse this session's iterators, or somebody on the way sends each request twice. Keep both PINs.
+    Unproven,
     /// The day's tries are spent, so that no PIN can be proved today.
     TriesSpent,
     /// The answer to a proof was lost, too. Nothing more was tried: resolve once more when the way to the server is good.
@@ -196,12 +198,13 @@ impl Client {
             Ok(Outcome::Done(user)) => Ok(Proved::Right(user)),
             Ok(Outcome::Unknown(lost)) => Ok(Proved::Lost(lost)),
             Err(Error::Protocol(ProtocolError::Api(error))) => match (error.code, error.reason()) {
-                (ErrorCode::PinIncorrect, None | Some(Reason::Pin | Reason::Signature)) => {
-                    Ok(Proved::Wrong { cost: 1 })
+                (ErrorCode::PinIncorrect, None) => Ok(Proved::Wrong { cost: 1, is_certain: false }),
+                (ErrorCode::PinIncorrect, Some(Reason::Pin | Reason::Signature)) => {
+                    Ok(Proved::Wrong { cost: 1, is_certain: true })
                 }
                 // Without a PIN, and with digits where a TIP key is set or the other way round, there is no try.
                 (ErrorCode::PinIncorrect, Some(Reason::NoPinSet)) | (ErrorCode::PinFormat, _) => {
-                    Ok(Proved::Wrong { cost: 0 })
+                    Ok(Proved::Wrong { cost: 0, is_certain: true })
                 }
                 (ErrorCode::TooManyRequests, _) => Ok(Proved::TriesSpent),
                 // Any other refusal says nothing of the PIN, such as one for the iterator.
@@ -214,7 +217,11 @@ impl Client {
 
 enum Proved {
     Right(User),
-    Wrong { cost: u32 },
+    /// It is wrong, or for a refusal that does not say why, may be.
+    Wrong {
+        cost: u32,
+        is_certain: bool,
+    },
     TriesSpent,
     Lost(Unknown),
 }
@@ -236,23 +243,19 @@ impl ResolutionPlan<'_> {
     /// Whatever keeps a proof from being sent, or a refusal that says nothing about the PIN. Nothing more was tried then.
     pub fn settle(self) -> Result<Resolution, Error> {
         let Self { client, old, new, step } = self;
-        let mut tries_spent = 0;
+        let mut proofs = Proofs { client, tries_spent: 0, are_certain: true };
         let verdict = match (step, old) {
             (Step::Known(verdict), _) => *verdict,
-            (Step::ProveNew, old) => match client.prove(new)? {
-                Proved::Right(user) => Verdict::Applied(user),
-                Proved::Wrong { cost } => {
-                    tries_spent += cost;
-                    match old {
-                        Some(old) => prove_old(client, old, &mut tries_spent)?.unwrap_or(Verdict::Neither),
-                        None => Verdict::Neither,
-                    }
-                }
-                Proved::TriesSpent => Verdict::TriesSpent,
-                Proved::Lost(lost) => Verdict::Lost(lost),
+            (Step::ProveNew, old) => match (proofs.prove(new, Verdict::Applied)?, old) {
+                (Some(verdict), _) => verdict,
+                (None, Some(old)) => match proofs.prove(old, Verdict::NotApplied)? {
+                    Some(verdict) => verdict,
+                    None => proofs.neither(),
+                },
+                (None, None) => proofs.neither(),
             },
             (Step::ProveOld, Some(old)) => {
-                if let Some(verdict) = prove_old(client, old, &mut tries_spent)? {
+                if let Some(verdict) = proofs.prove(old, Verdict::NotApplied)? {
                     verdict
                 } else {
                     // The old one held a moment ago: the lost request has arrived in between, or somebody else's.
@@ -261,25 +264,41 @@ impl ResolutionPlan<'_> {
                         Credential::Tip(key) if user.tip_key_base64 == key.public_key().to_base64_url() => {
                             Verdict::Applied(user)
                         }
-                        _ => Verdict::Neither,
+                        _ => proofs.neither(),
                     }
                 }
             }
             (Step::ProveOld, None) => Verdict::Neither,
         };
-        Ok(Resolution { verdict, tries_spent })
+        Ok(Resolution { verdict, tries_spent: proofs.tries_spent })
     }
 }
 
 /// None when the old PIN is wrong.
-fn prove_old(client: &Client, old: Credential<'_>, tries_spent: &mut u32) -> Result<Option<Verdict>, Error> {
-    Ok(match client.prove(old)? {
-        Proved::Right(user) => Some(Verdict::NotApplied(user)),
-        Proved::Wrong { cost } => {
-            *tries_spent += cost;
-            None
-        }
-        Proved::TriesSpent => Some(Verdict::TriesSpent),
-        Proved::Lost(lost) => Some(Verdict::Lost(lost)),
-    })
+/// The proofs that settling takes, and what they spent and left open.
+struct Proofs<'c> {
+    client: &'c Client,
+    tries_spent: u32,
+    are_certain: bool,
+}
+
+impl Proofs<'_> {
+    /// The verdict where a PIN holds, or where no further one can be proved; None where it is refused as wrong.
+    fn prove(&mut self, pin: Credential<'_>, holds: impl FnOnce(User) -> Verdict) -> Result<Option<Verdict>, Error> {
+        Ok(match self.client.prove(pin)? {
+            Proved::Right(user) => Some(holds(user)),
+            Proved::Wrong { cost, is_certain } => {
+                self.tries_spent += cost;
+                self.are_certain &= is_certain;
+                None
+            }
+            Proved::TriesSpent => Some(Verdict::TriesSpent),
+            Proved::Lost(lost) => Some(Verdict::Lost(lost)),
+        })
+    }
+
+    /// The verdict where none was accepted.
+    const fn neither(&self) -> Verdict {
+        if self.are_certain { Verdict::Neither } else { Verdict::Unproven }
+    }
 }

@@ -47,9 +47,27 @@ fn a_gateways_error_in_mixins_envelope_leaves_a_transfer_unknown() {
         let server = Server::answering(status, error(10_002, ""));
         assert!(matches!(transfer(&server.client()).unwrap(), Outcome::Unknown(_)), "{status}");
     }
+    // An answer that says both is none.
+    let both = r#"{"data":{"ok":1},"error":{"status":202,"code":10002}}"#;
+    assert!(matches!(transfer(&Server::answering("200 OK", both).client()).unwrap(), Outcome::Unknown(_)));
     for code in [400, 403, 404, 10_002, 10_006, 20_117, 20_118, 20_120] {
         let error = transfer(&Server::answering("202 Accepted", error(code, "")).client()).unwrap_err();
         assert!(error.nothing_changed(), "{code}: {error:?}");
+    }
+}
+
+#[test]
+fn reads_are_made_anew_where_the_server_is_in_trouble_in_its_own_words() {
+    for (status, code, requests) in [
+        ("200 OK", 500, 4),
+        ("500 Oops", 7000, 4),
+        ("504 Gone", 504, 4),
+        ("202 Accepted", 429, 4),
+        ("200 OK", 99_999, 1),
+    ] {
+        let server = Server::answering(status, error(code, ""));
+        server.client().me().unwrap_err();
+        assert_eq!(server.requests.load(Ordering::SeqCst), requests, "{status} {code}");
     }
 }
 
@@ -117,7 +135,7 @@ fn a_signer_that_is_slower_than_the_call_or_the_lease_has_sent_nothing() {
         let builder = Client::builder(session).base_url(&server.url).store(MemoryStore::new());
         builder.timeout(Duration::from_millis(limit)).build().unwrap()
     };
-    // Over the call's time; over its lease, too, which is a tenth of a second longer.
+    // Longer than the call's time, and than its lease, which is a tenth of a second longer.
     for signing in [250, 500] {
         let slow = client(signing, 200);
         for result in [

@@ -251,6 +251,22 @@ fn only_an_answer_of_mixins_confirms_a_clock() {
     }
 }
 
+#[test]
+fn a_probe_tells_the_time_of_mixins_answers_alone() {
+    let now = || UnixTime::try_from(SystemTime::now()).unwrap().as_nanos().unwrap();
+    let probe = |head: &'static str, body: &'static str| {
+        let server = Server::start(move |stream, id| {
+            respond(stream, &format!("{head}\r\nX-Request-Id: {id}\r\nX-Server-Time: {}", now()), body);
+        });
+        server.client().probe().unwrap()
+    };
+    assert!(probe("200 OK", USER).clock.is_some());
+    let refused = probe("202 Accepted", r#"{"error":{"code":401}}"#);
+    assert!(refused.clock.is_some() && refused.user.is_err());
+    assert!(probe("403 Forbidden", "<html>Welcome to the hotel</html>").clock.is_none());
+    assert!(probe("502 Bad Gateway", r#"{"error":{"code":502}}"#).clock.is_none());
+}
+
 /// A store whose holder stalls so many times until its hold has ended.
 struct Stalling {
     left: AtomicUsize,

@@ -96,7 +96,10 @@ fn a_try_is_counted_where_one_may_have_been_spent() {
         (vec![refused(Some(Reason::Pin)), done()], "not applied", 1),
         (vec![refused(None), done()], "not applied", 1),
         (vec![refused(Some(Reason::NoPinSet)), refused(Some(Reason::NoPinSet))], "neither", 0),
-        (vec![refused(None), refused(None)], "neither", 2),
+        (vec![refused(Some(Reason::Pin)), refused(Some(Reason::Pin))], "neither", 2),
+        // A proxy that sends each proof twice would hand back the same.
+        (vec![refused(None), refused(None)], "unproven", 2),
+        (vec![refused(None), refused(Some(Reason::Pin))], "unproven", 2),
         (vec![done()], "applied", 0),
     ];
     for (answers, expected, spent) in cases {
@@ -105,6 +108,7 @@ fn a_try_is_counted_where_one_may_have_been_spent() {
             Verdict::Applied(_) => "applied",
             Verdict::NotApplied(_) => "not applied",
             Verdict::Neither => "neither",
+            Verdict::Unproven => "unproven",
             other => panic!("{other:?}"),
         };
         assert_eq!((name, resolution.tries_spent), (expected, spent), "{answers:?}");

@@ -87,8 +87,12 @@ pub fn with_action<T>(
                 memo: body.optional("memo")?,
             }
         }
-        ["multisigs", "requests", id, "sign"] => TipAction::SignMultisig { request_id: segment_id(id)? },
-        ["multisigs", "requests", id, "unlock"] => TipAction::UnlockMultisig { request_id: segment_id(id)? },
+        ["multisigs", "requests", id, "sign"] | ["multisigs", id, "sign"] => {
+            TipAction::SignMultisig { request_id: segment_id(id)? }
+        }
+        ["multisigs", "requests", id, "unlock"] | ["multisigs", id, "unlock"] => {
+            TipAction::UnlockMultisig { request_id: segment_id(id)? }
+        }
         ["collectibles", "requests", id, "sign"] => TipAction::SignCollectible { request_id: segment_id(id)? },
         ["collectibles", "requests", id, "unlock"] => TipAction::UnlockCollectible { request_id: segment_id(id)? },
         ["oauth", "authorize"] => TipAction::ApproveOAuth { authorization_id: body.id("authorization_id")? },
@@ -198,7 +202,9 @@ mod tests {
         let key = Ed25519PublicKey::from_bytes(&[1; 32]).ok();
         let request = TipAction::SignMultisig { request_id: id(ID) };
         assert_asks(&format!("/multisigs/requests/{ID}/sign"), &json!({}), &request);
+        assert_asks(&format!("/multisigs/{ID}/sign"), &json!({}), &request);
         let request = TipAction::UnlockMultisig { request_id: id(ID) };
+        assert_asks(&format!("/multisigs/{ID}/unlock"), &json!({}), &request);
         assert_asks(&format!("/multisigs/requests/{ID}/unlock"), &json!({}), &request);
         let request = TipAction::SignCollectible { request_id: id(ID) };
         assert_asks(&format!("/collectibles/requests/{ID}/sign"), &json!({}), &request);

@@ -65,6 +65,9 @@ impl Answer<'_> {
         let envelope = self.envelope()?;
         // Mixin's answers and refusals come as HTTP 20x. With another status the envelope may be a gateway's.
         let is_mixins = (200..210).contains(&self.status);
+        if envelope.error.is_some() && envelope.data.as_ref().is_some_and(|data| !data.is_null()) {
+            return Err(Error::AnswerShape { status: self.status });
+        }
         let error = envelope.error.map(|error| {
             let is_refusal = is_mixins && error.code.is_refusal();
             (if is_refusal { Error::Api } else { Error::ApiFailure })(Box::new(error))
@@ -122,6 +125,8 @@ impl Answer<'_> {
             Err(Error::Api(error)) if error.code != ErrorCode::Unauthorized => {
                 Err(Error::Integrity(IntegrityFault::Missing))
             }
+            // Nobody vouches for its reason, by which a change would count as refused for certain.
+            Err(Error::Api(error)) if !sent.is_read() => Err(Error::Api(Box::new(ApiError { extra: None, ..*error }))),
             Err(error) => Err(error),
             Ok(_) => Err(Error::Integrity(IntegrityFault::Missing)),
         }
@@ -180,10 +185,15 @@ impl Answer<'_> {
 #[derive(Deserialize)]
 #[serde(remote = "Self")]
 struct Envelope {
-    #[serde(default)]
+    /// None where it is absent: `null` is the whole answer to some calls.
+    #[serde(default, deserialize_with = "present")]
     data: Option<Value>,
     #[serde(default)]
     error: Option<ApiError>,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 impl Error {
@@ -277,6 +287,8 @@ mod tests {
             (200, "nothing here", Error::AnswerNotJson { status: 200 }),
             (200, "[]", Error::AnswerShape { status: 200 }),
             (200, "{}", Error::AnswerShape { status: 200 }),
+            (200, r#"{"data":null}"#, Error::AnswerShape { status: 200 }),
+            (200, r#"{"data":{"ok":1},"error":{"code":10002}}"#, Error::AnswerShape { status: 200 }),
             (200, r#"{"data":{"user_id":"seven"}}"#, Error::AnswerShape { status: 200 }),
             (502, "<html>", Error::ServerTrouble { status: 502 }),
         ];
@@ -284,6 +296,18 @@ mod tests {
             assert_eq!(read_ours(status, body).unwrap_err(), expected, "{body}");
             assert!(!expected.is_refusal());
         }
+    }
+
+    #[test]
+    fn an_answer_may_be_null() {
+        let id = SENT.to_string();
+        let read = |body: &str| {
+            Answer { status: 200, request_id: Some(&id), integrity_token: None, body: body.as_bytes() }
+                .read::<Value>(SENT)
+        };
+        assert_eq!(read(r#"{"data":null}"#), Ok(Value::Null));
+        assert!(matches!(read(r#"{"data":null,"error":{"code":10002}}"#), Err(Error::Api(_))));
+        assert_eq!(read(r#"{"error":null}"#), Err(Error::AnswerShape { status: 200 }));
     }
 
     #[test]

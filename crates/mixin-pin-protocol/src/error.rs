@@ -309,7 +309,7 @@ impl fmt::Display for Error {
             ),
             Self::Method => f.write_str("the method must be one to sixteen capital letters"),
             Self::Path => f.write_str(
-                "the path must start with a slash and have only characters of a URL; percent-encode blanks, #, quotes, <, >, \\, \
+                "the path must start with a slash and have only characters of a URL, 32 KiB at most; percent-encode blanks, #, quotes, <, >, \\, \
                  ^, `, {, |, }, letters beyond ASCII, and a % that encodes nothing",
             ),
             Self::BodyNotJson => f.write_str("the body must be JSON"),

@@ -223,6 +223,14 @@ fn any_call_carries_a_pin_in_its_field() {
 }
 
 #[test]
+fn a_path_has_an_end() {
+    let (session, _) = session(DASHBOARD);
+    let other = |len: usize| Calls::new(&session).other("GET", &format!("/{}", "x".repeat(len)), None, NOW, &mut rng());
+    assert!(other((32 << 10) - 1).is_ok());
+    assert_eq!(other(32 << 10).unwrap_err(), Error::Path);
+}
+
+#[test]
 fn what_only_reads_has_no_body() {
     let (session, _) = session(DASHBOARD);
     let calls = Calls::new(&session);

@@ -173,3 +173,15 @@ fn an_answer_is_read_only_when_the_server_vouches_for_it() {
     let body = refusal(403);
     assert!(matches!(read(Some(&integrity(&server(), id, "/me", &body)), &body), Err(Error::Api(_))));
 }
+
+#[test]
+fn an_unsigned_refusal_of_a_change_gives_no_reason() {
+    let session = session();
+    let sent = OAuthCalls::new(&session).other("POST", "/x", None, NOW, &mut rng()).unwrap();
+    let id = sent.request_id().to_string();
+    let body = br#"{"error":{"status":202,"code":401,"extra":{"reason":"token_signature"}}}"#;
+    let answer = Answer { status: 202, request_id: Some(&id), integrity_token: None, body };
+    let Err(Error::Api(refusal)) = answer.read_signed::<User>(&sent, session.server_key()) else { panic!() };
+    // Who sits inside TLS could else say that nothing changed.
+    assert!(refusal.may_answer_a_copy() && refusal.extra.is_none(), "{refusal:?}");
+}

@@ -57,7 +57,7 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
         output::warn(&format!("finding out may cost up to {may_cost} of the day's tries"));
     }
     let resolution = calling(|| plan.settle())?;
-    let mut next = None;
+    let (mut next, mut end) = (None, None);
     let (word, text, failure) = match &resolution.verdict {
         Verdict::Applied(_) => ("applied", format!("{GOOD}applied{GOOD:#}: the new PIN holds"), None),
         Verdict::NotApplied(_) => {
@@ -66,6 +66,7 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
         }
         Verdict::NotYet { expires_at, remaining } => {
             next = run_again(args, &expires_at.secs().to_string());
+            end = Some(expires_at.secs());
             let text = format!(
                 "{WARN}not applied so far{WARN:#}; the lost request may still arrive, for {} seconds. Then run: {}",
                 remaining.as_secs(),
@@ -74,11 +75,15 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
             ("not-yet", text, Some(Error::Unresolved))
         }
         Verdict::Neither => {
-            let text = format!(
-                "{WARN}neither{WARN:#} the old PIN nor the new one was accepted: somebody else changed it, or another client's \
-                 iterators are ahead (mixin-pin explain 20119)"
-            );
+            let text = format!("{WARN}neither{WARN:#}: the PIN is another than the old one and the new one");
             ("neither", text, Some(Error::DoesNotHold))
+        }
+        Verdict::Unproven => {
+            let text = format!(
+                "{WARN}still unknown{WARN:#}: no PIN was accepted, and the answers do not say why. They may be wrong, another \
+                 client's iterators may be ahead (mixin-pin explain 20119), or a proxy on the way sends each request twice"
+            );
+            ("unproven", text, Some(Error::Unresolved))
         }
         Verdict::TriesSpent => {
             let text = format!("{WARN}the day's tries are spent{WARN:#}: resolve again tomorrow");
@@ -95,7 +100,8 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
     };
     let spent = resolution.tries_spent;
     let mut value = json!({ "verdict": word, "may_cost": may_cost, "tries_spent": spent, "user": user });
-    if let Some(next) = next {
+    if let Some(end) = end {
+        value["expires_at"] = end.into();
         value["next_command"] = next.into();
     }
     output.result(&value, || format!("{text} (tries spent: {spent} at the most)"))?;

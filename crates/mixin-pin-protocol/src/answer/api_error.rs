@@ -57,8 +57,9 @@ impl ApiError {
     /// Whether this refusal may be about a second copy of the request, whose first copy was carried out.
     ///
     /// This client sends a request once. A proxy on the way may send it again, and the answer that comes back may be the
-    /// one to the copy. A copy is refused by its token (401), by its iterator (20119) or by its number (429). Only a known
-    /// [`Reason`] tells that it was something else; without one this is true for these three codes.
+    /// one to the copy. A copy is refused by its token (401), by its iterator (20119) or by its number (429): Mixin documents
+    /// that a token is good once, and that iterators rise. Only a known [`Reason`] tells that it was something else; without
+    /// one this is true for these three codes.
     ///
     /// ```
     /// use mixin_pin_protocol::answer::ApiError;
@@ -272,7 +273,14 @@ mod tests {
                 assert!(error(&format!(r#"{{"code":{code}{extra}}}"#)).may_answer_a_copy(), "{code} {extra}");
             }
         }
-        for (code, reason) in [(20_119, "iterator"), (401, "request_repeated"), (401, "token_expired")] {
+        for (code, reason) in [
+            (20_119, "iterator"),
+            (20_119, "timestamp"),
+            (401, "request_repeated"),
+            (401, "token_expired"),
+            (401, "session"),
+            (429, "tries_spent"),
+        ] {
             assert!(error(&format!(r#"{{"code":{code},"extra":{{"reason":"{reason}"}}}}"#)).may_answer_a_copy());
         }
         for (code, reason) in [(20_119, "pin"), (20_119, "signature"), (20_119, "ciphertext"), (401, "token_signature")]

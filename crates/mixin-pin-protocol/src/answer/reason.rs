@@ -2,87 +2,91 @@
 
 use crate::TokenFault;
 
-/// Why a PIN call was refused, as far as `extra.reason` says.
-///
-/// The words are those of `mixin-pin-sandbox`. What Mixin itself writes into `extra` is not documented, so a refusal of
-/// Mixin's mostly has none of them: then nobody but the server knows the reason.
-///
-/// ```
-/// use mixin_pin_protocol::TokenFault;
-/// use mixin_pin_protocol::answer::Reason;
-///
-/// assert_eq!(Reason::from_word("iterator"), Some(Reason::Iterator));
-/// assert_eq!(Reason::Token(TokenFault::Expired).as_str(), "token_expired");
-/// assert_eq!(Reason::from_word("another server's word"), None);
-/// ```
-#[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
+/// Makes the enum, its words and the way back from one list, so that none can be missing in another.
+macro_rules! reasons {
+    ($($(#[$doc:meta])+ $name:ident = $word:literal,)+) => {
+        /// Why a PIN call was refused, as far as `extra.reason` says.
+        ///
+        /// The words are those of `mixin-pin-sandbox`. What Mixin itself writes into `extra` is not documented, so a refusal of
+        /// Mixin's mostly has none of them: then nobody but the server knows the reason.
+        ///
+        /// ```
+        /// use mixin_pin_protocol::TokenFault;
+        /// use mixin_pin_protocol::answer::Reason;
+        ///
+        /// assert_eq!(Reason::from_word("iterator"), Some(Reason::Iterator));
+        /// assert_eq!(Reason::Token(TokenFault::Expired).as_str(), "token_expired");
+        /// assert_eq!(Reason::from_word("another server's word"), None);
+        /// ```
+        #[non_exhaustive]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Reason {
+            $($(#[$doc])+ $name,)+
+            /// The token is refused.
+            Token(TokenFault),
+        }
+
+        impl Reason {
+            /// The word.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)+
+                    Self::Token(fault) => fault.as_str(),
+                }
+            }
+
+            /// The reason that a word stands for; None for a word of another server's.
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$name),)+
+                    word => TokenFault::ALL.into_iter().find(|fault| fault.as_str() == word).map(Self::Token),
+                }
+            }
+        }
+    };
+}
+
+reasons! {
     /// The PIN is wrong; this costs a try.
-    Pin,
+    Pin = "pin",
     /// The TIP signature is wrong; this costs a try.
-    Signature,
+    Signature = "signature",
     /// The block does not open under the session's PIN key.
-    Ciphertext,
+    Ciphertext = "ciphertext",
     /// The block's time is too far from the server's clock.
-    Timestamp,
+    Timestamp = "timestamp",
     /// The server has seen this iterator or a later one.
-    Iterator,
+    Iterator = "iterator",
     /// The user has no PIN.
-    NoPinSet,
-    /// The user has a PIN, so that changing it takes the old one.
-    OldPinNeeded,
+    NoPinSet = "no_pin_set",
+    /// The user has a PIN, so that changing it takes the old one. The iterator was looked at before.
+    OldPinNeeded = "old_pin_needed",
     /// The day's tries are spent.
-    TriesSpent,
+    TriesSpent = "tries_spent",
     /// The server has seen this request id.
-    RequestRepeated,
+    RequestRepeated = "request_repeated",
     /// The server does not know the token's session.
-    Session,
-    /// The token is refused.
-    Token(TokenFault),
+    Session = "session",
 }
 
 impl Reason {
-    const PLAIN: [Self; 10] = [
-        Self::Pin,
-        Self::Signature,
-        Self::Ciphertext,
-        Self::Timestamp,
-        Self::Iterator,
-        Self::NoPinSet,
-        Self::OldPinNeeded,
-        Self::TriesSpent,
-        Self::RequestRepeated,
-        Self::Session,
-    ];
-
-    /// The word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pin => "pin",
-            Self::Signature => "signature",
-            Self::Ciphertext => "ciphertext",
-            Self::Timestamp => "timestamp",
-            Self::Iterator => "iterator",
-            Self::NoPinSet => "no_pin_set",
-            Self::OldPinNeeded => "old_pin_needed",
-            Self::TriesSpent => "tries_spent",
-            Self::RequestRepeated => "request_repeated",
-            Self::Session => "session",
-            Self::Token(fault) => fault.as_str(),
-        }
-    }
-
-    /// The reason that a word stands for; None for a word of another server's.
-    pub fn from_word(word: &str) -> Option<Self> {
-        let faults = TokenFault::ALL.into_iter().map(Self::Token);
-        Self::PLAIN.into_iter().chain(faults).find(|reason| reason.as_str() == word)
-    }
-
-    /// Whether this reason may be given to the second copy of a request whose first copy was carried out.
+    /// Whether this reason may be given to a second copy of a request whose first copy was carried out.
     pub(crate) const fn may_be_of_a_copy(self) -> bool {
-        // A copy that was held back may arrive when its token has expired.
-        matches!(self, Self::Iterator | Self::RequestRepeated | Self::Token(TokenFault::Expired))
+        // What the first copy would have been refused for as well.
+        !matches!(self, Self::Pin | Self::Signature | Self::Ciphertext | Self::NoPinSet | Self::OldPinNeeded)
+            && !matches!(self, Self::Token(fault) if !matches!(fault, TokenFault::Expired))
+    }
+
+    /// Whether only the second copy of a request is refused for this reason, where the client sent it in time and once.
+    ///
+    /// ```
+    /// use mixin_pin_protocol::answer::Reason;
+    ///
+    /// assert!(Reason::RequestRepeated.is_of_a_copy());
+    /// assert!(!Reason::Iterator.is_of_a_copy()); // another client's may be ahead
+    /// ```
+    pub const fn is_of_a_copy(self) -> bool {
+        matches!(self, Self::RequestRepeated | Self::Token(TokenFault::Expired))
     }
 }
 
@@ -91,9 +95,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_word_stands_for_one_reason() {
-        for reason in Reason::PLAIN.into_iter().chain(TokenFault::ALL.map(Reason::Token)) {
-            assert_eq!(Reason::from_word(reason.as_str()), Some(reason));
+    fn what_the_first_copy_would_have_been_refused_for_is_about_no_copy() {
+        let certain = |word: &str| !Reason::from_word(word).unwrap().may_be_of_a_copy();
+        for word in ["pin", "signature", "ciphertext", "no_pin_set", "old_pin_needed"] {
+            assert!(certain(word), "{word}");
+        }
+        for word in ["timestamp", "iterator", "tries_spent", "request_repeated", "session", "token_expired"] {
+            assert!(!certain(word), "{word}");
+        }
+        for fault in TokenFault::ALL.into_iter().filter(|fault| *fault != TokenFault::Expired) {
+            assert!(certain(fault.as_str()), "{fault}");
         }
         assert_eq!(Reason::from_word("Iterator"), None);
     }

@@ -43,10 +43,6 @@ impl Service {
             Ok(body) => body,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let effect = match Self::effect(db, call, &body)? {
-            Ok(effect) => effect,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
         // All is opened before anything counts: what cannot be read costs no try.
         let judged = self.tries_are_left(call).and_then(|()| {
             let pin = PinBody::deserialize(&body).map_err(|_| bad_body())?;
@@ -71,6 +67,11 @@ impl Service {
         });
         let (proof, block, action) = match judged {
             Ok(judged) => judged,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        // After the iterator: the copy of a call that was carried out is told so, and not what the call has changed.
+        let effect = match Self::effect(db, call, &body)? {
+            Ok(effect) => effect,
             Err(refusal) => return Ok(Err(refusal)),
         };
         db.spend_iterator(call.user.session_id, block.iterator())?;

@@ -76,7 +76,11 @@ impl Service {
             let old_text = body.old_pin.filter(|text| !text.is_empty());
             let mut last = call.user.last_iterator;
             let old = match old_text {
-                None if has_pin => return Err(Refusal::new(ErrorCode::PinIncorrect, Reason::OldPinNeeded.as_str())),
+                None if has_pin => {
+                    // The iterator first: the copy of a call that made the PIN is told so.
+                    self.open(call, "pin", body.pin, last)?;
+                    return Err(Refusal::new(ErrorCode::PinIncorrect, Reason::OldPinNeeded.as_str()));
+                }
                 None => None,
                 text => {
                     let block = self.open(call, "old_pin", text, last)?;
