@@ -54,8 +54,9 @@ pub(crate) fn run(args: &SandboxArgs, output: &Output) -> Result<(), Error> {
     }
     let value = json!({
         "url": url,
-        "app_keystore": ShownPath(&keystore.path).in_json(),
-        "user_keystore": args.user_keystore_out.as_deref().map(|path| ShownPath(path).in_json()),
+        // Files that were made: no name of theirs is a secret.
+        "app_keystore": keystore.path,
+        "user_keystore": args.user_keystore_out,
         "accounts": accounts.len(),
     });
     output.result(&value, || {
