@@ -73,7 +73,13 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The database was moved away again and again while it was opened.
+    /// The database has more than one name.
+    HardLinked {
+        /// The file, by one of them.
+        path: PathBuf,
+    },
+    /// The database, or what SQLite keeps beside it, was moved away again and again while it was opened, or the link that
+    /// named it leads elsewhere now.
     Moving {
         /// The file.
         path: PathBuf,
@@ -184,9 +190,17 @@ impl fmt::Display for Error {
                  write",
                 path.display()
             ),
-            Self::Moving { path } => {
-                write!(f, "{} is moved away again and again; see which program does it", path.display())
-            }
+            Self::HardLinked { path } => write!(
+                f,
+                "{} has more than one name (hard links), and would be another database by each; remove the others",
+                path.display()
+            ),
+            Self::Moving { path } => write!(
+                f,
+                "{} is moved away again and again, or no longer what the link to it names; see which program does it, \
+                 or start this one anew",
+                path.display()
+            ),
             Self::Forked { path } => write!(
                 f,
                 "{} cannot be used here: this process was forked from one that had a database open; open it after the \

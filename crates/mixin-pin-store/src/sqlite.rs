@@ -88,11 +88,12 @@ impl SqliteStore {
     ///
     /// # Errors
     /// [`Error::File`], [`Error::NewerSchema`], [`Error::OtherDatabase`], [`Error::Altered`], [`Error::Exposed`],
-    /// [`Error::OtherOwner`], [`Error::Corrupt`], [`Error::ReadOnly`] or [`Error::DiskFull`] when it cannot be used;
+    /// [`Error::OtherOwner`], [`Error::HardLinked`], [`Error::Corrupt`], [`Error::ReadOnly`] or [`Error::DiskFull`] when
+    /// it cannot be used;
     /// [`Error::Forked`] where a process that had one open was forked.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let path = std::path::absolute(path).map_err(file::failed(path))?;
-        let connections = Arc::new(Connections::new(&path));
+        let connections = Connections::new(&path)?;
         connections.with(|_, _| Ok(()))?;
         Ok(Self(Arc::new(Inner { connections, durability: Durability::PowerCut, clock: system_clock() })))
     }
@@ -112,7 +113,7 @@ impl SqliteStore {
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let path = folder.path().join("iterators.db");
     /// let store = SqliteStore::open(&path)?.clock(|| UnixTime::from_secs(1_700_000_000));
-    /// assert_eq!(store.path(), path);
+    /// assert!(store.path().ends_with("iterators.db"));
     /// # Ok::<(), mixin_pin_store::Error>(())
     /// ```
     #[must_use]
@@ -126,7 +127,7 @@ impl SqliteStore {
         Self(Arc::new(inner))
     }
 
-    /// The database's file, by its absolute path.
+    /// The database's file, by its absolute path: what a link leads to.
     pub fn path(&self) -> &Path {
         self.0.path()
     }

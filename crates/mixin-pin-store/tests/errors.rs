@@ -26,6 +26,7 @@ fn every_error_says_what_it_said() {
         Error::Altered { path: path() },
         Error::Exposed { path: path(), mode: 0o666 },
         Error::OtherOwner { path: PathBuf::from("/data/iterators.db-wal") },
+        Error::HardLinked { path: path() },
         Error::Moving { path: path() },
         Error::Forked { path: path() },
         Error::Corrupt { path: path() },

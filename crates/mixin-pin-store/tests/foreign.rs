@@ -20,7 +20,8 @@ impl Stage {
     }
 
     fn path(&self) -> PathBuf {
-        self.0.path().join("iterators.db")
+        // Where the system's folder for such things is a link.
+        self.0.path().canonicalize().unwrap().join("iterators.db")
     }
 
     fn try_open(&self) -> Result<SqliteStore, Error> {
@@ -74,6 +75,26 @@ fn replaced(stage: &Stage) {
     }
 }
 
+fn its_wal_is_deleted(stage: &Stage) {
+    fs::remove_file(format!("{}-wal", stage.path().display())).unwrap();
+}
+
+fn its_shm_is_deleted(stage: &Stage) {
+    fs::remove_file(format!("{}-shm", stage.path().display())).unwrap();
+}
+
+fn what_is_beside_it_is_deleted(stage: &Stage) {
+    its_wal_is_deleted(stage);
+    its_shm_is_deleted(stage);
+}
+
+/// Another has been used in its place meanwhile.
+fn moved_away_and_back(stage: &Stage) {
+    moved(stage);
+    drop(held(&stage.open(), new_session()));
+    fs::rename(stage.0.path().join("moved.db"), stage.path()).unwrap();
+}
+
 #[cfg(unix)]
 #[test]
 fn a_database_that_is_moved_or_deleted_while_in_use_does_not_let_two_hold() {
@@ -106,6 +127,39 @@ fn a_database_that_is_moved_or_deleted_while_in_use_does_not_let_two_hold() {
             .unwrap();
         assert_eq!(check, "ok");
         assert_eq!(stage.open().sessions().unwrap().iter().filter(|found| found.session_id == session).count(), 1);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_database_whose_files_were_parted_does_not_let_two_hold() {
+    let ways = [its_wal_is_deleted, its_shm_is_deleted, what_is_beside_it_is_deleted, moved_away_and_back];
+    for part in ways as [fn(&Stage); 4] {
+        let (stage, session) = (Stage::new(), new_session());
+        let (one, other) = (stage.open(), stage.open());
+        let before = held(&one, session);
+        drop(held(&other, new_session()));
+        part(&stage);
+        assert_eq!(before.remaining(), Duration::ZERO);
+        assert!(matches!(before.reserve(now()), Err(Error::HoldLost)), "by files that nobody else has");
+        let stores = [&stage.open(), &one, &other];
+        for session in [session, new_session()] {
+            let holds = stores.map(|store| store.hold(session, &confirmed()).unwrap());
+            assert!(holds.iter().filter(|hold| matches!(hold, Hold::Held(_))).count() <= 1, "two hold one session");
+        }
+        let mut last = 0;
+        let session = new_session();
+        for turn in 0..12 {
+            let iterator = held(stores[turn % 3], session).reserve(now()).unwrap();
+            assert!(iterator > last, "{iterator} followed {last}");
+            last = iterator;
+        }
+        drop((before, one, other));
+        let check: String = Connection::open(stage.path())
+            .unwrap()
+            .pragma_query_value(None, "integrity_check", |row| row.get(0))
+            .unwrap();
+        assert_eq!(check, "ok");
     }
 }
 

@@ -43,6 +43,9 @@ fn main() {
         ("without_its_file_or_with_another_fence_nobody_is_taken_for_dead", unproven),
         ("without_a_place_for_the_file_there_is_the_lease", no_place),
         ("the_files_of_the_dead_are_cleared_away", cleared),
+        ("processes_whose_files_were_parted_do_not_both_hold", parted),
+        ("a_file_that_was_replaced_proves_nobody_dead", replaced),
+        ("those_who_clear_away_leave_the_files_of_those_who_come", come_and_clear),
         ("a_forked_process_does_not_use_the_database_of_its_parent", forked_sqlite),
         #[cfg(feature = "redis")]
         ("a_fork_does_not_let_two_hold_by_redis", forked_redis),
@@ -104,7 +107,7 @@ struct Holder {
 impl Holder {
     fn start(order: &str, session: Uuid, url: &str) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
-        command.env(ORDERS, format!("{order} {session} {url}")).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.env(ORDERS, format!("{order} {session} {url}")).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.stderr(Stdio::null()).spawn().unwrap();
         let said = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut holder = Self { process, said };
@@ -114,6 +117,12 @@ impl Holder {
 
     fn line(&mut self) -> String {
         self.said.next().unwrap().unwrap()
+    }
+
+    /// Has one that waits for it try again, and tells what came of it.
+    fn again(&mut self) -> String {
+        writeln!(self.process.stdin.as_ref().unwrap()).unwrap();
+        self.line()
     }
 
     fn signal(&self, signal: &str) {
@@ -158,6 +167,15 @@ fn obey(order: &str, session: Uuid, url: &str) {
             drop(held);
             say("released");
             thread::sleep(MINUTE);
+        }
+        "again" => {
+            drop(held);
+            say("released");
+            let mut kept = None;
+            for _ in std::io::stdin().lines() {
+                kept = kept.or_else(|| take(&store, session, Duration::ZERO));
+                say(if kept.is_some() { "held" } else { "busy" });
+            }
         }
         "fork" => fork(&store, held, session),
         _ => unreachable!(),
@@ -336,6 +354,72 @@ fn cleared() {
     let taken = [session, next(session)].map(|session| assert_free(&store, session));
     assert_eq!(stage.count(), 2);
     drop((lives, taken, other));
+}
+
+fn parted() {
+    let beside = |stage: &Stage, suffix: &str| fs::remove_file(format!("{}{suffix}", stage.path().display())).unwrap();
+    let (wal, shm) = (|stage: &Stage| beside(stage, "-wal"), |stage: &Stage| beside(stage, "-shm"));
+    let both = |stage: &Stage| {
+        wal(stage);
+        shm(stage);
+    };
+    let away_and_back = |stage: &Stage| {
+        let away = stage.0.path().join("away.db");
+        fs::rename(stage.path(), &away).unwrap();
+        drop(take(&stage.open(), new_session(), Duration::ZERO).unwrap());
+        fs::rename(away, stage.path()).unwrap();
+    };
+    let ways: [&dyn Fn(&Stage); 4] = [&wal, &shm, &both, &away_and_back];
+    for part in ways {
+        let (stage, session) = (Stage::new(), new_session());
+        let mut other = stage.holder("again", session);
+        assert_eq!(other.line(), "released");
+        part(&stage);
+        // Until the other lets go of the old files, these may be of no use; then nobody holds.
+        let open = || AnyStore::open(&stage.url()).and_then(|store| store.hold(session, &confirmed()));
+        let first = open();
+        if matches!(first, Ok(Hold::Held(_))) {
+            assert_eq!(other.again(), "busy", "two hold one session");
+            drop(first);
+        }
+        assert_eq!(other.again(), "held");
+        assert_busy(&stage.open(), session);
+    }
+}
+
+/// As a backup that is unpacked over it does.
+fn replaced() {
+    let (stage, session) = (Stage::new(), new_session());
+    let store = stage.open();
+    drop(take(&store, session, Duration::ZERO).unwrap());
+    let mut files = fs::read_dir(stage.holders()).unwrap().map(|entry| entry.unwrap().path());
+    let own = files.find(|path| path.file_name().unwrap().len() == 32).unwrap();
+    let copy = stage.0.path().join("copy");
+    fs::copy(&own, &copy).unwrap();
+    fs::rename(copy, own).unwrap();
+    let held = take(&store, session, Duration::ZERO).unwrap();
+    assert_busy(&stage.open(), session);
+    drop(held);
+}
+
+fn come_and_clear() {
+    let stage = Stage::new();
+    drop(stage.open());
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..60 {
+                    let (store, session) = (stage.open(), new_session());
+                    let held = take(&store, session, Duration::ZERO).unwrap();
+                    let sql = "SELECT lower(hex(holder)) FROM sessions WHERE session_id = ?1";
+                    let database = Connection::open(stage.path()).unwrap();
+                    let name: String = database.query_row(sql, [session.as_bytes()], |row| row.get(0)).unwrap();
+                    assert!(stage.holders().join(name).is_file(), "a holder that lives has lost its file");
+                    drop(held);
+                }
+            });
+        }
+    });
 }
 
 /// Forks while two sessions are held; both processes say what they then get.

@@ -40,6 +40,21 @@ pub(super) fn make_folder(path: &Path) -> Result<(), Error> {
     builder.create(path).map_err(failed(path))
 }
 
+/// The file that a name leads to, beside which SQLite keeps its own; where there is none yet, its place in its folder.
+pub(super) fn resolve(name: &Path) -> Result<PathBuf, Error> {
+    if cfg!(not(unix)) {
+        return Ok(name.to_owned());
+    }
+    match (fs::canonicalize(name), name.parent(), name.file_name()) {
+        (Ok(path), ..) => Ok(path),
+        (Err(error), Some(folder), Some(last)) if error.kind() == io::ErrorKind::NotFound => {
+            make_folder(folder)?;
+            Ok(fs::canonicalize(folder).map_err(failed(folder))?.join(last))
+        }
+        (Err(error), ..) => Err(failed(name)(error)),
+    }
+}
+
 /// Makes the file where there is none; SQLite itself would make it readable by others.
 ///
 /// Who makes it holds a lock in the holders' folder: what lies beside it is of a database that was moved away or deleted,
@@ -80,16 +95,16 @@ pub(super) fn create(path: &Path, holders: &Path) -> Result<(), Error> {
 /// A file's place on the disk, which a name that is moved takes along. Where files have none, their names cannot be moved
 /// while they are open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity(u64, u64);
+pub(super) struct FileId(u64, u64);
 
-impl Identity {
+impl FileId {
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|found| Self::from(&found))
     }
 }
 
 #[cfg(unix)]
-impl From<&Metadata> for Identity {
+impl From<&Metadata> for FileId {
     fn from(found: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt as _;
 
@@ -98,9 +113,24 @@ impl From<&Metadata> for Identity {
 }
 
 #[cfg(not(unix))]
-impl From<&Metadata> for Identity {
+impl From<&Metadata> for FileId {
     fn from(_: &Metadata) -> Self {
         Self(0, 0)
+    }
+}
+
+/// All files that those who have a database open must have in common. They are there, and stay, while one has it open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) database: FileId,
+    wal: FileId,
+    shm: FileId,
+}
+
+impl Identity {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let [wal, shm] = ["-wal", "-shm"].map(|suffix| FileId::of(&beside(path, suffix)));
+        Ok(Self { database: FileId::of(path)?, wal: wal?, shm: shm? })
     }
 }
 
@@ -188,6 +218,14 @@ mod permissions {
         check_mode(path, &fs::metadata(path).map_err(failed(path))?)
     }
 
+    /// Refuses a database of several names: beside each of them SQLite would keep another `-wal`.
+    pub(in super::super) fn check_links(path: &Path) -> Result<(), Error> {
+        if fs::metadata(path).map_err(failed(path))?.nlink() > 1 {
+            return Err(Error::HardLinked { path: path.to_owned() });
+        }
+        Ok(())
+    }
+
     /// Refuses what others put beside a database, or can write there: SQLite would play it back onto the database.
     pub(in super::super) fn check_sidecars(path: &Path) -> Result<(), Error> {
         let owner = fs::metadata(path).map_err(failed(path))?.uid();
@@ -237,6 +275,11 @@ mod permissions {
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "as where files have permissions")]
+    pub(in super::super) const fn check_links(_: &Path) -> Result<(), Error> {
+        Ok(())
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "as where files have permissions")]
     pub(in super::super) const fn check_sidecars(_: &Path) -> Result<(), Error> {
         Ok(())
     }
@@ -250,4 +293,4 @@ mod permissions {
     }
 }
 
-pub(super) use permissions::{check, check_sidecars, exposures, is_owners_alone};
+pub(super) use permissions::{check, check_links, check_sidecars, exposures, is_owners_alone};
