@@ -68,7 +68,7 @@ pub enum Error {
         /// Its permissions.
         mode: u32,
     },
-    /// What lies beside the database, where SQLite would play it back, is not its owner's.
+    /// What lies beside the database is not its owner's, or others can write the folder for its holders.
     OtherOwner {
         /// The file.
         path: PathBuf,
@@ -186,7 +186,7 @@ impl fmt::Display for Error {
             }
             Self::OtherOwner { path } => write!(
                 f,
-                "{} is no file of the database's owner; remove it, and keep the database in a folder that nobody else can \
+                "{} is not the database owner's alone; remove it, and keep the database in a folder that nobody else can \
                  write",
                 path.display()
             ),

@@ -260,6 +260,40 @@ mod exposed {
     }
 
     #[test]
+    fn the_lock_for_making_a_database_is_opened_in_a_folder_of_ones_own_alone() {
+        use std::os::unix::fs::symlink;
+        use std::time::Instant;
+
+        let holders = |stage: &Stage| PathBuf::from(format!("{}-holders", stage.path().display()));
+        let fifo = |path: &Path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+        let begun = Instant::now();
+        // Others can write it: whatever is in there is not looked at.
+        let stage = Stage::new();
+        fs::create_dir(holders(&stage)).unwrap();
+        chmod(holders(&stage), 0o777);
+        fifo(&holders(&stage).join("lock"));
+        let refused = stage.try_open().unwrap_err();
+        assert!(matches!(&refused, Error::OtherOwner { path } if *path == holders(&stage)), "{refused:?}");
+        // A link to a folder of one's own is not one's own, either.
+        let (stage, own) = (Stage::new(), tempfile::tempdir().unwrap());
+        symlink(own.path(), holders(&stage)).unwrap();
+        assert!(matches!(stage.try_open(), Err(Error::OtherOwner { .. })));
+        assert_eq!(fs::read_dir(own.path()).unwrap().count(), 0);
+        // Nor does it wait, or make a file elsewhere, where one's own folder has such a thing.
+        let stage = Stage::new();
+        fs::create_dir(holders(&stage)).unwrap();
+        chmod(holders(&stage), 0o700);
+        fifo(&holders(&stage).join("lock"));
+        assert!(matches!(stage.try_open(), Err(Error::File { .. })));
+        let elsewhere = stage.0.path().join("elsewhere");
+        fs::remove_file(holders(&stage).join("lock")).unwrap();
+        symlink(&elsewhere, holders(&stage).join("lock")).unwrap();
+        assert!(matches!(stage.try_open(), Err(Error::File { .. })));
+        assert!(!elsewhere.exists() && !stage.path().exists());
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+
+    #[test]
     fn what_others_can_read_or_replace_is_told() {
         let stage = Stage::new();
         let store = stage.open();

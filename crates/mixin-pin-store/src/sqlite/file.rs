@@ -57,7 +57,7 @@ pub(super) fn resolve(name: &Path) -> Result<PathBuf, Error> {
 
 /// Makes the file where there is none; SQLite itself would make it readable by others.
 ///
-/// Who makes it holds a lock in the holders' folder: what lies beside it is of a database that was moved away or deleted,
+/// Who makes it holds a lock in the holders' folder, which has to be its own: what lies beside it is of a database that was moved away or deleted,
 /// perhaps by one that is in use still, and would be taken for the new one's.
 pub(super) fn create(path: &Path, holders: &Path) -> Result<(), Error> {
     let exists = || path.try_exists().unwrap_or(false);
@@ -68,8 +68,18 @@ pub(super) fn create(path: &Path, holders: &Path) -> Result<(), Error> {
         make_folder(folder)?;
     }
     make_folder(holders)?;
+    if !permissions::is_ones_own(holders) {
+        return Err(Error::OtherOwner { path: holders.to_owned() });
+    }
     let lock = holders.join("lock");
-    let lock = private().create(true).truncate(false).open(&lock).map_err(failed(&lock))?;
+    let mut options = private();
+    #[cfg(unix)]
+    {
+        // Neither elsewhere, nor waiting for a reader.
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits().cast_signed());
+    }
+    let lock = options.create(true).truncate(false).open(&lock).map_err(failed(&lock))?;
     let mut patience = Patience::new(LOCK_WAIT);
     while let Err(TryLockError::WouldBlock) = lock.try_lock() {
         if !patience.sleep() {
@@ -247,6 +257,13 @@ mod permissions {
         folder.is_dir() && is_owned && folder.mode() & OTHERS_WRITE == 0
     }
 
+    /// Whether a folder is this user's, and nobody else can put files into it.
+    pub(in super::super) fn is_ones_own(folder: &Path) -> bool {
+        let own = rustix::process::geteuid().as_raw();
+        fs::symlink_metadata(folder)
+            .is_ok_and(|folder| folder.is_dir() && folder.uid() == own && folder.mode() & OTHERS_WRITE == 0)
+    }
+
     pub(in super::super) fn exposures(path: &Path) -> Vec<Exposure> {
         let mut found = Vec::new();
         if let Ok(file) = fs::metadata(path)
@@ -285,6 +302,10 @@ mod permissions {
     }
 
     pub(in super::super) fn is_owners_alone(folder: &Path, _: &Path) -> bool {
+        folder.is_dir()
+    }
+
+    pub(in super::super) fn is_ones_own(folder: &Path) -> bool {
         folder.is_dir()
     }
 
