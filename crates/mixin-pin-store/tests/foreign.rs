@@ -199,6 +199,76 @@ fn a_relative_path_is_that_of_the_folder_at_the_time() {
 }
 
 #[cfg(unix)]
+#[test]
+fn a_database_of_two_names_is_refused_by_both() {
+    let stage = Stage::new();
+    let used = stage.open();
+    let other = stage.0.path().join("other.db");
+    fs::hard_link(stage.path(), &other).unwrap();
+    for path in [&stage.path(), &other] {
+        let refused = SqliteStore::open(path).unwrap_err();
+        assert!(matches!(refused, Error::HardLinked { .. }), "{refused:?}");
+    }
+    // Nobody can open it, so that who has it open already is alone.
+    drop(held(&used, new_session()));
+    fs::remove_file(other).unwrap();
+    drop(held(&stage.open(), new_session()));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_database_is_that_database() {
+    use std::os::unix::fs::symlink;
+
+    let (stage, links) = (Stage::new(), tempfile::tempdir().unwrap());
+    let session = new_session();
+    let link = links.path().join("link.db");
+    drop(stage.open());
+    symlink(stage.path(), &link).unwrap();
+    let store = SqliteStore::open(&link).unwrap();
+    assert_eq!(store.path(), stage.path());
+    let hold = held(&store, session);
+    assert!(matches!(stage.open().hold(session, &confirmed()).unwrap(), Hold::Busy));
+    assert_eq!(fs::read_dir(links.path()).unwrap().count(), 1, "the link alone");
+    // What lies beside the target, where SQLite would play it back, counts.
+    let journal = format!("{}-journal", stage.path().display());
+    symlink(stage.path(), &journal).unwrap();
+    assert!(matches!(SqliteStore::open(&link), Err(Error::OtherOwner { .. })));
+    fs::remove_file(&journal).unwrap();
+
+    // A link that leads elsewhere since is another's database, which is not used by half.
+    let other = Stage::new();
+    let other_store = other.open();
+    fs::remove_file(&link).unwrap();
+    symlink(other.path(), &link).unwrap();
+    assert!(matches!(hold.reserve(now()), Err(Error::HoldLost)));
+    assert!(matches!(store.hold(session, &confirmed()), Err(Error::Moving { .. })));
+    assert_eq!(SqliteStore::open(&link).unwrap().path(), other.path());
+    drop(held(&other_store, session));
+
+    // So it is with a folder's.
+    let folder = links.path().join("folder");
+    symlink(stage.0.path(), &folder).unwrap();
+    assert_eq!(SqliteStore::open(&folder.join("new.db")).unwrap().path(), stage.path().with_file_name("new.db"));
+}
+
+#[test]
+fn many_who_make_a_database_at_once_find_one() {
+    for _ in 0..40 {
+        let (stage, session) = (Stage::new(), new_session());
+        std::thread::scope(|scope| {
+            for _ in 0..10 {
+                scope.spawn(|| {
+                    let store = stage.try_open().unwrap().durability(mixin_pin_store::Durability::Crash);
+                    let terms = confirmed().wait(Duration::from_secs(20));
+                    assert!(matches!(store.hold(session, &terms).unwrap(), Hold::Held(_)));
+                });
+            }
+        });
+    }
+}
+
+#[cfg(unix)]
 mod exposed {
     use std::os::unix::fs::PermissionsExt as _;
 

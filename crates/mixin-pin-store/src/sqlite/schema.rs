@@ -43,11 +43,11 @@ pub(super) fn harden(connection: &Connection) -> rusqlite::Result<()> {
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     let failed = |cause| sort(path, cause);
     // Before anything is written, which switching to WAL is.
-    find(connection, path)?;
+    look(connection, path)?;
     file::check(path)?;
     switch_to_wal(connection, path)?;
     // A database of ours is only read: one that cannot be written says so when it is used.
-    if find(connection, path)? == Found::Current {
+    if look(connection, path)? == Found::Current {
         return check(connection, path, TABLE);
     }
     let db = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
@@ -73,6 +73,15 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Er
     db.pragma_update(None, "user_version", VERSION).map_err(failed)?;
     check(&db, path, TABLE)?;
     db.commit().map_err(failed)
+}
+
+/// What is found at one instant: another process may be making the table.
+fn look(connection: &mut Connection, path: &Path) -> Result<Found, Error> {
+    let failed = |cause| sort(path, cause);
+    let db = connection.transaction_with_behavior(TransactionBehavior::Deferred).map_err(failed)?;
+    let found = find(&db, path)?;
+    db.finish().map_err(failed)?;
+    Ok(found)
 }
 
 fn find(connection: &Connection, path: &Path) -> Result<Found, Error> {
