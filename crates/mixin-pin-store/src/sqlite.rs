@@ -345,9 +345,7 @@ impl Inner {
                 Ok((Look::Held(held), row.and_then(|row| row.holder.filter(|_| row.held_until.is_some()))))
             })?;
             // Of the last session that it held, the file of a process that died goes.
-            if let Some(dead) = before.filter(|dead| Some(*dead) != own && !is_needed(connection, *dead))
-                && self.connections.holders().is_dead(dead)
-            {
+            if let Some(dead) = before.filter(|dead| Some(*dead) != own && !is_needed(connection, *dead)) {
                 self.connections.holders().clear(dead);
             }
             Ok(look)

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use mixin_pin_core::uuid::Uuid;
 
-use super::file;
+use super::file::{self, FileId};
 use crate::origin::Origin;
 use crate::random;
 
@@ -26,8 +26,7 @@ pub(super) struct Holders {
 /// This process's own file. The lock ends with it.
 struct Presence {
     id: Uuid,
-    path: PathBuf,
-    _locked: File,
+    locked: File,
 }
 
 impl Holders {
@@ -44,10 +43,11 @@ impl Holders {
     /// away, where no session needs it. None where it cannot be made: then the lease alone counts.
     pub(super) fn own(&self, is_needed: impl Fn(Uuid) -> bool) -> Option<Uuid> {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        if own.is_none() {
+        // A file that was put in its place, by a backup say, has no lock, and would prove this process dead.
+        if !own.as_ref().is_some_and(|own| self.is_at(own.id, &own.locked)) {
             *own = self.appear();
             for id in self.others() {
-                if self.is_dead(id) && !is_needed(id) {
+                if !is_needed(id) {
                     self.clear(id);
                 }
             }
@@ -60,19 +60,26 @@ impl Holders {
         if !file::is_owners_alone(&self.folder, &self.database) {
             return None;
         }
-        // More than one, for somebody who clears away may come before the lock.
-        for _ in 0..3 {
+        // More than one, for somebody who looks or clears away may come before the lock.
+        for _ in 0..8 {
             let id = Uuid::from_bytes(random().ok()?);
             let path = self.path(id);
-            let file = file::private().read(true).create_new(true).open(&path).ok()?;
-            // Where locks are not kept, the dead could not be told from the living.
-            if file.try_lock().is_ok() && path.exists() && !self.is_dead(id) {
-                return Some(Presence { id, path, _locked: file });
+            let locked = file::private().read(true).create_new(true).open(&path).ok()?;
+            // Who clears away locks, too: what is locked and there stays. Where locks are not kept, the dead could not be
+            // told from the living.
+            if locked.try_lock().is_ok() && path.exists() && !self.is_dead(id) {
+                return Some(Presence { id, locked });
             }
             // An empty file that nobody names is cleared away later.
             let _ = fs::remove_file(&path);
         }
         None
+    }
+
+    /// Whether the name is this very file's.
+    fn is_at(&self, id: Uuid, file: &File) -> bool {
+        let (Ok(file), Ok(named)) = (file.metadata(), FileId::of(&self.path(id))) else { return false };
+        FileId::from(&file) == named
     }
 
     /// Whether the process that made a file is gone for certain. A file that is missing, or that others could have put
@@ -89,10 +96,16 @@ impl Holders {
         }
     }
 
-    /// Clears a dead process's file away.
+    /// Clears a process's file away if it is dead; its lock keeps one that comes from taking the file for its own.
     pub(super) fn clear(&self, id: Uuid) {
-        // Another may have done it; else the next one that comes will.
-        let _ = fs::remove_file(self.path(id));
+        if !file::is_owners_alone(&self.folder, &self.database) {
+            return;
+        }
+        let Ok(file) = File::open(self.path(id)) else { return };
+        if file.try_lock().is_ok() && self.is_at(id, &file) {
+            // Another may have done it; else the next one that comes will.
+            let _ = fs::remove_file(self.path(id));
+        }
     }
 
     fn path(&self, id: Uuid) -> PathBuf {
@@ -110,13 +123,13 @@ impl Holders {
 
 impl Drop for Holders {
     fn drop(&mut self) {
-        let own = self.own.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let own = self.own.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         // A forked child closes its copy of the file, and leaves it to its parent.
         if let Some(own) = own
             && self.origin.is_here()
         {
             // Else it is cleared away later, as a dead process's.
-            let _ = fs::remove_file(&own.path);
+            let _ = fs::remove_file(self.path(own.id));
         }
     }
 }
