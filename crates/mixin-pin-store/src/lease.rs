@@ -41,13 +41,20 @@ impl Lease {
 #[derive(Debug)]
 pub(crate) struct Grip {
     lease: Lease,
-    stock: Mutex<Stock>,
+    stock: Mutex<Supply>,
     origin: Origin,
+}
+
+#[derive(Debug)]
+struct Supply {
+    stock: Stock,
+    /// Whether one was given out of it.
+    is_begun: bool,
 }
 
 impl Grip {
     pub(crate) fn new(lease: Lease, stock: Stock) -> Self {
-        Self { lease, stock: Mutex::new(stock), origin: Origin::here() }
+        Self { lease, stock: Mutex::new(Supply { stock, is_begun: false }), origin: Origin::here() }
     }
 
     /// Whether this is the process that holds the session.
@@ -59,21 +66,30 @@ impl Grip {
         if self.is_here() { self.lease.remaining(now) } else { Duration::ZERO }
     }
 
-    /// The next iterator: from the stock, or else from the engine, which judges the hold by its fence.
+    /// The next iterator: from the stock if the engine still has the hold's fence, or else from the engine, which judges the
+    /// hold by the same. A lease alone is no proof: it ends by others' clocks, too. What asks for the fence is told whether
+    /// it is for the first of the hold, which was made a moment ago.
     pub(crate) fn take(
         &self,
         now: Option<UnixTime>,
+        has_fence: impl FnOnce(bool) -> Result<bool, Error>,
         from_engine: impl FnOnce() -> Result<u64, Error>,
     ) -> Result<u64, Error> {
         if !self.is_here() {
             return Err(Error::HoldLost);
         }
         // Locked until the engine has answered, so that a thread's numbers rise.
-        let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut supply = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
         if self.remaining(now).is_zero() {
             return Err(Error::HoldLost);
         }
-        stock.take().map_or_else(from_engine, Ok)
+        let mut left = supply.stock;
+        let Some(taken) = left.take() else { return from_engine() };
+        if !has_fence(!supply.is_begun)? {
+            return Err(Error::HoldLost);
+        }
+        *supply = Supply { stock: left, is_begun: true };
+        Ok(taken)
     }
 }
 

@@ -355,9 +355,7 @@ impl NonceStore for RedisStore {
 impl Inner {
     /// Runs one of our scripts; a connection that broke is tried once more, for each script may be run twice.
     fn run(&self, script: &Script, session_id: Uuid, arguments: &[&str]) -> Result<Vec<String>, Error> {
-        // The braces keep both keys in one slot of a cluster.
-        let record = format!("{PREFIX}{{{session_id}}}");
-        let lease = format!("{record}{LEASE_SUFFIX}");
+        let (record, lease) = keys(session_id);
         self.on_connection(|connection| {
             let mut invocation = script.prepare_invoke();
             invocation.key(&record).key(&lease);
@@ -398,6 +396,13 @@ impl Inner {
             }
         }
     }
+}
+
+/// Of a session's record and its lease. The braces keep both in one slot of a cluster.
+fn keys(session_id: Uuid) -> (String, String) {
+    let record = format!("{PREFIX}{{{session_id}}}");
+    let lease = format!("{record}{LEASE_SUFFIX}");
+    (record, lease)
 }
 
 fn is_broken(error: &RedisError) -> bool {
@@ -443,7 +448,16 @@ impl NonceSource for RedisHeld {
     type Error = Error;
 
     fn reserve(&self, now: UnixTime) -> Result<u64, Error> {
-        self.grip.take((self.store.clock)().ok(), || {
+        // The first is worth no second way to the server, which alone ends leases.
+        let has_fence = |is_first| {
+            if is_first {
+                return Ok(true);
+            }
+            let (_, lease) = keys(self.session_id);
+            let fence = self.store.on_connection(|connection| connection.get::<_, Option<String>>(&lease))?;
+            Ok(fence.as_ref() == Some(&self.fence))
+        };
+        self.grip.take((self.store.clock)().ok(), has_fence, || {
             let arguments = [self.fence.as_str(), &now.as_nanos()?.to_string()];
             let answer = self.store.run(&self.store.scripts.reserve, self.session_id, &arguments)?;
             match (answer.first().map(String::as_str), answer.get(1)) {

@@ -503,7 +503,13 @@ impl NonceSource for SqliteHeld {
         if !self.store.connections.is_named(self.generation) {
             return Err(Error::HoldLost);
         }
-        self.grip.take((self.store.clock)().ok(), || {
+        let has_fence = |_| {
+            let found = self.store.connections.with_same(self.generation, |connection| {
+                read(connection, self.session_id).map_err(|cause| self.store.sort(cause))
+            })?;
+            Ok(found.flatten().is_some_and(|row| row.fence == self.fence))
+        };
+        self.grip.take((self.store.clock)().ok(), has_fence, || {
             let taken = self.in_transaction(true, |db| {
                 let row = read(db, self.session_id).map_err(|cause| self.store.sort(cause))?;
                 let last = row.filter(|row| row.fence == self.fence).ok_or(Error::HoldLost)?.last_iterator;
