@@ -96,8 +96,8 @@ impl AnyStore {
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let url = format!("sqlite:{}", folder.path().join("iterators.db").display());
     /// let store = AnyStore::open(&url)?;
-    /// store.raise(Uuid::from_u128(1), 1_800_000_000_000_000_000)?;
-    /// assert_eq!(store.sessions()?[0].raised_to, Some(1_800_000_000_000_000_000));
+    /// store.raise(Uuid::from_u128(1), 9_000_000_000_000_000_000)?;
+    /// assert_eq!(store.sessions()?[0].raised_to, Some(9_000_000_000_000_000_000));
     /// # Ok::<(), mixin_pin_store::Error>(())
     /// ```
     ///

@@ -101,7 +101,7 @@ impl SessionRecord {
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let path = folder.path().join("iterators.db");
     /// let store = SqliteStore::open(&path)?;
-    /// store.raise(Uuid::from_u128(1), 1_800_000_000_000_000_000)?;
+    /// store.raise(Uuid::from_u128(1), 9_000_000_000_000_000_000)?;
     /// let early = UnixTime::from_secs(1_700_000_000);
     /// assert!(!store.sessions()?[0].is_refused(early)); // its owner raised it
     /// # Ok::<(), mixin_pin_store::Error>(())

@@ -53,6 +53,12 @@ pub(crate) fn check_lead(last: u64, raised_to: Option<u64>, now: UnixTime) -> Re
     Err(Error::IteratorAhead { ahead })
 }
 
+/// Whether a session that is new gains nothing from being raised so far: its clock leads by so much that it would have to
+/// be confirmed all the same.
+pub(crate) fn is_far_behind(to: u64, now: UnixTime) -> Result<bool, Error> {
+    Ok(Duration::from_nanos(now.as_nanos()?.saturating_sub(to)) > MAX_LEAP)
+}
+
 /// Refuses to raise a session so far that no iterators are left to it, where they end at `last`.
 pub(crate) fn check_room(to: u64, last: u64) -> Result<(), Error> {
     let room = u64::try_from(TOO_FAR.as_nanos()).unwrap_or(u64::MAX);
@@ -76,7 +82,7 @@ pub(crate) fn compare(last: Option<u64>, now: UnixTime, terms: &HoldTerms) -> Re
     }
     let Some(last) = last else { return Ok(Clocks::Leap(None)) };
     let ahead = Duration::from_nanos(now.as_nanos()?.saturating_sub(last));
-    Ok(if ahead > MAX_LEAP { Clocks::Leap(Some(ahead)) } else { Clocks::Agree })
+    Ok(if is_far_behind(last, now)? { Clocks::Leap(Some(ahead)) } else { Clocks::Agree })
 }
 
 #[cfg(test)]

@@ -101,10 +101,11 @@ if redis.call('EXISTS', lease) == 1 then return {'busy'} end
 return {tostring(redis.call('DEL', record))}
 ";
 
-/// Argument: the iterator to raise the last one to.
+/// Arguments: the iterator to raise the last one to, now, and whether a session that is new is to stay so.
 const RAISE: &str = r"
 local to = ARGV[1]
 if redis.call('EXISTS', lease) == 1 then return {'busy'} end
+if ARGV[3] == '1' and redis.call('EXISTS', record) == 0 then return {'raised', ARGV[2]} end
 for _, field in ipairs({'iterator', 'raised'}) do
   local before = redis.call('HGET', record, field)
   if is_foreign(before) then return {'foreign'} end
@@ -287,8 +288,8 @@ impl RedisStore {
     /// use mixin_pin_store::RedisStore;
     ///
     /// # fn raise(session_id: Uuid) -> Result<(), mixin_pin_store::Error> {
-    /// let last = RedisStore::open("rediss://redis.example/")?.raise(session_id, 1_800_000_000_000_000_000)?;
-    /// assert!(last >= 1_800_000_000_000_000_000); // never lowered
+    /// let last = RedisStore::open("rediss://redis.example/")?.raise(session_id, 9_000_000_000_000_000_000)?;
+    /// assert!(last >= 9_000_000_000_000_000_000); // never lowered
     /// # Ok(()) }
     /// ```
     ///
@@ -297,7 +298,10 @@ impl RedisStore {
     /// server from being asked.
     pub fn raise(&self, session_id: Uuid, to: u64) -> Result<u64, Error> {
         next::check_room(to, i64::MAX.unsigned_abs())?;
-        let answer = self.0.run(&self.0.scripts.raise, session_id, &[&to.to_string()])?;
+        let now = (self.0.clock)()?;
+        let is_pointless = if next::is_far_behind(to, now)? { "1" } else { "0" };
+        let arguments = [&to.to_string(), &now.as_nanos()?.to_string(), is_pointless];
+        let answer = self.0.run(&self.0.scripts.raise, session_id, &arguments)?;
         match (answer.first().map(String::as_str), answer.get(1)) {
             (Some("busy"), _) => Err(Error::Held),
             (Some("raised"), Some(last)) => number(last),

@@ -142,22 +142,18 @@ impl SqliteStore {
     /// # Errors
     /// Whatever keeps the database from being read.
     pub fn sessions(&self) -> Result<Vec<SessionRecord>, Error> {
-        let now = nanos((self.0.clock)()?);
-        self.0.on_connection(|connection| {
-            let mut query =
-                connection.prepare_cached("SELECT session_id, last_iterator, held_until, raised_to FROM sessions")?;
-            let rows = query.query_map([], |row| {
-                let held_until: Option<i64> = row.get(2)?;
-                let left = held_until.and_then(|until| u64::try_from(until.checked_sub(now)?).ok());
-                Ok(SessionRecord {
-                    session_id: Uuid::from_bytes(row.get(0)?),
-                    last_iterator: u64::from_be_bytes(row.get(1)?),
-                    held_for: left.filter(|left| *left > 0).map(Duration::from_nanos),
-                    raised_to: row.get::<_, Option<_>>(3)?.map(u64::from_be_bytes),
-                })
-            })?;
-            rows.collect()
-        })
+        let now = (self.0.clock)()?;
+        let rows: Vec<(Uuid, Row)> = self.0.on_connection(|connection| {
+            let mut query = connection.prepare_cached(&format!("SELECT {COLUMNS}, session_id FROM sessions"))?;
+            query.query_map([], |row| Ok((Uuid::from_bytes(row.get(7)?), Row::try_from(row)?)))?.collect()
+        })?;
+        let record = |(session_id, row): (Uuid, Row)| SessionRecord {
+            session_id,
+            held_for: self.0.held_for(&row, now),
+            last_iterator: row.last_iterator,
+            raised_to: row.raised_to,
+        };
+        Ok(rows.into_iter().map(record).collect())
     }
 
     /// Forgets a session, so that its next iterator comes from the clock alone; tells whether it was known.
@@ -184,7 +180,8 @@ impl SqliteStore {
 
     /// Raises a session's last iterator, for one whose other clients have used greater ones; tells what it is then. It is
     /// never lowered. Iterators up to [`MAX_LEAP`](crate::MAX_LEAP) beyond are then followed, however far ahead of the
-    /// clock.
+    /// clock. A session that is new to the store stays so where the clock is more than that beyond: then the clock's time is
+    /// told, which the next iterator is not below.
     ///
     /// # Warning
     /// Every other client of the session has to be above it from then on. Above the clock, none that goes by the clock is.
@@ -196,8 +193,8 @@ impl SqliteStore {
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let path = folder.path().join("iterators.db");
     /// let store = SqliteStore::open(&path)?;
-    /// assert_eq!(store.raise(Uuid::from_u128(1), 1_800_000_000_000_000_000)?, 1_800_000_000_000_000_000);
-    /// assert_eq!(store.raise(Uuid::from_u128(1), 5)?, 1_800_000_000_000_000_000); // never lowered
+    /// assert_eq!(store.raise(Uuid::from_u128(1), 9_000_000_000_000_000_000)?, 9_000_000_000_000_000_000);
+    /// assert_eq!(store.raise(Uuid::from_u128(1), 5)?, 9_000_000_000_000_000_000); // never lowered
     /// # Ok::<(), mixin_pin_store::Error>(())
     /// ```
     ///
@@ -206,8 +203,12 @@ impl SqliteStore {
     /// database from being written.
     pub fn raise(&self, session_id: Uuid, to: u64) -> Result<u64, Error> {
         next::check_room(to, u64::MAX)?;
-        let fence = random_fence()?;
+        let (fence, now) = (random_fence()?, (self.0.clock)()?);
+        let (is_pointless, now) = (next::is_far_behind(to, now)?, now.as_nanos()?);
         self.0.on_free(session_id, |db, row| {
+            if row.is_none() && is_pointless {
+                return Ok(now);
+            }
             let last = row.as_ref().map_or(to, |row| row.last_iterator.max(to));
             let raised_to = row.and_then(|row| row.raised_to).map_or(to, |before| before.max(to));
             db.execute(
@@ -292,6 +293,16 @@ impl Inner {
             || row.holder.is_some_and(|holder| self.connections.holders().is_dead(holder))
     }
 
+    /// For how much longer a session is in use, as its owner is told, and None where its record can be changed. A lease
+    /// that by the clock has more than twice its length left is of a clock that was far ahead: who has it now cannot say so,
+    /// and by this clock it would last for years. The fence keeps out who holds it all the same.
+    fn held_for(&self, row: &Row, now: UnixTime) -> Option<Duration> {
+        let left = u64::try_from(row.held_until?.checked_sub(nanos(now))?).ok()?;
+        let lease = row.lease.unsigned_abs();
+        let is_over = left == 0 || left > lease.saturating_mul(2) || self.is_free(row, now);
+        (!is_over).then(|| Duration::from_nanos(left.min(lease)))
+    }
+
     /// Holds the session if nobody else does.
     fn look(self: &Arc<Self>, session_id: Uuid, terms: &HoldTerms, watched: Option<&Watched>) -> Result<Look, Error> {
         let (begun, now) = (Instant::now(), (self.clock)()?);
@@ -362,7 +373,7 @@ impl Inner {
         self.connections.with(|connection, _| {
             self.in_transaction(connection, true, |db| {
                 let row = read(db, session_id).map_err(|cause| self.sort(cause))?;
-                if row.as_ref().is_some_and(|row| !self.is_free(row, now)) {
+                if row.as_ref().is_some_and(|row| self.held_for(row, now).is_some()) {
                     return Err(Error::Held);
                 }
                 change(db, row).map_err(|cause| self.sort(cause))
@@ -419,23 +430,29 @@ fn random_fence() -> Result<i64, Error> {
     random().map(i64::from_ne_bytes)
 }
 
-fn read(connection: &Connection, session_id: Uuid) -> rusqlite::Result<Option<Row>> {
-    let query = "SELECT last_iterator, fence, held_until, lease, holder, holder_fence, raised_to FROM sessions
-                 WHERE session_id = ?1";
-    connection
-        .prepare_cached(query)?
-        .query_row([session_id.as_bytes()], |row| {
-            let (fence, holder_fence): (i64, Option<i64>) = (row.get(1)?, row.get(5)?);
-            let holder: Option<[u8; 16]> = row.get(4)?;
-            Ok(Row {
-                last_iterator: u64::from_be_bytes(row.get(0)?),
-                fence,
-                held_until: row.get(2)?,
-                lease: row.get(3)?,
-                holder: holder.filter(|_| holder_fence == Some(fence)).map(Uuid::from_bytes),
-                raised_to: row.get::<_, Option<_>>(6)?.map(u64::from_be_bytes),
-            })
+const COLUMNS: &str = "last_iterator, fence, held_until, lease, holder, holder_fence, raised_to";
+
+impl TryFrom<&rusqlite::Row<'_>> for Row {
+    type Error = rusqlite::Error;
+
+    fn try_from(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        let (fence, holder_fence): (i64, Option<i64>) = (row.get(1)?, row.get(5)?);
+        let holder: Option<[u8; 16]> = row.get(4)?;
+        Ok(Self {
+            last_iterator: u64::from_be_bytes(row.get(0)?),
+            fence,
+            held_until: row.get(2)?,
+            lease: row.get(3)?,
+            holder: holder.filter(|_| holder_fence == Some(fence)).map(Uuid::from_bytes),
+            raised_to: row.get::<_, Option<_>>(6)?.map(u64::from_be_bytes),
         })
+    }
+}
+
+fn read(connection: &Connection, session_id: Uuid) -> rusqlite::Result<Option<Row>> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM sessions WHERE session_id = ?1"))?
+        .query_row([session_id.as_bytes()], |row| Row::try_from(row))
         .optional()
 }
 

@@ -211,7 +211,9 @@ fn killed() {
     let store = stage.open();
     let mut holder = stage.holder("wait", session);
     assert_busy(&store, session);
+    assert!(store.sessions().unwrap().iter().all(|record| record.held_for.is_some()));
     holder.kill();
+    assert!(store.sessions().unwrap().iter().all(|record| record.held_for.is_none()), "nobody holds them any more");
     let held = [session, next(session)].map(|session| assert_free(&store, session));
     assert!(held.iter().all(|held| held.reserve(now()).is_ok() && held.remaining() > MINUTE / 2));
     assert_eq!(stage.count(), 1, "whose successor lives");

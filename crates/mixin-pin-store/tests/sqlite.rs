@@ -131,6 +131,47 @@ fn a_lease_ends_whatever_the_clock_says() {
 }
 
 #[test]
+fn who_was_replaced_by_a_clock_that_leapt_and_came_back_gets_no_further_iterator() {
+    let (folder, session) = (folder(), new_session());
+    let (right, leapt) = (TestClock::new(START), TestClock::new(START + 100));
+    let (one, other) = (open(&folder).clock(right.read()), open(&folder).clock(leapt.read()));
+    for taken in 0..3 {
+        let first = held(&one, session);
+        let before = (0..taken).map(|_| first.reserve(UnixTime::from_secs(START)).unwrap()).last().unwrap_or(0);
+        let second = held(&other, session);
+        assert!(second.reserve(UnixTime::from_secs(START)).unwrap() > before);
+        assert!(matches!(first.reserve(UnixTime::from_secs(START)), Err(Error::HoldLost)), "{taken} taken before");
+    }
+}
+
+#[test]
+fn a_hold_of_a_clock_that_was_years_ahead_keeps_its_owner_from_nothing() {
+    let (folder, session) = (folder(), new_session());
+    let clock = TestClock::new(START + 3 * 365 * DAY);
+    let died = || {
+        let store = open(&folder).clock(clock.read());
+        std::mem::forget(held(&store, session));
+        drop(store);
+        // Without a proof of its death.
+        fs::remove_dir_all(folder.path().join("iterators.db-holders")).unwrap();
+    };
+    died();
+    let store = open(&folder).clock(TestClock::new(START).read());
+    assert_eq!(store.sessions().unwrap()[0].held_for, None);
+    let last = store.sessions().unwrap()[0].last_iterator;
+    assert_eq!(store.raise(session, last + 5).unwrap(), last + 5);
+    died();
+    assert!(store.forget(session).unwrap());
+
+    // A clock that goes back a little is no reason to take the living for gone.
+    let _held = held(&store, session);
+    let behind = open(&folder).clock(TestClock::new(START - 30).read());
+    assert!(matches!(behind.forget(session), Err(Error::Held)));
+    assert!(matches!(behind.raise(session, last), Err(Error::Held)));
+    assert_eq!(behind.sessions().unwrap()[0].held_for, Some(MINUTE), "no longer than its lease");
+}
+
+#[test]
 fn sessions_are_shown_and_forgotten_unless_they_are_held() {
     assert_sessions_are_shown_and_forgotten(&AnyStore::Sqlite(open(&folder())));
 }

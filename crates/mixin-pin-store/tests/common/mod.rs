@@ -113,6 +113,13 @@ pub fn assert_sessions_are_raised(store: &AnyStore) {
         assert!(matches!(store.raise(session, beyond), Err(Error::NoRoomAbove { .. })));
     }
     assert!(held(store, session).reserve(now()).is_ok(), "the session is as it was");
+
+    // Where the clock leads far anyway, a session that is new stays new: its clock has not been confirmed.
+    let (unknown, begun) = (new_session(), now().as_nanos().unwrap());
+    assert!(store.raise(unknown, 5).unwrap() >= begun, "the next iterator is above it already");
+    assert!(store.sessions().unwrap().iter().all(|record| record.session_id != unknown));
+    let hold = store.hold(unknown, &HoldTerms::new(MINUTE)).unwrap();
+    assert!(matches!(hold, Hold::ClockUnconfirmed { ahead: None }), "{hold:?}");
 }
 
 /// A clock that stands where it is set.
