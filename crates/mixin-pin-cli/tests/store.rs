@@ -101,6 +101,9 @@ fn a_session_is_raised_and_what_that_means_is_said() {
         run(&["store", "raise", &stage.session, "--store", &stage.store, "--to", &first.to_string()], b"").done();
     assert!(lower.stdout.contains("not raised") && lower.stdout.contains("every other client"), "{lower:?}");
     assert!(stage.next() > next);
+    let lower = stage.raise(&["--to", &first.to_string()]).done().json();
+    assert_eq!(lower["raised_to"], Value::Null, "nothing was raised");
+    assert!(lower["last_iterator"].as_str().unwrap().parse::<u64>().unwrap() > next);
 
     // Far ahead only where that is meant, and with a warning; then it is followed.
     let far = (nanos() + 400 * DAY + DAY / 2).to_string();
@@ -134,6 +137,17 @@ fn a_session_is_raised_to_the_time_of_the_server() {
     let to: u64 = raised["raised_to"].as_str().unwrap().parse().unwrap();
     assert!(to.abs_diff(before) < 60_000_000_000, "{to}");
     assert!(stage.next() > to);
+}
+
+#[test]
+fn a_session_that_is_new_and_raised_below_its_clock_stays_new() {
+    let stage = Stage::new();
+    let raised = stage.raise(&["--to", "5"]).done();
+    assert_eq!(raised.json()["raised_to"], Value::Null);
+    let shown = run(&["store", "show", "--json", "--store", &stage.store], b"").done().json();
+    assert_eq!(shown["sessions"], json!([]));
+    // Else its clock would be 50 years ahead of the last iterator.
+    assert!(stage.next() > 5);
 }
 
 #[test]
@@ -283,6 +297,26 @@ fn stores_that_cannot_be_used_say_so() {
     assert_eq!((memory.code, memory.kind().as_str()), (2, "store"), "there is nothing to show");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_user_of_redis_who_may_not_ask_for_its_settings_can_use_it() {
+    let test = "a_user_of_redis_who_may_not_ask_for_its_settings_can_use_it";
+    let user = ["--user", "limited", "on", ">secret", "~*", "&*", "+@all", "-@dangerous"];
+    let Some(redis) = TlsRedis::start_with(test, &user) else { return };
+    let url = format!("rediss://limited:secret@localhost:{}/0", redis.port);
+    let (sandbox, session) = (SandboxProcess::start(&[]), "6d0e4f6e-9b0e-4f9b-8e0f-3c110b1f7f6e");
+    let keystore = sandbox.register("ed25519");
+    let redis_run = |args: &[&str]| {
+        let mut command = command();
+        command.args(args).args(["--json", "--store", &url]);
+        command.env("SSL_CERT_FILE", redis.folder.path().join("cert.pem"));
+        common::finished(command.output().unwrap()).done()
+    };
+    redis_run(&["store", "raise", session, "--to", &nanos().to_string()]);
+    assert_eq!(redis_run(&["store", "show"]).json()["sessions"].as_array().unwrap().len(), 1);
+    redis_run(&["doctor", "--keystore", &keystore, "--api", &sandbox.url]);
+}
+
 /// A Redis server that speaks TLS only, under a certificate of the test's own.
 #[cfg(target_os = "linux")]
 struct TlsRedis {
@@ -294,8 +328,12 @@ struct TlsRedis {
 #[cfg(target_os = "linux")]
 impl TlsRedis {
     /// None, said loudly, where there is no such server.
-    #[expect(clippy::explicit_write, reason = "the test harness keeps what eprintln! says of a test that passes")]
     fn start(test: &str) -> Option<Self> {
+        Self::start_with(test, &[])
+    }
+
+    #[expect(clippy::explicit_write, reason = "the test harness keeps what eprintln! says of a test that passes")]
+    fn start_with(test: &str, more: &[&str]) -> Option<Self> {
         use std::io::Write as _;
         use std::process::{Command, Stdio};
 
@@ -310,7 +348,7 @@ impl TlsRedis {
         let mut redis = Command::new("redis-server");
         redis.args(["--port", "0", "--tls-port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
         redis.args(["--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem", "--tls-auth-clients", "no"]);
-        redis.current_dir(folder.path()).stdout(Stdio::null());
+        redis.args(more).current_dir(folder.path()).stdout(Stdio::null());
         if made.is_ok_and(|made| made.success())
             && let Ok(process) = redis.spawn()
         {

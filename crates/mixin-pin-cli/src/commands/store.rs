@@ -70,16 +70,17 @@ pub(crate) fn raise(args: &StoreRaiseArgs, output: &Output) -> Result<(), Error>
             span(ahead)
         ));
     }
+    let is_raised = last <= to;
     let value = json!({
         "session_id": args.session_id.to_string(),
-        "raised_to": to.to_string(),
+        "raised_to": is_raised.then(|| to.to_string()),
         "last_iterator": last.to_string(),
     });
     output.result(&value, || {
-        let done = if last > to {
-            format!("not raised: the session's last iterator is {last} already")
-        } else {
+        let done = if is_raised {
             format!("{GOOD}raised{GOOD:#}: the next iterator is above {last}")
+        } else {
+            format!("not raised: the next iterator is not below {last} anyway")
         };
         format!("{done}\nFrom the next call on, every other client of this session has to be above it, too.")
     })
