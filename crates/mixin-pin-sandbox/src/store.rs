@@ -6,6 +6,7 @@
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinKey};
@@ -15,7 +16,10 @@ use crate::Error;
 use crate::pin_hash::PinHash;
 
 /// Raised when the tables change.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
+
+/// How long another that has the file open is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Makes version 5 of version 4.
 const AUTHORIZATIONS_IN_ORDER: &str = "
@@ -23,16 +27,20 @@ const AUTHORIZATIONS_IN_ORDER: &str = "
     CREATE INDEX waiting_authorizations ON authorizations (asked) WHERE user_id IS NULL;
 ";
 
-/// Counts the rows of `requests`, which is asked at every call: by session, and under '' all of them.
+/// Makes version 6 of version 5: counts the rows of `requests`, which is asked at every call, by session and under '' all
+/// of them. In the file, for all that have it open.
 const COUNT_REQUESTS: &str = "
-    CREATE TEMP TABLE counts (session_id TEXT PRIMARY KEY, requests INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE counts (
+        session_id TEXT PRIMARY KEY,
+        requests INTEGER NOT NULL CHECK (requests >= 0)
+    ) STRICT, WITHOUT ROWID;
     INSERT INTO counts SELECT session_id, COUNT(*) FROM requests GROUP BY session_id;
     INSERT INTO counts SELECT '', COUNT(*) FROM requests;
-    CREATE TEMP TRIGGER request_noted AFTER INSERT ON main.requests BEGIN
+    CREATE TRIGGER request_noted AFTER INSERT ON requests BEGIN
         INSERT INTO counts VALUES ('', 1), (new.session_id, 1)
             ON CONFLICT DO UPDATE SET requests = requests + 1;
     END;
-    CREATE TEMP TRIGGER request_forgotten AFTER DELETE ON main.requests BEGIN
+    CREATE TRIGGER request_forgotten AFTER DELETE ON requests BEGIN
         UPDATE counts SET requests = requests - 1 WHERE session_id IN ('', old.session_id);
         DELETE FROM counts WHERE requests = 0 AND session_id = old.session_id;
     END;
@@ -200,6 +208,7 @@ impl Store {
             Some(path) => {
                 create_for_owner(path)?;
                 let connection = Connection::open(path)?;
+                connection.busy_timeout(PATIENCE)?;
                 connection.pragma_update(None, "journal_mode", "WAL")?;
                 // A try that was counted must survive the power cord.
                 connection.pragma_update(None, "synchronous", "FULL")?;
@@ -208,20 +217,17 @@ impl Store {
         };
         // More than there are statements, so that each is prepared once.
         connection.set_prepared_statement_cache_capacity(64);
-        connection.busy_timeout(std::time::Duration::from_secs(10))?;
         let store = Self { connection: Mutex::new(connection), room };
         store.write(|db| {
             let found: i64 = db.transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-            match found {
-                VERSION => {}
-                4 => db.transaction.execute_batch(AUTHORIZATIONS_IN_ORDER)?,
-                0 => {
-                    db.transaction.execute_batch(TABLES)?;
-                    db.transaction.execute_batch(AUTHORIZATIONS_IN_ORDER)?;
-                }
+            let missing: &[&str] = match found {
+                VERSION => &[],
+                5 => &[COUNT_REQUESTS],
+                4 => &[AUTHORIZATIONS_IN_ORDER, COUNT_REQUESTS],
+                0 => &[TABLES, AUTHORIZATIONS_IN_ORDER, COUNT_REQUESTS],
                 _ => return Err(Error::DatabaseVersion { found }),
-            }
-            db.transaction.execute_batch(COUNT_REQUESTS)?;
+            };
+            missing.iter().try_for_each(|step| db.transaction.execute_batch(step))?;
             Ok(db.transaction.pragma_update(None, "user_version", VERSION)?)
         })?;
         Ok(store)
@@ -598,6 +604,22 @@ mod tests {
     }
 
     #[test]
+    fn two_that_share_a_file_count_the_same_request_ids() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sandbox.db");
+        let [first, second] = [(); 2].map(|()| Store::open(Some(&path), ROOM).unwrap());
+        let note = |store: &Store, id, now| {
+            store.write(|db| db.note_request(Uuid::nil(), Uuid::from_u128(id), 100, now)).unwrap()
+        };
+        assert_eq!([1, 2, 3].map(|id| note(&first, id, 0)), [Noted::New, Noted::New, Noted::New]);
+        assert_eq!(note(&second, 3, 0), Noted::Repeated);
+        assert_eq!(note(&second, 4, 0), Noted::Full);
+        // One forgets what the other noted.
+        assert_eq!(note(&second, 5, 100), Noted::New);
+        assert_eq!(note(&first, 6, 100), Noted::New);
+    }
+
+    #[test]
     fn a_call_that_fails_leaves_the_counts_as_they_were() {
         let store = store();
         for id in 1..9 {
@@ -647,20 +669,27 @@ mod tests {
     }
 
     #[test]
-    fn a_database_of_the_version_before_is_taken_over() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("sandbox.db");
-        let old = Connection::open(&path).unwrap();
-        old.execute_batch(TABLES).unwrap();
-        old.execute_batch(
-            "INSERT INTO authorizations VALUES ('00000000-0000-0000-0000-000000000009', \
-            '00000000-0000-0000-0000-000000000001', 'x', 'x', NULL, NULL, NULL, NULL); PRAGMA user_version = 4",
-        )
-        .unwrap();
-        drop(old);
-        for _ in 0..2 {
-            let store = Store::open(Some(&path), ROOM).unwrap();
-            assert!(store.write(|db| db.authorization(Uuid::from_u128(9))).unwrap().is_some());
+    fn databases_of_the_versions_before_are_taken_over() {
+        for (version, steps) in [(4, &[TABLES][..]), (5, &[TABLES, AUTHORIZATIONS_IN_ORDER])] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("sandbox.db");
+            let old = Connection::open(&path).unwrap();
+            steps.iter().for_each(|step| old.execute_batch(step).unwrap());
+            old.execute_batch(&format!(
+                "INSERT INTO authorizations (authorization_id, app_id, scope, code_challenge)
+                     VALUES ('00000000-0000-0000-0000-000000000009', '00000000-0000-0000-0000-000000000001', 'x', 'x');
+                 INSERT INTO requests VALUES ('00000000-0000-0000-0000-000000000001', 'x', 9),
+                     ('00000000-0000-0000-0000-000000000001', 'y', 9), ('00000000-0000-0000-0000-000000000001', 'z', 9);
+                 PRAGMA user_version = {version}",
+            ))
+            .unwrap();
+            drop(old);
+            for _ in 0..2 {
+                let store = Store::open(Some(&path), ROOM).unwrap();
+                assert!(store.write(|db| db.authorization(Uuid::from_u128(9))).unwrap().is_some());
+                let noted = store.write(|db| db.note_request(Uuid::from_u128(1), Uuid::nil(), 100, 8)).unwrap();
+                assert_eq!(noted, Noted::Full, "what was noted before is counted");
+            }
         }
     }
 }

@@ -2,10 +2,13 @@
 
 mod common;
 
-use std::sync::Barrier;
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use common::{Kind, client, now, reason, register, rng, sandbox, send, verdict};
+use common::{Kind, TestClock, client, now, reason, register, rng, sandbox, send, verdict};
 use mixin_pin_core::{MonotonicNonces, NonceSource, Pin};
 use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest};
 use mixin_pin_protocol::keystore::Keystore;
@@ -100,10 +103,33 @@ fn the_database_is_its_owners_alone() {
 }
 
 #[test]
+fn two_sandboxes_share_a_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let (clock, path) = (TestClock::new(now()), folder.path().join("sandbox.db"));
+    let config = Config { database: Some(path), ..clock.config() };
+    let sandboxes = [Sandbox::start(&config).unwrap(), Sandbox::start(&config).unwrap()];
+    let session = register(&sandboxes[0], Kind::Ed25519);
+    let (calls, nonces) = (Calls::new(&session), MonotonicNonces::new());
+    let next = || nonces.next(clock.now()).unwrap();
+    let create = calls.create_pin(&pin("123456"), next(), clock.now(), &mut rng()).unwrap();
+    assert_eq!(verdict(&send(&sandboxes[1], &create)), (0, ""));
+    assert_eq!(verdict(&send(&sandboxes[0], &create)), (401, "request_repeated"));
+    // What one notes, the other forgets when it has expired.
+    for round in 0..3 {
+        for at in [0, 0, 0, 1] {
+            let verify = calls.verify_pin(&pin("123456"), next(), clock.now(), &mut rng()).unwrap();
+            assert_eq!(verdict(&send(&sandboxes[(at + round) % 2], &verify)), (0, ""), "{round}");
+        }
+        clock.advance(86_400);
+    }
+}
+#[test]
 fn a_database_of_another_version_or_no_database_at_all_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("other.db");
     std::fs::write(&path, b"this is no database, whatever its name may say").unwrap();
+    #[cfg(unix)]
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let config = Config { database: Some(path), ..Config::default() };
     assert!(matches!(Sandbox::start(&config), Err(Error::Database(_))));
     let config = Config { database: Some(folder.path().join("no/such/folder.db")), ..Config::default() };
