@@ -1,5 +1,6 @@
 //! Everything that can go wrong in running a sandbox. What it finds wrong in a request is a reply, not an error.
 
+use std::path::PathBuf;
 use std::{fmt, io};
 
 use mixin_pin_core::uuid::Uuid;
@@ -18,8 +19,15 @@ pub enum Error {
     Serve(io::Error),
     /// The server's thread panicked.
     Panicked,
-    /// The database file cannot be created for its owner alone.
+    /// The database file cannot be created for its owner alone, or opened.
     DatabaseFile(io::Error),
+    /// Others on this machine can read or write the database, which holds private keys.
+    DatabaseExposed {
+        /// The file: the database, or what SQLite keeps beside it.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// SQLite refused.
     Database(rusqlite::Error),
     /// The database was made by another version of this crate.
@@ -50,6 +58,11 @@ impl fmt::Display for Error {
             Self::Serve(error) => write!(f, "the server failed: {error}"),
             Self::Panicked => f.write_str("the server panicked; this is a defect of mixin-pin-sandbox"),
             Self::DatabaseFile(error) => write!(f, "the database file cannot be opened: {error}"),
+            Self::DatabaseExposed { path, mode } => write!(
+                f,
+                "{0} holds private keys, and others can read or write it (mode {mode:03o}); run: chmod 600 {0}",
+                path.display()
+            ),
             Self::Database(error) => write!(f, "the database failed: {error}"),
             Self::DatabaseVersion { found } => {
                 write!(f, "the database is of version {found}, which this sandbox cannot use; start with a new file")
@@ -72,6 +85,7 @@ impl std::error::Error for Error {
             Self::Database(error) => Some(error),
             Self::Core(error) => Some(error),
             Self::Panicked
+            | Self::DatabaseExposed { .. }
             | Self::DatabaseVersion { .. }
             | Self::DatabaseContent
             | Self::AccountExists { .. }

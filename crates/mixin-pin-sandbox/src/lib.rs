@@ -89,7 +89,8 @@ pub type Observer = Arc<dyn Fn(&Observation) + Send + Sync>;
 pub struct Config {
     /// Where to listen; port 0 takes any free one. `127.0.0.1:0` by default.
     pub listen: SocketAddr,
-    /// The database file; in memory by default.
+    /// The database file, which its owner alone may be able to read and write; in memory by default. It is a path and no
+    /// URI, whatever it looks like.
     pub database: Option<PathBuf>,
     /// How far a block's timestamp, or a token's `iat`, may be from the clock; five minutes by default.
     pub clock_tolerance: Duration,

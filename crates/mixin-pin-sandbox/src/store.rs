@@ -3,14 +3,15 @@
 //! In SQLite, in memory or in a file. Every decision about a PIN runs in one transaction, so that no two calls can
 //! share a try or an iterator. No table grows beyond its [`Room`].
 
-use std::fs::OpenOptions;
-use std::path::Path;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinKey};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use crate::Error;
 use crate::pin_hash::PinHash;
@@ -206,8 +207,10 @@ impl Store {
         let connection = match path {
             None => Connection::open_in_memory()?,
             Some(path) => {
-                create_for_owner(path)?;
-                let connection = Connection::open(path)?;
+                let path = for_owner_alone(path)?;
+                // Without URIs; that a path is absolute keeps SQLite from reading anything else into it.
+                let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                let connection = Connection::open_with_flags(path, flags)?;
                 connection.busy_timeout(PATIENCE)?;
                 connection.pragma_update(None, "journal_mode", "WAL")?;
                 // A try that was counted must survive the power cord.
@@ -245,13 +248,43 @@ impl Store {
     }
 }
 
-/// SQLite itself would make the file readable by others.
-fn create_for_owner(path: &Path) -> Result<(), Error> {
+/// The database's file by its whole path, made where there is none: SQLite itself would make it readable by others.
+fn for_owner_alone(path: &Path) -> Result<PathBuf, Error> {
+    let path = std::path::absolute(path).map_err(Error::DatabaseFile)?;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop).map_err(Error::DatabaseFile)
+    let found = options.open(&path).and_then(|file| file.metadata()).map_err(Error::DatabaseFile)?;
+    if !found.is_file() {
+        return Err(Error::DatabaseFile(io::Error::other("it is no regular file")));
+    }
+    #[cfg(unix)]
+    refuse_exposed(&path)?;
+    Ok(path)
+}
+
+/// Refuses a database that others can read or write, or what lies beside it: SQLite would play that back onto it.
+#[cfg(unix)]
+fn refuse_exposed(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    const OTHERS: u32 = 0o066;
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let path = PathBuf::from(name);
+        let mode = match fs::metadata(&path) {
+            Ok(found) => found.permissions().mode() & 0o777,
+            // Those beside it come and go.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(Error::DatabaseFile(error)),
+        };
+        if mode & OTHERS != 0 {
+            return Err(Error::DatabaseExposed { path, mode });
+        }
+    }
+    Ok(())
 }
 
 /// An open transaction.
@@ -673,7 +706,7 @@ mod tests {
         for (version, steps) in [(4, &[TABLES][..]), (5, &[TABLES, AUTHORIZATIONS_IN_ORDER])] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("sandbox.db");
-            let old = Connection::open(&path).unwrap();
+            let old = Connection::open(for_owner_alone(&path).unwrap()).unwrap();
             steps.iter().for_each(|step| old.execute_batch(step).unwrap());
             old.execute_batch(&format!(
                 "INSERT INTO authorizations (authorization_id, app_id, scope, code_challenge)

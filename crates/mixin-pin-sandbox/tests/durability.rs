@@ -2,9 +2,6 @@
 
 mod common;
 
-use std::env;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
@@ -122,6 +119,68 @@ fn two_sandboxes_share_a_database() {
         }
         clock.advance(86_400);
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_database_is_the_file_of_its_name_whatever_that_is() {
+    use std::env;
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    // This test again, in a process and a folder of its own.
+    const DATABASE: &str = "MIXIN_PIN_TEST_DATABASE";
+    if let Some(database) = env::var_os(DATABASE) {
+        let config = Config { database: Some(PathBuf::from(database)), ..Config::default() };
+        return Sandbox::start(&config).unwrap().stop().unwrap();
+    }
+    for name in ["file:sand.db", ":memory:", "file:sand.db?mode=memory", "file::memory:", "sand%20.db", "-"] {
+        let folder = tempfile::tempdir().unwrap();
+        let started = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "a_database_is_the_file_of_its_name_whatever_that_is"])
+            .env(DATABASE, name)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(started.status.success(), "{name}: {started:?}");
+        let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(files, [name]);
+        assert!(std::fs::read(folder.path().join(name)).unwrap().starts_with(b"SQLite format 3"), "{name}");
+    }
+    let config = Config { database: Some(PathBuf::new()), ..Config::default() };
+    assert!(matches!(Sandbox::start(&config), Err(Error::DatabaseFile(_))));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_database_that_others_can_read_or_write_is_refused() {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sandbox.db");
+    let start = || Sandbox::start(&Config { database: Some(path.clone()), ..Config::default() });
+    start().unwrap().stop().unwrap();
+    for beside in ["", "-wal", "-shm", "-journal"] {
+        let file = folder.path().join(format!("sandbox.db{beside}"));
+        if !beside.is_empty() {
+            fs::write(&file, "").unwrap();
+        }
+        for mode in [0o644, 0o640, 0o604, 0o620, 0o602, 0o666] {
+            fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+            let said = start().unwrap_err().to_string();
+            assert!(said.ends_with(&format!("chmod 600 {}", file.display())), "{said}");
+            assert!(said.contains(&format!("{mode:o}")), "{said}");
+        }
+        if beside.is_empty() {
+            fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        } else {
+            fs::remove_file(&file).unwrap();
+        }
+    }
+    start().unwrap().stop().unwrap();
+    let config = Config { database: Some("/dev/null".into()), ..Config::default() };
+    assert!(matches!(Sandbox::start(&config), Err(Error::DatabaseFile(_))));
 }
 #[test]
 fn a_database_of_another_version_or_no_database_at_all_is_refused() {

@@ -14,6 +14,7 @@ fn every_error_says_what_it_said() {
         Error::Serve(cause()),
         Error::Panicked,
         Error::DatabaseFile(cause()),
+        Error::DatabaseExposed { path: "sandbox.db".into(), mode: 0o644 },
         Error::DatabaseVersion { found: 2 },
         Error::DatabaseContent,
         Error::AccountExists { user_id: Uuid::nil() },
