@@ -65,7 +65,8 @@ const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 /// A clock: the system's, or one that a test sets.
 pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
 
-/// Told of every request once it is judged, in the order in which requests were judged. The next request waits for it.
+/// Told of every request once it is judged and what it changed is kept, in the order in which requests were judged. The next
+/// request waits for it. A request whose change could not be kept, as on a disk that is full, is told with status 500.
 pub type Observer = Arc<dyn Fn(&Observation) + Send + Sync>;
 
 /// How a sandbox behaves. What Mixin does not document is a setting here.

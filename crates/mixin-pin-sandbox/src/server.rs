@@ -85,7 +85,7 @@ async fn answer(
             let reply = judge(&service, &parts, path, body, ends);
             respond(reply, request_id.as_ref(), now.as_nanos().unwrap_or_default())
         }));
-        // What the panic interrupted was undone with its transaction.
+        // What the panic interrupted was undone with its transaction, unless it was an observer's, told of what is kept.
         judged.unwrap_or_else(|_| respond(Reply::server_trouble(), None, 0))
     })
 }

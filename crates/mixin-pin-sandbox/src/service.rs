@@ -131,29 +131,29 @@ impl Service {
         let now = self.now();
         let refusal =
             refusal.or_else(|| has_foreign_path(request).then(|| Refusal::new(ErrorCode::BadRequest, "path")));
-        let judged = match refusal {
+        match refusal {
             Some(refusal) => self.tell(request, user_agent, now, |_| Ok(refusal.into())),
             // Signatures take the longest, and so are checked before the others are made to wait.
-            None => self
-                .presented(request, now)
-                .and_then(|token| self.tell(request, user_agent, now, |db| self.judge(db, request, token, now, ip))),
-        };
-        judged.unwrap_or_else(|error| {
-            eprintln!("mixin-pin-sandbox: {error}");
-            Reply::server_trouble()
-        })
+            None => match self.presented(request, now) {
+                Ok(token) => self.tell(request, user_agent, now, |db| self.judge(db, request, token, now, ip)),
+                Err(error) => self.tell(request, user_agent, now, |_| Err(error)),
+            },
+        }
     }
 
-    /// Judges in a transaction, and tells of it before the next begins.
+    /// Judges in a transaction, and tells of it before the next begins: what could not be committed is told as a failure.
     fn tell(
         &self,
         request: &ReceivedRequest<'_>,
         user_agent: Option<&str>,
         now: UnixTime,
         judge: impl FnOnce(&Db<'_>) -> Result<Reply, Error>,
-    ) -> Result<Reply, Error> {
-        self.store.write(|db| {
-            let reply = judge(db)?;
+    ) -> Reply {
+        self.store.write_then(judge, |judged| {
+            let reply = judged.unwrap_or_else(|error| {
+                eprintln!("mixin-pin-sandbox: {error}");
+                Reply::server_trouble()
+            });
             if self.observer.is_some() || self.recent.is_some() {
                 let seen = Observation::of(request, user_agent, &reply, now);
                 if let Some(observer) = &self.observer {
@@ -163,7 +163,7 @@ impl Service {
                     recent.add(seen);
                 }
             }
-            Ok(reply)
+            reply
         })
     }
 

@@ -238,14 +238,31 @@ impl Store {
 
     /// Runs `work` in a transaction that is kept when it succeeds and undone when it fails.
     pub(crate) fn write<T>(&self, work: impl FnOnce(&Db<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        self.write_then(work, |result| result)
+    }
+
+    /// The same, and `then` what is to follow once the transaction is kept or undone, before the next begins.
+    pub(crate) fn write_then<T, U>(
+        &self,
+        work: impl FnOnce(&Db<'_>) -> Result<T, Error>,
+        then: impl FnOnce(Result<T, Error>) -> U,
+    ) -> U {
         // A panic inside a transaction has undone it: the connection is good.
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let db = Db { transaction, room: self.room };
-        let result = work(&db)?;
-        db.transaction.commit()?;
-        Ok(result)
+        then(transact(&mut connection, self.room, work))
     }
+}
+
+fn transact<T>(
+    connection: &mut Connection,
+    room: Room,
+    work: impl FnOnce(&Db<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let db = Db { transaction, room };
+    let result = work(&db)?;
+    db.transaction.commit()?;
+    Ok(result)
 }
 
 /// The database's file by its whole path, made where there is none: SQLite itself would make it readable by others.

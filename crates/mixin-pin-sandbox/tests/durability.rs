@@ -182,6 +182,40 @@ fn a_database_that_others_can_read_or_write_is_refused() {
     let config = Config { database: Some("/dev/null".into()), ..Config::default() };
     assert!(matches!(Sandbox::start(&config), Err(Error::DatabaseFile(_))));
 }
+
+#[test]
+fn what_could_not_be_kept_is_not_told_as_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sandbox.db");
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let kept = told.clone();
+    let config = Config {
+        database: Some(path.clone()),
+        observer: Some(Arc::new(move |seen| kept.lock().unwrap().push((seen.path.clone(), seen.status, seen.code)))),
+        ..Config::default()
+    };
+    let sandbox = Sandbox::start(&config).unwrap();
+    let session = register(&sandbox, Kind::Ed25519);
+    // From now on no change of a user can be committed, as on a disk that is full.
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database
+        .execute_batch(
+            "CREATE TABLE parent (id INTEGER PRIMARY KEY);
+             CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+             CREATE TRIGGER full AFTER UPDATE ON users BEGIN INSERT INTO child VALUES (1); END;",
+        )
+        .unwrap();
+    let (calls, nonces) = (Calls::new(&session), MonotonicNonces::new());
+    let create = calls.create_pin(&pin("123456"), nonces.next(now()).unwrap(), now(), &mut rng()).unwrap();
+    told.lock().unwrap().clear();
+    assert_eq!(verdict(&send(&sandbox, &create)).0, 500);
+    database.execute_batch("DROP TRIGGER full").unwrap();
+    assert!(!client(&sandbox, session).me().unwrap().has_pin, "the call was undone");
+    let told = told.lock().unwrap();
+    let expected = [("/pin/update".to_owned(), 500, Some(500)), ("/me".to_owned(), 200, None)];
+    assert_eq!(*told, expected);
+}
+
 #[test]
 fn a_database_of_another_version_or_no_database_at_all_is_refused() {
     let folder = tempfile::tempdir().unwrap();
