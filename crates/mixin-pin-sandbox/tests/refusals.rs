@@ -277,6 +277,20 @@ fn a_token_is_good_for_no_other_split_of_path_and_body() {
 }
 
 #[test]
+fn of_a_path_its_brace_alone_is_refused() {
+    let sandbox = sandbox();
+    let post = |path: &str| common::ask(&sandbox, "POST", path, &[("Host", "sandbox")], "{}");
+    for path in ["/x?ids[]=1", "/a|b", "/é", "/x?a=[1]|2", "/a}b"] {
+        let answer = post(path);
+        assert!(answer.contains("\"reason\":\"endpoint\""), "{path}: {answer}");
+    }
+    for path in ["/x{", "/x{}", "/{x"] {
+        let answer = post(path);
+        assert!(answer.contains("\"reason\":\"path\""), "{path}: {answer}");
+    }
+}
+
+#[test]
 fn a_body_with_a_get_is_refused_before_anything_else_is_judged() {
     let sandbox = Sandbox::start(&Config { status_page: true, ..Config::default() }).unwrap();
     let own = sandbox.address().to_string();
