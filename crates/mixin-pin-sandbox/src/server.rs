@@ -24,7 +24,7 @@ use crate::{Error, browser};
 const MAX_UNSIGNED_LEN: usize = 16 << 10;
 /// A body up to here is read beside all others.
 const SMALL_BODY_LEN: usize = 64 << 10;
-/// How many longer ones are in memory at a time.
+/// How many longer ones are in memory at a time, beyond their beginnings.
 const LARGE_BODIES: usize = 8;
 
 pub(crate) async fn serve(
@@ -59,15 +59,13 @@ async fn answer(
     let mut large = None;
     let received = async {
         if is_read {
-            return receive(body, 0).await.map_err(|_| "body_with_get");
+            return receive(body, 0, async || ()).await.map_err(|_| "body_with_get");
         }
         if is_unsigned {
-            return receive(body, MAX_UNSIGNED_LEN).await;
+            return receive(body, MAX_UNSIGNED_LEN, async || ()).await;
         }
-        if body.size_hint().upper().is_none_or(|len| len > SMALL_BODY_LEN as u64) {
-            large = large_bodies.acquire().await.ok();
-        }
-        receive(body, MAX_BODY_LEN).await
+        // Nobody closes the semaphore.
+        receive(body, MAX_BODY_LEN, async || large = large_bodies.acquire().await.ok()).await
     };
     let body = match timeout(time, received).await.unwrap_or(Err("body_too_slow")) {
         Err(reason) => Err(Refusal::new(ErrorCode::BadRequest, reason)),
@@ -91,17 +89,24 @@ async fn answer(
 }
 
 /// Reads a whole body, or says what is wrong with it. A client may send each byte by itself, so that what is kept is copied
-/// together at once.
-async fn receive(mut body: Incoming, max: usize) -> Result<Vec<u8>, &'static str> {
+/// together at once. `grow` is waited for once more than a small body has come, whatever was announced: who sends nothing
+/// takes no place of those who send much.
+async fn receive(mut body: Incoming, max: usize, grow: impl AsyncFnOnce()) -> Result<Vec<u8>, &'static str> {
     if body.size_hint().lower() > max as u64 {
         return Err("body_too_long");
     }
     let mut bytes = Vec::new();
+    let mut grow = Some(grow);
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         // Trailers have no meaning here.
         let Ok(data) = frame.map_err(|_| "body_incomplete")?.into_data() else { continue };
         if data.len() > max - bytes.len() {
             return Err("body_too_long");
+        }
+        if bytes.len() + data.len() > SMALL_BODY_LEN
+            && let Some(grow) = grow.take()
+        {
+            grow().await;
         }
         bytes.extend_from_slice(&data);
     }

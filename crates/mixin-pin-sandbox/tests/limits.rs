@@ -130,6 +130,26 @@ fn whoever_holds_every_connection_locks_nobody_out() {
 }
 
 #[test]
+fn bodies_that_do_not_come_hold_up_no_other() {
+    let sandbox = sandbox();
+    let chunked = HEAD.replace("Content-Length: 100", "Transfer-Encoding: chunked");
+    let long = HEAD.replace("100", "1000000");
+    let slow: Vec<TcpStream> = (0..32)
+        .map(|number| connect(&sandbox, &if number % 2 == 0 { format!("{chunked}5\r\nx") } else { format!("{long}x") }))
+        .collect();
+    // So that the sandbox has read all of it.
+    client(&sandbox, register(&sandbox, Kind::Ed25519)).me().unwrap();
+    let begun = Instant::now();
+    let chunked = chunked.replace("Host: sandbox", "Host: sandbox\r\nConnection: close");
+    let answer = raw(&sandbox, format!("{chunked}2\r\n{{}}\r\n0\r\n\r\n").as_bytes());
+    assert!(answer.contains("token_missing"), "{answer}");
+    let head = HEAD.replace("Host: sandbox", "Host: sandbox\r\nConnection: close").replace("100", "1000000");
+    let answer = raw(&sandbox, [head.as_bytes(), &[b' '; 1_000_000]].concat().as_slice());
+    assert!(answer.contains("token_missing"), "{answer}");
+    assert!(begun.elapsed() < SLACK, "{:?}", begun.elapsed());
+    drop(slow);
+}
+#[test]
 fn idle_and_busy_connections_give_way_when_others_wait() {
     const ASK: &[u8] = b"GET /me HTTP/1.1\r\nHost: sandbox\r\n\r\n";
     // Here they would stay for long.
