@@ -1,7 +1,7 @@
 //! Connections: how many there are at a time, how long each may take, and how all of them end.
 //!
-//! One over the number waits in the system's queue. Idle ones make room for it at once, all others within the time limits,
-//! so that nobody is locked out for longer.
+//! One over the number, or one that the system has no file for, waits in the system's queue. Idle ones make room for it at
+//! once, all others within the time limits, so that nobody is locked out for longer.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -65,7 +65,7 @@ where
         // A sender that is gone without a word means stop, too.
         let (stream, ends) = tokio::select! {
             _ = &mut stopped => break,
-            accepted = accept(&listener) => accepted,
+            accepted = accept(&listener, &hurry) => accepted,
         };
         while open.try_join_next().is_some() {}
         if slots.available_permits() == 0 {
@@ -84,7 +84,7 @@ where
     let _ = timeout(LAST_CALLS, async { while open.join_next().await.is_some() {} }).await;
 }
 
-async fn accept(listener: &TcpListener) -> (TcpStream, Ends) {
+async fn accept(listener: &TcpListener, hurry: &watch::Sender<()>) -> (TcpStream, Ends) {
     loop {
         match listener.accept().await {
             // A client that is gone already has no address any more.
@@ -95,7 +95,10 @@ async fn accept(listener: &TcpListener) -> (TcpStream, Ends) {
             }
             Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
             // The system has no more files until a connection ends.
-            Err(_) => sleep(PAUSE).await,
+            Err(_) => {
+                hurry.send_replace(());
+                sleep(PAUSE).await;
+            }
         }
     }
 }

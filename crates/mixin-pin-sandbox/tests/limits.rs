@@ -149,6 +149,55 @@ fn bodies_that_do_not_come_hold_up_no_other() {
     assert!(begun.elapsed() < SLACK, "{:?}", begun.elapsed());
     drop(slow);
 }
+
+#[cfg(unix)]
+#[test]
+fn idle_connections_give_way_when_the_system_has_no_more_files() {
+    use std::{env, fs, io, process};
+
+    // Where this test, in a process of its own, says what its sandbox's address is.
+    const SAY_ADDRESS: &str = "MIXIN_PIN_TEST_ADDRESS";
+    if let Some(path) = env::var_os(SAY_ADDRESS).map(std::path::PathBuf::from) {
+        let sandbox = sandbox();
+        fs::write(path.with_extension("new"), sandbox.address().to_string()).unwrap();
+        fs::rename(path.with_extension("new"), path).unwrap();
+        // Until the test is done with it.
+        io::stdin().read_to_end(&mut Vec::new()).unwrap();
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("address");
+    let mut child = process::Command::new("sh")
+        .args(["-c", "ulimit -n 64; exec \"$@\"", "sh"])
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", "idle_connections_give_way_when_the_system_has_no_more_files"])
+        .env(SAY_ADDRESS, &path)
+        .stdin(process::Stdio::piped())
+        .stdout(process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    let address: std::net::SocketAddr = loop {
+        match fs::read_to_string(&path) {
+            Ok(address) => break address.parse().unwrap(),
+            Err(_) => assert!(begun.elapsed() < 6 * SLACK, "it does not start"),
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    let idle: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let begun = Instant::now();
+    let mut honest = TcpStream::connect(address).unwrap();
+    honest.set_read_timeout(Some(2 * SLACK)).unwrap();
+    honest.write_all(b"GET /me HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    let read = honest.read_to_string(&mut answer);
+    drop((idle, child.stdin.take()));
+    assert!(child.wait().unwrap().success());
+    read.unwrap();
+    assert!(answer.contains("token_missing"), "{answer}");
+    assert!(begun.elapsed() < SLACK, "{:?}", begun.elapsed());
+}
+
 #[test]
 fn idle_and_busy_connections_give_way_when_others_wait() {
     const ASK: &[u8] = b"GET /me HTTP/1.1\r\nHost: sandbox\r\n\r\n";
