@@ -7,11 +7,12 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::Observation;
 use crate::calendar::{nanos, rfc3339};
+use crate::observe::shortened;
 use crate::store::UserRow;
 
 /// How many accounts are shown.
 pub(crate) const USERS: u32 = 100;
-/// How many letters of a name or a path are shown.
+/// How many bytes of a name or a path are shown.
 const TEXT: usize = 100;
 /// How many calls are remembered.
 const CALLS: usize = 100;
@@ -42,20 +43,11 @@ impl RecentCalls {
 fn shown(mut call: Observation) -> Observation {
     call.body = String::new();
     call.user_agent = None;
-    call.path = short(&call.path);
+    call.path = shortened(&call.path, TEXT);
     for pin in &mut call.pins {
         pin.ciphertext = String::new();
     }
     call
-}
-
-/// The beginning of a text that may be long.
-fn short(text: &str) -> String {
-    let mut short: String = text.chars().take(TEXT).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
 }
 
 /// Draws the page. `today` is the day whose tries count.
@@ -100,7 +92,7 @@ fn account(user: &UserRow, today: i64) -> Markup {
     let wrong = if user.tries_day == today { user.tries_used } else { 0 };
     html! {
         tr {
-            td { (short(&user.full_name)) @if user.is_app { " (app)" } }
+            td { (shortened(&user.full_name, TEXT)) @if user.is_app { " (app)" } }
             td { code { (user.user_id) } }
             td { code { (user.session_id) } }
             td { (pin) }
@@ -175,7 +167,6 @@ mod tests {
         recent.add(long);
         let page = page(&[], 0, &recent.newest_first());
         assert!(page.len() < 10_000 && page.contains("ä…") && page.contains("<td>7</td>"), "{}", page.len());
-        assert_eq!(short("short"), "short");
         let kept = &recent.newest_first()[0];
         assert!(kept.user_agent.is_none() && kept.pins[0].ciphertext.is_empty());
     }
