@@ -724,7 +724,9 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("sandbox.db");
             let old = Connection::open(for_owner_alone(&path).unwrap()).unwrap();
-            steps.iter().for_each(|step| old.execute_batch(step).unwrap());
+            for step in steps {
+                old.execute_batch(step).unwrap();
+            }
             old.execute_batch(&format!(
                 "INSERT INTO authorizations (authorization_id, app_id, scope, code_challenge)
                      VALUES ('00000000-0000-0000-0000-000000000009', '00000000-0000-0000-0000-000000000001', 'x', 'x');
