@@ -144,7 +144,7 @@ fn bodies_that_do_not_come_hold_up_no_other() {
     let answer = raw(&sandbox, format!("{chunked}2\r\n{{}}\r\n0\r\n\r\n").as_bytes());
     assert!(answer.contains("token_missing"), "{answer}");
     let head = HEAD.replace("Host: sandbox", "Host: sandbox\r\nConnection: close").replace("100", "1000000");
-    let answer = raw(&sandbox, [head.as_bytes(), &[b' '; 1_000_000]].concat().as_slice());
+    let answer = raw(&sandbox, [head.as_bytes(), &vec![b' '; 1_000_000]].concat().as_slice());
     assert!(answer.contains("token_missing"), "{answer}");
     assert!(begun.elapsed() < SLACK, "{:?}", begun.elapsed());
     drop(slow);
