@@ -5,7 +5,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -28,6 +28,9 @@ const MAX_HEAD_LEN: usize = 32 << 10;
 const LAST_CALLS: Duration = Duration::from_secs(1);
 /// Before a system that has no more files is asked for one again.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How many connections wait in the system's queue, where the system grants as many; one more is not even let connect.
+const QUEUE: u32 = 4096;
 
 /// How many connections there may be, and how long each part of a request may take.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +53,17 @@ impl Limits {
 pub(crate) struct Ends {
     pub(crate) local: SocketAddr,
     pub(crate) peer: SocketAddr,
+}
+
+/// Listens, with room for those who wait: the queue that is usual holds fewer than a small crowd. To be called where the
+/// runtime is entered.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As the standard library does: a restart need not wait for the connections of the sandbox before to be forgotten.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
 }
 
 /// Answers requests until told to stop.

@@ -187,14 +187,16 @@ impl Sandbox {
         let store = Store::open(config.database.as_deref(), Room::default())?;
         let service = Arc::new(Service::new(store, config)?);
         let app_keystore = service.app_keystore()?;
-        let listener = std::net::TcpListener::bind(config.listen).map_err(Error::Listen)?;
-        listener.set_nonblocking(true).map_err(Error::Listen)?;
-        let address = listener.local_addr().map_err(Error::Listen)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .map_err(Error::Runtime)?;
+        let listener = {
+            let _entered = runtime.enter();
+            connections::listen(config.listen).map_err(Error::Listen)?
+        };
+        let address = listener.local_addr().map_err(Error::Listen)?;
         let limits = connections::Limits {
             connections: config.max_connections.clamp(1, Semaphore::MAX_PERMITS),
             head: config.head_time.min(LONGEST),

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, 
 use hyper::body::{Body as _, Incoming};
 use mixin_pin_protocol::answer::{ErrorCode, MAX_BODY_LEN};
 use mixin_pin_protocol::check::ReceivedRequest;
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
@@ -28,12 +29,11 @@ const SMALL_BODY_LEN: usize = 64 << 10;
 const LARGE_BODIES: usize = 8;
 
 pub(crate) async fn serve(
-    listener: std::net::TcpListener,
+    listener: TcpListener,
     service: Arc<Service>,
     limits: Limits,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), Error> {
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Serve)?;
     let large_bodies = Arc::new(Semaphore::new(LARGE_BODIES));
     connections::serve(listener, limits, stopped, move |request, ends| {
         answer(service.clone(), large_bodies.clone(), limits.body, request, ends)

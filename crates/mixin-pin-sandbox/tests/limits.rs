@@ -198,6 +198,17 @@ fn idle_connections_give_way_when_the_system_has_no_more_files() {
     assert!(begun.elapsed() < SLACK, "{:?}", begun.elapsed());
 }
 
+// Elsewhere the system may grant a shorter queue.
+#[cfg(target_os = "linux")]
+#[test]
+fn whoever_waits_behind_a_crowd_is_let_connect() {
+    let sandbox = quick(1);
+    let _crowd: Vec<TcpStream> =
+        (0..300).map(|_| TcpStream::connect_timeout(&sandbox.address(), Duration::from_millis(900)).unwrap()).collect();
+    let answer = raw(&sandbox, b"GET /me HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\n\r\n");
+    assert!(answer.contains("token_missing"), "{answer}");
+}
+
 #[test]
 fn idle_and_busy_connections_give_way_when_others_wait() {
     const ASK: &[u8] = b"GET /me HTTP/1.1\r\nHost: sandbox\r\n\r\n";
