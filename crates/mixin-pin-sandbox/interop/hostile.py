@@ -330,22 +330,39 @@ class Sandbox:
 
 def crowd():
     sandbox = Sandbox()
-    # Heads and bodies that never end.
+    # Heads and bodies that never end, more than there are places: the last wait in the system's queue.
     crowd = []
+
+    def join(start):
+        connection = socket.create_connection(sandbox.address)
+        crowd.append(connection)
+        connection.sendall(start)
+
     for start in (b"GET / HTTP/1.1\r\nHost: localhost\r\nX-A: ", b"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{"):
-        for _ in range(100):
-            connection = socket.create_connection(sandbox.address)
-            connection.sendall(start)
-            crowd.append(connection)
+        for _ in range(200):
+            threading.Thread(target=join, args=(start,), daemon=True).start()
+    deadline = time.monotonic() + 10
+    while len(crowd) < 400:
+        if time.monotonic() > deadline:
+            sys.exit(f"a crowd of {len(crowd)} is none")
+        time.sleep(0.02)
     keystore = os.path.join(SCRATCH, f"crowd-{time.monotonic_ns()}.json")
+    begun = time.monotonic()
     new = run("keystore", "new", "--kind", "ed25519", "--app-keystore", sandbox.app, "--name", "N", "--out", keystore,
               "--api", sandbox.url, timeout=60)
-    promise(new.returncode == 0, f"an honest client is served beside the crowd: {said(new)}")
+    took = time.monotonic() - begun
+    promise(new.returncode == 0, f"an honest client is served after {took:.1f} s, beside a crowd: {said(new)}")
     # Unsigned requests that want to be kept.
     app_id = json.load(open(sandbox.app))["app_id"]
     body = json.dumps({"client_id": app_id, "scope": "PROFILE:READ " * 70_000, "code_challenge": "x" * 60_000}).encode()
+    status, answer = sandbox.request("POST", "/sandbox/authorizations", body[:17 << 10])
+    promise(status == 202 and b"body_too_long" in answer, f"a long body is refused: {answer[:200]!r}")
     for _ in range(300):
-        status, answer = sandbox.request("POST", "/sandbox/authorizations", body)
+        try:
+            status, answer = sandbox.request("POST", "/sandbox/authorizations", body)
+        except (urllib.error.URLError, ConnectionError):
+            # It closes before all is written, and who writes on may lose the answer.
+            continue
         promise(status == 202 and b"error" in answer, f"a field of a mebibyte is refused: {answer[:200]!r}")
     promise(sandbox.memory() < 150, f"the crowd takes no memory: {sandbox.memory()} MiB")
     # A page for this machine alone.
@@ -353,7 +370,8 @@ def crowd():
     promise(sandbox.request("GET", "/", Origin="http://evil.example")[0] >= 400, "nor does another origin")
     promise(sandbox.request("GET", "/")[0] == 200, "this machine sees it")
     took = sandbox.stop()
-    promise(took < 10, f"SIGTERM stops it whatever is open: {took:.1f} s")
+    # Two are promised; a loaded machine may add some.
+    promise(took < 5, f"SIGTERM stops it whatever is open: {took:.1f} s")
     for connection in crowd:
         connection.close()
 
@@ -389,8 +407,7 @@ def sealed_pins(sandbox_args=()):
     refused = [line for line in lines if line["path"] == "/pin/verify"]
     promise(len(refused) == 2 and all(pin["iterator"] is None for line in refused for pin in line["pins"]), f"{refused}")
     promise(b"739146" not in page, "the page tells no PIN")
-    number = int.from_bytes(b"739146" + bytes(2), "little")
-    promise(str(number) not in page.decode() and all(str(number) not in json.dumps(line) for line in lines), "as a number")
+    # The exact attack, where the PIN reads as an iterator, takes the block's own time and iterator: tests/unopened.rs plays it.
     sandbox.stop()
 
 
