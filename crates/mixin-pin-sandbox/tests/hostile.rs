@@ -133,6 +133,18 @@ fn the_sandbox_outlasts_its_enemies() {
     }
     prove(&honest);
 
+    // Beginnings of large bodies, more than may go on.
+    let request = b"POST /pin/verify HTTP/1.1\r\nHost: sandbox\r\nContent-Length: 1000000\r\n\r\n";
+    let large: Vec<TcpStream> = (0..DRIBBLERS)
+        .map(|_| {
+            let mut stream = connect(&sandbox);
+            stream.write_all(&[request.as_slice(), &vec![b' '; 90_000]].concat()).unwrap();
+            stream
+        })
+        .collect();
+    prove(&honest);
+    drop(large);
+
     // Each byte by itself, of bodies that nearly end.
     let bytes: Vec<TcpStream> = (0..8)
         .map(|_| {
