@@ -517,9 +517,6 @@ impl NonceSource for SqliteHeld {
     type Error = Error;
 
     fn reserve(&self, now: UnixTime) -> Result<u64, Error> {
-        if !self.store.connections.is_named(self.generation) {
-            return Err(Error::HoldLost);
-        }
         let has_fence = |_| {
             let found = self.store.connections.with_same(self.generation, |connection| {
                 read(connection, self.session_id).map_err(|cause| self.store.sort(cause))

@@ -152,14 +152,18 @@ impl Connections {
 
     /// Whether this file still has the name.
     pub(super) fn is_named(&self, generation: Generation) -> bool {
-        !is_forked() && self.found() == Some(generation.identity) && self.lock().is(generation)
+        if is_forked() {
+            return false;
+        }
+        let place = self.lock();
+        place.is(generation) && self.found() == Some(generation.identity)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Place> {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What has the names now.
+    /// What has the names now. Asked while the place is locked, or another thread may have opened it since.
     fn found(&self) -> Option<Identity> {
         let found = Identity::of(&self.path).ok()?;
         // A link may lead elsewhere since.
@@ -172,10 +176,9 @@ impl Connections {
         if is_forked() {
             return Err(Error::Forked { path: self.path.to_path_buf() });
         }
-        let found = self.found();
         let mut place = self.lock();
         let Some(identity) = place.identity else { return Ok(None) };
-        if found != Some(identity) {
+        if self.found() != Some(identity) {
             drop(place.leave());
             return Ok(None);
         }
@@ -217,8 +220,8 @@ impl Connections {
 
     /// Closes what lies idle and has lost its names; tells whether there was nothing of the kind, in use neither.
     fn leave_lost(&self) -> bool {
-        let found = self.found();
         let mut place = self.lock();
+        let found = self.found();
         let is_lost = |identity: &Identity| Some(*identity) != found;
         let mut was_named = !place.lent.iter().any(is_lost);
         if place.identity.as_ref().is_some_and(is_lost) {

@@ -47,7 +47,8 @@ pub(super) fn resolve(name: &Path) -> Result<PathBuf, Error> {
     }
     match (fs::canonicalize(name), name.parent(), name.file_name()) {
         (Ok(path), ..) => Ok(path),
-        (Err(error), Some(folder), Some(last)) if error.kind() == io::ErrorKind::NotFound => {
+        // None there, or none that can be had, which making it then tells.
+        (Err(_), Some(folder), Some(last)) => {
             make_folder(folder)?;
             Ok(fs::canonicalize(folder).map_err(failed(folder))?.join(last))
         }
