@@ -306,7 +306,12 @@ fn unknown(f: &mut fmt::Formatter<'_>, lost: &Unknown, run: Option<&str>) -> fmt
         "may have been carried out"
     };
     write!(f, "request {} {what}: {}; {}", lost.request_id, lost.cause, lost.next)?;
-    run.map_or(Ok(()), |run| write!(f, ". Run: {run}"))
+    match (run, lost.expires_at) {
+        (Some(run), _) => write!(f, ". Run: {run}"),
+        // Without it nobody could tell later when the request can no longer arrive.
+        (None, Some(at)) => write!(f, ". Its token expires at {} (Unix seconds)", at.secs()),
+        (None, None) => Ok(()),
+    }
 }
 
 fn not_explained(f: &mut fmt::Formatter<'_>) -> fmt::Result {

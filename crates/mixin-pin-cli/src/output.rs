@@ -63,6 +63,9 @@ impl Output {
         }
         if let Error::Unknown { lost, run } = error {
             fields["request_id"] = lost.request_id.to_string().into();
+            if let Some(expires_at) = lost.expires_at {
+                fields["expires_at"] = expires_at.secs().into();
+            }
             if let Some(run) = run {
                 fields["next_command"] = run.as_str().into();
             }
