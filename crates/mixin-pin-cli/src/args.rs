@@ -1,5 +1,6 @@
 //! What the command line may say. No secret is among it: PINs come from a prompt or from standard input.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use mixin_pin_core::uuid::Uuid;
 use mixin_pin_http::DEFAULT_API;
 
 use crate::action::Action;
+use crate::quoted::ShownPath;
 use crate::{environment, help};
 
 /// Create, change, prove and inspect Mixin PINs.
@@ -130,13 +132,39 @@ pub(crate) struct ApiArgs {
     pub(crate) timeout: u64,
 }
 
+/// A store's URL. Its database is made where there is none, and must not be called by a secret: a name is shown.
+fn store(url: &str) -> Result<String, NoName> {
+    match url.strip_prefix("sqlite:") {
+        Some(path) => database(path).map(|_| url.to_owned()),
+        None => Ok(url.to_owned()),
+    }
+}
+
+/// The file of a database.
+fn database(path: &str) -> Result<PathBuf, NoName> {
+    let path = PathBuf::from(path);
+    if ShownPath(&path).is_hidden() { Err(NoName(ShownPath(&path).to_string())) } else { Ok(path) }
+}
+
+/// What was given for a file's name, told by its length and kind.
+#[derive(Debug)]
+struct NoName(String);
+
+impl fmt::Display for NoName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: give the name of a file", self.0)
+    }
+}
+
+impl std::error::Error for NoName {}
+
 /// Where iterators are kept, so that no two processes use one.
 #[derive(Args)]
 pub(crate) struct StoreArgs {
     /// Keep iterators here instead of in this user's own database: sqlite:FILE, a URL of Redis (redis: or rediss:), or
     /// memory: for a session that nothing else uses. A URL with a password belongs into the environment, for others can see
     /// the command line.
-    #[arg(long, value_name = "URL", env = environment::STORE, hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = environment::STORE, hide_env_values = true, value_parser = store)]
     pub(crate) store: Option<String>,
     /// How long to wait while another process uses the session; by default longer than a call may take, and so than one
     /// that crashed can have it.
@@ -512,7 +540,7 @@ pub(crate) struct SandboxArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
     /// Keep everything in this file, over restarts.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = database)]
     pub(crate) db: Option<PathBuf>,
     /// Where to write the keystore of the app that may register users; a temporary file by default.
     #[arg(long, value_name = "FILE")]

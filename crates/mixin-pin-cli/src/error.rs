@@ -201,8 +201,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DoesNotHold => f.write_str("what was checked does not hold"),
-            Self::Read { path, cause } => unusable(f, path, format_args!("cannot be read: {cause}")),
-            Self::Write { path, cause } => unusable(f, path, format_args!("cannot be written: {cause}")),
+            Self::Read { path, cause } => unusable(f, path, "read", cause),
+            Self::Write { path, cause } => unusable(f, path, "written", cause),
             Self::Exists { path } => {
                 write!(f, "{} exists and is left alone; name another file", ShownPath(path))
             }
@@ -229,11 +229,13 @@ impl fmt::Display for Error {
                 f.write_str("the new passphrase was typed differently the second time; the file is as it was")
             }
             Self::PassphraseEmpty => f.write_str("the new passphrase is empty; the file is as it was"),
-            Self::Locked { path } => write!(
-                f,
-                "{0} is locked already; for another passphrase run: mixin-pin keystore unlock {0}",
-                ShownPath(path)
-            ),
+            Self::Locked { path } => {
+                write!(f, "{} is locked already; for another passphrase ", ShownPath(path))?;
+                match ShownPath(path).as_word() {
+                    Some(path) => write!(f, "run: mixin-pin keystore unlock {path}"),
+                    None => f.write_str("unlock it first"),
+                }
+            }
             Self::NotLocked { path } => write!(f, "{} is not locked; it can be used as it is", ShownPath(path)),
             Self::NoTerminal(cause) => write!(
                 f,
@@ -322,10 +324,14 @@ fn not_explained(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// What is wrong with a file. What cannot be meant as a name is told as what it looks like, whatever the system said.
-fn unusable(f: &mut fmt::Formatter<'_>, path: &Path, what: fmt::Arguments<'_>) -> fmt::Result {
+/// What is wrong with a file. What cannot be meant as a name is told as what it looks like.
+fn unusable(f: &mut fmt::Formatter<'_>, path: &Path, done: &str, cause: &io::Error) -> fmt::Result {
     let shown = ShownPath(path);
-    if shown.is_hidden() { write!(f, "{shown}: give the name of a file") } else { write!(f, "{shown} {what}") }
+    if shown.is_hidden() {
+        write!(f, "{shown}: give the name of a file ({cause})")
+    } else {
+        write!(f, "{shown} cannot be {done}: {cause}")
+    }
 }
 
 impl From<mixin_pin_http::Error> for Error {

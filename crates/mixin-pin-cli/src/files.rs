@@ -96,9 +96,11 @@ pub(crate) fn exposure(path: &Path) -> Option<String> {
     use std::os::unix::fs::PermissionsExt as _;
 
     let mode = fs::metadata(path).ok()?.permissions().mode();
-    let path = ShownPath(path);
-    (mode & 0o077 != 0)
-        .then(|| format!("{path} can be read or changed by others (mode {:03o}); run: chmod 600 {path}", mode & 0o777))
+    let shown = ShownPath(path);
+    let step = shown
+        .as_word()
+        .map_or_else(|| "take their permissions away (mode 600)".to_owned(), |word| format!("run: chmod 600 {word}"));
+    (mode & 0o077 != 0).then(|| format!("{shown} can be read or changed by others (mode {:03o}); {step}", mode & 0o777))
 }
 
 #[cfg(not(unix))]

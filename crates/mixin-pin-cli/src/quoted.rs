@@ -2,10 +2,9 @@
 //!
 //! A key, a whole keystore or a PIN gets into a place for a name by a slip, and must not go on to a log from there.
 
-use std::env;
 use std::ffi::OsStr;
-use std::fmt;
 use std::path::Path;
+use std::{env, fmt, fs};
 
 use mixin_pin_protocol::Shown;
 
@@ -17,7 +16,7 @@ pub(crate) struct ShownPath<'p>(pub(crate) &'p Path);
 impl fmt::Display for ShownPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.0.to_string_lossy();
-        match secret_kind(&text) {
+        match kind_of_path(self.0) {
             Some(kind) => write!(f, "{} that looks like {kind}", Length(&text)),
             None => Shown(&text).fmt(f),
         }
@@ -27,7 +26,7 @@ impl fmt::Display for ShownPath<'_> {
 impl ShownPath<'_> {
     /// Whether it is told by its length and kind.
     pub(crate) fn is_hidden(&self) -> bool {
-        secret_kind(&self.0.to_string_lossy()).is_some()
+        kind_of_path(self.0).is_some()
     }
 
     /// The same for JSON, which has escapes of its own: a path that is shown is there as it is.
@@ -35,10 +34,46 @@ impl ShownPath<'_> {
         if self.is_hidden() { self.to_string() } else { self.0.to_string_lossy().into_owned() }
     }
 
-    /// Whether its last part is hidden, which is what a new file is called.
-    pub(crate) fn has_hidden_name(&self) -> bool {
-        self.0.file_name().is_some_and(|name| secret_kind(&name.to_string_lossy()).is_some())
+    /// The path as a word of a shell's command line; None where it cannot be shown as it is.
+    pub(crate) fn as_word(&self) -> Option<String> {
+        let text = self.0.to_str().filter(|text| !self.is_hidden() && !text.contains(Shown::escapes))?;
+        let word = shlex::try_quote(text).ok()?;
+        // Else it would be taken for an option.
+        Some(if text.starts_with('-') { format!("./{word}") } else { word.into_owned() })
     }
+}
+
+/// What a path may be that is none. What is there has its name in the folder, and a name is no secret: only what comes after
+/// it is looked at.
+fn kind_of_path(path: &Path) -> Option<&'static str> {
+    let is_there = |path: &&Path| !path.as_os_str().is_empty() && fs::symlink_metadata(path).is_ok();
+    let rest = match path.ancestors().find(is_there) {
+        // A whole key in base64 may begin with a slash.
+        Some(folder) if folder.parent().is_some() => path.strip_prefix(folder).unwrap_or(path),
+        _ => path,
+    };
+    let name = rest.file_name().map(OsStr::to_string_lossy);
+    secret_kind(&rest.to_string_lossy()).or_else(|| name.and_then(|name| secret_kind(&name)))
+}
+
+/// Whether a value that was given, be it a path or not, may be a secret.
+pub(crate) fn is_secret(value: &str) -> bool {
+    // A store's path stands after its scheme.
+    let path = value.strip_prefix("sqlite:").unwrap_or(value);
+    kind_of_path(Path::new(path)).is_some()
+}
+
+/// Whether a URL names a user or a password. A database's path does not, whatever is in it.
+pub(crate) fn has_password(url: &str) -> bool {
+    user_of(url).is_some()
+}
+
+/// What stands before the `@` in a URL: the user and the password.
+fn user_of(url: &str) -> Option<&str> {
+    let (scheme, rest) = url.split_once("://")?;
+    // An option's name may stand before it.
+    let scheme = scheme.rsplit('=').next().and_then(|scheme| scheme.split(':').next());
+    rest.rsplit_once('@').map(|(user, _)| user).filter(|user| !user.is_empty() && scheme != Some("sqlite"))
 }
 
 /// A value of which nothing but its length is told.
@@ -68,10 +103,11 @@ pub(crate) fn secret_kind(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Six digits and more, and nothing but what may stand between them.
+/// Six digits, in one run or with what may stand between them, or several such. More digits are a date or a number.
 fn is_digits(text: &str) -> bool {
-    text.chars().filter(|c| c.is_numeric()).count() >= 6
-        && text.chars().all(|c| c.is_numeric() || c.is_whitespace() || matches!(c, '-' | ',' | ';'))
+    let is_between = |c: char| c.is_whitespace() || matches!(c, '-' | ',' | ';');
+    let is_six = |text: &str| text.chars().filter(|c| c.is_numeric()).count() == 6;
+    text.chars().all(|c| c.is_numeric() || is_between(c)) && (is_six(text) || text.split(is_between).any(is_six))
 }
 
 /// Whether a part of a text is as long and as random as a key in hex or base64. Base64 may have slashes in it, and then is
@@ -106,15 +142,20 @@ pub(crate) fn without_secrets(message: &str) -> String {
 }
 
 fn without(message: String, value: &OsStr) -> String {
+    /// What is shorter is no secret, and stands in other words.
+    const SHORTEST: usize = 6;
     let value = value.to_string_lossy();
     // An option's value, a URL's path, and the password in a URL.
     let option = value.split_once('=').map(|(_, value)| value);
     let path = option.unwrap_or(&value).split_once(':').map(|(_, path)| path);
-    let user = value.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map(|(user, _)| user);
-    let values = [Some(&*value), option, path].into_iter().flatten().filter(|value| secret_kind(value).is_some());
-    values.chain(user.filter(|user| !user.is_empty())).fold(message, |message, secret| {
-        [secret, secret.trim()].into_iter().fold(message, |message, secret| message.replace(secret, "******"))
-    })
+    let values = [Some(&*value), option, path].into_iter().flatten().filter(|value| is_secret(value));
+    let message = values.flat_map(|secret| [secret, secret.trim()]).fold(message, |message, secret| {
+        if secret.chars().count() < SHORTEST { message } else { message.replace(secret, "******") }
+    });
+    match user_of(&value) {
+        Some(user) => message.replace(&format!("://{user}@"), "://******@"),
+        None => message,
+    }
 }
 
 #[cfg(test)]
@@ -152,6 +193,11 @@ mod tests {
             "/var/lib/app/releases/a1b2c3d/shared/keystore.json",
             "keystore (copy 2).json",
             "my \"best\" keys.json",
+            "2024-01-31",
+            "20240131",
+            "backups/2024-01-31",
+            "/no/such/20240131",
+            "1764121661",
         ] {
             assert_eq!(shown(name), name);
         }
@@ -194,11 +240,57 @@ mod tests {
             ("keys/739146", "a PIN"),
             ("739-146", "a PIN"),
             ("\u{661}\u{662}\u{663}\u{664}\u{665}\u{666}", "a PIN"),
+            ("739146;852963", "a PIN"),
+            ("739 146", "a PIN"),
             ("a b c d e f g h i j k l", "a phrase"),
             ("a\nb", "several lines"),
         ] {
             let length = text.chars().count();
             assert_eq!(shown(text), format!("a text of {length} characters that looks like {kind}"));
+        }
+    }
+
+    #[test]
+    fn the_name_of_what_is_there_is_a_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let commit = "3f786850e387550fdab836ed7e6dc881de23001b";
+        let release = folder.path().join(commit);
+        fs::create_dir(&release).unwrap();
+        for name in ["nope.json", "", "shared/keystore.json"] {
+            assert_eq!(ShownPath(&release.join(name)).to_string(), release.join(name).to_string_lossy());
+        }
+        fs::write(release.join("739146"), "x").unwrap();
+        assert!(!ShownPath(&release.join("739146")).is_hidden());
+        // What is not there may be anything, wherever it would be.
+        for name in ["739147", "{\"a\":1}", commit, "missing/739147"] {
+            let path = release.join(name);
+            assert!(ShownPath(&path).is_hidden() && ShownPath(&path).as_word().is_none(), "{name}");
+        }
+        assert!(!is_secret(&format!("sqlite:{}", release.join("x.db").display())));
+        let value = release.join("nope.json");
+        let message = format!("{} is damaged", value.display());
+        assert_eq!(without(message.clone(), value.as_os_str()), message);
+    }
+
+    #[test]
+    fn a_path_is_a_word_for_a_shell_as_it_is_or_none() {
+        let word = |text: &str| ShownPath(Path::new(text)).as_word();
+        assert_eq!(word("me.json").as_deref(), Some("me.json"));
+        assert_eq!(word("-rf").as_deref(), Some("./-rf"));
+        for text in ["my keys;x/me.json", "-a b", "$(x)", "it's"] {
+            let words = shlex::split(&word(text).unwrap()).unwrap();
+            assert_eq!(words, [if text.starts_with('-') { format!("./{text}") } else { text.to_owned() }]);
+        }
+        assert_eq!((word("a\nb"), word("a\u{202e}b"), word("739146")), (None, None, None));
+    }
+
+    #[test]
+    fn no_password_is_in_a_path() {
+        for url in ["redis://a@h", "redis://:x@h/", "rediss://u:p@h:1/0", "redis://u:p@ss@h", "--store=redis://a@h"] {
+            assert!(has_password(url), "{url}");
+        }
+        for url in ["sqlite:/a@b/x.db", "sqlite://a@b/x", "sqlite:a://b@c", "redis://h/", "memory:", "redis://@h/"] {
+            assert!(!has_password(url), "{url}");
         }
     }
 
@@ -212,6 +304,11 @@ mod tests {
             (format!("--store=sqlite:{hex}"), format!("{hex} is damaged"), "****** is damaged"),
             ("redis://:hunter2@host/".to_owned(), "at redis://:hunter2@host/".to_owned(), "at redis://******@host/"),
             ("me.json".to_owned(), "me.json is damaged".to_owned(), "me.json is damaged"),
+            // A user's name is replaced where it stands for one, and nothing that is in all words.
+            ("redis://a@h:1/".to_owned(), "at redis://a@h:1/: can be".to_owned(), "at redis://******@h:1/: can be"),
+            ("[".to_owned(), "a [list]".to_owned(), "a [list]"),
+            ("{\"a\"".to_owned(), "{\"a\": 1}".to_owned(), "{\"a\": 1}"),
+            ("     [".to_owned(), "a [list]".to_owned(), "a [list]"),
         ] {
             assert_eq!(without(message, OsStr::new(&value)), left);
         }

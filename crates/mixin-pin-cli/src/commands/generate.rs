@@ -23,8 +23,7 @@ pub(crate) fn man(args: &ManArgs, output: &Output) -> Result<(), Error> {
     let mut command = Cli::command();
     command.build();
     let out = ShownPath(&args.out);
-    let made =
-        if out.has_hidden_name() { Err(io::ErrorKind::InvalidInput.into()) } else { fs::create_dir_all(&args.out) };
+    let made = if out.is_hidden() { Err(io::ErrorKind::InvalidInput.into()) } else { fs::create_dir_all(&args.out) };
     made.map_err(|cause| Error::Write { path: args.out.clone(), cause })?;
     let mut pages = Vec::new();
     write_pages(&command, &args.out, &mut pages)?;

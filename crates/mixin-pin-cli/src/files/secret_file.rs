@@ -21,7 +21,7 @@ impl SecretFile {
     /// Begins the file in its later folder, so that all that could fail later fails now.
     pub(crate) fn create(path: &Path) -> Result<Self, Error> {
         let failed = |cause| Error::Write { path: path.to_owned(), cause };
-        if ShownPath(path).has_hidden_name() {
+        if ShownPath(path).is_hidden() {
             return Err(failed(io::ErrorKind::InvalidInput.into()));
         }
         if fs::symlink_metadata(path).is_ok() {
