@@ -15,6 +15,8 @@ pub(crate) mod store;
 pub(crate) mod tip;
 pub(crate) mod token;
 
+use std::env;
+use std::ffi::OsString;
 use std::time::Duration;
 
 use mixin_pin_core::Session;
@@ -23,10 +25,11 @@ use mixin_pin_protocol::Shown;
 use mixin_pin_protocol::keystore::{KeystoreShape, SpendKey};
 
 use crate::args::{ApiArgs, ClientArgs, UpdateArgs};
+use crate::environment;
 use crate::error::Error;
 use crate::keystores;
 use crate::output::Slow;
-use crate::quoted::secret_kind;
+use crate::quoted::{has_password, is_secret};
 use crate::store::with_store;
 
 fn client(session: Session, args: &ClientArgs) -> Result<Client, Error> {
@@ -91,21 +94,36 @@ fn known_or_run<T>(outcome: Outcome<T>, command: &str, args: &ClientArgs, more: 
     })
 }
 
-/// A command for this session, to this API; None where a word of it cannot be shown or run.
+/// A command for this session, to this API, with this store; None where a word of it cannot be shown or run.
 fn next_command(command: &str, args: &ClientArgs, more: &[&str]) -> Option<String> {
-    let keystore = args.session.keystore.to_string_lossy();
-    let mut words = vec!["mixin-pin", command, "--keystore", &keystore];
-    if args.api.url != DEFAULT_API {
+    next_command_in(|name| env::var_os(name), command, args, more)
+}
+
+/// The same, in an environment.
+fn next_command_in(
+    set: impl Fn(&str) -> Option<OsString>,
+    command: &str,
+    args: &ClientArgs,
+    more: &[&str],
+) -> Option<String> {
+    let keystore = args.session.keystore.to_str()?;
+    let mut words = vec!["mixin-pin", command, "--keystore", keystore];
+    // The default that was given where the environment says otherwise has to be given again.
+    if args.api.url != DEFAULT_API || set(environment::API).is_some_and(|api| api != DEFAULT_API) {
         words.extend(["--api", &args.api.url]);
     }
-    // A URL with a password came from the environment, and is there still.
-    if let Some(store) = args.store.store.as_deref().filter(|url| !url.contains('@')) {
-        words.extend(["--store", store]);
+    match args.store.store.as_deref() {
+        // It came from the environment, and is there still.
+        Some(store) if has_password(store) && set(environment::STORE).is_some_and(|set| set == store) => {}
+        Some(store) if has_password(store) => return None,
+        Some(store) => words.extend(["--store", store]),
+        None => {}
     }
     // What was given and may not be shown, or not as it is, cannot be run, and neither can a word that no shell holds.
-    let is_shown = words.iter().all(|word| secret_kind(word).is_none() && !word.contains(Shown::escapes));
+    let is_shown = |word: &&str| !is_secret(word) && !word.contains(Shown::escapes);
+    let are_shown = words.iter().all(is_shown);
     words.extend(more);
-    shlex::try_join(words).ok().filter(|_| is_shown)
+    shlex::try_join(words).ok().filter(|_| are_shown)
 }
 
 const NEW_USER: &str = "--new-user";
@@ -114,4 +132,36 @@ const EXPIRES_AT: &str = "--expires-at";
 /// How `resolve` is told of an update for a new user.
 const fn new_user(args: &UpdateArgs) -> &'static [&'static str] {
     if args.new_user { &[NEW_USER] } else { &[] }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    #[test]
+    fn the_next_command_is_for_the_same_store_and_api_or_there_is_none() {
+        let next = |given: &[&str], name: &'static str, value: &'static str| {
+            let words = [&["mixin-pin", "me", "--keystore", "me.json"], given].concat();
+            let Command::Me(args) = Cli::try_parse_from(words).unwrap().command else { unreachable!() };
+            next_command_in(|asked| (asked == name).then(|| value.into()), "verify", &args, &[])
+        };
+        let (with, other) = ("redis://:hunter2@h/", "redis://:other@h/");
+        let plain = |more: &str| Some(format!("mixin-pin verify --keystore me.json{more}"));
+        assert_eq!(next(&["--store", with], environment::STORE, with), plain(""), "it is there still");
+        assert_eq!(next(&["--store", with], environment::STORE, other), None);
+        assert_eq!(next(&["--store", with], "", ""), None);
+        for store in ["sqlite:a@b.db", "sqlite://a@b/x.db", "redis://h/", "memory:"] {
+            for env in ["", other, store] {
+                let next = next(&["--store", store], environment::STORE, env.to_owned().leak());
+                assert_eq!(next, plain(&format!(" --store {store}")));
+            }
+        }
+        let here = "http://127.0.0.1:9";
+        assert_eq!(next(&["--api", here], environment::API, here), plain(&format!(" --api {here}")));
+        assert_eq!(next(&["--api", DEFAULT_API], environment::API, here), plain(&format!(" --api {DEFAULT_API}")));
+        assert_eq!(next(&["--api", DEFAULT_API], "", ""), plain(""));
+    }
 }

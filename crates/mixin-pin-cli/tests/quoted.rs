@@ -207,15 +207,24 @@ fn what_was_given_instead_of_a_name_is_told_by_length_and_kind() {
 fn a_file_is_not_named_by_a_secret() {
     let folder = tempfile::tempdir().unwrap();
     for (secret, _) in secrets() {
-        let run = run_in(folder.path(), &[], &["tip", "new-key", "--out", &secret]);
+        let store = format!("sqlite:{secret}");
+        for args in [
+            &["tip", "new-key", "--out", &secret][..],
+            &["man", "--out", &secret],
+            &["store", "show", "--store", &store],
+            &["sandbox", "--db", &secret],
+        ] {
+            let run = run_in(folder.path(), &[], args);
+            assert_eq!(run.code, 2, "{run:?}");
+        }
+        let run = run_in(folder.path(), &[("MIXIN_STORE", &store)], &["store", "show"]);
         assert_eq!(run.code, 2, "{run:?}");
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-#[test]
-fn the_next_command_is_not_given_where_it_would_quote_a_secret() {
-    // A server that takes the call and goes away: the outcome is unknown.
+/// A server that takes a call and goes away: the outcome is unknown.
+fn server_that_goes_away() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let api = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -225,18 +234,111 @@ fn the_next_command_is_not_given_where_it_would_quote_a_secret() {
             let _ = std::io::Read::read(&mut stream.unwrap(), &mut byte);
         }
     });
+    api
+}
+
+/// A file with a PIN, for standard input.
+fn pin(folder: &Path) -> fs::File {
+    let path = folder.join("pin");
+    private(&path, "314159\n");
+    fs::File::open(&path).unwrap()
+}
+
+/// Proves a PIN to it in this folder, by the keystore that is named.
+fn prove(folder: &Path, env: &[(&str, &str)], args: &[&str]) -> Run {
+    let mut command = command();
+    command.current_dir(folder).envs(env.iter().copied()).args(["verify", "--pin-stdin"]).args(args);
+    finished(command.stdin(pin(folder)).output().unwrap())
+}
+
+#[test]
+fn the_next_command_is_not_given_where_it_would_quote_a_secret() {
+    let api = server_that_goes_away();
     let folder = tempfile::tempdir().unwrap();
     let good = keystore(folder.path(), "keystore-dashboard.json");
-    let pin = folder.path().join("pin");
-    private(&pin, "314159\n");
-    let hidden = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    let hidden = "me\u{202e}.json";
     fs::copy(&good, folder.path().join(hidden)).unwrap();
     for (name, is_given) in [(text(&good), true), (hidden, false)] {
-        let mut command = command();
-        command.current_dir(folder.path()).args(["--json", "verify", "--pin-stdin", "--keystore", name, "--api", &api]);
-        let run = finished(command.args(["--store", "memory:"]).stdin(fs::File::open(&pin).unwrap()).output().unwrap());
+        let args = ["--keystore", name, "--api", &api, "--store", "memory:"];
+        let run = prove(folder.path(), &[], &[&["--json"], &args[..]].concat());
         assert_eq!(run.code, 3, "{run:?}");
-        assert_eq!(run.json()["error"]["next_command"].is_string(), is_given, "{run:?}");
+        let error = &run.json()["error"];
+        assert_eq!(error["next_command"].is_string(), is_given, "{run:?}");
         assert_unseen(&run, hidden, "the next command");
+        // When the request can no longer arrive is told in any case.
+        let expires_at = error["expires_at"].as_u64().unwrap_or_else(|| panic!("{run:?}"));
+        assert!(expires_at > 1_700_000_000, "{run:?}");
+        let told = error["message"].as_str().unwrap().contains(&format!("expires at {expires_at}"));
+        assert_eq!(told, !is_given, "{run:?}");
+        let plain = prove(folder.path(), &[], &args);
+        assert_eq!(plain.stderr.contains("expires at "), !is_given, "{plain:?}");
+    }
+}
+
+#[test]
+fn the_next_command_has_the_same_keystore_and_store() {
+    let api = server_that_goes_away();
+    let folder = tempfile::tempdir().unwrap();
+    let good = keystore(folder.path(), "keystore-dashboard.json");
+    // What is there is a name, whatever it looks like.
+    let commit = "3f786850e387550fdab836ed7e6dc881de23001b";
+    fs::create_dir(folder.path().join(commit)).unwrap();
+    let of_release = format!("{commit}/me.json");
+    fs::copy(&good, folder.path().join(&of_release)).unwrap();
+    for (name, store, env) in [
+        ("keystore-dashboard.json", "sqlite:a@b.db", None),
+        ("keystore-dashboard.json", "sqlite:a@b.db", Some("sqlite:other.db")),
+        ("keystore-dashboard.json", "memory:", Some("redis://:hunter2@127.0.0.1:9/")),
+        (&of_release, "memory:", None),
+    ] {
+        let env: Vec<_> = env.map(|env| ("MIXIN_STORE", env)).into_iter().collect();
+        if store != "memory:" {
+            // A session that is new to its store would have the clock confirmed first.
+            let mut seal = command();
+            seal.current_dir(folder.path()).args(["encrypt", "--pin-stdin", "--keystore", name, "--store", store]);
+            let seal = seal.stdin(pin(folder.path())).output().unwrap();
+            assert_eq!(finished(seal).code, 0);
+        }
+        let run = prove(folder.path(), &env, &["--json", "--keystore", name, "--api", &api, "--store", store]);
+        assert_eq!(run.code, 3, "{run:?}");
+        let next = format!("mixin-pin verify --keystore {name} --api {api} --store {store}");
+        assert_eq!(run.json()["error"]["next_command"], next, "{env:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_way_to_close_a_file_can_be_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let odd = folder.path().join("my keys;x");
+    fs::create_dir(&odd).unwrap();
+    let good = keystore(&odd, "keystore-dashboard.json");
+    fs::set_permissions(&good, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let run = run_in(folder.path(), &[], &["keystore", "check", "my keys;x/keystore-dashboard.json"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let (_, step) = run.stderr.trim_end().rsplit_once("run: ").unwrap();
+    let step = std::process::Command::new("sh").current_dir(folder.path()).args(["-c", step]).status().unwrap();
+    assert!(step.success(), "{run:?}");
+    let run = run_in(folder.path(), &[], &["keystore", "check", "my keys;x/keystore-dashboard.json"]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_missing_file_among_odd_names_is_named_with_its_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let commit = "3f786850e387550fdab836ed7e6dc881de23001b";
+    fs::create_dir_all(folder.path().join("rel").join(commit)).unwrap();
+    for name in [&format!("rel/{commit}/nope.json"), "2024-01-31", "backups/20240131"] {
+        let run = run_in(folder.path(), &[], &["me", "--keystore", name]);
+        let said = format!("{name} cannot be read: No such file or directory");
+        assert!(run.code == 2 && run.stderr.contains(&said), "{run:?}");
+    }
+    let run = run_in(folder.path(), &[], &["me", "--keystore", &"9d61b19deffd5a60".repeat(20)]);
+    assert!(run.stderr.contains("looks like a key: give the name of a file (File name too long"), "{run:?}");
+    #[cfg(feature = "redis")]
+    {
+        let run = run_in(folder.path(), &[], &["store", "show", "--store", "redis://a@127.0.0.1:1/"]);
+        assert!(run.code == 4 && run.stderr.contains("cannot be reached"), "{run:?}");
     }
 }
