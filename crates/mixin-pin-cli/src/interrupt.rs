@@ -12,13 +12,16 @@ pub(crate) use elsewhere::{leave_to_command, uninterrupted};
 
 #[cfg(unix)]
 mod unix {
-    use std::fs::File;
+    use std::fs::{self, File};
     use std::io::{self, Write as _};
-    use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+    use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
     use std::thread;
+    use std::time::Duration;
 
     use rustix::process::{getpgrp, getsid};
-    use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
+    use rustix::termios::{
+        Action, LocalModes, OptionalActions, QueueSelector, Termios, tcflow, tcflush, tcgetattr, tcgetpgrp, tcsetattr,
+    };
     use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
     use signal_hook::iterator::Signals;
     use signal_hook::low_level::emulate_default_handler;
@@ -28,7 +31,7 @@ mod unix {
     /// What a signal finds.
     struct State {
         /// The terminal, while it asks.
-        asks: Option<Asked>,
+        asks: Option<Arc<Asked>>,
         /// Whether the command waits for SIGINT and SIGTERM.
         is_left_to_command: bool,
     }
@@ -55,23 +58,37 @@ mod unix {
         work()
     }
 
-    /// Sees to it that signals come here.
+    /// Sees to it that signals come here, but those that are ignored from the start: under `nohup` the command goes on.
     fn listen() -> io::Result<()> {
         static BEGUN: Once = Once::new();
         let mut failed = None;
-        BEGUN.call_once(|| match Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT]) {
-            Ok(mut signals) => drop(thread::spawn(move || signals.forever().for_each(take))),
-            Err(error) => failed = Some(error),
+        BEGUN.call_once(|| {
+            let ignored = ignored();
+            let signals = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT];
+            match Signals::new(signals.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0)) {
+                Ok(mut signals) => drop(thread::spawn(move || signals.forever().for_each(take))),
+                Err(error) => failed = Some(error),
+            }
         });
         failed.map_or(Ok(()), Err)
+    }
+
+    /// The signals that are ignored, one a bit; none where the system does not tell.
+    fn ignored() -> u64 {
+        let status = if cfg!(target_os = "linux") { fs::read_to_string("/proc/self/status").ok() } else { None };
+        let mask = status.as_deref().and_then(|status| status.lines().find_map(|line| line.strip_prefix("SigIgn:")));
+        mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
     }
 
     fn take(signal: i32) {
         let state = state();
         if signal == SIGCONT {
-            if let Some(asked) = state.asks.as_ref().filter(|asked| asked.is_in_front()) {
-                // A terminal that is gone asks nothing, and reading from it will tell.
-                let _ = asked.ask();
+            // Where the terminal is silent still, the prompt is there still, or about to be.
+            let again = state.asks.clone().filter(|asked| asked.is_in_front() && !asked.is_silent());
+            // A terminal that is gone asks nothing, and reading from it will tell.
+            if let Some(asked) = again.filter(|asked| asked.silence().is_ok()) {
+                // It may take until output goes on, and another signal may come before.
+                drop(thread::spawn(move || asked.show_prompt()));
             }
             return;
         }
@@ -82,6 +99,8 @@ mod unix {
             return;
         }
         if let Some(asked) = &state.asks {
+            // What was typed so far is a part of a secret, and not for who reads next.
+            asked.forget_typed();
             asked.show_typing();
         }
         if signal == SIGTSTP {
@@ -118,9 +137,25 @@ mod unix {
             }
         }
 
-        /// The echo goes first: who types at once would be seen.
-        fn ask(&self) -> io::Result<()> {
-            tcsetattr(&self.terminal, OptionalActions::Now, &self.silent)?;
+        /// Drops what was typed and is not read. Not as the terminal is set, which would wait for output that may be stopped.
+        fn forget_typed(&self) {
+            if self.is_in_front() {
+                // A terminal that is gone has nothing left.
+                let _ = tcflush(&self.terminal, QueueSelector::IFlush);
+            }
+        }
+
+        fn is_silent(&self) -> bool {
+            tcgetattr(&self.terminal).is_ok_and(|now| !now.local_modes.contains(LocalModes::ECHO))
+        }
+
+        /// Comes before the prompt: who types at once would be seen.
+        fn silence(&self) -> io::Result<()> {
+            Ok(tcsetattr(&self.terminal, OptionalActions::Now, &self.silent)?)
+        }
+
+        /// Waits while output is stopped, and so is nothing to do while signals wait.
+        fn show_prompt(&self) -> io::Result<()> {
             (&self.terminal).write_all(self.prompt.as_bytes())
         }
     }
@@ -136,25 +171,50 @@ mod unix {
 
         fn begin(prompt: &str) -> io::Result<Self> {
             let terminal = File::options().read(true).write(true).open("/dev/tty")?;
+            // Changes nothing, and stops a process in the background until it is in front: before that, the terminal is
+            // another's, and so is what it is set to.
+            tcflow(&terminal, Action::OOn)?;
             let before = tcgetattr(&terminal)?;
             let mut silent = before.clone();
             silent.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
             let asked = Asked { terminal: terminal.try_clone()?, prompt: prompt.to_owned(), before, silent };
+            let asked = Arc::new(asked);
             let begun = Self(terminal);
-            // From here on signals know of it.
-            state().asks.insert(asked).ask()?;
+            {
+                let mut state = state();
+                // From here on signals know of it.
+                state.asks = Some(Arc::clone(&asked));
+                asked.silence()?;
+            }
+            asked.show_prompt()?;
             Ok(begun)
         }
 
         pub(crate) const fn as_file(&mut self) -> &mut File {
             &mut self.0
         }
+
+        /// Drops what was typed or pasted behind an answer that is none: it would go to the shell.
+        pub(crate) fn forget_typed(&self) {
+            // A paste may be on its way still.
+            const ON_ITS_WAY: Duration = Duration::from_millis(50);
+            let asked = state().asks.clone();
+            if let Some(asked) = asked {
+                asked.forget_typed();
+                thread::sleep(ON_ITS_WAY);
+                asked.forget_typed();
+            }
+        }
     }
 
     impl Drop for SilentTerminal {
         fn drop(&mut self) {
-            if let Some(asked) = state().asks.take() {
-                asked.show_typing();
+            let asked = {
+                let mut state = state();
+                let asked = state.asks.take();
+                asked.inspect(|asked| asked.show_typing())
+            };
+            if let Some(asked) = asked {
                 // The line's end was not shown, either. A terminal that is gone needs none.
                 let _ = (&asked.terminal).write_all(b"\n");
             }
