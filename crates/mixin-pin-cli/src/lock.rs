@@ -28,16 +28,19 @@ pub(crate) struct Passphrase(Zeroizing<String>);
 impl Passphrase {
     /// Asks for the passphrase of a file that is locked.
     pub(crate) fn ask() -> Result<Self, Error> {
-        Self::from_file().unwrap_or_else(|| pins::prompt("passphrase").map(Self))
+        Self::from_file().unwrap_or_else(|| pins::prompt("passphrase", |answer| Ok(Self(answer))))
     }
 
     /// Asks for the passphrase that a file is to be locked under, twice at a prompt.
     pub(crate) fn ask_new() -> Result<Self, Error> {
         let passphrase = Self::from_file().unwrap_or_else(|| {
-            let first = pins::prompt("new passphrase")?;
-            let again = pins::prompt("new passphrase again")?;
-            let is_same = first.as_bytes().ct_eq(again.as_bytes());
-            if is_same.into() { Ok(Self(first)) } else { Err(Error::PassphrasesDiffer) }
+            let first = pins::prompt("new passphrase", |answer| {
+                if answer.is_empty() { Err(Error::PassphraseEmpty) } else { Ok(answer) }
+            })?;
+            pins::prompt("new passphrase again", |again| {
+                let is_same = first.as_bytes().ct_eq(again.as_bytes());
+                if is_same.into() { Ok(Self(first)) } else { Err(Error::PassphrasesDiffer) }
+            })
         })?;
         if passphrase.0.is_empty() { Err(Error::PassphraseEmpty) } else { Ok(passphrase) }
     }

@@ -30,20 +30,38 @@ pub(crate) fn read_new(source: &PinSource, which: &'static str) -> Result<Pin, E
         // Which of them it is would tell something of the PIN to who looks on.
         output::warn(&format!("the {which} is a sequence, a repeat or a date, as are tried first; think of another"));
     }
-    if !source.pin_stdin && from_prompt("new PIN again")? != pin {
-        return Err(Error::PinsDiffer);
+    if source.pin_stdin {
+        return Ok(pin);
     }
-    Ok(pin)
+    let which = "new PIN again";
+    prompt(which, |again| if self::pin(&again, which)? == pin { Ok(pin) } else { Err(Error::PinsDiffer) })
 }
 
 fn from_prompt(which: &'static str) -> Result<Pin, Error> {
-    Pin::new(&prompt(which)?).map_err(|cause| Error::Pin { which, cause })
+    prompt(which, |answer| pin(&answer, which))
 }
 
-/// Asks on the terminal, and shows nothing of the answer.
+fn pin(answer: &str, which: &'static str) -> Result<Pin, Error> {
+    Pin::new(answer).map_err(|cause| Error::Pin { which, cause })
+}
+
+/// Asks on the terminal, and shows nothing of the answer. Where `read` takes it for none, what was pasted behind it is dropped:
+/// the shell would take it for commands.
 #[cfg(unix)]
-pub(crate) fn prompt(which: &'static str) -> Result<Zeroizing<String>, Error> {
+pub(crate) fn prompt<T>(
+    which: &'static str,
+    read: impl FnOnce(Zeroizing<String>) -> Result<T, Error>,
+) -> Result<T, Error> {
     let mut terminal = SilentTerminal::ask(&format!("{which}: "))?;
+    let answer = answer(&mut terminal, which).and_then(read);
+    if answer.is_err() {
+        terminal.forget_typed();
+    }
+    answer
+}
+
+#[cfg(unix)]
+fn answer(terminal: &mut SilentTerminal, which: &'static str) -> Result<Zeroizing<String>, Error> {
     // As many characters as a terminal takes in a line.
     let line = match read_line(terminal.as_file(), MAX_ANSWER).map_err(Error::NoTerminal)? {
         Line::Whole(line) => line,
@@ -55,8 +73,11 @@ pub(crate) fn prompt(which: &'static str) -> Result<Zeroizing<String>, Error> {
 }
 
 #[cfg(not(unix))]
-pub(crate) fn prompt(which: &'static str) -> Result<Zeroizing<String>, Error> {
-    rpassword::prompt_password(format!("{which}: ")).map(Zeroizing::new).map_err(Error::NoTerminal)
+pub(crate) fn prompt<T>(
+    which: &'static str,
+    read: impl FnOnce(Zeroizing<String>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    rpassword::prompt_password(format!("{which}: ")).map(Zeroizing::new).map_err(Error::NoTerminal).and_then(read)
 }
 
 fn from_stdin(which: &'static str) -> Result<Pin, Error> {
@@ -67,7 +88,12 @@ fn from_stdin(which: &'static str) -> Result<Pin, Error> {
 pub(crate) fn spend_key(from_stdin: bool, which: &'static str) -> Result<SpendKey, Error> {
     if !from_stdin {
         return if io::stdin().is_terminal() {
-            prompt(which).map(SpendKey::new)
+            prompt(which, |answer| {
+                let key = SpendKey::new(answer);
+                // Whichever reading fits is seen later; that there is one, now.
+                key.to_tip_key(None)?;
+                Ok(key)
+            })
         } else {
             Err(Error::SpendKeyMissing { which })
         };

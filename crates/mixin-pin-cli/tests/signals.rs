@@ -72,6 +72,9 @@ impl Terminal {
     }
 }
 
+/// What the shell reads next, as a part of a script.
+const READ_ON: &str = "read -r line; echo \"read <$line> done-read\"";
+
 fn prompt_for_a_pin(keystore: &Path) -> String {
     format!("{} encrypt --store memory: --keystore {}", env!("CARGO_BIN_EXE_mixin-pin"), text(keystore))
 }
@@ -84,13 +87,15 @@ fn what_ends_the_command_at_a_prompt_turns_the_echo_on_again() {
     for how in ["\u{3}", "\u{1c}", "INT", "TERM", "HUP", "QUIT"] {
         // The shell outlives what is typed; what it runs does not inherit that.
         let script = format!(
-            "trap : INT QUIT; sh -c 'echo pid $$ done-pid; exec {}'; echo code $?; stty -a; echo done-stty",
+            "trap : INT QUIT; sh -c 'echo pid $$ done-pid; exec {}'; echo code $?; stty -a; echo done-stty; {READ_ON}",
             prompt_for_a_pin(&keystore)
         );
         let Some(mut terminal) = Terminal::start(test, &script) else { return };
         terminal.wait_for("pid ");
         let pid = terminal.wait_for(" done-pid");
         terminal.wait_for("PIN: ");
+        // Half of it, which is not for who reads next.
+        terminal.types("739");
         if how.len() == 1 {
             terminal.types(how);
         } else {
@@ -99,6 +104,8 @@ fn what_ends_the_command_at_a_prompt_turns_the_echo_on_again() {
         }
         terminal.wait_for("code ");
         assert!(terminal.echoes(), "after {how:?}");
+        terminal.types("\n");
+        assert!(terminal.wait_for("done-read").contains("read <>"), "after {how:?}");
         terminal.finish();
     }
 }
@@ -121,6 +128,119 @@ fn a_stopped_prompt_leaves_the_echo_on_and_is_silent_again_when_it_goes_on() {
     terminal.wait_for("PIN: ");
     terminal.types("739146\n");
     let shown = terminal.wait_for("code ");
+    assert!(!shown.contains("739146") && !shown.contains("error"), "{shown}");
+    assert!(terminal.echoes(), "at the end");
+    terminal.finish();
+}
+
+#[test]
+fn a_signal_that_is_ignored_from_the_start_ends_nothing() {
+    let test = "a_signal_that_is_ignored_from_the_start_ends_nothing";
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = keystore(folder.path(), "keystore-dashboard.json");
+    for signal in ["HUP", "INT", "QUIT", "TERM", "TSTP"] {
+        let script = format!(
+            "trap '' {signal}; sh -c 'echo pid $$ done-pid; exec {}'; echo code $? done-code",
+            prompt_for_a_pin(&keystore)
+        );
+        let Some(mut terminal) = Terminal::start(test, &script) else { return };
+        terminal.wait_for("pid ");
+        let pid = terminal.wait_for(" done-pid");
+        terminal.wait_for("PIN: ");
+        let pid = pid.trim_end_matches(" done-pid");
+        assert!(Command::new("kill").args(["-s", signal, pid]).status().unwrap().success());
+        // One that is not ignored would be taken by now.
+        std::thread::sleep(Duration::from_millis(100));
+        terminal.types("739146\n");
+        let shown = terminal.wait_for("done-code");
+        assert!(shown.contains("code 0") && !shown.contains("739146"), "{signal}: {shown}");
+        terminal.finish();
+    }
+}
+
+#[test]
+fn a_signal_ends_the_command_while_output_is_stopped() {
+    let test = "a_signal_ends_the_command_while_output_is_stopped";
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = keystore(folder.path(), "keystore-dashboard.json");
+    for signal in ["TERM", "HUP", "INT"] {
+        let script = format!(
+            "trap : INT; sh -c 'echo pid $$ done-pid; read x; exec {}'; echo code $?; stty -a; echo done-stty",
+            prompt_for_a_pin(&keystore)
+        );
+        let Some(mut terminal) = Terminal::start(test, &script) else { return };
+        terminal.wait_for("pid ");
+        let pid = terminal.wait_for(" done-pid");
+        let process = Path::new("/proc").join(pid.trim_end_matches(" done-pid"));
+        terminal.types("\u{13}\n");
+        // It writes its prompt, and nothing takes it.
+        let is_command =
+            || fs::read_link(process.join("exe")).is_ok_and(|exe| exe == Path::new(env!("CARGO_BIN_EXE_mixin-pin")));
+        wait_until(|| is_command() && fs::read_dir(process.join("task")).is_ok_and(|tasks| tasks.count() > 1));
+        std::thread::sleep(Duration::from_millis(200));
+        let pid = process.file_name().unwrap();
+        assert!(Command::new("kill").args(["-s", signal]).arg(pid).status().unwrap().success());
+        wait_until(|| !is_command());
+        terminal.types("\u{11}");
+        terminal.wait_for("code ");
+        assert!(terminal.echoes(), "after {signal}");
+        terminal.finish();
+    }
+}
+
+#[test]
+fn what_is_pasted_behind_an_answer_that_is_none_does_not_go_to_the_shell() {
+    let test = "what_is_pasted_behind_an_answer_that_is_none_does_not_go_to_the_shell";
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = keystore(folder.path(), "keystore-dashboard.json");
+    let (long, longest) = ("9".repeat(1100), "9".repeat(3000));
+    let pin = prompt_for_a_pin(&keystore);
+    let exe = env!("CARGO_BIN_EXE_mixin-pin");
+    let lock = format!("{exe} keystore lock {}", text(&keystore));
+    let sign = format!("{exe} tip sign read-emergency-contact");
+    for (command, answers, pasted) in [
+        (&pin, &["PIN: "][..], &*long),
+        (&pin, &["PIN: "], &longest),
+        (&pin, &["PIN: "], "7391467"),
+        (&pin, &["PIN: "], ""),
+        (&lock, &["new passphrase: "], ""),
+        (&lock, &["new passphrase: ", "new passphrase again: "], "x"),
+        (&sign, &["spend key: "], "-----BEGIN PRIVATE KEY-----"),
+    ] {
+        let Some(mut terminal) = Terminal::start(test, &format!("{command}; echo code $?; {READ_ON}")) else { return };
+        for (at, prompt) in answers.iter().enumerate() {
+            terminal.wait_for(prompt);
+            if at + 1 < answers.len() {
+                terminal.types("another\n");
+            }
+        }
+        terminal.types(&format!("{pasted}\necho 852963\n739146\n"));
+        terminal.wait_for("code 2");
+        terminal.types("\n");
+        let shown = terminal.wait_for("done-read");
+        assert!(shown.contains("read <>"), "{command} {pasted:?}: {shown}");
+        terminal.finish();
+    }
+}
+
+#[test]
+fn a_prompt_from_the_background_asks_once_in_front() {
+    let test = "a_prompt_from_the_background_asks_once_in_front";
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = keystore(folder.path(), "keystore-dashboard.json");
+    // What the terminal is set to while another has it is not what it is set to in the end.
+    let script = format!(
+        "set -m; stty -echo -icanon; {} & while ! grep -q 'State:.T' /proc/$!/status; do sleep 0.02; done; stty echo icanon; \
+         fg; echo code $?; stty -a; echo done-stty",
+        prompt_for_a_pin(&keystore)
+    );
+    let Some(mut terminal) = Terminal::start(test, &script) else { return };
+    let before = terminal.wait_for("PIN: ");
+    // Long enough for another prompt.
+    std::thread::sleep(Duration::from_millis(200));
+    terminal.types("739146\n");
+    let shown = before + &terminal.wait_for("code ");
+    assert_eq!(shown.matches("PIN: ").count(), 1, "{shown}");
     assert!(!shown.contains("739146") && !shown.contains("error"), "{shown}");
     assert!(terminal.echoes(), "at the end");
     terminal.finish();
