@@ -107,6 +107,24 @@ fn a_token_covers_exactly_its_request() {
 }
 
 #[test]
+fn an_empty_body_is_none_for_any_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = common::keystore(folder.path(), "keystore-dashboard.json");
+    let empty = folder.path().join("empty.json");
+    fs::write(&empty, "").unwrap();
+    let (keystore, empty) = (common::text(&keystore), common::text(&empty));
+    for args in [
+        &["token", "--method", "POST", "--path", "/transfers", "--body", empty][..],
+        &["token", "--method", "POST", "--path", "/transfers", "--body", "-"],
+        &["call", "POST", "/transfers", "--body", empty, "--api", "http://127.0.0.1:9"],
+        &["call", "POST", "/transfers", "--body", "-", "--api", "http://127.0.0.1:9"],
+    ] {
+        let failed = run(&[args, &["--json", "--keystore", keystore]].concat(), b"");
+        assert_eq!((failed.code, failed.kind().as_str()), (2, "input"), "{args:?}: {failed:?}");
+    }
+}
+
+#[test]
 fn where_nothing_listens_the_exit_code_says_network() {
     let folder = tempfile::tempdir().unwrap();
     let keystore = common::keystore(folder.path(), "keystore-dashboard.json");
@@ -203,5 +221,6 @@ fn times_that_no_clock_can_hold_are_refused_and_no_panic() {
     }
     let longest = u64::MAX.to_string();
     let token = ["token", "--json", "--keystore", keystore, "--method", "GET", "--path", "/me", "--ttl", &longest];
-    assert!(matches!(run(&token, b"").code, 0 | 2));
+    let failed = run(&token, b"");
+    assert_eq!((failed.code, failed.kind().as_str()), (2, "input"));
 }

@@ -17,8 +17,10 @@ use crate::time::now;
 
 pub(crate) fn run(args: &TokenArgs, output: &Output) -> Result<(), Error> {
     let session = keystores::session(&args.session.keystore)?;
-    let body = args.body.as_deref().map(files::read).transpose()?.unwrap_or_default();
-    check_request(&args.method, &args.path, Some(&body[..]).filter(|body| !body.is_empty()))?;
+    let body = args.body.as_deref().map(files::read).transpose()?;
+    // A body that was named is one, and an empty one is no JSON.
+    check_request(&args.method, &args.path, body.as_deref())?;
+    let body = body.unwrap_or_default();
     let mut rng = SystemRng::new()?;
     let request_id = args.request_id.unwrap_or_else(|| random_uuid(&mut rng));
     let hash = RequestHash::of(&args.method, &args.path, &body);
