@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::interrupt::uninterrupted;
+use crate::output;
 use crate::quoted::ShownPath;
 
 /// A new file that only its owner may read. It takes its name when it is complete, and never another file's.
@@ -37,9 +38,9 @@ impl SecretFile {
     /// Writes the text and gives the file its name.
     pub(crate) fn finish(self, text: &[u8]) -> Result<(), Error> {
         let Self { file, path } = self;
-        match uninterrupted(|| put(file, &path, text, None).and_then(|()| sync_folder(&path))) {
+        match uninterrupted(|| put(file, &path, text, None).map(|()| sync_folder(&path))) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Error::Exists { path }),
-            written => written.map_err(|cause| Error::Write { path, cause }),
+            written => written.map(|synced| warn_of(&path, synced)).map_err(|cause| Error::Write { path, cause }),
         }
     }
 }
@@ -71,7 +72,7 @@ impl Replacement {
                 .and_then(|()| fs::rename(&aside, &path))
                 // What is there is of no use, and the first error is the one to tell.
                 .inspect_err(|_| drop(fs::remove_file(&aside)))?;
-            sync_folder(&path)
+            Ok(sync_folder(&path))
         });
         told(replaced, path, aside)
     }
@@ -86,22 +87,35 @@ impl Replacement {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
             fs::rename(&path, &aside)?;
-            if let Err(error) = put(file, &path, text, Some(&old)).and_then(|()| sync_folder(&path)) {
+            if let Err(error) = put(file, &path, text, Some(&old)) {
                 fs::rename(&aside, &path)?;
                 return Err(error);
             }
+            let synced = sync_folder(&path);
             fs::remove_file(&aside)?;
-            sync_folder(&path)
+            Ok(synced.and_then(|()| sync_folder(&path)))
         });
         told(replaced, path, aside)
     }
 }
 
 /// What became of a file whose place was to be taken by way of another name.
-fn told(replaced: io::Result<()>, path: PathBuf, aside: PathBuf) -> Result<(), Error> {
+fn told(replaced: io::Result<Synced>, path: PathBuf, aside: PathBuf) -> Result<(), Error> {
     match replaced {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Error::Exists { path: aside }),
-        replaced => replaced.map_err(|cause| Error::Write { path, cause }),
+        replaced => replaced.map(|synced| warn_of(&path, synced)).map_err(|cause| Error::Write { path, cause }),
+    }
+}
+
+/// Whether a file that is complete under its name outlasts a power cut. Not every file system can see to that, and not every
+/// folder lets it be asked for: then the file is there all the same.
+type Synced = io::Result<()>;
+
+/// Not while signals wait, since output may be stopped.
+fn warn_of(path: &Path, synced: Synced) {
+    if let Err(cause) = synced {
+        let path = ShownPath(path);
+        output::warn(&format!("{path} is complete, but its name may not outlast a power cut now: the folder: {cause}"));
     }
 }
 
@@ -217,7 +231,7 @@ fn folder(path: &Path) -> &Path {
 
 /// Sees to it that a new name outlasts a power cut.
 #[cfg(unix)]
-fn sync_folder(path: &Path) -> io::Result<()> {
+fn sync_folder(path: &Path) -> Synced {
     File::open(folder(path)).and_then(|folder| folder.sync_all())
 }
 
