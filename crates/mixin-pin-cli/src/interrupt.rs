@@ -154,14 +154,17 @@ mod unix {
             Ok(tcsetattr(&self.terminal, OptionalActions::Now, &self.silent)?)
         }
 
-        /// Waits while output is stopped, and so is nothing to do while signals wait.
+        /// Waits while output is stopped: not to be called while the state is held, for which signals wait.
         fn show_prompt(&self) -> io::Result<()> {
             (&self.terminal).write_all(self.prompt.as_bytes())
         }
     }
 
     /// The terminal with a prompt and without echo, until dropped.
-    pub(crate) struct SilentTerminal(File);
+    pub(crate) struct SilentTerminal {
+        terminal: File,
+        asked: Arc<Asked>,
+    }
 
     impl SilentTerminal {
         pub(crate) fn ask(prompt: &str) -> Result<Self, Error> {
@@ -179,7 +182,7 @@ mod unix {
             silent.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
             let asked = Asked { terminal: terminal.try_clone()?, prompt: prompt.to_owned(), before, silent };
             let asked = Arc::new(asked);
-            let begun = Self(terminal);
+            let begun = Self { terminal, asked: Arc::clone(&asked) };
             {
                 let mut state = state();
                 // From here on signals know of it.
@@ -191,19 +194,16 @@ mod unix {
         }
 
         pub(crate) const fn as_file(&mut self) -> &mut File {
-            &mut self.0
+            &mut self.terminal
         }
 
         /// Drops what was typed or pasted behind an answer that is none: it would go to the shell.
         pub(crate) fn forget_typed(&self) {
             // A paste may be on its way still.
             const ON_ITS_WAY: Duration = Duration::from_millis(50);
-            let asked = state().asks.clone();
-            if let Some(asked) = asked {
-                asked.forget_typed();
-                thread::sleep(ON_ITS_WAY);
-                asked.forget_typed();
-            }
+            self.asked.forget_typed();
+            thread::sleep(ON_ITS_WAY);
+            self.asked.forget_typed();
         }
     }
 
