@@ -99,6 +99,8 @@ fn what_ends_the_command_at_a_prompt_turns_the_echo_on_again() {
         if how.len() == 1 {
             terminal.types(how);
         } else {
+            // Until the half has come to the terminal.
+            std::thread::sleep(Duration::from_millis(200));
             let pid = pid.trim_end_matches(" done-pid");
             assert!(Command::new("kill").args(["-s", how, pid]).status().unwrap().success());
         }
@@ -391,6 +393,35 @@ fn the_plaintext_stands_under_its_name_alone_whenever_the_command_is_killed() {
         }
         assert!(done && killed >= 3, "{killed}");
     }
+}
+
+#[test]
+fn a_file_that_is_complete_is_a_success_where_its_folder_cannot_be_synced() {
+    let folder = tempfile::tempdir().unwrap();
+    let tools = tempfile::tempdir().unwrap();
+    let library = killer(tools.path());
+    let passphrase = tools.path().join("passphrase");
+    private(&passphrase, "pebbles");
+    let path = keystore(folder.path(), "keystore-dashboard.json");
+    let plain = fs::read(&path).unwrap();
+    fs::write(&path, locked_cheaply(&plain, "pebbles")).unwrap();
+    let path = text(&path);
+    for args in [
+        &["tip", "new-key", "--out", "spend.key"][..],
+        &["keystore", "unlock", path, "--out", "open.json"],
+        &["keystore", "unlock", path],
+        &["keystore", "lock", path],
+    ] {
+        let mut written = command();
+        written.current_dir(folder.path()).args(args).env("MIXIN_PASSPHRASE_FILE", &passphrase);
+        written.env("LD_PRELOAD", &library).env("NO_FOLDER_SYNC", "1");
+        let written = common::finished(written.stdin(Stdio::null()).output().unwrap()).done();
+        assert!(written.stderr.contains("is complete, but"), "{args:?}: {written:?}");
+    }
+    assert_eq!(fs::read(folder.path().join("open.json")).unwrap(), plain);
+    assert!(fs::read(path).unwrap().starts_with(b"-----BEGIN AGE"));
+    let left = others(folder.path(), &["keystore-dashboard.json", "open.json", "spend.key"]);
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
