@@ -3,7 +3,7 @@
 //! A key, a whole keystore or a PIN gets into a place for a name by a slip, and must not go on to a log from there.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{env, fmt, fs};
 
 use mixin_pin_protocol::Shown;
@@ -149,8 +149,11 @@ fn without(message: String, value: &OsStr) -> String {
     let option = value.split_once('=').map(|(_, value)| value);
     let path = option.unwrap_or(&value).split_once(':').map(|(_, path)| path);
     let values = [Some(&*value), option, path].into_iter().flatten().filter(|value| is_secret(value));
-    let message = values.flat_map(|secret| [secret, secret.trim()]).fold(message, |message, secret| {
-        if secret.chars().count() < SHORTEST { message } else { message.replace(secret, "******") }
+    // As it was given, and as a path that was made plain: a key has slashes, perhaps two together.
+    let plain = |secret: &str| Path::new(secret).components().collect::<PathBuf>().to_string_lossy().into_owned();
+    let forms = values.flat_map(|secret| [secret.to_owned(), secret.trim().to_owned(), plain(secret)]);
+    let message = forms.fold(message, |message, secret| {
+        if secret.chars().count() < SHORTEST { message } else { message.replace(&secret, "******") }
     });
     match user_of(&value) {
         Some(user) => message.replace(&format!("://{user}@"), "://******@"),
