@@ -229,7 +229,7 @@ fn killed_between_reserve_and_answer(stage: &Stage) {
                     line.clear();
                     answered.fetch_add(usize::from(said.read_line(&mut line).unwrap() > 0), Ordering::SeqCst);
 
-                    let terms = HoldTerms::new(worker::SHORT_LEASE).wait(Duration::from_secs(60));
+                    let terms = HoldTerms::new(worker::lease(&stage.store)).wait(Duration::from_secs(60));
                     let Hold::Held(next) = store.hold(session_id, &terms.with_confirmed_clock()).unwrap() else {
                         panic!("the session stays held")
                     };

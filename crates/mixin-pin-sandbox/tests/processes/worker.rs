@@ -16,10 +16,15 @@ pub const PIN: &str = "271828";
 pub const RESERVED: &str = "reserved";
 /// How long a call may take; a killed holder's lease lasts a quarter longer.
 pub const TIMEOUT: Duration = Duration::from_millis(600);
-pub const SHORT_LEASE: Duration = Duration::from_millis(400);
 const WAIT: Duration = Duration::from_secs(60);
 const ORDERS: &str = "MIXIN_PIN_WORKER";
 const USER_AGENT: &str = "worker-";
+
+/// How long the one call by hand holds its session. A holder that is killed is waited for by its lease in Redis alone; in a file
+/// it is proven dead, however long that is.
+pub fn lease(store: &str) -> Duration {
+    if store.starts_with("sqlite:") { Duration::from_secs(60) } else { Duration::from_millis(400) }
+}
 
 pub enum Mode {
     /// So many calls from each of so many threads.
@@ -128,7 +133,7 @@ fn one_call(orders: &Orders) {
     let session = session(&orders.keystore);
     let store = AnyStore::open(&orders.store).unwrap();
     let client = Client::builder(session).base_url(&orders.url).build().unwrap();
-    let terms = HoldTerms::new(SHORT_LEASE).wait(WAIT).with_confirmed_clock();
+    let terms = HoldTerms::new(lease(&orders.store)).wait(WAIT).with_confirmed_clock();
     let Hold::Held(held) = store.hold(client.session().session_id(), &terms).unwrap() else { panic!("busy") };
     let now = UnixTime::try_from(SystemTime::now()).unwrap();
     let nonce = held.next(now).unwrap();
