@@ -1,4 +1,4 @@
-//! What a web page elsewhere makes a browser ask of the sandbox is refused; whoever is no browser may call it as they like.
+//! What a web page elsewhere makes a browser ask of the sandbox is refused; other clients may call it as they like.
 
 mod common;
 
