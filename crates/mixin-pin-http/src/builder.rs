@@ -286,3 +286,18 @@ fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_wait_outlasts_the_lease_that_a_crashed_process_left() {
+        for limit in [Duration::from_millis(1), Duration::from_secs(30), LONGEST] {
+            let settings = ClientBuilder::new(()).timeout(limit).settings;
+            assert!(settings.wait() > settings.lease() && settings.lease() > limit, "{limit:?}");
+        }
+        let set = ClientBuilder::new(()).wait(Duration::from_secs(1)).settings;
+        assert_eq!(set.wait(), Duration::from_secs(1));
+    }
+}
