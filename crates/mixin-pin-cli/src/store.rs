@@ -53,6 +53,7 @@ pub(crate) struct Risk {
     is_of_folder: bool,
 }
 
+#[cfg_attr(not(feature = "redis"), allow(clippy::unnecessary_wraps, reason = "Redis is asked, and may not answer"))]
 pub(crate) fn risks(store: &AnyStore) -> Result<Vec<Risk>, Error> {
     Ok(match store {
         AnyStore::Sqlite(store) => {
