@@ -24,7 +24,7 @@ use crate::{Error, browser};
 /// The longest body of a call that nobody signs.
 const MAX_UNSIGNED_LEN: usize = 16 << 10;
 /// A body up to here is read beside all others.
-const SMALL_BODY_LEN: usize = 64 << 10;
+const SMALL_BODY_LEN: usize = 16 << 10;
 /// How many longer ones are in memory at a time, beyond their beginnings.
 const LARGE_BODIES: usize = 8;
 
