@@ -132,7 +132,7 @@ pub(crate) struct ApiArgs {
     pub(crate) timeout: u64,
 }
 
-/// A store's URL. Its database is made where there is none, and must not be called by a secret: a name is shown.
+/// A store's URL. A missing database is made, so its name must not be a secret: names are shown.
 fn store(url: &str) -> Result<String, NoName> {
     match url.strip_prefix("sqlite:") {
         Some(path) => database(path).map(|_| url.to_owned()),

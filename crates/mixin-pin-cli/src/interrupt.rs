@@ -197,7 +197,7 @@ mod unix {
             &mut self.terminal
         }
 
-        /// Drops what was typed or pasted behind an answer that is none: it would go to the shell.
+        /// Drops what was typed or pasted behind a rejected answer: it would go to the shell.
         pub(crate) fn forget_typed(&self) {
             // A paste may be on its way still.
             const ON_ITS_WAY: Duration = Duration::from_millis(50);

@@ -43,8 +43,8 @@ impl ShownPath<'_> {
     }
 }
 
-/// What a path may be that is none. What is there has its name in the folder, and a name is no secret: only what comes after
-/// it is looked at.
+/// What secret a path may be. A file or folder that exists shows its name to its folder anyway: only the rest of the path is
+/// looked at.
 fn kind_of_path(path: &Path) -> Option<&'static str> {
     let is_there = |path: &&Path| !path.as_os_str().is_empty() && fs::symlink_metadata(path).is_ok();
     let rest = match path.ancestors().find(is_there) {

@@ -65,7 +65,7 @@ fn what_has_no_end_is_not_read_to_its_end() {
     ] {
         let run = run_bounded(None, &[&["--json"], args].concat(), File::open(zero).unwrap().into());
         if limit.is_empty() {
-            // It asks the server before it reads, and there is none.
+            // It asks a server before it reads, and no server answers here.
             assert_eq!(run.code, 4, "{args:?}: {run:?}");
         } else {
             assert_too_long(&run, limit, &format!("{args:?}"));

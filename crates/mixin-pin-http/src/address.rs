@@ -12,7 +12,7 @@ pub(crate) fn parse(text: &str) -> Option<Uri> {
     let authority = uri.authority()?;
     let port = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, rest)| rest);
     let port = port.strip_prefix(authority.host())?;
-    // `Uri` takes a port that is none for an absent one.
+    // `Uri` treats an invalid port as an absent one.
     let is_number =
         |port: &str| port.bytes().all(|c| c.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
     let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_number);

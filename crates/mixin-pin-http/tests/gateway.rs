@@ -47,7 +47,7 @@ fn a_gateways_error_in_mixins_envelope_leaves_a_transfer_unknown() {
         let server = Server::answering(status, error(10_002, ""));
         assert!(matches!(transfer(&server.client()).unwrap(), Outcome::Unknown(_)), "{status}");
     }
-    // An answer that says both is none.
+    // An answer with both `data` and `error` says nothing.
     let both = r#"{"data":{"ok":1},"error":{"status":202,"code":10002}}"#;
     assert!(matches!(transfer(&Server::answering("200 OK", both).client()).unwrap(), Outcome::Unknown(_)));
     for code in [400, 403, 404, 10_002, 10_006, 20_117, 20_118, 20_120] {

@@ -265,7 +265,7 @@ fn transact<T>(
     Ok(result)
 }
 
-/// The database's file by its whole path, made where there is none: SQLite itself would make it readable by others.
+/// Makes the database's file if it is missing, because SQLite would make it readable by others. Returns its whole path.
 fn for_owner_alone(path: &Path) -> Result<PathBuf, Error> {
     let path = std::path::absolute(path).map_err(Error::DatabaseFile)?;
     let mut options = OpenOptions::new();
