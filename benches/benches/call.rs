@@ -1,4 +1,4 @@
-//! A whole call, from the secret to bytes ready to send: sealed, written as JSON, hashed, signed.
+//! A whole call, from the secret to bytes ready to send: encrypted, written as JSON, hashed, signed.
 
 use std::hint::black_box;
 

@@ -94,10 +94,10 @@ fn mixin_sdk_rs(c: &mut Criterion) {
     };
     let (digits, signature) = (hex(b"314159"), "ab".repeat(64));
     let mut group = c.benchmark_group("peers");
-    group.bench_function("seal-digits, mixin-sdk-rs", |b| {
+    group.bench_function("encrypt-digits, mixin-sdk-rs", |b| {
         b.iter(|| encrypt_ed25519_pin(black_box(&digits), 1, &user).unwrap());
     });
-    group.bench_function("seal-tip, mixin-sdk-rs", |b| {
+    group.bench_function("encrypt-tip, mixin-sdk-rs", |b| {
         b.iter(|| encrypt_ed25519_pin(black_box(&signature), 1, &user).unwrap());
     });
     group.bench_function("token-eddsa, mixin-sdk-rs", |b| {

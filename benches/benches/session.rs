@@ -65,9 +65,9 @@ fn load(c: &mut Criterion) {
         });
     });
     let key = rsa::PrivateKey::new(rng, 2048).unwrap();
-    let sealed = key.to_public_key().encrypt(rng, rsa::Oaep::<sha2::Sha256>::new(), &[7; 32]).unwrap();
+    let encrypted = key.to_public_key().encrypt(rng, rsa::Oaep::<sha2::Sha256>::new(), &[7; 32]).unwrap();
     group.bench_function("RSA 2048, unwrapped by the rsa crate", |b| {
-        b.iter(|| key.decrypt_blinded(rng, rsa::Oaep::<sha2::Sha256>::new(), black_box(&sealed)).unwrap());
+        b.iter(|| key.decrypt_blinded(rng, rsa::Oaep::<sha2::Sha256>::new(), black_box(&encrypted)).unwrap());
     });
     group.finish();
 }

@@ -28,11 +28,11 @@ function time(work) {
 }
 
 const token = body => sdk.signAccessToken('POST', '/pin/verify', body, request, keystore);
-const seal = () => sdk.signEd25519PIN(signature, keystore);
+const encrypt = () => sdk.signEd25519PIN(signature, keystore);
 console.log(
   JSON.stringify({
-    'seal-tip': time(seal),
+    'encrypt-tip': time(encrypt),
     'token-eddsa': time(() => token('{}')),
-    'call-ed25519-tip': time(() => token(JSON.stringify({ pin_base64: seal(), timestamp: 1 }))),
+    'call-ed25519-tip': time(() => token(JSON.stringify({ pin_base64: encrypt(), timestamp: 1 }))),
   }),
 );

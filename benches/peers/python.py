@@ -1,4 +1,4 @@
-"""Times Python's mixinsdk, which seals digits only: nanoseconds of each work, as one JSON object on stdout."""
+"""Times Python's mixinsdk, which encrypts digits only: nanoseconds of each work, as one JSON object on stdout."""
 
 import base64
 import json
@@ -44,7 +44,7 @@ pin_token = base64.urlsafe_b64encode(server)
 print(
     json.dumps(
         {
-            "seal-digits": measure(lambda: encrypt_pin("314159", pin_token, private, "Ed25519", SESSION)),
+            "encrypt-digits": measure(lambda: encrypt_pin("314159", pin_token, private, "Ed25519", SESSION)),
             "token-eddsa": token(private, "EdDSA"),
             "token-rs512-1024": token(rsa_key(1024), "RS512"),
             "token-rs512-2048": token(rsa_key(2048), "RS512"),

@@ -56,22 +56,22 @@ const RSA_REASON: &str = "nearly all of the time is `crypto-bigint`'s two expone
 /// Every work, in the order of the report.
 pub const WORKS: [Work; 13] = [
     Work {
-        name: "seal-digits",
-        what: "seal six digits into base64, random IV included",
-        ours: "seal/six-digit",
-        floor: &["seal/six-digit, floor"],
+        name: "encrypt-digits",
+        what: "encrypt six digits into base64, random IV included",
+        ours: "encrypt/six-digit",
+        floor: &["encrypt/six-digit, floor"],
         floor_of: "16 bytes of ChaCha12, two AES-256-CBC blocks, base64 of 48 bytes",
-        peers: &[("mixin-sdk-rs", "peers/seal-digits, mixin-sdk-rs")],
+        peers: &[("mixin-sdk-rs", "peers/encrypt-digits, mixin-sdk-rs")],
         goals: &[Goal::Peer("go", 6.0), Goal::Floor(1.5)],
         reason: "the rest is the atomic counter of the iterator and what waits for bytes just written",
     },
     Work {
-        name: "seal-tip",
-        what: "seal a TIP signature into base64",
-        ours: "seal/tip-signature",
-        floor: &["seal/tip-signature, floor"],
+        name: "encrypt-tip",
+        what: "encrypt a TIP signature into base64",
+        ours: "encrypt/tip-signature",
+        floor: &["encrypt/tip-signature, floor"],
         floor_of: "16 bytes of ChaCha12, six AES-256-CBC blocks, base64 of 112 bytes",
-        peers: &[("mixin-sdk-rs", "peers/seal-tip, mixin-sdk-rs")],
+        peers: &[("mixin-sdk-rs", "peers/encrypt-tip, mixin-sdk-rs")],
         goals: &[Goal::Peer("go", 6.0), Goal::Peer("mixin-sdk-rs", 300.0)],
         reason: "the floor, most of it base64, leaves a twentieth for all the rest",
     },
@@ -146,10 +146,10 @@ pub const WORKS: [Work; 13] = [
     },
     Work {
         name: "call-ed25519-tip",
-        what: "seal a given TIP signature, JSON body, EdDSA token: from the secret to bytes to send",
+        what: "encrypt a given TIP signature, JSON body, EdDSA token: from the secret to bytes to send",
         ours: "call/Ed25519, fast, a given TIP signature",
-        floor: &["token/EdDSA, fast, floor", "seal/tip-signature, floor"],
-        floor_of: "a bare signature by aws-lc-rs, and the parts of sealing",
+        floor: &["token/EdDSA, fast, floor", "encrypt/tip-signature, floor"],
+        floor_of: "a bare signature by aws-lc-rs, and the parts of encrypting",
         peers: &[("mixin-sdk-rs", "peers/call-ed25519-tip, mixin-sdk-rs")],
         goals: &[Goal::Peer("go", 3.0)],
         reason: "a bare signature by aws-lc-rs is nine tenths of the time, and by itself nearly as long",
@@ -247,14 +247,14 @@ mod tests {
     #[test]
     fn goals_are_judged_by_the_figures_that_there_are() {
         let mut figures = Figures::default();
-        let seal = &WORKS[0];
-        assert_eq!(seal.row(&figures).verdict(), Verdict::default());
-        figures.benches.insert("seal/six-digit".to_owned(), 100.0);
-        assert_eq!(seal.row(&figures).verdict(), Verdict::default());
-        figures.benches.insert("seal/six-digit, floor".to_owned(), 67.0);
+        let encrypt = &WORKS[0];
+        assert_eq!(encrypt.row(&figures).verdict(), Verdict::default());
+        figures.benches.insert("encrypt/six-digit".to_owned(), 100.0);
+        assert_eq!(encrypt.row(&figures).verdict(), Verdict::default());
+        figures.benches.insert("encrypt/six-digit, floor".to_owned(), 67.0);
         let met = vec!["1.5 × floor".to_owned()];
-        assert_eq!(seal.row(&figures).verdict(), Verdict { met: met.clone(), missed: vec![] });
-        figures.clients.entry("go".to_owned()).or_default().insert("seal-digits".to_owned(), 599.0);
-        assert_eq!(seal.row(&figures).verdict(), Verdict { met, missed: vec!["1/6 of go".to_owned()] });
+        assert_eq!(encrypt.row(&figures).verdict(), Verdict { met: met.clone(), missed: vec![] });
+        figures.clients.entry("go".to_owned()).or_default().insert("encrypt-digits".to_owned(), 599.0);
+        assert_eq!(encrypt.row(&figures).verdict(), Verdict { met, missed: vec!["1/6 of go".to_owned()] });
     }
 }

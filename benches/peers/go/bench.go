@@ -107,8 +107,8 @@ func main() {
 	auth, err := AuthFromKeystore(edKeystore())
 	must(err)
 	signature := strings.Repeat("ab", 64)
-	figures["seal-digits"] = time5(func() { auth.EncryptPin("314159") })
-	figures["seal-tip"] = time5(func() { auth.EncryptPin(signature) })
+	figures["encrypt-digits"] = time5(func() { auth.EncryptPin("314159") })
+	figures["encrypt-tip"] = time5(func() { auth.EncryptPin(signature) })
 	figures["call-ed25519-tip"] = time5(func() {
 		body, err := json.Marshal(map[string]any{"pin_base64": auth.EncryptPin(signature), "timestamp": 1})
 		must(err)

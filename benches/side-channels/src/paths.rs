@@ -116,17 +116,17 @@ fn reports<T>(operation: impl FnOnce() -> T) -> usize {
     memcheck_count_errors() - before
 }
 
-fn seal(of: impl FnOnce() -> Secret) -> usize {
+fn encrypt(of: impl FnOnce() -> Secret) -> usize {
     let key = PinKey::from_bytes(&secret([7; 32])).expect("32 bytes");
     let block = hazmat::block(of(), 1, 2);
-    reports(|| hazmat::seal_with_iv(&key, &block, &IV))
+    reports(|| hazmat::encrypt_with_iv(&key, &block, &IV))
 }
 
-fn open(of: Secret) -> usize {
+fn decrypt(of: Secret) -> usize {
     let (hidden, known) = (secret([7; 32]), [7; 32]);
-    let sealed = hazmat::seal_with_iv(&PinKey::from_bytes(&known).expect("32 bytes"), &hazmat::block(of, 1, 2), &IV);
+    let encrypted = hazmat::encrypt_with_iv(&PinKey::from_bytes(&known).expect("32 bytes"), &hazmat::block(of, 1, 2), &IV);
     let key = PinKey::from_bytes(&hidden).expect("32 bytes");
-    reports(|| key.open(&sealed))
+    reports(|| key.decrypt(&encrypted))
 }
 
 fn main() -> ExitCode {
@@ -139,12 +139,12 @@ fn main() -> ExitCode {
     // whether the random number is below the modulus, whether it has an inverse, and whether the result is right.
     let checks: [(&str, usize, usize); 14] = [
         ("a key schedule is made", 0, reports(|| PinKey::from_bytes(&secret([7; 32])))),
-        ("digits are sealed", 0, seal(|| secret(pin()).into())),
-        ("a TIP key is sealed", 0, seal(|| Secret::TipKey(secret([5; 40])))),
-        ("a TIP signature is sealed", 0, seal(|| Secret::TipSignature(secret([5; 64])))),
-        ("digits are opened", 2, open(pin().into())),
-        ("a TIP key is opened", 1, open(Secret::TipKey([5; 40]))),
-        ("a TIP signature is opened", 1, open(Secret::TipSignature([5; 64]))),
+        ("digits are encrypted", 0, encrypt(|| secret(pin()).into())),
+        ("a TIP key is encrypted", 0, encrypt(|| Secret::TipKey(secret([5; 40])))),
+        ("a TIP signature is encrypted", 0, encrypt(|| Secret::TipSignature(secret([5; 64])))),
+        ("digits are decrypted", 2, decrypt(pin().into())),
+        ("a TIP key is decrypted", 1, decrypt(Secret::TipKey([5; 40]))),
+        ("a TIP signature is decrypted", 1, decrypt(Secret::TipSignature([5; 64]))),
         ("PINs are compared", 0, {
             let (one, other) = (secret(pin()), pin());
             reports(|| one == other)

@@ -48,8 +48,8 @@ fn digits(rng: &mut BenchRng) -> [u8; 6] {
     std::array::from_fn(|_| rng.random_range(b'0'..=b'9'))
 }
 
-/// A block whose padding and digits the test chooses, sealed.
-fn sealed(rng: &mut BenchRng, key: &[u8; 32], change: impl FnOnce(&mut [u8; 32])) -> [u8; 48] {
+/// A block whose padding and digits the test chooses, encrypted.
+fn encrypted(rng: &mut BenchRng, key: &[u8; 32], change: impl FnOnce(&mut [u8; 32])) -> [u8; 48] {
     let mut block = [10; 32];
     block[..6].copy_from_slice(&digits(rng));
     rng.fill_bytes(&mut block[6..22]);
@@ -63,9 +63,9 @@ fn sealed(rng: &mut BenchRng, key: &[u8; 32], change: impl FnOnce(&mut [u8; 32])
     out
 }
 
-fn open(input: &[u8; 48], key: &PinKey) -> bool {
-    let sealed = EncryptedPin::from_bytes(input).expect("48 bytes");
-    key.open(&sealed).is_ok()
+fn decrypt(input: &[u8; 48], key: &PinKey) -> bool {
+    let encrypted = EncryptedPin::from_bytes(input).expect("48 bytes");
+    key.decrypt(&encrypted).is_ok()
 }
 
 fn pins_equal_or_not(runner: &mut CtRunner, rng: &mut BenchRng) {
@@ -89,29 +89,29 @@ fn control_of_pins(runner: &mut CtRunner, rng: &mut BenchRng) {
 fn padding_wrong_first_or_last(runner: &mut CtRunner, rng: &mut BenchRng) {
     let key = PinKey::from_bytes(&KEY).expect("32 bytes");
     let make =
-        |rng: &mut BenchRng| [sealed(rng, &KEY, |block| block[22] ^= 1), sealed(rng, &KEY, |block| block[31] ^= 1)];
-    compare(runner, rng, make, |input| open(input, &key));
+        |rng: &mut BenchRng| [encrypted(rng, &KEY, |block| block[22] ^= 1), encrypted(rng, &KEY, |block| block[31] ^= 1)];
+    compare(runner, rng, make, |input| decrypt(input, &key));
 }
 
 fn padding_or_digits_wrong(runner: &mut CtRunner, rng: &mut BenchRng) {
     let key = PinKey::from_bytes(&KEY).expect("32 bytes");
     let make =
-        |rng: &mut BenchRng| [sealed(rng, &KEY, |block| block[31] ^= 1), sealed(rng, &KEY, |block| block[0] = b'x')];
-    compare(runner, rng, make, |input| open(input, &key));
+        |rng: &mut BenchRng| [encrypted(rng, &KEY, |block| block[31] ^= 1), encrypted(rng, &KEY, |block| block[0] = b'x')];
+    compare(runner, rng, make, |input| decrypt(input, &key));
 }
 
 fn key_or_padding_wrong(runner: &mut CtRunner, rng: &mut BenchRng) {
     let key = PinKey::from_bytes(&KEY).expect("32 bytes");
-    let make = |rng: &mut BenchRng| [sealed(rng, &[8; 32], |_| ()), sealed(rng, &KEY, |block| block[31] ^= 1)];
-    compare(runner, rng, make, |input| open(input, &key));
+    let make = |rng: &mut BenchRng| [encrypted(rng, &[8; 32], |_| ()), encrypted(rng, &KEY, |block| block[31] ^= 1)];
+    compare(runner, rng, make, |input| decrypt(input, &key));
 }
 
 fn opened_is_one_pin_or_any(runner: &mut CtRunner, rng: &mut BenchRng) {
     let key = PinKey::from_bytes(&KEY).expect("32 bytes");
     let make = |rng: &mut BenchRng| {
-        [sealed(rng, &KEY, |block| block[..6].copy_from_slice(b"000000")), sealed(rng, &KEY, |_| ())]
+        [encrypted(rng, &KEY, |block| block[..6].copy_from_slice(b"000000")), encrypted(rng, &KEY, |_| ())]
     };
-    compare(runner, rng, make, |input| open(input, &key));
+    compare(runner, rng, make, |input| decrypt(input, &key));
 }
 
 /// The check of padding that others have: it ends at the first wrong byte.

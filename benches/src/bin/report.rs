@@ -15,8 +15,8 @@ use serde_json::{Map, Value, json};
 
 /// The works that have a chart, and what is above it.
 const CHARTS: [(&str, &str); 5] = [
-    ("seal-digits", "Sealing six digits"),
-    ("seal-tip", "Sealing a TIP signature"),
+    ("encrypt-digits", "Encrypting six digits"),
+    ("encrypt-tip", "Encrypting a TIP signature"),
     ("token-eddsa", "EdDSA token"),
     ("token-rs512-2048", "RS512 token of 2048 bits"),
     ("call-ed25519-tip", "A whole call with a TIP signature, but sending it"),

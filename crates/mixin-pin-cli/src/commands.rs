@@ -10,7 +10,7 @@ pub(crate) mod inspect;
 pub(crate) mod keystore;
 pub(crate) mod resolve;
 pub(crate) mod sandbox;
-pub(crate) mod seal;
+pub(crate) mod encrypt;
 pub(crate) mod store;
 pub(crate) mod tip;
 pub(crate) mod token;

@@ -105,7 +105,7 @@ impl Error {
             Self::DoesNotHold
             | Self::Registration
             | Self::Sandbox(_)
-            | Self::Ciphertext(mixin_pin_core::Error::Open) => 1,
+            | Self::Ciphertext(mixin_pin_core::Error::Decrypt) => 1,
             Self::Http(error) => match error {
                 mixin_pin_http::Error::Protocol(error) => match error {
                     ProtocolError::Api(_) => 1,
@@ -397,7 +397,7 @@ mod tests {
             Error::Pin { which: "new PIN", cause: mixin_pin_core::Error::PinFormat },
             Error::PinsDiffer,
             Error::PublicKey(mixin_pin_core::Error::PublicKey),
-            Error::Ciphertext(mixin_pin_core::Error::Open),
+            Error::Ciphertext(mixin_pin_core::Error::Decrypt),
             Error::Input(ProtocolError::CurlMissing),
             Error::Http(mixin_pin_http::Error::HoldLost),
             Error::Unresolved,

@@ -48,8 +48,8 @@ fn run(command: &Command, output: &Output) -> Result<(), Error> {
     match command {
         Command::Demo(args) => commands::demo::run(args, output),
         Command::Inspect(args) => commands::inspect::run(args, output),
-        Command::Encrypt(args) => commands::seal::encrypt(args, output),
-        Command::Decrypt(args) => commands::seal::decrypt(args, output),
+        Command::Encrypt(args) => commands::encrypt::encrypt(args, output),
+        Command::Decrypt(args) => commands::encrypt::decrypt(args, output),
         Command::Token(args) => commands::token::run(args, output),
         Command::Update(args) => commands::calls::update(args, output),
         Command::Verify(args) => commands::calls::verify(args, output),

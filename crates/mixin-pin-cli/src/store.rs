@@ -98,7 +98,7 @@ pub(crate) fn with_store(
 
 /// Takes a nonce for a PIN that somebody else will send.
 pub(crate) fn nonce(session: &Session, args: &StoreArgs) -> Result<Nonce, Error> {
-    // Long enough to take one number; what is sealed with it is not ours to wait for.
+    // Long enough to take one number; what is encrypted with it is not ours to wait for.
     let terms = HoldTerms::new(Duration::from_secs(10)).wait(Duration::from_secs(args.wait.unwrap_or(DEFAULT_WAIT)));
     let session_id = session.session_id();
     match open(args)? {

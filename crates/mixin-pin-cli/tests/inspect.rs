@@ -74,15 +74,15 @@ fn folded(text: &str) -> String {
 fn with_the_keystore_what_is_inside_is_judged_too() {
     let folder = tempfile::tempdir().unwrap();
     let keystore = common::keystore(folder.path(), "keystore-dashboard.json");
-    let sealed = run(&["encrypt", "--json", "--keystore", text(&keystore), "--pin-stdin"], b"271828\n").done().json();
+    let encrypted = run(&["encrypt", "--json", "--keystore", text(&keystore), "--pin-stdin"], b"271828\n").done().json();
     let body = folder.path().join("body.json");
-    std::fs::write(&body, json!({ "pin_base64": sealed["ciphertext"] }).to_string()).unwrap();
+    std::fs::write(&body, json!({ "pin_base64": encrypted["ciphertext"] }).to_string()).unwrap();
     let request = ["--method", "POST", "--path", "/pin/verify", "--body", text(&body)];
     let token = run(&[&["token", "--json", "--keystore", text(&keystore)][..], &request].concat(), b"").done().json();
     let inspect = ["inspect", "--keystore", text(&keystore), "--token", token["token"].as_str().unwrap()];
     let report = run(&[&inspect[..], &["--json"], &request].concat(), b"").done();
-    let opened = &report.json()["pins"][0]["opened"];
-    assert!(opened["iterator"].as_u64() > Some(1_700_000_000_000_000_000), "{report:?}");
+    let decrypted = &report.json()["pins"][0]["decrypted"];
+    assert!(decrypted["iterator"].as_u64() > Some(1_700_000_000_000_000_000), "{report:?}");
     assert_eq!(report.json()["signature"]["valid"], true);
     let shown = run(&[&inspect[..], &request].concat(), b"").done();
     assert!(shown.stdout.contains(", iterator ") && !shown.stdout.contains("271828"), "{shown:?}");

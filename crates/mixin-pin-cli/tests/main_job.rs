@@ -51,11 +51,11 @@ fn what_is_encrypted_decrypts_and_the_pin_shows_only_when_asked() {
     for (kind, url_safe) in [("rsa1024", false), ("ed25519", true)] {
         let keystore = sandbox.register(kind);
         let encrypt = ["encrypt", "--keystore", &keystore, "--pin-stdin", "--json"];
-        let sealed = run(&encrypt, b"271828\n").done().json();
-        assert_eq!(sealed["bytes"], 48);
-        let iterator: u64 = sealed["iterator"].as_str().unwrap().parse().unwrap();
-        assert_eq!(iterator / 1_000_000_000, sealed["timestamp"].as_u64().unwrap());
-        let ciphertext = sealed["ciphertext"].as_str().unwrap();
+        let encrypted = run(&encrypt, b"271828\n").done().json();
+        assert_eq!(encrypted["bytes"], 48);
+        let iterator: u64 = encrypted["iterator"].as_str().unwrap().parse().unwrap();
+        assert_eq!(iterator / 1_000_000_000, encrypted["timestamp"].as_u64().unwrap());
+        let ciphertext = encrypted["ciphertext"].as_str().unwrap();
         assert!(!url_safe || !ciphertext.contains(['+', '/']));
 
         // A ciphertext may begin with a hyphen, as base64url does.
@@ -63,7 +63,7 @@ fn what_is_encrypted_decrypts_and_the_pin_shows_only_when_asked() {
         let opened = run(&[&decrypt[..], &["--", ciphertext]].concat(), b"").done().json();
         assert_eq!(
             opened,
-            json!({ "kind": "six-digit", "timestamp": sealed["timestamp"], "iterator": sealed["iterator"] })
+            json!({ "kind": "six-digit", "timestamp": encrypted["timestamp"], "iterator": encrypted["iterator"] })
         );
         let revealed = run(&[&decrypt[..], &["--reveal", "--", ciphertext]].concat(), b"").done().json();
         assert_eq!(revealed["secret"], "271828");
@@ -75,10 +75,10 @@ fn a_ciphertext_of_another_session_does_not_hold() {
     let folder = tempfile::tempdir().unwrap();
     let rsa = common::keystore(folder.path(), "keystore-rsa-bot.json");
     let dashboard = common::keystore(folder.path(), "keystore-dashboard.json");
-    let sealed = run(&["encrypt", "--keystore", common::text(&rsa), "--pin-stdin"], b"271828\n").done().stdout;
+    let encrypted = run(&["encrypt", "--keystore", common::text(&rsa), "--pin-stdin"], b"271828\n").done().stdout;
     let decrypt =
         |ciphertext: &str| run(&["decrypt", "--json", "--keystore", common::text(&dashboard), "--", ciphertext], b"");
-    let failed = decrypt(sealed.trim());
+    let failed = decrypt(encrypted.trim());
     assert_eq!((failed.code, failed.kind().as_str()), (1, "does-not-hold"));
     assert_eq!(decrypt("AAAA").code, 2);
 }

@@ -118,9 +118,9 @@ fn the_command_leaves_no_secret() {
         let api = ["--keystore", &keystore, "--api", &sandbox.url];
         let (one, new) = (format!("{PIN}\n"), format!("{NEW_PIN}\n"));
         let both = format!("{one}{new}");
-        let sealed = common::run(&["encrypt", "--keystore", &keystore, "--pin-stdin"], one.as_bytes()).done().stdout;
+        let encrypted = common::run(&["encrypt", "--keystore", &keystore, "--pin-stdin"], one.as_bytes()).done().stdout;
         let decrypt =
-            |more: &[&'static str]| [&["decrypt", "--keystore", &keystore][..], more, &["--", sealed.trim()]].concat();
+            |more: &[&'static str]| [&["decrypt", "--keystore", &keystore][..], more, &["--", encrypted.trim()]].concat();
         for (args, stdin) in [
             ([&["update", "--new-user", "--pin-stdin"][..], &api].concat(), one.as_str()),
             ([&["update", "--pin-stdin"][..], &api].concat(), &both),

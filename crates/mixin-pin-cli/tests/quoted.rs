@@ -294,10 +294,10 @@ fn the_next_command_has_the_same_keystore_and_store() {
         let env: Vec<_> = env.map(|env| ("MIXIN_STORE", env)).into_iter().collect();
         if store != "memory:" {
             // A session that is new to its store would have the clock confirmed first.
-            let mut seal = command();
-            seal.current_dir(folder.path()).args(["encrypt", "--pin-stdin", "--keystore", name, "--store", store]);
-            let seal = seal.stdin(pin(folder.path())).output().unwrap();
-            assert_eq!(finished(seal).code, 0);
+            let mut encrypt = command();
+            encrypt.current_dir(folder.path()).args(["encrypt", "--pin-stdin", "--keystore", name, "--store", store]);
+            let encrypt = encrypt.stdin(pin(folder.path())).output().unwrap();
+            assert_eq!(finished(encrypt).code, 0);
         }
         let run = prove(folder.path(), &env, &["--json", "--keystore", name, "--api", &api, "--store", store]);
         assert_eq!(run.code, 3, "{run:?}");

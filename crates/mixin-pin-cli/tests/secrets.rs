@@ -65,8 +65,8 @@ fn the_search_finds_what_is_shown() {
     let folder = tempfile::tempdir().unwrap();
     let path = common::keystore(folder.path(), "keystore-dashboard.json");
     let marks = Marks::of(text(&path));
-    let sealed = run(&["encrypt", "--keystore", text(&path), "--pin-stdin"], PIN.as_bytes()).done().stdout;
-    let revealed = run(&["decrypt", "--keystore", text(&path), "--reveal", "--", sealed.trim()], b"").done();
+    let encrypted = run(&["encrypt", "--keystore", text(&path), "--pin-stdin"], PIN.as_bytes()).done().stdout;
+    let revealed = run(&["decrypt", "--keystore", text(&path), "--reveal", "--", encrypted.trim()], b"").done();
     let found = std::panic::catch_unwind(|| marks.assert_absent(&revealed, "--reveal"));
     assert!(found.is_err(), "--reveal shows the PIN, and the search must see it");
 }
@@ -89,8 +89,8 @@ fn no_command_shows_a_secret() {
         marks.assert_absent(&new, "keystore new");
         Marks::of(&sandbox.app_keystore).assert_absent(&new, "keystore new");
 
-        let sealed = run(&["encrypt", "--keystore", &path, "--pin-stdin"], PIN.as_bytes()).done().stdout;
-        let sealed = sealed.trim();
+        let encrypted = run(&["encrypt", "--keystore", &path, "--pin-stdin"], PIN.as_bytes()).done().stdout;
+        let encrypted = encrypted.trim();
         let api = ["--keystore", &path, "--api", &sandbox.url];
         let with = |args: &[&'static str]| [args, &api].concat();
         let both = format!("{PIN}\n{NEW_PIN}\n");
@@ -118,7 +118,7 @@ fn no_command_shows_a_secret() {
             (vec!["verify", "--keystore", &path, "--api", "http://127.0.0.1:9", "--pin-stdin"], &one, 4),
             (vec!["encrypt", "--keystore", &path, "--pin-stdin"], &one, 0),
             (vec!["encrypt", "--keystore", &path, "--pin-stdin"], "2718281\n", 2),
-            (vec!["decrypt", "--keystore", &path, "--", sealed], "", 0),
+            (vec!["decrypt", "--keystore", &path, "--", encrypted], "", 0),
             (vec!["decrypt", "--keystore", &path, PIN], "", 2),
             (vec!["token", "--keystore", &path, "--method", "GET", "--path", "/me"], "", 0),
             (vec!["keystore", "check", &path], "", 0),
@@ -134,10 +134,10 @@ fn no_command_shows_a_secret() {
                 marks.assert_absent(&run, &format!("{args:?}"));
             }
         }
-        // A request as somebody captured it: everything about it is shown but what is sealed inside.
+        // A request as somebody captured it: everything about it is shown but what is encrypted inside.
         let token = run(&["token", "--keystore", &path, "--method", "POST", "--path", "/pin/verify"], b"").done();
         let curl = format!(
-            "curl -H 'Authorization: Bearer {}' {}/pin/verify -d '{{\"pin\":\"{sealed}\"}}'",
+            "curl -H 'Authorization: Bearer {}' {}/pin/verify -d '{{\"pin\":\"{encrypted}\"}}'",
             token.stdout.trim(),
             sandbox.url
         );

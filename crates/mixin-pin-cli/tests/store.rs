@@ -27,8 +27,8 @@ fn iterators_rise_from_process_to_process_and_are_shown_and_forgotten() {
     let encrypt = ["encrypt", "--json", "--keystore", &keystore, "--store", &store, "--pin-stdin"];
     let mut last = 0;
     for _ in 0..3 {
-        let sealed = run(&encrypt, b"123456\n").done().json();
-        let iterator: u64 = sealed["iterator"].as_str().unwrap().parse().unwrap();
+        let encrypted = run(&encrypt, b"123456\n").done().json();
+        let iterator: u64 = encrypted["iterator"].as_str().unwrap().parse().unwrap();
         assert!(iterator > last, "{iterator} followed {last}");
         last = iterator;
     }

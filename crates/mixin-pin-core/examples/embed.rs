@@ -15,7 +15,7 @@ fn main() -> Result<(), Error> {
     let session = Session::ed25519(Uuid::from_u128(1), Uuid::from_u128(2), key, &server)?;
 
     let nonces = MonotonicNonces::new();
-    let pin = session.pin_key().seal(Pin::new("314159")?, nonces.next(now)?, &mut rng);
+    let pin = session.pin_key().encrypt(Pin::new("314159")?, nonces.next(now)?, &mut rng);
     let body = format!(r#"{{"pin_base64":"{}"}}"#, pin.to_url_safe());
     let hash = RequestHash::of("POST", "/pin/verify", body.as_bytes());
     let claims = session.claims(hash, Uuid::from_u128(3), now, Duration::from_secs(60))?;

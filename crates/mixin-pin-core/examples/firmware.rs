@@ -43,8 +43,8 @@ mod device {
             rng: &mut R,
             buffers: &'b mut Buffers,
         ) -> Result<(&'b str, &'b str), Error> {
-            let sealed = self.session.pin_key().seal(pin, self.nonces.next(now)?, rng);
-            let body = body(sealed.to_url_safe().as_str(), &mut buffers.body)?;
+            let encrypted = self.session.pin_key().encrypt(pin, self.nonces.next(now)?, rng);
+            let body = body(encrypted.to_url_safe().as_str(), &mut buffers.body)?;
             let hash = RequestHash::of("POST", "/pin/verify", body.as_bytes());
             let claims = self.session.claims(hash, request_id, now, Duration::from_secs(60))?;
             let token = claims.sign_into(self.session.signer(), rng, &mut buffers.token)?;

@@ -1,4 +1,4 @@
-//! A TIP key signs a transfer, and the signature is sealed as digits would be.
+//! A TIP key signs a transfer, and the signature is encrypted as digits would be.
 
 use mixin_pin_core::tip::{Amount, TipAction, TipKey};
 use mixin_pin_core::uuid::Uuid;
@@ -16,7 +16,7 @@ fn main() -> Result<(), Error> {
     let key = TipKey::text_matching(&spend_private_key, &expected)?; // a seed or a raw scalar, whichever fits
     let amount = Amount::new("1.50")?; // signed, and to be sent, as 1.5
     let action = TipAction::Transfer { asset_id, opponent_id, amount, trace_id, memo: "thanks" };
-    let pin = pin_key.seal(key.secret(&action), nonces.next(now)?, &mut rng);
+    let pin = pin_key.encrypt(key.secret(&action), nonces.next(now)?, &mut rng);
     println!("{{\"amount\":\"{amount}\",\"pin_base64\":\"{}\"}}", pin.to_url_safe());
     Ok(())
 }

@@ -152,7 +152,7 @@ impl From<Pin> for Secret {
     }
 }
 
-/// For a call that is sealed afresh, because no connection was made for it.
+/// For a call that is encrypted afresh, because no connection was made for it.
 impl From<&Self> for Secret {
     fn from(secret: &Self) -> Self {
         match secret {
@@ -194,7 +194,7 @@ impl fmt::Debug for Secret {
 /// A secret with the timestamp and the iterator that make it one-time.
 ///
 /// A client makes one from a [`Secret`] and a spent [`Nonce`]; a checker gets one from
-/// [`PinKey::open`](crate::PinKey::open).
+/// [`PinKey::decrypt`](crate::PinKey::decrypt).
 ///
 /// ```
 /// use mixin_pin_core::{MonotonicNonces, NonceSource, Pin, PinBlock, SecretKind, UnixTime};
@@ -251,11 +251,11 @@ impl PinBlock {
     /// The length settles the kind, the kind the padding: for each length just one padding is right.
     pub(crate) fn read_padded(kind: SecretKind, block: &[u8]) -> Result<Self, Error> {
         if block.len() != kind.padded_len() {
-            return Err(Error::Open);
+            return Err(Error::Decrypt);
         }
         let (secret, rest) = block.split_at(kind.secret_len());
-        let (timestamp, rest) = rest.split_first_chunk().ok_or(Error::Open)?;
-        let (iterator, padding) = rest.split_first_chunk().ok_or(Error::Open)?;
+        let (timestamp, rest) = rest.split_first_chunk().ok_or(Error::Decrypt)?;
+        let (iterator, padding) = rest.split_first_chunk().ok_or(Error::Decrypt)?;
 
         let wrong = padding.iter().fold(0, |wrong, byte| wrong | (byte ^ padding_byte(kind.secret_len())));
         let mut good = wrong.ct_eq(&0);
@@ -263,13 +263,13 @@ impl PinBlock {
             good &= are_digits(secret);
         }
         if !bool::from(good) {
-            return Err(Error::Open);
+            return Err(Error::Decrypt);
         }
         Ok(Self {
             secret: match kind {
                 SecretKind::SixDigits => Secret::Digits(Pin::from_bytes(secret)?),
-                SecretKind::TipKey => Secret::TipKey(secret.try_into().map_err(|_| Error::Open)?),
-                SecretKind::TipSignature => Secret::TipSignature(secret.try_into().map_err(|_| Error::Open)?),
+                SecretKind::TipKey => Secret::TipKey(secret.try_into().map_err(|_| Error::Decrypt)?),
+                SecretKind::TipSignature => Secret::TipSignature(secret.try_into().map_err(|_| Error::Decrypt)?),
             },
             timestamp: u64::from_le_bytes(*timestamp),
             iterator: u64::from_le_bytes(*iterator),
@@ -341,9 +341,9 @@ mod tests {
         for at in (0..6).chain(22..32) {
             let mut bad = good;
             bad[at] ^= 0x40;
-            assert_eq!(PinBlock::read_padded(SecretKind::SixDigits, &bad), Err(Error::Open), "byte {at}");
+            assert_eq!(PinBlock::read_padded(SecretKind::SixDigits, &bad), Err(Error::Decrypt), "byte {at}");
         }
-        assert_eq!(PinBlock::read_padded(SecretKind::SixDigits, &good[..31]), Err(Error::Open));
+        assert_eq!(PinBlock::read_padded(SecretKind::SixDigits, &good[..31]), Err(Error::Decrypt));
     }
 
     #[test]
@@ -353,6 +353,6 @@ mod tests {
         assert!(PinBlock::read_padded(SecretKind::SixDigits, &padded).is_ok());
         padded[30] ^= 1;
         padded[31] ^= 1;
-        assert_eq!(PinBlock::read_padded(SecretKind::SixDigits, &padded), Err(Error::Open));
+        assert_eq!(PinBlock::read_padded(SecretKind::SixDigits, &padded), Err(Error::Decrypt));
     }
 }

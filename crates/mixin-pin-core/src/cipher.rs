@@ -1,4 +1,4 @@
-//! Sealing and opening blocks: AES-256-CBC under the key that a session shares with the server.
+//! Encrypting and decrypting blocks: AES-256-CBC under the key that a session shares with the server.
 //!
 //! What the blocks hold is the business of `block`; where the key comes from, of `session`.
 
@@ -22,8 +22,8 @@ use crate::{Error, Nonce, PinBlock, Secret, SecretKind};
 /// use mixin_pin_core::{EncryptedPin, Error, PinKey};
 ///
 /// let key = PinKey::from_bytes(&[7; 32])?;
-/// let sealed = EncryptedPin::from_base64("+mRm5rm9bkQztvpsaTyz1Rib0BEM0S1FKl/oYaMfbUJM3ZmrxJhafj/tjHi+3kwQ")?;
-/// assert_eq!(key.open(&sealed), Err(Error::Open)); // sealed under another key
+/// let encrypted = EncryptedPin::from_base64("+mRm5rm9bkQztvpsaTyz1Rib0BEM0S1FKl/oYaMfbUJM3ZmrxJhafj/tjHi+3kwQ")?;
+/// assert_eq!(key.decrypt(&encrypted), Err(Error::Decrypt)); // encrypted under another key
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 ///
@@ -60,7 +60,7 @@ impl PinKey {
         &self.bytes
     }
 
-    /// Seals a secret with the nonce that it spends, under a random IV.
+    /// Encrypts a secret with the nonce that it spends, under a random IV.
     ///
     /// ```
     /// use getrandom::{SysRng, rand_core::UnwrapErr};
@@ -69,24 +69,24 @@ impl PinKey {
     /// let mut rng = UnwrapErr(SysRng);
     /// let key = PinKey::generate(&mut rng);
     /// let nonce = MonotonicNonces::new().next(UnixTime::from_secs(1_700_000_000))?;
-    /// let sealed = key.seal(Pin::new("314159")?, nonce, &mut rng);
-    /// assert_eq!(key.open(&sealed)?.timestamp(), 1_700_000_000);
+    /// let encrypted = key.encrypt(Pin::new("314159")?, nonce, &mut rng);
+    /// assert_eq!(key.decrypt(&encrypted)?.timestamp(), 1_700_000_000);
     /// # Ok::<(), mixin_pin_core::Error>(())
     /// ```
     ///
     /// # Security
-    /// An encrypted PIN is one-time: send it once, and seal again for another try.
-    pub fn seal<R: CryptoRng + ?Sized>(&self, secret: impl Into<Secret>, nonce: Nonce, rng: &mut R) -> EncryptedPin {
+    /// An encrypted PIN is one-time: send it once, and encrypt again for another try.
+    pub fn encrypt<R: CryptoRng + ?Sized>(&self, secret: impl Into<Secret>, nonce: Nonce, rng: &mut R) -> EncryptedPin {
         let (timestamp, iterator) = nonce.spend();
-        self.seal_parts(&secret.into(), timestamp, iterator, |iv| rng.fill_bytes(iv))
+        self.encrypt_parts(&secret.into(), timestamp, iterator, |iv| rng.fill_bytes(iv))
     }
 
-    pub(crate) fn seal_block(&self, block: &PinBlock, iv: &[u8; AES_BLOCK]) -> EncryptedPin {
-        self.seal_parts(block.secret(), block.timestamp(), block.iterator(), |out| *out = *iv)
+    pub(crate) fn encrypt_block(&self, block: &PinBlock, iv: &[u8; AES_BLOCK]) -> EncryptedPin {
+        self.encrypt_parts(block.secret(), block.timestamp(), block.iterator(), |out| *out = *iv)
     }
 
     /// Writes the block where it is to be encrypted, so that it lies in no other place.
-    fn seal_parts(
+    fn encrypt_parts(
         &self,
         secret: &Secret,
         timestamp: u64,
@@ -94,36 +94,36 @@ impl PinKey {
         draw_iv: impl FnOnce(&mut [u8; AES_BLOCK]),
     ) -> EncryptedPin {
         let kind = secret.kind();
-        let mut sealed = EncryptedPin { bytes: [0; EncryptedPin::MAX_LEN], kind };
-        let (iv, body) = sealed.split_mut();
+        let mut encrypted = EncryptedPin { bytes: [0; EncryptedPin::MAX_LEN], kind };
+        let (iv, body) = encrypted.split_mut();
         draw_iv(iv);
         write_padded(secret, timestamp, iterator, body);
         let (blocks, _) = Array::slice_as_chunks_mut(body);
         cbc::Encryptor::inner_iv_init(&self.cipher, (&*iv).into()).encrypt_blocks(blocks);
-        sealed
+        encrypted
     }
 
-    /// Opens an encrypted PIN, as the server does.
+    /// Decrypts an encrypted PIN, as the server does.
     ///
     /// # Errors
-    /// [`Error::Open`], whatever was wrong: key, padding or content. It takes the same time for each.
+    /// [`Error::Decrypt`], whatever was wrong: key, padding or content. It takes the same time for each.
     ///
     /// # Security
     /// CBC carries no authentication: a changed ciphertext may open, to another block. Only the request's
     /// signature protects it, so check that first.
-    pub fn open(&self, sealed: &EncryptedPin) -> Result<PinBlock, Error> {
-        let (iv, body) = sealed.as_bytes().split_first_chunk().ok_or(Error::Open)?;
+    pub fn decrypt(&self, encrypted: &EncryptedPin) -> Result<PinBlock, Error> {
+        let (iv, body) = encrypted.as_bytes().split_first_chunk().ok_or(Error::Decrypt)?;
         let mut plain = Plaintext([0; MAX_PADDED_LEN]);
         let plain = &mut plain.0[..body.len()];
         plain.copy_from_slice(body);
         self.decrypt_blocks(iv, plain)?;
-        PinBlock::read_padded(sealed.kind, plain)
+        PinBlock::read_padded(encrypted.kind, plain)
     }
 
     pub(crate) fn decrypt_blocks(&self, iv: &[u8; AES_BLOCK], blocks: &mut [u8]) -> Result<(), Error> {
         let (blocks, rest) = Array::slice_as_chunks_mut(blocks);
         if !rest.is_empty() {
-            return Err(Error::Open);
+            return Err(Error::Decrypt);
         }
         cbc::Decryptor::inner_iv_init(&self.cipher, iv.into()).decrypt_blocks(blocks);
         Ok(())
@@ -151,7 +151,7 @@ impl Drop for Plaintext {
 
 /// An encrypted PIN: the IV and the encrypted block, inline.
 ///
-/// Not secret in itself, but one-time: see [`PinKey::seal`].
+/// Not secret in itself, but one-time: see [`PinKey::encrypt`].
 ///
 /// ```
 /// use mixin_pin_core::{EncryptedPin, SecretKind};
@@ -216,8 +216,8 @@ impl EncryptedPin {
 
     /// The IV, and the block.
     const fn split_mut(&mut self) -> (&mut [u8; AES_BLOCK], &mut [u8]) {
-        let (sealed, _) = self.bytes.split_at_mut(self.kind.encrypted_len());
-        sealed.split_first_chunk_mut().expect("the shortest has 48 bytes")
+        let (encrypted, _) = self.bytes.split_at_mut(self.kind.encrypted_len());
+        encrypted.split_first_chunk_mut().expect("the shortest has 48 bytes")
     }
 
     /// Base64 in the standard alphabet, padded: for the fields `pin` and `old_pin`.
@@ -339,13 +339,13 @@ mod tests {
         PinKey::from_bytes(&[7; 32]).unwrap()
     }
 
-    fn sealed() -> EncryptedPin {
-        hazmat::seal_with_iv(&key(), &hazmat::block(Pin::new("123456").unwrap(), 5, 9), &[0xfb; 16])
+    fn encrypted() -> EncryptedPin {
+        hazmat::encrypt_with_iv(&key(), &hazmat::block(Pin::new("123456").unwrap(), 5, 9), &[0xfb; 16])
     }
 
     #[test]
-    fn what_is_sealed_opens() {
-        let block = key().open(&sealed()).unwrap();
+    fn what_is_encrypted_opens() {
+        let block = key().decrypt(&encrypted()).unwrap();
         assert_eq!((block.timestamp(), block.iterator()), (5, 9));
         assert_eq!(block.secret().expose(), b"123456");
     }
@@ -354,27 +354,27 @@ mod tests {
     fn every_kind_of_secret_travels() {
         for secret in [Secret::TipKey([0xa5; 40]), Secret::TipSignature([0x5a; 64])] {
             let kind = secret.kind();
-            let sealed = hazmat::seal_with_iv(&key(), &hazmat::block(secret, 1, 2), &[1; 16]);
-            assert_eq!(sealed.as_bytes().len(), kind.encrypted_len());
-            assert_eq!(key().open(&sealed).unwrap().kind(), kind);
+            let encrypted = hazmat::encrypt_with_iv(&key(), &hazmat::block(secret, 1, 2), &[1; 16]);
+            assert_eq!(encrypted.as_bytes().len(), kind.encrypted_len());
+            assert_eq!(key().decrypt(&encrypted).unwrap().kind(), kind);
         }
     }
 
     #[test]
     fn another_key_opens_nothing() {
         let other = PinKey::from_bytes(&[8; 32]).unwrap();
-        assert_eq!(other.open(&sealed()), Err(Error::Open));
+        assert_eq!(other.decrypt(&encrypted()), Err(Error::Decrypt));
     }
 
     #[test]
     fn both_alphabets_padded_or_not_are_read() {
-        let sealed = hazmat::seal_with_iv(&key(), &hazmat::block(Secret::TipKey([9; 40]), 1, 2), &[0xfb; 16]);
-        let standard = sealed.to_standard();
-        let url_safe = sealed.to_url_safe();
+        let encrypted = hazmat::encrypt_with_iv(&key(), &hazmat::block(Secret::TipKey([9; 40]), 1, 2), &[0xfb; 16]);
+        let standard = encrypted.to_standard();
+        let url_safe = encrypted.to_url_safe();
         assert!(standard.as_str().starts_with("+/v7") && standard.as_str().ends_with('='));
         assert!(url_safe.as_str().starts_with("-_v7") && !url_safe.as_str().ends_with('='));
         for text in [standard.as_str(), standard.as_str().trim_end_matches('='), url_safe.as_str()] {
-            assert_eq!(EncryptedPin::from_base64(text).unwrap(), sealed, "{text}");
+            assert_eq!(EncryptedPin::from_base64(text).unwrap(), encrypted, "{text}");
         }
     }
 
@@ -382,14 +382,14 @@ mod tests {
     fn a_short_buffer_is_told_what_it_lacks() {
         let mut buffer = [0; EncodedPin::MAX_LEN];
         for secret in [Pin::new("123456").unwrap().into(), Secret::TipKey([9; 40]), Secret::TipSignature([9; 64])] {
-            let sealed = hazmat::seal_with_iv(&key(), &hazmat::block(secret, 1, 2), &[0xfb; 16]);
-            let (standard, url_safe) = (sealed.to_standard(), sealed.to_url_safe());
+            let encrypted = hazmat::encrypt_with_iv(&key(), &hazmat::block(secret, 1, 2), &[0xfb; 16]);
+            let (standard, url_safe) = (encrypted.to_standard(), encrypted.to_url_safe());
             let needed = standard.as_str().len();
-            assert_eq!(sealed.encode_standard(&mut buffer[..needed]), Ok(standard.as_str()));
-            assert_eq!(sealed.encode_standard(&mut buffer[..needed - 1]), Err(Error::BufferTooSmall { needed }));
+            assert_eq!(encrypted.encode_standard(&mut buffer[..needed]), Ok(standard.as_str()));
+            assert_eq!(encrypted.encode_standard(&mut buffer[..needed - 1]), Err(Error::BufferTooSmall { needed }));
             let needed = url_safe.as_str().len();
-            assert_eq!(sealed.encode_url_safe(&mut buffer[..needed]), Ok(url_safe.as_str()));
-            assert_eq!(sealed.encode_url_safe(&mut buffer[..needed - 1]), Err(Error::BufferTooSmall { needed }));
+            assert_eq!(encrypted.encode_url_safe(&mut buffer[..needed]), Ok(url_safe.as_str()));
+            assert_eq!(encrypted.encode_url_safe(&mut buffer[..needed - 1]), Err(Error::BufferTooSmall { needed }));
         }
     }
 

@@ -13,8 +13,8 @@ pub enum Error {
     PinFormat,
     /// An encrypted PIN is base64 of 48, 80 or 112 bytes.
     EncryptedPinFormat,
-    /// The block did not open. What was wrong with it is not told, so that no caller can become a padding oracle.
-    Open,
+    /// Decryption failed. What was wrong with it is not told, so that no caller can become a padding oracle.
+    Decrypt,
     /// A PIN key is 32 bytes.
     PinKeyLength,
     /// The PIN token did not unwrap under this key and session id.
@@ -72,8 +72,8 @@ impl fmt::Display for Error {
             Self::EncryptedPinFormat => {
                 "an encrypted PIN must be base64 of 48, 80 or 112 bytes; check that it was copied whole"
             }
-            Self::Open => {
-                "the encrypted PIN did not open; check that it was made for this session and not changed since"
+            Self::Decrypt => {
+                "the encrypted PIN did not decrypt; check that it was made for this session and not changed since"
             }
             Self::PinKeyLength => "a PIN key must be 32 bytes",
             Self::PinToken => {

@@ -10,36 +10,36 @@ pub fn block(secret: impl Into<Secret>, timestamp: u64, iterator: u64) -> PinBlo
     PinBlock::new(secret, Nonce::new(timestamp, iterator))
 }
 
-/// Seals a block under an IV of the caller's choice: AES-256-CBC, as [`PinKey::seal`] does under a random one.
+/// Encrypts a block under an IV of the caller's choice: AES-256-CBC, as [`PinKey::encrypt`] does under a random one.
 ///
 /// ```
 /// use mixin_pin_core::{Pin, PinKey, hazmat};
 ///
 /// let key = PinKey::from_bytes(&[7; 32])?;
 /// let block = hazmat::block(Pin::new("123456")?, 1_658_399_540, 1);
-/// let sealed = hazmat::seal_with_iv(&key, &block, &[0; 16]);
-/// assert_eq!(sealed.as_bytes()[..16], [0; 16]);
+/// let encrypted = hazmat::encrypt_with_iv(&key, &block, &[0; 16]);
+/// assert_eq!(encrypted.as_bytes()[..16], [0; 16]);
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
-pub fn seal_with_iv(key: &PinKey, block: &PinBlock, iv: &[u8; 16]) -> EncryptedPin {
-    key.seal_block(block, iv)
+pub fn encrypt_with_iv(key: &PinKey, block: &PinBlock, iv: &[u8; 16]) -> EncryptedPin {
+    key.encrypt_block(block, iv)
 }
 
-/// Decrypts whole blocks in place: AES-256-CBC without a look at padding or content. [`PinKey::open`] is this and a check.
+/// Decrypts whole blocks in place: AES-256-CBC without a look at padding or content. [`PinKey::decrypt`] is this and a check.
 ///
 /// ```
 /// use mixin_pin_core::{Pin, PinKey, hazmat};
 ///
 /// let key = PinKey::from_bytes(&[7; 32])?;
-/// let sealed = hazmat::seal_with_iv(&key, &hazmat::block(Pin::new("123456")?, 5, 9), &[1; 16]);
-/// let mut blocks = sealed.as_bytes()[16..].to_vec();
+/// let encrypted = hazmat::encrypt_with_iv(&key, &hazmat::block(Pin::new("123456")?, 5, 9), &[1; 16]);
+/// let mut blocks = encrypted.as_bytes()[16..].to_vec();
 /// hazmat::decrypt_blocks(&key, &[1; 16], &mut blocks)?;
 /// assert!(blocks.starts_with(b"123456") && blocks.ends_with(&[10; 10])); // ten bytes of padding
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 ///
 /// # Errors
-/// [`Error::Open`] when the length is no multiple of 16 bytes.
+/// [`Error::Decrypt`] when the length is no multiple of 16 bytes.
 ///
 /// # Security
 /// Whoever tells others which blocks decrypt to something sensible is a padding oracle.

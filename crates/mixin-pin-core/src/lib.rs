@@ -1,9 +1,9 @@
 //! The cryptography of Mixin PINs, and nothing else.
 //!
-//! **In scope:** six-digit PINs ([`Pin`]), TIP keys and what they sign (`tip`), the block they are sealed in ([`PinBlock`]) and its encryption
+//! **In scope:** six-digit PINs ([`Pin`]), TIP keys and what they sign (`tip`), the block they are encrypted in ([`PinBlock`]) and its encryption
 //! ([`PinKey`], [`EncryptedPin`]), the iterator that makes each block one-time ([`Nonce`], [`NonceSource`], [`NonceStore`]),
 //! RSA and Ed25519 sessions ([`Session`]), what an app may do for a user by OAuth (`OAuthSession`), and the token that signs a request ([`token`]).
-//! Both halves are here: what a client does (seal, sign, unwrap) and what a server or an auditor does
+//! Both halves are here: what a client does (encrypt, sign, unwrap) and what a server or an auditor does
 //! (open, verify, wrap).
 //!
 //! **Out of scope, for good:** sockets, files, clocks, randomness of its own, and Mixin's JSON. Time comes in as
@@ -12,7 +12,7 @@
 //!
 //! # Example
 //!
-//! Seal a PIN, sign the request that carries it, and check both as the server would:
+//! Encrypt a PIN, sign the request that carries it, and check both as the server would:
 //!
 #![cfg_attr(all(feature = "ed25519", feature = "alloc"), doc = "```")]
 #![cfg_attr(not(all(feature = "ed25519", feature = "alloc")), doc = "```ignore")]
@@ -36,15 +36,15 @@
 //! )?;
 //!
 //! let nonces = MonotonicNonces::new();
-//! let sealed = session.pin_key().seal(Pin::new("314159")?, nonces.next(now)?, &mut rng);
-//! let body = format!(r#"{{"pin_base64":"{}"}}"#, sealed.to_url_safe());
+//! let encrypted = session.pin_key().encrypt(Pin::new("314159")?, nonces.next(now)?, &mut rng);
+//! let body = format!(r#"{{"pin_base64":"{}"}}"#, encrypted.to_url_safe());
 //! let hash = RequestHash::of("POST", "/pin/verify", body.as_bytes());
 //! let claims = session.claims(hash, Uuid::from_u128(3), now, Duration::from_secs(60))?;
 //! let token = session.sign(&claims, &mut rng)?;
 //!
 //! // The other side.
 //! Jws::parse(token.as_str())?.verify(&VerifyingKey::Ed25519(ours.clone()))?;
-//! let block = server.agree(&ours.to_x25519()?)?.open(&sealed)?;
+//! let block = server.agree(&ours.to_x25519()?)?.decrypt(&encrypted)?;
 //! assert_eq!(block.timestamp(), now.secs());
 //! # Ok(()) }
 //! ```
@@ -62,7 +62,7 @@
 //! | `getrandom` | [`SystemRng`](https://docs.rs/mixin-pin-core), the system's randomness | an operating system |
 //! | `thread-rng` (default) | [`ThreadRng`](https://docs.rs/mixin-pin-core), randomness without a system call a draw | `std`, `getrandom` |
 //!
-//! With `ed25519` alone the crate seals PINs and signs tokens without a heap.
+//! With `ed25519` alone the crate encrypts PINs and signs tokens without a heap.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

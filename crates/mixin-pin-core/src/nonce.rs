@@ -12,7 +12,7 @@ pub use store::{HeldSession, Hold, HoldTerms, NonceStore};
 
 /// A timestamp and an iterator, good for one block.
 ///
-/// Neither `Clone` nor `Copy`: whoever seals a block spends its nonce, so that the compiler refuses to seal two
+/// Neither `Clone` nor `Copy`: whoever encrypts a block spends its nonce, so that the compiler refuses to encrypt two
 /// blocks with one. Only a [`NonceSource`] makes them.
 ///
 /// ```compile_fail,E0382

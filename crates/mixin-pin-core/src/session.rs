@@ -190,7 +190,7 @@ impl<S> Session<S> {
         self.session_id
     }
 
-    /// The key that seals this session's PINs.
+    /// The key that encrypts this session's PINs.
     pub const fn pin_key(&self) -> &PinKey {
         &self.pin_key
     }

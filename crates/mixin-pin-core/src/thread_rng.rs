@@ -22,7 +22,7 @@ use crate::Error;
 ///
 /// let key = PinKey::generate(&mut SystemRng::new()?);
 /// let nonce = MonotonicNonces::new().next(UnixTime::from_secs(1_700_000_000))?;
-/// let sealed = key.seal(Pin::new("314159")?, nonce, &mut ThreadRng::new()?);
+/// let encrypted = key.encrypt(Pin::new("314159")?, nonce, &mut ThreadRng::new()?);
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 ///

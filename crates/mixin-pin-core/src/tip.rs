@@ -1,7 +1,7 @@
 //! The Ed25519 "PIN" of today: its key, what it signs for each action, and how it is installed.
 //!
 //! A TIP PIN is a key pair. Where six digits would be sent, a call carries a signature over a body that names the
-//! action and its parameters. Sealing that signature is the business of `cipher`, like the sealing of digits.
+//! action and its parameters. Encrypting that signature is the business of `cipher`, like the encrypting of digits.
 
 mod action;
 mod amount;
@@ -166,7 +166,7 @@ impl TipKey {
         &self.public
     }
 
-    /// Signs an action: what is sealed for the call that performs it. No heap is used.
+    /// Signs an action: what is encrypted for the call that performs it. No heap is used.
     pub fn sign(&self, action: &TipAction<'_>) -> [u8; TIP_SIGNATURE_LEN] {
         raw_sign::<Sha512>(&self.secret, action.body().as_bytes(), self.public.as_key()).to_bytes()
     }
@@ -181,7 +181,7 @@ impl TipKey {
     /// # let (key, pin_key) = (TipKey::from_seed(&[7; 32]), PinKey::from_bytes(&[7; 32])?);
     /// let action = TipAction::RemoveAddress { address_id: Uuid::from_u128(1) };
     /// let nonce = MonotonicNonces::new().next(UnixTime::from_secs(1_700_000_000))?;
-    /// let pin = pin_key.seal(key.secret(&action), nonce, &mut UnwrapErr(SysRng));
+    /// let pin = pin_key.encrypt(key.secret(&action), nonce, &mut UnwrapErr(SysRng));
     /// assert_eq!(pin.kind(), SecretKind::TipSignature);
     /// # Ok::<(), mixin_pin_core::Error>(())
     /// ```
@@ -204,7 +204,7 @@ impl TipKey {
         raw_sign::<Sha512>(&self.secret, &safe_body(user_id), self.public.as_key()).to_bytes()
     }
 
-    /// What is sealed to install this key: the public key and a counter that starts at 1 and grows with each key.
+    /// What is encrypted to install this key: the public key and a counter that starts at 1 and grows with each key.
     pub fn installation(&self, counter: u64) -> Secret {
         TipInstallation { public_key: self.public.clone(), counter }.into()
     }

@@ -7,7 +7,7 @@ fn every_error_says_what_it_said() {
     let errors = [
         Error::PinFormat,
         Error::EncryptedPinFormat,
-        Error::Open,
+        Error::Decrypt,
         Error::PinKeyLength,
         Error::PinToken,
         Error::IteratorExhausted,

@@ -44,8 +44,8 @@ fn ed25519_sessions_leave_nothing() {
         assert!(!token.as_str().is_empty());
         let nonce = MonotonicNonces::new().next(common::NOW).unwrap();
         let pin = Pin::from_bytes(DIGITS).unwrap();
-        let sealed = session.pin_key().seal(pin, nonce, &mut rng());
-        Box::new(session.pin_key().open(&sealed).unwrap())
+        let encrypted = session.pin_key().encrypt(pin, nonce, &mut rng());
+        Box::new(session.pin_key().decrypt(&encrypted).unwrap())
     });
     assert_eq!(left, 0);
 }
@@ -149,7 +149,7 @@ fn what_is_zeroized_by_hand_is_zeros() {
     assert_eq!(secret.expose(), &[0; 64]);
     let key = PinKey::from_bytes(&PIN_KEY).unwrap();
     let mut encoded: EncodedPin =
-        hazmat::seal_with_iv(&key, &hazmat::block(Pin::new("123456").unwrap(), 1, 2), &[3; 16]).to_url_safe();
+        hazmat::encrypt_with_iv(&key, &hazmat::block(Pin::new("123456").unwrap(), 1, 2), &[3; 16]).to_url_safe();
     encoded.zeroize();
     assert!(!encoded.as_str().contains(|c| c != '\0'));
 }

@@ -1,4 +1,4 @@
-//! Sealing a PIN and signing a token touch no heap, and a token on the heap is one allocation; runs with `ed25519` alone
+//! Encrypting a PIN and signing a token touch no heap, and a token on the heap is one allocation; runs with `ed25519` alone
 //! too.
 #![cfg(feature = "ed25519")]
 
@@ -18,7 +18,7 @@ use mixin_pin_test_memory::{Memory, allocations_of};
 static MEMORY: Memory = Memory;
 
 #[test]
-fn sealing_opening_and_signing_allocate_nothing() {
+fn encrypting_opening_and_signing_allocate_nothing() {
     let key = Ed25519Key::from_bytes(&[7; 32]).unwrap();
     let server = Ed25519Key::from_bytes(&[8; 32]).unwrap();
     let pin_key = key.agree(&server.public_key().to_x25519().unwrap()).unwrap();
@@ -27,13 +27,13 @@ fn sealing_opening_and_signing_allocate_nothing() {
 
     let (count, text) = allocations_of(|| {
         let nonce = nonces.next(common::NOW).unwrap();
-        pin_key.seal(Pin::new("314159").unwrap(), nonce, &mut rng).to_url_safe()
+        pin_key.encrypt(Pin::new("314159").unwrap(), nonce, &mut rng).to_url_safe()
     });
-    assert_eq!(count, 0, "sealing");
+    assert_eq!(count, 0, "encrypting");
 
     let (count, block) = allocations_of(|| {
-        let sealed = EncryptedPin::from_base64(text.as_str()).unwrap();
-        pin_key.open(&sealed).unwrap()
+        let encrypted = EncryptedPin::from_base64(text.as_str()).unwrap();
+        pin_key.decrypt(&encrypted).unwrap()
     });
     assert_eq!(count, 0, "opening");
     assert_eq!(block.secret().expose(), b"314159");
@@ -86,13 +86,13 @@ fn a_token_is_one_allocation() {
 
 #[cfg(feature = "thread-rng")]
 #[test]
-fn sealing_by_the_threads_generator_allocates_nothing() {
+fn encrypting_by_the_threads_generator_allocates_nothing() {
     let mut rng = mixin_pin_core::ThreadRng::new().unwrap();
     let (pin_key, nonces) = (PinKey::generate(&mut rng), MonotonicNonces::new());
-    let (count, sealed) = allocations_of(|| {
+    let (count, encrypted) = allocations_of(|| {
         let mut rng = mixin_pin_core::ThreadRng::new().unwrap();
-        pin_key.seal(Pin::new("314159").unwrap(), nonces.next(common::NOW).unwrap(), &mut rng)
+        pin_key.encrypt(Pin::new("314159").unwrap(), nonces.next(common::NOW).unwrap(), &mut rng)
     });
     assert_eq!(count, 0);
-    assert!(pin_key.open(&sealed).is_ok());
+    assert!(pin_key.decrypt(&encrypted).is_ok());
 }

@@ -109,13 +109,13 @@ fn ed25519_session(folder: &Path) -> (Session, VerifyingKey) {
     (session, verifying)
 }
 
-/// A PIN sealed here opens there, and one sealed there opens here.
+/// A PIN encrypted here opens there, and one encrypted there opens here.
 fn check_pins(folder: &Path, session: &Session) {
     let key = hex(session.pin_key().expose());
     let nonce = MonotonicNonces::new().next(common::NOW).unwrap();
     let iterator = nonce.iterator();
-    let sealed = session.pin_key().seal(Pin::new("271828").unwrap(), nonce, &mut rng());
-    let (iv, ciphertext) = sealed.as_bytes().split_at(16);
+    let encrypted = session.pin_key().encrypt(Pin::new("271828").unwrap(), nonce, &mut rng());
+    let (iv, ciphertext) = encrypted.as_bytes().split_at(16);
     write(folder, "ciphertext", ciphertext);
     let opened = openssl(folder, &["enc", "-d", "-aes-256-cbc", "-K", &key, "-iv", &hex(iv), "-in", "ciphertext"]);
     let secs = common::NOW.secs();
@@ -132,7 +132,7 @@ fn check_pins(folder: &Path, session: &Session) {
 
 fn open(key: &PinKey, bytes: &[u8]) -> mixin_pin_core::PinBlock {
     let text = URL_SAFE_NO_PAD.encode(bytes);
-    key.open(&EncryptedPin::from_base64(&text).unwrap()).unwrap()
+    key.decrypt(&EncryptedPin::from_base64(&text).unwrap()).unwrap()
 }
 
 /// A token signed here verifies there, and one signed there verifies here.

@@ -58,13 +58,13 @@ fn secrets_come_out_of_blocks_and_of_copies() {
     for secret in [Secret::from(&pin), Secret::TipKey([4; 40]), Secret::TipSignature([5; 64])] {
         let copy = Secret::from(&secret);
         let kind = copy.kind();
-        let sealed = hazmat::seal_with_iv(&PinKey::generate(&mut rng()), &hazmat::block(copy, 1, 2), &[3; 16]);
-        assert_eq!(sealed.kind(), kind);
+        let encrypted = hazmat::encrypt_with_iv(&PinKey::generate(&mut rng()), &hazmat::block(copy, 1, 2), &[3; 16]);
+        assert_eq!(encrypted.kind(), kind);
         let block: PinBlock = hazmat::block(Secret::from(&secret), 1, 2);
         assert_eq!(block.into_secret(), secret);
     }
     assert_eq!(Secret::from(&pin).kind(), SecretKind::SixDigits);
-    assert_eq!(hazmat::decrypt_blocks(&PinKey::generate(&mut rng()), &[0; 16], &mut [0; 17]), Err(Error::Open));
+    assert_eq!(hazmat::decrypt_blocks(&PinKey::generate(&mut rng()), &[0; 16], &mut [0; 17]), Err(Error::Decrypt));
 }
 
 #[test]

@@ -52,47 +52,47 @@ fn block(plain: &Plain, timestamp: u64, iterator: u64) -> PinBlock {
 
 proptest! {
     #[test]
-    fn what_is_sealed_opens_to_the_same_block(
+    fn what_is_encrypted_opens_to_the_same_block(
         key in any::<[u8; 32]>(), iv in any::<[u8; 16]>(), plain in plain(), timestamp: u64, iterator: u64,
     ) {
         let key = PinKey::from_bytes(&key).unwrap();
-        let sealed = hazmat::seal_with_iv(&key, &block(&plain, timestamp, iterator), &iv);
-        prop_assert_eq!(&sealed.as_bytes()[..16], &iv);
-        prop_assert_eq!(key.open(&sealed).unwrap(), block(&plain, timestamp, iterator));
-        for text in [sealed.to_standard(), sealed.to_url_safe()] {
-            prop_assert_eq!(&EncryptedPin::from_base64(text.as_str()).unwrap(), &sealed);
+        let encrypted = hazmat::encrypt_with_iv(&key, &block(&plain, timestamp, iterator), &iv);
+        prop_assert_eq!(&encrypted.as_bytes()[..16], &iv);
+        prop_assert_eq!(key.decrypt(&encrypted).unwrap(), block(&plain, timestamp, iterator));
+        for text in [encrypted.to_standard(), encrypted.to_url_safe()] {
+            prop_assert_eq!(&EncryptedPin::from_base64(text.as_str()).unwrap(), &encrypted);
         }
     }
 
     #[test]
-    fn no_flipped_bit_opens_to_the_block_that_was_sealed(
+    fn no_flipped_bit_opens_to_the_block_that_was_encrypted(
         key in any::<[u8; 32]>(), iv in any::<[u8; 16]>(), plain in plain(), timestamp: u64, iterator: u64,
         at in any::<prop::sample::Index>(), bit in 0..8_u8,
     ) {
         let key = PinKey::from_bytes(&key).unwrap();
-        let sealed = hazmat::seal_with_iv(&key, &block(&plain, timestamp, iterator), &iv);
-        let mut bytes = sealed.as_bytes().to_vec();
+        let encrypted = hazmat::encrypt_with_iv(&key, &block(&plain, timestamp, iterator), &iv);
+        let mut bytes = encrypted.as_bytes().to_vec();
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
-        // CBC has no authentication: the changed ciphertext may open, but never to what was sealed.
-        if let Ok(opened) = key.open(&EncryptedPin::from_bytes(&bytes).unwrap()) {
+        // CBC has no authentication: the changed ciphertext may open, but never to what was encrypted.
+        if let Ok(opened) = key.decrypt(&EncryptedPin::from_bytes(&bytes).unwrap()) {
             prop_assert_ne!(opened, block(&plain, timestamp, iterator));
         }
     }
 
     #[test]
-    fn no_truncation_or_extension_opens_to_the_block_that_was_sealed(
+    fn no_truncation_or_extension_opens_to_the_block_that_was_encrypted(
         key in any::<[u8; 32]>(), iv in any::<[u8; 16]>(), plain in plain(), timestamp: u64, iterator: u64,
         keep in any::<prop::sample::Index>(), more in prop::collection::vec(any::<u8>(), 1..80),
     ) {
         let key = PinKey::from_bytes(&key).unwrap();
-        let sealed = hazmat::seal_with_iv(&key, &block(&plain, timestamp, iterator), &iv);
-        let whole = sealed.as_bytes();
+        let encrypted = hazmat::encrypt_with_iv(&key, &block(&plain, timestamp, iterator), &iv);
+        let whole = encrypted.as_bytes();
         let shorter = whole[..keep.index(whole.len())].to_vec();
         let tail = whole[keep.index(whole.len()) + 1..].to_vec();
         let longer = [whole, &more].concat();
         for bytes in [shorter, tail, longer] {
-            if let Ok(pin) = EncryptedPin::from_bytes(&bytes) && let Ok(opened) = key.open(&pin) {
+            if let Ok(pin) = EncryptedPin::from_bytes(&bytes) && let Ok(opened) = key.decrypt(&pin) {
                 prop_assert_ne!(opened, block(&plain, timestamp, iterator));
             }
         }

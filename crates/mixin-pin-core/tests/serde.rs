@@ -4,7 +4,7 @@
 use mixin_pin_core::token::{Algorithm, RequestHash};
 use mixin_pin_core::{EncryptedPin, SecretKind};
 
-const SEALED: &str = "+mRm5rm9bkQztvpsaTyz1Rib0BEM0S1FKl/oYaMfbUJM3ZmrxJhafj/tjHi+3kwQ";
+const ENCRYPTED: &str = "+mRm5rm9bkQztvpsaTyz1Rib0BEM0S1FKl/oYaMfbUJM3ZmrxJhafj/tjHi+3kwQ";
 
 #[test]
 fn values_are_written_as_text_and_read_back() {
@@ -16,7 +16,7 @@ fn values_are_written_as_text_and_read_back() {
         assert_eq!(json, format!("\"{text}\""));
         assert_eq!(&serde_json::from_str::<T>(&json).unwrap(), value);
     }
-    round_trip(&EncryptedPin::from_base64(SEALED).unwrap(), SEALED);
+    round_trip(&EncryptedPin::from_base64(ENCRYPTED).unwrap(), ENCRYPTED);
     round_trip(&SecretKind::TipKey, "tip-key");
     round_trip(&Algorithm::EdDsa, "EdDSA");
     let hash = RequestHash::of("GET", "/me", b"");

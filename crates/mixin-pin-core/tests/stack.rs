@@ -62,20 +62,20 @@ fn what_is_left_is_found() {
 }
 
 #[test]
-fn pins_are_sealed_and_compared_without_a_trace() {
+fn pins_are_encrypted_and_compared_without_a_trace() {
     let (pin, other) = (Box::new(Pin::from_bytes(DIGITS).unwrap()), Box::new(Pin::from_bytes(DIGITS).unwrap()));
     let key = Box::new(PinKey::from_bytes(&PIN_KEY).unwrap());
     let marks = [DIGITS, &PIN_KEY[..16], &PIN_KEY[16..]];
     assert_eq!(left_below(&marks, || *pin == *other), 0);
     let nonce = MonotonicNonces::new().next(NOW).unwrap();
-    assert_eq!(left_below(&marks, || key.seal(Pin::from_bytes(pin.expose()).unwrap(), nonce, &mut rng())), 0);
+    assert_eq!(left_below(&marks, || key.encrypt(Pin::from_bytes(pin.expose()).unwrap(), nonce, &mut rng())), 0);
     // One whose padding is wrong: the plaintext is seen and nothing of it returned.
     let nonce = MonotonicNonces::new().next(NOW).unwrap();
-    let mut bytes = key.seal(Pin::from_bytes(DIGITS).unwrap(), nonce, &mut rng()).as_bytes().to_vec();
+    let mut bytes = key.encrypt(Pin::from_bytes(DIGITS).unwrap(), nonce, &mut rng()).as_bytes().to_vec();
     bytes[8] ^= 1; // The timestamp of another second; the digits before it stay.
     bytes[0] ^= 0x40; // And a digit that is none, the others staying.
-    let sealed = EncryptedPin::from_bytes(&bytes).unwrap();
-    assert_eq!(left_below(&[&DIGITS[1..], marks[1], marks[2]], || key.open(&sealed).is_ok()), 0);
+    let encrypted = EncryptedPin::from_bytes(&bytes).unwrap();
+    assert_eq!(left_below(&[&DIGITS[1..], marks[1], marks[2]], || key.decrypt(&encrypted).is_ok()), 0);
 }
 
 #[test]

@@ -25,12 +25,12 @@ fn names_are_those_of_the_protocol() {
 #[test]
 fn an_encrypted_pin_is_shown_as_it_is_sent() {
     let key = PinKey::from_bytes(&[7; 32]).unwrap();
-    let sealed = hazmat::seal_with_iv(&key, &hazmat::block(Pin::new("123456").unwrap(), 1, 2), &[0; 16]);
-    let encoded = sealed.to_url_safe();
+    let encrypted = hazmat::encrypt_with_iv(&key, &hazmat::block(Pin::new("123456").unwrap(), 1, 2), &[0; 16]);
+    let encoded = encrypted.to_url_safe();
     assert_eq!(encoded.as_str().len(), 64);
     assert_eq!((encoded.as_ref(), encoded.to_string().as_str()), (encoded.as_str(), encoded.as_str()));
     assert!(format!("{encoded:?}").contains("EncodedPin"));
-    assert!(format!("{sealed:?}").contains("EncryptedPin"));
+    assert!(format!("{encrypted:?}").contains("EncryptedPin"));
 }
 
 #[test]

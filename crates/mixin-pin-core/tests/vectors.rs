@@ -50,8 +50,8 @@ fn pins_and_tokens_of_other_clients_open_and_verify() {
         let pins = list(vector, "encrypted_pins");
         assert!(pins.len() >= 4, "{name}");
         for pin in pins {
-            let sealed = EncryptedPin::from_base64(text(pin, "ciphertext")).unwrap();
-            let block = session.pin_key().open(&sealed).unwrap();
+            let encrypted = EncryptedPin::from_base64(text(pin, "ciphertext")).unwrap();
+            let block = session.pin_key().decrypt(&encrypted).unwrap();
             let opened = &pin["opened"];
             let client = text(pin, "client");
             assert_eq!(hex(block.secret().expose()), text(opened, "secret_hex"), "{name}, {client}");
@@ -88,9 +88,9 @@ fn the_known_answer_of_mixins_dart_client_is_met_to_the_byte() {
     let pin = Pin::new(text(&dart, "pin")).unwrap();
     let block = hazmat::block(pin, dart["timestamp"].as_u64().unwrap(), dart["iterator"].as_u64().unwrap());
     let iv = unhex(text(&dart, "iv_hex")).try_into().unwrap();
-    let sealed = hazmat::seal_with_iv(&pin_key, &block, &iv);
-    assert_eq!(sealed.to_url_safe().as_str(), text(&dart, "ciphertext"));
-    assert_eq!(pin_key.open(&sealed).unwrap(), block);
+    let encrypted = hazmat::encrypt_with_iv(&pin_key, &block, &iv);
+    assert_eq!(encrypted.to_url_safe().as_str(), text(&dart, "ciphertext"));
+    assert_eq!(pin_key.decrypt(&encrypted).unwrap(), block);
 }
 
 #[test]

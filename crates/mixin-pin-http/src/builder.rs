@@ -95,7 +95,7 @@ pub(crate) fn now() -> Result<UnixTime, Error> {
 /// # Ok(()) }
 /// ```
 pub struct ClientBuilder<S = UserSession> {
-    pub(crate) speaker: S,
+    pub(crate) issuer: S,
     base_url: String,
     connect_timeout: Duration,
     settings: Settings,
@@ -112,9 +112,9 @@ enum Proxy {
 }
 
 impl<S> ClientBuilder<S> {
-    pub(crate) fn new(speaker: S) -> Self {
+    pub(crate) fn new(issuer: S) -> Self {
         Self {
-            speaker,
+            issuer,
             base_url: DEFAULT_API.to_owned(),
             connect_timeout: Duration::from_secs(10),
             settings: Settings {
@@ -226,7 +226,7 @@ impl<S> ClientBuilder<S> {
         self
     }
 
-    /// The speaker, the way to the API, and what holds for every call.
+    /// The issuer, the way to the API, and what holds for every call.
     pub(crate) fn into_parts(self) -> Result<(S, Transport, Settings), Error> {
         let uri = address::parse(&self.base_url).ok_or(Error::BaseUrl)?;
         let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
@@ -266,7 +266,7 @@ impl<S> ClientBuilder<S> {
         // From the parts that were looked at, so that nothing else of the text can change where a path goes.
         let base_url = format!("{scheme}://{}", uri.authority().map_or("", Authority::as_str));
         let transport = Transport::new(config.proxy(proxy).build(), base_url, self.device_id);
-        Ok((self.speaker, transport, self.settings))
+        Ok((self.issuer, transport, self.settings))
     }
 }
 

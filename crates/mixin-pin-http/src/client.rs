@@ -476,7 +476,7 @@ impl Client {
     }
 
     /// Holds the session from the first iterator to the answer, so that iterators arrive in order. Where no connection
-    /// was made, nothing was sent: the call is sealed afresh and tried again.
+    /// was made, nothing was sent: the call is encrypted afresh and tried again.
     fn pin_call<T, F>(&self, next: NextStep, prepare: F) -> Result<Outcome<T>, Error>
     where
         T: DeserializeOwned,
@@ -581,7 +581,7 @@ impl ClientBuilder<UserSession> {
     where
         N: NonceStore<Held: 'static, Error: Into<BoxError>> + Send + Sync + 'static,
     {
-        self.speaker.store = Box::new(Erased(store));
+        self.issuer.store = Box::new(Erased(store));
         self
     }
 

@@ -55,7 +55,7 @@ pub struct Unknown {
 pub enum NextStep {
     /// The PIN may have been changed: [`Client::resolve_update`](crate::Client::resolve_update) finds out.
     ResolveUpdate,
-    /// Nothing was changed but an iterator, and with a wrong PIN perhaps a try: prove once more, which seals afresh.
+    /// Nothing was changed but an iterator, and with a wrong PIN perhaps a try: prove once more, which encrypts afresh.
     ProveAgain,
     /// Something may have been changed, say money moved: look for it, by its trace id or in a list, before anything is
     /// made anew.

@@ -76,7 +76,7 @@ fn retry_after_is_waited_for_unless_the_call_would_end_first() {
 }
 
 #[test]
-fn where_no_connection_was_made_a_pin_call_is_sealed_afresh_and_sent_once() {
+fn where_no_connection_was_made_a_pin_call_is_encrypted_afresh_and_sent_once() {
     // A proxy that makes no tunnel the first time, and is the server itself the second.
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", proxy.local_addr().unwrap());

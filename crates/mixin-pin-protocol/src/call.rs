@@ -271,10 +271,10 @@ impl<'s, S: Signer> Calls<'s, S> {
         }
         // One call has fields of one kind. The new PIN decides: there is no way back from TIP to digits.
         let fields = self.fields(new.kind());
-        let mut seal = |(secret, nonce)| (fields.encode)(&self.session.pin_key().seal::<R>(secret, nonce, rng));
+        let mut encrypt = |(secret, nonce)| (fields.encode)(&self.session.pin_key().encrypt::<R>(secret, nonce, rng));
         // The old PIN first: its iterator is the lower one.
-        let old = old.map(&mut seal);
-        let new = seal((new, new_nonce));
+        let old = old.map(&mut encrypt);
+        let new = encrypt((new, new_nonce));
         let old = old.as_ref().map_or("", EncodedPin::as_str);
         let body = text_body(format_args!(r#"{{"{}":"{old}","{}":"{new}"}}"#, fields.old_pin, fields.pin));
         self.sign(Draft::post("/pin/update", body), now, rng)
@@ -305,7 +305,7 @@ impl<'s, S: Signer> Calls<'s, S> {
         now: UnixTime,
         rng: &mut R,
     ) -> Result<PreparedRequest, Error> {
-        let (field, pin) = self.seal(pin, nonce, rng);
+        let (field, pin) = self.encrypt(pin, nonce, rng);
         let body = text_body(format_args!(r#"{{"{field}":"{pin}"}}"#));
         self.sign(Draft::post("/pin/verify", body), now, rng)
     }
@@ -338,7 +338,7 @@ impl<'s, S: Signer> Calls<'s, S> {
         rng: &mut R,
     ) -> Result<PreparedRequest, Error> {
         let timestamp = now.as_nanos()?;
-        let (field, pin) = self.seal(key.secret(&TipAction::Verify { timestamp }), nonce, rng);
+        let (field, pin) = self.encrypt(key.secret(&TipAction::Verify { timestamp }), nonce, rng);
         let body = text_body(format_args!(r#"{{"{field}":"{pin}","timestamp":{timestamp}}}"#));
         self.sign(Draft::post("/pin/verify", body), now, rng)
     }
@@ -383,7 +383,7 @@ impl<'s, S: Signer> Calls<'s, S> {
             return Err(Error::PinField);
         }
         let draft = Draft::to(method, path)?;
-        let (field, pin) = self.seal(proof, nonce, rng);
+        let (field, pin) = self.encrypt(proof, nonce, rng);
         self.sign(draft.with_body(body_with_pin(body, field, &pin)?)?, now, rng)
     }
 
@@ -571,7 +571,7 @@ impl<'s, S: Signer> Calls<'s, S> {
     /// # let mut rng = UnwrapErr(SysRng);
     /// # let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
     /// # let (now, nonces) = (UnixTime::from_secs(1_700_000_000), MonotonicNonces::new());
-    /// let pin = session.pin_key().seal(Pin::new("314159")?, nonces.next(now)?, &mut rng);
+    /// let pin = session.pin_key().encrypt(Pin::new("314159")?, nonces.next(now)?, &mut rng);
     /// assert_eq!(Calls::new(&session).encode_pin(&pin), pin.to_url_safe()); // an Ed25519 session's
     /// # Ok::<(), mixin_pin_protocol::Error>(())
     /// ```
@@ -579,9 +579,9 @@ impl<'s, S: Signer> Calls<'s, S> {
         (self.fields(pin.kind()).encode)(pin)
     }
 
-    /// Seals a proof, and tells the field that it goes into.
-    fn seal<R: CryptoRng>(&self, proof: impl Into<Secret>, nonce: Nonce, rng: &mut R) -> (&'static str, EncodedPin) {
-        let pin = self.session.pin_key().seal(proof, nonce, rng);
+    /// Encrypts a proof, and tells the field that it goes into.
+    fn encrypt<R: CryptoRng>(&self, proof: impl Into<Secret>, nonce: Nonce, rng: &mut R) -> (&'static str, EncodedPin) {
+        let pin = self.session.pin_key().encrypt(proof, nonce, rng);
         (self.fields(pin.kind()).pin, self.encode_pin(&pin))
     }
 

@@ -313,7 +313,7 @@ impl fmt::Display for Error {
                  ^, `, {, |, }, letters beyond ASCII, and a % that encodes nothing",
             ),
             Self::BodyNotJson => f.write_str("the body must be JSON"),
-            Self::NonceOrder => f.write_str("the old PIN must be sealed with the lower iterator; draw its nonce first"),
+            Self::NonceOrder => f.write_str("the old PIN must be encrypted with the lower iterator; draw its nonce first"),
             Self::TipCounter => f.write_str("the TIP key's counter is the last there is; no other key can follow"),
             Self::PinField => f.write_str("the body has a pin or pin_base64 already; leave that field out"),
             Self::ActionMismatch => f.write_str(

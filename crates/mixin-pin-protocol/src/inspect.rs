@@ -50,7 +50,7 @@ impl CapturedRequest {
 /// ```
 /// use mixin_pin_protocol::core::{PinKey, UnixTime, token::VerifyingKey};
 /// use mixin_pin_protocol::inspect::{
-///     CapturedRequest, Finding, HashReport, Known, Level, OpenedPin, PinReport, Report, SignatureReport, inspect,
+///     CapturedRequest, Finding, HashReport, Known, Level, DecryptedPin, PinReport, Report, SignatureReport, inspect,
 /// };
 ///
 /// # const DOCS: &str = include_str!("../testdata/docs-tokens.json");
@@ -63,9 +63,9 @@ impl CapturedRequest {
 /// let report: Report = inspect(&request, &known, UnixTime::from_secs(1_525_333_400))?;
 /// assert_eq!(report.signature, SignatureReport { checked: true, valid: Some(true) });
 /// assert!(matches!(&report.request_hash, HashReport { matches: true, .. }));
-/// let [PinReport { kind: "six-digit", opened, .. }] = &report.pins[..] else { panic!("one PIN is in the body") };
-/// let opened: &Option<OpenedPin> = opened;
-/// assert_eq!(opened, &None); // it was not sealed under this key, and that is
+/// let [PinReport { kind: "six-digit", decrypted, .. }] = &report.pins[..] else { panic!("one PIN is in the body") };
+/// let decrypted: &Option<DecryptedPin> = decrypted;
+/// assert_eq!(decrypted, &None); // it was not encrypted under this key, and that is
 /// assert!(matches!(&report.findings[0], Finding { level: Level::Fail, .. }));
 /// assert!(!report.holds());
 /// # Ok::<(), mixin_pin_protocol::Error>(())
@@ -128,13 +128,13 @@ pub struct PinReport {
     pub kind: &'static str,
     /// What is inside, where the session's PIN key was given and opens it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub opened: Option<OpenedPin>,
+    pub decrypted: Option<DecryptedPin>,
 }
 
 /// What is inside an encrypted PIN, its secret aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct OpenedPin {
-    /// When it was sealed, in Unix seconds.
+pub struct DecryptedPin {
+    /// When it was encrypted, in Unix seconds.
     pub timestamp: u64,
     /// Its iterator.
     pub iterator: u64,
@@ -348,27 +348,27 @@ fn judge_pins(
         if token.is_oauth() {
             findings.fail(format!("{field} is in an OAuth session's request, which has no PIN"));
         }
-        let sealed = EncryptedPin::from_base64(text);
-        let mut opened = None;
-        match &sealed {
+        let encrypted = EncryptedPin::from_base64(text);
+        let mut decrypted = None;
+        match &encrypted {
             Ok(pin) => {
                 if field.ends_with("base64") != is_url_safe(text) {
                     findings.info(format!("{field} is in the other field's base64 alphabet; Mixin reads both"));
                 }
-                opened = block_judge.judge(field, pin, findings);
+                decrypted = block_judge.judge(field, pin, findings);
             }
             Err(error) => findings.fail(format!("{field}: {error}")),
         }
-        if let (Some(opened), Some(earlier)) = (&opened, pins.last().and_then(|pin| pin.opened.as_ref()))
-            && opened.iterator <= earlier.iterator
+        if let (Some(decrypted), Some(earlier)) = (&decrypted, pins.last().and_then(|pin| pin.decrypted.as_ref()))
+            && decrypted.iterator <= earlier.iterator
         {
             findings.fail(format!("{field} has no greater iterator than the PIN before it, which is checked first"));
         }
         pins.push(PinReport {
             field: field.to_owned(),
-            bytes: sealed.as_ref().ok().map(|pin| pin.as_bytes().len()),
-            kind: sealed.map_or("unknown", |pin| SecretKind::as_str(pin.kind())),
-            opened,
+            bytes: encrypted.as_ref().ok().map(|pin| pin.as_bytes().len()),
+            kind: encrypted.map_or("unknown", |pin| SecretKind::as_str(pin.kind())),
+            decrypted,
         });
     }
     pins

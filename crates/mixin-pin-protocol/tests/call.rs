@@ -50,8 +50,8 @@ fn pins_travel_in_the_fields_of_their_session() {
         let (old, new) = (Pin::new("123456").unwrap(), Pin::new("654321").unwrap());
         let open = |request: &PreparedRequest, field: &str| {
             let body: Value = serde_json::from_slice(request.body()).unwrap();
-            let sealed = EncryptedPin::from_base64(body[field].as_str().unwrap()).unwrap();
-            session.pin_key().open(&sealed).unwrap()
+            let encrypted = EncryptedPin::from_base64(body[field].as_str().unwrap()).unwrap();
+            session.pin_key().decrypt(&encrypted).unwrap()
         };
 
         let create = calls.create_pin(&new, next(), NOW, &mut rng()).unwrap();
@@ -62,10 +62,10 @@ fn pins_travel_in_the_fields_of_their_session() {
 
         let change = calls.change_pin(&old, &new, [next(), next()], NOW, &mut rng()).unwrap();
         assert_holds(&change, &key);
-        let (sealed_old, sealed_new) = (open(&change, old_field), open(&change, new_field));
-        assert_eq!(sealed_old.secret().expose(), b"123456");
-        assert_eq!(sealed_new.secret().expose(), b"654321");
-        assert!(sealed_old.iterator() < sealed_new.iterator());
+        let (encrypted_old, encrypted_new) = (open(&change, old_field), open(&change, new_field));
+        assert_eq!(encrypted_old.secret().expose(), b"123456");
+        assert_eq!(encrypted_new.secret().expose(), b"654321");
+        assert!(encrypted_old.iterator() < encrypted_new.iterator());
 
         let verify = calls.verify_pin(&new, next(), NOW, &mut rng()).unwrap();
         assert_holds(&verify, &key);
@@ -163,8 +163,8 @@ fn tip_calls_use_the_later_fields_in_every_session() {
         let open = |request: &PreparedRequest, field: &str| {
             assert_holds(request, &key);
             let body: Value = serde_json::from_slice(request.body()).unwrap();
-            let sealed = EncryptedPin::from_base64(body[field].as_str().unwrap()).unwrap();
-            session.pin_key().open(&sealed).unwrap()
+            let encrypted = EncryptedPin::from_base64(body[field].as_str().unwrap()).unwrap();
+            session.pin_key().decrypt(&encrypted).unwrap()
         };
         let installed = |request: &PreparedRequest| {
             let block = open(request, "pin_base64");
@@ -209,8 +209,8 @@ fn any_call_carries_a_pin_in_its_field() {
         let request = calls.with_pin("POST", "/transfers", &body(), &pin, next(), NOW, &mut rng()).unwrap();
         assert_holds(&request, &key);
         let sent: Value = serde_json::from_slice(request.body()).unwrap();
-        let sealed = EncryptedPin::from_base64(sent[field].as_str().unwrap()).unwrap();
-        assert_eq!(session.pin_key().open(&sealed).unwrap().secret().expose(), b"123456");
+        let encrypted = EncryptedPin::from_base64(sent[field].as_str().unwrap()).unwrap();
+        assert_eq!(session.pin_key().decrypt(&encrypted).unwrap().secret().expose(), b"123456");
         assert_eq!(sent["amount"], "1.5");
 
         for taken in ["pin", "pin_base64"] {

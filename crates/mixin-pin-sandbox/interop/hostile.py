@@ -376,11 +376,11 @@ def crowd():
         connection.close()
 
 
-def sealed_pins(sandbox_args=()):
+def encrypted_pins(sandbox_args=()):
     """A captured PIN is not told, in whatever form it is sent again."""
     record = os.path.join(SCRATCH, "record.jsonl")
     sandbox = Sandbox("--record", record, *sandbox_args)
-    keystore = os.path.join(SCRATCH, "sealed.json")
+    keystore = os.path.join(SCRATCH, "encrypted.json")
     run("keystore", "new", "--kind", "ed25519", "--app-keystore", sandbox.app, "--name", "S", "--out", keystore, "--api",
         sandbox.url)
     common = ["--keystore", keystore, "--pin-stdin"]
@@ -456,7 +456,7 @@ def main():
         ("a hostile terminal", lambda: terminal(keystore)),
         ("signals at a prompt", lambda: prompts(keystore)),
         ("a crowd before the sandbox", crowd),
-        ("a captured PIN, sent again", sealed_pins),
+        ("a captured PIN, sent again", encrypted_pins),
         ("a process that is killed", lambda: killed(keystore)),
         ("inputs without end", inputs_without_end),
     ]

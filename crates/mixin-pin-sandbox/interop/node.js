@@ -83,14 +83,14 @@ async function main() {
   });
 
   await step('its encrypted PIN opens under ours', () => {
-    const sealed = signEd25519PIN('5a'.repeat(64), keystore);
-    const opened = mixinPin(['decrypt', '--keystore', 'user.json', '--reveal', '--', sealed]);
+    const encrypted = signEd25519PIN('5a'.repeat(64), keystore);
+    const opened = mixinPin(['decrypt', '--keystore', 'user.json', '--reveal', '--', encrypted]);
     assert.strictEqual(opened.kind, 'tip-signature');
     assert.strictEqual(opened.secret, '5a'.repeat(64));
   });
 
   await step('six digits, which it reads as hex, are refused and cost no try', async () => {
-    // Its sealing makes three bytes of "123456", a length that no PIN has.
+    // Its encrypting makes three bytes of "123456", a length that no PIN has.
     await refused(() => client.pin.verify('123456'), 20119, 'ciphertext');
   });
 
@@ -157,9 +157,9 @@ async function main() {
 
   await step('our encrypted PIN opens under its shared key', () => {
     const { ciphertext } = mixinPin(['encrypt', '--keystore', 'user.json', '--pin-stdin'], '271828\n');
-    const sealed = base64RawURLDecode(ciphertext);
-    const cipher = createDecipheriv('aes-256-cbc', sharedEd25519Key(keystore), sealed.subarray(0, 16));
-    const block = Buffer.concat([cipher.update(sealed.subarray(16)), cipher.final()]);
+    const encrypted = base64RawURLDecode(ciphertext);
+    const cipher = createDecipheriv('aes-256-cbc', sharedEd25519Key(keystore), encrypted.subarray(0, 16));
+    const block = Buffer.concat([cipher.update(encrypted.subarray(16)), cipher.final()]);
     assert.strictEqual(block.subarray(0, 6).toString(), '271828');
     assert.strictEqual(block.length, 6 + 8 + 8);
   });

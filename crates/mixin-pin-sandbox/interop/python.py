@@ -106,17 +106,17 @@ def drive(kind):
                   bot.api.pin.verify(bot.encrypt_pin("654321"))))
 
     def opens():
-        sealed = bot.encrypt_pin("271828")
-        opened = mixin_pin(["decrypt", "--keystore", path, "--reveal", "--", sealed])
+        encrypted = bot.encrypt_pin("271828")
+        opened = mixin_pin(["decrypt", "--keystore", path, "--reveal", "--", encrypted])
         check(opened["secret"] == "271828")
 
     step(f"{kind}: its encrypted PIN opens under ours", opens)
 
     def opens_theirs():
         ours = mixin_pin(["encrypt", "--keystore", path, "--pin-stdin"], "271828\n")["ciphertext"]
-        sealed = base64.b64decode(ours) if kind != "ed25519" else base64.urlsafe_b64decode(ours + "==")
-        cipher = Cipher(algorithms.AES(pin_key(bot.config)), modes.CBC(sealed[:16])).decryptor()
-        block = cipher.update(sealed[16:]) + cipher.finalize()
+        encrypted = base64.b64decode(ours) if kind != "ed25519" else base64.urlsafe_b64decode(ours + "==")
+        cipher = Cipher(algorithms.AES(pin_key(bot.config)), modes.CBC(encrypted[:16])).decryptor()
+        block = cipher.update(encrypted[16:]) + cipher.finalize()
         check(block[:6] == b"271828" and block[22:] == bytes([10]) * 10)
 
     step(f"{kind}: our encrypted PIN opens under its key", opens_theirs)
@@ -140,7 +140,7 @@ def drive(kind):
 
 
 def pin_key(config):
-    """As the package itself finds the key before it seals."""
+    """As the package itself finds the key before it encrypts."""
     token = base64.urlsafe_b64decode(config.pin_token)
     if config.key_algorithm == "RS512":
         key = serialization.load_pem_private_key(config.private_key.encode(), password=None)

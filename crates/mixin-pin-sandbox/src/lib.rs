@@ -126,7 +126,7 @@ pub struct Account {
     pub full_name: String,
     /// The key that the session signs with.
     pub public_key: VerifyingKey,
-    /// The key that the session seals PINs under.
+    /// The key that the session encrypts PINs under.
     pub pin_key: PinKey,
     /// The PIN, where one is set.
     pub pin: Option<Pin>,

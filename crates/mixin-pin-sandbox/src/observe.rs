@@ -86,7 +86,7 @@ const PIN_FIELDS: [(&str, &str); 4] =
 const BLOT: char = '·';
 
 impl Observation {
-    /// Opens nothing: of what is sealed it knows what the reply to a call that was carried out tells.
+    /// Opens nothing: of what is encrypted it knows what the reply to a call that was carried out tells.
     pub(crate) fn of(request: &ReceivedRequest<'_>, user_agent: Option<&str>, reply: &Reply, at: UnixTime) -> Self {
         let token = request.token().and_then(ReceivedToken::parse);
         let fields: Map<String, Value> = serde_json::from_slice(request.body).unwrap_or_default();
@@ -97,7 +97,7 @@ impl Observation {
             let Some(text) = fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()) else { continue };
             let spent = reply.iterators.iter().find(|(spent, _)| *spent == field);
             pins.push(ObservedPin {
-                ciphertext: if is_sealed(text) {
+                ciphertext: if is_encrypted(text) {
                     shortened(text, MAX_CIPHERTEXT_LEN)
                 } else {
                     shortened(&blotted(text), MAX_CIPHERTEXT_LEN)
@@ -137,7 +137,7 @@ fn blotted(text: &str) -> String {
 }
 
 /// Whether a text is long enough for an encrypted PIN, and of no other letters than Base64's; the digits alone are none.
-fn is_sealed(text: &str) -> bool {
+fn is_encrypted(text: &str) -> bool {
     const SHORTEST: usize = 64;
     text.len() >= SHORTEST
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_=".contains(&byte))
@@ -175,7 +175,7 @@ impl<'de> Visitor<'de> for HidesPinsVisitor {
             hides &= if name.to_ascii_lowercase().contains("pin") {
                 match fields.next_value()? {
                     Value::Null | Value::Bool(_) => true,
-                    Value::String(text) => is_sealed(&text) || !text.contains(char::is_numeric),
+                    Value::String(text) => is_encrypted(&text) || !text.contains(char::is_numeric),
                     Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
                 }
             } else {
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_pin_in_the_clear_is_not_told() {
-        let sealed = format!("{}739146{}", "A".repeat(61), "_".repeat(61));
+        let encrypted = format!("{}739146{}", "A".repeat(61), "_".repeat(61));
         let long = "x".repeat(2 * MAX_BODY_LEN);
         let bodies = [
             r#"{"pin":"739146","memo":"739146"}"#,
@@ -265,8 +265,8 @@ mod tests {
             &format!(r#"{{"pin":"{}","old_pin":"739146"}}"#, "A".repeat(64)),
             &format!(r#"{{"memo":"739146{long}","pin":"739146"}}"#),
             &format!(r#"{{"memo":"{}739146","pin":"739146"}}"#, &long[..MAX_BODY_LEN - 12]),
-            &format!(r#"[{{"pin":"{sealed}"}}]"#),
-            &format!(r#"{{"pin":"{sealed}"}} 739146"#),
+            &format!(r#"[{{"pin":"{encrypted}"}}]"#),
+            &format!(r#"{{"pin":"{encrypted}"}} 739146"#),
             r#"{"pin":"739146""#,
             r#""739146""#,
             "739146",
@@ -285,11 +285,11 @@ mod tests {
     #[test]
     fn what_holds_no_pin_in_the_clear_is_told_as_it_was_sent() {
         let done = Reply::from(Ok(Done::from(json!({}))));
-        let sealed = format!("{}739146{}", "A".repeat(61), "_-+/==");
+        let encrypted = format!("{}739146{}", "A".repeat(61), "_-+/==");
         let bodies = [
-            format!(r#"{{"pin":"{sealed}","amount":"123456"}}"#),
-            format!(r#"{{"old_pin":"","pin_base64":"{sealed}","x":[1,null,{{"amount":654321}}]}}"#),
-            format!(r#" {{"old_pin":null,"pin":"{sealed}"}} "#),
+            format!(r#"{{"pin":"{encrypted}","amount":"123456"}}"#),
+            format!(r#"{{"old_pin":"","pin_base64":"{encrypted}","x":[1,null,{{"amount":654321}}]}}"#),
+            format!(r#" {{"old_pin":null,"pin":"{encrypted}"}} "#),
             r#"{"amount":"123456","shipping":true}"#.to_owned(),
         ];
         for body in bodies {

@@ -45,7 +45,7 @@ fn tip_client(sandbox: &mixin_pin_sandbox::Sandbox, kind: Kind) -> Client {
     client
 }
 
-/// Seals a signature that the client itself would refuse to send.
+/// Encrypts a signature that the client itself would refuse to send.
 fn send(client: &Client, path: &str, body: &Map<String, Value>, proof: Secret) -> Result<Outcome<Value>, Error> {
     client.call_with_pin("POST", path, body, proof)
 }

@@ -36,8 +36,8 @@ fn with_pin(sandbox: &Sandbox) -> (Session, Client) {
 }
 
 /// `POST /pin/verify` with a block of the test's choice.
-fn verify_block(client: &Client, sealed: &EncryptedPin) -> (u32, String) {
-    reason(client.call::<Value>("POST", "/pin/verify", Some(&json!({ "pin": sealed.to_standard().as_str() }))))
+fn verify_block(client: &Client, encrypted: &EncryptedPin) -> (u32, String) {
+    reason(client.call::<Value>("POST", "/pin/verify", Some(&json!({ "pin": encrypted.to_standard().as_str() }))))
 }
 
 fn tries_left(client: &Client) -> u64 {
@@ -51,23 +51,23 @@ fn a_wrong_iterator_a_stale_block_or_an_unreadable_one_costs_no_try() {
     let (session, client) = with_pin(&sandbox);
     let now = now().secs();
     let nanos = now * 1_000_000_000 + 999_999_999;
-    let seal = |secret: Secret, timestamp, iterator| {
-        hazmat::seal_with_iv(session.pin_key(), &hazmat::block(secret, timestamp, iterator), &[3; 16])
+    let encrypt = |secret: Secret, timestamp, iterator| {
+        hazmat::encrypt_with_iv(session.pin_key(), &hazmat::block(secret, timestamp, iterator), &[3; 16])
     };
     let digits = || Secret::from(pin("123456"));
     let wrong = || Secret::from(pin("000000"));
     for secret in [digits, wrong] {
-        assert_eq!(verify_block(&client, &seal(secret(), now, 1)), (20_119, "iterator".to_owned()));
-        assert_eq!(verify_block(&client, &seal(secret(), now, 0)), (20_119, "iterator".to_owned()));
-        assert_eq!(verify_block(&client, &seal(secret(), now - 600, nanos)), (20_119, "timestamp".to_owned()));
-        assert_eq!(verify_block(&client, &seal(secret(), now + 600, nanos)), (20_119, "timestamp".to_owned()));
-        assert_eq!(verify_block(&client, &seal(secret(), u64::MAX, nanos)), (20_119, "timestamp".to_owned()));
+        assert_eq!(verify_block(&client, &encrypt(secret(), now, 1)), (20_119, "iterator".to_owned()));
+        assert_eq!(verify_block(&client, &encrypt(secret(), now, 0)), (20_119, "iterator".to_owned()));
+        assert_eq!(verify_block(&client, &encrypt(secret(), now - 600, nanos)), (20_119, "timestamp".to_owned()));
+        assert_eq!(verify_block(&client, &encrypt(secret(), now + 600, nanos)), (20_119, "timestamp".to_owned()));
+        assert_eq!(verify_block(&client, &encrypt(secret(), u64::MAX, nanos)), (20_119, "timestamp".to_owned()));
     }
     let junk = EncryptedPin::from_bytes(&[9; 48]).unwrap();
     assert_eq!(verify_block(&client, &junk), (20_119, "ciphertext".to_owned()));
     let no_base64 = client.call::<Value>("POST", "/pin/verify", Some(&json!({ "pin": "!" })));
     assert_eq!(reason(no_base64), (20_119, "ciphertext".to_owned()));
-    let tip = seal(Secret::TipSignature([7; 64]), now, nanos);
+    let tip = encrypt(Secret::TipSignature([7; 64]), now, nanos);
     assert_eq!(verify_block(&client, &tip), (20_118, "kind".to_owned()));
 
     assert_eq!(tries_left(&client), 4, "none of it cost a try");
@@ -206,12 +206,12 @@ fn a_change_whose_iterators_are_out_of_order_is_refused_and_changes_nothing() {
     let (session, client) = with_pin(&sandbox);
     let now = now().secs();
     let base = now * 1_000_000_000 + 500_000_000;
-    let seal = |digits, iterator| {
+    let encrypt = |digits, iterator| {
         let block = hazmat::block(pin(digits), now, iterator);
-        hazmat::seal_with_iv(session.pin_key(), &block, &[5; 16]).to_standard().as_str().to_owned()
+        hazmat::encrypt_with_iv(session.pin_key(), &block, &[5; 16]).to_standard().as_str().to_owned()
     };
     for (old, new) in [(base + 1, base), (base, base)] {
-        let body = json!({ "old_pin": seal("123456", old), "pin": seal("654321", new) });
+        let body = json!({ "old_pin": encrypt("123456", old), "pin": encrypt("654321", new) });
         let result = client.call::<Value>("POST", "/pin/update", Some(&body));
         assert_eq!(reason(result), (20_119, "iterator".to_owned()));
     }

@@ -82,13 +82,13 @@ fn counters_that_do_not_grow_and_keys_that_are_none_are_refused() {
     let sandbox = sandbox();
     let session = register(&sandbox, Kind::Ed25519);
     let nonces = MonotonicNonces::new();
-    let seal = |secret: Secret| {
-        let sealed = session.pin_key().seal(secret, nonces.next(now()).unwrap(), &mut rng());
-        sealed.to_url_safe().as_str().to_owned()
+    let encrypt = |secret: Secret| {
+        let encrypted = session.pin_key().encrypt(secret, nonces.next(now()).unwrap(), &mut rng());
+        encrypted.to_url_safe().as_str().to_owned()
     };
     let update = |old: Option<Secret>, new: Secret| {
-        let old = old.map_or_else(String::new, seal);
-        let body = json!({ "old_pin_base64": old, "pin_base64": seal(new) }).to_string();
+        let old = old.map_or_else(String::new, encrypt);
+        let body = json!({ "old_pin_base64": old, "pin_base64": encrypt(new) }).to_string();
         let calls = Calls::new(&session);
         let request = calls.other("POST", "/pin/update", Some(body.as_bytes()), now(), &mut rng()).unwrap();
         let answer = send(&sandbox, &request);

@@ -24,7 +24,7 @@
 //! match store.hold(session_id, &terms)? {
 //!     Hold::Held(session) => {
 //!         let nonce = session.next(UnixTime::try_from(std::time::SystemTime::now())?)?;
-//!         // Seal a PIN with the nonce, send it, wait for the answer, and then let the session go.
+//!         // Encrypt a PIN with the nonce, send it, wait for the answer, and then let the session go.
 //! #       assert!(nonce.iterator() > 0);
 //!         drop(session);
 //!     }

@@ -24,7 +24,7 @@ use crate::quoted::ShownPath;
 use crate::store::{self, MEMORY};
 use crate::time::{now, span};
 
-/// From here on the sealed timestamp of a PIN may be refused.
+/// From here on the encrypted timestamp of a PIN may be refused.
 const CLOCK_LIMIT: Duration = Duration::from_secs(300);
 /// From here on somebody should look at the clock.
 const CLOCK_NOTICE: Duration = Duration::from_secs(5);

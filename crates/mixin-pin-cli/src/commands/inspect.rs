@@ -123,12 +123,12 @@ fn rows<'r>(request: &CapturedRequest, report: &'r Report) -> Vec<(&'r str, Stri
 fn describe_pin(pin: &PinReport) -> String {
     let mut text = pin.bytes.map_or_else(|| "not readable".to_owned(), |bytes| format!("{bytes} bytes"));
     let _ = write!(text, ", {}", pin.kind);
-    let Some(opened) = &pin.opened else { return text };
-    let _ = write!(text, ", sealed {}, iterator {}", date(opened.timestamp), opened.iterator);
-    if let Some(counter) = opened.counter {
+    let Some(decrypted) = &pin.decrypted else { return text };
+    let _ = write!(text, ", encrypted {}, iterator {}", date(decrypted.timestamp), decrypted.iterator);
+    if let Some(counter) = decrypted.counter {
         let _ = write!(text, ", counter {counter}");
     }
-    if let Some(holds) = opened.signature_holds {
+    if let Some(holds) = decrypted.signature_holds {
         text.push_str(if holds { ", signature holds" } else { ", signature does not hold" });
     }
     text

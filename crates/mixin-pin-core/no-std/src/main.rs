@@ -78,13 +78,13 @@ extern "C" fn _Unwind_Resume() {}
 /// A PIN and a token, made by one side and checked by the other.
 fn prove(session: &Session, server_key: &PinKey, public: &VerifyingKey, rng: &mut SystemRng) -> Result<(), Error> {
     let nonce = MonotonicNonces::new().next(NOW)?;
-    let sealed = session.pin_key().seal(Pin::new("314159")?, nonce, rng).to_url_safe();
-    let hash = RequestHash::of("POST", "/pin/verify", sealed.as_str().as_bytes());
+    let encrypted = session.pin_key().encrypt(Pin::new("314159")?, nonce, rng).to_url_safe();
+    let hash = RequestHash::of("POST", "/pin/verify", encrypted.as_str().as_bytes());
     let claims = session.claims(hash, Uuid::nil(), NOW, Duration::from_secs(60))?;
     let token = session.sign(&claims, rng)?;
     Jws::parse(token.as_str())?.verify(public)?;
-    let block = server_key.open(&EncryptedPin::from_base64(sealed.as_str())?)?;
-    if block.secret().expose() == b"314159" { Ok(()) } else { Err(Error::Open) }
+    let block = server_key.decrypt(&EncryptedPin::from_base64(encrypted.as_str())?)?;
+    if block.secret().expose() == b"314159" { Ok(()) } else { Err(Error::Decrypt) }
 }
 
 fn run() -> Result<(), Error> {

@@ -28,7 +28,7 @@ use crate::{Error, UnixTime};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims<'s> {
-    speaker: Speaker<'s>,
+    issuer: Issuer<'s>,
     request_id: Uuid,
     request_hash: RequestHash,
     issued_at: u64,
@@ -37,7 +37,7 @@ pub struct Claims<'s> {
 
 /// Who says it, and so which claims come first and last.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Speaker<'s> {
+enum Issuer<'s> {
     Session { user_id: Uuid, session_id: Uuid },
     OAuth { app_id: Uuid, authorization_id: Uuid, scope: &'s str },
     Server,
@@ -57,7 +57,7 @@ impl Claims<'static> {
         now: UnixTime,
         lifetime: Duration,
     ) -> Result<Self, Error> {
-        Self::spoken(Speaker::Session { user_id, session_id }, request_id, request_hash, now, lifetime)
+        Self::spoken(Issuer::Session { user_id, session_id }, request_id, request_hash, now, lifetime)
     }
 
     /// A server's claims about its answer to an OAuth session, as `X-Integrity-Token` carries them: `answer_hash` is
@@ -82,7 +82,7 @@ impl Claims<'static> {
         now: UnixTime,
         lifetime: Duration,
     ) -> Result<Self, Error> {
-        Self::spoken(Speaker::Server, request_id, answer_hash, now, lifetime)
+        Self::spoken(Issuer::Server, request_id, answer_hash, now, lifetime)
     }
 }
 
@@ -114,12 +114,12 @@ impl<'s> Claims<'s> {
         lifetime: Duration,
     ) -> Result<Self, Error> {
         check_scope(scope)?;
-        let speaker = Speaker::OAuth { app_id, authorization_id, scope };
-        Self::spoken(speaker, request_id, request_hash, now, lifetime)
+        let issuer = Issuer::OAuth { app_id, authorization_id, scope };
+        Self::spoken(issuer, request_id, request_hash, now, lifetime)
     }
 
     fn spoken(
-        speaker: Speaker<'s>,
+        issuer: Issuer<'s>,
         request_id: Uuid,
         request_hash: RequestHash,
         now: UnixTime,
@@ -130,7 +130,7 @@ impl<'s> Claims<'s> {
             .checked_add(lifetime.as_secs())
             .filter(|end| *end > issued_at && i64::try_from(*end).is_ok())
             .ok_or(Error::Expiry)?;
-        Ok(Self { speaker, request_id, request_hash, issued_at, expires_at })
+        Ok(Self { issuer, request_id, request_hash, issued_at, expires_at })
     }
 
     /// `jti`, to be sent as `X-Request-Id` too.
@@ -230,7 +230,7 @@ impl<'s> Claims<'s> {
         // Names and punctuation, three UUIDs, the hash, two times up to `i64::MAX`.
         const MAX_JSON_LEN: usize =
             r#"{"iss":"","aid":"","iat":,"exp":,"jti":"","sig":"","scp":"FULL"}"#.len() + 3 * 36 + 64 + 2 * 19;
-        let scope_len = if let Speaker::OAuth { scope, .. } = self.speaker { scope.len() } else { 0 };
+        let scope_len = if let Issuer::OAuth { scope, .. } = self.issuer { scope.len() } else { 0 };
         let json_len = MAX_JSON_LEN + scope_len;
         signer.algorithm().header().len() + 1 + encoded_len(json_len) + 1 + encoded_len(signer.signature_len())
     }
@@ -238,32 +238,32 @@ impl<'s> Claims<'s> {
     /// Every value is hex digits, hyphens, a number or a checked scope: nothing to escape.
     // Piece by piece, for the machinery of `write!` takes longer than all the rest but the signature.
     fn write_json(&self, out: &mut impl fmt::Write) -> fmt::Result {
-        match self.speaker {
-            Speaker::Session { user_id, session_id } => {
+        match self.issuer {
+            Issuer::Session { user_id, session_id } => {
                 write_id(out, r#"{"uid":""#, user_id)?;
                 write_id(out, r#"","sid":""#, session_id)?;
                 out.write_str(r#"",""#)?;
             }
-            Speaker::OAuth { app_id, authorization_id, .. } => {
+            Issuer::OAuth { app_id, authorization_id, .. } => {
                 write_id(out, r#"{"iss":""#, app_id)?;
                 write_id(out, r#"","aid":""#, authorization_id)?;
                 out.write_str(r#"",""#)?;
             }
-            Speaker::Server => out.write_str(r#"{""#)?,
+            Issuer::Server => out.write_str(r#"{""#)?,
         }
         write_number(out, r#"iat":"#, self.issued_at)?;
         write_number(out, r#","exp":"#, self.expires_at)?;
         write_id(out, r#","jti":""#, self.request_id)?;
         out.write_str(r#"","sig":""#)?;
         self.request_hash.with_hex(|hex| out.write_str(hex))?;
-        match self.speaker {
-            Speaker::Session { .. } => out.write_str(r#"","scp":"FULL"}"#),
-            Speaker::OAuth { scope, .. } => {
+        match self.issuer {
+            Issuer::Session { .. } => out.write_str(r#"","scp":"FULL"}"#),
+            Issuer::OAuth { scope, .. } => {
                 out.write_str(r#"","scp":""#)?;
                 out.write_str(scope)?;
                 out.write_str(r#""}"#)
             }
-            Speaker::Server => out.write_str(r#""}"#),
+            Issuer::Server => out.write_str(r#""}"#),
         }
     }
 }

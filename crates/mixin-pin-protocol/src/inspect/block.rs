@@ -1,11 +1,11 @@
-//! What an encrypted PIN says once it is opened: its time, its iterator, and whether its TIP signature holds.
+//! What an encrypted PIN says once it is decrypted: its time, its iterator, and whether its TIP signature holds.
 
 use mixin_pin_core::tip::{TipAction, TipInstallation};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519PublicKey, EncryptedPin, PinBlock, Secret, UnixTime};
 use serde_json::{Map, Value};
 
-use super::{CapturedRequest, Findings, Known, OpenedPin, duration};
+use super::{CapturedRequest, Findings, Known, DecryptedPin, duration};
 use crate::Error;
 use crate::action::with_action;
 use crate::check::ReceivedToken;
@@ -40,14 +40,14 @@ impl<'r> BlockJudge<'r> {
     }
 
     /// Judges a PIN where the key that opens it is known.
-    pub(super) fn judge(&self, field: &str, pin: &EncryptedPin, findings: &mut Findings) -> Option<OpenedPin> {
-        let Ok(block) = self.known.pin_key?.open(pin) else {
+    pub(super) fn judge(&self, field: &str, pin: &EncryptedPin, findings: &mut Findings) -> Option<DecryptedPin> {
+        let Ok(block) = self.known.pin_key?.decrypt(pin) else {
             findings.fail(format!("{field} does not open: it was made for another session, or changed since"));
             return None;
         };
         let off = block.timestamp().abs_diff(self.made_at);
         if off > TOLERANCE {
-            findings.fail(format!("{field} was sealed {} away from the request's time", duration(off)));
+            findings.fail(format!("{field} was encrypted {} away from the request's time", duration(off)));
         }
         match block.iterator() {
             0 => findings.fail(format!("{field} has the iterator 0; the first must be above it")),
@@ -73,7 +73,7 @@ impl<'r> BlockJudge<'r> {
             },
             _ => {}
         }
-        Some(OpenedPin { timestamp: block.timestamp(), iterator: block.iterator(), signature_holds, counter })
+        Some(DecryptedPin { timestamp: block.timestamp(), iterator: block.iterator(), signature_holds, counter })
     }
 
     fn judge_signature(
@@ -131,7 +131,7 @@ impl<'r> BlockJudge<'r> {
     /// the new key's.
     fn judge_old(&self, signature: &[u8; 64], key: &Ed25519PublicKey, findings: &mut Findings) -> Option<bool> {
         let new = self.fields.get("pin_base64").and_then(Value::as_str)?;
-        let block = self.known.pin_key?.open(&EncryptedPin::from_base64(new).ok()?).ok()?;
+        let block = self.known.pin_key?.decrypt(&EncryptedPin::from_base64(new).ok()?).ok()?;
         let Secret::TipKey(bytes) = block.secret() else { return None };
         let timestamp = TipInstallation::from_bytes(bytes).ok()?.counter.checked_sub(1)?;
         let signed = TipAction::Verify { timestamp };

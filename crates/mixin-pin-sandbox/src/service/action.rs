@@ -43,10 +43,10 @@ impl Service {
             Ok(body) => body,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        // All is opened before anything counts: what cannot be read costs no try.
+        // All is decrypted before anything counts: what cannot be read costs no try.
         let judged = self.tries_are_left(call).and_then(|()| {
             let pin = PinBody::deserialize(&body).map_err(|_| bad_body())?;
-            let block = self.open(call, "pin", pin.pin, call.user.last_iterator)?;
+            let block = self.decrypt(call, "pin", pin.pin, call.user.last_iterator)?;
             let asked = with_action(call.method, call.path, &body, call.user.user_id, |action| {
                 (action.prefix(), action.body())
             });

@@ -1,4 +1,4 @@
-//! PIN calls: blocks opened, iterators spent, tries counted, PINs compared and TIP signatures checked.
+//! PIN calls: blocks decrypted, iterators spent, tries counted, PINs compared and TIP signatures checked.
 //!
 //! What makes it safe is that all of it is one transaction, which no other runs beside: the day's tries are looked at
 //! first, and a wrong PIN is counted before anybody else's is compared.
@@ -51,7 +51,7 @@ impl Service {
     pub(super) fn verify_pin(&self, db: &Db<'_>, call: &Authenticated<'_>) -> Answer {
         let judged = self.tries_are_left(call).and_then(|()| {
             let body: PinBody = call.json()?;
-            let block = self.open(call, "pin", body.pin, call.user.last_iterator)?;
+            let block = self.decrypt(call, "pin", body.pin, call.user.last_iterator)?;
             let iterator = block.iterator();
             let proof = Self::proof(call, "pin", &block, |signature, key| {
                 let timestamp = self.fresh_timestamp(call, body.timestamp)?;
@@ -69,7 +69,7 @@ impl Service {
     }
 
     pub(super) fn update_pin(&self, db: &Db<'_>, call: &Authenticated<'_>) -> Answer {
-        // All is opened before anything counts: what cannot be read costs no try.
+        // All is decrypted before anything counts: what cannot be read costs no try.
         let judged = self.tries_are_left(call).and_then(|()| {
             let body: PinBody = call.json()?;
             let has_pin = call.user.pin_hash.is_some() || call.user.tip_key.is_some();
@@ -78,12 +78,12 @@ impl Service {
             let old = match old_text {
                 None if has_pin => {
                     // The iterator first: the copy of a call that made the PIN is told so.
-                    self.open(call, "pin", body.pin, last)?;
+                    self.decrypt(call, "pin", body.pin, last)?;
                     return Err(Refusal::new(ErrorCode::PinIncorrect, Reason::OldPinNeeded.as_str()));
                 }
                 None => None,
                 text => {
-                    let block = self.open(call, "old_pin", text, last)?;
+                    let block = self.decrypt(call, "old_pin", text, last)?;
                     last = block.iterator();
                     // A TIP key is changed by signing its counter where a timestamp would stand.
                     let timestamp = u64::try_from(call.user.tip_counter).unwrap_or_default();
@@ -93,7 +93,7 @@ impl Service {
                     Some((proof, last))
                 }
             };
-            let block = self.open(call, "pin", body.pin, last)?;
+            let block = self.decrypt(call, "pin", body.pin, last)?;
             let new = Self::new_pin(call, &block)?;
             Ok((old, new, block.iterator()))
         });
@@ -132,8 +132,8 @@ impl Service {
         Err(Refusal::new(ErrorCode::TooManyRequests, Reason::TriesSpent.as_str()).with("retry_at", until))
     }
 
-    /// Opens one field's block. Nothing that goes wrong here costs a try.
-    pub(super) fn open(
+    /// Decrypts one field's block. Nothing that goes wrong here costs a try.
+    pub(super) fn decrypt(
         &self,
         call: &Authenticated<'_>,
         field: &str,
@@ -142,7 +142,7 @@ impl Service {
     ) -> Result<PinBlock, Refusal> {
         let text = text.filter(|text| !text.is_empty()).ok_or_else(|| Refusal::field(field, "absent"))?;
         let block = EncryptedPin::from_base64(&text)
-            .and_then(|sealed| call.user.pin_key.open(&sealed))
+            .and_then(|encrypted| call.user.pin_key.decrypt(&encrypted))
             .map_err(|_: CoreError| incorrect(field, Reason::Ciphertext))?;
         check_block(&block, last, call.now, self.clock_tolerance).map_err(|error| match error {
             ProtocolError::BlockTime { .. } => incorrect(field, Reason::Timestamp),

@@ -41,11 +41,11 @@ fuzz_target!(|input: Input| {
     let expected = theirs.filter(|opened| {
         opened.len() == secret_len + 16 && (secret_len != 6 || opened[..6].iter().all(u8::is_ascii_digit))
     });
-    let sealed = EncryptedPin::from_bytes(&[&input.iv[..], &ciphertext].concat()).expect("the length is right");
-    let ours = PIN_KEY.open(&sealed).ok().map(|block| {
+    let encrypted = EncryptedPin::from_bytes(&[&input.iv[..], &ciphertext].concat()).expect("the length is right");
+    let ours = PIN_KEY.decrypt(&encrypted).ok().map(|block| {
         let opened =
             [block.secret().expose(), &block.timestamp().to_le_bytes(), &block.iterator().to_le_bytes()].concat();
-        assert_eq!(hazmat::seal_with_iv(&PIN_KEY, &block, &input.iv), sealed, "what opens seals to itself");
+        assert_eq!(hazmat::encrypt_with_iv(&PIN_KEY, &block, &input.iv), encrypted, "what opens encrypts to itself");
         opened
     });
     assert_eq!(ours, expected);

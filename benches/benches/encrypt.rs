@@ -1,4 +1,4 @@
-//! Sealing an encrypted PIN into base64, key schedule warm, beside the sum of its parts; and opening it again.
+//! Encrypting an encrypted PIN into base64, key schedule warm, beside the sum of its parts; and opening it again.
 
 use std::hint::black_box;
 
@@ -25,57 +25,57 @@ fn secret(kind: SecretKind, pin: &Pin) -> Secret {
 }
 
 /// As calls carry them: digits in the standard alphabet, all else in the URL-safe one.
-fn encode(sealed: &EncryptedPin) -> EncodedPin {
-    match sealed.kind() {
-        SecretKind::SixDigits => sealed.to_standard(),
-        _ => sealed.to_url_safe(),
+fn encode(encrypted: &EncryptedPin) -> EncodedPin {
+    match encrypted.kind() {
+        SecretKind::SixDigits => encrypted.to_standard(),
+        _ => encrypted.to_url_safe(),
     }
 }
 
-fn seal(c: &mut Criterion) {
+fn encrypt(c: &mut Criterion) {
     let key = PinKey::from_bytes(&KEY).unwrap();
     let (nonces, pin) = (MonotonicNonces::new(), Pin::new("314159").unwrap());
-    let mut group = c.benchmark_group("seal");
+    let mut group = c.benchmark_group("encrypt");
     for kind in SecretKind::ALL {
         let (mut thread, mut system) = (ThreadRng::new().unwrap(), SystemRng::new().unwrap());
         // The text stays where it is, as it does for a caller who writes it into a body.
         group.bench_function(kind.as_str(), |b| {
-            b.iter(|| _ = black_box(&encode(&key.seal(secret(kind, &pin), nonces.next(NOW).unwrap(), &mut thread))));
+            b.iter(|| _ = black_box(&encode(&key.encrypt(secret(kind, &pin), nonces.next(NOW).unwrap(), &mut thread))));
         });
         group.bench_function(format!("{kind}, system randomness"), |b| {
-            b.iter(|| _ = black_box(&encode(&key.seal(secret(kind, &pin), nonces.next(NOW).unwrap(), &mut system))));
+            b.iter(|| _ = black_box(&encode(&key.encrypt(secret(kind, &pin), nonces.next(NOW).unwrap(), &mut system))));
         });
     }
 
     // The parts: 16 bytes of ChaCha12, the blocks with the key schedule borrowed, base64.
     let cipher = Aes256::new(&KEY.into());
     for kind in SecretKind::ALL {
-        let (mut rng, mut sealed, mut text) = (rand::rng(), [0; EncryptedPin::MAX_LEN], [0; EncodedPin::MAX_LEN]);
-        let sealed = &mut sealed[..kind.encrypted_len()];
+        let (mut rng, mut encrypted, mut text) = (rand::rng(), [0; EncryptedPin::MAX_LEN], [0; EncodedPin::MAX_LEN]);
+        let encrypted = &mut encrypted[..kind.encrypted_len()];
         let engine = if kind == SecretKind::SixDigits { STANDARD } else { URL_SAFE_NO_PAD };
         group.bench_function(format!("{kind}, floor"), |b| {
             b.iter(|| {
-                let (iv, body) = sealed.split_first_chunk_mut::<16>().unwrap();
+                let (iv, body) = encrypted.split_first_chunk_mut::<16>().unwrap();
                 rng.fill_bytes(iv);
                 let (blocks, _) = Array::slice_as_chunks_mut(body);
                 cbc::Encryptor::inner_iv_init(&cipher, (&*iv).into()).encrypt_blocks(blocks);
-                engine.encode_slice(&*sealed, &mut text).unwrap()
+                engine.encode_slice(&*encrypted, &mut text).unwrap()
             });
         });
     }
     group.finish();
 }
 
-fn open(c: &mut Criterion) {
+fn decrypt(c: &mut Criterion) {
     let key = PinKey::from_bytes(&KEY).unwrap();
     let (nonces, pin) = (MonotonicNonces::new(), Pin::new("314159").unwrap());
     let cipher = Aes256::new(&KEY.into());
-    let mut group = c.benchmark_group("open");
+    let mut group = c.benchmark_group("decrypt");
     for kind in SecretKind::ALL {
-        let sealed = key.seal(secret(kind, &pin), nonces.next(NOW).unwrap(), &mut ThreadRng::new().unwrap());
-        let text = encode(&sealed);
+        let encrypted = key.encrypt(secret(kind, &pin), nonces.next(NOW).unwrap(), &mut ThreadRng::new().unwrap());
+        let text = encode(&encrypted);
         group.bench_function(kind.as_str(), |b| {
-            b.iter(|| key.open(&EncryptedPin::from_base64(black_box(text.as_str())).unwrap()).unwrap());
+            b.iter(|| key.decrypt(&EncryptedPin::from_base64(black_box(text.as_str())).unwrap()).unwrap());
         });
         let engine = if kind == SecretKind::SixDigits { STANDARD } else { URL_SAFE_NO_PAD };
         let mut bytes = [0; EncryptedPin::MAX_LEN + 2];
@@ -91,5 +91,5 @@ fn open(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(name = benches; config = criterion(); targets = seal, open);
+criterion_group!(name = benches; config = criterion(); targets = encrypt, decrypt);
 criterion_main!(benches);

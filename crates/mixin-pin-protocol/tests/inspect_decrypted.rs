@@ -70,9 +70,9 @@ fn assert_fails_once(request: &PreparedRequest, part: &str) {
 fn with_block(path: &str, body: Value, secret: impl Into<Secret>, timestamp: u64, iterator: u64) -> PreparedRequest {
     let (session, _) = session();
     let block = hazmat::block(secret, timestamp, iterator);
-    let sealed = hazmat::seal_with_iv(session.pin_key(), &block, &[5; 16]);
+    let encrypted = hazmat::encrypt_with_iv(session.pin_key(), &block, &[5; 16]);
     let Value::Object(mut body) = body else { panic!("no object") };
-    body.insert("pin_base64".to_owned(), sealed.to_url_safe().as_str().into());
+    body.insert("pin_base64".to_owned(), encrypted.to_url_safe().as_str().into());
     let body = Value::Object(body).to_string();
     Calls::new(&session).other("POST", path, Some(body.as_bytes()), NOW, &mut rng()).unwrap()
 }
@@ -85,23 +85,23 @@ fn what_our_own_calls_hold_is_shown_and_holds() {
 
     let report = judge(&calls.change_pin(&pin, &pin, nonces(), NOW, &mut rng()).unwrap());
     assert_eq!(fails(&report), <[&str; 0]>::default());
-    let iterators: Vec<u64> = report.pins.iter().map(|pin| pin.opened.as_ref().unwrap().iterator).collect();
+    let iterators: Vec<u64> = report.pins.iter().map(|pin| pin.decrypted.as_ref().unwrap().iterator).collect();
     assert_eq!(iterators, [NOW.as_nanos().unwrap(), NOW.as_nanos().unwrap() + 1]);
     assert!(!format!("{report:?}").contains("123456"));
 
     let report = judge(&calls.verify_tip(&key, nonce(), NOW, &mut rng()).unwrap());
-    assert_eq!(report.pins[0].opened.as_ref().unwrap().signature_holds, Some(true));
+    assert_eq!(report.pins[0].decrypted.as_ref().unwrap().signature_holds, Some(true));
     let report = judge(&calls.change_tip(&key, 4, &TipKey::from_seed(&[8; 32]), nonces(), NOW, &mut rng()).unwrap());
     assert_eq!(fails(&report), <[&str; 0]>::default());
-    assert_eq!(report.pins[0].opened.as_ref().unwrap().signature_holds, Some(true));
-    assert_eq!(report.pins[1].opened.as_ref().unwrap().counter, Some(5));
+    assert_eq!(report.pins[0].decrypted.as_ref().unwrap().signature_holds, Some(true));
+    assert_eq!(report.pins[1].decrypted.as_ref().unwrap().counter, Some(5));
     let report = judge(&calls.register_safe(&key, &key, nonce(), NOW, &mut rng()).unwrap());
-    assert_eq!((fails(&report).len(), report.pins[0].opened.as_ref().unwrap().signature_holds), (0, Some(true)));
+    assert_eq!((fails(&report).len(), report.pins[0].decrypted.as_ref().unwrap().signature_holds), (0, Some(true)));
 }
 
 #[test]
 fn a_block_of_another_session_does_not_open() {
-    let other = PinKey::from_bytes(&[9; 32]).unwrap().seal(Pin::new("123456").unwrap(), nonce(), &mut rng());
+    let other = PinKey::from_bytes(&[9; 32]).unwrap().encrypt(Pin::new("123456").unwrap(), nonce(), &mut rng());
     let body = json!({"pin_base64": other.to_url_safe().as_str()}).to_string();
     let (session, _) = session();
     let request = Calls::new(&session).other("POST", "/pin/verify", Some(body.as_bytes()), NOW, &mut rng()).unwrap();
@@ -120,7 +120,7 @@ fn times_and_iterators_are_judged() {
     let (session, _) = session();
     let backwards = |secret: Pin, iterator| {
         let block = hazmat::block(secret, now, iterator);
-        hazmat::seal_with_iv(session.pin_key(), &block, &[6; 16]).to_url_safe().to_string()
+        hazmat::encrypt_with_iv(session.pin_key(), &block, &[6; 16]).to_url_safe().to_string()
     };
     let body = json!({"old_pin_base64": backwards(pin(), nanos + 1)});
     assert_fails_once(&with_block("/pin/update", body, pin(), now, nanos), "no greater iterator");
@@ -173,8 +173,8 @@ fn without_the_keys_nothing_inside_is_judged() {
     let request = request.with_pin("POST", "/transfers", &Map::new(), proof, nonce(), NOW, &mut rng()).unwrap();
     let known = Known { public_key: Some(&key), ..Known::default() };
     let report = inspect(&captured(&request), &known, NOW).unwrap();
-    assert!(report.holds() && report.pins[0].opened.is_none());
+    assert!(report.holds() && report.pins[0].decrypted.is_none());
     let known = Known { public_key: Some(&key), pin_key: Some(session.pin_key()), tip_key: None };
     let report = inspect(&captured(&request), &known, NOW).unwrap();
-    assert!(report.holds() && report.pins[0].opened.as_ref().unwrap().signature_holds.is_none());
+    assert!(report.holds() && report.pins[0].decrypted.as_ref().unwrap().signature_holds.is_none());
 }

@@ -1,4 +1,4 @@
-//! What is sealed opens to the same block, and a change opens to another one or to none.
+//! What is encrypted opens to the same block, and a change opens to another one or to none.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -36,14 +36,14 @@ impl Input {
 }
 
 fuzz_target!(|input: Input| {
-    let sealed = hazmat::seal_with_iv(&PIN_KEY, &input.block(), &input.iv);
-    assert_eq!(PIN_KEY.open(&sealed).expect("what we sealed opens"), input.block());
+    let encrypted = hazmat::encrypt_with_iv(&PIN_KEY, &input.block(), &input.iv);
+    assert_eq!(PIN_KEY.decrypt(&encrypted).expect("what we encrypted opens"), input.block());
 
-    let mut bytes = sealed.as_bytes().to_vec();
+    let mut bytes = encrypted.as_bytes().to_vec();
     let bit = usize::from(input.flip) % (bytes.len() * 8);
     bytes[bit / 8] ^= 1 << (bit % 8);
     let changed = EncryptedPin::from_bytes(&bytes).expect("the length is right");
-    if let Ok(block) = PIN_KEY.open(&changed) {
+    if let Ok(block) = PIN_KEY.decrypt(&changed) {
         planted(block.iterator() != input.iterator);
         assert_ne!(block, input.block(), "bit {bit} made no difference");
     }

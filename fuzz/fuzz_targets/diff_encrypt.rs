@@ -1,4 +1,4 @@
-//! What is sealed here is what OpenSSL makes of the same block: AES-256-CBC with PKCS#7 padding, the IV in front.
+//! What is encrypted here is what OpenSSL makes of the same block: AES-256-CBC with PKCS#7 padding, the IV in front.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -19,7 +19,7 @@ fuzz_target!(|input: ([u8; 32], [u8; 16], u8, [u8; 64], u64, u64)| {
     let plain = [secret.expose(), &timestamp.to_le_bytes(), &iterator.to_le_bytes()].concat();
     let theirs = encrypt(Cipher::aes_256_cbc(), &key, Some(&iv), &plain).expect("OpenSSL encrypts");
     let key = PinKey::from_bytes(&key).expect("32 bytes");
-    let sealed = hazmat::seal_with_iv(&key, &hazmat::block(secret, timestamp, iterator), &iv);
-    assert_eq!(sealed.as_bytes(), [&iv[..], &theirs].concat());
+    let encrypted = hazmat::encrypt_with_iv(&key, &hazmat::block(secret, timestamp, iterator), &iv);
+    assert_eq!(encrypted.as_bytes(), [&iv[..], &theirs].concat());
     planted(kind % 3 == 1 && iterator == 0x4141_4141_4141_4141);
 });

@@ -50,7 +50,7 @@ fn with_pin(sandbox: &Sandbox) -> Session {
 fn captured(session: &Session) -> (EncryptedPin, EncryptedPin, u64) {
     let (time, iterator) = (now().secs(), now().as_nanos().unwrap());
     let block = hazmat::block(Pin::new(PIN).unwrap(), time, iterator);
-    let captured = hazmat::seal_with_iv(session.pin_key(), &block, &IV);
+    let captured = hazmat::encrypt_with_iv(session.pin_key(), &block, &IV);
     let first = &captured.as_bytes()[16..32];
     let known = [&time.to_le_bytes()[2..], &iterator.to_le_bytes()[..2]].concat();
     let mut before = IV;
@@ -66,8 +66,8 @@ fn captured(session: &Session) -> (EncryptedPin, EncryptedPin, u64) {
 type Token<'t> = dyn Fn(&[u8]) -> Option<(String, String)> + 't;
 
 /// Sends a body with an encrypted PIN under a token of the test's choice.
-fn verify(sandbox: &Sandbox, sealed: &EncryptedPin, token: impl FnOnce(&[u8]) -> Option<(String, String)>) -> Value {
-    let body = json!({ "pin": sealed.to_standard().as_str() }).to_string();
+fn verify(sandbox: &Sandbox, encrypted: &EncryptedPin, token: impl FnOnce(&[u8]) -> Option<(String, String)>) -> Value {
+    let body = json!({ "pin": encrypted.to_standard().as_str() }).to_string();
     let (authorization, id) = token(body.as_bytes()).unzip();
     let headers: Vec<(&str, &str)> = [("Authorization", &authorization), ("X-Request-Id", &id)]
         .into_iter()
@@ -91,7 +91,7 @@ fn what_a_request_without_a_good_token_carries_stays_closed() {
     let watched = Watched::start();
     let session = with_pin(&watched.sandbox);
     let (captured, moved, inside) = captured(&session);
-    assert_eq!(session.pin_key().open(&moved).unwrap().iterator(), inside, "the test's own attack works");
+    assert_eq!(session.pin_key().decrypt(&moved).unwrap().iterator(), inside, "the test's own attack works");
     let junk = EncryptedPin::from_bytes(&[9; 80]).unwrap();
 
     let early = UnixTime::from_secs(now().secs() - 61);
@@ -111,8 +111,8 @@ fn what_a_request_without_a_good_token_carries_stays_closed() {
     ];
     for (reason, token) in tokens {
         let mut told = Vec::new();
-        for sealed in [&captured, &moved, &junk] {
-            let answer = verify(&watched.sandbox, sealed, token);
+        for encrypted in [&captured, &moved, &junk] {
+            let answer = verify(&watched.sandbox, encrypted, token);
             assert_eq!(verdict(&answer), (401, reason));
             let seen = watched.last();
             assert_eq!(seen.pins.len(), 1);
@@ -139,15 +139,15 @@ fn an_iterator_is_told_of_a_call_that_was_carried_out_and_of_no_other() {
     assert_eq!(watched.last().pins[0].iterator, None);
 
     let nonces = MonotonicNonces::new();
-    let seal = |digits| {
+    let encrypt = |digits| {
         let nonce: Nonce = nonces.next(now()).unwrap();
         let iterator = nonce.iterator();
-        (session.pin_key().seal(Pin::new(digits).unwrap(), nonce, &mut rng()), iterator)
+        (session.pin_key().encrypt(Pin::new(digits).unwrap(), nonce, &mut rng()), iterator)
     };
-    let (wrong, spent) = seal("000000");
+    let (wrong, spent) = encrypt("000000");
     assert_eq!(verdict(&verify(&watched.sandbox, &wrong, good)), (20_119, "pin"));
     assert_eq!(watched.last().pins[0].iterator, None);
-    let (right, iterator) = seal(PIN);
+    let (right, iterator) = encrypt(PIN);
     assert_eq!(verdict(&verify(&watched.sandbox, &right, good)), (0, ""));
     assert_eq!(watched.last().pins[0].iterator, Some(iterator));
 
@@ -157,8 +157,8 @@ fn an_iterator_is_told_of_a_call_that_was_carried_out_and_of_no_other() {
         assert!(!page.contains(&untold.to_string()), "{page}");
     }
     // Both of a change.
-    let (old, new) = (seal(PIN), seal("271828"));
-    let text = |sealed: &EncryptedPin| sealed.to_standard().as_str().to_owned();
+    let (old, new) = (encrypt(PIN), encrypt("271828"));
+    let text = |encrypted: &EncryptedPin| encrypted.to_standard().as_str().to_owned();
     let body = json!({ "pin": text(&new.0), "old_pin": text(&old.0) }).to_string();
     let update = Calls::new(&session).other("POST", "/pin/update", Some(body.as_bytes()), now(), &mut rng()).unwrap();
     assert_eq!(verdict(&common::send(&watched.sandbox, &update)), (0, ""));

@@ -16,21 +16,21 @@ pub(crate) fn encrypt(args: &PinArgs, output: &Output) -> Result<(), Error> {
     let pin = pins::read(&args.source, "PIN")?;
     let nonce = store::nonce(&session, &args.store)?;
     let (timestamp, iterator) = (nonce.timestamp(), nonce.iterator());
-    let sealed = session.pin_key().seal(pin, nonce, &mut SystemRng::new()?);
-    let text = Calls::new(&session).encode_pin(&sealed);
+    let encrypted = session.pin_key().encrypt(pin, nonce, &mut SystemRng::new()?);
+    let text = Calls::new(&session).encode_pin(&encrypted);
     let value = json!({
         "ciphertext": text.as_str(),
         "timestamp": timestamp,
         "iterator": iterator.to_string(),
-        "bytes": sealed.as_bytes().len(),
+        "bytes": encrypted.as_bytes().len(),
     });
     output.result(&value, || text.to_string())
 }
 
 pub(crate) fn decrypt(args: &DecryptArgs, output: &Output) -> Result<(), Error> {
     let session = keystores::session(&args.session.keystore)?;
-    let sealed = EncryptedPin::from_base64(args.ciphertext.trim()).map_err(Error::Ciphertext)?;
-    let block = session.pin_key().open(&sealed).map_err(Error::Ciphertext)?;
+    let encrypted = EncryptedPin::from_base64(args.ciphertext.trim()).map_err(Error::Ciphertext)?;
+    let block = session.pin_key().decrypt(&encrypted).map_err(Error::Ciphertext)?;
     let mut value = json!({
         "kind": block.kind().as_str(),
         "timestamp": block.timestamp(),
