@@ -7,13 +7,13 @@ use mixin_pin_accel::FastKey;
 use mixin_pin_benches::{NOW, criterion, ed25519_key, fast_ed25519_key, rsa_key, session};
 use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::token::Signer;
-use mixin_pin_core::{MonotonicNonces, NonceSource as _, Pin, Secret, Session, SessionKey, ThreadRng};
+use mixin_pin_core::{MonotonicNonces, NonceSource as _, Pin, Secret, Session, SessionKey, SystemRng};
 use mixin_pin_protocol::call::Calls;
 use serde_json::Map;
 
 fn calls<S: Signer>(c: &mut Criterion, name: &str, session: &Session<S>) {
     let mut group = c.benchmark_group("call");
-    let (calls, nonces, rng) = (Calls::new(session), MonotonicNonces::new(), &mut ThreadRng::new().unwrap());
+    let (calls, nonces, rng) = (Calls::new(session), MonotonicNonces::new(), &mut SystemRng::new().unwrap());
     let (pin, new, tip) = (Pin::new("314159").unwrap(), Pin::new("271828").unwrap(), TipKey::from_seed(&[7; 32]));
     let nonce = || nonces.next(NOW).unwrap();
     group.bench_function(format!("{name}, verify a PIN"), |b| {

@@ -8,7 +8,7 @@ use mixin_pin_benches::{NOW, criterion};
 use mixin_pin_core::rand_core::CryptoRng;
 use mixin_pin_core::token::{Algorithm, Claims, RequestHash, Signer};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Error, ThreadRng};
+use mixin_pin_core::{Error, SystemRng};
 use sha2::Digest as _;
 
 fn hash(c: &mut Criterion) {
@@ -42,7 +42,7 @@ impl Signer for Free {
 }
 
 fn written(c: &mut Criterion) {
-    let rng = &mut ThreadRng::new().unwrap();
+    let rng = &mut SystemRng::new().unwrap();
     let hash = RequestHash::of("GET", "/me", b"");
     let ids = [1, 2, 3].map(Uuid::from_u128);
     c.bench_function("claims/a token but its signature", |b| {

@@ -10,7 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use mixin_pin_benches::{NOW, criterion};
 use mixin_pin_core::rand_core::Rng as _;
 use mixin_pin_core::{
-    EncodedPin, EncryptedPin, MonotonicNonces, NonceSource, Pin, PinKey, Secret, SecretKind, SystemRng, ThreadRng,
+    EncodedPin, EncryptedPin, MonotonicNonces, NonceSource, Pin, PinKey, Secret, SecretKind, SystemRng,
 };
 
 const KEY: [u8; PinKey::LEN] = [7; PinKey::LEN];
@@ -37,7 +37,7 @@ fn encrypt(c: &mut Criterion) {
     let (nonces, pin) = (MonotonicNonces::new(), Pin::new("314159").unwrap());
     let mut group = c.benchmark_group("encrypt");
     for kind in SecretKind::ALL {
-        let (mut thread, mut system) = (ThreadRng::new().unwrap(), SystemRng::new().unwrap());
+        let (mut thread, mut system) = (rand::rng(), SystemRng::new().unwrap());
         // The text stays where it is, as it does for a caller who writes it into a body.
         group.bench_function(kind.as_str(), |b| {
             b.iter(|| _ = black_box(&encode(&key.encrypt(secret(kind, &pin), nonces.next(NOW).unwrap(), &mut thread))));
@@ -72,7 +72,7 @@ fn decrypt(c: &mut Criterion) {
     let cipher = Aes256::new(&KEY.into());
     let mut group = c.benchmark_group("decrypt");
     for kind in SecretKind::ALL {
-        let encrypted = key.encrypt(secret(kind, &pin), nonces.next(NOW).unwrap(), &mut ThreadRng::new().unwrap());
+        let encrypted = key.encrypt(secret(kind, &pin), nonces.next(NOW).unwrap(), &mut SystemRng::new().unwrap());
         let text = encode(&encrypted);
         group.bench_function(kind.as_str(), |b| {
             b.iter(|| key.decrypt(&EncryptedPin::from_base64(black_box(text.as_str())).unwrap()).unwrap());

@@ -7,13 +7,13 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use mixin_pin_benches::{SEED, criterion, ed25519_key, fast_ed25519_key, rsa_key, session, signing_input, token};
-use mixin_pin_core::ThreadRng;
+use mixin_pin_core::SystemRng;
 #[cfg(feature = "peers")]
 use mixin_pin_core::uuid::Uuid;
 
 /// Bare signatures of what a token's signature covers, and our tokens beside them.
 fn signatures(c: &mut Criterion) {
-    let rng = &mut ThreadRng::new().unwrap();
+    let rng = &mut SystemRng::new().unwrap();
     let mut group = c.benchmark_group("peers");
     let (pure, fast) = (session(ed25519_key()), session(fast_ed25519_key()));
     let whole = token(&pure, rng);

@@ -12,7 +12,7 @@ use std::{env, fs, thread};
 use mixin_pin_accel::FastKey;
 use mixin_pin_benches::NOW;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, MonotonicNonces, NonceSource as _, Pin, Session, SystemRng, ThreadRng};
+use mixin_pin_core::{Ed25519Key, MonotonicNonces, NonceSource as _, Pin, Session, SystemRng};
 use mixin_pin_protocol::call::Calls;
 
 /// A session with a source of iterators of its own.
@@ -31,7 +31,7 @@ fn member(at: usize, rng: &mut SystemRng) -> Member {
 /// Prepares as many calls, each by the next member, and returns the nanoseconds that one took.
 #[allow(clippy::cast_precision_loss)] // A million is exact.
 fn prepare(members: &[Member], calls: usize, skip: usize) -> f64 {
-    let (pin, mut rng) = (Pin::new("314159").unwrap(), ThreadRng::new().unwrap());
+    let (pin, mut rng) = (Pin::new("314159").unwrap(), SystemRng::new().unwrap());
     let begun = Instant::now();
     for at in skip..skip + calls {
         let member = &members[at % members.len()];

@@ -7,12 +7,12 @@ use curve25519_dalek::MontgomeryPoint;
 use mixin_pin_accel::FastKey;
 use mixin_pin_benches::{SEED, criterion, rsa_key};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, PinKey, Session, ThreadRng};
+use mixin_pin_core::{Ed25519Key, PinKey, Session, SystemRng};
 use mixin_pin_protocol::keystore::Keystore;
 
 /// The keystore of an RSA bot whose key has this size.
 fn rsa_bot(bits: usize) -> String {
-    let (key, rng) = (rsa_key(bits), &mut ThreadRng::new().unwrap());
+    let (key, rng) = (rsa_key(bits), &mut SystemRng::new().unwrap());
     let (user_id, session_id) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let pin_token = key.public_key().wrap_pin_key(&PinKey::generate(rng), session_id, rng).unwrap().to_base64();
     let private_key = key.to_pkcs1_pem().unwrap();
@@ -24,7 +24,7 @@ fn rsa_bot(bits: usize) -> String {
 }
 
 fn load(c: &mut Criterion) {
-    let rng = &mut ThreadRng::new().unwrap();
+    let rng = &mut SystemRng::new().unwrap();
     let mut group = c.benchmark_group("session");
     group.sample_size(50);
     let shapes = [

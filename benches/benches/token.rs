@@ -11,10 +11,10 @@ use ed25519_dalek::Signer as _;
 use mixin_pin_accel::{Backend, FastKey};
 use mixin_pin_benches::{SEED, criterion, ed25519_key, fast_ed25519_key, rsa_key, session, signing_input, token};
 use mixin_pin_core::token::{Jws, Signer as _, VerifyingKey};
-use mixin_pin_core::{SessionKey, ThreadRng};
+use mixin_pin_core::{SessionKey, SystemRng};
 
 fn eddsa(c: &mut Criterion) {
-    let rng = &mut ThreadRng::new().unwrap();
+    let rng = &mut SystemRng::new().unwrap();
     let mut group = c.benchmark_group("token");
     let (pure, fast) = (session(ed25519_key()), session(fast_ed25519_key()));
     let whole = token(&pure, rng);
@@ -33,7 +33,7 @@ fn eddsa(c: &mut Criterion) {
 }
 
 fn rs512(c: &mut Criterion) {
-    let rng = &mut ThreadRng::new().unwrap();
+    let rng = &mut SystemRng::new().unwrap();
     let mut group = c.benchmark_group("token");
     // A signature of 4096 bits takes long; ten of them tell enough.
     group.sample_size(20);

@@ -15,7 +15,7 @@ use mixin_pin_accel::FastKey;
 use mixin_pin_core::rand_core::{TryCryptoRng, TryRng};
 use mixin_pin_core::token::{RequestHash, Signer};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, PinKey, RsaKey, Session, SessionKey, SystemRng, ThreadRng, UnixTime};
+use mixin_pin_core::{Ed25519Key, PinKey, RsaKey, Session, SessionKey, SystemRng, UnixTime};
 
 /// The time at which everything happens.
 pub const NOW: UnixTime = UnixTime::from_secs(1_795_517_646);
@@ -37,7 +37,7 @@ pub fn session<S: Signer>(key: S) -> Session<S> {
 ///
 /// # Panics
 /// When the signer fails, which makes no figure.
-pub fn token<S: Signer>(session: &Session<S>, rng: &mut ThreadRng) -> String {
+pub fn token<S: Signer>(session: &Session<S>, rng: &mut SystemRng) -> String {
     let hash = RequestHash::of("POST", "/pin/verify", black_box(b"{}"));
     let claims =
         session.claims(hash, Uuid::from_u128(3), NOW, Duration::from_secs(60)).expect("a minute is a lifetime");

@@ -74,7 +74,8 @@ fn folded(text: &str) -> String {
 fn with_the_keystore_what_is_inside_is_judged_too() {
     let folder = tempfile::tempdir().unwrap();
     let keystore = common::keystore(folder.path(), "keystore-dashboard.json");
-    let encrypted = run(&["encrypt", "--json", "--keystore", text(&keystore), "--pin-stdin"], b"271828\n").done().json();
+    let encrypted =
+        run(&["encrypt", "--json", "--keystore", text(&keystore), "--pin-stdin"], b"271828\n").done().json();
     let body = folder.path().join("body.json");
     std::fs::write(&body, json!({ "pin_base64": encrypted["ciphertext"] }).to_string()).unwrap();
     let request = ["--method", "POST", "--path", "/pin/verify", "--body", text(&body)];

@@ -119,8 +119,9 @@ fn the_command_leaves_no_secret() {
         let (one, new) = (format!("{PIN}\n"), format!("{NEW_PIN}\n"));
         let both = format!("{one}{new}");
         let encrypted = common::run(&["encrypt", "--keystore", &keystore, "--pin-stdin"], one.as_bytes()).done().stdout;
-        let decrypt =
-            |more: &[&'static str]| [&["decrypt", "--keystore", &keystore][..], more, &["--", encrypted.trim()]].concat();
+        let decrypt = |more: &[&'static str]| {
+            [&["decrypt", "--keystore", &keystore][..], more, &["--", encrypted.trim()]].concat()
+        };
         for (args, stdin) in [
             ([&["update", "--new-user", "--pin-stdin"][..], &api].concat(), one.as_str()),
             ([&["update", "--pin-stdin"][..], &api].concat(), &both),

@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use mixin_pin_core::token::RequestHash;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, Error, MonotonicNonces, NonceSource, Pin, Session, ThreadRng, UnixTime};
+use mixin_pin_core::{Ed25519Key, Error, MonotonicNonces, NonceSource, Pin, Session, SystemRng, UnixTime};
 
 fn main() -> Result<(), Error> {
-    let mut rng = ThreadRng::new()?; // this thread's, fork-safe; `SystemRng` asks the system each time
+    let mut rng = SystemRng::new()?;
     let now = UnixTime::try_from(SystemTime::now())?;
     // Throw-away keys; a keystore holds yours and the server's.
     let server = Ed25519Key::generate(&mut rng).public_key().to_x25519()?;

@@ -59,8 +59,7 @@
 //! | `alloc` | whatever returns a `String` or `Vec` | |
 //! | `serde` | public, non-secret types only | |
 //! | `test-suite` | `test_suite`, which holds nonce sources and stores to their contract | `std` |
-//! | `getrandom` | [`SystemRng`](https://docs.rs/mixin-pin-core), the system's randomness | an operating system |
-//! | `thread-rng` (default) | [`ThreadRng`](https://docs.rs/mixin-pin-core), randomness without a system call a draw | `std`, `getrandom` |
+//! | `getrandom` (default) | [`SystemRng`](https://docs.rs/mixin-pin-core), the system's randomness | an operating system |
 //!
 //! With `ed25519` alone the crate encrypts PINs and signs tokens without a heap.
 #![no_std]
@@ -86,8 +85,6 @@ mod session;
 mod system_rng;
 #[cfg(feature = "test-suite")]
 pub mod test_suite;
-#[cfg(feature = "thread-rng")]
-mod thread_rng;
 mod time;
 #[cfg(feature = "ed25519")]
 pub mod tip;
@@ -112,8 +109,6 @@ pub use session::rsa::{PinToken, RsaKey, RsaPublicKey};
 pub use session::{Session, SessionKey};
 #[cfg(feature = "getrandom")]
 pub use system_rng::SystemRng;
-#[cfg(feature = "thread-rng")]
-pub use thread_rng::ThreadRng;
 pub use time::UnixTime;
 
 /// The README's examples run, too.

@@ -6,8 +6,6 @@ mod common;
 
 use std::time::Duration;
 
-#[cfg(feature = "thread-rng")]
-use mixin_pin_core::PinKey;
 use mixin_pin_core::tip::{Amount, TipAction, TipKey};
 use mixin_pin_core::token::{Claims, Jws, RequestHash, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
@@ -82,17 +80,4 @@ fn a_token_is_one_allocation() {
     });
     assert_eq!(count, 1);
     assert!(token.authorization().starts_with("Bearer eyJ"));
-}
-
-#[cfg(feature = "thread-rng")]
-#[test]
-fn encrypting_by_the_threads_generator_allocates_nothing() {
-    let mut rng = mixin_pin_core::ThreadRng::new().unwrap();
-    let (pin_key, nonces) = (PinKey::generate(&mut rng), MonotonicNonces::new());
-    let (count, encrypted) = allocations_of(|| {
-        let mut rng = mixin_pin_core::ThreadRng::new().unwrap();
-        pin_key.encrypt(Pin::new("314159").unwrap(), nonces.next(common::NOW).unwrap(), &mut rng)
-    });
-    assert_eq!(count, 0);
-    assert!(pin_key.decrypt(&encrypted).is_ok());
 }

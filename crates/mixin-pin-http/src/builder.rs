@@ -10,7 +10,6 @@ use ureq::http::uri::Authority;
 use ureq::tls::TlsConfig;
 
 use crate::hold::BoxStore;
-use crate::randomness::Randomness;
 use crate::retry::LONGEST;
 use crate::signer::BoxSigner;
 use crate::transport::Transport;
@@ -42,7 +41,6 @@ pub(crate) struct Settings {
     /// The wait for a session that another call uses, where one was set.
     wait: Option<Duration>,
     pub(crate) token: Duration,
-    pub(crate) randomness: Randomness,
 }
 
 impl Settings {
@@ -90,7 +88,6 @@ pub(crate) fn now() -> Result<UnixTime, Error> {
 ///     .user_agent("my-bot/1.0")
 ///     .device_id("9f2c7c0e-3d5b-4f63-8a1b-6f4f0d3f6b1e")
 ///     .proxy(Some("http://proxy.example:3128"))
-///     .system_randomness() // on a virtual machine that may be resumed twice from one snapshot
 ///     .build()?;
 /// # Ok(()) }
 /// ```
@@ -121,7 +118,6 @@ impl<S> ClientBuilder<S> {
                 call: Duration::from_secs(30),
                 wait: None,
                 token: Calls::<SessionKey>::DEFAULT_LIFETIME,
-                randomness: Randomness::Thread,
             },
             user_agent: concat!("mixin-pin/", env!("CARGO_PKG_VERSION")).to_owned(),
             device_id: None,
@@ -215,14 +211,6 @@ impl<S> ClientBuilder<S> {
     #[must_use]
     pub const fn allow_plain_http(mut self, allow: bool) -> Self {
         self.plain_http = allow;
-        self
-    }
-
-    /// Draws IVs, request ids and blinding from the operating system each time, instead of from a generator of this
-    /// thread that the system seeds: for a virtual machine that may be resumed twice from one snapshot.
-    #[must_use]
-    pub const fn system_randomness(mut self) -> Self {
-        self.settings.randomness = Randomness::System;
         self
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mixin_pin_core::tip::{TipAction, TipKey};
 use mixin_pin_core::token::{Signer, VerifyingKey};
-use mixin_pin_core::{Hold, HoldTerms, Nonce, NonceStore, Pin, Secret, Session, UnixTime};
+use mixin_pin_core::{Hold, HoldTerms, Nonce, NonceStore, Pin, Secret, Session, SystemRng, UnixTime};
 use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::{ErrorCode, LogEntry, User};
 use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest};
@@ -17,7 +17,6 @@ use crate::builder::{ClientBuilder, Settings, UserSession, now};
 use crate::hold::{BoxError, BoxHeld, BoxStore, Erased};
 use crate::lane::Lane;
 use crate::probe::{ClockOffset, Probe};
-use crate::randomness::CallRng;
 use crate::retry::{Attempts, Deadline};
 use crate::signer::{self, BoxSigner};
 use crate::transport::{Received, Transport};
@@ -356,7 +355,7 @@ impl Client {
     /// # Errors
     /// Any error when there was no answer. A refusal is in [`Probe::user`].
     pub fn probe(&self) -> Result<Probe, Error> {
-        let (asked_at, mut rng) = (now()?, self.settings.randomness.rng()?);
+        let (asked_at, mut rng) = (now()?, SystemRng::new()?);
         let deadline = Deadline::new(self.settings.call);
         let request = self.calls().me(asked_at, &mut rng)?;
         let received = self.transport.exchange(&request, &deadline)?;
@@ -407,7 +406,7 @@ impl Client {
     /// As [`Client::create_pin`].
     pub fn register(&self, session_key: &VerifyingKey, full_name: &str) -> Result<Outcome<User>, Error> {
         let secret = session_key.to_session_secret()?;
-        let (now, mut rng) = (now()?, self.settings.randomness.rng()?);
+        let (now, mut rng) = (now()?, SystemRng::new()?);
         let deadline = Deadline::new(self.settings.call);
         let request = self.calls().register(&secret, full_name, now, &mut rng)?;
         Outcome::settle(&request, NextStep::LookFirst, self.transport.send(&request, &deadline))
@@ -449,7 +448,7 @@ impl Client {
     fn read<T, F>(&self, prepare: F) -> Result<T, Error>
     where
         T: DeserializeOwned,
-        F: Fn(Calls<'_, BoxSigner>, UnixTime, &mut CallRng) -> Result<PreparedRequest, ProtocolError>,
+        F: Fn(Calls<'_, BoxSigner>, UnixTime, &mut SystemRng) -> Result<PreparedRequest, ProtocolError>,
     {
         self.read_with_time(prepare).map(|(answer, _)| answer)
     }
@@ -458,9 +457,9 @@ impl Client {
     fn read_with_time<T, F>(&self, prepare: F) -> Result<(T, Option<UnixTime>), Error>
     where
         T: DeserializeOwned,
-        F: Fn(Calls<'_, BoxSigner>, UnixTime, &mut CallRng) -> Result<PreparedRequest, ProtocolError>,
+        F: Fn(Calls<'_, BoxSigner>, UnixTime, &mut SystemRng) -> Result<PreparedRequest, ProtocolError>,
     {
-        let mut rng = self.settings.randomness.rng()?;
+        let mut rng = SystemRng::new()?;
         let mut attempts = Attempts::new(self.settings.call, READ_RETRIES);
         loop {
             let request = prepare(self.calls(), now()?, &mut rng)?;
@@ -484,10 +483,10 @@ impl Client {
             Calls<'_, BoxSigner>,
             &dyn Fn(UnixTime) -> Result<Nonce, Error>,
             UnixTime,
-            &mut CallRng,
+            &mut SystemRng,
         ) -> Result<PreparedRequest, Error>,
     {
-        let mut rng = self.settings.randomness.rng()?;
+        let mut rng = SystemRng::new()?;
         let mut left = STALLS;
         loop {
             let outcome = self.hold(|held| {

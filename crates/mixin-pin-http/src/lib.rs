@@ -47,7 +47,6 @@ mod one_write;
 mod outcome;
 mod probe;
 mod proxy;
-mod randomness;
 mod resolve;
 mod retry;
 mod signer;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use mixin_pin_core::OAuthSession;
 use mixin_pin_core::token::Signer;
+use mixin_pin_core::{OAuthSession, SystemRng};
 use mixin_pin_protocol::answer::User;
 use mixin_pin_protocol::call::PreparedRequest;
 use mixin_pin_protocol::oauth::{CodeExchange, Grant, OAuthCalls};
@@ -76,7 +76,7 @@ impl OAuthClient {
     /// [`Error::Protocol`] when Mixin refuses, or the answer is not signed as it must be; another when there was no
     /// answer.
     pub fn me(&self) -> Result<User, Error> {
-        let (now, mut rng) = (now()?, self.settings.randomness.rng()?);
+        let (now, mut rng) = (now()?, SystemRng::new()?);
         let deadline = Deadline::new(self.settings.call);
         self.send(&self.calls().me(now, &mut rng)?, &deadline)
     }
@@ -93,7 +93,7 @@ impl OAuthClient {
         body: Option<&Value>,
     ) -> Result<Outcome<T>, Error> {
         let body = body.map(Value::to_string);
-        let (now, mut rng) = (now()?, self.settings.randomness.rng()?);
+        let (now, mut rng) = (now()?, SystemRng::new()?);
         let deadline = Deadline::new(self.settings.call);
         let request = self.calls().other(method, path, body.as_deref().map(str::as_bytes), now, &mut rng)?;
         let result = self.send(&request, &deadline);
@@ -141,7 +141,7 @@ impl ClientBuilder<NoSession> {
     /// [`Error::Protocol`] when Mixin refuses, another when the request was never sent.
     pub fn send(self, exchange: &CodeExchange<'_>) -> Result<Outcome<Grant>, Error> {
         let (_, transport, settings) = self.into_parts()?;
-        let request = exchange.prepare(&mut settings.randomness.rng()?);
+        let request = exchange.prepare(&mut SystemRng::new()?);
         Outcome::settle(&request, NextStep::LookFirst, transport.send(&request, &Deadline::new(settings.call)))
     }
 }

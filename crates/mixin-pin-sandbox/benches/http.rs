@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mixin_pin_core::X25519PublicKey;
 use mixin_pin_core::token::VerifyingKey;
-use mixin_pin_core::{Ed25519Key, MonotonicNonces, NonceSource as _, Pin, Session, SystemRng, ThreadRng, UnixTime};
+use mixin_pin_core::{Ed25519Key, MonotonicNonces, NonceSource as _, Pin, Session, SystemRng, UnixTime};
 use mixin_pin_http::Client;
 use mixin_pin_protocol::call::{Calls, PreparedRequest};
 use mixin_pin_protocol::keystore::Keystore;
@@ -56,7 +56,7 @@ fn send(agent: &ureq::Agent, url: &str, request: &PreparedRequest) -> String {
 fn one_session(c: &mut Criterion) {
     let sandbox = Sandbox::start(&Config::default()).unwrap();
     let session = user(&sandbox);
-    let (calls, nonces, mut rng) = (Calls::new(&session), MonotonicNonces::new(), ThreadRng::new().unwrap());
+    let (calls, nonces, mut rng) = (Calls::new(&session), MonotonicNonces::new(), SystemRng::new().unwrap());
     let (agent, url) = (ureq::Agent::new_with_defaults(), format!("{}/pin/verify", sandbox.url()));
     let client = client(&sandbox, user(&sandbox));
     let mut bare = Vec::new();

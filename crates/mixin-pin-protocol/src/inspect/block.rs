@@ -5,7 +5,7 @@ use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519PublicKey, EncryptedPin, PinBlock, Secret, UnixTime};
 use serde_json::{Map, Value};
 
-use super::{CapturedRequest, Findings, Known, DecryptedPin, duration};
+use super::{CapturedRequest, DecryptedPin, Findings, Known, duration};
 use crate::Error;
 use crate::action::with_action;
 use crate::check::ReceivedToken;
