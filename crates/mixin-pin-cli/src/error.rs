@@ -115,9 +115,9 @@ impl Error {
                 mixin_pin_http::Error::Connect(_)
                 | mixin_pin_http::Error::Interrupted(_)
                 | mixin_pin_http::Error::Timeout { .. }
-                | mixin_pin_http::Error::Nonce(_)
+                | mixin_pin_http::Error::Store(_)
                 | mixin_pin_http::Error::SessionBusy { .. }
-                | mixin_pin_http::Error::HoldLost
+                | mixin_pin_http::Error::LeaseLost
                 | mixin_pin_http::Error::TimeOver { .. }
                 | mixin_pin_http::Error::NoServerTime
                 | mixin_pin_http::Error::ClockUnconfirmed(_)
@@ -147,7 +147,7 @@ impl Error {
             (Self::Usage(_), _) => "usage",
             (Self::Http(_), 1) => "refused",
             (Self::Sandbox(_), _) => "sandbox",
-            (Self::Store(_) | Self::Http(mixin_pin_http::Error::Nonce(_)), _) => "store",
+            (Self::Store(_) | Self::Http(mixin_pin_http::Error::Store(_)), _) => "store",
             (Self::SessionBusy | Self::Http(mixin_pin_http::Error::SessionBusy { .. }), _) => "busy",
             (Self::ClockLeap { .. } | Self::Http(mixin_pin_http::Error::Clock { .. }), _) => "clock",
             (_, 1) => "does-not-hold",
@@ -190,7 +190,7 @@ const ITERATOR_LEADS: &str = "ahead of the clock: every other client of the sess
 /// Another store helps where the store is what fails, and not the session.
 const fn other_store(cause: &mixin_pin_store::Error) -> &'static str {
     match cause {
-        mixin_pin_store::Error::Held
+        mixin_pin_store::Error::InUse
         | mixin_pin_store::Error::IteratorAhead { .. }
         | mixin_pin_store::Error::NoRoomAbove { .. } => "",
         _ => "; --store names another store of iterators",
@@ -399,11 +399,11 @@ mod tests {
             Error::PublicKey(mixin_pin_core::Error::PublicKey),
             Error::Ciphertext(mixin_pin_core::Error::Decrypt),
             Error::Input(ProtocolError::CurlMissing),
-            Error::Http(mixin_pin_http::Error::HoldLost),
+            Error::Http(mixin_pin_http::Error::LeaseLost),
             Error::Unresolved,
             Error::Store(mixin_pin_store::Error::Url),
             Error::SessionBusy,
-            Error::Store(mixin_pin_store::Error::Held),
+            Error::Store(mixin_pin_store::Error::InUse),
             Error::ClockLeap { ahead: Duration::from_secs(400 * 86_400) },
             Error::FarAhead { ahead: Duration::from_secs(400 * 86_400 + 3_600) },
             Error::NoServerTime,

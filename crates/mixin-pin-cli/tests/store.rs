@@ -7,8 +7,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use common::{Run, SandboxProcess, command, run};
-use mixin_pin_core::{Hold, HoldTerms, NonceStore as _, UnixTime};
+use mixin_pin_core::UnixTime;
 use mixin_pin_store::SqliteStore;
+use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
 use serde_json::{Value, json};
 
 fn store(sandbox: &SandboxProcess) -> String {
@@ -154,8 +155,10 @@ fn a_session_that_is_new_and_raised_below_its_clock_stays_new() {
 fn a_session_that_is_in_use_is_not_raised() {
     let stage = Stage::new();
     let store = SqliteStore::open(Path::new(&stage.sandbox.path("iterators.db"))).unwrap();
-    let terms = HoldTerms::new(Duration::from_secs(60)).with_confirmed_clock();
-    let Hold::Held(held) = store.hold(stage.session.parse().unwrap(), &terms).unwrap() else { panic!("busy") };
+    let terms = LeaseTerms::new(Duration::from_secs(60)).with_confirmed_clock();
+    let LeaseReply::Granted(held) = store.lease(stage.session.parse().unwrap(), &terms).unwrap() else {
+        panic!("busy")
+    };
     let refused = stage.raise(&["--to", "5"]);
     assert_eq!((refused.code, refused.kind().as_str()), (4, "store"));
     assert!(refused.stdout.contains("the session is in use"), "{refused:?}");
@@ -171,8 +174,8 @@ fn an_iterator_far_ahead_is_not_followed_and_both_ways_out_work() {
         // A clock that was wrong, and believed.
         let path = stage.sandbox.path("iterators.db");
         let store = SqliteStore::open(Path::new(&path)).unwrap().clock(move || UnixTime::from_nanos(far));
-        let terms = HoldTerms::new(Duration::from_secs(60)).with_confirmed_clock();
-        drop(store.hold(stage.session.parse().unwrap(), &terms).unwrap());
+        let terms = LeaseTerms::new(Duration::from_secs(60)).with_confirmed_clock();
+        drop(store.lease(stage.session.parse().unwrap(), &terms).unwrap());
         let refused = stage.encrypt();
         let said = refused.json()["error"]["message"].as_str().unwrap().to_owned();
         assert_eq!((refused.code, refused.kind().as_str()), (4, "store"), "{said}");

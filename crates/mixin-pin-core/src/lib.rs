@@ -1,7 +1,7 @@
 //! The cryptography of Mixin PINs, and nothing else.
 //!
 //! **In scope:** six-digit PINs ([`Pin`]), TIP keys and what they sign (`tip`), the block they are encrypted in ([`PinBlock`]) and its encryption
-//! ([`PinKey`], [`EncryptedPin`]), the iterator that makes each block one-time ([`Nonce`], [`NonceSource`], [`NonceStore`]),
+//! ([`PinKey`], [`EncryptedPin`]), the iterator that makes each block one-time ([`Nonce`], [`NonceSource`]),
 //! RSA and Ed25519 sessions ([`Session`]), what an app may do for a user by OAuth (`OAuthSession`), and the token that signs a request ([`token`]).
 //! Both halves are here: what a client does (encrypt, sign, unwrap) and what a server or an auditor does
 //! (open, verify, wrap).
@@ -58,7 +58,6 @@
 //! | `ed25519` (default) | Ed25519 sessions, EdDSA | |
 //! | `alloc` | whatever returns a `String` or `Vec` | |
 //! | `serde` | public, non-secret types only | |
-//! | `test-suite` | `test_suite`, which holds nonce sources and stores to their contract | `std` |
 //! | `getrandom` (default) | [`SystemRng`](https://docs.rs/mixin-pin-core), the system's randomness | an operating system |
 //!
 //! With `ed25519` alone the crate encrypts PINs and signs tokens without a heap.
@@ -83,8 +82,6 @@ mod serde;
 mod session;
 #[cfg(feature = "getrandom")]
 mod system_rng;
-#[cfg(feature = "test-suite")]
-pub mod test_suite;
 mod time;
 #[cfg(feature = "ed25519")]
 pub mod tip;
@@ -98,7 +95,7 @@ pub use cipher::{EncodedPin, EncryptedPin, PinKey};
 pub use error::Error;
 #[cfg(target_has_atomic = "64")]
 pub use nonce::MonotonicNonces;
-pub use nonce::{HeldSession, Hold, HoldTerms, Nonce, NonceSource, NonceStore};
+pub use nonce::{Nonce, NonceSource};
 pub use pin::Pin;
 #[cfg(feature = "ed25519")]
 pub use session::ed25519::{Ed25519Key, Ed25519PublicKey, X25519PublicKey};

@@ -2,13 +2,11 @@
 
 #[cfg(target_has_atomic = "64")]
 mod monotonic;
-mod store;
 
 use crate::UnixTime;
 
 #[cfg(target_has_atomic = "64")]
 pub use monotonic::MonotonicNonces;
-pub use store::{HeldSession, Hold, HoldTerms, NonceStore};
 
 /// A timestamp and an iterator, good for one block.
 ///
@@ -63,7 +61,7 @@ impl Nonce {
 ///   still or goes back changes nothing: the next iterator is one more than the last.
 /// - **An end is an error.** After `u64::MAX` every call fails; nothing wraps.
 ///
-/// The feature `test-suite` has a suite that holds an implementation to this.
+/// The feature `test-suite` of `mixin-pin-store` checks an implementation against this.
 ///
 /// Implement [`NonceSource::reserve`]; [`NonceSource::next`] makes a [`Nonce`] of what it gives.
 ///

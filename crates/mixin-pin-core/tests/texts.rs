@@ -11,8 +11,8 @@ use mixin_pin_core::tip::Amount;
 use mixin_pin_core::token::{Algorithm, Jws, RequestHash, Signer, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{
-    CodeVerifier, Ed25519Key, HoldTerms, MonotonicNonces, NonceSource, OAuthSession, Pin, PinBlock, PinKey, PinToken,
-    RsaKey, SecretKind, Session, SystemRng, X25519PublicKey, hazmat,
+    CodeVerifier, Ed25519Key, MonotonicNonces, NonceSource, OAuthSession, Pin, PinBlock, PinKey, PinToken, RsaKey,
+    SecretKind, Session, SystemRng, X25519PublicKey, hazmat,
 };
 
 #[test]
@@ -110,16 +110,6 @@ fn an_oauth_session_and_its_code_keep_what_they_were_made_of() {
     let verifier = CodeVerifier::generate(&mut rng());
     assert_eq!(verifier.challenge().len(), 43);
     assert_ne!(verifier.challenge(), CodeVerifier::generate(&mut rng()).challenge());
-}
-
-#[test]
-fn terms_of_a_hold_keep_what_was_set_before() {
-    let (lease, wait) = (Duration::from_secs(35), Duration::from_secs(10));
-    let terms = HoldTerms::new(lease).with_confirmed_clock().wait(wait);
-    assert_eq!((terms.lease(), terms.max_wait(), terms.clock_is_confirmed()), (lease, wait, true));
-    let terms = HoldTerms::new(lease).wait(wait).with_confirmed_clock();
-    assert_eq!((terms.lease(), terms.max_wait(), terms.clock_is_confirmed()), (lease, wait, true));
-    assert!(!HoldTerms::new(lease).clock_is_confirmed());
 }
 
 #[test]

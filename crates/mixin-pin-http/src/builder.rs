@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use mixin_pin_core::{Session, SessionKey, UnixTime};
 use mixin_pin_protocol::call::Calls;
+use mixin_pin_store::NonceStore;
 use ureq::http::uri::Authority;
 use ureq::tls::TlsConfig;
 
-use crate::hold::BoxStore;
 use crate::retry::LONGEST;
 use crate::signer::BoxSigner;
 use crate::transport::Transport;
@@ -30,7 +30,7 @@ pub const DEFAULT_API: &str = "https://api.mixin.one";
 /// ```
 pub struct UserSession {
     pub(crate) session: Session<BoxSigner>,
-    pub(crate) store: BoxStore,
+    pub(crate) store: Box<dyn NonceStore>,
 }
 
 /// What holds for every call: how long it may take, how long its token lives, where its randomness comes from.

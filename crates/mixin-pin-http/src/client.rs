@@ -6,21 +6,21 @@ use std::time::{Duration, Instant};
 
 use mixin_pin_core::tip::{TipAction, TipKey};
 use mixin_pin_core::token::{Signer, VerifyingKey};
-use mixin_pin_core::{Hold, HoldTerms, Nonce, NonceStore, Pin, Secret, Session, SystemRng, UnixTime};
+use mixin_pin_core::{Nonce, Pin, Secret, Session, SystemRng, UnixTime};
 use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::{ErrorCode, LogEntry, User};
 use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest};
+use mixin_pin_store::{Lease, LeaseReply, LeaseTerms, MemoryStore, NonceStore};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::builder::{ClientBuilder, Settings, UserSession, now};
-use crate::hold::{BoxError, BoxHeld, BoxStore, Erased};
 use crate::lane::Lane;
 use crate::probe::{ClockOffset, Probe};
 use crate::retry::{Attempts, Deadline};
 use crate::signer::{self, BoxSigner};
 use crate::transport::{Received, Transport};
-use crate::{Error, MemoryStore, NextStep, Outcome};
+use crate::{Error, NextStep, Outcome};
 
 /// How far the clock may be from the server's.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
@@ -54,7 +54,7 @@ const STALLS: u32 = 3;
 /// ```
 pub struct Client {
     pub(crate) session: Session<BoxSigner>,
-    store: BoxStore,
+    store: Box<dyn NonceStore>,
     transport: Transport,
     settings: Settings,
     lane: Arc<Lane>,
@@ -65,15 +65,20 @@ impl Client {
     ///
     /// # Errors
     /// None with these settings; see [`ClientBuilder::build`].
-    pub fn new<S: Signer + Send + Sync + 'static>(session: Session<S>) -> Result<Self, Error> {
+    pub fn new(session: Session) -> Result<Self, Error> {
         Self::builder(session).build()
     }
 
-    /// A client with other settings.
-    pub fn builder<S: Signer + Send + Sync + 'static>(session: Session<S>) -> ClientBuilder {
+    /// A client with other settings. With the feature `accel` a faster library signs with the session's key.
+    pub fn builder(session: Session) -> ClientBuilder {
+        Self::builder_with_signer(session.map_signer(signer::fastest))
+    }
+
+    /// A client whose requests this signer signs, such as a key in hardware.
+    pub fn builder_with_signer<S: Signer + Send + Sync + 'static>(session: Session<S>) -> ClientBuilder {
         ClientBuilder::new(UserSession {
-            session: session.map_signer(signer::boxed),
-            store: Box::new(Erased(MemoryStore::shared())),
+            session: session.map_signer(|signer| Box::new(signer) as BoxSigner),
+            store: Box::new(MemoryStore::shared()),
         })
     }
 
@@ -492,8 +497,8 @@ impl Client {
             let outcome = self.hold(|held| {
                 let nonce = |now| {
                     held.next(now).map_err(|error| match held.remaining() {
-                        Duration::ZERO => Error::HoldLost,
-                        _ => Error::Nonce(error),
+                        Duration::ZERO => Error::LeaseLost,
+                        _ => Error::Store(error),
                     })
                 };
                 let mut attempts = Attempts::new(self.settings.call, CONNECT_RETRIES);
@@ -501,7 +506,7 @@ impl Client {
                     let request = prepare(self.calls(), &nonce, now()?, &mut rng)?;
                     // Looked at after the signing, which may take long.
                     if held.remaining() < attempts.deadline().for_sending()? {
-                        return Err(Error::HoldLost);
+                        return Err(Error::LeaseLost);
                     }
                     match self.transport.send(&request, attempts.deadline()) {
                         Err(Error::Connect(_)) if attempts.wait(None, &mut rng) => {}
@@ -511,25 +516,25 @@ impl Client {
             });
             match outcome {
                 // This process stalled before it sent anything.
-                Err(Error::HoldLost) if left > 0 => left -= 1,
+                Err(Error::LeaseLost) if left > 0 => left -= 1,
                 outcome => return outcome,
             }
         }
     }
 
     /// Does something while the session is held.
-    fn hold<T>(&self, work: impl FnOnce(&BoxHeld) -> Result<T, Error>) -> Result<T, Error> {
+    fn hold<T>(&self, work: impl FnOnce(&dyn Lease) -> Result<T, Error>) -> Result<T, Error> {
         let begun = Instant::now();
         let busy = || Error::SessionBusy { waited: begun.elapsed() };
         let wait = self.settings.wait();
         let _lane = self.lane.enter(wait).ok_or_else(busy)?;
-        let mut terms = HoldTerms::new(self.settings.lease());
+        let mut terms = LeaseTerms::new(self.settings.lease());
         loop {
             terms = terms.wait(wait.saturating_sub(begun.elapsed()));
-            match self.store.hold(self.session.session_id(), &terms).map_err(Error::Nonce)? {
-                Hold::Held(held) => return work(&held),
-                Hold::Busy => return Err(busy()),
-                Hold::ClockUnconfirmed { .. } => {
+            match self.store.lease(self.session.session_id(), &terms).map_err(Error::Store)? {
+                LeaseReply::Granted(lease) => return work(&*lease),
+                LeaseReply::Busy => return Err(busy()),
+                LeaseReply::ClockUnconfirmed { .. } => {
                     self.confirm_clock()?;
                     terms = terms.with_confirmed_clock();
                 }
@@ -567,20 +572,18 @@ impl ClientBuilder<UserSession> {
     /// session. `mixin-pin-store` has others.
     ///
     /// ```no_run
-    /// use mixin_pin_http::core::{Session, SessionKey};
-    /// use mixin_pin_http::{Client, Error, MemoryStore};
+    /// use mixin_pin_http::core::Session;
+    /// use mixin_pin_http::store::MemoryStore;
+    /// use mixin_pin_http::{Client, Error};
     ///
-    /// # fn client(session: Session<SessionKey>) -> Result<(), Error> {
+    /// # fn client(session: Session) -> Result<(), Error> {
     /// let store = MemoryStore::new(); // or `SqliteStore::open_default()?`, for the processes of this machine
     /// let client = Client::builder(session).store(store).build()?;
     /// # Ok(()) }
     /// ```
     #[must_use]
-    pub fn store<N>(mut self, store: N) -> Self
-    where
-        N: NonceStore<Held: 'static, Error: Into<BoxError>> + Send + Sync + 'static,
-    {
-        self.issuer.store = Box::new(Erased(store));
+    pub fn store(mut self, store: impl NonceStore + 'static) -> Self {
+        self.issuer.store = Box::new(store);
         self
     }
 

@@ -29,14 +29,14 @@ pub enum Error {
     /// A header's value has characters that no header may have.
     Header,
     /// The store of iterators failed.
-    Nonce(Box<dyn StdError + Send + Sync>),
+    Store(mixin_pin_store::Error),
     /// Somebody else used the session for longer than this call was to wait.
     SessionBusy {
         /// How long was waited.
         waited: Duration,
     },
     /// The hold on the session ended before the request could be sent.
-    HoldLost,
+    LeaseLost,
     /// The call's time was over before the request could be sent: waiting or signing took too long.
     TimeOver {
         /// The call's time.
@@ -84,7 +84,7 @@ impl Error {
     /// use mixin_pin_http::Error;
     /// use mixin_pin_http::protocol::Error as ProtocolError;
     ///
-    /// assert!(Error::HoldLost.nothing_changed()); // it was not sent
+    /// assert!(Error::LeaseLost.nothing_changed()); // it was not sent
     /// assert!(!Error::Protocol(ProtocolError::ServerTrouble { status: 502 }).nothing_changed()); // not known
     /// ```
     pub fn nothing_changed(&self) -> bool {
@@ -97,9 +97,9 @@ impl Error {
             | Self::PlainHttp
             | Self::Proxy { .. }
             | Self::Header
-            | Self::Nonce(_)
+            | Self::Store(_)
             | Self::SessionBusy { .. }
-            | Self::HoldLost
+            | Self::LeaseLost
             | Self::TimeOver { .. }
             | Self::ClockUnconfirmed(_)
             | Self::NoServerTime
@@ -135,13 +135,13 @@ impl fmt::Display for Error {
                  its scheme http, https, socks4, socks4a, socks5 or socks5h"
             ),
             Self::Header => f.write_str("the user agent and the device id must be printable ASCII"),
-            Self::Nonce(error) => write!(f, "the store of iterators failed, nothing was sent: {error}"),
+            Self::Store(error) => write!(f, "the store of iterators failed, nothing was sent: {error}"),
             Self::SessionBusy { waited } => write!(
                 f,
                 "the session was in use for {waited:.1?} by another call, perhaps of another process; nothing was sent, \
                  try again"
             ),
-            Self::HoldLost => f.write_str("the hold on the session ended before the request was sent; try again"),
+            Self::LeaseLost => f.write_str("the hold on the session ended before the request was sent; try again"),
             Self::TimeOver { limit } => write!(
                 f,
                 "the call's time of {limit:.1?} was over before the request was sent; give it more, or a faster signer"
@@ -172,7 +172,7 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Protocol(error) => Some(error),
-            Self::Nonce(error) => Some(error.as_ref()),
+            Self::Store(error) => Some(error),
             Self::ClockUnconfirmed(error) => Some(error.as_ref()),
             Self::Connect(error) | Self::Interrupted(error) => Some(error),
             _ => None,
@@ -204,7 +204,7 @@ impl From<mixin_pin_core::Error> for Error {
 ///         _ => false,
 ///     }
 /// }
-/// assert!(!is_slow(&Error::HoldLost));
+/// assert!(!is_slow(&Error::LeaseLost));
 /// ```
 #[derive(Debug)]
 pub struct TransportError(ureq::Error);

@@ -10,7 +10,7 @@
 //! An encrypted PIN is never sent twice, and a PIN call never made again once a byte of it may have been sent. When its
 //! answer is lost, the call returns [`Outcome::Unknown`]: it may have been carried out. For a change of the PIN
 //! [`Client::resolve_update`] finds out. While a PIN call is under way its session is held in a
-//! [`NonceStore`](core::NonceStore), so that iterators arrive in order.
+//! [`NonceStore`](store::NonceStore), so that iterators arrive in order.
 //!
 //! # Speed
 //! With the feature `accel`, on by default, the core's own keys are handed to `mixin-pin-accel`, which makes the same
@@ -39,11 +39,8 @@ mod builder;
 mod client;
 mod error;
 pub mod hazmat;
-mod hold;
 mod lane;
-mod memory;
 mod oauth;
-mod one_write;
 mod outcome;
 mod probe;
 mod proxy;
@@ -55,7 +52,6 @@ mod transport;
 pub use builder::{ClientBuilder, DEFAULT_API, UserSession};
 pub use client::Client;
 pub use error::{Error, TransportError};
-pub use memory::{MemoryHeld, MemoryStore};
 pub use oauth::{NoSession, OAuthClient};
 pub use outcome::{NextStep, Outcome, Unknown};
 pub use probe::{ClockOffset, Probe};
@@ -63,6 +59,7 @@ pub use resolve::{Credential, Resolution, ResolutionPlan, Verdict};
 
 pub use mixin_pin_core as core;
 pub use mixin_pin_protocol as protocol;
+pub use mixin_pin_store as store;
 
 /// The README's examples run, too.
 #[cfg(doctest)]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mixin_pin_core::token::Signer;
-use mixin_pin_core::{OAuthSession, SystemRng};
+use mixin_pin_core::{OAuthSession, SessionKey, SystemRng};
 use mixin_pin_protocol::answer::User;
 use mixin_pin_protocol::call::PreparedRequest;
 use mixin_pin_protocol::oauth::{CodeExchange, Grant, OAuthCalls};
@@ -54,10 +54,15 @@ pub struct NoSession(());
 
 impl OAuthClient {
     /// A client for this session, for Mixin's own API unless told otherwise.
-    pub fn builder<S: Signer + Send + Sync + 'static>(
+    pub fn builder(session: OAuthSession) -> ClientBuilder<OAuthSession<BoxSigner>> {
+        Self::builder_with_signer(session.map_signer(|key| signer::fastest(SessionKey::Ed25519(key))))
+    }
+
+    /// A client whose requests this signer signs.
+    pub fn builder_with_signer<S: Signer + Send + Sync + 'static>(
         session: OAuthSession<S>,
     ) -> ClientBuilder<OAuthSession<BoxSigner>> {
-        ClientBuilder::new(session.map_signer(signer::boxed))
+        ClientBuilder::new(session.map_signer(|signer| Box::new(signer) as BoxSigner))
     }
 
     /// Settings for [`ClientBuilder::send`], which exchanges a code.

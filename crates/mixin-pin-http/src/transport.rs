@@ -17,7 +17,6 @@ use ureq::unversioned::transport::{
 };
 use ureq::{AsSendBody, Body};
 
-use crate::one_write::OneWrite;
 use crate::retry::Deadline;
 use crate::{Error, TransportError};
 
@@ -164,18 +163,17 @@ thread_local! {
 struct WatchedConnector(DefaultConnector);
 
 impl Connector for WatchedConnector {
-    type Out = OneWrite<Box<dyn Connection>>;
+    type Out = Box<dyn Connection>;
 
     fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
         let result = self.0.connect(details, chained);
         // Told at the end: a connection to a proxy passes here too, inside the one that it is for.
         CONNECTING.set(if result.is_ok() { Connecting::Made } else { Connecting::Failed });
-        Ok(result?.map(OneWrite::new))
+        result
     }
 }
 
-/// Notes whether the name was found, which is asked before the pool is. An address needs no asking, and so no thread to
-/// wait for the answer.
+/// Notes whether the name was found, which `ureq` asks before it looks at its pool. IP literals skip DNS and its thread.
 #[derive(Debug)]
 struct WatchedResolver(DefaultResolver);
 

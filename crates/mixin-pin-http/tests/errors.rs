@@ -14,7 +14,7 @@ fn every_error_says_what_it_said() {
         Error::Header,
         Error::Nonce("the disk is full".into()),
         Error::SessionBusy { waited: Duration::from_millis(1_500) },
-        Error::HoldLost,
+        Error::LeaseLost,
         Error::TimeOver { limit: Duration::from_secs(30) },
         Error::ClockUnconfirmed(Box::new(Error::Timeout { limit: Duration::from_secs(30) })),
         Error::ClockUnconfirmed(Box::new(Error::NoServerTime)),

@@ -14,7 +14,8 @@ use common::{Server, USER, builder, pin, read_request, respond};
 use mixin_pin_core::token::{Algorithm, Signer};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, Error as CoreError, Session, rand_core::CryptoRng};
-use mixin_pin_http::{Client, Error, MemoryStore, NextStep, Outcome};
+use mixin_pin_http::store::MemoryStore;
+use mixin_pin_http::{Client, Error, NextStep, Outcome};
 use mixin_pin_protocol::Error as ProtocolError;
 use serde_json::{Map, Value};
 

@@ -10,11 +10,13 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use common::{Server, USER, builder, pin, read_request, respond};
+use mixin_pin_core::UnixTime;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Hold, HoldTerms, NonceStore, UnixTime, test_suite};
-use mixin_pin_http::{Client, Error, MemoryHeld, MemoryStore, Outcome};
+use mixin_pin_http::store::MemoryStore;
+use mixin_pin_http::{Client, Error, Outcome};
 use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::call::LogQuery;
+use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore, test_suite};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -111,8 +113,8 @@ fn a_session_in_use_is_waited_for_as_long_as_was_asked() {
     let wait = Duration::from_millis(500);
     let client = builder().base_url(&server.url).store(store.clone()).wait(wait).build().unwrap();
     let session_id = client.session().session_id();
-    let hold = |lease| match store.hold(session_id, &HoldTerms::new(lease)).unwrap() {
-        Hold::Held(held) => held,
+    let hold = |lease| match store.lease(session_id, &LeaseTerms::new(lease)).unwrap() {
+        LeaseReply::Granted(held) => held,
         other => panic!("{other:?}"),
     };
     let other_call = hold(DAY);
@@ -156,15 +158,12 @@ struct Doubting {
 }
 
 impl NonceStore for Doubting {
-    type Error = Error;
-    type Held = MemoryHeld;
-
-    fn hold(&self, session_id: Uuid, terms: &HoldTerms) -> Result<Hold<MemoryHeld>, Error> {
+    fn lease(&self, session_id: Uuid, terms: &LeaseTerms) -> Result<LeaseReply, mixin_pin_store::Error> {
         if !terms.clock_is_confirmed() {
-            return Ok(Hold::ClockUnconfirmed { ahead: self.ahead });
+            return Ok(LeaseReply::ClockUnconfirmed { ahead: self.ahead });
         }
         self.was_confirmed.store(true, Ordering::SeqCst);
-        self.store.hold(session_id, terms)
+        self.store.lease(session_id, terms)
     }
 }
 
@@ -274,12 +273,9 @@ struct Stalling {
 }
 
 impl NonceStore for Stalling {
-    type Error = Error;
-    type Held = MemoryHeld;
-
-    fn hold(&self, session_id: Uuid, terms: &HoldTerms) -> Result<Hold<MemoryHeld>, Error> {
+    fn lease(&self, session_id: Uuid, terms: &LeaseTerms) -> Result<LeaseReply, mixin_pin_store::Error> {
         let stalls = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-        self.store.hold(session_id, &if stalls { HoldTerms::new(Duration::ZERO) } else { *terms })
+        self.store.lease(session_id, &if stalls { LeaseTerms::new(Duration::ZERO) } else { *terms })
     }
 }
 
@@ -293,6 +289,6 @@ fn a_hold_that_ended_before_anything_was_sent_is_taken_anew_a_few_times() {
     client(3).verify_pin(&pin()).unwrap().done().unwrap();
     assert_eq!(server.requests.load(Ordering::SeqCst), 1);
     let error = client(9).verify_pin(&pin()).unwrap_err();
-    assert!(matches!(error, Error::HoldLost) && error.nothing_changed(), "{error:?}");
+    assert!(matches!(error, Error::LeaseLost) && error.nothing_changed(), "{error:?}");
     assert_eq!(server.requests.load(Ordering::SeqCst), 1, "nothing was sent");
 }

@@ -8,7 +8,8 @@ use std::time::SystemTime;
 
 use common::{Server, USER, builder, pin, respond};
 use mixin_pin_core::{Pin, UnixTime};
-use mixin_pin_http::{Client, Error, MemoryStore, Resolution, Verdict};
+use mixin_pin_http::store::MemoryStore;
+use mixin_pin_http::{Client, Error, Resolution, Verdict};
 use mixin_pin_protocol::answer::Reason;
 
 const NO_PIN: &str = r#"{"data":{"user_id":"06aed1e3-bd77-4a59-991a-5bb5ae6fbb09","has_pin":false}}"#;

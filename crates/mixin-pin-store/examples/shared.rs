@@ -9,8 +9,9 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Hold, HoldTerms, NonceSource as _, NonceStore as _, UnixTime};
+use mixin_pin_core::{NonceSource as _, UnixTime};
 use mixin_pin_store::SqliteStore;
+use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
@@ -31,17 +32,17 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn call(name: &str, path: &std::path::Path) -> Result<(), Box<dyn Error>> {
     let store = SqliteStore::open(path)?;
     // A lease as long as the call may take; the clock of a session that is new here is vouched for.
-    let terms = HoldTerms::new(Duration::from_secs(5)).wait(Duration::from_secs(10)).with_confirmed_clock();
+    let terms = LeaseTerms::new(Duration::from_secs(5)).wait(Duration::from_secs(10)).with_confirmed_clock();
     for _ in 0..3 {
         match store.hold(Uuid::from_u128(1), &terms)? {
-            Hold::Held(session) => {
+            LeaseReply::Granted(session) => {
                 let nonce = session.next(UnixTime::try_from(SystemTime::now())?)?;
                 println!("{name} sends {}", nonce.iterator());
                 // The call is made here. The session is let go when its answer is there.
                 thread::sleep(Duration::from_millis(20));
             }
-            Hold::Busy => return Err("the other took too long".into()),
-            Hold::ClockUnconfirmed { .. } => return Err("the clock leapt".into()),
+            LeaseReply::Busy => return Err("the other took too long".into()),
+            LeaseReply::ClockUnconfirmed { .. } => return Err("the clock leapt".into()),
         }
     }
     Ok(())

@@ -5,38 +5,52 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{fmt, io};
 
-/// Why a store failed. Whatever it was, no iterator was given out by the call that failed.
+/// The cause of an error, of a type that this crate does not promise.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Why a store failed. The call that failed gave out no iterator.
 ///
-/// What a failure cost and what to do about it is in the book: `docs/errors.md`, under `store`.
+/// The book says what each failure costs and what to do: `docs/errors.md`, under `store`.
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum Error {
     /// The clock cannot be used, or the last iterator has been given out.
     Core(mixin_pin_core::Error),
-    /// The hold's lease has ended, and somebody else may hold the session.
-    HoldLost,
-    /// The system names no folder for a user's data.
-    NoDataFolder,
-    /// The store's URL is of no kind that is known here.
-    Url,
-    /// The session is held, so that its record cannot be changed.
-    Held,
+    /// The lease has ended. Another caller may have the session.
+    LeaseLost,
+    /// The session is leased, so its record cannot be changed.
+    InUse,
     /// The session's last iterator is more than [`MAX_LEAP`](crate::MAX_LEAP) ahead of the clock, and its owner did not
     /// raise it there.
     IteratorAhead {
         /// How far.
         ahead: Duration,
     },
-    /// A session that is raised so far has no iterators left.
+    /// A session raised that far would have no iterators left.
     NoRoomAbove {
-        /// How far it can be raised.
+        /// The greatest iterator to raise it to.
         greatest: u64,
     },
+    /// The system names no folder for a user's data.
+    NoDataFolder,
+    /// The store's URL is of no known kind.
+    Url,
     /// SQLite would read the store's name as a URI.
     SqliteUri,
     /// SQLite's `:memory:` is another store for each that opens it.
     SqliteMemory,
+    /// SQLite, or the file of its database.
+    Sqlite(SqliteError),
+    /// Redis, or the way to it.
+    Redis(RedisError),
+    /// A store of another kind, by [`Error::other`].
+    Other(BoxError),
+}
 
+/// What is wrong with a SQLite database or its file.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum SqliteError {
     /// The database's folder or file cannot be made.
     File {
         /// The folder or file.
@@ -44,31 +58,31 @@ pub enum Error {
         /// Why not.
         cause: io::Error,
     },
-    /// The database was made by a newer version of this software.
+    /// A newer version of this software made the database.
     NewerSchema {
         /// The file.
         path: PathBuf,
         /// The schema's version in the file.
         found: i64,
     },
-    /// The file is a database of something else.
+    /// The file is a database of other software.
     OtherDatabase {
         /// The file.
         path: PathBuf,
     },
-    /// The database is ours, and holds other tables, views, triggers or columns than ours.
+    /// The database is ours, but has other tables, views, triggers or columns.
     Altered {
         /// The file.
         path: PathBuf,
     },
-    /// Others can write the database, or what SQLite keeps beside it.
+    /// Other users can write the database, or what SQLite keeps beside it.
     Exposed {
         /// The file.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
     },
-    /// What lies beside the database is not its owner's, or others can write the folder for its holders.
+    /// A file beside the database is not its owner's, or other users can write the folder for its holders.
     OtherOwner {
         /// The file.
         path: PathBuf,
@@ -78,8 +92,7 @@ pub enum Error {
         /// The file, by one of them.
         path: PathBuf,
     },
-    /// The database, or what SQLite keeps beside it, was moved away again and again while it was opened, or the link that
-    /// named it leads elsewhere now.
+    /// The database or a file beside it kept moving while it was opened, or the link that named it now leads elsewhere.
     Moving {
         /// The file.
         path: PathBuf,
@@ -104,48 +117,51 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// Another process has locked the database for longer than any of ours would.
+    /// Another process has locked the database for longer than this software ever does.
     Locked {
         /// The file.
         path: PathBuf,
     },
     /// SQLite failed in another way.
-    Sqlite {
+    Other {
         /// The file.
         path: PathBuf,
         /// What it said.
-        cause: rusqlite::Error,
+        cause: BoxError,
     },
+}
 
-    /// Redis cannot be reached, or went away.
-    #[cfg(feature = "redis")]
-    RedisUnreachable(redis::RedisError),
-    /// Redis has no memory left and refuses to write.
-    #[cfg(feature = "redis")]
-    RedisFull,
-    /// Redis does not take writes: a replica, or one that cannot save.
-    #[cfg(feature = "redis")]
-    RedisReadOnly(redis::RedisError),
-    /// Redis failed in another way.
-    #[cfg(feature = "redis")]
-    Redis(redis::RedisError),
-    /// Redis holds under our names what this software never writes.
-    #[cfg(feature = "redis")]
-    RedisContent,
+/// What is wrong with a Redis server or the way to it.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum RedisError {
+    /// The server cannot be reached, or went away.
+    Unreachable(BoxError),
+    /// The server has no memory left and refuses to write.
+    Full,
+    /// The server takes no writes: a replica, or one that cannot save.
+    ReadOnly(BoxError),
+    /// The server holds under our names what this software never writes.
+    Content,
+    /// The server failed in another way.
+    Other(BoxError),
+}
+
+impl Error {
+    /// The failure of a store of your own.
+    pub fn other(cause: impl Into<BoxError>) -> Self {
+        Self::Other(cause.into())
+    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Core(error) => error.fmt(f),
-            Self::HoldLost => f.write_str(
-                "the hold on the session ended before it was used; nothing was sent, so the call can be made again",
+            Self::LeaseLost => f.write_str(
+                "the lease of the session ended before it was used; nothing was sent, so the call can be made again",
             ),
-            Self::NoDataFolder => {
-                f.write_str("the system names no folder for this user's data; name a store, such as sqlite:FILE")
-            }
-            Self::Url => f.write_str("a store is sqlite:FILE, redis://HOST or rediss://HOST"),
-            Self::Held => f.write_str("the session is in use; try again when its call has ended"),
+            Self::InUse => f.write_str("the session is in use; try again when its call has ended"),
             Self::IteratorAhead { ahead } => write!(
                 f,
                 "the session's last iterator is {} ahead of the clock; set the clock right, or if it is right, forget the \
@@ -158,14 +174,28 @@ impl fmt::Display for Error {
                 "above that iterator the session would have none left; raise it to {greatest} at the most, or register a \
                  new session"
             ),
+            Self::NoDataFolder => {
+                f.write_str("the system names no folder for this user's data; name a store, such as sqlite:FILE")
+            }
+            Self::Url => f.write_str("a store is memory:, sqlite:FILE, redis://HOST or rediss://HOST"),
             Self::SqliteUri => f.write_str(
-                "a store of SQLite's is named by its path, not by a URI: write sqlite:FILE without file:, or \
-                 sqlite:./file:… for a file of such a name",
+                "a SQLite store is named by its path, not by a URI: write sqlite:FILE without file:, or sqlite:./file:… \
+                 for a file of such a name",
             ),
             Self::SqliteMemory => f.write_str(
                 "sqlite::memory: would be another store for each that opens it; name a file, or memory: for a session \
                  that nothing else uses",
             ),
+            Self::Sqlite(error) => error.fmt(f),
+            Self::Redis(error) => error.fmt(f),
+            Self::Other(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for SqliteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::File { path, cause } => write!(f, "{} cannot be made: {cause}", path.display()),
             Self::NewerSchema { path, found } => write!(
                 f,
@@ -203,8 +233,8 @@ impl fmt::Display for Error {
             ),
             Self::Forked { path } => write!(
                 f,
-                "{} cannot be used here: this process was forked from one that had a database open; open it after the \
-                 fork alone, or start another program",
+                "{} cannot be used here: this process was forked from one that had a database open; open it only after \
+                 the fork, or start another program",
                 path.display()
             ),
             Self::Corrupt { path } => write!(
@@ -220,24 +250,26 @@ impl fmt::Display for Error {
             Self::Locked { path } => {
                 write!(f, "{} is locked by another process for too long; see which one has it open", path.display())
             }
-            Self::Sqlite { path, cause } => write!(f, "{}: {cause}", path.display()),
-            #[cfg(feature = "redis")]
-            Self::RedisUnreachable(cause) => write!(f, "Redis cannot be reached: {cause}; nothing was sent to Mixin"),
-            #[cfg(feature = "redis")]
-            Self::RedisFull => f.write_str("Redis is out of memory and takes no writes; raise its maxmemory"),
-            #[cfg(feature = "redis")]
-            Self::RedisReadOnly(cause) => write!(f, "Redis takes no writes: {cause}; name the primary"),
-            #[cfg(feature = "redis")]
-            Self::Redis(cause) => write!(f, "Redis: {cause}"),
-            #[cfg(feature = "redis")]
-            Self::RedisContent => {
-                f.write_str("Redis holds something else under mixin-pin's names; name another database of it")
-            }
+            Self::Other { path, cause } => write!(f, "{}: {cause}", path.display()),
         }
     }
 }
 
-/// A time of more than a day, as people say it.
+impl fmt::Display for RedisError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(cause) => write!(f, "Redis cannot be reached: {cause}; nothing was sent to Mixin"),
+            Self::Full => f.write_str("Redis is out of memory and takes no writes; raise its maxmemory"),
+            Self::ReadOnly(cause) => write!(f, "Redis takes no writes: {cause}; name the primary"),
+            Self::Content => {
+                f.write_str("Redis holds something else under mixin-pin's names; name another database of it")
+            }
+            Self::Other(cause) => write!(f, "Redis: {cause}"),
+        }
+    }
+}
+
+/// A time of more than a day, in words.
 fn span(time: Duration) -> String {
     let count = |number: u64, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
     let hours = time.as_secs() / 3_600;
@@ -251,11 +283,30 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Core(error) => Some(error),
-            Self::File { cause, .. } => Some(cause),
-            Self::Sqlite { cause, .. } => Some(cause),
-            #[cfg(feature = "redis")]
-            Self::RedisUnreachable(cause) | Self::RedisReadOnly(cause) | Self::Redis(cause) => Some(cause),
+            // These print as their own text, so their causes are next.
+            Self::Sqlite(error) => error.source(),
+            Self::Redis(error) => error.source(),
+            Self::Other(error) => error.source(),
             _ => None,
+        }
+    }
+}
+
+impl StdError for SqliteError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::File { cause, .. } => Some(cause),
+            Self::Other { cause, .. } => Some(&**cause),
+            _ => None,
+        }
+    }
+}
+
+impl StdError for RedisError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Unreachable(cause) | Self::ReadOnly(cause) | Self::Other(cause) => Some(&**cause),
+            Self::Full | Self::Content => None,
         }
     }
 }
@@ -263,5 +314,17 @@ impl StdError for Error {
 impl From<mixin_pin_core::Error> for Error {
     fn from(error: mixin_pin_core::Error) -> Self {
         Self::Core(error)
+    }
+}
+
+impl From<SqliteError> for Error {
+    fn from(error: SqliteError) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<RedisError> for Error {
+    fn from(error: RedisError) -> Self {
+        Self::Redis(error)
     }
 }

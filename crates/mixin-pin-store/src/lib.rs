@@ -12,49 +12,59 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use mixin_pin_core::{Hold, HoldTerms, NonceSource, NonceStore, UnixTime, uuid::Uuid};
+//! use mixin_pin_core::{LeaseReply, LeaseTerms, NonceSource, NonceStore, UnixTime, uuid::Uuid};
 //! use mixin_pin_store::SqliteStore;
 //!
 //! # fn main() -> Result<(), mixin_pin_store::Error> {
 //! # let folder = tempfile::tempdir().unwrap();
 //! # let file = folder.path().join("iterators.db");
 //! let store = SqliteStore::open(&file)?; // or SqliteStore::open_default()
-//! let terms = HoldTerms::new(Duration::from_secs(35)).wait(Duration::from_secs(10)).with_confirmed_clock();
+//! let terms = LeaseTerms::new(Duration::from_secs(35)).wait(Duration::from_secs(10)).with_confirmed_clock();
 //! let session_id = Uuid::from_u128(1);
-//! match store.hold(session_id, &terms)? {
-//!     Hold::Held(session) => {
+//! match store.lease(session_id, &terms)? {
+//!     LeaseReply::Granted(session) => {
 //!         let nonce = session.next(UnixTime::try_from(std::time::SystemTime::now())?)?;
 //!         // Encrypt a PIN with the nonce, send it, wait for the answer, and then let the session go.
 //! #       assert!(nonce.iterator() > 0);
 //!         drop(session);
 //!     }
-//!     Hold::Busy => println!("another process uses the session"),
-//!     Hold::ClockUnconfirmed { .. } => unreachable!("the terms confirm the clock"),
+//!     LeaseReply::Busy => println!("another process uses the session"),
+//!     LeaseReply::ClockUnconfirmed { .. } => unreachable!("the terms confirm the clock"),
 //! }
 //! # Ok(()) }
 //! ```
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod any;
 mod error;
+mod grip;
 mod lease;
+mod memory;
 mod next;
 mod origin;
 #[cfg(feature = "redis")]
 mod redis;
+mod risk;
+#[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "test-suite")]
+pub mod test_suite;
+mod url;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use mixin_pin_core::{Error as CoreError, NonceStore, UnixTime, uuid::Uuid};
+use mixin_pin_core::{Error as CoreError, UnixTime, uuid::Uuid};
 
-pub use any::{AnyHeld, AnyStore};
-pub use error::Error;
+pub use error::{BoxError, Error, RedisError, SqliteError};
+pub use lease::{Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore, Place};
+pub use memory::MemoryStore;
 #[cfg(feature = "redis")]
-pub use redis::{RedisHeld, RedisStore};
-pub use sqlite::{Durability, Exposure, SqliteHeld, SqliteStore};
+pub use redis::RedisStore;
+pub use risk::Risk;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Durability, SqliteStore};
+pub use url::open;
 
 /// How far the clock may be ahead of a session's last iterator before it is asked to be confirmed, and a last iterator
 /// ahead of the clock before it is refused.
@@ -64,17 +74,17 @@ pub const MAX_LEAP: Duration = Duration::from_secs(86_400);
 ///
 /// ```
 /// use std::time::Duration;
-/// use mixin_pin_core::{Hold, HoldTerms, NonceSource, NonceStore, UnixTime, uuid::Uuid};
+/// use mixin_pin_core::{LeaseReply, LeaseTerms, NonceSource, NonceStore, UnixTime, uuid::Uuid};
 /// use mixin_pin_store::{SessionRecord, SqliteStore};
 ///
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let path = folder.path().join("iterators.db");
 /// let (store, now) = (SqliteStore::open(&path)?, UnixTime::from_secs(1_700_000_000));
-/// let terms = HoldTerms::new(Duration::from_secs(35)).with_confirmed_clock();
-/// let Hold::Held(held) = store.hold(Uuid::from_u128(1), &terms)? else { panic!("nobody holds it") };
+/// let terms = LeaseTerms::new(Duration::from_secs(35)).with_confirmed_clock();
+/// let LeaseReply::Granted(held) = store.hold(Uuid::from_u128(1), &terms)? else { panic!("nobody holds it") };
 /// let used = held.next(now)?.iterator();
 /// let record: &SessionRecord = &store.sessions()?[0];
-/// assert!(record.last_iterator >= used && record.held_for.is_some());
+/// assert!(record.last_iterator >= used && record.leased_for.is_some());
 /// # Ok::<(), mixin_pin_store::Error>(())
 /// ```
 #[non_exhaustive]
@@ -85,7 +95,7 @@ pub struct SessionRecord {
     /// The last iterator that was given out, or may have been.
     pub last_iterator: u64,
     /// For how much longer somebody holds it; None where nobody does.
-    pub held_for: Option<Duration>,
+    pub leased_for: Option<Duration>,
     /// How far its owner raised the last iterator; None where nobody did.
     pub raised_to: Option<u64>,
 }
@@ -123,12 +133,6 @@ fn random<const N: usize>() -> Result<[u8; N], Error> {
     getrandom::fill(&mut bytes).map_err(|_| CoreError::Randomness)?;
     Ok(bytes)
 }
-
-// Both engines are stores; said here, so that a change to one that breaks it shows at once.
-const fn assert_store<S: NonceStore + Send + Sync>() {}
-const _: () = assert_store::<SqliteStore>();
-#[cfg(feature = "redis")]
-const _: () = assert_store::<RedisStore>();
 
 /// The README's examples run, too.
 #[cfg(doctest)]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use mixin_pin_core::{Error as CoreError, HoldTerms, UnixTime};
+use mixin_pin_core::{Error as CoreError, UnixTime};
 
-use crate::{Error, MAX_LEAP};
+use crate::{Error, LeaseTerms, MAX_LEAP};
 
 /// How many iterators a hold takes at once: as many as the call with the most PINs needs. Gaps are allowed.
 pub(crate) const STOCK: u64 = 2;
@@ -76,7 +76,7 @@ pub(crate) enum Clocks {
 }
 
 /// Judges the clock by the session's last iterator.
-pub(crate) fn compare(last: Option<u64>, now: UnixTime, terms: &HoldTerms) -> Result<Clocks, Error> {
+pub(crate) fn compare(last: Option<u64>, now: UnixTime, terms: &LeaseTerms) -> Result<Clocks, Error> {
     if terms.clock_is_confirmed() {
         return Ok(Clocks::Agree);
     }
@@ -134,9 +134,9 @@ mod tests {
 
     #[test]
     fn only_a_leap_of_more_than_a_day_or_a_new_session_wants_a_confirmation() {
-        let terms = HoldTerms::new(Duration::from_secs(1));
+        let terms = LeaseTerms::new(Duration::from_secs(1));
         let day = u64::try_from(MAX_LEAP.as_nanos()).unwrap();
-        let compare = |last, now, terms: &HoldTerms| compare(last, UnixTime::from_nanos(now), terms).unwrap();
+        let compare = |last, now, terms: &LeaseTerms| compare(last, UnixTime::from_nanos(now), terms).unwrap();
         assert_eq!(compare(None, 50, &terms), Clocks::Leap(None));
         assert_eq!(compare(Some(7), 7 + day, &terms), Clocks::Agree);
         assert_eq!(compare(Some(7), 8 + day, &terms), Clocks::Leap(Some(MAX_LEAP + Duration::from_nanos(1))));

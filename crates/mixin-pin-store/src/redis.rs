@@ -8,14 +8,17 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use mixin_pin_core::{Error as CoreError, HeldSession, Hold, HoldTerms, NonceSource, NonceStore, UnixTime, uuid::Uuid};
-use redis::{Client, Commands as _, Connection, ErrorKind, RedisError, Script, ServerErrorKind};
+use mixin_pin_core::{Error as CoreError, NonceSource, UnixTime, uuid::Uuid};
+use redis::{Client, Commands as _, Connection, ErrorKind, Script, ServerErrorKind};
 use rustls::crypto::CryptoProvider;
 
-use crate::lease::{Grip, Lease, Patience};
+use crate::grip::{Grip, Patience, Term};
 use crate::next::{self, STOCK, Stock, TOO_FAR};
 use crate::origin::Origin;
-use crate::{Clock, Error, MAX_LEAP, SessionRecord, random, system_clock};
+use crate::{
+    Clock, Error, Lease, LeaseReply, LeaseTerms, MAX_LEAP, ManagedStore, NonceStore, Place, RedisError, Risk,
+    SessionRecord, random, system_clock,
+};
 
 /// How long connecting, and each answer, may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -121,14 +124,15 @@ return {'raised', redis.call('HGET', record, 'iterator')}
 /// failover takes.
 ///
 /// ```no_run
-/// use mixin_pin_store::RedisStore;
+/// use mixin_pin_store::{ManagedStore, RedisStore};
 ///
 /// let store = RedisStore::open("rediss://:password@redis.example:6379/0")?;
-/// if let Some(policy) = store.eviction_policy()? {
-///     eprintln!("warning: Redis may drop what it holds (maxmemory-policy {policy}); set it to noeviction");
+/// for risk in store.risks()? {
+///     eprintln!("warning: {risk}");
 /// }
 /// # Ok::<(), mixin_pin_store::Error>(())
 /// ```
+#[derive(Clone)]
 pub struct RedisStore(Arc<Inner>);
 
 struct Inner {
@@ -174,7 +178,7 @@ impl RedisStore {
     /// process's default provider of cryptography for `rustls` is used, and aws-lc-rs made it where there is none.
     ///
     /// # Errors
-    /// [`Error::Url`] for a URL that is none, [`Error::RedisUnreachable`] when nobody answers, and [`Error::Redis`] when
+    /// [`Error::Url`] for a URL that is none, [`RedisError::Unreachable`] when nobody answers, and [`RedisError::Other`] when
     /// the server refuses.
     pub fn open(url: &str) -> Result<Self, Error> {
         if url.starts_with("rediss:") && CryptoProvider::get_default().is_none() {
@@ -211,27 +215,18 @@ impl RedisStore {
         Self(Arc::new(Inner { client, clock: Arc::new(move || Ok(clock())), idle: Idle::new(), scripts }))
     }
 
-    /// The server's eviction policy, where it may drop a session's record or lease when memory runs short. None where it
-    /// keeps everything.
-    ///
-    /// A record that was dropped is no danger while the clock is right; a lease that was dropped lets two callers hold
-    /// one session.
-    ///
-    /// # Errors
-    /// Whatever keeps the server from being asked.
-    pub fn eviction_policy(&self) -> Result<Option<String>, Error> {
+    /// The server's eviction policy, where it may drop a record or lease when memory runs short.
+    fn eviction_policy(&self) -> Result<Option<String>, Error> {
         let info: String = self.0.on_connection(|connection| redis::cmd("INFO").arg("memory").query(connection))?;
         let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let is_limited = field("maxmemory").is_some_and(|limit| limit.trim() != "0");
         let policy = field("maxmemory_policy").map_or("noeviction", str::trim);
         Ok((is_limited && policy != "noeviction").then(|| policy.to_owned()))
     }
+}
 
-    /// The sessions that the server knows.
-    ///
-    /// # Errors
-    /// Whatever keeps the server from being asked, or [`Error::RedisContent`].
-    pub fn sessions(&self) -> Result<Vec<SessionRecord>, Error> {
+impl ManagedStore for RedisStore {
+    fn sessions(&self) -> Result<Vec<SessionRecord>, Error> {
         let found = self.0.on_connection(|connection| {
             let keys: Vec<String> =
                 connection.scan_match(format!("{PREFIX}{{*}}"))?.collect::<redis::RedisResult<_>>()?;
@@ -249,64 +244,48 @@ impl RedisStore {
             let Some(last) = last else { continue };
             let id = key.strip_prefix(PREFIX).map(|id| id.trim_start_matches('{').trim_end_matches('}'));
             sessions.push(SessionRecord {
-                session_id: id.and_then(|id| id.parse().ok()).ok_or(Error::RedisContent)?,
+                session_id: id.and_then(|id| id.parse().ok()).ok_or(Error::Redis(RedisError::Content))?,
                 last_iterator: number(&last)?,
-                held_for: u64::try_from(left).ok().map(Duration::from_millis),
+                leased_for: u64::try_from(left).ok().map(Duration::from_millis),
                 raised_to: raised_to.as_deref().map(number).transpose()?,
             });
         }
         Ok(sessions)
     }
 
-    /// Forgets a session, so that its next iterator comes from the clock alone; tells whether it was known.
-    ///
-    /// ```no_run
-    /// use mixin_pin_core::uuid::Uuid;
-    /// use mixin_pin_store::RedisStore;
-    ///
-    /// # fn forget(session_id: Uuid) -> Result<(), mixin_pin_store::Error> {
-    /// let was_known = RedisStore::open("rediss://redis.example/")?.forget(session_id)?;
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Held`] while somebody holds it, or whatever keeps the server from being asked.
-    pub fn forget(&self, session_id: Uuid) -> Result<bool, Error> {
+    fn forget(&self, session_id: Uuid) -> Result<bool, Error> {
         let answer = self.0.run(&self.0.scripts.forget, session_id, &[])?;
         match answer.first().map(String::as_str) {
-            Some("busy") => Err(Error::Held),
+            Some("busy") => Err(Error::InUse),
             Some(count) => Ok(count == "1"),
-            None => Err(Error::RedisContent),
+            None => Err(Error::Redis(RedisError::Content)),
         }
     }
 
-    /// Raises a session's last iterator; tells what it is then. See
-    /// [`SqliteStore::raise`](crate::SqliteStore::raise) for what that means.
-    ///
-    /// ```no_run
-    /// use mixin_pin_core::uuid::Uuid;
-    /// use mixin_pin_store::RedisStore;
-    ///
-    /// # fn raise(session_id: Uuid) -> Result<(), mixin_pin_store::Error> {
-    /// let last = RedisStore::open("rediss://redis.example/")?.raise(session_id, 9_000_000_000_000_000_000)?;
-    /// assert!(last >= 9_000_000_000_000_000_000); // never lowered
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Held`] while somebody holds it, [`Error::NoRoomAbove`] near the end of the numbers, or whatever keeps the
-    /// server from being asked.
-    pub fn raise(&self, session_id: Uuid, to: u64) -> Result<u64, Error> {
+    fn raise(&self, session_id: Uuid, to: u64) -> Result<u64, Error> {
         next::check_room(to, i64::MAX.unsigned_abs())?;
         let now = (self.0.clock)()?;
         let is_pointless = if next::is_far_behind(to, now)? { "1" } else { "0" };
         let arguments = [&to.to_string(), &now.as_nanos()?.to_string(), is_pointless];
         let answer = self.0.run(&self.0.scripts.raise, session_id, &arguments)?;
         match (answer.first().map(String::as_str), answer.get(1)) {
-            (Some("busy"), _) => Err(Error::Held),
+            (Some("busy"), _) => Err(Error::InUse),
             (Some("raised"), Some(last)) => number(last),
-            _ => Err(Error::RedisContent),
+            _ => Err(Error::Redis(RedisError::Content)),
         }
+    }
+
+    fn risks(&self) -> Result<Vec<Risk>, Error> {
+        let policy = match self.eviction_policy() {
+            // A user who may not send INFO can use the server all the same; its policy is then unknown.
+            Err(Error::Redis(RedisError::Other(_))) => None,
+            policy => policy?,
+        };
+        Ok(policy.into_iter().map(|policy| Risk::Eviction { policy }).collect())
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place::Redis
     }
 }
 
@@ -318,39 +297,37 @@ impl fmt::Debug for RedisStore {
 }
 
 impl NonceStore for RedisStore {
-    type Error = Error;
-    type Held = RedisHeld;
-
-    fn hold(&self, session_id: Uuid, terms: &HoldTerms) -> Result<Hold<RedisHeld>, Error> {
+    fn lease(&self, session_id: Uuid, terms: &LeaseTerms) -> Result<LeaseReply, Error> {
         let mut patience = Patience::new(terms.max_wait());
         // The system's own, so that a forked process does not draw what its parent draws.
         let fence = format!("{:032x}", u128::from_ne_bytes(random()?));
         loop {
             let (begun, now) = (Instant::now(), (self.0.clock)()?);
-            let lease_ms = terms.lease().as_millis().max(1).to_string();
+            let lease_ms = terms.duration().as_millis().max(1).to_string();
             let max_leap = if terms.clock_is_confirmed() { String::new() } else { MAX_LEAP.as_nanos().to_string() };
             let (more, too_far) = ((STOCK - 1).to_string(), TOO_FAR.as_nanos().to_string());
             let arguments = [fence.as_str(), &now.as_nanos()?.to_string(), &lease_ms, &max_leap, &more, &too_far];
             let answer = self.0.run(&self.0.scripts.hold, session_id, &arguments)?;
-            let text = |place| answer.get(place).map(String::as_str).ok_or(Error::RedisContent);
+            let text = |place| answer.get(place).map(String::as_str).ok_or(Error::Redis(RedisError::Content));
             match text(0)? {
                 "held" => {
                     let stock = Stock::new(number(text(1)?)?, number(text(2)?)?);
-                    let grip = Grip::new(Lease::new(begun, now, terms.lease()), stock);
-                    return Ok(Hold::Held(RedisHeld { store: self.0.clone(), session_id, fence, grip }));
+                    let grip = Grip::new(Term::new(begun, now, terms.duration()), stock);
+                    let lease = RedisLease { store: self.0.clone(), session_id, fence, grip };
+                    return Ok(LeaseReply::Granted(Box::new(lease)));
                 }
                 "leap" => {
                     let ahead = text(1)?;
                     let ahead = if ahead.is_empty() { None } else { Some(Duration::from_nanos(number(ahead)?)) };
-                    return Ok(Hold::ClockUnconfirmed { ahead });
+                    return Ok(LeaseReply::ClockUnconfirmed { ahead });
                 }
                 "ahead" => return Err(Error::IteratorAhead { ahead: Duration::from_nanos(number(text(1)?)?) }),
                 "exhausted" => return Err(CoreError::IteratorExhausted.into()),
                 "busy" => {}
-                _ => return Err(Error::RedisContent),
+                _ => return Err(Error::Redis(RedisError::Content)),
             }
             if !patience.sleep() {
-                return Ok(Hold::Busy);
+                return Ok(LeaseReply::Busy);
             }
         }
     }
@@ -379,12 +356,12 @@ impl Inner {
             }
         }
         // The server may have closed what lay idle.
-        let mut connection = self.connect().map_err(Error::RedisUnreachable)?;
+        let mut connection = self.connect().map_err(|cause| Error::Redis(RedisError::Unreachable(cause.into())))?;
         let result = work(&mut connection);
         self.finish(connection, result)
     }
 
-    fn connect(&self) -> Result<Connection, RedisError> {
+    fn connect(&self) -> redis::RedisResult<Connection> {
         let connection = self.client.get_connection_with_timeout(TIMEOUT)?;
         connection.set_read_timeout(Some(TIMEOUT))?;
         connection.set_write_timeout(Some(TIMEOUT))?;
@@ -393,10 +370,10 @@ impl Inner {
 
     fn finish<T>(&self, connection: Connection, result: redis::RedisResult<T>) -> Result<T, Error> {
         match result {
-            Err(error) if is_broken(&error) => Err(Error::RedisUnreachable(error)),
+            Err(error) if is_broken(&error) => Err(Error::Redis(RedisError::Unreachable(error.into()))),
             result => {
                 self.idle.lock().unwrap_or_else(PoisonError::into_inner).connections.push(connection);
-                result.map_err(sort)
+                Ok(result.map_err(classify)?)
             }
         }
     }
@@ -409,46 +386,33 @@ fn keys(session_id: Uuid) -> (String, String) {
     (record, lease)
 }
 
-fn is_broken(error: &RedisError) -> bool {
+fn is_broken(error: &redis::RedisError) -> bool {
     error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
 }
 
-fn sort(error: RedisError) -> Error {
+fn classify(error: redis::RedisError) -> RedisError {
     match (error.kind(), error.code()) {
-        (_, Some("OOM")) => Error::RedisFull,
-        (_, Some("READONLY" | "MISCONF" | "NOREPLICAS")) => Error::RedisReadOnly(error),
-        (_, Some("WRONGTYPE")) | (ErrorKind::UnexpectedReturnType, _) => Error::RedisContent,
-        (ErrorKind::Server(ServerErrorKind::ReadOnly), _) => Error::RedisReadOnly(error),
-        _ => Error::Redis(error),
+        (_, Some("OOM")) => RedisError::Full,
+        (_, Some("READONLY" | "MISCONF" | "NOREPLICAS")) => RedisError::ReadOnly(error.into()),
+        (_, Some("WRONGTYPE")) | (ErrorKind::UnexpectedReturnType, _) => RedisError::Content,
+        (ErrorKind::Server(ServerErrorKind::ReadOnly), _) => RedisError::ReadOnly(error.into()),
+        _ => RedisError::Other(error.into()),
     }
 }
 
 fn number(text: &str) -> Result<u64, Error> {
-    text.parse().map_err(|_| Error::RedisContent)
+    text.parse().map_err(|_| Error::Redis(RedisError::Content))
 }
 
-/// A session held in Redis.
-///
-/// ```no_run
-/// use std::time::Duration;
-/// use mixin_pin_core::{Hold, HoldTerms, NonceStore, uuid::Uuid};
-/// use mixin_pin_store::{RedisHeld, RedisStore};
-///
-/// fn hold(store: &RedisStore, session_id: Uuid) -> Result<Option<RedisHeld>, mixin_pin_store::Error> {
-///     match store.hold(session_id, &HoldTerms::new(Duration::from_secs(35)))? {
-///         Hold::Held(held) => Ok(Some(held)),
-///         _ => Ok(None),
-///     }
-/// }
-/// ```
-pub struct RedisHeld {
+/// A lease of this store.
+struct RedisLease {
     store: Arc<Inner>,
     session_id: Uuid,
     fence: String,
     grip: Grip,
 }
 
-impl NonceSource for RedisHeld {
+impl NonceSource for RedisLease {
     type Error = Error;
 
     fn reserve(&self, now: UnixTime) -> Result<u64, Error> {
@@ -466,21 +430,21 @@ impl NonceSource for RedisHeld {
             let answer = self.store.run(&self.store.scripts.reserve, self.session_id, &arguments)?;
             match (answer.first().map(String::as_str), answer.get(1)) {
                 (Some("held"), Some(iterator)) => number(iterator),
-                (Some("lost"), _) => Err(Error::HoldLost),
+                (Some("lost"), _) => Err(Error::LeaseLost),
                 (Some("exhausted"), _) => Err(CoreError::IteratorExhausted.into()),
-                _ => Err(Error::RedisContent),
+                _ => Err(Error::Redis(RedisError::Content)),
             }
         })
     }
 }
 
-impl HeldSession for RedisHeld {
+impl Lease for RedisLease {
     fn remaining(&self) -> Duration {
         self.grip.remaining((self.store.clock)().ok())
     }
 }
 
-impl Drop for RedisHeld {
+impl Drop for RedisLease {
     fn drop(&mut self) {
         // The hold of a process is not its forked child's to release.
         if !self.grip.is_here() {
@@ -491,8 +455,8 @@ impl Drop for RedisHeld {
     }
 }
 
-impl fmt::Debug for RedisHeld {
+impl fmt::Debug for RedisLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisHeld").field("session_id", &self.session_id).finish_non_exhaustive()
+        f.debug_struct("RedisLease").field("session_id", &self.session_id).finish_non_exhaustive()
     }
 }

@@ -14,15 +14,17 @@ use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
 use etcetera::BaseStrategy as _;
-use mixin_pin_core::{HeldSession, Hold, HoldTerms, NonceSource, NonceStore, UnixTime, uuid::Uuid};
+use mixin_pin_core::{NonceSource, UnixTime, uuid::Uuid};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use crate::lease::{Grip, Lease, Patience};
+use crate::grip::{Grip, Patience, Term};
 use crate::next::{self, Clocks, STOCK};
-use crate::{Clock, Error, SessionRecord, random, system_clock};
+use crate::{
+    Clock, Error, Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore, Place, Risk, SessionRecord, SqliteError,
+    random, system_clock,
+};
 
 use connections::{Connections, Generation};
-pub use file::Exposure;
 
 /// What a returned iterator survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,7 @@ pub enum Durability {
 /// Iterators in a SQLite database.
 ///
 /// Cheap to share; each caller works on a connection of its own. See the [crate's example](crate).
+#[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
 
 #[derive(Clone)]
@@ -87,10 +90,10 @@ impl SqliteStore {
     /// ```
     ///
     /// # Errors
-    /// [`Error::File`], [`Error::NewerSchema`], [`Error::OtherDatabase`], [`Error::Altered`], [`Error::Exposed`],
-    /// [`Error::OtherOwner`], [`Error::HardLinked`], [`Error::Corrupt`], [`Error::ReadOnly`] or [`Error::DiskFull`] when
+    /// [`SqliteError::File`], [`SqliteError::NewerSchema`], [`SqliteError::OtherDatabase`], [`SqliteError::Altered`], [`SqliteError::Exposed`],
+    /// [`SqliteError::OtherOwner`], [`SqliteError::HardLinked`], [`SqliteError::Corrupt`], [`SqliteError::ReadOnly`] or [`SqliteError::DiskFull`] when
     /// it cannot be used;
-    /// [`Error::Forked`] where a process that had one open was forked.
+    /// [`SqliteError::Forked`] where a process that had one open was forked.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let path = std::path::absolute(path).map_err(file::failed(path))?;
         let connections = Connections::new(&path)?;
@@ -131,17 +134,10 @@ impl SqliteStore {
     pub fn path(&self) -> &Path {
         self.0.path()
     }
+}
 
-    /// What others on this machine can do to the database; nothing where it and its folder are its owner's alone.
-    pub fn exposures(&self) -> Vec<Exposure> {
-        file::exposures(self.0.path())
-    }
-
-    /// The sessions that the database knows.
-    ///
-    /// # Errors
-    /// Whatever keeps the database from being read.
-    pub fn sessions(&self) -> Result<Vec<SessionRecord>, Error> {
+impl ManagedStore for SqliteStore {
+    fn sessions(&self) -> Result<Vec<SessionRecord>, Error> {
         let now = (self.0.clock)()?;
         let rows: Vec<(Uuid, Row)> = self.0.on_connection(|connection| {
             let mut query = connection.prepare_cached(&format!("SELECT {COLUMNS}, session_id FROM sessions"))?;
@@ -149,59 +145,21 @@ impl SqliteStore {
         })?;
         let record = |(session_id, row): (Uuid, Row)| SessionRecord {
             session_id,
-            held_for: self.0.held_for(&row, now),
+            leased_for: self.0.leased_for(&row, now),
             last_iterator: row.last_iterator,
             raised_to: row.raised_to,
         };
         Ok(rows.into_iter().map(record).collect())
     }
 
-    /// Forgets a session, so that its next iterator comes from the clock alone; tells whether it was known.
-    ///
-    /// ```
-    /// use mixin_pin_core::uuid::Uuid;
-    /// use mixin_pin_store::SqliteStore;
-    ///
-    /// # let folder = tempfile::tempdir().unwrap();
-    /// # let path = folder.path().join("iterators.db");
-    /// let store = SqliteStore::open(&path)?;
-    /// assert!(!store.forget(Uuid::from_u128(1))?); // it was not known
-    /// # Ok::<(), mixin_pin_store::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Held`] while somebody holds it, or whatever keeps the database from being written.
-    pub fn forget(&self, session_id: Uuid) -> Result<bool, Error> {
+    fn forget(&self, session_id: Uuid) -> Result<bool, Error> {
         self.0.on_free(session_id, |db, row| {
             db.execute("DELETE FROM sessions WHERE session_id = ?1", [session_id.as_bytes()])?;
             Ok(row.is_some())
         })
     }
 
-    /// Raises a session's last iterator, for one whose other clients have used greater ones; tells what it is then. It is
-    /// never lowered. Iterators up to [`MAX_LEAP`](crate::MAX_LEAP) beyond are then followed, however far ahead of the
-    /// clock. A session that is new to the store stays so where the clock is more than that beyond: then the clock's time is
-    /// told, which the next iterator is not below.
-    ///
-    /// # Warning
-    /// Every other client of the session has to be above it from then on. Above the clock, none that goes by the clock is.
-    ///
-    /// ```
-    /// use mixin_pin_core::uuid::Uuid;
-    /// use mixin_pin_store::SqliteStore;
-    ///
-    /// # let folder = tempfile::tempdir().unwrap();
-    /// # let path = folder.path().join("iterators.db");
-    /// let store = SqliteStore::open(&path)?;
-    /// assert_eq!(store.raise(Uuid::from_u128(1), 9_000_000_000_000_000_000)?, 9_000_000_000_000_000_000);
-    /// assert_eq!(store.raise(Uuid::from_u128(1), 5)?, 9_000_000_000_000_000_000); // never lowered
-    /// # Ok::<(), mixin_pin_store::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Held`] while somebody holds it, [`Error::NoRoomAbove`] near the end of the numbers, or whatever keeps the
-    /// database from being written.
-    pub fn raise(&self, session_id: Uuid, to: u64) -> Result<u64, Error> {
+    fn raise(&self, session_id: Uuid, to: u64) -> Result<u64, Error> {
         next::check_room(to, u64::MAX)?;
         let (fence, now) = (random_fence()?, (self.0.clock)()?);
         let (is_pointless, now) = (next::is_far_behind(to, now)?, now.as_nanos()?);
@@ -218,6 +176,14 @@ impl SqliteStore {
             )?;
             Ok(last)
         })
+    }
+
+    fn risks(&self) -> Result<Vec<Risk>, Error> {
+        Ok(file::risks(self.0.path()))
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place::File(self.0.path())
     }
 }
 
@@ -256,27 +222,24 @@ impl Watched {
 
 /// One look at a session.
 enum Look {
-    Held(SqliteHeld),
+    Granted(SqliteLease),
     Other { fence: i64 },
     ClockUnconfirmed { ahead: Option<Duration> },
 }
 
 impl NonceStore for SqliteStore {
-    type Error = Error;
-    type Held = SqliteHeld;
-
-    fn hold(&self, session_id: Uuid, terms: &HoldTerms) -> Result<Hold<SqliteHeld>, Error> {
+    fn lease(&self, session_id: Uuid, terms: &LeaseTerms) -> Result<LeaseReply, Error> {
         let mut patience = Patience::new(terms.max_wait());
         let mut watched: Option<Watched> = None;
         loop {
             match self.0.look(session_id, terms, watched.as_ref())? {
-                Look::Held(held) => return Ok(Hold::Held(held)),
-                Look::ClockUnconfirmed { ahead } => return Ok(Hold::ClockUnconfirmed { ahead }),
+                Look::Granted(lease) => return Ok(LeaseReply::Granted(Box::new(lease))),
+                Look::ClockUnconfirmed { ahead } => return Ok(LeaseReply::ClockUnconfirmed { ahead }),
                 Look::Other { fence } if watched.as_ref().is_some_and(|watched| watched.fence == fence) => {}
                 Look::Other { fence } => watched = Some(Watched { fence, since: Instant::now() }),
             }
             if !patience.sleep() {
-                return Ok(Hold::Busy);
+                return Ok(LeaseReply::Busy);
             }
         }
     }
@@ -296,7 +259,7 @@ impl Inner {
     /// For how much longer a session is in use, as its owner is told, and None where its record can be changed. A lease
     /// that by the clock has more than twice its length left is of a clock that was far ahead: who has it now cannot say so,
     /// and by this clock it would last for years. The fence keeps out who holds it all the same.
-    fn held_for(&self, row: &Row, now: UnixTime) -> Option<Duration> {
+    fn leased_for(&self, row: &Row, now: UnixTime) -> Option<Duration> {
         let left = u64::try_from(row.held_until?.checked_sub(nanos(now))?).ok()?;
         let lease = row.lease.unsigned_abs();
         let is_over = left == 0 || left > lease.saturating_mul(2) || self.is_free(row, now);
@@ -304,9 +267,9 @@ impl Inner {
     }
 
     /// Holds the session if nobody else does.
-    fn look(self: &Arc<Self>, session_id: Uuid, terms: &HoldTerms, watched: Option<&Watched>) -> Result<Look, Error> {
+    fn look(self: &Arc<Self>, session_id: Uuid, terms: &LeaseTerms, watched: Option<&Watched>) -> Result<Look, Error> {
         let (begun, now) = (Instant::now(), (self.clock)()?);
-        let failed = |cause| self.sort(cause);
+        let failed = |cause| self.classify(cause);
         let is_free =
             |row: &Row| watched.is_some_and(|watched| watched.has_seen_the_end_of(row)) || self.is_free(row, now);
         self.connections.with(|connection, generation| {
@@ -333,7 +296,7 @@ impl Inner {
                 }
                 let stock = next::after(last.unwrap_or(0), now, STOCK)?;
                 let fence = random_fence()?;
-                let lease = i64::try_from(terms.lease().as_nanos()).unwrap_or(i64::MAX);
+                let lease = i64::try_from(terms.duration().as_nanos()).unwrap_or(i64::MAX);
                 db.prepare_cached(
                     "INSERT INTO sessions (session_id, last_iterator, fence, held_until, lease, holder, holder_fence)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?3)
@@ -351,9 +314,9 @@ impl Inner {
                     ])
                 })
                 .map_err(failed)?;
-                let grip = Grip::new(Lease::new(begun, now, terms.lease()), stock);
-                let held = SqliteHeld { store: self.clone(), generation, session_id, fence, grip };
-                Ok((Look::Held(held), row.and_then(|row| row.holder.filter(|_| row.held_until.is_some()))))
+                let grip = Grip::new(Term::new(begun, now, terms.duration()), stock);
+                let held = SqliteLease { store: self.clone(), generation, session_id, fence, grip };
+                Ok((Look::Granted(held), row.and_then(|row| row.holder.filter(|_| row.held_until.is_some()))))
             })?;
             // Of the last session that it held, the file of a process that died goes.
             if let Some(dead) = before.filter(|dead| Some(*dead) != own && !is_needed(connection, *dead)) {
@@ -372,11 +335,11 @@ impl Inner {
         let now = (self.clock)()?;
         self.connections.with(|connection, _| {
             self.in_transaction(connection, true, |db| {
-                let row = read(db, session_id).map_err(|cause| self.sort(cause))?;
-                if row.as_ref().is_some_and(|row| self.held_for(row, now).is_some()) {
-                    return Err(Error::Held);
+                let row = read(db, session_id).map_err(|cause| self.classify(cause))?;
+                if row.as_ref().is_some_and(|row| self.leased_for(row, now).is_some()) {
+                    return Err(Error::InUse);
                 }
-                change(db, row).map_err(|cause| self.sort(cause))
+                change(db, row).map_err(|cause| self.classify(cause))
             })
         })
     }
@@ -389,7 +352,7 @@ impl Inner {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let synchronous = if is_precious && self.durability == Durability::PowerCut { "FULL" } else { "NORMAL" };
-        let sort = |cause| self.sort(cause);
+        let sort = |cause| self.classify(cause);
         connection.pragma_update(None, "synchronous", synchronous).map_err(sort)?;
         let db = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sort)?;
         let result = work(&db)?;
@@ -398,31 +361,34 @@ impl Inner {
     }
 
     fn on_connection<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
-        self.connections.with(|connection, _| work(connection).map_err(|cause| self.sort(cause)))
+        self.connections.with(|connection, _| work(connection).map_err(|cause| self.classify(cause)))
     }
 
-    fn sort(&self, cause: rusqlite::Error) -> Error {
-        sort(self.path(), cause)
+    fn classify(&self, cause: rusqlite::Error) -> Error {
+        classify(self.path(), cause)
     }
 }
 
-fn sort(path: &Path, cause: rusqlite::Error) -> Error {
+fn classify(path: &Path, cause: rusqlite::Error) -> Error {
     use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
 
     let path = path.to_owned();
-    match cause.sqlite_error_code() {
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => Error::ReadOnly { path },
-        Some(ErrorCode::DiskFull) => Error::DiskFull { path },
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt { path },
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Locked { path },
+    let error = match cause.sqlite_error_code() {
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            SqliteError::ReadOnly { path }
+        }
+        Some(ErrorCode::DiskFull) => SqliteError::DiskFull { path },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => SqliteError::Corrupt { path },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => SqliteError::Locked { path },
         _ => match cause {
             // A value of another kind or length than we write.
             FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) => {
-                Error::Corrupt { path }
+                SqliteError::Corrupt { path }
             }
-            cause => Error::Sqlite { path, cause },
+            cause => SqliteError::Other { path, cause: cause.into() },
         },
-    }
+    };
+    error.into()
 }
 
 /// A number that no other hold has had, not even of a session that was forgotten since.
@@ -478,22 +444,8 @@ fn nanos(time: UnixTime) -> i64 {
     time.as_nanos().ok().and_then(|nanos| i64::try_from(nanos).ok()).unwrap_or(i64::MAX)
 }
 
-/// A session held in a SQLite database.
-///
-/// ```
-/// use std::time::Duration;
-/// use mixin_pin_core::{HeldSession, Hold, HoldTerms, NonceStore, uuid::Uuid};
-/// use mixin_pin_store::{SqliteHeld, SqliteStore};
-///
-/// # let folder = tempfile::tempdir().unwrap();
-/// # let path = folder.path().join("iterators.db");
-/// let terms = HoldTerms::new(Duration::from_secs(35)).with_confirmed_clock();
-/// let hold: Hold<SqliteHeld> = SqliteStore::open(&path)?.hold(Uuid::from_u128(1), &terms)?;
-/// let Hold::Held(held) = hold else { panic!("nobody holds it") };
-/// assert!(held.remaining() > Duration::from_secs(5)); // enough for a call?
-/// # Ok::<(), mixin_pin_store::Error>(())
-/// ```
-pub struct SqliteHeld {
+/// A lease of this store.
+struct SqliteLease {
     store: Arc<Inner>,
     generation: Generation,
     session_id: Uuid,
@@ -501,7 +453,7 @@ pub struct SqliteHeld {
     grip: Grip,
 }
 
-impl SqliteHeld {
+impl SqliteLease {
     /// Works in a transaction of the database that gave the hold; None where it no longer has its name.
     fn in_transaction<T>(
         &self,
@@ -513,32 +465,32 @@ impl SqliteHeld {
     }
 }
 
-impl NonceSource for SqliteHeld {
+impl NonceSource for SqliteLease {
     type Error = Error;
 
     fn reserve(&self, now: UnixTime) -> Result<u64, Error> {
         let has_fence = |_| {
             let found = self.store.connections.with_same(self.generation, |connection| {
-                read(connection, self.session_id).map_err(|cause| self.store.sort(cause))
+                read(connection, self.session_id).map_err(|cause| self.store.classify(cause))
             })?;
             Ok(found.flatten().is_some_and(|row| row.fence == self.fence))
         };
         self.grip.take((self.store.clock)().ok(), has_fence, || {
             let taken = self.in_transaction(true, |db| {
-                let row = read(db, self.session_id).map_err(|cause| self.store.sort(cause))?;
-                let last = row.filter(|row| row.fence == self.fence).ok_or(Error::HoldLost)?.last_iterator;
+                let row = read(db, self.session_id).map_err(|cause| self.store.classify(cause))?;
+                let last = row.filter(|row| row.fence == self.fence).ok_or(Error::LeaseLost)?.last_iterator;
                 let taken = next::after(last, now, 1)?;
                 db.prepare_cached("UPDATE sessions SET last_iterator = ?2 WHERE session_id = ?1")
                     .and_then(|mut take| take.execute(params![self.session_id.as_bytes(), taken.last().to_be_bytes()]))
-                    .map_err(|cause| self.store.sort(cause))?;
+                    .map_err(|cause| self.store.classify(cause))?;
                 Ok(taken.last())
             })?;
-            taken.ok_or(Error::HoldLost)
+            taken.ok_or(Error::LeaseLost)
         })
     }
 }
 
-impl HeldSession for SqliteHeld {
+impl Lease for SqliteLease {
     fn remaining(&self) -> Duration {
         if self.store.connections.is_named(self.generation) {
             self.grip.remaining((self.store.clock)().ok())
@@ -548,19 +500,19 @@ impl HeldSession for SqliteHeld {
     }
 }
 
-impl Drop for SqliteHeld {
+impl Drop for SqliteLease {
     fn drop(&mut self) {
         // Where this does not reach the database, the lease ends by itself.
         let _ = self.in_transaction(false, |db| {
             db.prepare_cached("UPDATE sessions SET held_until = NULL WHERE session_id = ?1 AND fence = ?2")
                 .and_then(|mut release| release.execute(params![self.session_id.as_bytes(), self.fence]))
-                .map_err(|cause| self.store.sort(cause))
+                .map_err(|cause| self.store.classify(cause))
         });
     }
 }
 
-impl fmt::Debug for SqliteHeld {
+impl fmt::Debug for SqliteLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteHeld").field("session_id", &self.session_id).finish_non_exhaustive()
+        f.debug_struct("SqliteLease").field("session_id", &self.session_id).finish_non_exhaustive()
     }
 }

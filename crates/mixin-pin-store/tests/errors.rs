@@ -10,7 +10,7 @@ use mixin_pin_store::Error;
 fn every_error_says_what_it_said() {
     let path = || PathBuf::from("/data/iterators.db");
     let errors = [
-        Error::HoldLost,
+        Error::LeaseLost,
         Error::NoDataFolder,
         Error::Url,
         Error::Held,
@@ -20,23 +20,26 @@ fn every_error_says_what_it_said() {
         Error::NoRoomAbove { greatest: 9_223_285_636_854_775_807 },
         Error::SqliteUri,
         Error::SqliteMemory,
-        Error::File { path: path(), cause: io::Error::new(io::ErrorKind::NotADirectory, "not a directory") },
-        Error::NewerSchema { path: path(), found: 9 },
-        Error::OtherDatabase { path: path() },
-        Error::Altered { path: path() },
-        Error::Exposed { path: path(), mode: 0o666 },
-        Error::OtherOwner { path: PathBuf::from("/data/iterators.db-wal") },
-        Error::HardLinked { path: path() },
-        Error::Moving { path: path() },
-        Error::Forked { path: path() },
-        Error::Corrupt { path: path() },
-        Error::ReadOnly { path: path() },
-        Error::DiskFull { path: path() },
-        Error::Locked { path: path() },
+        Error::Sqlite(SqliteError::File {
+            path: path(),
+            cause: io::Error::new(io::ErrorKind::NotADirectory, "not a directory"),
+        }),
+        Error::Sqlite(SqliteError::NewerSchema { path: path(), found: 9 }),
+        Error::Sqlite(SqliteError::OtherDatabase { path: path() }),
+        Error::Sqlite(SqliteError::Altered { path: path() }),
+        Error::Sqlite(SqliteError::Exposed { path: path(), mode: 0o666 }),
+        Error::Sqlite(SqliteError::OtherOwner { path: PathBuf::from("/data/iterators.db-wal") }),
+        Error::Sqlite(SqliteError::HardLinked { path: path() }),
+        Error::Sqlite(SqliteError::Moving { path: path() }),
+        Error::Sqlite(SqliteError::Forked { path: path() }),
+        Error::Sqlite(SqliteError::Corrupt { path: path() }),
+        Error::Sqlite(SqliteError::ReadOnly { path: path() }),
+        Error::Sqlite(SqliteError::DiskFull { path: path() }),
+        Error::Sqlite(SqliteError::Locked { path: path() }),
         #[cfg(feature = "redis")]
-        Error::RedisFull,
+        Error::Redis(RedisError::Full),
         #[cfg(feature = "redis")]
-        Error::RedisContent,
+        Error::Redis(RedisError::Content),
     ];
     let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
     // Those of Redis come last.

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{confirmed, held, new_session, now};
-use mixin_pin_core::{HeldSession as _, Hold, HoldTerms, NonceSource as _, NonceStore as _};
-use mixin_pin_store::{AnyStore, Error, SqliteStore};
+use mixin_pin_core::{Lease as _, NonceSource as _};
+use mixin_pin_store::{Error, ManagedStore, SqliteStore};
+use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -42,13 +43,13 @@ impl Stage {
 fn a_stalled_holder_does_not_release_what_was_forgotten_and_taken_anew() {
     let (stage, session) = (Stage::new(), new_session());
     let store = stage.open();
-    let short = HoldTerms::new(Duration::from_millis(50)).with_confirmed_clock();
-    let Hold::Held(stalled) = store.hold(session, &short).unwrap() else { panic!("busy") };
+    let short = LeaseTerms::new(Duration::from_millis(50)).with_confirmed_clock();
+    let LeaseReply::Granted(stalled) = store.lease(session, &short).unwrap() else { panic!("busy") };
     std::thread::sleep(Duration::from_millis(60));
     assert!(store.forget(session).unwrap());
     let next = held(&store, session);
     drop(stalled);
-    assert!(matches!(store.hold(session, &confirmed()).unwrap(), Hold::Busy), "two hold one session");
+    assert!(matches!(store.lease(session, &confirmed()).unwrap(), LeaseReply::Busy), "two hold one session");
     assert!(next.reserve(now()).is_ok());
 }
 
@@ -106,14 +107,17 @@ fn a_database_that_is_moved_or_deleted_while_in_use_does_not_let_two_hold() {
         drop(held(&other, new_session()));
         go_away(&stage);
         assert_eq!(before.remaining(), Duration::ZERO);
-        assert!(matches!(before.reserve(now()), Err(Error::HoldLost)), "another iterator of a database that is gone");
+        assert!(matches!(before.reserve(now()), Err(Error::LeaseLost)), "another iterator of a database that is gone");
         // Each of them finds the new one, and none that went.
         let next = held(&stage.open(), session);
         for store in [&one, &other, &stage.open()] {
-            assert!(matches!(store.hold(session, &confirmed()).unwrap(), Hold::Busy), "two hold one session");
+            assert!(matches!(store.lease(session, &confirmed()).unwrap(), LeaseReply::Busy), "two hold one session");
         }
         drop(before);
-        assert!(matches!(one.hold(session, &confirmed()).unwrap(), Hold::Busy), "nor is it released by the old holder");
+        assert!(
+            matches!(one.lease(session, &confirmed()).unwrap(), LeaseReply::Busy),
+            "nor is it released by the old holder"
+        );
         let mut last = next.reserve(now()).unwrap();
         drop(next);
         for turn in 0..12 {
@@ -142,11 +146,14 @@ fn a_database_whose_files_were_parted_does_not_let_two_hold() {
         drop(held(&other, new_session()));
         part(&stage);
         assert_eq!(before.remaining(), Duration::ZERO);
-        assert!(matches!(before.reserve(now()), Err(Error::HoldLost)), "by files that nobody else has");
+        assert!(matches!(before.reserve(now()), Err(Error::LeaseLost)), "by files that nobody else has");
         let stores = [&stage.open(), &one, &other];
         for session in [session, new_session()] {
-            let holds = stores.map(|store| store.hold(session, &confirmed()).unwrap());
-            assert!(holds.iter().filter(|hold| matches!(hold, Hold::Held(_))).count() <= 1, "two hold one session");
+            let holds = stores.map(|store| store.lease(session, &confirmed()).unwrap());
+            assert!(
+                holds.iter().filter(|hold| matches!(hold, LeaseReply::Granted(_))).count() <= 1,
+                "two hold one session"
+            );
         }
         let mut last = 0;
         let session = new_session();
@@ -168,19 +175,22 @@ fn a_database_whose_files_were_parted_does_not_let_two_hold() {
 fn names_that_sqlite_reads_otherwise_are_refused() {
     let stage = Stage::new();
     for url in ["sqlite:file:x.db", "sqlite:FILE:x.db?mode=memory", "sqlite:file:///tmp/x.db"] {
-        assert!(matches!(AnyStore::open(url), Err(Error::SqliteUri)), "{url}");
+        assert!(matches!(mixin_pin_store::open(url), Err(Error::SqliteUri)), "{url}");
     }
     for url in ["sqlite::memory:", "sqlite::memory:?cache=shared"] {
-        assert!(matches!(AnyStore::open(url), Err(Error::SqliteMemory)), "{url}");
+        assert!(matches!(mixin_pin_store::open(url), Err(Error::SqliteMemory)), "{url}");
     }
-    assert!(matches!(SqliteStore::open(Path::new("")), Err(Error::File { .. })), "a store of each opener's own");
+    assert!(
+        matches!(SqliteStore::open(Path::new("")), Err(Error::Sqlite(SqliteError::File { .. }))),
+        "a store of each opener's own"
+    );
     // A path with such a name is a file like any other.
     for name in ["file:odd.db?mode=memory", ":memory:", "100%20.db"] {
         let path = stage.0.path().join(name);
         let session = new_session();
         let hold = held(&SqliteStore::open(&path).unwrap(), session);
-        let again = SqliteStore::open(&path).unwrap().hold(session, &confirmed()).unwrap();
-        assert!(matches!(again, Hold::Busy), "{name} is each opener's own");
+        let again = SqliteStore::open(&path).unwrap().lease(session, &confirmed()).unwrap();
+        assert!(matches!(again, LeaseReply::Busy), "{name} is each opener's own");
         assert!(fs::metadata(&path).unwrap().len() > 0);
         drop(hold);
     }
@@ -208,7 +218,7 @@ fn a_database_of_two_names_is_refused_by_both() {
     fs::hard_link(stage.path(), &other).unwrap();
     for path in [&stage.path(), &other] {
         let refused = SqliteStore::open(path).unwrap_err();
-        assert!(matches!(refused, Error::HardLinked { .. }), "{refused:?}");
+        assert!(matches!(refused, Error::Sqlite(SqliteError::HardLinked { .. })), "{refused:?}");
     }
     // Nobody can open it, so that who has it open already is alone.
     drop(held(&used, new_session()));
@@ -229,12 +239,12 @@ fn a_link_to_a_database_is_that_database() {
     let store = SqliteStore::open(&link).unwrap();
     assert_eq!(store.path(), stage.path());
     let hold = held(&store, session);
-    assert!(matches!(stage.open().hold(session, &confirmed()).unwrap(), Hold::Busy));
+    assert!(matches!(stage.open().lease(session, &confirmed()).unwrap(), LeaseReply::Busy));
     assert_eq!(fs::read_dir(links.path()).unwrap().count(), 1, "the link alone");
     // What lies beside the target, where SQLite would play it back, counts.
     let journal = format!("{}-journal", stage.path().display());
     symlink(stage.path(), &journal).unwrap();
-    assert!(matches!(SqliteStore::open(&link), Err(Error::OtherOwner { .. })));
+    assert!(matches!(SqliteStore::open(&link), Err(Error::Sqlite(SqliteError::OtherOwner { .. }))));
     fs::remove_file(&journal).unwrap();
 
     // A link that leads elsewhere since is another's database, which is not used by half.
@@ -242,8 +252,8 @@ fn a_link_to_a_database_is_that_database() {
     let other_store = other.open();
     fs::remove_file(&link).unwrap();
     symlink(other.path(), &link).unwrap();
-    assert!(matches!(hold.reserve(now()), Err(Error::HoldLost)));
-    assert!(matches!(store.hold(session, &confirmed()), Err(Error::Moving { .. })));
+    assert!(matches!(hold.reserve(now()), Err(Error::LeaseLost)));
+    assert!(matches!(store.lease(session, &confirmed()), Err(Error::Sqlite(SqliteError::Moving { .. }))));
     assert_eq!(SqliteStore::open(&link).unwrap().path(), other.path());
     drop(held(&other_store, session));
 
@@ -262,7 +272,7 @@ fn many_who_make_a_database_at_once_find_one() {
                 scope.spawn(|| {
                     let store = stage.try_open().unwrap().durability(mixin_pin_store::Durability::Crash);
                     let terms = confirmed().wait(Duration::from_secs(20));
-                    let Hold::Held(held) = store.hold(session, &terms).unwrap() else { panic!("busy") };
+                    let LeaseReply::Granted(held) = store.lease(session, &terms).unwrap() else { panic!("busy") };
                     // Nor does one that comes later cost it.
                     held.reserve(now()).unwrap();
                 });
@@ -291,21 +301,26 @@ mod exposed {
         for mode in [0o620, 0o602, 0o666, 0o777] {
             chmod(stage.path(), mode);
             let refused = stage.try_open().unwrap_err();
-            assert!(matches!(&refused, Error::Exposed { mode: found, .. } if *found == mode), "{refused:?}");
+            assert!(
+                matches!(&refused, Error::Sqlite(SqliteError::Exposed { mode: found, .. }) if *found == mode),
+                "{refused:?}"
+            );
             assert!(refused.to_string().contains("chmod 600"), "{refused}");
         }
         chmod(stage.path(), 0o600);
         for suffix in ["-wal", "-shm"] {
             let path = format!("{}{suffix}", stage.path().display());
             chmod(&path, 0o666);
-            assert!(matches!(stage.try_open(), Err(Error::Exposed { path: found, .. }) if found == Path::new(&path)));
+            assert!(
+                matches!(stage.try_open(), Err(Error::Sqlite(SqliteError::Exposed { path: found, .. })) if found == Path::new(&path))
+            );
             chmod(&path, 0o600);
         }
         // What would be played back onto the database.
         let journal = format!("{}-journal", stage.path().display());
         fs::write(&journal, "").unwrap();
         chmod(&journal, 0o666);
-        assert!(matches!(stage.try_open(), Err(Error::Exposed { .. })));
+        assert!(matches!(stage.try_open(), Err(Error::Sqlite(SqliteError::Exposed { .. }))));
         fs::remove_file(journal).unwrap();
         drop(held(&stage.open(), new_session()));
     }
@@ -325,11 +340,13 @@ mod exposed {
             writeln!(std::io::stderr(), "SKIPPED: {test} needs the right to give a file away").unwrap();
             return;
         }
-        assert!(matches!(stage.try_open(), Err(Error::OtherOwner { path }) if path == Path::new(&journal)));
+        assert!(
+            matches!(stage.try_open(), Err(Error::Sqlite(SqliteError::OtherOwner { path })) if path == Path::new(&journal))
+        );
         fs::remove_file(&journal).unwrap();
         // Not a link to a file of the owner's, either.
         std::os::unix::fs::symlink(stage.path(), &journal).unwrap();
-        assert!(matches!(stage.try_open(), Err(Error::OtherOwner { .. })));
+        assert!(matches!(stage.try_open(), Err(Error::Sqlite(SqliteError::OtherOwner { .. }))));
     }
 
     #[test]
@@ -346,22 +363,25 @@ mod exposed {
         chmod(holders(&stage), 0o777);
         fifo(&holders(&stage).join("lock"));
         let refused = stage.try_open().unwrap_err();
-        assert!(matches!(&refused, Error::OtherOwner { path } if *path == holders(&stage)), "{refused:?}");
+        assert!(
+            matches!(&refused, Error::Sqlite(SqliteError::OtherOwner { path }) if *path == holders(&stage)),
+            "{refused:?}"
+        );
         // A link to a folder of one's own is not one's own, either.
         let (stage, own) = (Stage::new(), tempfile::tempdir().unwrap());
         symlink(own.path(), holders(&stage)).unwrap();
-        assert!(matches!(stage.try_open(), Err(Error::OtherOwner { .. })));
+        assert!(matches!(stage.try_open(), Err(Error::Sqlite(SqliteError::OtherOwner { .. }))));
         assert_eq!(fs::read_dir(own.path()).unwrap().count(), 0);
         // Nor does it wait, or make a file elsewhere, where one's own folder has such a thing.
         let stage = Stage::new();
         fs::create_dir(holders(&stage)).unwrap();
         chmod(holders(&stage), 0o700);
         fifo(&holders(&stage).join("lock"));
-        assert!(matches!(stage.try_open(), Err(Error::File { .. })));
+        assert!(matches!(stage.try_open(), Err(Error::Sqlite(SqliteError::File { .. }))));
         let elsewhere = stage.0.path().join("elsewhere");
         fs::remove_file(holders(&stage).join("lock")).unwrap();
         symlink(&elsewhere, holders(&stage).join("lock")).unwrap();
-        assert!(matches!(stage.try_open(), Err(Error::File { .. })));
+        assert!(matches!(stage.try_open(), Err(Error::Sqlite(SqliteError::File { .. }))));
         assert!(!elsewhere.exists() && !stage.path().exists());
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     }
@@ -402,7 +422,7 @@ fn a_database_of_ours_with_more_or_other_in_it_is_refused() {
         drop(held(&stage.open(), new_session()));
         stage.set(change);
         let refused = stage.try_open().unwrap_err();
-        assert!(matches!(refused, Error::Altered { .. }), "{change}: {refused:?}");
+        assert!(matches!(refused, Error::Sqlite(SqliteError::Altered { .. })), "{change}: {refused:?}");
     }
 }
 
@@ -413,7 +433,7 @@ fn what_is_added_while_the_database_is_used_does_nothing() {
     drop(held(&store, session));
     stage.set("CREATE TRIGGER more AFTER UPDATE ON sessions BEGIN UPDATE sessions SET held_until = NULL; END");
     let hold = held(&store, session);
-    assert!(matches!(store.hold(session, &confirmed()).unwrap(), Hold::Busy), "a trigger released it");
+    assert!(matches!(store.lease(session, &confirmed()).unwrap(), LeaseReply::Busy), "a trigger released it");
     drop(hold);
 }
 
@@ -422,7 +442,7 @@ fn a_database_of_something_else_is_left_as_it_is() {
     let stage = Stage::new();
     stage.set("CREATE TABLE sessions (x)");
     let before = fs::read(stage.path()).unwrap();
-    assert!(matches!(stage.try_open(), Err(Error::OtherDatabase { .. })));
+    assert!(matches!(stage.try_open(), Err(Error::Sqlite(SqliteError::OtherDatabase { .. }))));
     assert_eq!(fs::read(stage.path()).unwrap(), before);
 }
 
@@ -455,20 +475,20 @@ fn a_database_of_the_version_before_is_taken_over() {
     let (one, other) = (stage.open(), stage.open());
     let known = one.sessions().unwrap();
     assert_eq!((known.len(), known[0].session_id, known[0].last_iterator), (1, session, 1));
-    assert!(matches!(one.hold(session, &confirmed()).unwrap(), Hold::Busy), "the old holder lives");
+    assert!(matches!(one.lease(session, &confirmed()).unwrap(), LeaseReply::Busy), "the old holder lives");
     old_release();
     drop(held(&one, session));
     drop(one);
     // Its file is gone, and the row still names it.
     old_hold();
-    assert!(matches!(other.hold(session, &confirmed()).unwrap(), Hold::Busy), "the old holder lives");
+    assert!(matches!(other.lease(session, &confirmed()).unwrap(), LeaseReply::Busy), "the old holder lives");
     old_release();
     drop(held(&other, session));
 
     let changed = Stage::new();
     version_1(&changed);
     changed.set("CREATE TABLE more (x)");
-    assert!(matches!(changed.try_open(), Err(Error::Altered { .. })));
+    assert!(matches!(changed.try_open(), Err(Error::Sqlite(SqliteError::Altered { .. }))));
 }
 
 #[test]
@@ -479,7 +499,7 @@ fn many_who_open_a_database_of_the_version_before_at_once_find_one() {
         for _ in 0..8 {
             scope.spawn(|| {
                 let terms = confirmed().wait(Duration::from_secs(20));
-                assert!(matches!(stage.open().hold(session, &terms).unwrap(), Hold::Held(_)));
+                assert!(matches!(stage.open().lease(session, &terms).unwrap(), LeaseReply::Granted(_)));
             });
         }
     });

@@ -17,8 +17,9 @@ use std::{env, fs, mem, process, thread};
 use common::{MINUTE, confirmed, new_session, now};
 use libtest_mimic::{Arguments, Failed, Trial};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{HeldSession as _, Hold, HoldTerms, NonceSource as _, NonceStore as _};
-use mixin_pin_store::{AnyHeld, AnyStore};
+use mixin_pin_core::{Lease as _, NonceSource as _};
+use mixin_pin_store::{AnyHeld, ManagedStore};
+use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -85,8 +86,8 @@ impl Stage {
         format!("sqlite:{}", self.path().display())
     }
 
-    fn open(&self) -> AnyStore {
-        AnyStore::open(&self.url()).unwrap()
+    fn open(&self) -> Box<dyn ManagedStore> {
+        mixin_pin_store::open(&self.url()).unwrap()
     }
 
     fn set(&self, sql: &str) {
@@ -150,7 +151,7 @@ fn say(word: &str) {
 
 /// A holder holds the session that is named, and the next.
 fn obey(order: &str, session: Uuid, url: &str) {
-    let store = AnyStore::open(url).unwrap();
+    let store = mixin_pin_store::open(url).unwrap();
     let held = [session, next(session)].map(|session| take(&store, session, Duration::ZERO).unwrap());
     say("held");
     match order {
@@ -186,15 +187,15 @@ fn next(session: Uuid) -> Uuid {
     Uuid::from_u128(session.as_u128() ^ 1 << 64)
 }
 
-fn take(store: &AnyStore, session: Uuid, wait: Duration) -> Option<AnyHeld> {
-    match store.hold(session, &confirmed().wait(wait)).unwrap() {
-        Hold::Held(held) => Some(held),
+fn take(store: &dyn ManagedStore, session: Uuid, wait: Duration) -> Option<AnyHeld> {
+    match store.lease(session, &confirmed().wait(wait)).unwrap() {
+        LeaseReply::Granted(held) => Some(held),
         _ => None,
     }
 }
 
 #[track_caller]
-fn assert_free(store: &AnyStore, session: Uuid) -> AnyHeld {
+fn assert_free(store: &dyn ManagedStore, session: Uuid) -> AnyHeld {
     let begun = Instant::now();
     let held = take(store, session, MINUTE / 2).expect("a dead holder's session can be had");
     assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
@@ -202,7 +203,7 @@ fn assert_free(store: &AnyStore, session: Uuid) -> AnyHeld {
 }
 
 #[track_caller]
-fn assert_busy(store: &AnyStore, session: Uuid) {
+fn assert_busy(store: &dyn ManagedStore, session: Uuid) {
     assert!(take(store, session, Duration::from_millis(150)).is_none(), "taken from a holder that lives");
 }
 
@@ -211,9 +212,9 @@ fn killed() {
     let store = stage.open();
     let mut holder = stage.holder("wait", session);
     assert_busy(&store, session);
-    assert!(store.sessions().unwrap().iter().all(|record| record.held_for.is_some()));
+    assert!(store.sessions().unwrap().iter().all(|record| record.leased_for.is_some()));
     holder.kill();
-    assert!(store.sessions().unwrap().iter().all(|record| record.held_for.is_none()), "nobody holds them any more");
+    assert!(store.sessions().unwrap().iter().all(|record| record.leased_for.is_none()), "nobody holds them any more");
     let held = [session, next(session)].map(|session| assert_free(&store, session));
     assert!(held.iter().all(|held| held.reserve(now()).is_ok() && held.remaining() > MINUTE / 2));
     assert_eq!(stage.count(), 1, "whose successor lives");
@@ -330,8 +331,8 @@ fn no_place() {
     let store = stage.open();
     fs::remove_dir_all(stage.holders()).unwrap();
     fs::write(stage.holders(), "").unwrap();
-    let short = HoldTerms::new(Duration::from_millis(300)).with_confirmed_clock();
-    let Hold::Held(held) = store.hold(session, &short).unwrap() else { panic!("busy") };
+    let short = LeaseTerms::new(Duration::from_millis(300)).with_confirmed_clock();
+    let LeaseReply::Granted(held) = store.lease(session, &short).unwrap() else { panic!("busy") };
     mem::forget(held);
     drop(store);
     let store = stage.open();
@@ -378,9 +379,9 @@ fn parted() {
         assert_eq!(other.line(), "released");
         part(&stage);
         // Until the other lets go of the old files, these may be of no use; then nobody holds.
-        let open = || AnyStore::open(&stage.url()).and_then(|store| store.hold(session, &confirmed()));
+        let open = || mixin_pin_store::open(&stage.url()).and_then(|store| store.lease(session, &confirmed()));
         let first = open();
-        if matches!(first, Ok(Hold::Held(_))) {
+        if matches!(first, Ok(LeaseReply::Granted(_))) {
             assert_eq!(other.again(), "busy", "two hold one session");
             drop(first);
         }
@@ -425,7 +426,7 @@ fn come_and_clear() {
 }
 
 /// Forks while two sessions are held; both processes say what they then get.
-fn fork(store: &AnyStore, held: [AnyHeld; 2], session: Uuid) {
+fn fork(store: &dyn ManagedStore, held: [AnyHeld; 2], session: Uuid) {
     let third = Uuid::from_u128(session.as_u128() ^ 1 << 65);
     // SAFETY: this program has no other thread.
     let child = unsafe { libc::fork() };
@@ -439,8 +440,8 @@ fn fork(store: &AnyStore, held: [AnyHeld; 2], session: Uuid) {
     let iterators: Vec<_> = (0..3).map(|_| held[0].reserve(now()).unwrap_or(0).to_string()).collect();
     let remaining = held[0].remaining().as_secs();
     drop(held);
-    let new = match store.hold(third, &confirmed()) {
-        Ok(Hold::Held(held)) => {
+    let new = match store.lease(third, &confirmed()) {
+        Ok(LeaseReply::Granted(held)) => {
             mem::forget(held);
             "held"
         }

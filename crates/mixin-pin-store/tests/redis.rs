@@ -11,8 +11,9 @@ use common::{
     assert_what_is_far_ahead_is_refused, confirmed, held, new_session, now,
 };
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Error as CoreError, Hold, HoldTerms, NonceSource, NonceStore, UnixTime, test_suite};
-use mixin_pin_store::{AnyStore, Error, RedisStore};
+use mixin_pin_core::{Error as CoreError, NonceSource, UnixTime};
+use mixin_pin_store::{Error, ManagedStore, RedisStore};
+use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore, test_suite};
 
 const DAY: u64 = 86_400;
 const START: u64 = 1_795_517_646;
@@ -21,7 +22,7 @@ const START: u64 = 1_795_517_646;
 fn the_store_conforms() {
     let Some(server) = RedisServer::start("the_store_conforms", &[]) else { return };
     test_suite::nonce_store(&RedisStore::open(&server.url()).unwrap(), new_session);
-    test_suite::nonce_store(&AnyStore::open(&server.url()).unwrap(), new_session);
+    test_suite::nonce_store(&mixin_pin_store::open(&server.url()).unwrap(), new_session);
 }
 
 #[test]
@@ -32,8 +33,8 @@ fn clocks_that_disagree_or_jump_back_change_nothing_and_a_leap_is_not_followed()
     let (one, other) = (TestClock::new(START), TestClock::new(START - 600));
     let open = |clock: &TestClock| RedisStore::open(&server.url()).unwrap().clock(clock.read());
     let stores = [open(&one), open(&other)];
-    let unconfirmed = HoldTerms::new(MINUTE);
-    assert!(matches!(stores[0].hold(session, &unconfirmed).unwrap(), Hold::ClockUnconfirmed { ahead: None }));
+    let unconfirmed = LeaseTerms::new(MINUTE);
+    assert!(matches!(stores[0].lease(session, &unconfirmed).unwrap(), LeaseReply::ClockUnconfirmed { ahead: None }));
     let mut last = 0;
     for turn in 0..20 {
         if turn == 10 {
@@ -44,11 +45,11 @@ fn clocks_that_disagree_or_jump_back_change_nothing_and_a_leap_is_not_followed()
         last = iterator;
     }
     one.set(START + 400 * DAY);
-    let Hold::ClockUnconfirmed { ahead: Some(ahead) } = stores[0].hold(session, &unconfirmed).unwrap() else {
+    let LeaseReply::ClockUnconfirmed { ahead: Some(ahead) } = stores[0].lease(session, &unconfirmed).unwrap() else {
         panic!("a year's leap was followed")
     };
     assert!(ahead.abs_diff(Duration::from_secs(400 * DAY)) < Duration::from_millis(1), "{ahead:?}");
-    assert!(matches!(stores[1].hold(session, &unconfirmed).unwrap(), Hold::Held(_)));
+    assert!(matches!(stores[1].lease(session, &unconfirmed).unwrap(), LeaseReply::Granted(_)));
 }
 
 #[test]
@@ -65,10 +66,13 @@ fn after_a_failover_that_lost_the_last_write_iterators_are_not_below_the_clock()
     assert!(second.reserve(now()).unwrap() > before);
     for _ in 0..2 {
         // Of the stock that was taken before, and none of it.
-        assert!(matches!(first.reserve(now()), Err(Error::HoldLost)), "the fence is another's");
+        assert!(matches!(first.reserve(now()), Err(Error::LeaseLost)), "the fence is another's");
     }
     drop(first);
-    assert!(matches!(store.hold(session, &confirmed()).unwrap(), Hold::Busy), "nor does it release another's hold");
+    assert!(
+        matches!(store.lease(session, &confirmed()).unwrap(), LeaseReply::Busy),
+        "nor does it release another's hold"
+    );
 }
 
 #[test]
@@ -86,14 +90,14 @@ fn the_numbers_end_with_an_error() {
         assert!(matches!(hold.reserve(now()), Err(Error::Core(CoreError::IteratorExhausted))));
     }
     drop(hold);
-    assert!(matches!(store.hold(session, &confirmed()), Err(Error::Core(CoreError::IteratorExhausted))));
+    assert!(matches!(store.lease(session, &confirmed()), Err(Error::Core(CoreError::IteratorExhausted))));
 }
 
 #[test]
 fn sessions_are_shown_and_forgotten_unless_they_are_held() {
     let test = "sessions_are_shown_and_forgotten_unless_they_are_held";
     let Some(server) = RedisServer::start(test, &[]) else { return };
-    assert_sessions_are_shown_and_forgotten(&AnyStore::open(&server.url()).unwrap());
+    assert_sessions_are_shown_and_forgotten(&mixin_pin_store::open(&server.url()).unwrap());
 }
 
 #[test]
@@ -103,23 +107,23 @@ fn a_last_iterator_far_ahead_of_the_clock_is_refused_until_its_owner_says_so() {
     let write = |session: Uuid, last: u64| {
         server.command(&["HSET", &format!("mixin-pin:{{{session}}}"), "iterator", &last.to_string()]);
     };
-    assert_what_is_far_ahead_is_refused(&AnyStore::open(&server.url()).unwrap(), write, i64::MAX.unsigned_abs());
+    assert_what_is_far_ahead_is_refused(&mixin_pin_store::open(&server.url()).unwrap(), write, i64::MAX.unsigned_abs());
     // What no number of Redis's holds.
     let store = RedisStore::open(&server.url()).unwrap();
     let session = new_session();
     write(session, u64::MAX);
-    assert!(matches!(store.hold(session, &confirmed()), Err(Error::IteratorAhead { .. })));
+    assert!(matches!(store.lease(session, &confirmed()), Err(Error::IteratorAhead { .. })));
     for foreign in ["", "-5", "007", "1e30", "12 ", "many"] {
         server.command(&["HSET", &format!("mixin-pin:{{{session}}}"), "iterator", foreign]);
-        assert!(matches!(store.hold(session, &confirmed()), Err(Error::RedisContent)), "{foreign:?}");
-        assert!(matches!(store.raise(session, 5), Err(Error::RedisContent)), "{foreign:?}");
+        assert!(matches!(store.lease(session, &confirmed()), Err(Error::Redis(RedisError::Content))), "{foreign:?}");
+        assert!(matches!(store.raise(session, 5), Err(Error::Redis(RedisError::Content))), "{foreign:?}");
     }
 }
 
 #[test]
 fn sessions_are_raised_and_never_lowered() {
     let Some(server) = RedisServer::start("sessions_are_raised_and_never_lowered", &[]) else { return };
-    assert_sessions_are_raised(&AnyStore::open(&server.url()).unwrap());
+    assert_sessions_are_raised(&mixin_pin_store::open(&server.url()).unwrap());
 }
 
 #[test]
@@ -135,13 +139,13 @@ fn a_connection_that_the_server_closed_is_made_anew() {
 #[test]
 fn servers_that_cannot_be_used_are_told_apart() {
     // Nobody listens on this one.
-    assert!(matches!(RedisStore::open("redis://127.0.0.1:9/0"), Err(Error::RedisUnreachable(_))));
-    assert!(matches!(RedisStore::open("redis://"), Err(Error::Url | Error::RedisUnreachable(_))));
+    assert!(matches!(RedisStore::open("redis://127.0.0.1:9/0"), Err(Error::Redis(RedisError::Unreachable(_)))));
+    assert!(matches!(RedisStore::open("redis://"), Err(Error::Url | Error::Redis(RedisError::Unreachable(_)))));
     let Some(mut server) = RedisServer::start("servers_that_cannot_be_used_are_told_apart", &[]) else { return };
     let store = RedisStore::open(&server.url()).unwrap();
     let session = new_session();
     drop(held(&store, session));
-    let refused = || store.hold(session, &confirmed()).unwrap_err();
+    let refused = || store.lease(session, &confirmed()).unwrap_err();
 
     assert_eq!(store.eviction_policy().unwrap(), None);
     server.command(&["CONFIG", "SET", "maxmemory", "100mb"]);
@@ -150,25 +154,25 @@ fn servers_that_cannot_be_used_are_told_apart() {
     assert_eq!(store.eviction_policy().unwrap().as_deref(), Some("allkeys-lru"));
     server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     server.command(&["CONFIG", "SET", "maxmemory", "1"]);
-    assert!(matches!(refused(), Error::RedisFull), "{:?}", refused());
+    assert!(matches!(refused(), Error::Redis(RedisError::Full)), "{:?}", refused());
     server.command(&["CONFIG", "SET", "maxmemory", "0"]);
 
     server.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
-    assert!(matches!(refused(), Error::RedisReadOnly(_)), "{:?}", refused());
+    assert!(matches!(refused(), Error::Redis(RedisError::ReadOnly(_))), "{:?}", refused());
     server.command(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
 
     server.command(&["REPLICAOF", "127.0.0.1", "9"]);
-    assert!(matches!(refused(), Error::RedisReadOnly(_)), "{:?}", refused());
+    assert!(matches!(refused(), Error::Redis(RedisError::ReadOnly(_))), "{:?}", refused());
     server.command(&["REPLICAOF", "NO", "ONE"]);
 
     let other = new_session();
     server.command(&["SET", &format!("mixin-pin:{{{other}}}"), "something else"]);
-    let refused = store.hold(other, &confirmed()).unwrap_err();
-    assert!(matches!(refused, Error::RedisContent), "{refused:?}");
+    let refused = store.lease(other, &confirmed()).unwrap_err();
+    assert!(matches!(refused, Error::Redis(RedisError::Content)), "{refused:?}");
 
     server.kill();
-    let refused = store.hold(session, &confirmed()).unwrap_err();
-    assert!(matches!(refused, Error::RedisUnreachable(_)), "{refused:?}");
+    let refused = store.lease(session, &confirmed()).unwrap_err();
+    assert!(matches!(refused, Error::Redis(RedisError::Unreachable(_))), "{refused:?}");
 }
 
 #[test]

@@ -10,8 +10,9 @@ use common::{
     assert_what_is_far_ahead_is_refused, confirmed, held, new_session, now,
 };
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Error as CoreError, HeldSession, Hold, HoldTerms, NonceSource, NonceStore, UnixTime, test_suite};
-use mixin_pin_store::{AnyStore, Durability, Error, SqliteStore};
+use mixin_pin_core::{Error as CoreError, NonceSource, UnixTime};
+use mixin_pin_store::{Durability, Error, ManagedStore, SqliteStore};
+use mixin_pin_store::{Lease, LeaseReply, LeaseTerms, NonceStore, test_suite};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -38,7 +39,7 @@ fn the_store_conforms_whatever_it_survives() {
     }
     let folder = folder();
     let url = format!("sqlite:{}", folder.path().join("iterators.db").display());
-    test_suite::nonce_store(&AnyStore::open(&url).unwrap(), new_session);
+    test_suite::nonce_store(&mixin_pin_store::open(&url).unwrap(), new_session);
 }
 
 #[test]
@@ -80,21 +81,21 @@ fn a_leap_of_the_clock_is_not_followed_until_it_is_confirmed() {
     let (folder, session) = (folder(), new_session());
     let clock = TestClock::new(START);
     let store = open(&folder).clock(clock.read());
-    let unconfirmed = HoldTerms::new(MINUTE);
-    let first = store.hold(session, &unconfirmed).unwrap();
-    assert!(matches!(first, Hold::ClockUnconfirmed { ahead: None }), "{first:?}");
+    let unconfirmed = LeaseTerms::new(MINUTE);
+    let first = store.lease(session, &unconfirmed).unwrap();
+    assert!(matches!(first, LeaseReply::ClockUnconfirmed { ahead: None }), "{first:?}");
     drop(held(&store, session));
 
     clock.set(START + DAY - 1);
-    assert!(matches!(store.hold(session, &unconfirmed).unwrap(), Hold::Held(_)));
+    assert!(matches!(store.lease(session, &unconfirmed).unwrap(), LeaseReply::Granted(_)));
     clock.set(START + 400 * DAY);
-    let Hold::ClockUnconfirmed { ahead: Some(ahead) } = store.hold(session, &unconfirmed).unwrap() else {
+    let LeaseReply::ClockUnconfirmed { ahead: Some(ahead) } = store.lease(session, &unconfirmed).unwrap() else {
         panic!("a year's leap was followed")
     };
     assert_eq!(ahead.as_secs() / DAY, 399);
     // Set right again: nothing is burnt.
     clock.set(START + DAY);
-    let Hold::Held(session) = store.hold(session, &unconfirmed).unwrap() else { panic!("burnt") };
+    let LeaseReply::Granted(session) = store.lease(session, &unconfirmed).unwrap() else { panic!("burnt") };
     assert!(session.reserve(UnixTime::from_secs(START)).unwrap() < (START + 2 * DAY) * 1_000_000_000);
 }
 
@@ -108,7 +109,7 @@ fn the_numbers_end_with_an_error() {
     let last = held(&store, session);
     test_suite::nonce_source_at_its_end(&last);
     drop(last);
-    let ended = store.hold(session, &confirmed());
+    let ended = store.lease(session, &confirmed());
     assert!(matches!(ended, Err(Error::Core(CoreError::IteratorExhausted))), "{ended:?}");
 }
 
@@ -118,12 +119,14 @@ fn a_lease_ends_whatever_the_clock_says() {
     let clock = TestClock::new(START);
     let store = open(&folder).clock(clock.read());
     let lease = Duration::from_secs(1);
-    let terms = HoldTerms::new(lease).with_confirmed_clock();
-    let Hold::Held(first) = store.hold(session, &terms).unwrap() else { panic!("busy") };
+    let terms = LeaseTerms::new(lease).with_confirmed_clock();
+    let LeaseReply::Granted(first) = store.lease(session, &terms).unwrap() else { panic!("busy") };
     // By the clock, the hold lasts for a day and more. Nobody waits that long.
     clock.set(START - DAY);
-    assert!(matches!(store.hold(session, &terms).unwrap(), Hold::Busy));
-    let Hold::Held(second) = store.hold(session, &terms.wait(lease * 20)).unwrap() else { panic!("busy for good") };
+    assert!(matches!(store.lease(session, &terms).unwrap(), LeaseReply::Busy));
+    let LeaseReply::Granted(second) = store.lease(session, &terms.wait(lease * 20)).unwrap() else {
+        panic!("busy for good")
+    };
     assert!(first.reserve(now()).is_err() && second.reserve(now()).is_ok());
     // And a machine that slept, whose own clock says that no time went by.
     clock.set(START + DAY);
@@ -140,7 +143,7 @@ fn who_was_replaced_by_a_clock_that_leapt_and_came_back_gets_no_further_iterator
         let before = (0..taken).map(|_| first.reserve(UnixTime::from_secs(START)).unwrap()).last().unwrap_or(0);
         let second = held(&other, session);
         assert!(second.reserve(UnixTime::from_secs(START)).unwrap() > before);
-        assert!(matches!(first.reserve(UnixTime::from_secs(START)), Err(Error::HoldLost)), "{taken} taken before");
+        assert!(matches!(first.reserve(UnixTime::from_secs(START)), Err(Error::LeaseLost)), "{taken} taken before");
     }
 }
 
@@ -157,7 +160,7 @@ fn a_hold_of_a_clock_that_was_years_ahead_keeps_its_owner_from_nothing() {
     };
     died();
     let store = open(&folder).clock(TestClock::new(START).read());
-    assert_eq!(store.sessions().unwrap()[0].held_for, None);
+    assert_eq!(store.sessions().unwrap()[0].leased_for, None);
     let last = store.sessions().unwrap()[0].last_iterator;
     assert_eq!(store.raise(session, last + 5).unwrap(), last + 5);
     died();
@@ -166,14 +169,14 @@ fn a_hold_of_a_clock_that_was_years_ahead_keeps_its_owner_from_nothing() {
     // A clock that goes back a little is no reason to take the living for gone.
     let _held = held(&store, session);
     let behind = open(&folder).clock(TestClock::new(START - 30).read());
-    assert!(matches!(behind.forget(session), Err(Error::Held)));
-    assert!(matches!(behind.raise(session, last), Err(Error::Held)));
-    assert_eq!(behind.sessions().unwrap()[0].held_for, Some(MINUTE), "no longer than its lease");
+    assert!(matches!(behind.forget(session), Err(Error::InUse)));
+    assert!(matches!(behind.raise(session, last), Err(Error::InUse)));
+    assert_eq!(behind.sessions().unwrap()[0].leased_for, Some(MINUTE), "no longer than its lease");
 }
 
 #[test]
 fn sessions_are_shown_and_forgotten_unless_they_are_held() {
-    assert_sessions_are_shown_and_forgotten(&AnyStore::Sqlite(open(&folder())));
+    assert_sessions_are_shown_and_forgotten(&open(&folder()));
 }
 
 #[test]
@@ -184,12 +187,12 @@ fn a_last_iterator_far_ahead_of_the_clock_is_refused_until_its_owner_says_so() {
             format!("UPDATE sessions SET last_iterator = x'{last:016x}' WHERE session_id = x'{}'", session.simple());
         set(&folder, &sql);
     };
-    assert_what_is_far_ahead_is_refused(&AnyStore::Sqlite(open(&folder)), write, u64::MAX);
+    assert_what_is_far_ahead_is_refused(&open(&folder), write, u64::MAX);
 }
 
 #[test]
 fn sessions_are_raised_and_never_lowered() {
-    assert_sessions_are_raised(&AnyStore::Sqlite(open(&folder())));
+    assert_sessions_are_raised(&open(&folder()));
 }
 
 #[cfg(unix)]
@@ -216,18 +219,18 @@ fn databases_that_cannot_be_used_are_told_apart() {
     let path = folder.path().join("iterators.db");
     drop(open(&folder));
     set(&folder, "PRAGMA user_version = 3");
-    assert!(matches!(SqliteStore::open(&path), Err(Error::NewerSchema { found: 3, .. })));
+    assert!(matches!(SqliteStore::open(&path), Err(Error::Sqlite(SqliteError::NewerSchema { found: 3, .. }))));
 
     let other = folder.path().join("other.db");
     Connection::open(&other).unwrap().execute_batch("CREATE TABLE sessions (x)").unwrap();
-    assert!(matches!(SqliteStore::open(&other), Err(Error::OtherDatabase { .. })));
+    assert!(matches!(SqliteStore::open(&other), Err(Error::Sqlite(SqliteError::OtherDatabase { .. }))));
 
     let text = folder.path().join("notes.txt");
     fs::write(&text, "this is no database, but long enough to look like one".repeat(40)).unwrap();
-    assert!(matches!(SqliteStore::open(&text), Err(Error::Corrupt { .. })));
+    assert!(matches!(SqliteStore::open(&text), Err(Error::Sqlite(SqliteError::Corrupt { .. }))));
 
     let in_a_file = text.join("iterators.db");
-    assert!(matches!(SqliteStore::open(&in_a_file), Err(Error::File { .. })));
+    assert!(matches!(SqliteStore::open(&in_a_file), Err(Error::Sqlite(SqliteError::File { .. }))));
 }
 
 #[test]
@@ -237,7 +240,7 @@ fn a_database_that_is_damaged_while_it_is_used_says_so() {
     drop(held(&store, session));
     // SQLite itself would keep this out by STRICT tables; somebody's editor does not.
     set(&folder, "UPDATE sessions SET last_iterator = x'00'");
-    assert!(matches!(store.hold(session, &confirmed()), Err(Error::Corrupt { .. })));
+    assert!(matches!(store.lease(session, &confirmed()), Err(Error::Sqlite(SqliteError::Corrupt { .. }))));
 }
 
 /// A small file system of the test's own, where this machine lets us mount one.
@@ -282,8 +285,8 @@ fn a_full_disk_says_so_and_gives_out_no_iterator() {
     let ballast = disk.folder.path().join("ballast");
     // Until nothing more goes in, which is an error by itself.
     let _ = fs::write(&ballast, vec![0; 1 << 20]);
-    let full = (0..200).find_map(|_| store.hold(new_session(), &confirmed()).err());
-    assert!(matches!(full, Some(Error::DiskFull { .. })), "{full:?}");
+    let full = (0..200).find_map(|_| store.lease(new_session(), &confirmed()).err());
+    assert!(matches!(full, Some(Error::Sqlite(SqliteError::DiskFull { .. }))), "{full:?}");
     fs::remove_file(ballast).unwrap();
     assert!(held(&store, session).reserve(now()).unwrap() > before);
 }
@@ -298,13 +301,13 @@ fn a_read_only_disk_says_so() {
     drop(store);
     let remount = std::process::Command::new("mount").args(["-o", "remount,ro"]).arg(disk.folder.path()).status();
     assert!(remount.unwrap().success());
-    let refused = SqliteStore::open(&path).and_then(|store| store.hold(new_session(), &confirmed()).map(|_| ()));
-    assert!(matches!(refused, Err(Error::ReadOnly { .. })), "{refused:?}");
+    let refused = SqliteStore::open(&path).and_then(|store| store.lease(new_session(), &confirmed()).map(|_| ()));
+    assert!(matches!(refused, Err(Error::Sqlite(SqliteError::ReadOnly { .. }))), "{refused:?}");
 }
 
 #[test]
 fn urls_name_a_file_or_a_server() {
     for url in ["", "sqlite:", "/tmp/x.db", "memory:", "http://localhost", "postgres://localhost"] {
-        assert!(matches!(AnyStore::open(url), Err(Error::Url)), "{url}");
+        assert!(matches!(mixin_pin_store::open(url), Err(Error::Url)), "{url}");
     }
 }

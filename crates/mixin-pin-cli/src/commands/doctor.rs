@@ -10,7 +10,7 @@ use mixin_pin_core::uuid::Uuid;
 use mixin_pin_http::{Client, ClockOffset, DEFAULT_API, Error as HttpError};
 use mixin_pin_protocol::Shown;
 use mixin_pin_protocol::answer::User;
-use mixin_pin_store::{AnyStore, SessionRecord};
+use mixin_pin_store::{Place, SessionRecord};
 use serde_json::json;
 
 use super::settings;
@@ -21,7 +21,7 @@ use crate::files;
 use crate::keystores::{self, Facts};
 use crate::output::{BAD, DIM, GOOD, Output, Slow, WARN};
 use crate::quoted::ShownPath;
-use crate::store::{self, MEMORY};
+use crate::store;
 use crate::time::{now, span};
 
 /// From here on the encrypted timestamp of a PIN may be refused.
@@ -159,28 +159,29 @@ impl Report {
     }
 
     fn store(&mut self, args: &StoreArgs, session_id: Option<Uuid>) {
-        if args.store.as_deref() == Some(MEMORY) {
-            return self.add("store", Verdict::Warn, "none: right where nothing else ever uses the session");
-        }
-        let known = store::kept_unwarned(args).and_then(|kept| {
-            let record = kept.sessions()?.into_iter().find(|record| Some(record.session_id) == session_id);
-            Ok((place(&kept), record, matches!(kept, AnyStore::Sqlite(_)), store::risks(&kept)?))
+        let known = store::open_unwarned(args).and_then(|store| {
+            let record = store.sessions()?.into_iter().find(|record| Some(record.session_id) == session_id);
+            let risks = store.risks()?;
+            Ok((store, record, risks))
         });
-        let (place, record, is_local, risks) = match known {
+        let (store, record, risks) = match known {
+            Ok((store, ..)) if store.place() == Place::Memory => {
+                return self.add("store", Verdict::Warn, "none: right where nothing else ever uses the session");
+            }
             Ok(known) => known,
             Err(error) => return self.add("store", Verdict::Bad, error.to_string()),
         };
         let (verdict, text) = match record {
-            None if is_local => (
+            None if matches!(store.place(), Place::File(_)) => (
                 Verdict::Ok,
                 "the session is new here; where another machine uses it too, give both one store".to_owned(),
             ),
             None => (Verdict::Ok, "the session is new here".to_owned()),
             Some(record) => known_session(&record),
         };
-        self.add("store", verdict, format!("{place}: {text}"));
+        self.add("store", verdict, format!("{}: {text}", place(&*store)));
         for risk in risks {
-            self.add("store risk", Verdict::Warn, risk.text);
+            self.add("store risk", Verdict::Warn, risk.to_string());
         }
     }
 

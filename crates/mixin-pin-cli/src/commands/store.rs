@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mixin_pin_core::UnixTime;
 use mixin_pin_http::{Client, ClockOffset};
-use mixin_pin_store::{AnyStore, MAX_LEAP, SessionRecord};
+use mixin_pin_store::{MAX_LEAP, ManagedStore, Place, SessionRecord};
 use serde_json::json;
 
 use super::{calling, settings};
@@ -15,11 +15,11 @@ use crate::error::Error;
 use crate::keystores;
 use crate::output::{GOOD, Output, warn};
 use crate::quoted::ShownPath;
-use crate::store::kept;
+use crate::store;
 use crate::time::{calendar, now, span};
 
 pub(crate) fn show(args: &StoreShowArgs, output: &Output) -> Result<(), Error> {
-    let store = kept(&args.store)?;
+    let store = store::open(&args.store)?;
     let mut sessions = store.sessions()?;
     sessions.sort_by_key(|record| record.session_id);
     let listed: Vec<_> = sessions
@@ -30,16 +30,16 @@ pub(crate) fn show(args: &StoreShowArgs, output: &Output) -> Result<(), Error> {
                 // As text: JSON's numbers are doubles to many readers.
                 "last_iterator": record.last_iterator.to_string(),
                 "raised_to": record.raised_to.map(|to| to.to_string()),
-                "held_for_ms": record.held_for.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+                "held_for_ms": record.leased_for.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
             })
         })
         .collect();
-    let place = place(&store);
+    let place = place(&*store);
     output.result(&json!({ "store": place, "sessions": listed }), || table(&place, &sessions))
 }
 
 pub(crate) fn reset(args: &StoreResetArgs, output: &Output) -> Result<(), Error> {
-    let known = kept(&args.store)?.forget(args.session_id)?;
+    let known = store::open(&args.store)?.forget(args.session_id)?;
     output.result(&json!({ "session_id": args.session_id.to_string(), "was_known": known }), || {
         if known {
             format!("{GOOD}forgotten{GOOD:#}: the next iterator comes from the clock alone")
@@ -61,7 +61,7 @@ pub(crate) fn raise(args: &StoreRaiseArgs, output: &Output) -> Result<(), Error>
     if is_far && !args.far_ahead {
         return Err(Error::FarAhead { ahead });
     }
-    let last = kept(&args.store)?.raise(args.session_id, to)?;
+    let last = store::open(&args.store)?.raise(args.session_id, to)?;
     if is_far {
         let until = calendar(UnixTime::from_nanos(to)).map_or_else(String::new, |until| format!(", before {until}"));
         warn(&format!(
@@ -98,18 +98,19 @@ fn server_time(keystore: &Path, api: &ApiArgs) -> Result<u64, Error> {
 }
 
 /// What to call the store: its file; Redis's URL may hold a password.
-pub(super) fn place(store: &AnyStore) -> String {
-    match store {
-        AnyStore::Sqlite(store) => ShownPath(store.path()).to_string(),
+pub(super) fn place(store: &dyn ManagedStore) -> String {
+    match store.place() {
+        Place::File(path) => ShownPath(path).to_string(),
+        Place::Memory => "memory".to_owned(),
         _ => "Redis".to_owned(),
     }
 }
 
 fn table(place: &str, sessions: &[SessionRecord]) -> String {
     let mut text = format!("{place}: {} session{}", sessions.len(), if sessions.len() == 1 { "" } else { "s" });
-    for SessionRecord { session_id, last_iterator, held_for, raised_to, .. } in sessions {
+    for SessionRecord { session_id, last_iterator, leased_for, raised_to, .. } in sessions {
         let raised = raised_to.map_or_else(String::new, |to| format!("  raised to {to}"));
-        let held = held_for.map_or_else(String::new, |left| format!("  in use for at most {left:.1?} more"));
+        let held = leased_for.map_or_else(String::new, |left| format!("  in use for at most {left:.1?} more"));
         // Writing to a String does not fail.
         let _ = write!(text, "\n  {session_id}  last iterator {last_iterator}{raised}{held}");
     }

@@ -44,10 +44,7 @@ pub fn sandbox() -> Sandbox {
     Sandbox::start(&Config::default()).unwrap()
 }
 
-pub fn client<S>(sandbox: &Sandbox, session: Session<S>) -> Client
-where
-    S: mixin_pin_core::token::Signer + Send + Sync + 'static,
-{
+pub fn client(sandbox: &Sandbox, session: Session) -> Client {
     Client::builder(session).base_url(sandbox.url()).build().unwrap()
 }
 

@@ -21,10 +21,11 @@ use std::time::Duration;
 use common::now;
 use libtest_mimic::{Arguments, Failed, Trial};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, Hold, HoldTerms, NonceSource as _, NonceStore as _, Pin};
+use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, NonceSource as _, Pin};
 use mixin_pin_protocol::keystore::{ServerKey, write_ed25519};
 use mixin_pin_sandbox::{Config, Observation, Sandbox};
-use mixin_pin_store::AnyStore;
+use mixin_pin_store::ManagedStore;
+use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
 use redis_server::RedisServer;
 use tempfile::TempDir;
 
@@ -208,7 +209,7 @@ fn killed_holders(stage: &Stage) {
 fn killed_between_reserve_and_answer(stage: &Stage) {
     let seen: Arc<Mutex<Seen>> = Arc::default();
     let sandbox = watched(&seen, |_| ());
-    let store = AnyStore::open(&stage.store).unwrap();
+    let store = mixin_pin_store::open(&stage.store).unwrap();
     let answered = AtomicUsize::new(0);
     thread::scope(|scope| {
         for number in 0..PROCESSES {
@@ -229,8 +230,9 @@ fn killed_between_reserve_and_answer(stage: &Stage) {
                     line.clear();
                     answered.fetch_add(usize::from(said.read_line(&mut line).unwrap() > 0), Ordering::SeqCst);
 
-                    let terms = HoldTerms::new(worker::lease(&stage.store)).wait(Duration::from_secs(60));
-                    let Hold::Held(next) = store.hold(session_id, &terms.with_confirmed_clock()).unwrap() else {
+                    let terms = LeaseTerms::new(worker::lease(&stage.store)).wait(Duration::from_secs(60));
+                    let LeaseReply::Granted(next) = store.lease(session_id, &terms.with_confirmed_clock()).unwrap()
+                    else {
                         panic!("the session stays held")
                     };
                     let iterator = next.reserve(now()).unwrap();

@@ -5,11 +5,12 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 use std::{env, fs, process, thread};
 
-use mixin_pin_core::{Hold, HoldTerms, NonceSource as _, NonceStore as _, Pin, Session, SystemRng, UnixTime};
+use mixin_pin_core::{NonceSource as _, Pin, Session, SystemRng, UnixTime};
 use mixin_pin_http::{Client, Error, Outcome, hazmat};
 use mixin_pin_protocol::call::Calls;
 use mixin_pin_protocol::keystore::Keystore;
-use mixin_pin_store::AnyStore;
+use mixin_pin_store::ManagedStore;
+use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
 use serde_json::{Value, json};
 
 pub const PIN: &str = "271828";
@@ -90,7 +91,7 @@ fn session(keystore: &Path) -> Session {
 pub fn client(url: String, keystore: &Path, store: &str, timeout: Duration) -> Client {
     let builder = Client::builder(session(keystore)).base_url(url).timeout(timeout).wait(WAIT);
     let builder = builder.user_agent(format!("{USER_AGENT}{}", process::id()));
-    builder.store(AnyStore::open(store).unwrap()).build().unwrap()
+    builder.store(mixin_pin_store::open(store).unwrap()).build().unwrap()
 }
 
 pub fn run(orders: &Orders) {
@@ -124,17 +125,17 @@ fn in_threads(threads: usize, work: impl Fn() + Sync) {
 fn prove(client: &Client) {
     match client.verify_pin(&Pin::new(PIN).unwrap()) {
         // On a machine so busy that this process stood still: nothing was sent.
-        Ok(Outcome::Done(_)) | Err(Error::HoldLost) => {}
+        Ok(Outcome::Done(_)) | Err(Error::LeaseLost) => {}
         other => panic!("{other:?}"),
     }
 }
 
 fn one_call(orders: &Orders) {
     let session = session(&orders.keystore);
-    let store = AnyStore::open(&orders.store).unwrap();
+    let store = mixin_pin_store::open(&orders.store).unwrap();
     let client = Client::builder(session).base_url(&orders.url).build().unwrap();
-    let terms = HoldTerms::new(lease(&orders.store)).wait(WAIT).with_confirmed_clock();
-    let Hold::Held(held) = store.hold(client.session().session_id(), &terms).unwrap() else { panic!("busy") };
+    let terms = LeaseTerms::new(lease(&orders.store)).wait(WAIT).with_confirmed_clock();
+    let LeaseReply::Granted(held) = store.lease(client.session().session_id(), &terms).unwrap() else { panic!("busy") };
     let now = UnixTime::try_from(SystemTime::now()).unwrap();
     let nonce = held.next(now).unwrap();
     // The parent reads a pipe: a line is through as soon as it is printed.

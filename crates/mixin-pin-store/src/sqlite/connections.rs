@@ -8,10 +8,10 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::file::{self, FileId, Identity};
 use super::presence::Holders;
-use super::{LOCK_WAIT, schema, sort, wait_for_lock};
-use crate::Error;
-use crate::lease::Patience;
+use super::{LOCK_WAIT, classify, schema, wait_for_lock};
+use crate::grip::Patience;
 use crate::origin::Origin;
+use crate::{Error, SqliteError};
 
 /// The process that first opened a database. SQLite's connections cannot be taken into a forked child, and what SQLite
 /// itself notes of the files that are open is wrong there.
@@ -104,7 +104,7 @@ impl Connections {
     /// To the database that a name leads to.
     pub(super) fn new(name: &Path) -> Result<Arc<Self>, Error> {
         if is_forked() {
-            return Err(Error::Forked { path: name.to_owned() });
+            return Err(Error::Sqlite(SqliteError::Forked { path: name.to_owned() }));
         }
         let path = file::resolve(name)?;
         let holders = Holders::new(&path);
@@ -174,7 +174,7 @@ impl Connections {
     /// An idle connection to the file that has the name now; those to another are closed.
     fn take(&self) -> Result<Option<Lent<'_>>, Error> {
         if is_forked() {
-            return Err(Error::Forked { path: self.path.to_path_buf() });
+            return Err(Error::Sqlite(SqliteError::Forked { path: self.path.to_path_buf() }));
         }
         let mut place = self.lock();
         let Some(identity) = place.identity else { return Ok(None) };
@@ -202,7 +202,7 @@ impl Connections {
                 }
             }
             if !patience.sleep() {
-                return Err(Error::Moving { path: self.path.to_path_buf() });
+                return Err(Error::Sqlite(SqliteError::Moving { path: self.path.to_path_buf() }));
             }
         }
     }
@@ -232,7 +232,7 @@ impl Connections {
     }
 
     fn open(&self) -> Result<(Connection, Identity), Error> {
-        let failed = |cause| sort(&self.path, cause);
+        let failed = |cause| classify(&self.path, cause);
         // Without URIs; that a path is absolute keeps SQLite from reading anything else into it.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         for _ in 0..Self::TRIES {
@@ -253,7 +253,7 @@ impl Connections {
                 }
             }
         }
-        Err(Error::Moving { path: self.path.to_path_buf() })
+        Err(Error::Sqlite(SqliteError::Moving { path: self.path.to_path_buf() }))
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, Metadata, OpenOptions, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fmt, io};
 
 use super::LOCK_WAIT;
-use crate::Error;
-use crate::lease::Patience;
+use crate::grip::Patience;
+use crate::{Error, Risk, SqliteError};
 
 /// What SQLite keeps beside a database.
 const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -20,7 +20,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 pub(super) fn failed(path: &Path) -> impl Fn(io::Error) -> Error {
-    move |cause| Error::File { path: path.to_owned(), cause }
+    move |cause| Error::Sqlite(SqliteError::File { path: path.to_owned(), cause })
 }
 
 /// Options for a file that its owner alone can read.
@@ -70,7 +70,7 @@ pub(super) fn create(path: &Path, holders: &Path) -> Result<(), Error> {
     }
     make_folder(holders)?;
     if !permissions::is_ones_own(holders) {
-        return Err(Error::OtherOwner { path: holders.to_owned() });
+        return Err(Error::Sqlite(SqliteError::OtherOwner { path: holders.to_owned() }));
     }
     let lock = holders.join("lock");
     let mut options = private();
@@ -84,7 +84,7 @@ pub(super) fn create(path: &Path, holders: &Path) -> Result<(), Error> {
     let mut patience = Patience::new(LOCK_WAIT);
     while let Err(TryLockError::WouldBlock) = lock.try_lock() {
         if !patience.sleep() {
-            return Err(Error::Locked { path: path.to_owned() });
+            return Err(Error::Sqlite(SqliteError::Locked { path: path.to_owned() }));
         }
     }
     if exists() {
@@ -145,69 +145,11 @@ impl Identity {
     }
 }
 
-/// What others on this machine can do to a database that is used all the same. What they can write is refused.
-///
-/// ```
-/// use mixin_pin_store::{Exposure, SqliteStore};
-///
-/// # let folder = tempfile::tempdir().unwrap();
-/// # let path = folder.path().join("data").join("iterators.db");
-/// let store = SqliteStore::open(&path)?;
-/// for exposure in store.exposures() {
-///     if let Exposure::Readable { path, .. } = &exposure {
-///         eprintln!("chmod 600 {}", path.display());
-///     }
-///     eprintln!("warning: {exposure}");
-/// }
-/// # assert_eq!(store.exposures(), []);
-/// # Ok::<(), mixin_pin_store::Error>(())
-/// ```
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Exposure {
-    /// Others can read it: session ids and iterators, and no secret.
-    Readable {
-        /// The file.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// Others can write its folder.
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// Whether they can only add files (the sticky bit), and not move or replace the database.
-        is_sticky: bool,
-    },
-}
-
-impl fmt::Display for Exposure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Readable { path, mode } => {
-                write!(f, "{0} can be read by others (mode {mode:03o}); run: chmod 600 {0}", path.display())
-            }
-            Self::Folder { path, is_sticky: false } => write!(
-                f,
-                "others can write {0}, and so move or replace the database; run: chmod go-w {0}, or name a file in \
-                 another folder",
-                path.display()
-            ),
-            Self::Folder { path, is_sticky: true } => write!(
-                f,
-                "others can make files in {}, beside the database or in its place before it is made; name a file in a \
-                 folder of your own",
-                path.display()
-            ),
-        }
-    }
-}
-
 #[cfg(unix)]
 mod permissions {
     use std::os::unix::fs::MetadataExt as _;
 
-    use super::{Error, Exposure, Metadata, Path, SIDECARS, beside, failed, fs};
+    use super::{Error, Metadata, Path, Risk, SIDECARS, SqliteError, beside, failed, fs};
 
     const OTHERS_WRITE: u32 = 0o022;
     const OTHERS_READ: u32 = 0o044;
@@ -221,7 +163,7 @@ mod permissions {
         if found.mode() & OTHERS_WRITE == 0 {
             return Ok(());
         }
-        Err(Error::Exposed { path: path.to_owned(), mode: mode(found) })
+        Err(Error::Sqlite(SqliteError::Exposed { path: path.to_owned(), mode: mode(found) }))
     }
 
     /// Refuses a database that others can write.
@@ -232,7 +174,7 @@ mod permissions {
     /// Refuses a database of several names: beside each of them SQLite would keep another `-wal`.
     pub(in super::super) fn check_links(path: &Path) -> Result<(), Error> {
         if fs::metadata(path).map_err(failed(path))?.nlink() > 1 {
-            return Err(Error::HardLinked { path: path.to_owned() });
+            return Err(Error::Sqlite(SqliteError::HardLinked { path: path.to_owned() }));
         }
         Ok(())
     }
@@ -244,7 +186,7 @@ mod permissions {
             // It comes and goes with those who have the database open.
             let Ok(found) = fs::symlink_metadata(&sidecar) else { continue };
             if found.uid() != owner || !found.is_file() {
-                return Err(Error::OtherOwner { path: sidecar });
+                return Err(Error::Sqlite(SqliteError::OtherOwner { path: sidecar }));
             }
             check_mode(&sidecar, &found)?;
         }
@@ -265,19 +207,19 @@ mod permissions {
             .is_ok_and(|folder| folder.is_dir() && folder.uid() == own && folder.mode() & OTHERS_WRITE == 0)
     }
 
-    pub(in super::super) fn exposures(path: &Path) -> Vec<Exposure> {
+    pub(in super::super) fn risks(path: &Path) -> Vec<Risk> {
         let mut found = Vec::new();
         if let Ok(file) = fs::metadata(path)
             && file.mode() & OTHERS_READ != 0
         {
-            found.push(Exposure::Readable { path: path.to_owned(), mode: mode(&file) });
+            found.push(Risk::ReadableByOthers { path: path.to_owned(), mode: mode(&file) });
         }
         if let Some(folder) = path.parent()
             && let Ok(metadata) = fs::metadata(folder)
             && metadata.mode() & OTHERS_WRITE != 0
         {
             let is_sticky = metadata.mode() & STICKY != 0;
-            found.push(Exposure::Folder { path: folder.to_owned(), is_sticky });
+            found.push(Risk::WritableFolder { path: folder.to_owned(), is_sticky });
         }
         found
     }
@@ -285,7 +227,7 @@ mod permissions {
 
 #[cfg(not(unix))]
 mod permissions {
-    use super::{Error, Exposure, Path};
+    use super::{Error, Path, Risk, SqliteError};
 
     #[expect(clippy::unnecessary_wraps, reason = "as where files have permissions")]
     pub(in super::super) const fn check(_: &Path) -> Result<(), Error> {
@@ -310,9 +252,9 @@ mod permissions {
         folder.is_dir()
     }
 
-    pub(in super::super) const fn exposures(_: &Path) -> Vec<Exposure> {
+    pub(in super::super) const fn risks(_: &Path) -> Vec<Risk> {
         Vec::new()
     }
 }
 
-pub(super) use permissions::{check, check_links, check_sidecars, exposures, is_owners_alone};
+pub(super) use permissions::{check, check_links, check_sidecars, is_owners_alone, risks};

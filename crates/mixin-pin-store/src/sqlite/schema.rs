@@ -5,9 +5,9 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{LOCK_WAIT, file, sort};
-use crate::Error;
-use crate::lease::Patience;
+use super::{LOCK_WAIT, classify, file};
+use crate::grip::Patience;
+use crate::{Error, SqliteError};
 
 /// Raised when the table changes.
 const VERSION: i64 = 2;
@@ -41,7 +41,7 @@ pub(super) fn harden(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Checks whose database it is, makes its table where it is new, and brings that of the version before up to date.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
-    let failed = |cause| sort(path, cause);
+    let failed = |cause| classify(path, cause);
     // Before anything is written, which switching to WAL is.
     look(connection, path)?;
     file::check(path)?;
@@ -77,7 +77,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Er
 
 /// What is found at one instant: another process may be making the table.
 fn look(connection: &mut Connection, path: &Path) -> Result<Found, Error> {
-    let failed = |cause| sort(path, cause);
+    let failed = |cause| classify(path, cause);
     let db = connection.transaction_with_behavior(TransactionBehavior::Deferred).map_err(failed)?;
     let found = find(&db, path)?;
     db.finish().map_err(failed)?;
@@ -85,15 +85,17 @@ fn look(connection: &mut Connection, path: &Path) -> Result<Found, Error> {
 }
 
 fn find(connection: &Connection, path: &Path) -> Result<Found, Error> {
-    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|cause| sort(path, cause));
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|cause| classify(path, cause));
     let path = || path.to_owned();
     match (number("PRAGMA application_id")?, number("PRAGMA user_version")?) {
         (APPLICATION_ID, VERSION) => Ok(Found::Current),
         (APPLICATION_ID, 1) => Ok(Found::Version1),
-        (APPLICATION_ID, found) if found > VERSION => Err(Error::NewerSchema { path: path(), found }),
-        (APPLICATION_ID, _) => Err(Error::Altered { path: path() }),
+        (APPLICATION_ID, found) if found > VERSION => {
+            Err(Error::Sqlite(SqliteError::NewerSchema { path: path(), found }))
+        }
+        (APPLICATION_ID, _) => Err(Error::Sqlite(SqliteError::Altered { path: path() })),
         (0, 0) if number("SELECT count(*) FROM sqlite_schema")? == 0 => Ok(Found::Empty),
-        _ => Err(Error::OtherDatabase { path: path() }),
+        _ => Err(Error::Sqlite(SqliteError::OtherDatabase { path: path() })),
     }
 }
 
@@ -105,8 +107,8 @@ fn check(connection: &Connection, path: &Path, table: &str) -> Result<(), Error>
             [table],
             |row| row.get::<_, Option<bool>>(0),
         )
-        .map_err(|cause| sort(path, cause))?;
-    if is_ours == Some(true) { Ok(()) } else { Err(Error::Altered { path: path.to_owned() }) }
+        .map_err(|cause| classify(path, cause))?;
+    if is_ours == Some(true) { Ok(()) } else { Err(Error::Sqlite(SqliteError::Altered { path: path.to_owned() })) }
 }
 
 /// SQLite does not ask the busy handler when two processes switch at once.
@@ -114,8 +116,8 @@ fn switch_to_wal(connection: &Connection, path: &Path) -> Result<(), Error> {
     let mut patience = Patience::new(LOCK_WAIT);
     loop {
         let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
-        match mode.map(|_| ()).map_err(|cause| sort(path, cause)) {
-            Err(Error::Locked { .. }) if patience.sleep() => {}
+        match mode.map(|_| ()).map_err(|cause| classify(path, cause)) {
+            Err(Error::Sqlite(SqliteError::Locked { .. })) if patience.sleep() => {}
             result => return result,
         }
     }

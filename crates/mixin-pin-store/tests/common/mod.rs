@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Hold, HoldTerms, NonceSource as _, NonceStore, UnixTime};
-use mixin_pin_store::{AnyStore, Error};
+use mixin_pin_core::{NonceSource as _, UnixTime};
+use mixin_pin_store::{Error, ManagedStore};
+use mixin_pin_store::{Lease, LeaseReply, LeaseTerms, NonceStore};
 
 /// Session ids that no other test uses.
 pub fn new_session() -> Uuid {
@@ -23,30 +24,30 @@ pub fn now() -> UnixTime {
 
 pub const MINUTE: Duration = Duration::from_secs(60);
 
-pub fn confirmed() -> HoldTerms {
-    HoldTerms::new(MINUTE).with_confirmed_clock()
+pub fn confirmed() -> LeaseTerms {
+    LeaseTerms::new(MINUTE).with_confirmed_clock()
 }
 
-pub fn held<S: NonceStore<Error: std::fmt::Debug>>(store: &S, session_id: Uuid) -> S::Held {
-    match store.hold(session_id, &confirmed()).unwrap() {
-        Hold::Held(held) => held,
-        Hold::Busy => panic!("busy"),
-        Hold::ClockUnconfirmed { .. } => panic!("a confirmed clock"),
+pub fn held(store: &(impl NonceStore + ?Sized), session_id: Uuid) -> Box<dyn Lease> {
+    match store.lease(session_id, &confirmed()).unwrap() {
+        LeaseReply::Granted(held) => held,
+        LeaseReply::Busy => panic!("busy"),
+        LeaseReply::ClockUnconfirmed { .. } => panic!("a confirmed clock"),
     }
 }
 
 /// Of a new store: its sessions are shown, and forgotten unless they are held.
-pub fn assert_sessions_are_shown_and_forgotten(store: &AnyStore) {
+pub fn assert_sessions_are_shown_and_forgotten(store: &dyn ManagedStore) {
     let session = new_session();
     assert_eq!(store.sessions().unwrap(), []);
     let hold = held(store, session);
     let iterator = hold.reserve(now()).unwrap();
     let [record] = &store.sessions().unwrap()[..] else { panic!("one session") };
     assert_eq!((record.session_id, record.last_iterator), (session, iterator + 1), "the stock is taken already");
-    assert!(record.held_for.is_some_and(|left| left > MINUTE / 2 && left <= MINUTE));
-    assert!(matches!(store.forget(session), Err(Error::Held)));
+    assert!(record.leased_for.is_some_and(|left| left > MINUTE / 2 && left <= MINUTE));
+    assert!(matches!(store.forget(session), Err(Error::InUse)));
     drop(hold);
-    assert_eq!(store.sessions().unwrap()[0].held_for, None);
+    assert_eq!(store.sessions().unwrap()[0].leased_for, None);
     assert!(store.forget(session).unwrap());
     assert!(!store.forget(session).unwrap());
     assert_eq!(store.sessions().unwrap(), []);
@@ -54,7 +55,7 @@ pub fn assert_sessions_are_shown_and_forgotten(store: &AnyStore) {
 
 /// A last iterator far ahead of the clock is refused even with a confirmed clock, and followed once the session's owner
 /// says that it is right. `write` sets a session's last iterator as no software of ours would.
-pub fn assert_what_is_far_ahead_is_refused(store: &AnyStore, write: impl Fn(Uuid, u64), greatest: u64) {
+pub fn assert_what_is_far_ahead_is_refused(store: &dyn ManagedStore, write: impl Fn(Uuid, u64), greatest: u64) {
     const DAY: u64 = 86_400_000_000_000;
     let begun = now().as_nanos().unwrap();
     for far in [begun + DAY + DAY / 24, begun + 400 * DAY, greatest - 2 * DAY, greatest - 1, greatest] {
@@ -62,8 +63,8 @@ pub fn assert_what_is_far_ahead_is_refused(store: &AnyStore, write: impl Fn(Uuid
         drop(held(store, session));
         write(session, far);
         let refused = |last: u64| {
-            for terms in [HoldTerms::new(MINUTE), confirmed()] {
-                let refused = store.hold(session, &terms).unwrap_err();
+            for terms in [LeaseTerms::new(MINUTE), confirmed()] {
+                let refused = store.lease(session, &terms).unwrap_err();
                 let Error::IteratorAhead { ahead } = refused else { panic!("{last}: {refused:?}") };
                 assert!(ahead.abs_diff(Duration::from_nanos(last - begun)) < MINUTE, "{last}: {ahead:?}");
             }
@@ -88,22 +89,25 @@ pub fn assert_what_is_far_ahead_is_refused(store: &AnyStore, write: impl Fn(Uuid
         }
         // Or the clock leads again.
         assert!(store.forget(session).unwrap());
-        let hold = store.hold(session, &HoldTerms::new(MINUTE)).unwrap();
-        assert!(matches!(hold, Hold::ClockUnconfirmed { ahead: None }), "{hold:?}");
+        let hold = store.lease(session, &LeaseTerms::new(MINUTE)).unwrap();
+        assert!(matches!(hold, LeaseReply::ClockUnconfirmed { ahead: None }), "{hold:?}");
         assert!(held(store, session).reserve(now()).unwrap() < begun + DAY);
     }
 }
 
 /// A session is raised, also one that is new to the store, never lowered, and not while it is held.
-pub fn assert_sessions_are_raised(store: &AnyStore) {
+pub fn assert_sessions_are_raised(store: &dyn ManagedStore) {
     let (session, to) = (new_session(), now().as_nanos().unwrap() + 3_600_000_000_000);
     assert_eq!(store.raise(session, to).unwrap(), to);
-    let record =
-        |store: &AnyStore| store.sessions().unwrap().into_iter().find(|record| record.session_id == session).unwrap();
-    assert_eq!((record(store).last_iterator, record(store).raised_to, record(store).held_for), (to, Some(to), None));
-    let Hold::Held(hold) = store.hold(session, &HoldTerms::new(MINUTE)).unwrap() else { panic!("not an hour ahead") };
+    let record = |store: &dyn ManagedStore| {
+        store.sessions().unwrap().into_iter().find(|record| record.session_id == session).unwrap()
+    };
+    assert_eq!((record(store).last_iterator, record(store).raised_to, record(store).leased_for), (to, Some(to), None));
+    let LeaseReply::Granted(hold) = store.lease(session, &LeaseTerms::new(MINUTE)).unwrap() else {
+        panic!("not an hour ahead")
+    };
     assert_eq!(hold.reserve(now()).unwrap(), to + 1);
-    assert!(matches!(store.raise(session, to + 100), Err(Error::Held)));
+    assert!(matches!(store.raise(session, to + 100), Err(Error::InUse)));
     drop(hold);
     assert_eq!(store.raise(session, 7).unwrap(), to + 2, "the stock is taken, and it is not lowered");
     assert_eq!(record(store).raised_to, Some(to));
@@ -118,8 +122,8 @@ pub fn assert_sessions_are_raised(store: &AnyStore) {
     let (unknown, begun) = (new_session(), now().as_nanos().unwrap());
     assert!(store.raise(unknown, 5).unwrap() >= begun, "the next iterator is above it already");
     assert!(store.sessions().unwrap().iter().all(|record| record.session_id != unknown));
-    let hold = store.hold(unknown, &HoldTerms::new(MINUTE)).unwrap();
-    assert!(matches!(hold, Hold::ClockUnconfirmed { ahead: None }), "{hold:?}");
+    let hold = store.lease(unknown, &LeaseTerms::new(MINUTE)).unwrap();
+    assert!(matches!(hold, LeaseReply::ClockUnconfirmed { ahead: None }), "{hold:?}");
 }
 
 /// A clock that stands where it is set.

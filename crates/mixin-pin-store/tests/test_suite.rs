@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mixin_pin_core::{Error, MonotonicNonces, NonceSource, UnixTime, test_suite};
+use mixin_pin_core::{Error, MonotonicNonces, NonceSource, UnixTime};
+use mixin_pin_store::test_suite;
 
 /// A source that is one function.
 struct By<F>(F);

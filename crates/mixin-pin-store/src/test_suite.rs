@@ -3,7 +3,8 @@
 //! Each function panics with a sentence that says which point does not hold. They are for tests alone.
 //!
 //! ```
-//! use mixin_pin_core::{MonotonicNonces, test_suite};
+//! use mixin_pin_core::MonotonicNonces;
+//! use mixin_pin_store::test_suite;
 //!
 //! test_suite::nonce_source(&MonotonicNonces::new());
 //! ```
@@ -15,9 +16,10 @@ use std::thread;
 use std::time::{Instant, SystemTime};
 use std::vec::Vec;
 
-use uuid::Uuid;
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{NonceSource, UnixTime};
 
-use crate::{HeldSession, Hold, HoldTerms, NonceSource, NonceStore, UnixTime};
+use crate::{Lease, LeaseReply, LeaseTerms, NonceStore};
 
 /// 2023, as good a time as any.
 const START: u64 = 1_700_000_000_000_000_000;
@@ -29,7 +31,7 @@ const THREADS: usize = 4;
 /// When it breaks it.
 pub fn nonce_source<S>(source: &S)
 where
-    S: NonceSource + Sync,
+    S: NonceSource + Sync + ?Sized,
     S::Error: Debug,
 {
     let next = |nanos| source.reserve(UnixTime::from_nanos(nanos)).expect("an iterator can be had");
@@ -70,7 +72,8 @@ where
 /// Holds a source to the end of its contract, one whose last iterator was the last but one of all.
 ///
 /// ```
-/// use mixin_pin_core::{MonotonicNonces, test_suite};
+/// use mixin_pin_core::MonotonicNonces;
+/// use mixin_pin_store::test_suite;
 ///
 /// test_suite::nonce_source_at_its_end(&MonotonicNonces::starting_after(u64::MAX - 1));
 /// ```
@@ -92,11 +95,11 @@ where
 /// Holds a store to its contract, on sessions of the caller's making: all different, and new to the store.
 ///
 /// ```
-/// use core::fmt::Debug;
-/// use mixin_pin_core::{NonceStore, test_suite, uuid::Uuid};
+/// use mixin_pin_core::uuid::Uuid;
+/// use mixin_pin_store::{NonceStore, test_suite};
 ///
 /// // A test of your store's.
-/// fn keeps_the_contract<S: NonceStore<Error: Debug, Held: Sync> + Sync>(store: &S) {
+/// fn keeps_the_contract(store: &dyn NonceStore) {
 ///     let mut last = 0;
 ///     test_suite::nonce_store(store, || {
 ///         last += 1;
@@ -107,50 +110,42 @@ where
 ///
 /// # Panics
 /// When it breaks it.
-pub fn nonce_store<S>(store: &S, mut new_session: impl FnMut() -> Uuid)
-where
-    S: NonceStore + Sync,
-    S::Error: Debug,
-    S::Held: Sync,
-{
+pub fn nonce_store(store: &dyn NonceStore, mut new_session: impl FnMut() -> Uuid) {
     a_held_session_is_a_source(store, new_session());
     a_session_is_held_by_one_at_a_time(store, new_session(), new_session());
     a_hold_whose_lease_has_ended_is_taken_over(store, new_session());
     holders_take_turns(store, new_session());
 }
 
-fn terms(lease: Duration) -> HoldTerms {
-    HoldTerms::new(lease).with_confirmed_clock()
+fn terms(lease: Duration) -> LeaseTerms {
+    LeaseTerms::new(lease).with_confirmed_clock()
 }
 
 const LONG: Duration = Duration::from_secs(60);
 
-fn held<S: NonceStore<Error: Debug>>(store: &S, session_id: Uuid, terms: &HoldTerms) -> S::Held {
-    match store.hold(session_id, terms).expect("the session can be asked for") {
-        Hold::Held(held) => held,
-        Hold::Busy => panic!("a session that nobody holds is busy"),
-        Hold::ClockUnconfirmed { .. } => panic!("a confirmed clock is not believed"),
+fn held(store: &dyn NonceStore, session_id: Uuid, terms: &LeaseTerms) -> Box<dyn Lease> {
+    match store.lease(session_id, terms).expect("the session can be asked for") {
+        LeaseReply::Granted(held) => held,
+        LeaseReply::Busy => panic!("a session that nobody holds is busy"),
+        LeaseReply::ClockUnconfirmed { .. } => panic!("a confirmed clock is not believed"),
     }
 }
 
-fn is_busy<S: NonceStore<Error: Debug>>(store: &S, session_id: Uuid, terms: &HoldTerms) -> bool {
-    matches!(store.hold(session_id, terms).expect("the session can be asked for"), Hold::Busy)
+fn is_busy(store: &dyn NonceStore, session_id: Uuid, terms: &LeaseTerms) -> bool {
+    matches!(store.lease(session_id, terms).expect("the session can be asked for"), LeaseReply::Busy)
 }
 
 fn now() -> UnixTime {
     UnixTime::try_from(SystemTime::now()).expect("a clock after 1970")
 }
 
-fn a_held_session_is_a_source<S>(store: &S, session_id: Uuid)
-where
-    S: NonceStore<Error: Debug, Held: Sync>,
-{
+fn a_held_session_is_a_source(store: &dyn NonceStore, session_id: Uuid) {
     let held = held(store, session_id, &terms(LONG));
     assert!(held.remaining() > LONG / 2 && held.remaining() <= LONG, "the lease is as long as was asked for");
-    nonce_source(&held);
+    nonce_source(&*held);
 }
 
-fn a_session_is_held_by_one_at_a_time<S: NonceStore<Error: Debug>>(store: &S, one: Uuid, other: Uuid) {
+fn a_session_is_held_by_one_at_a_time(store: &dyn NonceStore, one: Uuid, other: Uuid) {
     let first = held(store, one, &terms(LONG));
     let before = first.reserve(now()).expect("an iterator can be had");
     assert!(is_busy(store, one, &terms(LONG)), "a session is held twice");
@@ -165,7 +160,7 @@ fn a_session_is_held_by_one_at_a_time<S: NonceStore<Error: Debug>>(store: &S, on
     assert!(after > before, "the next holder's iterator, {after}, is not above {before}");
 }
 
-fn a_hold_whose_lease_has_ended_is_taken_over<S: NonceStore<Error: Debug>>(store: &S, session_id: Uuid) {
+fn a_hold_whose_lease_has_ended_is_taken_over(store: &dyn NonceStore, session_id: Uuid) {
     // Long enough for a busy machine to take an iterator in.
     let lease = Duration::from_secs(1);
     let first = held(store, session_id, &terms(lease));
@@ -181,10 +176,7 @@ fn a_hold_whose_lease_has_ended_is_taken_over<S: NonceStore<Error: Debug>>(store
     assert!(second.reserve(now()).expect("an iterator can be had") > after, "the new holder's iterators rise");
 }
 
-fn holders_take_turns<S>(store: &S, session_id: Uuid)
-where
-    S: NonceStore<Error: Debug> + Sync,
-{
+fn holders_take_turns(store: &dyn NonceStore, session_id: Uuid) {
     let (is_held, last) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
         for _ in 0..THREADS {

@@ -11,12 +11,13 @@ use std::time::{Duration, SystemTime};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Hold, HoldTerms, NonceSource, NonceStore, UnixTime};
-use mixin_pin_store::{AnyStore, Durability, SqliteStore};
+use mixin_pin_core::{NonceSource, UnixTime};
+use mixin_pin_store::{Durability, ManagedStore, SqliteStore};
+use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore};
 
 fn call<S: NonceStore<Error: std::fmt::Debug>>(store: &S, session_id: Uuid) -> u64 {
-    let terms = HoldTerms::new(Duration::from_secs(30)).with_confirmed_clock();
-    let Hold::Held(session) = store.hold(session_id, &terms).unwrap() else { panic!("nobody else holds it") };
+    let terms = LeaseTerms::new(Duration::from_secs(30)).with_confirmed_clock();
+    let LeaseReply::Granted(session) = store.lease(session_id, &terms).unwrap() else { panic!("nobody else holds it") };
     session.reserve(UnixTime::try_from(SystemTime::now()).unwrap()).unwrap()
 }
 
@@ -38,7 +39,7 @@ fn hold(c: &mut Criterion) {
         });
     });
     if let Ok(url) = std::env::var("MIXIN_PIN_BENCH_REDIS") {
-        let store = AnyStore::open(&url).unwrap();
+        let store = mixin_pin_store::open(&url).unwrap();
         group.bench_function("redis", |b| b.iter(|| black_box(call(&store, session))));
     }
     group.finish();
