@@ -48,7 +48,7 @@ impl PinKey {
     }
 
     /// A fresh key, as a server makes it for a new RSA session.
-    pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
+    pub fn generate(rng: &mut dyn CryptoRng) -> Self {
         let mut bytes = Zeroizing::new([0; Self::LEN]);
         rng.fill_bytes(bytes.as_mut());
         let cipher = Aes256::new((&*bytes).into());
@@ -76,7 +76,7 @@ impl PinKey {
     ///
     /// # Security
     /// An encrypted PIN is one-time: send it once, and encrypt again for another try.
-    pub fn encrypt<R: CryptoRng + ?Sized>(&self, secret: impl Into<Secret>, nonce: Nonce, rng: &mut R) -> EncryptedPin {
+    pub fn encrypt(&self, secret: impl Into<Secret>, nonce: Nonce, rng: &mut dyn CryptoRng) -> EncryptedPin {
         let (timestamp, iterator) = nonce.spend();
         self.encrypt_parts(&secret.into(), timestamp, iterator, |iv| rng.fill_bytes(iv))
     }

@@ -85,11 +85,11 @@ pub fn agree(scalar: &[u8; 32], peer: &crate::X25519PublicKey) -> Result<PinKey,
 /// # Errors
 /// [`Error::PinToken`], whatever was wrong.
 #[cfg(feature = "rsa")]
-pub fn decrypt_oaep<R: rand_core::CryptoRng + ?Sized>(
+pub fn decrypt_oaep(
     key: &crate::RsaKey,
     label: &[u8],
     ciphertext: &[u8],
-    rng: &mut R,
+    rng: &mut dyn rand_core::CryptoRng,
 ) -> Result<zeroize::Zeroizing<alloc::vec::Vec<u8>>, Error> {
     key.decrypt_oaep(label, ciphertext, rng)
 }

@@ -133,12 +133,12 @@ impl Session {
     /// # Security
     /// `rng` blinds the decryption.
     #[cfg(feature = "rsa")]
-    pub fn rsa<R: CryptoRng + ?Sized>(
+    pub fn rsa(
         user_id: Uuid,
         session_id: Uuid,
         key: crate::RsaKey,
         pin_token: &crate::PinToken,
-        rng: &mut R,
+        rng: &mut dyn CryptoRng,
     ) -> Result<Self, Error> {
         let pin_key = key.unwrap_pin_key(pin_token, session_id, rng)?;
         Ok(Self::from_parts(user_id, session_id, SessionKey::Rsa(key), pin_key))
@@ -229,7 +229,7 @@ impl<S: Signer> Session<S> {
     /// # Errors
     /// [`Error::Signer`] when the key, or the device that holds it, fails.
     #[cfg(feature = "alloc")]
-    pub fn sign<R: CryptoRng>(&self, claims: &Claims<'_>, rng: &mut R) -> Result<crate::token::Token, Error> {
+    pub fn sign(&self, claims: &Claims<'_>, rng: &mut dyn CryptoRng) -> Result<crate::token::Token, Error> {
         claims.sign(&self.signer, rng)
     }
 }

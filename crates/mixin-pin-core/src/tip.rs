@@ -155,7 +155,7 @@ impl TipKey {
     }
 
     /// Makes a new key, and hands back its seed for the caller to keep.
-    pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> (Self, Zeroizing<[u8; 32]>) {
+    pub fn generate(rng: &mut dyn CryptoRng) -> (Self, Zeroizing<[u8; 32]>) {
         let mut seed = Zeroizing::new([0; 32]);
         rng.fill_bytes(seed.as_mut());
         (Self::from_seed(&seed), seed)

@@ -69,7 +69,7 @@ impl Ed25519Key {
     }
 
     /// Makes a new key.
-    pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
+    pub fn generate(rng: &mut dyn CryptoRng) -> Self {
         let mut seed = Zeroizing::new([0; 32]);
         rng.fill_bytes(seed.as_mut());
         Self::new(SigningKey::from_bytes(&seed))

@@ -113,7 +113,7 @@ impl<S: Signer> OAuthSession<S> {
     ///
     /// # Errors
     /// [`Error::Signer`] when the key, or the device that holds it, fails.
-    pub fn sign<R: CryptoRng>(&self, claims: &Claims<'_>, rng: &mut R) -> Result<Token, Error> {
+    pub fn sign(&self, claims: &Claims<'_>, rng: &mut dyn CryptoRng) -> Result<Token, Error> {
         claims.sign(&self.signer, rng)
     }
 }
@@ -148,7 +148,7 @@ pub struct CodeVerifier([u8; 32]);
 
 impl CodeVerifier {
     /// Makes a new one.
-    pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
+    pub fn generate(rng: &mut dyn CryptoRng) -> Self {
         let mut verifier = Self([0; 32]);
         rng.fill_bytes(&mut verifier.0);
         verifier

@@ -147,7 +147,7 @@ impl RsaKey {
     ///
     /// # Security
     /// The arithmetic that looks for primes does not erase all that it leaves in memory.
-    pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R, bits: usize) -> Result<Self, Error> {
+    pub fn generate(rng: &mut dyn CryptoRng, bits: usize) -> Result<Self, Error> {
         check_size(bits)?;
         let document = PrivateKey::new(rng, bits).map_err(|_| Error::RsaKey)?.to_pkcs1_der();
         Self::from_pkcs1_der(document.map_err(|_| Error::RsaKey)?.as_bytes())
@@ -194,28 +194,28 @@ impl RsaKey {
     ///
     /// # Security
     /// `rng` blinds the operation.
-    pub fn unwrap_pin_key<R: CryptoRng + ?Sized>(
+    pub fn unwrap_pin_key(
         &self,
         pin_token: &PinToken,
         session_id: Uuid,
-        rng: &mut R,
+        rng: &mut dyn CryptoRng,
     ) -> Result<PinKey, Error> {
         let mut text = Uuid::encode_buffer();
         let bytes = self.decrypt_oaep(label(session_id, &mut text), pin_token.as_bytes(), rng)?;
         PinKey::from_bytes(&bytes).map_err(|_| Error::PinToken)
     }
 
-    pub(crate) fn decrypt_oaep<R: CryptoRng + ?Sized>(
+    pub(crate) fn decrypt_oaep(
         &self,
         label: &[u8],
         ciphertext: &[u8],
-        rng: &mut R,
+        rng: &mut dyn CryptoRng,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
         if ciphertext.len() != self.public.size() {
             return Err(Error::PinToken);
         }
         let mut encoded = Zeroizing::new(alloc::vec![0; ciphertext.len()]);
-        self.operation.apply(ciphertext, &mut &mut *rng, &mut encoded).map_err(|_| Error::PinToken)?;
+        self.operation.apply(ciphertext, rng, &mut encoded).map_err(|_| Error::PinToken)?;
         oaep::decode(&mut encoded, label)
     }
 }
@@ -305,11 +305,11 @@ impl RsaPublicKey {
     ///
     /// # Errors
     /// [`Error::PublicKey`] if the key refuses to encrypt.
-    pub fn wrap_pin_key<R: CryptoRng + ?Sized>(
+    pub fn wrap_pin_key(
         &self,
         pin_key: &PinKey,
         session_id: Uuid,
-        rng: &mut R,
+        rng: &mut dyn CryptoRng,
     ) -> Result<PinToken, Error> {
         let mut text = Uuid::encode_buffer();
         let padding = Oaep::<Sha256>::new_with_label(label(session_id, &mut text));
