@@ -271,7 +271,7 @@ impl<'s, S: Signer> Calls<'s, S> {
         }
         // One call has fields of one kind. The new PIN decides: there is no way back from TIP to digits.
         let fields = self.fields(new.kind());
-        let mut encrypt = |(secret, nonce)| (fields.encode)(&self.session.pin_key().encrypt::<R>(secret, nonce, rng));
+        let mut encrypt = |(secret, nonce)| (fields.encode)(&self.session.pin_key().encrypt(secret, nonce, &mut *rng));
         // The old PIN first: its iterator is the lower one.
         let old = old.map(&mut encrypt);
         let new = encrypt((new, new_nonce));

@@ -165,7 +165,7 @@ impl Keystore {
     ///
     /// # Security
     /// `rng` blinds the private operation.
-    pub fn into_session<R: CryptoRng + ?Sized>(self, rng: &mut R) -> Result<Session, Error> {
+    pub fn into_session(self, rng: &mut dyn CryptoRng) -> Result<Session, Error> {
         match self.keys {
             Keys::Rsa { key, pin_token } => Session::rsa(self.user_id, self.session_id, key, &pin_token, rng)
                 .map_err(|cause| Error::KeystoreKey { field: "pin_token", cause }),
