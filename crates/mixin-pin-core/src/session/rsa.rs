@@ -2,10 +2,8 @@
 //!
 //! OAEP uses SHA-256 for both hash and MGF1, and the text of the session id as its label.
 
-mod crt;
 mod oaep;
 
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -13,19 +11,19 @@ use core::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rand_core::CryptoRng;
+use rsa::hazmat::rsa_decrypt_and_check;
 use rsa::pkcs1::{EncodeRsaPrivateKey, RsaPrivateKeyRef};
 use rsa::pkcs8::der::{Decode, SecretDocument};
 use rsa::pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding, PrivateKeyInfoRef};
-use rsa::traits::PublicKeyParts;
-use rsa::{Oaep, Pkcs1v15Sign, PrivateKey, PublicKey};
-use sha2::{Digest, Sha256, Sha512};
+use rsa::traits::{PrivateKeyParts, PublicKeyParts};
+use rsa::{BoxedUint, Oaep, PrivateKey, PublicKey};
+use sha2::{Sha256, Sha512};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::encoding::decode_public;
-use crate::token::{Algorithm, MAX_SIGNATURE_LEN, Signer};
+use crate::token::{Algorithm, Signer};
 use crate::{Error, PinKey};
-use crt::{PrivateOperation, private_operation};
 
 const SIZES: core::ops::RangeInclusive<usize> = 1024..=4096;
 /// SPKI of 4096 bits with a long exponent; the longest public key that is worth decoding.
@@ -78,8 +76,9 @@ impl PinToken {
 /// An RSA private key of 1024 to 4096 bits.
 ///
 /// # Security
-/// Zeroized on drop, neither cloned nor printed. Every private operation is blinded with the caller's randomness: in
-/// the way of OpenSSL, a pair of blinding factors is drawn and then squared for the next 31.
+/// Zeroized on drop, neither cloned nor printed. The `rsa` crate makes copies of the primes while it reads a key and
+/// computes with it, and does not erase these. Every private operation is blinded with the caller's randomness, and
+/// its result is checked with the public key before it is returned.
 /// Keys of 1024 bits are what Mixin's oldest sessions have, and are within reach of a state; register new sessions
 /// with Ed25519.
 ///
@@ -102,11 +101,9 @@ impl PinToken {
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 pub struct RsaKey {
-    public: PublicKey,
+    key: PrivateKey,
     /// PKCS#1, as it was read.
     der: Zeroizing<Vec<u8>>,
-    /// What signs and decrypts.
-    operation: Box<dyn PrivateOperation>,
 }
 
 impl RsaKey {
@@ -133,11 +130,13 @@ impl RsaKey {
 
     fn from_pkcs1_der(der: &[u8]) -> Result<Self, Error> {
         let parts = RsaPrivateKeyRef::from_der(der).map_err(|_| Error::RsaPem)?;
-        // Asked first, because the arithmetic below refuses small keys without saying why.
+        // The `rsa` crate refuses other sizes without naming the size.
         check_size(bit_len(parts.modulus.as_bytes()))?;
-        let public = PublicKey::try_from(parts.public_key()).map_err(|_| Error::RsaKey)?;
-        let operation = private_operation(&parts).ok_or(Error::RsaKey)?;
-        Ok(Self { public, der: Zeroizing::new(der.to_vec()), operation })
+        let key = PrivateKey::try_from(parts.clone()).map_err(|_| Error::RsaKey)?;
+        if !has_crt_values(&key, &parts) {
+            return Err(Error::RsaKey);
+        }
+        Ok(Self { key, der: Zeroizing::new(der.to_vec()) })
     }
 
     /// Makes a new key. This takes from a tenth of a second to many seconds.
@@ -179,12 +178,12 @@ impl RsaKey {
 
     /// The public half.
     pub fn public_key(&self) -> RsaPublicKey {
-        RsaPublicKey(self.public.clone())
+        RsaPublicKey(self.key.to_public_key())
     }
 
     /// Length of the modulus, in bits.
     pub fn bits(&self) -> usize {
-        self.public.n().bit_width_vartime() as usize
+        self.key.n().bit_width_vartime() as usize
     }
 
     /// Unwraps a PIN token: OAEP with SHA-256, labelled with the session id's text.
@@ -211,12 +210,15 @@ impl RsaKey {
         ciphertext: &[u8],
         rng: &mut dyn CryptoRng,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        if ciphertext.len() != self.public.size() {
+        if ciphertext.len() != self.key.size() {
             return Err(Error::PinToken);
         }
-        let mut encoded = Zeroizing::new(alloc::vec![0; ciphertext.len()]);
-        self.operation.apply(ciphertext, rng, &mut encoded).map_err(|_| Error::PinToken)?;
-        oaep::decode(&mut encoded, label)
+        let number = BoxedUint::from_be_slice(ciphertext, self.key.n_bits_precision()).map_err(|_| Error::PinToken)?;
+        let message = rsa_decrypt_and_check(&self.key, Some(rng), &number).map_err(|_| Error::PinToken)?;
+        let mut bytes = Zeroizing::new(Zeroizing::new(message).to_be_bytes());
+        // The number has whole machine words, and so perhaps more bytes than the modulus.
+        let start = bytes.len().saturating_sub(ciphertext.len());
+        oaep::decode(&mut bytes[start..], label)
     }
 }
 
@@ -226,18 +228,17 @@ impl Signer for RsaKey {
     }
 
     fn signature_len(&self) -> usize {
-        self.public.size()
+        self.key.size()
     }
 
     fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
-        let digest = Sha512::digest(message);
         if signature.len() != self.signature_len() {
             return Err(Error::Signer);
         }
-        let mut encoded = [0xff; MAX_SIGNATURE_LEN];
-        let encoded = encoded.get_mut(..signature.len()).ok_or(Error::Signer)?;
-        encode(&digest.into(), encoded);
-        self.operation.apply(encoded, rng, signature)
+        // Blinded, and verified with the public key before it is returned.
+        let made = self.key.pkcs1v15_sign_with_rng::<Sha512, _>(rng, message).map_err(|_| Error::Signer)?;
+        signature.copy_from_slice(&made);
+        Ok(())
     }
 }
 
@@ -305,19 +306,14 @@ impl RsaPublicKey {
     ///
     /// # Errors
     /// [`Error::PublicKey`] if the key refuses to encrypt.
-    pub fn wrap_pin_key(
-        &self,
-        pin_key: &PinKey,
-        session_id: Uuid,
-        rng: &mut dyn CryptoRng,
-    ) -> Result<PinToken, Error> {
+    pub fn wrap_pin_key(&self, pin_key: &PinKey, session_id: Uuid, rng: &mut dyn CryptoRng) -> Result<PinToken, Error> {
         let mut text = Uuid::encode_buffer();
         let padding = Oaep::<Sha256>::new_with_label(label(session_id, &mut text));
         self.0.encrypt(rng, padding, pin_key.expose()).map(PinToken).map_err(|_| Error::PublicKey)
     }
 
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Error> {
-        self.0.verify(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message), signature).map_err(|_| Error::Signature)
+        self.0.pkcs1v15_verify::<Sha512>(message, signature).map_err(|_| Error::Signature)
     }
 }
 
@@ -327,19 +323,20 @@ impl fmt::Debug for RsaPublicKey {
     }
 }
 
-/// EMSA-PKCS1-v1_5 (RFC 8017, section 9.2) of a SHA-512 digest, into a buffer of ones as long as the modulus.
-fn encode(digest: &[u8; 64], out: &mut [u8]) {
-    /// DER of everything before the digest: its algorithm, no parameters, its length.
-    const PREFIX: [u8; 19] =
-        [0x30, 0x51, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03, 0x05, 0, 0x04, 0x40];
-    let (ones, rest) = out.split_at_mut(out.len() - digest.len() - PREFIX.len());
-    // 00 01 ff … ff 00
-    ones[0] = 0;
-    ones[1] = 1;
-    ones[ones.len() - 1] = 0;
-    let (prefix, end) = rest.split_at_mut(PREFIX.len());
-    prefix.copy_from_slice(&PREFIX);
-    end.copy_from_slice(digest);
+/// Whether a key has the exponents and the coefficient that its encoding states.
+///
+/// The `rsa` crate computes these from the other numbers and does not compare them.
+fn has_crt_values(key: &PrivateKey, parts: &RsaPrivateKeyRef<'_>) -> bool {
+    let equal = |number: Option<&BoxedUint>, stated: &[u8]| {
+        let Some(number) = number else { return false };
+        let Ok(stated) = BoxedUint::from_be_slice(stated, number.bits_precision()) else { return false };
+        // `BoxedUint` compares in constant time.
+        *number == *Zeroizing::new(stated)
+    };
+    let coefficient = key.crt_coefficient().map(Zeroizing::new);
+    equal(key.dp(), parts.exponent1.as_bytes())
+        && equal(key.dq(), parts.exponent2.as_bytes())
+        && equal(coefficient.as_deref(), parts.coefficient.as_bytes())
 }
 
 /// The label that a session's PIN key is wrapped under.
@@ -360,7 +357,9 @@ fn bit_len(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rsa::pkcs1::DecodeRsaPrivateKey as _;
+    use rand_core::Rng as _;
+    use rsa::pkcs1::UintRef;
+    use rsa::pkcs8::der::Encode as _;
 
     #[test]
     fn bits_are_counted_from_the_first_one() {
@@ -398,27 +397,89 @@ mod tests {
     }
 
     #[test]
-    fn signatures_are_those_of_the_rsa_crate() {
+    fn keys_of_any_size_sign_and_unwrap() {
+        let pin_key = PinKey::from_bytes(&[7; 32]).unwrap();
         for bits in [1024, 1025, 1031, 1040, 1536, 2047, 2048] {
             let key = RsaKey::generate(&mut rng(), bits).unwrap();
-            let rsa = PrivateKey::from_pkcs1_der(&key.der).unwrap();
+            assert_eq!(key.bits(), bits);
             for message in [&b""[..], b"message", &[0xff; 1000]] {
-                let expected = rsa.sign(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message)).unwrap();
-                assert_eq!(sign(&key, message), expected, "{bits}");
+                key.public_key().verify(message, &sign(&key, message)).unwrap();
             }
+            let token = key.public_key().wrap_pin_key(&pin_key, Uuid::nil(), &mut rng()).unwrap();
+            let unwrapped = key.unwrap_pin_key(&token, Uuid::nil(), &mut rng()).unwrap();
+            assert_eq!(unwrapped.expose(), pin_key.expose(), "{bits}");
         }
     }
 
-    #[cfg(feature = "std")]
+    /// Counts the bytes that are drawn.
+    struct Counted(usize);
+
+    impl rand_core::TryRng for Counted {
+        type Error = core::convert::Infallible;
+
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            self.0 += 4;
+            Ok(rng().next_u32())
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            self.0 += 8;
+            Ok(rng().next_u64())
+        }
+
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+            self.0 += bytes.len();
+            rng().fill_bytes(bytes);
+            Ok(())
+        }
+    }
+
+    impl rand_core::TryCryptoRng for Counted {}
+
     #[test]
-    fn blinding_outlasts_its_pair_and_is_shared_by_threads() {
+    fn every_private_operation_is_blinded_with_the_generator_of_the_caller() {
         let key = RsaKey::generate(&mut rng(), 1024).unwrap();
-        let expected = sign(&key, b"message");
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| (0..50).for_each(|_| assert_eq!(sign(&key, b"message"), expected)));
-            }
-        });
+        for _ in 0..2 {
+            let mut drawn = Counted(0);
+            key.sign(b"message", &mut drawn, &mut [0; 128]).unwrap();
+            assert!(drawn.0 >= 128, "signing drew {} bytes", drawn.0);
+            let mut drawn = Counted(0);
+            assert_eq!(key.decrypt_oaep(b"", &[1; 128], &mut drawn).unwrap_err(), Error::PinToken);
+            assert!(drawn.0 >= 128, "decrypting drew {} bytes", drawn.0);
+        }
+    }
+
+    #[test]
+    fn numbers_that_do_not_belong_together_are_no_key() {
+        let [key, other] = [(); 2].map(|()| RsaKey::generate(&mut rng(), 1024).unwrap().to_pkcs1_der());
+        let read = |der| RsaPrivateKeyRef::from_der(der).unwrap();
+        let exchanges: [for<'a> fn(&mut RsaPrivateKeyRef<'a>, RsaPrivateKeyRef<'a>); 9] = [
+            |key, other| key.modulus = other.modulus,
+            |key, other| key.public_exponent = other.prime1,
+            |key, _| key.public_exponent = UintRef::new(&[4]).unwrap(),
+            |key, other| key.private_exponent = other.private_exponent,
+            |key, other| key.prime1 = other.prime1,
+            |key, other| key.prime2 = other.prime2,
+            |key, other| key.exponent1 = other.exponent1,
+            |key, other| key.exponent2 = other.exponent2,
+            |key, other| key.coefficient = other.coefficient,
+        ];
+        for (at, exchange) in exchanges.into_iter().enumerate() {
+            let mut changed = read(&key);
+            assert!(RsaKey::from_pkcs1_der(&changed.to_der().unwrap()).is_ok());
+            exchange(&mut changed, read(&other));
+            let der = changed.to_der().unwrap();
+            assert_eq!(RsaKey::from_pkcs1_der(&der).unwrap_err(), Error::RsaKey, "field {at}");
+        }
+    }
+
+    #[test]
+    fn a_ciphertext_that_is_not_below_the_modulus_is_refused() {
+        let key = RsaKey::generate(&mut rng(), 1024).unwrap();
+        let modulus = key.key.n().to_be_bytes();
+        for ciphertext in [&modulus[..], &[0xff; 128], &modulus[1..], &[0; 0]] {
+            assert_eq!(key.decrypt_oaep(b"", ciphertext, &mut rng()).unwrap_err(), Error::PinToken);
+        }
     }
 
     #[test]
