@@ -15,7 +15,7 @@ use common::{hex, rng};
 use mixin_pin_core::token::{Jws, RequestHash, Signer, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{
-    Ed25519Key, EncryptedPin, MonotonicNonces, NonceSource, Pin, PinKey, PinToken, RsaKey, Session, SessionKey,
+    Ed25519Key, EncryptedPin, Error, MonotonicNonces, NonceSource, Pin, PinKey, PinToken, RsaKey, Session, SessionKey,
 };
 use tempfile::TempDir;
 
@@ -168,6 +168,16 @@ fn rsa_sessions_of_every_size_agree_with_openssl() {
             &["dgst", "-sha512", "-verify", "public.pem", "-signature", "signature", "input"],
         );
     }
+}
+
+#[test]
+fn a_key_of_three_primes_is_refused() {
+    let Some(folder) = workshop("a_key_of_three_primes_is_refused") else {
+        return;
+    };
+    openssl(folder.path(), &["genrsa", "-traditional", "-primes", "3", "-out", "key.pem", "2048"]);
+    let pem = fs::read_to_string(folder.path().join("key.pem")).unwrap();
+    assert_eq!(RsaKey::from_pem(&pem).unwrap_err(), Error::RsaKey);
 }
 
 #[test]

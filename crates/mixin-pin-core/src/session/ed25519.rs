@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use curve25519_dalek::{EdwardsPoint, MontgomeryPoint};
+use curve25519_dalek::MontgomeryPoint;
 use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
@@ -219,8 +219,7 @@ impl Ed25519PublicKey {
     /// # Errors
     /// [`Error::KeyAgreement`] for a key of low order.
     pub fn to_x25519(&self) -> Result<X25519PublicKey, Error> {
-        let key = X25519PublicKey::from_bytes(self.0.to_montgomery().as_bytes())?;
-        Ok(X25519PublicKey { edwards: Some(self.0.to_edwards()), ..key })
+        X25519PublicKey::from_bytes(self.0.to_montgomery().as_bytes())
     }
 
     pub(crate) const fn from_key(key: VerifyingKey) -> Self {
@@ -248,12 +247,8 @@ impl Ed25519PublicKey {
 /// assert_eq!(X25519PublicKey::from_bytes(&[0; 32]), Err(Error::KeyAgreement));
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
-#[derive(Clone)]
-pub struct X25519PublicKey {
-    montgomery: MontgomeryPoint,
-    /// One of the two points of this coordinate, where it is known already.
-    edwards: Option<EdwardsPoint>,
-}
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct X25519PublicKey(MontgomeryPoint);
 
 impl X25519PublicKey {
     /// Reads the 32 bytes of RFC 7748.
@@ -266,7 +261,7 @@ impl X25519PublicKey {
         if bytes == [0; 32] {
             return Err(Error::KeyAgreement);
         }
-        Ok(Self { montgomery: MontgomeryPoint(bytes), edwards: None })
+        Ok(Self(MontgomeryPoint(bytes)))
     }
 
     /// Reads base64 of either alphabet, padded or not: a `pin_token` or `pin_token_base64`.
@@ -288,46 +283,21 @@ impl X25519PublicKey {
 
     /// The 32 bytes of RFC 7748.
     pub const fn as_bytes(&self) -> &[u8; 32] {
-        self.montgomery.as_bytes()
+        self.0.as_bytes()
     }
 
+    /// X25519 of RFC 7748.
     pub(crate) fn agree(&self, scalar: &[u8; 32]) -> Result<PinKey, Error> {
-        let shared = Zeroizing::new(self.mul_clamped(scalar).to_bytes());
+        let shared = Zeroizing::new(self.0.mul_clamped(*scalar).to_bytes());
         if bool::from(shared.ct_eq(&[0; 32])) {
             return Err(Error::KeyAgreement);
         }
         PinKey::from_bytes(shared.as_ref())
     }
-
-    /// X25519 of RFC 7748. Multiplying on the Edwards curve and going back takes two thirds of the ladder's time, which is
-    /// left for coordinates that are on the twist.
-    fn mul_clamped(&self, scalar: &[u8; 32]) -> MontgomeryPoint {
-        // Either of the two points with this coordinate has a multiple of the same coordinate.
-        match self.edwards.or_else(|| self.montgomery.to_edwards(0)) {
-            Some(point) => point.mul_clamped(*scalar).to_montgomery(),
-            None => self.montgomery.mul_clamped(*scalar),
-        }
-    }
-}
-
-impl PartialEq for X25519PublicKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.montgomery == other.montgomery
-    }
-}
-
-impl Eq for X25519PublicKey {}
-
-impl fmt::Debug for X25519PublicKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("X25519PublicKey").field(self.as_bytes()).finish()
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use sha2::Digest as _;
-
     use super::*;
 
     const SEED: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
@@ -368,25 +338,6 @@ mod tests {
             assert_eq!(signature, bytes);
             assert_eq!(signature, ed25519_dalek::Signer::sign(&key.key, message).to_bytes());
         }
-    }
-
-    #[test]
-    fn agreement_is_that_of_the_ladder() {
-        let (mut on_the_curve, mut on_the_twist) = (0, 0);
-        let mut bytes = [0; 32];
-        for at in 0..200_u8 {
-            // Any 32 bytes are a coordinate: about half of them of the curve, the others of its twist.
-            bytes = sha2::Sha256::new_with_prefix(bytes).chain_update([at]).finalize().into();
-            let peer = X25519PublicKey::from_bytes(&bytes).unwrap();
-            let scalar = sha2::Sha256::digest(bytes).into();
-            assert_eq!(peer.mul_clamped(&scalar), peer.montgomery.mul_clamped(scalar));
-            let count = if peer.montgomery.to_edwards(0).is_some() { &mut on_the_curve } else { &mut on_the_twist };
-            *count += 1;
-
-            let known = Ed25519Key::from_bytes(&bytes).unwrap().public_key().to_x25519().unwrap();
-            assert_eq!(known.mul_clamped(&scalar), known.montgomery.mul_clamped(scalar));
-        }
-        assert!(on_the_curve > 50 && on_the_twist > 50);
     }
 
     #[test]
@@ -435,14 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn low_order_keys_are_refused() {
-        let key = Ed25519Key::from_text(SEED).unwrap();
-        assert_eq!(X25519PublicKey::from_bytes(&[0; 32]).unwrap_err(), Error::KeyAgreement);
-        let mut one = [0; 32];
-        one[0] = 1;
-        let one = X25519PublicKey::from_bytes(&one).unwrap();
-        assert_eq!(key.agree(&one).unwrap_err(), Error::KeyAgreement);
-        // The neutral element of the Edwards curve.
+    fn the_neutral_element_of_the_edwards_curve_is_refused() {
         let mut neutral = [0; 32];
         neutral[0] = 1;
         assert_eq!(Ed25519PublicKey::from_bytes(&neutral).unwrap_err(), Error::PublicKey);
@@ -455,12 +399,5 @@ mod tests {
         let here = ours.agree(&theirs.public_key().to_x25519().unwrap()).unwrap();
         let there = theirs.agree(&ours.public_key().to_x25519().unwrap()).unwrap();
         assert_eq!(here.expose(), there.expose());
-    }
-
-    #[test]
-    fn a_key_that_came_from_edwards_keeps_that_form() {
-        let key = Ed25519Key::from_text(SEED).unwrap().public_key().to_x25519().unwrap();
-        assert!(key.edwards.is_some(), "over which the agreement is faster");
-        assert!(X25519PublicKey::from_bytes(key.as_bytes()).unwrap().edwards.is_none());
     }
 }
