@@ -93,9 +93,7 @@ pub use uuid;
 pub use block::{PinBlock, Secret, SecretKind};
 pub use cipher::{EncodedPin, EncryptedPin, PinKey};
 pub use error::Error;
-#[cfg(target_has_atomic = "64")]
-pub use nonce::MonotonicNonces;
-pub use nonce::{Nonce, NonceSource};
+pub use nonce::{MonotonicNonces, Nonce, NonceSource};
 pub use pin::Pin;
 #[cfg(feature = "ed25519")]
 pub use session::ed25519::{Ed25519Key, Ed25519PublicKey, X25519PublicKey};

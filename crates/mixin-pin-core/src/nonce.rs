@@ -1,11 +1,9 @@
 //! The counter/timestamp pair that makes an encrypted PIN one-time, and the contract of what gives it out.
 
-#[cfg(target_has_atomic = "64")]
 mod monotonic;
 
 use crate::UnixTime;
 
-#[cfg(target_has_atomic = "64")]
 pub use monotonic::MonotonicNonces;
 
 /// A timestamp and an iterator, good for one block.

@@ -1,15 +1,16 @@
-//! The in-memory source: the clock where it moves on, one more than the last where it does not.
-
-use core::sync::atomic::{AtomicU64, Ordering};
+//! The in-memory source: the clock's time, or one more than the last iterator where the clock does not move on.
 
 use super::NonceSource;
 use crate::{Error, UnixTime};
 
-/// An in-memory source: the clock's nanoseconds, or the last iterator plus one where the clock stands still or
-/// has jumped back.
+/// An in-memory source of iterators: the clock's nanoseconds, or the last iterator plus one if the clock stands still
+/// or goes back.
 ///
-/// Lock-free, to be shared by threads. It knows nothing of other processes, nor of what was used before a
-/// restart except by the clock: a session used from two places needs a source that both share.
+/// Threads can share it, without a lock. On targets that have no 64-bit atomics, such as most microcontrollers, it works
+/// the same in one thread and is not `Sync`.
+///
+/// It does not know what other processes use, and after a restart it knows only the clock. If two processes use a
+/// session, use a source that both share, as `mixin-pin-store` has them.
 ///
 /// ```
 /// use mixin_pin_core::{MonotonicNonces, NonceSource, UnixTime};
@@ -26,18 +27,18 @@ use crate::{Error, UnixTime};
 /// ```
 #[derive(Debug, Default)]
 pub struct MonotonicNonces {
-    last: AtomicU64,
+    last: last::Last,
 }
 
 impl MonotonicNonces {
-    /// A source for a session of which no greater iterator than the clock's nanoseconds was used.
+    /// A source for a session whose iterators were never above the clock's nanoseconds.
     pub const fn new() -> Self {
         Self::starting_after(0)
     }
 
-    /// A source whose iterators all exceed `last`.
+    /// A source whose iterators are all greater than `last`.
     pub const fn starting_after(last: u64) -> Self {
-        Self { last: AtomicU64::new(last) }
+        Self { last: last::Last::new(last) }
     }
 }
 
@@ -45,18 +46,57 @@ impl NonceSource for MonotonicNonces {
     type Error = Error;
 
     /// # Errors
-    /// [`Error::Time`] when `now` does not fit 64 bits of nanoseconds, [`Error::IteratorExhausted`] after
-    /// `u64::MAX`.
+    /// [`Error::Time`] if `now` does not fit 64 bits of nanoseconds, [`Error::IteratorExhausted`] after `u64::MAX`.
     fn reserve(&self, now: UnixTime) -> Result<u64, Error> {
         let clock = now.as_nanos()?;
-        // Relaxed is enough: the one atomic is all the state, and its own modification order is total.
-        let mut last = self.last.load(Ordering::Relaxed);
-        loop {
-            let next = last.checked_add(1).ok_or(Error::IteratorExhausted)?.max(clock);
-            match self.last.compare_exchange_weak(last, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Ok(next),
-                Err(newer) => last = newer,
+        self.last.advance(|last| Some(last.checked_add(1)?.max(clock))).ok_or(Error::IteratorExhausted)
+    }
+}
+
+#[cfg(target_has_atomic = "64")]
+mod last {
+    use core::sync::atomic::{AtomicU64, Ordering};
+
+    /// The last iterator.
+    #[derive(Debug, Default)]
+    pub(super) struct Last(AtomicU64);
+
+    impl Last {
+        pub(super) const fn new(last: u64) -> Self {
+            Self(AtomicU64::new(last))
+        }
+
+        pub(super) fn advance(&self, next: impl Fn(u64) -> Option<u64>) -> Option<u64> {
+            // Relaxed is enough: this atomic is all the state, and its own modification order is total.
+            let mut last = self.0.load(Ordering::Relaxed);
+            loop {
+                let next = next(last)?;
+                match self.0.compare_exchange_weak(last, next, Ordering::Relaxed, Ordering::Relaxed) {
+                    Ok(_) => return Some(next),
+                    Err(newer) => last = newer,
+                }
             }
+        }
+    }
+}
+
+#[cfg(not(target_has_atomic = "64"))]
+mod last {
+    use core::cell::Cell;
+
+    /// The last iterator, for one thread.
+    #[derive(Debug, Default)]
+    pub(super) struct Last(Cell<u64>);
+
+    impl Last {
+        pub(super) const fn new(last: u64) -> Self {
+            Self(Cell::new(last))
+        }
+
+        pub(super) fn advance(&self, next: impl Fn(u64) -> Option<u64>) -> Option<u64> {
+            let next = next(self.0.get())?;
+            self.0.set(next);
+            Some(next)
         }
     }
 }
