@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use mixin_pin_http::store::Error as StoreError;
 use mixin_pin_http::{ClockOffset, Error, NextStep};
 
 #[test]
@@ -12,7 +13,7 @@ fn every_error_says_what_it_said() {
         Error::PlainHttp,
         Error::Proxy { source: "HTTPS_PROXY" },
         Error::Header,
-        Error::Nonce("the disk is full".into()),
+        Error::Store(StoreError::other("the disk is full")),
         Error::SessionBusy { waited: Duration::from_millis(1_500) },
         Error::LeaseLost,
         Error::TimeOver { limit: Duration::from_secs(30) },

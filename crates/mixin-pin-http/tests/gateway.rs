@@ -133,7 +133,7 @@ fn a_signer_that_is_slower_than_the_call_or_the_lease_has_sent_nothing() {
             let key = Ed25519Key::from_bytes(&[1; 32]).unwrap();
             SlowSigner(key, Duration::from_millis(signing))
         });
-        let builder = Client::builder(session).base_url(&server.url).store(MemoryStore::new());
+        let builder = Client::builder_with_signer(session).base_url(&server.url).store(MemoryStore::new());
         builder.timeout(Duration::from_millis(limit)).build().unwrap()
     };
     // Longer than the call's time, and than its lease, which is a tenth of a second longer.

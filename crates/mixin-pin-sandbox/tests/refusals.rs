@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::{Kind, TestClock, client, now, reason, register, rng, sandbox, send, send_parts, verdict};
 use mixin_pin_core::token::{Claims, RequestHash};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{EncryptedPin, MonotonicNonces, NonceSource, Pin, Secret, Session, UnixTime, hazmat};
+use mixin_pin_core::{EncryptedPin, MonotonicNonces, NonceSource, Pin, Secret, Session, SessionKey, UnixTime, hazmat};
 use mixin_pin_http::Client;
 use mixin_pin_protocol::call::{Calls, LogQuery, random_uuid};
 use mixin_pin_sandbox::{Config, Sandbox};
@@ -28,7 +28,7 @@ fn with_pin(sandbox: &Sandbox) -> (Session, Client) {
     let again = Session::from_parts(
         session.user_id(),
         session.session_id(),
-        mixin_pin_core::RsaKey::from_pem(include_str!("../testdata/rsa-2048.pem")).unwrap(),
+        mixin_pin_core::RsaKey::from_pem(include_str!("../testdata/rsa-2048.pem")).map(SessionKey::Rsa).unwrap(),
         mixin_pin_core::PinKey::from_bytes(session.pin_key().expose()).unwrap(),
     );
     let client = client(sandbox, again);

@@ -10,12 +10,11 @@ use std::io::{Seek as _, Write as _};
 use std::time::{Duration, SystemTime};
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use mixin_pin_core::UnixTime;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{NonceSource, UnixTime};
-use mixin_pin_store::{Durability, ManagedStore, SqliteStore};
-use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore};
+use mixin_pin_store::{Durability, LeaseReply, LeaseTerms, NonceStore, SqliteStore};
 
-fn call<S: NonceStore<Error: std::fmt::Debug>>(store: &S, session_id: Uuid) -> u64 {
+fn call(store: &dyn NonceStore, session_id: Uuid) -> u64 {
     let terms = LeaseTerms::new(Duration::from_secs(30)).with_confirmed_clock();
     let LeaseReply::Granted(session) = store.lease(session_id, &terms).unwrap() else { panic!("nobody else holds it") };
     session.reserve(UnixTime::try_from(SystemTime::now()).unwrap()).unwrap()

@@ -8,10 +8,9 @@ use std::error::Error;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use mixin_pin_core::UnixTime;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{NonceSource as _, UnixTime};
-use mixin_pin_store::SqliteStore;
-use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
+use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _, SqliteStore};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
@@ -34,7 +33,7 @@ fn call(name: &str, path: &std::path::Path) -> Result<(), Box<dyn Error>> {
     // A lease as long as the call may take; the clock of a session that is new here is vouched for.
     let terms = LeaseTerms::new(Duration::from_secs(5)).wait(Duration::from_secs(10)).with_confirmed_clock();
     for _ in 0..3 {
-        match store.hold(Uuid::from_u128(1), &terms)? {
+        match store.lease(Uuid::from_u128(1), &terms)? {
             LeaseReply::Granted(session) => {
                 let nonce = session.next(UnixTime::try_from(SystemTime::now())?)?;
                 println!("{name} sends {}", nonce.iterator());

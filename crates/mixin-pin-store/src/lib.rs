@@ -12,8 +12,8 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use mixin_pin_core::{LeaseReply, LeaseTerms, NonceSource, NonceStore, UnixTime, uuid::Uuid};
-//! use mixin_pin_store::SqliteStore;
+//! use mixin_pin_core::{UnixTime, uuid::Uuid};
+//! use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore, SqliteStore};
 //!
 //! # fn main() -> Result<(), mixin_pin_store::Error> {
 //! # let folder = tempfile::tempdir().unwrap();
@@ -74,14 +74,14 @@ pub const MAX_LEAP: Duration = Duration::from_secs(86_400);
 ///
 /// ```
 /// use std::time::Duration;
-/// use mixin_pin_core::{LeaseReply, LeaseTerms, NonceSource, NonceStore, UnixTime, uuid::Uuid};
-/// use mixin_pin_store::{SessionRecord, SqliteStore};
+/// use mixin_pin_core::{UnixTime, uuid::Uuid};
+/// use mixin_pin_store::{LeaseReply, LeaseTerms, ManagedStore, NonceStore, SessionRecord, SqliteStore};
 ///
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let path = folder.path().join("iterators.db");
 /// let (store, now) = (SqliteStore::open(&path)?, UnixTime::from_secs(1_700_000_000));
 /// let terms = LeaseTerms::new(Duration::from_secs(35)).with_confirmed_clock();
-/// let LeaseReply::Granted(held) = store.hold(Uuid::from_u128(1), &terms)? else { panic!("nobody holds it") };
+/// let LeaseReply::Granted(held) = store.lease(Uuid::from_u128(1), &terms)? else { panic!("nobody holds it") };
 /// let used = held.next(now)?.iterator();
 /// let record: &SessionRecord = &store.sessions()?[0];
 /// assert!(record.last_iterator >= used && record.leased_for.is_some());
@@ -106,7 +106,7 @@ impl SessionRecord {
     ///
     /// ```
     /// use mixin_pin_core::{UnixTime, uuid::Uuid};
-    /// use mixin_pin_store::SqliteStore;
+    /// use mixin_pin_store::{ManagedStore, SqliteStore};
     ///
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let path = folder.path().join("iterators.db");

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{NonceSource, UnixTime};
@@ -54,6 +54,12 @@ impl Session {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// For changes that a lease forbids.
+    fn lock_unleased(&self) -> Result<MutexGuard<'_, State>, Error> {
+        let state = self.lock();
+        if state.leased_for().is_some() { Err(Error::InUse) } else { Ok(state) }
+    }
 }
 
 impl MemoryStore {
@@ -70,15 +76,12 @@ impl MemoryStore {
         SHARED.clone()
     }
 
-    fn session(&self, session_id: Uuid) -> Arc<Session> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(session_id).or_default().clone()
+    fn sessions(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Session>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes a session that is not leased.
-    fn change<T>(&self, session_id: Uuid, change: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
-        let session = self.session(session_id);
-        let mut state = session.lock();
-        if state.leased_for().is_some() { Err(Error::InUse) } else { Ok(change(&mut state)) }
+    fn session(&self, session_id: Uuid) -> Arc<Session> {
+        Self::sessions(self).entry(session_id).or_default().clone()
     }
 }
 
@@ -107,7 +110,7 @@ impl NonceStore for MemoryStore {
 
 impl ManagedStore for MemoryStore {
     fn sessions(&self) -> Result<Vec<SessionRecord>, Error> {
-        let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions = Self::sessions(self);
         let record = |(&session_id, session): (&Uuid, &Arc<Session>)| {
             let state = session.lock();
             Some(SessionRecord {
@@ -121,18 +124,25 @@ impl ManagedStore for MemoryStore {
     }
 
     fn forget(&self, session_id: Uuid) -> Result<bool, Error> {
-        self.change(session_id, |state| {
-            state.raised_to = None;
-            state.last_iterator.take().is_some()
-        })
+        // The session stays in the map: callers may be waiting for it.
+        let Some(session) = Self::sessions(self).get(&session_id).cloned() else { return Ok(false) };
+        let mut state = session.lock_unleased()?;
+        state.raised_to = None;
+        Ok(state.last_iterator.take().is_some())
     }
 
     fn raise(&self, session_id: Uuid, to: u64) -> Result<u64, Error> {
         next::check_room(to, u64::MAX)?;
-        self.change(session_id, |state| {
-            state.raised_to = state.raised_to.max(Some(to));
-            *state.last_iterator.insert(state.last_iterator.unwrap_or(0).max(to))
-        })
+        let now = UnixTime::try_from(SystemTime::now())?;
+        let session = self.session(session_id);
+        let mut state = session.lock_unleased()?;
+        if state.last_iterator.is_none() && next::is_far_behind(to, now)? {
+            return Ok(now.as_nanos()?);
+        }
+        state.raised_to = state.raised_to.max(Some(to));
+        let last = state.last_iterator.map_or(to, |last| last.max(to));
+        state.last_iterator = Some(last);
+        Ok(last)
     }
 
     fn place(&self) -> Place<'_> {

@@ -80,7 +80,7 @@ impl SqliteStore {
     /// a file for each process that holds sessions.
     ///
     /// ```
-    /// use mixin_pin_store::{Durability, SqliteStore};
+    /// use mixin_pin_store::{Durability, ManagedStore, SqliteStore};
     ///
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let path = folder.path().join("iterators.db");

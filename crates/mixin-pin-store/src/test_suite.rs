@@ -80,7 +80,7 @@ where
 ///
 /// # Panics
 /// When it breaks it.
-pub fn nonce_source_at_its_end<S: NonceSource>(source: &S)
+pub fn nonce_source_at_its_end<S: NonceSource + ?Sized>(source: &S)
 where
     S::Error: Debug,
 {

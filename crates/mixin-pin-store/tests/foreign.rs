@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{confirmed, held, new_session, now};
-use mixin_pin_core::{Lease as _, NonceSource as _};
-use mixin_pin_store::{Error, ManagedStore, SqliteStore};
-use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
+use mixin_pin_store::{Error, LeaseReply, LeaseTerms, ManagedStore as _, NonceStore as _, SqliteError, SqliteStore};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -285,7 +283,7 @@ fn many_who_make_a_database_at_once_find_one() {
 mod exposed {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use mixin_pin_store::Exposure;
+    use mixin_pin_store::Risk;
 
     use super::*;
 
@@ -391,16 +389,16 @@ mod exposed {
         let stage = Stage::new();
         let store = stage.open();
         chmod(stage.0.path(), 0o700);
-        assert_eq!(store.exposures(), []);
+        assert_eq!(store.risks().unwrap(), []);
         chmod(stage.path(), 0o644);
         let store = stage.open();
-        assert!(matches!(store.exposures()[..], [Exposure::Readable { mode: 0o644, .. }]));
-        assert!(store.exposures()[0].to_string().contains("chmod 600"));
+        assert!(matches!(store.risks().unwrap()[..], [Risk::ReadableByOthers { mode: 0o644, .. }]));
+        assert!(store.risks().unwrap()[0].to_string().contains("chmod 600"));
         chmod(stage.path(), 0o600);
         for (mode, sticky) in [(0o777, false), (0o1777, true), (0o720, false)] {
             chmod(stage.0.path(), mode);
-            let found = store.exposures();
-            assert!(matches!(found[..], [Exposure::Folder { is_sticky, .. }] if is_sticky == sticky), "{found:?}");
+            let found = store.risks().unwrap();
+            assert!(matches!(found[..], [Risk::WritableFolder { is_sticky, .. }] if is_sticky == sticky), "{found:?}");
         }
         chmod(stage.0.path(), 0o700);
     }

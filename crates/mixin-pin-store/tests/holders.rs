@@ -17,9 +17,7 @@ use std::{env, fs, mem, process, thread};
 use common::{MINUTE, confirmed, new_session, now};
 use libtest_mimic::{Arguments, Failed, Trial};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Lease as _, NonceSource as _};
-use mixin_pin_store::{AnyHeld, ManagedStore};
-use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
+use mixin_pin_store::{Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore as _};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -152,7 +150,7 @@ fn say(word: &str) {
 /// A holder holds the session that is named, and the next.
 fn obey(order: &str, session: Uuid, url: &str) {
     let store = mixin_pin_store::open(url).unwrap();
-    let held = [session, next(session)].map(|session| take(&store, session, Duration::ZERO).unwrap());
+    let held = [session, next(session)].map(|session| take(&*store, session, Duration::ZERO).unwrap());
     say("held");
     match order {
         "wait" => thread::sleep(MINUTE),
@@ -174,11 +172,11 @@ fn obey(order: &str, session: Uuid, url: &str) {
             say("released");
             let mut kept = None;
             for _ in std::io::stdin().lines() {
-                kept = kept.or_else(|| take(&store, session, Duration::ZERO));
+                kept = kept.or_else(|| take(&*store, session, Duration::ZERO));
                 say(if kept.is_some() { "held" } else { "busy" });
             }
         }
-        "fork" => fork(&store, held, session),
+        "fork" => fork(&*store, held, session),
         _ => unreachable!(),
     }
 }
@@ -187,7 +185,7 @@ fn next(session: Uuid) -> Uuid {
     Uuid::from_u128(session.as_u128() ^ 1 << 64)
 }
 
-fn take(store: &dyn ManagedStore, session: Uuid, wait: Duration) -> Option<AnyHeld> {
+fn take(store: &dyn ManagedStore, session: Uuid, wait: Duration) -> Option<Box<dyn Lease>> {
     match store.lease(session, &confirmed().wait(wait)).unwrap() {
         LeaseReply::Granted(held) => Some(held),
         _ => None,
@@ -195,7 +193,7 @@ fn take(store: &dyn ManagedStore, session: Uuid, wait: Duration) -> Option<AnyHe
 }
 
 #[track_caller]
-fn assert_free(store: &dyn ManagedStore, session: Uuid) -> AnyHeld {
+fn assert_free(store: &dyn ManagedStore, session: Uuid) -> Box<dyn Lease> {
     let begun = Instant::now();
     let held = take(store, session, MINUTE / 2).expect("a dead holder's session can be had");
     assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
@@ -211,11 +209,11 @@ fn killed() {
     let (stage, session) = (Stage::new(), new_session());
     let store = stage.open();
     let mut holder = stage.holder("wait", session);
-    assert_busy(&store, session);
+    assert_busy(&*store, session);
     assert!(store.sessions().unwrap().iter().all(|record| record.leased_for.is_some()));
     holder.kill();
     assert!(store.sessions().unwrap().iter().all(|record| record.leased_for.is_none()), "nobody holds them any more");
-    let held = [session, next(session)].map(|session| assert_free(&store, session));
+    let held = [session, next(session)].map(|session| assert_free(&*store, session));
     assert!(held.iter().all(|held| held.reserve(now()).is_ok() && held.remaining() > MINUTE / 2));
     assert_eq!(stage.count(), 1, "whose successor lives");
     drop(held);
@@ -228,13 +226,13 @@ fn ended_silently() {
         let (stage, session) = (Stage::new(), new_session());
         let mut holder = stage.holder(order, session);
         holder.process.wait().unwrap();
-        drop(assert_free(&stage.open(), session));
+        drop(assert_free(&*stage.open(), session));
     }
     // Nor does it matter that the one who waits was there first.
     let (stage, session) = (Stage::new(), new_session());
     let mut holder = stage.holder("wait", session);
     thread::scope(|scope| {
-        let waits = scope.spawn(|| take(&stage.open(), session, MINUTE / 2).is_some());
+        let waits = scope.spawn(|| take(&*stage.open(), session, MINUTE / 2).is_some());
         thread::sleep(Duration::from_millis(100));
         let begun = Instant::now();
         holder.kill();
@@ -251,7 +249,7 @@ fn many_find_the_dead() {
             for _ in 0..8 {
                 scope.spawn(|| {
                     let store = stage.open();
-                    let held = take(&store, session, MINUTE / 2).unwrap();
+                    let held = take(&*store, session, MINUTE / 2).unwrap();
                     assert!(!is_held.swap(true, Ordering::SeqCst), "two hold one session");
                     held.reserve(now()).unwrap();
                     is_held.store(false, Ordering::SeqCst);
@@ -274,33 +272,33 @@ fn panicked() {
     let (stage, session) = (Stage::new(), new_session());
     let mut holder = stage.holder("panic", session);
     holder.process.wait().unwrap();
-    drop(assert_free(&stage.open(), session));
+    drop(assert_free(&*stage.open(), session));
 }
 
 fn stopped() {
     let (stage, session) = (Stage::new(), new_session());
     let holder = stage.holder("wait", session);
     holder.signal("-STOP");
-    assert_busy(&stage.open(), session);
+    assert_busy(&*stage.open(), session);
     holder.signal("-CONT");
-    assert_busy(&stage.open(), session);
+    assert_busy(&*stage.open(), session);
 }
 
 fn same_process() {
     let (stage, session) = (Stage::new(), new_session());
     let (one, other) = (stage.open(), stage.open());
-    let held = take(&one, session, Duration::ZERO).unwrap();
+    let held = take(&*one, session, Duration::ZERO).unwrap();
     thread::scope(|scope| {
-        scope.spawn(|| assert_busy(&other, session));
-        scope.spawn(|| assert_busy(&one, session));
+        scope.spawn(|| assert_busy(&*other, session));
+        scope.spawn(|| assert_busy(&*one, session));
     });
     mem::forget(held);
     drop(one);
-    assert_busy(&other, session);
+    assert_busy(&*other, session);
 
     let session = new_session();
     let _holder = stage.holder("forget", session);
-    assert_busy(&other, session);
+    assert_busy(&*other, session);
 }
 
 fn unproven() {
@@ -309,21 +307,21 @@ fn unproven() {
     holder.kill();
     // As after a hold by an older version of this software, which writes no file and raises the fence.
     stage.set("UPDATE sessions SET fence = fence + 1");
-    assert_busy(&stage.open(), session);
+    assert_busy(&*stage.open(), session);
 
     let (stage, session) = (Stage::new(), new_session());
     let mut holder = stage.holder("wait", session);
     holder.kill();
     fs::remove_dir_all(stage.holders()).unwrap();
-    assert_busy(&stage.open(), session);
+    assert_busy(&*stage.open(), session);
     // Nor where somebody else could have put the file there.
     let (stage, session) = (Stage::new(), new_session());
     let mut holder = stage.holder("wait", session);
     holder.kill();
     fs::set_permissions(stage.holders(), fs::Permissions::from_mode(0o777)).unwrap();
-    assert_busy(&stage.open(), session);
+    assert_busy(&*stage.open(), session);
     fs::set_permissions(stage.holders(), fs::Permissions::from_mode(0o700)).unwrap();
-    drop(assert_free(&stage.open(), session));
+    drop(assert_free(&*stage.open(), session));
 }
 
 fn no_place() {
@@ -336,8 +334,8 @@ fn no_place() {
     mem::forget(held);
     drop(store);
     let store = stage.open();
-    assert!(take(&store, session, Duration::ZERO).is_none());
-    assert!(take(&store, session, MINUTE / 2).is_some());
+    assert!(take(&*store, session, Duration::ZERO).is_none());
+    assert!(take(&*store, session, MINUTE / 2).is_some());
 }
 
 fn cleared() {
@@ -352,9 +350,9 @@ fn cleared() {
     let mut died_holding = stage.holder("wait", session);
     died_holding.kill();
     let store = stage.open();
-    let other = take(&store, new_session(), Duration::ZERO).unwrap();
+    let other = take(&*store, new_session(), Duration::ZERO).unwrap();
     assert_eq!(stage.count(), 3, "of the one that lives, the one whose session waits, and this one's");
-    let taken = [session, next(session)].map(|session| assert_free(&store, session));
+    let taken = [session, next(session)].map(|session| assert_free(&*store, session));
     assert_eq!(stage.count(), 2);
     drop((lives, taken, other));
 }
@@ -369,7 +367,7 @@ fn parted() {
     let away_and_back = |stage: &Stage| {
         let away = stage.0.path().join("away.db");
         fs::rename(stage.path(), &away).unwrap();
-        drop(take(&stage.open(), new_session(), Duration::ZERO).unwrap());
+        drop(take(&*stage.open(), new_session(), Duration::ZERO).unwrap());
         fs::rename(away, stage.path()).unwrap();
     };
     let ways: [&dyn Fn(&Stage); 4] = [&wal, &shm, &both, &away_and_back];
@@ -386,7 +384,7 @@ fn parted() {
             drop(first);
         }
         assert_eq!(other.again(), "held");
-        assert_busy(&stage.open(), session);
+        assert_busy(&*stage.open(), session);
     }
 }
 
@@ -394,14 +392,14 @@ fn parted() {
 fn replaced() {
     let (stage, session) = (Stage::new(), new_session());
     let store = stage.open();
-    drop(take(&store, session, Duration::ZERO).unwrap());
+    drop(take(&*store, session, Duration::ZERO).unwrap());
     let mut files = fs::read_dir(stage.holders()).unwrap().map(|entry| entry.unwrap().path());
     let own = files.find(|path| path.file_name().unwrap().len() == 32).unwrap();
     let copy = stage.0.path().join("copy");
     fs::copy(&own, &copy).unwrap();
     fs::rename(copy, own).unwrap();
-    let held = take(&store, session, Duration::ZERO).unwrap();
-    assert_busy(&stage.open(), session);
+    let held = take(&*store, session, Duration::ZERO).unwrap();
+    assert_busy(&*stage.open(), session);
     drop(held);
 }
 
@@ -413,7 +411,7 @@ fn come_and_clear() {
             scope.spawn(|| {
                 for _ in 0..60 {
                     let (store, session) = (stage.open(), new_session());
-                    let held = take(&store, session, Duration::ZERO).unwrap();
+                    let held = take(&*store, session, Duration::ZERO).unwrap();
                     let sql = "SELECT lower(hex(holder)) FROM sessions WHERE session_id = ?1";
                     let database = Connection::open(stage.path()).unwrap();
                     let name: String = database.query_row(sql, [session.as_bytes()], |row| row.get(0)).unwrap();
@@ -426,7 +424,7 @@ fn come_and_clear() {
 }
 
 /// Forks while two sessions are held; both processes say what they then get.
-fn fork(store: &dyn ManagedStore, held: [AnyHeld; 2], session: Uuid) {
+fn fork(store: &dyn ManagedStore, held: [Box<dyn Lease>; 2], session: Uuid) {
     let third = Uuid::from_u128(session.as_u128() ^ 1 << 65);
     // SAFETY: this program has no other thread.
     let child = unsafe { libc::fork() };

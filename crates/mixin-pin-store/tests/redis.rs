@@ -11,9 +11,10 @@ use common::{
     assert_what_is_far_ahead_is_refused, confirmed, held, new_session, now,
 };
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Error as CoreError, NonceSource, UnixTime};
-use mixin_pin_store::{Error, ManagedStore, RedisStore};
-use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore, test_suite};
+use mixin_pin_core::{Error as CoreError, UnixTime};
+use mixin_pin_store::{
+    Error, LeaseReply, LeaseTerms, ManagedStore, NonceStore, RedisError, RedisStore, Risk, test_suite,
+};
 
 const DAY: u64 = 86_400;
 const START: u64 = 1_795_517_646;
@@ -22,7 +23,7 @@ const START: u64 = 1_795_517_646;
 fn the_store_conforms() {
     let Some(server) = RedisServer::start("the_store_conforms", &[]) else { return };
     test_suite::nonce_store(&RedisStore::open(&server.url()).unwrap(), new_session);
-    test_suite::nonce_store(&mixin_pin_store::open(&server.url()).unwrap(), new_session);
+    test_suite::nonce_store(&*mixin_pin_store::open(&server.url()).unwrap(), new_session);
 }
 
 #[test]
@@ -97,7 +98,7 @@ fn the_numbers_end_with_an_error() {
 fn sessions_are_shown_and_forgotten_unless_they_are_held() {
     let test = "sessions_are_shown_and_forgotten_unless_they_are_held";
     let Some(server) = RedisServer::start(test, &[]) else { return };
-    assert_sessions_are_shown_and_forgotten(&mixin_pin_store::open(&server.url()).unwrap());
+    assert_sessions_are_shown_and_forgotten(&*mixin_pin_store::open(&server.url()).unwrap());
 }
 
 #[test]
@@ -107,7 +108,11 @@ fn a_last_iterator_far_ahead_of_the_clock_is_refused_until_its_owner_says_so() {
     let write = |session: Uuid, last: u64| {
         server.command(&["HSET", &format!("mixin-pin:{{{session}}}"), "iterator", &last.to_string()]);
     };
-    assert_what_is_far_ahead_is_refused(&mixin_pin_store::open(&server.url()).unwrap(), write, i64::MAX.unsigned_abs());
+    assert_what_is_far_ahead_is_refused(
+        &*mixin_pin_store::open(&server.url()).unwrap(),
+        write,
+        i64::MAX.unsigned_abs(),
+    );
     // What no number of Redis's holds.
     let store = RedisStore::open(&server.url()).unwrap();
     let session = new_session();
@@ -123,7 +128,7 @@ fn a_last_iterator_far_ahead_of_the_clock_is_refused_until_its_owner_says_so() {
 #[test]
 fn sessions_are_raised_and_never_lowered() {
     let Some(server) = RedisServer::start("sessions_are_raised_and_never_lowered", &[]) else { return };
-    assert_sessions_are_raised(&mixin_pin_store::open(&server.url()).unwrap());
+    assert_sessions_are_raised(&*mixin_pin_store::open(&server.url()).unwrap());
 }
 
 #[test]
@@ -147,11 +152,11 @@ fn servers_that_cannot_be_used_are_told_apart() {
     drop(held(&store, session));
     let refused = || store.lease(session, &confirmed()).unwrap_err();
 
-    assert_eq!(store.eviction_policy().unwrap(), None);
+    assert_eq!(store.risks().unwrap(), []);
     server.command(&["CONFIG", "SET", "maxmemory", "100mb"]);
-    assert_eq!(store.eviction_policy().unwrap(), None);
+    assert_eq!(store.risks().unwrap(), []);
     server.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
-    assert_eq!(store.eviction_policy().unwrap().as_deref(), Some("allkeys-lru"));
+    assert_eq!(store.risks().unwrap(), [Risk::Eviction { policy: "allkeys-lru".into() }]);
     server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     server.command(&["CONFIG", "SET", "maxmemory", "1"]);
     assert!(matches!(refused(), Error::Redis(RedisError::Full)), "{:?}", refused());

@@ -10,9 +10,10 @@ use common::{
     assert_what_is_far_ahead_is_refused, confirmed, held, new_session, now,
 };
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Error as CoreError, NonceSource, UnixTime};
-use mixin_pin_store::{Durability, Error, ManagedStore, SqliteStore};
-use mixin_pin_store::{Lease, LeaseReply, LeaseTerms, NonceStore, test_suite};
+use mixin_pin_core::{Error as CoreError, UnixTime};
+use mixin_pin_store::{
+    Durability, Error, LeaseReply, LeaseTerms, ManagedStore, NonceStore, SqliteError, SqliteStore, test_suite,
+};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -107,7 +108,7 @@ fn the_numbers_end_with_an_error() {
     // The owner raised it nearly so far.
     set(&folder, "UPDATE sessions SET last_iterator = x'fffffffffffffffe', raised_to = x'ffffffffffff0000'");
     let last = held(&store, session);
-    test_suite::nonce_source_at_its_end(&last);
+    test_suite::nonce_source_at_its_end(&*last);
     drop(last);
     let ended = store.lease(session, &confirmed());
     assert!(matches!(ended, Err(Error::Core(CoreError::IteratorExhausted))), "{ended:?}");
@@ -307,7 +308,7 @@ fn a_read_only_disk_says_so() {
 
 #[test]
 fn urls_name_a_file_or_a_server() {
-    for url in ["", "sqlite:", "/tmp/x.db", "memory:", "http://localhost", "postgres://localhost"] {
+    for url in ["", "sqlite:", "/tmp/x.db", "memory", "http://localhost", "postgres://localhost"] {
         assert!(matches!(mixin_pin_store::open(url), Err(Error::Url)), "{url}");
     }
 }

@@ -5,11 +5,10 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 use std::{env, fs, process, thread};
 
-use mixin_pin_core::{NonceSource as _, Pin, Session, SystemRng, UnixTime};
+use mixin_pin_core::{Pin, Session, SystemRng, UnixTime};
 use mixin_pin_http::{Client, Error, Outcome, hazmat};
 use mixin_pin_protocol::call::Calls;
 use mixin_pin_protocol::keystore::Keystore;
-use mixin_pin_store::ManagedStore;
 use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
 use serde_json::{Value, json};
 
