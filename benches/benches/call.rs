@@ -7,23 +7,23 @@ use mixin_pin_accel::FastKey;
 use mixin_pin_benches::{NOW, criterion, ed25519_key, fast_ed25519_key, rsa_key, session};
 use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::token::Signer;
-use mixin_pin_core::{MonotonicNonces, NonceSource as _, Pin, Secret, Session, SessionKey, SystemRng};
+use mixin_pin_core::{MonotonicNonces, Pin, Secret, Session, SessionKey, SystemRng};
 use mixin_pin_protocol::call::Calls;
 use serde_json::Map;
 
 fn calls<S: Signer>(c: &mut Criterion, name: &str, session: &Session<S>) {
     let mut group = c.benchmark_group("call");
-    let (calls, nonces, rng) = (Calls::new(session), MonotonicNonces::new(), &mut SystemRng::new().unwrap());
+    let (nonces, rng) = (MonotonicNonces::new(), &mut SystemRng::new().unwrap());
+    let mut calls = Calls::new(session, NOW, rng).nonces(&nonces);
     let (pin, new, tip) = (Pin::new("314159").unwrap(), Pin::new("271828").unwrap(), TipKey::from_seed(&[7; 32]));
-    let nonce = || nonces.next(NOW).unwrap();
     group.bench_function(format!("{name}, verify a PIN"), |b| {
-        b.iter(|| calls.verify_pin(black_box(&pin), nonce(), NOW, rng).unwrap());
+        b.iter(|| calls.verify_pin(black_box(&pin)).unwrap());
     });
     group.bench_function(format!("{name}, change a PIN"), |b| {
-        b.iter(|| calls.change_pin(black_box(&pin), &new, [nonce(), nonce()], NOW, rng).unwrap());
+        b.iter(|| calls.change_pin(black_box(&pin), &new).unwrap());
     });
     group.bench_function(format!("{name}, verify by TIP"), |b| {
-        b.iter(|| calls.verify_tip(black_box(&tip), nonce(), NOW, rng).unwrap());
+        b.iter(|| calls.verify_tip(black_box(&tip)).unwrap());
     });
     // The signature is made already, so that what is left is the call's own.
     let mut body = Map::new();
@@ -31,7 +31,7 @@ fn calls<S: Signer>(c: &mut Criterion, name: &str, session: &Session<S>) {
     group.bench_function(format!("{name}, a given TIP signature"), |b| {
         b.iter(|| {
             let proof = Secret::TipSignature(black_box([1; 64]));
-            calls.with_pin("POST", "/pin/verify", &body, proof, nonce(), NOW, rng).unwrap()
+            calls.with_pin("POST", "/pin/verify", &body, proof).unwrap()
         });
     });
     group.finish();

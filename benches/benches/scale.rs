@@ -12,7 +12,7 @@ use std::{env, fs, thread};
 use mixin_pin_accel::FastKey;
 use mixin_pin_benches::NOW;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, MonotonicNonces, NonceSource as _, Pin, Session, SystemRng};
+use mixin_pin_core::{Ed25519Key, MonotonicNonces, Pin, Session, SystemRng};
 use mixin_pin_protocol::call::Calls;
 
 /// A session with a source of iterators of its own.
@@ -35,8 +35,8 @@ fn prepare(members: &[Member], calls: usize, skip: usize) -> f64 {
     let begun = Instant::now();
     for at in skip..skip + calls {
         let member = &members[at % members.len()];
-        let nonce = member.nonces.next(NOW).unwrap();
-        black_box(Calls::new(&member.session).verify_pin(&pin, nonce, NOW, &mut rng).unwrap());
+        let mut calls = Calls::new(&member.session, NOW, &mut rng).nonces(&member.nonces);
+        black_box(calls.verify_pin(&pin).unwrap());
     }
     begun.elapsed().as_secs_f64() * 1e9 / calls as f64
 }

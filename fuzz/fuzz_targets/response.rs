@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_fuzz::planted;
-use mixin_pin_protocol::Error;
+use mixin_pin_protocol::AnswerError;
 use mixin_pin_protocol::answer::{Answer, LogEntry, User};
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -35,7 +35,7 @@ fuzz_target!(|input: (u16, u8, &[u8])| {
         }
         Err(error) => {
             if error.is_refusal() {
-                let Error::Api(refusal) = &error else { panic!("{error:?}") };
+                let AnswerError::Refusal(refusal) = &error else { panic!("{error:?}") };
                 assert!(refusal.code.is_refusal() && (200..210).contains(&status), "{error:?}");
                 // JSON may hold numbers beyond any that a `Value` has room for.
                 assert!(value.as_ref().map_or(is_json(body), |value| value["error"]["code"].is_number()), "{error:?}");

@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use mixin_pin_core::tip::{Amount, TipAction, TipKey};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_fuzz::planted;
-use mixin_pin_protocol::action::with_action;
+use mixin_pin_protocol::action::requested;
 use openssl::sha::sha256;
 use serde_json::Value;
 
@@ -109,6 +109,8 @@ fuzz_target!(|input: (u8, &str)| {
         None => text.split_once('\n').map_or((String::new(), text), |(path, body)| (path.to_owned(), body)),
     };
     if let Ok(Value::Object(fields)) = serde_json::from_str(body) {
-        let _ = with_action("POST", &path, &fields, Uuid::from_u128(7), check);
+        if let Ok(Some(requested)) = requested("POST", &path, &fields, Uuid::from_u128(7)) {
+            check(&requested.action());
+        }
     }
 });

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, MonotonicNonces, NonceSource, Pin, PinKey, Session, SystemRng, UnixTime};
+use mixin_pin_core::{Ed25519Key, MonotonicNonces, Pin, PinKey, Session, SystemRng, UnixTime};
 use mixin_pin_protocol::answer::{Answer, User};
 use mixin_pin_protocol::call::{Calls, PreparedRequest};
 use mixin_pin_sandbox::{Account, Config, Sandbox};
@@ -30,7 +30,7 @@ struct AsyncClient {
 /// What became of a call that changes something.
 enum Outcome<T> {
     Done(T),
-    Refused(mixin_pin_protocol::Error),
+    Refused(mixin_pin_protocol::AnswerError),
     /// Sent, and no answer that can be believed: never to be sent again blindly.
     Unknown(String),
 }
@@ -48,7 +48,7 @@ impl AsyncClient {
     async fn verify_pin(&self, pin: &Pin) -> Result<Outcome<User>> {
         let nonces = self.nonces.lock().await;
         let now = UnixTime::try_from(SystemTime::now())?;
-        let request = Calls::new(&self.session).verify_pin(pin, nonces.next(now)?, now, &mut SystemRng::new()?)?;
+        let request = Calls::new(&self.session, now, &mut SystemRng::new()?).nonces(&*nonces).verify_pin(pin)?;
         Ok(self.send(request).await)
     }
 

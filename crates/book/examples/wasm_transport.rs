@@ -39,7 +39,7 @@ struct Wallet<H> {
 impl<H: Host> Wallet<H> {
     async fn me(&self) -> Result<User> {
         let now = self.now()?;
-        let request = Calls::new(&self.session).me(now, &mut self.host.randomness()?)?;
+        let request = Calls::new(&self.session, now, &mut self.host.randomness()?).me()?;
         let (status, id, body) = self.host.fetch(&request).await?;
         let answer = Answer { status, request_id: id.as_deref(), integrity_token: None, body: &body };
         Ok(answer.read(request.request_id())?)

@@ -5,8 +5,8 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use mixin_pin_http::Unknown;
-use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::ApiError;
+use mixin_pin_protocol::{AnswerError, CallError, CurlError, Error as ProtocolError, KeystoreError, TokenFault};
 
 use crate::quoted::{ShownPath, without_secrets};
 use crate::time::span;
@@ -30,7 +30,7 @@ pub(crate) enum Error {
     /// A line of standard input, or at a prompt, is longer than what it should hold can be.
     LineTooLong { which: &'static str, limit: usize },
     /// The keystore cannot be used.
-    Keystore { path: PathBuf, cause: ProtocolError },
+    Keystore { path: PathBuf, cause: KeystoreError },
     /// A locked keystore does not open with this passphrase.
     Passphrase { path: PathBuf },
     /// A locked keystore cannot be opened, whatever the passphrase.
@@ -108,8 +108,8 @@ impl Error {
             | Self::Ciphertext(mixin_pin_core::Error::Decrypt) => 1,
             Self::Http(error) => match error {
                 mixin_pin_http::Error::Protocol(error) => match error {
-                    ProtocolError::Api(_) => 1,
-                    error if error.is_bad_answer() => 4,
+                    ProtocolError::Answer(AnswerError::Refusal(_)) => 1,
+                    ProtocolError::Answer(_) => 4,
                     _ => 2,
                 },
                 mixin_pin_http::Error::Connect(_)
@@ -174,9 +174,7 @@ impl Error {
 
     fn api_of(error: &mixin_pin_http::Error) -> Option<&ApiError> {
         match error {
-            mixin_pin_http::Error::Protocol(ProtocolError::Api(error) | ProtocolError::ApiFailure(error)) => {
-                Some(error)
-            }
+            mixin_pin_http::Error::Protocol(error) => error.api_error(),
             _ => None,
         }
     }
@@ -301,7 +299,8 @@ impl fmt::Display for Error {
 }
 
 fn unknown(f: &mut fmt::Formatter<'_>, lost: &Unknown, run: Option<&str>) -> fmt::Result {
-    let what = if matches!(&*lost.cause, mixin_pin_http::Error::Protocol(error) if error.is_refusal()) {
+    let what = if matches!(&*lost.cause, mixin_pin_http::Error::Protocol(ProtocolError::Answer(error)) if error.is_refusal())
+    {
         "was refused, but that may be the answer to a copy of it that somebody on the way made, and the first copy may have \
          been carried out"
     } else {
@@ -340,9 +339,27 @@ impl From<mixin_pin_http::Error> for Error {
     }
 }
 
-impl From<ProtocolError> for Error {
-    fn from(error: ProtocolError) -> Self {
-        Self::Input(error)
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Self {
+        Self::Input(error.into())
+    }
+}
+
+impl From<KeystoreError> for Error {
+    fn from(error: KeystoreError) -> Self {
+        Self::Input(error.into())
+    }
+}
+
+impl From<CurlError> for Error {
+    fn from(error: CurlError) -> Self {
+        Self::Input(error.into())
+    }
+}
+
+impl From<TokenFault> for Error {
+    fn from(fault: TokenFault) -> Self {
+        Self::Input(fault.into())
     }
 }
 
@@ -381,7 +398,7 @@ mod tests {
             Error::NotText { path: path() },
             Error::TooLong { path: path(), limit: files::MAX_KEYSTORE },
             Error::LineTooLong { which: "new PIN", limit: 160 },
-            Error::Keystore { path: path(), cause: ProtocolError::KeystoreNoKey },
+            Error::Keystore { path: path(), cause: KeystoreError::NoKey },
             Error::Passphrase { path: path() },
             Error::Unlock { path: path(), cause: age::DecryptError::NoMatchingKeys },
             Error::PassphrasesDiffer,
@@ -398,7 +415,7 @@ mod tests {
             Error::PinsDiffer,
             Error::PublicKey(mixin_pin_core::Error::PublicKey),
             Error::Ciphertext(mixin_pin_core::Error::Decrypt),
-            Error::Input(ProtocolError::CurlMissing),
+            CurlError::Missing.into(),
             Error::Http(mixin_pin_http::Error::LeaseLost),
             Error::Unresolved,
             Error::Store(mixin_pin_store::Error::Url),

@@ -68,7 +68,7 @@ impl Facts {
             user_id: keystore.user_id(),
             session_id: keystore.session_id(),
             public_key: keystore.public_key(),
-            also_holds: keystore.also_holds().to_vec(),
+            also_holds: keystore.further_secrets().to_vec(),
         }
     }
 

@@ -82,7 +82,7 @@ fn known<T>(outcome: Outcome<T>) -> Result<T> {
 
 fn code(error: &mixin_pin_http::Error) -> Option<ErrorCode> {
     match error {
-        mixin_pin_http::Error::Protocol(mixin_pin_http::protocol::Error::Api(error)) => Some(error.code),
+        mixin_pin_http::Error::Protocol(error) => error.api_error().map(|error| error.code),
         _ => None,
     }
 }

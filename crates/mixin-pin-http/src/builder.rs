@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use mixin_pin_core::{Session, SessionKey, UnixTime};
-use mixin_pin_protocol::call::Calls;
+use mixin_pin_core::{Session, UnixTime};
+use mixin_pin_protocol::call::DEFAULT_LIFETIME;
 use mixin_pin_store::NonceStore;
 use ureq::http::uri::Authority;
 use ureq::tls::TlsConfig;
@@ -117,7 +117,7 @@ impl<S> ClientBuilder<S> {
             settings: Settings {
                 call: Duration::from_secs(30),
                 wait: None,
-                token: Calls::<SessionKey>::DEFAULT_LIFETIME,
+                token: DEFAULT_LIFETIME,
             },
             user_agent: concat!("mixin-pin/", env!("CARGO_PKG_VERSION")).to_owned(),
             device_id: None,

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use mixin_pin_core::tip::{TipAction, TipKey};
 use mixin_pin_core::token::{Signer, VerifyingKey};
-use mixin_pin_core::{Nonce, Pin, Secret, Session, SystemRng, UnixTime};
-use mixin_pin_protocol::Error as ProtocolError;
+use mixin_pin_core::{Pin, Secret, Session, SystemRng, UnixTime};
 use mixin_pin_protocol::answer::{ErrorCode, LogEntry, User};
 use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest};
+use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError};
 use mixin_pin_store::{Lease, LeaseReply, LeaseTerms, MemoryStore, NonceStore};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -99,14 +99,14 @@ impl Client {
     ///
     /// ```no_run
     /// use mixin_pin_http::core::Pin;
-    /// use mixin_pin_http::protocol::Error as ProtocolError;
+    /// use mixin_pin_http::protocol::{AnswerError, Error as ProtocolError};
     /// use mixin_pin_http::{Client, Error, Outcome};
     ///
     /// # fn create(client: &Client) -> Result<(), Error> {
     /// match client.create_pin(&Pin::new("314159")?) {
     ///     Ok(Outcome::Done(user)) => println!("{} has a PIN", user.full_name),
     ///     Ok(Outcome::Unknown(lost)) => println!("it may be set: {}", lost.next), // see `resolve_update`
-    ///     Err(Error::Protocol(ProtocolError::Api(refusal))) => println!("nothing changed: {}", refusal.advice()),
+    ///     Err(Error::Protocol(ProtocolError::Answer(AnswerError::Refusal(refusal)))) => println!("nothing changed: {}", refusal.advice()),
     ///     Err(error) => return Err(error), // nothing was sent
     /// }
     /// # Ok(()) }
@@ -115,9 +115,7 @@ impl Client {
     /// # Errors
     /// [`Error::Protocol`] when Mixin refuses, another when the call was never sent.
     pub fn create_pin(&self, pin: &Pin) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::ResolveUpdate, |calls, nonce, now, rng| {
-            Ok(calls.create_pin(pin, nonce(now)?, now, rng)?)
-        })
+        self.pin_call(NextStep::ResolveUpdate, |calls| calls.create_pin(pin))
     }
 
     /// Changes the PIN: `POST /pin/update`.
@@ -125,10 +123,7 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn change_pin(&self, old: &Pin, new: &Pin) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::ResolveUpdate, |calls, nonce, now, rng| {
-            let nonces = [nonce(now)?, nonce(now)?];
-            Ok(calls.change_pin(old, new, nonces, now, rng)?)
-        })
+        self.pin_call(NextStep::ResolveUpdate, |calls| calls.change_pin(old, new))
     }
 
     /// Creates the PIN, or changes it where there is an old one.
@@ -157,7 +152,6 @@ impl Client {
     ///
     /// ```no_run
     /// use mixin_pin_http::core::Pin;
-    /// use mixin_pin_http::protocol::Error as ProtocolError;
     /// use mixin_pin_http::protocol::answer::{ErrorCode, Reason};
     /// use mixin_pin_http::{Client, Error};
     ///
@@ -165,10 +159,9 @@ impl Client {
     /// fn is_right(client: &Client, pin: &Pin) -> Result<Option<bool>, Error> {
     ///     match client.verify_pin(pin) {
     ///         Ok(outcome) => Ok(outcome.done().map(|_| true)),
-    ///         Err(Error::Protocol(ProtocolError::Api(refusal))) if refusal.code == ErrorCode::PinIncorrect => {
-    ///             // Without a reason it may have been the iterator.
-    ///             Ok(refusal.reason().filter(|reason| *reason == Reason::Pin).map(|_| false))
-    ///         }
+    ///         Err(Error::Protocol(error)) if error.reason() == Some(Reason::Pin) => Ok(Some(false)),
+    ///         // Without a reason it may be the iterator that was refused.
+    ///         Err(Error::Protocol(error)) if error.api_error().is_some_and(|e| e.code == ErrorCode::PinIncorrect) => Ok(None),
     ///         Err(error) => Err(error),
     ///     }
     /// }
@@ -177,9 +170,7 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn verify_pin(&self, pin: &Pin) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::ProveAgain, |calls, nonce, now, rng| {
-            Ok(calls.verify_pin(pin, nonce(now)?, now, rng)?)
-        })
+        self.pin_call(NextStep::ProveAgain, |calls| calls.verify_pin(pin))
     }
 
     /// Installs a user's first TIP key, in the place of the digits where there are any: `POST /pin/update`. There is no
@@ -202,11 +193,9 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn install_tip(&self, old: Option<&Pin>, key: &TipKey) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::ResolveUpdate, |calls, nonce, now, rng| {
-            Ok(match old {
-                None => calls.create_tip(key, nonce(now)?, now, rng)?,
-                Some(old) => calls.change_to_tip(old, key, [nonce(now)?, nonce(now)?], now, rng)?,
-            })
+        self.pin_call(NextStep::ResolveUpdate, |calls| match old {
+            None => calls.create_tip(key),
+            Some(old) => calls.change_to_tip(old, key),
         })
     }
 
@@ -225,10 +214,7 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn change_tip(&self, old: &TipKey, old_counter: u64, new: &TipKey) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::ResolveUpdate, |calls, nonce, now, rng| {
-            let nonces = [nonce(now)?, nonce(now)?];
-            Ok(calls.change_tip(old, old_counter, new, nonces, now, rng)?)
-        })
+        self.pin_call(NextStep::ResolveUpdate, |calls| calls.change_tip(old, old_counter, new))
     }
 
     /// Proves the TIP key: `POST /pin/verify`.
@@ -236,9 +222,7 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn verify_tip(&self, key: &TipKey) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::ProveAgain, |calls, nonce, now, rng| {
-            Ok(calls.verify_tip(key, nonce(now)?, now, rng)?)
-        })
+        self.pin_call(NextStep::ProveAgain, |calls| calls.verify_tip(key))
     }
 
     /// Makes any other call that carries a PIN, a [`Pin`] or what [`TipKey::secret`] made of an action, and returns its
@@ -268,9 +252,7 @@ impl Client {
         proof: impl Into<Secret>,
     ) -> Result<Outcome<T>, Error> {
         let proof = proof.into();
-        self.pin_call(NextStep::LookFirst, |calls, nonce, now, rng| {
-            Ok(calls.with_pin(method, path, body, &proof, nonce(now)?, now, rng)?)
-        })
+        self.pin_call(NextStep::LookFirst, |calls| calls.with_pin(method, path, body, &proof))
     }
 
     /// Makes any other call that carries a TIP signature of the action that path and body ask for, and returns its
@@ -301,9 +283,7 @@ impl Client {
         key: &TipKey,
         action: &TipAction<'_>,
     ) -> Result<Outcome<T>, Error> {
-        self.pin_call(NextStep::LookFirst, |calls, nonce, now, rng| {
-            Ok(calls.with_tip(method, path, body, (key, action), nonce(now)?, now, rng)?)
-        })
+        self.pin_call(NextStep::LookFirst, |calls| calls.with_tip(method, path, body, key, action))
     }
 
     /// Registers the user with the safe under `safe_key`, approved by the installed TIP key: `POST /safe/users`.
@@ -321,9 +301,7 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn register_safe(&self, tip_key: &TipKey, safe_key: &TipKey) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::LookFirst, |calls, nonce, now, rng| {
-            Ok(calls.register_safe(tip_key, safe_key, nonce(now)?, now, rng)?)
-        })
+        self.pin_call(NextStep::LookFirst, |calls| calls.register_safe(tip_key, safe_key))
     }
 
     /// Reads the user: `GET /me`.
@@ -336,7 +314,7 @@ impl Client {
 
     /// The user, and the server's time at the answer, where it names it.
     pub(crate) fn me_with_time(&self) -> Result<(User, Option<UnixTime>), Error> {
-        self.read_with_time(|calls, now, rng| calls.me(now, rng))
+        self.read_with_time(|calls| calls.me())
     }
 
     /// Asks the server once who this is, `GET /me`, and compares clocks: for a check that all is well before any PIN is sent.
@@ -362,7 +340,7 @@ impl Client {
     pub fn probe(&self) -> Result<Probe, Error> {
         let (asked_at, mut rng) = (now()?, SystemRng::new()?);
         let deadline = Deadline::new(self.settings.call);
-        let request = self.calls().me(asked_at, &mut rng)?;
+        let request = self.calls(asked_at, &mut rng).me()?;
         let received = self.transport.exchange(&request, &deadline)?;
         let answered_at = now()?;
         let user = received.answer().read(request.request_id()).map_err(Error::from);
@@ -391,7 +369,7 @@ impl Client {
     /// # Errors
     /// As [`Client::me`].
     pub fn pin_logs(&self, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
-        self.read(|calls, now, rng| calls.logs(query, now, rng))
+        self.read(|calls| calls.logs(query))
     }
 
     /// Registers a user with a session of its own under this app's session: `POST /users`.
@@ -413,7 +391,7 @@ impl Client {
         let secret = session_key.to_session_secret()?;
         let (now, mut rng) = (now()?, SystemRng::new()?);
         let deadline = Deadline::new(self.settings.call);
-        let request = self.calls().register(&secret, full_name, now, &mut rng)?;
+        let request = self.calls(now, &mut rng).register(&secret, full_name)?;
         Outcome::settle(&request, NextStep::LookFirst, self.transport.send(&request, &deadline))
     }
 
@@ -443,9 +421,9 @@ impl Client {
         let body = body.map(Value::to_string);
         let body = body.as_deref().map(str::as_bytes);
         if matches!(method, "GET" | "HEAD") {
-            return self.read(|calls, now, rng| calls.other(method, path, body, now, rng)).map(Outcome::Done);
+            return self.read(|calls| calls.other(method, path, body)).map(Outcome::Done);
         }
-        self.pin_call(NextStep::LookFirst, |calls, _, now, rng| Ok(calls.other(method, path, body, now, rng)?))
+        self.pin_call(NextStep::LookFirst, |calls| calls.other(method, path, body))
     }
 
     /// Makes a call that changes nothing, so that every failure is an error, and that is made anew where the server or the
@@ -453,7 +431,7 @@ impl Client {
     fn read<T, F>(&self, prepare: F) -> Result<T, Error>
     where
         T: DeserializeOwned,
-        F: Fn(Calls<'_, BoxSigner>, UnixTime, &mut SystemRng) -> Result<PreparedRequest, ProtocolError>,
+        F: Fn(&mut Calls<'_, BoxSigner>) -> Result<PreparedRequest, CallError>,
     {
         self.read_with_time(prepare).map(|(answer, _)| answer)
     }
@@ -462,12 +440,12 @@ impl Client {
     fn read_with_time<T, F>(&self, prepare: F) -> Result<(T, Option<UnixTime>), Error>
     where
         T: DeserializeOwned,
-        F: Fn(Calls<'_, BoxSigner>, UnixTime, &mut SystemRng) -> Result<PreparedRequest, ProtocolError>,
+        F: Fn(&mut Calls<'_, BoxSigner>) -> Result<PreparedRequest, CallError>,
     {
         let mut rng = SystemRng::new()?;
         let mut attempts = Attempts::new(self.settings.call, READ_RETRIES);
         loop {
-            let request = prepare(self.calls(), now()?, &mut rng)?;
+            let request = prepare(&mut self.calls(now()?, &mut rng))?;
             let received = self.transport.exchange(&request, attempts.deadline());
             let limits = received.as_ref().map(|received| (received.status == 429, received.retry_after));
             let (is_limited, retry_after) = limits.unwrap_or_default();
@@ -484,26 +462,19 @@ impl Client {
     fn pin_call<T, F>(&self, next: NextStep, prepare: F) -> Result<Outcome<T>, Error>
     where
         T: DeserializeOwned,
-        F: Fn(
-            Calls<'_, BoxSigner>,
-            &dyn Fn(UnixTime) -> Result<Nonce, Error>,
-            UnixTime,
-            &mut SystemRng,
-        ) -> Result<PreparedRequest, Error>,
+        F: Fn(&mut Calls<'_, BoxSigner, &dyn Lease>) -> Result<PreparedRequest, CallError>,
     {
         let mut rng = SystemRng::new()?;
         let mut left = STALLS;
         loop {
             let outcome = self.hold(|held| {
-                let nonce = |now| {
-                    held.next(now).map_err(|error| match held.remaining() {
-                        Duration::ZERO => Error::LeaseLost,
-                        _ => Error::Store(error),
-                    })
+                let prepare = |rng: &mut SystemRng| match prepare(&mut self.calls(now()?, rng).nonces(&held)) {
+                    Err(CallError::Nonce(_)) if held.remaining() == Duration::ZERO => Err(Error::LeaseLost),
+                    result => Ok(result?),
                 };
                 let mut attempts = Attempts::new(self.settings.call, CONNECT_RETRIES);
                 loop {
-                    let request = prepare(self.calls(), &nonce, now()?, &mut rng)?;
+                    let request = prepare(&mut rng)?;
                     // Looked at after the signing, which may take long.
                     if held.remaining() < attempts.deadline().for_sending()? {
                         return Err(Error::LeaseLost);
@@ -562,8 +533,8 @@ impl Client {
         self.settings.token
     }
 
-    fn calls(&self) -> Calls<'_, BoxSigner> {
-        Calls::new(&self.session).lifetime(self.settings.token)
+    fn calls<'c>(&'c self, now: UnixTime, rng: &'c mut SystemRng) -> Calls<'c, BoxSigner> {
+        Calls::new(&self.session, now, rng).lifetime(self.settings.token)
     }
 }
 
@@ -607,12 +578,16 @@ impl fmt::Debug for Client {
 /// Whether a failure of a call that only reads may pass by itself.
 fn is_passing(error: &Error) -> bool {
     match error {
-        Error::Connect(_) | Error::Interrupted(_) | Error::Protocol(ProtocolError::ServerTrouble { .. }) => true,
-        Error::Protocol(ProtocolError::Api(error)) => error.code == ErrorCode::TooManyRequests,
-        Error::Protocol(ProtocolError::ApiFailure(error)) => {
-            matches!(error.code, ErrorCode::Server(_) | ErrorCode::TooManyRequests)
-                || (500..600).contains(&error.code.as_u32())
-        }
+        Error::Connect(_) | Error::Interrupted(_) => true,
+        Error::Protocol(ProtocolError::Answer(error)) => match error {
+            AnswerError::Server { .. } => true,
+            AnswerError::Refusal(error) => error.code == ErrorCode::TooManyRequests,
+            AnswerError::Failure(error) => {
+                matches!(error.code, ErrorCode::Server(_) | ErrorCode::TooManyRequests)
+                    || (500..600).contains(&error.code.as_u32())
+            }
+            _ => false,
+        },
         _ => false,
     }
 }

@@ -4,8 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::Reason;
+use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError, Remedy};
 
 use crate::ClockOffset;
 
@@ -82,16 +82,17 @@ impl Error {
     ///
     /// ```
     /// use mixin_pin_http::Error;
-    /// use mixin_pin_http::protocol::Error as ProtocolError;
+    /// use mixin_pin_http::protocol::AnswerError;
     ///
     /// assert!(Error::LeaseLost.nothing_changed()); // it was not sent
-    /// assert!(!Error::Protocol(ProtocolError::ServerTrouble { status: 502 }).nothing_changed()); // not known
+    /// assert!(!Error::from(AnswerError::Server { status: 502 }).nothing_changed()); // not known
     /// ```
     pub fn nothing_changed(&self) -> bool {
         match self {
-            Self::Protocol(ProtocolError::Api(refusal)) => !refusal.may_answer_a_copy(),
-            // What is no answer's fault was found while the request was prepared.
-            Self::Protocol(error) => !error.is_bad_answer(),
+            Self::Protocol(ProtocolError::Answer(AnswerError::Refusal(refusal))) => !refusal.may_answer_a_copy(),
+            Self::Protocol(ProtocolError::Answer(_)) => false,
+            // Any other error arose before the request was sent.
+            Self::Protocol(_) => true,
             Self::Interrupted(_) | Self::Timeout { .. } | Self::AnswerTooLong { .. } | Self::Redirect { .. } => false,
             Self::BaseUrl
             | Self::PlainHttp
@@ -110,14 +111,36 @@ impl Error {
 }
 
 impl Error {
+    /// What to do about it.
+    ///
+    /// Look up what became of a call before you make it again, unless [`Error::nothing_changed`].
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Protocol(error) => error.remedy(),
+            Self::ClockUnconfirmed(error) => error.remedy(),
+            Self::SessionBusy { .. } | Self::LeaseLost | Self::TimeOver { .. } | Self::Connect(_) => Remedy::TryAgain,
+            Self::BaseUrl
+            | Self::PlainHttp
+            | Self::Proxy { .. }
+            | Self::Header
+            | Self::Store(_)
+            | Self::NoServerTime
+            | Self::Clock { .. } => Remedy::Mend,
+            Self::Interrupted(_) | Self::Timeout { .. } | Self::AnswerTooLong { .. } | Self::Redirect { .. } => {
+                Remedy::Alert
+            }
+        }
+    }
+
     /// Whether the API refused a request, be it this one or a copy.
     pub(crate) const fn is_refusal(&self) -> bool {
-        matches!(self, Self::Protocol(error) if error.is_refusal())
+        matches!(self, Self::Protocol(ProtocolError::Answer(error)) if error.is_refusal())
     }
 
     /// Whether the API refused a request for a reason that this copy of it may have had.
     pub(crate) fn is_refusal_of_this_copy(&self) -> bool {
-        matches!(self, Self::Protocol(ProtocolError::Api(refusal)) if !refusal.reason().is_some_and(Reason::is_of_a_copy))
+        matches!(self, Self::Protocol(ProtocolError::Answer(AnswerError::Refusal(refusal)))
+            if !refusal.reason().is_some_and(Reason::is_of_a_copy))
     }
 }
 
@@ -171,7 +194,8 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Protocol(error) => Some(error),
+            // Its text is this error's text.
+            Self::Protocol(error) => error.source(),
             Self::Store(error) => Some(error),
             Self::ClockUnconfirmed(error) => Some(error.as_ref()),
             Self::Connect(error) | Self::Interrupted(error) => Some(error),
@@ -183,6 +207,24 @@ impl StdError for Error {
 impl From<ProtocolError> for Error {
     fn from(error: ProtocolError) -> Self {
         Self::Protocol(error)
+    }
+}
+
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Nonce(cause) => match cause.downcast() {
+                Ok(error) => Self::Store(*error),
+                Err(cause) => Self::Protocol(CallError::Nonce(cause).into()),
+            },
+            error => Self::Protocol(error.into()),
+        }
+    }
+}
+
+impl From<AnswerError> for Error {
+    fn from(error: AnswerError) -> Self {
+        Self::Protocol(error.into())
     }
 }
 

@@ -3,7 +3,7 @@
 //! A client has no use for this module: sending a prepared request a second time breaks the rule that an encrypted
 //! PIN is sent once, and leaves it to the server alone to refuse it.
 
-use mixin_pin_protocol::Error as ProtocolError;
+use mixin_pin_protocol::AnswerError;
 use mixin_pin_protocol::answer::ApiError;
 use mixin_pin_protocol::call::PreparedRequest;
 use serde_json::Value;
@@ -40,7 +40,7 @@ pub fn send(client: &Client, request: &PreparedRequest) -> Result<RawAnswer, Err
     let received = client.exchange(request)?;
     let data = match received.answer().read(request.request_id()) {
         Ok(data) => Ok(data),
-        Err(ProtocolError::Api(error)) => Err(*error),
+        Err(AnswerError::Refusal(error)) => Err(*error),
         Err(error) => return Err(error.into()),
     };
     Ok(RawAnswer { status: received.status, data })

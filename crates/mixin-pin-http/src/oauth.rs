@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mixin_pin_core::token::Signer;
-use mixin_pin_core::{OAuthSession, SessionKey, SystemRng};
+use mixin_pin_core::{OAuthSession, SessionKey, SystemRng, UnixTime};
 use mixin_pin_protocol::answer::User;
 use mixin_pin_protocol::call::PreparedRequest;
 use mixin_pin_protocol::oauth::{CodeExchange, Grant, OAuthCalls};
@@ -83,7 +83,7 @@ impl OAuthClient {
     pub fn me(&self) -> Result<User, Error> {
         let (now, mut rng) = (now()?, SystemRng::new()?);
         let deadline = Deadline::new(self.settings.call);
-        self.send(&self.calls().me(now, &mut rng)?, &deadline)
+        self.send(&self.calls(now, &mut rng).me()?, &deadline)
     }
 
     /// Makes any other call within the scope, with a body of JSON or none, and returns its `data`.
@@ -100,7 +100,7 @@ impl OAuthClient {
         let body = body.map(Value::to_string);
         let (now, mut rng) = (now()?, SystemRng::new()?);
         let deadline = Deadline::new(self.settings.call);
-        let request = self.calls().other(method, path, body.as_deref().map(str::as_bytes), now, &mut rng)?;
+        let request = self.calls(now, &mut rng).other(method, path, body.as_deref().map(str::as_bytes))?;
         let result = self.send(&request, &deadline);
         if request.is_read() {
             result.map(Outcome::Done)
@@ -109,8 +109,8 @@ impl OAuthClient {
         }
     }
 
-    fn calls(&self) -> OAuthCalls<'_, BoxSigner> {
-        OAuthCalls::new(&self.session).lifetime(self.settings.token)
+    fn calls<'c>(&'c self, now: UnixTime, rng: &'c mut SystemRng) -> OAuthCalls<'c, BoxSigner> {
+        OAuthCalls::new(&self.session, now, rng).lifetime(self.settings.token)
     }
 
     fn send<T: DeserializeOwned>(&self, request: &PreparedRequest, deadline: &Deadline) -> Result<T, Error> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::{Ed25519PublicKey, Pin, UnixTime};
-use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::{ErrorCode, Reason, User};
+use mixin_pin_protocol::{AnswerError, Error as ProtocolError};
 
 use crate::builder::now;
 use crate::{Client, Error, Outcome, Unknown};
@@ -197,19 +197,21 @@ impl Client {
         match outcome {
             Ok(Outcome::Done(user)) => Ok(Proved::Right(user)),
             Ok(Outcome::Unknown(lost)) => Ok(Proved::Lost(lost)),
-            Err(Error::Protocol(ProtocolError::Api(error))) => match (error.code, error.reason()) {
-                (ErrorCode::PinIncorrect, None) => Ok(Proved::Wrong { cost: 1, is_certain: false }),
-                (ErrorCode::PinIncorrect, Some(Reason::Pin | Reason::Signature)) => {
-                    Ok(Proved::Wrong { cost: 1, is_certain: true })
+            Err(Error::Protocol(ProtocolError::Answer(AnswerError::Refusal(error)))) => {
+                match (error.code, error.reason()) {
+                    (ErrorCode::PinIncorrect, None) => Ok(Proved::Wrong { cost: 1, is_certain: false }),
+                    (ErrorCode::PinIncorrect, Some(Reason::Pin | Reason::Signature)) => {
+                        Ok(Proved::Wrong { cost: 1, is_certain: true })
+                    }
+                    // Without a PIN, and with digits where a TIP key is set or the other way round, there is no try.
+                    (ErrorCode::PinIncorrect, Some(Reason::NoPinSet)) | (ErrorCode::PinFormat, _) => {
+                        Ok(Proved::Wrong { cost: 0, is_certain: true })
+                    }
+                    (ErrorCode::TooManyRequests, _) => Ok(Proved::TriesSpent),
+                    // Any other refusal says nothing of the PIN, such as one for the iterator.
+                    _ => Err(AnswerError::Refusal(error).into()),
                 }
-                // Without a PIN, and with digits where a TIP key is set or the other way round, there is no try.
-                (ErrorCode::PinIncorrect, Some(Reason::NoPinSet)) | (ErrorCode::PinFormat, _) => {
-                    Ok(Proved::Wrong { cost: 0, is_certain: true })
-                }
-                (ErrorCode::TooManyRequests, _) => Ok(Proved::TriesSpent),
-                // Any other refusal says nothing of the PIN, such as one for the iterator.
-                _ => Err(Error::Protocol(ProtocolError::Api(error))),
-            },
+            }
             Err(error) => Err(error),
         }
     }

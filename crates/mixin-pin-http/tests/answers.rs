@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use common::{Server, USER, builder, pin, read_request};
 use mixin_pin_http::{Error, Outcome};
-use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::{ErrorCode, User};
+use mixin_pin_protocol::{AnswerError, Error as ProtocolError};
 
-fn protocol(error: Error) -> ProtocolError {
+fn protocol(error: Error) -> AnswerError {
     match error {
-        Error::Protocol(error) => error,
+        Error::Protocol(ProtocolError::Answer(error)) => error,
         other => panic!("{other:?}"),
     }
 }
@@ -32,7 +32,7 @@ fn a_good_answer_is_done() {
 fn a_refusal_keeps_code_description_and_extra() {
     let body = r#"{"error":{"status":202,"code":20119,"description":"PIN incorrect.","extra":{"left":4}}}"#;
     let server = Server::answering("202 Accepted", body);
-    let ProtocolError::Api(error) = protocol(server.client().verify_pin(&pin()).unwrap_err()) else { panic!() };
+    let AnswerError::Refusal(error) = protocol(server.client().verify_pin(&pin()).unwrap_err()) else { panic!() };
     assert_eq!(error.code, ErrorCode::PinIncorrect);
     assert_eq!(error.description, "PIN incorrect.");
     assert_eq!(error.extra.unwrap()["left"], 4);
@@ -41,27 +41,27 @@ fn a_refusal_keeps_code_description_and_extra() {
 #[test]
 fn a_web_page_leaves_the_outcome_unknown() {
     let server = Server::answering("200 OK", "<html><body>Welcome to the hotel</body></html>");
-    assert_eq!(protocol(server.lost()), ProtocolError::AnswerHtml { status: 200 });
+    assert_eq!(protocol(server.lost()), AnswerError::Html { status: 200 });
 }
 
 #[test]
 fn server_trouble_leaves_the_outcome_unknown() {
     let server = Server::answering("502 Bad Gateway", "<html>");
-    assert_eq!(protocol(server.lost()), ProtocolError::ServerTrouble { status: 502 });
+    assert_eq!(protocol(server.lost()), AnswerError::Server { status: 502 });
     let body = r#"{"error":{"status":500,"code":7000,"description":"Internal"}}"#;
-    let ProtocolError::ApiFailure(error) = protocol(Server::answering("500 Oops", body).lost()) else { panic!() };
+    let AnswerError::Failure(error) = protocol(Server::answering("500 Oops", body).lost()) else { panic!() };
     assert_eq!(error.code, ErrorCode::Server(7000));
 }
 
 #[test]
 fn an_empty_answer_leaves_the_outcome_unknown() {
-    assert_eq!(protocol(Server::answering("200 OK", "").lost()), ProtocolError::AnswerEmpty { status: 200 });
+    assert_eq!(protocol(Server::answering("200 OK", "").lost()), AnswerError::Empty { status: 200 });
 }
 
 #[test]
 fn json_cut_off_leaves_the_outcome_unknown() {
     let error = Server::answering("200 OK", &USER[..30]).lost();
-    assert_eq!(protocol(error), ProtocolError::AnswerCutOff { status: 200 });
+    assert_eq!(protocol(error), AnswerError::CutOff { status: 200 });
 }
 
 #[test]
@@ -114,11 +114,11 @@ fn an_answer_to_another_request_leaves_the_outcome_unknown() {
         let len = USER.len();
         write!(stream, "HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: {len}\r\n\r\n{USER}").unwrap();
     });
-    assert_eq!(protocol(other.lost()), ProtocolError::RequestIdMismatch);
+    assert_eq!(protocol(other.lost()), AnswerError::RequestIdMismatch);
     let none = Server::start(|stream, _| {
         write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{USER}", USER.len()).unwrap();
     });
-    assert_eq!(protocol(none.lost()), ProtocolError::RequestIdMissing);
+    assert_eq!(protocol(none.lost()), AnswerError::RequestIdMissing);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, Error as CoreError, Session, rand_core::CryptoRng};
 use mixin_pin_http::store::MemoryStore;
 use mixin_pin_http::{Client, Error, NextStep, Outcome};
-use mixin_pin_protocol::Error as ProtocolError;
+use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError};
 use serde_json::{Map, Value};
 
 fn transfer(client: &Client) -> Result<Outcome<Value>, Error> {
@@ -35,7 +35,10 @@ fn a_gateways_error_in_mixins_envelope_leaves_a_transfer_unknown() {
             let server = Server::answering(status, error(code, ""));
             let Outcome::Unknown(lost) = transfer(&server.client()).unwrap() else { panic!("{status} {code}") };
             assert_eq!((lost.next, server.requests.load(Ordering::SeqCst)), (NextStep::LookFirst, 1));
-            assert!(matches!(*lost.cause, Error::Protocol(ProtocolError::ApiFailure(_))), "{status} {code}: {lost:?}");
+            assert!(
+                matches!(*lost.cause, Error::Protocol(ProtocolError::Answer(AnswerError::Failure(_)))),
+                "{status} {code}: {lost:?}"
+            );
             assert!(
                 !lost.cause.nothing_changed() && !lost.cause.to_string().contains("before the call"),
                 "{}",
@@ -87,7 +90,10 @@ fn a_refusal_that_may_be_about_a_copy_leaves_a_change_unknown_and_refuses_a_proo
             assert_eq!(lost.next, NextStep::ResolveUpdate);
             // A proof changes nothing: its refusal is an error, though what the PIN is stays open.
             let refused = server().client().verify_pin(&pin()).unwrap_err();
-            assert!(matches!(refused, Error::Protocol(ProtocolError::Api(_))) && !refused.nothing_changed());
+            assert!(
+                matches!(refused, Error::Protocol(ProtocolError::Answer(AnswerError::Refusal(_))))
+                    && !refused.nothing_changed()
+            );
         }
     }
     // A reason that is known says that it was this copy.
@@ -161,7 +167,10 @@ fn a_body_is_never_sent_with_a_get() {
     let body = serde_json::json!({ "pin_base64": "AAAA" });
     for method in ["GET", "HEAD"] {
         let error = server.client().call::<Value>(method, "/me", Some(&body)).unwrap_err();
-        assert!(matches!(error, Error::Protocol(ProtocolError::BodyOfRead)) && error.nothing_changed(), "{error:?}");
+        assert!(
+            matches!(error, Error::Protocol(ProtocolError::Call(CallError::BodyOfRead))) && error.nothing_changed(),
+            "{error:?}"
+        );
     }
     assert_eq!(server.requests.load(Ordering::SeqCst), 0);
 }

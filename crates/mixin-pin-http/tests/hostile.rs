@@ -16,6 +16,7 @@ use std::time::Duration;
 use common::{USER, builder, pin};
 use fastrand::Rng;
 use mixin_pin_http::{Error, Outcome};
+use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_test_memory::{Memory, peak_of_thread};
 use serde_json::Value;
 
@@ -282,7 +283,10 @@ fn whatever_a_server_answers_the_client_keeps_its_head() {
                     sent.ids,
                     String::from_utf8_lossy(&sent.body)
                 );
-                assert!(matches!(&error, Error::Protocol(error) if error.is_refusal()), "case {case}: {error:?}");
+                assert!(
+                    matches!(&error, Error::Protocol(ProtocolError::Answer(error)) if error.is_refusal()),
+                    "case {case}: {error:?}"
+                );
                 let code = value().and_then(|value| value["error"]["code"].as_u64());
                 assert!(code.is_some_and(|code| code != 500 && code != 7000), "case {case}: {error:?}");
             }

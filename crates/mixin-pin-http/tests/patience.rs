@@ -14,8 +14,8 @@ use mixin_pin_core::UnixTime;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_http::store::MemoryStore;
 use mixin_pin_http::{Client, Error, Outcome};
-use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::call::LogQuery;
+use mixin_pin_protocol::{AnswerError, Error as ProtocolError};
 use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore, test_suite};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -73,7 +73,7 @@ fn retry_after_is_waited_for_unless_the_call_would_end_first() {
     let client = builder().base_url(&server.url).timeout(Duration::from_secs(5)).build().unwrap();
     let begun = Instant::now();
     let error = client.me().unwrap_err();
-    assert!(matches!(error, Error::Protocol(ProtocolError::AnswerHtml { status: 429 })), "{error:?}");
+    assert!(matches!(error, Error::Protocol(ProtocolError::Answer(AnswerError::Html { status: 429 }))), "{error:?}");
     assert!(begun.elapsed() < Duration::from_secs(4) && server.requests.load(Ordering::SeqCst) == 1);
 }
 

@@ -1,56 +1,89 @@
-//! Which TIP action a request asks for, read from its path and body: the other side's view of a signature.
+//! Which TIP action a request asks for, read from its method, path and body.
 //!
-//! What is signed is a hash, so only a reader who rebuilds the action can tell whether it is the one that was asked for.
+//! A TIP signature covers a hash. So a server must rebuild the action from the request to check the signature.
 
 use mixin_pin_core::Ed25519PublicKey;
 use mixin_pin_core::tip::{Amount, TipAction};
 use mixin_pin_core::uuid::Uuid;
 use serde_json::{Map, Value};
 
-use crate::Error;
+use crate::ActionError;
 
-/// Hands `judge` the action that a request asks for, and returns what it makes of it. None for a path that asks for no
-/// action known here.
+/// The TIP action that a request asks for.
+#[derive(Debug, Clone)]
+pub struct RequestedAction<'b>(Parts<'b>);
+
+#[derive(Debug, Clone)]
+enum Parts<'b> {
+    /// An action that borrows from the body alone.
+    Action(TipAction<'b>),
+    /// `RegisterSafe` borrows a parsed key.
+    RegisterSafe { user_id: Uuid, public_key: Ed25519PublicKey },
+    /// `Transaction` borrows a parsed list.
+    Transaction {
+        asset_id: Uuid,
+        opponent_key: &'b str,
+        receivers: Vec<Uuid>,
+        threshold: u32,
+        amount: Amount<'b>,
+        trace_id: Uuid,
+        memo: &'b str,
+    },
+}
+
+impl RequestedAction<'_> {
+    /// The action, as the core signs and verifies it.
+    pub fn action(&self) -> TipAction<'_> {
+        match &self.0 {
+            Parts::Action(action) => *action,
+            Parts::RegisterSafe { user_id, public_key } => TipAction::RegisterSafe { user_id: *user_id, public_key },
+            Parts::Transaction { asset_id, opponent_key, receivers, threshold, amount, trace_id, memo } => {
+                TipAction::Transaction {
+                    asset_id: *asset_id,
+                    opponent_key,
+                    receivers,
+                    threshold: *threshold,
+                    amount: *amount,
+                    trace_id: *trace_id,
+                    memo,
+                }
+            }
+        }
+    }
+}
+
+/// The TIP action that a request asks for. None for a path without a known action.
 ///
-/// `user_id` is who asks. `/pin/verify` asks for "verify" with the `timestamp` of its body; `/pin/update` names no
-/// action, for there the old key signs its own counter.
+/// `user_id` is the user who makes the request. `/pin/verify` asks for "verify" with the `timestamp` of its body.
+/// `/pin/update` asks for no action, because there the old key signs its own counter.
 ///
 /// ```
-/// use mixin_pin_protocol::action::with_action;
-/// use mixin_pin_protocol::core::{tip::TipAction, uuid::Uuid};
+/// use mixin_pin_protocol::action::requested;
+/// use mixin_pin_protocol::core::uuid::Uuid;
 ///
-/// let body = serde_json::json!({});
+/// let body = serde_json::Map::new();
 /// let path = "/addresses/4a2d4dcb-3f1b-4cfc-8b5c-f2b9a4a9e4a1/delete";
-/// let prefix = with_action("POST", path, body.as_object().unwrap(), Uuid::nil(), |action| action.prefix())?;
-/// assert_eq!(prefix, Some("TIP:ADDRESS:REMOVE:"));
-/// assert_eq!(with_action("GET", "/me", body.as_object().unwrap(), Uuid::nil(), |_| ())?, None);
-/// # Ok::<(), mixin_pin_protocol::Error>(())
+/// let requested_action = requested("POST", path, &body, Uuid::nil())?.unwrap();
+/// assert_eq!(requested_action.action().prefix(), "TIP:ADDRESS:REMOVE:");
+/// assert!(requested("GET", "/me", &body, Uuid::nil())?.is_none());
+/// # Ok::<(), mixin_pin_protocol::ActionError>(())
 /// ```
 ///
 /// # Errors
-/// [`Error::ActionField`] when the body lacks what the action is made of.
-pub fn with_action<T>(
+/// [`ActionError::Field`] when the request lacks a field of the action.
+pub fn requested<'b>(
     method: &str,
     path: &str,
-    body: &Map<String, Value>,
+    body: &'b Map<String, Value>,
     user_id: Uuid,
-    judge: impl FnOnce(&TipAction<'_>) -> T,
-) -> Result<Option<T>, Error> {
+) -> Result<Option<RequestedAction<'b>>, ActionError> {
     if method != "POST" {
         return Ok(None);
     }
     let path = path.split_once('?').map_or(path, |(path, _)| path);
-    let mut segments = [""; 4];
-    let mut count = 0;
-    for segment in path.trim_start_matches('/').split('/') {
-        let Some(place) = segments.get_mut(count) else { return Ok(None) };
-        *place = segment;
-        count += 1;
-    }
+    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let body = Fields(body);
-    // The lists and keys that an action borrows.
-    let (receivers, public_key);
-    let action = match segments.get(..count).unwrap_or_default() {
+    let action = match segments[..] {
         ["pin", "verify"] => TipAction::Verify { timestamp: body.number("timestamp")? },
         ["addresses"] => TipAction::AddAddress {
             asset_id: body.id("asset_id")?,
@@ -69,23 +102,22 @@ pub fn with_action<T>(
         ["withdrawals"] => TipAction::Withdraw {
             address_id: body.id("address_id")?,
             amount: body.amount("amount")?,
-            // Clients that send no fee sign a fee of nothing.
-            fee: if body.0.contains_key("fee") { body.amount("fee")? } else { Amount::new("0")? },
+            // Clients that send no fee sign a fee of 0.
+            fee: if body.0.contains_key("fee") { body.amount("fee")? } else { amount("0", "fee")? },
             trace_id: body.id("trace_id")?,
             memo: body.optional("memo")?,
         },
         ["transactions"] => {
-            let (list, threshold) = body.multisig()?;
-            receivers = list;
-            TipAction::Transaction {
+            let (receivers, threshold) = body.multisig()?;
+            return Ok(Some(RequestedAction(Parts::Transaction {
                 asset_id: body.id("asset_id")?,
                 opponent_key: body.optional("opponent_key")?,
-                receivers: &receivers,
+                receivers,
                 threshold,
                 amount: body.amount("amount")?,
                 trace_id: body.id("trace_id")?,
                 memo: body.optional("memo")?,
-            }
+            })));
         }
         ["multisigs", "requests", id, "sign"] | ["multisigs", id, "sign"] => {
             TipAction::SignMultisig { request_id: segment_id(id)? }
@@ -101,9 +133,9 @@ pub fn with_action<T>(
         }
         ["apps", _, "transfer"] => TipAction::TransferAppOwnership { user_id: body.id("user_id")? },
         ["safe", "users"] => {
-            public_key = Ed25519PublicKey::from_text(body.text("public_key")?)
-                .map_err(|_| Error::ActionField { field: "public_key" })?;
-            TipAction::RegisterSafe { user_id, public_key: &public_key }
+            let public_key = Ed25519PublicKey::from_text(body.text("public_key")?)
+                .map_err(|_| ActionError::Field { field: "public_key" })?;
+            return Ok(Some(RequestedAction(Parts::RegisterSafe { user_id, public_key })));
         }
         ["emergency_verifications", id] => {
             TipAction::CreateEmergencyContact { verification_id: segment_id(id)?, code: body.text("code")? }
@@ -116,52 +148,52 @@ pub fn with_action<T>(
         ["account", "deactivate"] => TipAction::DeactivateUser { phone_verification_id: body.id("verification_id")? },
         _ => return Ok(None),
     };
-    Ok(Some(judge(&action)))
+    Ok(Some(RequestedAction(Parts::Action(action))))
 }
 
-/// Refuses a path that a server may take for another than [`with_action`] does: with dots, empty segments, percent
-/// signs, backslashes or semicolons, or a known path in other letters or by another method.
-pub(crate) fn check_spelling(method: &str, path: &str) -> Result<(), Error> {
-    let asks = |path: &str| !matches!(with_action("POST", path, &Map::new(), Uuid::nil(), |_| ()), Ok(None));
+/// Refuses a path that a server may read differently than [`requested`] does: with dots, empty segments, percent signs,
+/// backslashes or semicolons, or a known path in other letters or with another method.
+pub(crate) fn check_spelling(method: &str, path: &str) -> Result<(), ActionError> {
+    let asks = |path: &str| !matches!(requested("POST", path, &Map::new(), Uuid::nil()), Ok(None));
     let bare = path.split_once('?').map_or(path, |(bare, _)| bare);
     let is_plain = bare.strip_prefix('/').is_some_and(|segments| {
         segments.split('/').all(|segment| !matches!(segment, "" | "." | "..") && !segment.contains(['%', '\\', ';']))
     });
     let is_misspelt = !asks(bare) && asks(&bare.to_ascii_lowercase());
-    if !is_plain || is_misspelt || (method != "POST" && asks(bare)) { Err(Error::ActionPath) } else { Ok(()) }
+    if !is_plain || is_misspelt || (method != "POST" && asks(bare)) { Err(ActionError::Path) } else { Ok(()) }
 }
 
-/// The body's fields, each missed by its name.
+/// The fields of the body. A missing field is an error that names it.
 struct Fields<'b>(&'b Map<String, Value>);
 
 impl<'b> Fields<'b> {
-    fn text(&self, field: &'static str) -> Result<&'b str, Error> {
-        self.0.get(field).and_then(Value::as_str).ok_or(Error::ActionField { field })
+    fn text(&self, field: &'static str) -> Result<&'b str, ActionError> {
+        self.0.get(field).and_then(Value::as_str).ok_or(ActionError::Field { field })
     }
 
-    /// What may be left out counts as empty.
-    fn optional(&self, field: &'static str) -> Result<&'b str, Error> {
+    /// An absent field counts as empty.
+    fn optional(&self, field: &'static str) -> Result<&'b str, ActionError> {
         match self.0.get(field) {
             None | Some(Value::Null) => Ok(""),
             Some(_) => self.text(field),
         }
     }
 
-    fn id(&self, field: &'static str) -> Result<Uuid, Error> {
-        self.text(field)?.parse().map_err(|_| Error::ActionField { field })
+    fn id(&self, field: &'static str) -> Result<Uuid, ActionError> {
+        self.text(field)?.parse().map_err(|_| ActionError::Field { field })
     }
 
-    fn amount(&self, field: &'static str) -> Result<Amount<'b>, Error> {
-        Amount::new(self.text(field)?).map_err(|_| Error::ActionField { field })
+    fn amount(&self, field: &'static str) -> Result<Amount<'b>, ActionError> {
+        amount(self.text(field)?, field)
     }
 
-    fn number(&self, field: &'static str) -> Result<u64, Error> {
-        self.0.get(field).and_then(Value::as_u64).ok_or(Error::ActionField { field })
+    fn number(&self, field: &'static str) -> Result<u64, ActionError> {
+        self.0.get(field).and_then(Value::as_u64).ok_or(ActionError::Field { field })
     }
 
-    /// The receivers that are paid together, and how many of them must sign; none where one key is paid.
-    fn multisig(&self) -> Result<(Vec<Uuid>, u32), Error> {
-        let wrong = || Error::ActionField { field: "opponent_multisig" };
+    /// The receivers and how many of them must sign. Empty if a single key is paid.
+    fn multisig(&self) -> Result<(Vec<Uuid>, u32), ActionError> {
+        let wrong = || ActionError::Field { field: "opponent_multisig" };
         let Some(value) = self.0.get("opponent_multisig").filter(|value| !value.is_null()) else {
             return Ok((Vec::new(), 0));
         };
@@ -172,8 +204,12 @@ impl<'b> Fields<'b> {
     }
 }
 
-fn segment_id(text: &str) -> Result<Uuid, Error> {
-    text.parse().map_err(|_| Error::ActionField { field: "id in the path" })
+fn amount<'t>(text: &'t str, field: &'static str) -> Result<Amount<'t>, ActionError> {
+    Amount::new(text).map_err(|_| ActionError::Field { field })
+}
+
+fn segment_id(text: &str) -> Result<Uuid, ActionError> {
+    text.parse().map_err(|_| ActionError::Field { field: "id in the path" })
 }
 
 #[cfg(test)]
@@ -192,8 +228,8 @@ mod tests {
     #[track_caller]
     fn assert_asks(path: &str, body: &Value, expected: &TipAction<'_>) {
         let user = Uuid::from_u128(7);
-        let asked = with_action("POST", path, body.as_object().unwrap(), user, |action| action == expected);
-        assert_eq!(asked, Ok(Some(true)), "{path}");
+        let asked = requested("POST", path, body.as_object().unwrap(), user).unwrap().unwrap();
+        assert_eq!(asked.action(), *expected, "{path}");
     }
 
     #[test]
@@ -291,18 +327,18 @@ mod tests {
             &upper,
             &id.replace("/delete", "/Delete"),
         ] {
-            assert_eq!(check_spelling("POST", path), Err(Error::ActionPath), "{path}");
+            assert_eq!(check_spelling("POST", path), Err(ActionError::Path), "{path}");
         }
-        assert_eq!(check_spelling("PUT", "/transfers"), Err(Error::ActionPath));
+        assert_eq!(check_spelling("PUT", "/transfers"), Err(ActionError::Path));
         assert_eq!(check_spelling("PUT", "/some/new/path"), Ok(()));
     }
 
     #[test]
     fn what_is_missing_is_named_and_other_paths_ask_for_nothing() {
         let ask = |method: &str, path: &str, body: Value| {
-            with_action(method, path, body.as_object().unwrap(), Uuid::nil(), |_| ())
+            requested(method, path, body.as_object().unwrap(), Uuid::nil()).map(|asked| asked.is_some())
         };
-        let missing = |field| Err(Error::ActionField { field });
+        let missing = |field| Err(ActionError::Field { field });
         assert_eq!(ask("POST", "/transfers", json!({"asset_id": ID})), missing("opponent_id"));
         let body = json!({"asset_id": ID, "opponent_id": ID, "amount": 1.5, "trace_id": ID});
         assert_eq!(ask("POST", "/transfers", body), missing("amount"));
@@ -317,7 +353,7 @@ mod tests {
             ("POST", "/multisigs/requests/1/sign/more"),
             ("POST", "/transfers/1"),
         ] {
-            assert_eq!(ask(method, path, json!({})), Ok(None), "{path}");
+            assert_eq!(ask(method, path, json!({})), Ok(false), "{path}");
         }
     }
 }

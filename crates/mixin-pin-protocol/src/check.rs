@@ -12,7 +12,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::{Error, TokenFault};
+use crate::{BlockError, TokenFault};
 
 /// A request as a server received it.
 ///
@@ -53,9 +53,9 @@ impl<'r> ReceivedRequest<'r> {
     ///
     /// # Errors
     /// [`TokenFault::Missing`] when there is none.
-    pub fn token(&self) -> Result<&'r str, Error> {
+    pub fn token(&self) -> Result<&'r str, TokenFault> {
         let (scheme, token) = self.authorization.and_then(|text| text.split_once(' ')).ok_or(TokenFault::Missing)?;
-        if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(TokenFault::Missing.into()) }
+        if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(TokenFault::Missing) }
     }
 }
 
@@ -119,7 +119,7 @@ pub struct ReceivedOAuthClaims {
 /// # let mut rng = UnwrapErr(SysRng);
 /// # let keystore = Keystore::parse(KEYSTORE.as_bytes())?;
 /// # let (key, user) = (keystore.public_key(), keystore.user_id());
-/// # let sent = Calls::new(&keystore.into_session(&mut rng)?).me(UnixTime::from_secs(1_700_000_000), &mut rng)?;
+/// # let sent = Calls::new(&keystore.into_session(&mut rng)?, UnixTime::from_secs(1_700_000_000), &mut rng).me()?;
 /// # let text = sent.authorization().and_then(|header| header.strip_prefix("Bearer ")).unwrap();
 /// let token = ReceivedToken::parse(text)?;
 /// assert_eq!(token.algorithm(), "EdDSA"); // so it says
@@ -147,17 +147,17 @@ impl<'t> ReceivedToken<'t> {
     /// # Errors
     /// [`TokenFault::Format`], [`TokenFault::Header`], [`TokenFault::Extension`] or [`TokenFault::Claims`] when it cannot
     /// be read.
-    pub fn parse(token: &'t str) -> Result<Self, Error> {
+    pub fn parse(token: &'t str) -> Result<Self, TokenFault> {
         let jws = Jws::parse(token).map_err(|_| TokenFault::Format)?;
         let members = |json: Result<Vec<u8>, _>| serde_json::from_slice::<Members>(&json.ok()?).ok();
         let Members(mut header) = members(jws.header()).ok_or(TokenFault::Header)?;
-        let Some(Value::String(algorithm)) = header.remove("alg") else { return Err(TokenFault::Header.into()) };
+        let Some(Value::String(algorithm)) = header.remove("alg") else { return Err(TokenFault::Header) };
         if !header.get("typ").is_none_or(is_jwt_type) {
-            return Err(TokenFault::Header.into());
+            return Err(TokenFault::Header);
         }
         // RFC 7515, section 4.1.11, and RFC 7797, section 3.
         if header.contains_key("crit") || header.get("b64").is_some_and(|b64| *b64 != true) {
-            return Err(TokenFault::Extension.into());
+            return Err(TokenFault::Extension);
         }
         let Members(claims) = members(jws.payload()).ok_or(TokenFault::Claims)?;
         Ok(Self { jws, algorithm, claims })
@@ -177,8 +177,8 @@ impl<'t> ReceivedToken<'t> {
     ///
     /// # Errors
     /// [`TokenFault::Claims`] when one is missing or of the wrong kind.
-    pub fn claims(&self) -> Result<ReceivedClaims, Error> {
-        ReceivedClaims::deserialize(&self.claims).map_err(|_| TokenFault::Claims.into())
+    pub fn claims(&self) -> Result<ReceivedClaims, TokenFault> {
+        ReceivedClaims::deserialize(&self.claims).map_err(|_| TokenFault::Claims)
     }
 
     /// Whether the claims are those of an OAuth session.
@@ -190,19 +190,19 @@ impl<'t> ReceivedToken<'t> {
     ///
     /// # Errors
     /// [`TokenFault::Claims`] when one is missing or of the wrong kind.
-    pub fn oauth_claims(&self) -> Result<ReceivedOAuthClaims, Error> {
-        ReceivedOAuthClaims::deserialize(&self.claims).map_err(|_| TokenFault::Claims.into())
+    pub fn oauth_claims(&self) -> Result<ReceivedOAuthClaims, TokenFault> {
+        ReceivedOAuthClaims::deserialize(&self.claims).map_err(|_| TokenFault::Claims)
     }
 
     /// Checks that the header names the key's algorithm and no other, then the signature.
     ///
     /// # Errors
     /// [`TokenFault::Algorithm`] or [`TokenFault::Signature`].
-    pub fn verify(&self, key: &VerifyingKey) -> Result<(), Error> {
+    pub fn verify(&self, key: &VerifyingKey) -> Result<(), TokenFault> {
         if self.algorithm != key.algorithm().as_str() {
-            return Err(TokenFault::Algorithm.into());
+            return Err(TokenFault::Algorithm);
         }
-        self.jws.verify(key).map_err(|_| TokenFault::Signature.into())
+        self.jws.verify(key).map_err(|_| TokenFault::Signature)
     }
 }
 
@@ -258,7 +258,7 @@ fn is_jwt_type(typ: &Value) -> bool {
 /// let keystore = Keystore::parse(KEYSTORE.as_bytes())?;
 /// let key = keystore.public_key();
 /// let now = UnixTime::from_secs(1_700_000_000);
-/// let sent = Calls::new(&keystore.into_session(&mut rng)?).me(now, &mut rng)?;
+/// let sent = Calls::new(&keystore.into_session(&mut rng)?, now, &mut rng).me()?;
 ///
 /// let request_id = sent.request_id().to_string();
 /// let received = ReceivedRequest {
@@ -284,7 +284,7 @@ pub fn check_token(
     key: &VerifyingKey,
     now: UnixTime,
     tolerance: Duration,
-) -> Result<ReceivedClaims, Error> {
+) -> Result<ReceivedClaims, TokenFault> {
     let claims = token.claims()?;
     token.verify(key)?;
     check_request(request, (claims.iat, claims.exp), claims.jti, &claims.sig, now, tolerance)?;
@@ -304,7 +304,7 @@ pub fn check_token(
 /// let keystore = Keystore::parse(KEYSTORE.as_bytes())?;
 /// let key = keystore.public_key();
 /// let now = UnixTime::from_secs(1_700_000_000);
-/// let sent = OAuthCalls::new(&keystore.into_oauth_session()?).me(now, &mut UnwrapErr(SysRng))?;
+/// let sent = OAuthCalls::new(&keystore.into_oauth_session()?, now, &mut UnwrapErr(SysRng)).me()?;
 ///
 /// let request_id = sent.request_id().to_string();
 /// let (method, path, body) = (sent.method(), sent.path(), sent.body());
@@ -325,7 +325,7 @@ pub fn check_oauth_token(
     key: &VerifyingKey,
     now: UnixTime,
     tolerance: Duration,
-) -> Result<ReceivedOAuthClaims, Error> {
+) -> Result<ReceivedOAuthClaims, TokenFault> {
     let claims = token.oauth_claims()?;
     token.verify(key)?;
     check_request(request, (claims.iat, claims.exp), claims.jti, &claims.sig, now, tolerance)?;
@@ -340,18 +340,18 @@ fn check_request(
     sig: &str,
     now: UnixTime,
     tolerance: Duration,
-) -> Result<(), Error> {
+) -> Result<(), TokenFault> {
     if exp <= now.secs() {
-        return Err(TokenFault::Expired.into());
+        return Err(TokenFault::Expired);
     }
     if iat > now.secs().saturating_add(tolerance.as_secs()) || iat >= exp {
-        return Err(TokenFault::IssuedAt.into());
+        return Err(TokenFault::IssuedAt);
     }
     if request.request_id.and_then(|id| id.parse().ok()) != Some(jti) {
-        return Err(TokenFault::RequestId.into());
+        return Err(TokenFault::RequestId);
     }
     if RequestHash::from_hex(sig) != Some(request.hash()) {
-        return Err(TokenFault::RequestHash.into());
+        return Err(TokenFault::RequestHash);
     }
     Ok(())
 }
@@ -362,26 +362,26 @@ fn check_request(
 /// use std::time::Duration;
 /// use mixin_pin_protocol::check::check_block;
 /// use mixin_pin_protocol::core::{MonotonicNonces, NonceSource, Pin, PinBlock, UnixTime};
-/// use mixin_pin_protocol::Error;
+/// use mixin_pin_protocol::{BlockError, Error};
 ///
 /// let now = UnixTime::from_secs(1_700_000_000);
 /// let block = PinBlock::new(Pin::new("314159")?, MonotonicNonces::new().next(now)?);
 /// let tolerance = Duration::from_secs(300);
 /// check_block(&block, 0, now, tolerance)?;
 /// let last = block.iterator();
-/// assert_eq!(check_block(&block, last, now, tolerance), Err(Error::BlockIterator { last })); // once more
-/// # Ok::<(), Error>(())
+/// assert_eq!(check_block(&block, last, now, tolerance), Err(BlockError::Iterator { last })); // once more
+/// # Ok::<(), TokenFault>(())
 /// ```
 ///
 /// # Errors
-/// [`Error::BlockTime`] when the timestamp lies further than `tolerance` from `now`, [`Error::BlockIterator`] when the
+/// [`BlockError::Time`] when the timestamp lies further than `tolerance` from `now`, [`BlockError::Iterator`] when the
 /// iterator does not exceed `last_iterator`.
-pub fn check_block(block: &PinBlock, last_iterator: u64, now: UnixTime, tolerance: Duration) -> Result<(), Error> {
+pub fn check_block(block: &PinBlock, last_iterator: u64, now: UnixTime, tolerance: Duration) -> Result<(), BlockError> {
     if block.timestamp().abs_diff(now.secs()) > tolerance.as_secs() {
-        return Err(Error::BlockTime { timestamp: block.timestamp() });
+        return Err(BlockError::Time { timestamp: block.timestamp() });
     }
     if block.iterator() <= last_iterator {
-        return Err(Error::BlockIterator { last: last_iterator });
+        return Err(BlockError::Iterator { last: last_iterator });
     }
     Ok(())
 }
@@ -408,7 +408,7 @@ mod tests {
         token: &str,
         key: &Ed25519Key,
         change: impl FnOnce(&mut ReceivedRequest<'_>),
-    ) -> Result<ReceivedClaims, Error> {
+    ) -> Result<ReceivedClaims, TokenFault> {
         let id = JTI.to_string();
         let mut request = ReceivedRequest {
             method: "POST",
@@ -428,10 +428,7 @@ mod tests {
         let good = token(&key, NOW, 60);
         assert_eq!(check(&good, &key, |_| ()).unwrap().jti, JTI);
 
-        let fault = |result: Result<ReceivedClaims, Error>| match result.unwrap_err() {
-            Error::Token(fault) => fault,
-            other => panic!("{other}"),
-        };
+        let fault = |result: Result<ReceivedClaims, TokenFault>| result.unwrap_err();
         let other_key = Ed25519Key::from_bytes(&[6; 32]).unwrap();
         assert_eq!(fault(check(&good, &other_key, |_| ())), TokenFault::Signature);
         assert_eq!(fault(check(&good, &key, |r| r.method = "GET")), TokenFault::RequestHash);
@@ -463,11 +460,7 @@ mod tests {
         use base64::Engine as _;
 
         let encode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
-        match ReceivedToken::parse(&format!("{}.{}.AAAA", encode(header), encode(claims))) {
-            Ok(_) => Ok(()),
-            Err(Error::Token(fault)) => Err(fault),
-            Err(other) => panic!("{other}"),
-        }
+        ReceivedToken::parse(&format!("{}.{}.AAAA", encode(header), encode(claims))).map(drop)
     }
 
     #[test]
@@ -553,7 +546,7 @@ mod tests {
         assert_eq!(request.token(), Ok("a.b.c"));
         for none in [None, Some(""), Some("Bearer"), Some("Basic a.b.c")] {
             request.authorization = none;
-            assert_eq!(request.token(), Err(Error::Token(TokenFault::Missing)));
+            assert_eq!(request.token(), Err(TokenFault::Missing));
         }
     }
 
@@ -565,9 +558,9 @@ mod tests {
         assert_eq!(check(block(now, 11)), Ok(()));
         assert_eq!(check(block(now + 300, 11)), Ok(()));
         assert_eq!(check(block(now - 300, 11)), Ok(()));
-        assert_eq!(check(block(now + 301, 11)), Err(Error::BlockTime { timestamp: now + 301 }));
-        assert_eq!(check(block(now - 301, 11)), Err(Error::BlockTime { timestamp: now - 301 }));
-        assert_eq!(check(block(now, 10)), Err(Error::BlockIterator { last: 10 }));
-        assert_eq!(check(block(0, 0)), Err(Error::BlockTime { timestamp: 0 }));
+        assert_eq!(check(block(now + 301, 11)), Err(BlockError::Time { timestamp: now + 301 }));
+        assert_eq!(check(block(now - 301, 11)), Err(BlockError::Time { timestamp: now - 301 }));
+        assert_eq!(check(block(now, 10)), Err(BlockError::Iterator { last: 10 }));
+        assert_eq!(check(block(0, 0)), Err(BlockError::Time { timestamp: 0 }));
     }
 }

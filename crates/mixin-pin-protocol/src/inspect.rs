@@ -11,8 +11,8 @@ use mixin_pin_core::{Ed25519PublicKey, EncryptedPin, PinKey, SecretKind, UnixTim
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::Error;
 use crate::check::ReceivedToken;
+use crate::{CurlError, TokenFault};
 
 /// Careful clients let a token live from a minute to an hour.
 const LONG_LIFETIME: u64 = 3600;
@@ -39,8 +39,8 @@ impl CapturedRequest {
     /// Reads the first `curl` command in a text.
     ///
     /// # Errors
-    /// One of the `Curl…` variants of [`Error`].
-    pub fn from_curl(text: &str) -> Result<Self, Error> {
+    /// [`CurlError`], which says what is missing or not understood.
+    pub fn from_curl(text: &str) -> Result<Self, CurlError> {
         curl::parse(text)
     }
 }
@@ -195,8 +195,8 @@ pub struct Finding {
 /// ```
 ///
 /// # Errors
-/// [`Error::Token`] when the token cannot be read at all. Everything else is a finding.
-pub fn inspect(request: &CapturedRequest, known: &Known<'_>, at: UnixTime) -> Result<Report, Error> {
+/// [`TokenFault`] when the token cannot be read at all. Everything else is a finding.
+pub fn inspect(request: &CapturedRequest, known: &Known<'_>, at: UnixTime) -> Result<Report, TokenFault> {
     let token = ReceivedToken::parse(&request.token)?;
     let mut findings = Findings::default();
     let request_hash = judge_hash(request, &token, &mut findings);

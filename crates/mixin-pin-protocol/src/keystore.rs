@@ -1,6 +1,6 @@
-//! Keystore files: every shape that is in use, and a precise complaint when one is incomplete.
+//! Keystore files: reads and writes every shape in use, and names the field that is wrong.
 //!
-//! Reading the file, and minding who else may read it, is the caller's business.
+//! The caller reads the file and checks its permissions.
 
 mod fields;
 mod shape;
@@ -14,17 +14,17 @@ use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, OAuthSession, PinToken, RsaKey, Session, X25519PublicKey};
 use serde_json::error::Category;
 
-use crate::Error;
+use crate::KeystoreError;
 use fields::Fields;
 
 pub use shape::KeystoreShape;
 pub use spend_key::SpendKey;
 pub use write::{ServerKey, write_app, write_ed25519, write_oauth, write_rsa};
 
-/// A keystore whose fields are all there and all readable.
+/// A keystore with all its fields present and readable.
 ///
 /// ```
-/// use mixin_pin_protocol::{Error, keystore::Keystore};
+/// use mixin_pin_protocol::keystore::Keystore;
 ///
 /// # const TEXT: &str = include_str!("../testdata/keystore-dashboard.json");
 /// let mut keystore = Keystore::parse(TEXT.as_bytes())?; // the bytes of keystore.json
@@ -32,13 +32,13 @@ pub use write::{ServerKey, write_app, write_ed25519, write_oauth, write_rsa};
 /// if let Some(key) = keystore.take_spend_key() {
 ///     println!("its TIP key is {:?}", key.to_tip_key(None)?.public_key());
 /// }
-/// assert!(keystore.also_holds().is_empty()); // no PIN and no other secret beside the session's
-/// # Ok::<(), Error>(())
+/// assert!(keystore.further_secrets().is_empty()); // no PIN or other secret beside the session's
+/// # Ok::<(), mixin_pin_protocol::Error>(())
 /// ```
 ///
 /// # Security
-/// Holds the session's private key and the spend key, which zeroize themselves. A PIN or a client secret in the file is
-/// noticed, and not loaded. `Debug` shows no key.
+/// Contains the session's private key and the spend key, which are zeroized on drop. A PIN or a client secret in the file
+/// is reported by name and not loaded. `Debug` shows no key.
 #[derive(Debug)]
 pub struct Keystore {
     shape: KeystoreShape,
@@ -46,7 +46,7 @@ pub struct Keystore {
     session_id: Uuid,
     keys: Keys,
     spend_key: Option<SpendKey>,
-    also_holds: Vec<&'static str>,
+    further_secrets: Vec<&'static str>,
 }
 
 #[derive(Debug)]
@@ -59,21 +59,12 @@ enum Keys {
 impl Keystore {
     /// Reads a keystore of any shape.
     ///
-    /// ```
-    /// use mixin_pin_protocol::{Error, keystore::{Keystore, KeystoreShape}};
-    ///
-    /// # const TEXT: &str = include_str!("../testdata/keystore-rsa-bot.json");
-    /// assert_eq!(Keystore::parse(TEXT.as_bytes())?.shape(), KeystoreShape::RsaBot);
-    /// assert_eq!(Keystore::parse(b"{}").unwrap_err(), Error::KeystoreNoKey);
-    /// # Ok::<(), Error>(())
-    /// ```
-    ///
     /// # Errors
-    /// One of the `Keystore…` variants of [`Error`], which name the field at fault and never its value.
-    pub fn parse(json: &[u8]) -> Result<Self, Error> {
-        let text = std::str::from_utf8(json).map_err(|_| Error::KeystoreNotText)?;
-        // serde_json's messages may quote values, so only the place is kept.
-        let fields: Fields = serde_json::from_str(text).map_err(|error| Error::KeystoreNotJson {
+    /// [`KeystoreError`], which names the field at fault and never its value.
+    pub fn parse(json: &[u8]) -> Result<Self, KeystoreError> {
+        let text = std::str::from_utf8(json).map_err(|_| KeystoreError::NotText)?;
+        // serde_json's messages may quote secret values, so only the position is kept.
+        let fields: Fields = serde_json::from_str(text).map_err(|error| KeystoreError::NotJson {
             line: error.line(),
             column: if error.classify() == Category::Data { 1 } else { error.column() },
         })?;
@@ -85,57 +76,62 @@ impl Keystore {
             return Self::ed25519(&fields, shape, "session_private_key");
         }
         match fields.text("private_key")? {
-            None => Err(Error::KeystoreNoKey),
+            None => Err(KeystoreError::NoKey),
             Some(text) if text.trim_start().starts_with("-----BEGIN ") => Self::rsa(&fields, text),
             Some(_) => Self::ed25519(&fields, KeystoreShape::Ed25519Bot, "private_key"),
         }
     }
 
-    fn rsa(fields: &Fields, pem: &str) -> Result<Self, Error> {
+    fn rsa(fields: &Fields, pem: &str) -> Result<Self, KeystoreError> {
         let shape = KeystoreShape::RsaBot;
-        let key = RsaKey::from_pem(pem).map_err(|cause| Error::KeystoreKey { field: "private_key", cause })?;
+        let key = RsaKey::from_pem(pem).map_err(|cause| KeystoreError::Field { field: "private_key", cause })?;
         let pin_token = PinToken::from_base64(fields.needed(shape, "pin_token")?)
-            .map_err(|cause| Error::KeystoreKey { field: "pin_token", cause })?;
+            .map_err(|cause| KeystoreError::Field { field: "pin_token", cause })?;
         Self::of(fields, shape, "session_id", Keys::Rsa { key, pin_token })
     }
 
-    fn ed25519(fields: &Fields, shape: KeystoreShape, key_field: &'static str) -> Result<Self, Error> {
+    fn ed25519(fields: &Fields, shape: KeystoreShape, key_field: &'static str) -> Result<Self, KeystoreError> {
         let key = fields.ed25519_key(shape, key_field)?;
         let server = fields.server_key(shape)?;
         Self::of(fields, shape, "session_id", Keys::Ed25519 { key, server })
     }
 
-    fn oauth(fields: &Fields) -> Result<Self, Error> {
+    fn oauth(fields: &Fields) -> Result<Self, KeystoreError> {
         let shape = KeystoreShape::OAuth;
         let key = fields.ed25519_key(shape, "private_key")?;
         let scope = fields.needed(shape, "scope")?.to_owned();
         let server = Ed25519PublicKey::from_text(fields.needed(shape, "ed25519")?)
-            .map_err(|cause| Error::KeystoreKey { field: "ed25519", cause })?;
+            .map_err(|cause| KeystoreError::Field { field: "ed25519", cause })?;
         Self::of(fields, shape, "authorization_id", Keys::OAuth { key, scope, server })
     }
 
-    fn of(fields: &Fields, shape: KeystoreShape, session_field: &'static str, keys: Keys) -> Result<Self, Error> {
+    fn of(
+        fields: &Fields,
+        shape: KeystoreShape,
+        session_field: &'static str,
+        keys: Keys,
+    ) -> Result<Self, KeystoreError> {
         Ok(Self {
             shape,
             user_id: fields.user_id(shape)?,
             session_id: fields.session_id(shape, session_field)?,
             keys,
             spend_key: fields.spend_key()?,
-            also_holds: fields.also_holds(),
+            further_secrets: fields.further_secrets(),
         })
     }
 
-    /// Which kind it is.
+    /// The kind of keystore.
     pub const fn shape(&self) -> KeystoreShape {
         self.shape
     }
 
-    /// The user, or the bot's id; for OAuth the app's.
+    /// The id of the user or bot; for OAuth the id of the app.
     pub const fn user_id(&self) -> Uuid {
         self.user_id
     }
 
-    /// The session; for OAuth the authorization.
+    /// The id of the session; for OAuth the id of the authorization.
     pub const fn session_id(&self) -> Uuid {
         self.session_id
     }
@@ -148,43 +144,42 @@ impl Keystore {
         }
     }
 
-    /// Takes the spend key out: the private half of the TIP PIN, where the file holds one.
+    /// Removes and returns the spend key, the private key of the TIP PIN, if the file has one.
     pub const fn take_spend_key(&mut self) -> Option<SpendKey> {
         self.spend_key.take()
     }
 
-    /// Further secrets that the file holds beside the session's: `pin`, `spend_private_key`, ….
-    pub fn also_holds(&self) -> &[&'static str] {
-        &self.also_holds
+    /// The names of further secrets in the file: `pin`, `spend_private_key`, ….
+    pub fn further_secrets(&self) -> &[&'static str] {
+        &self.further_secrets
     }
 
-    /// Makes the session, for RSA by unwrapping its PIN token.
+    /// Makes the session. An RSA session unwraps its PIN token.
     ///
     /// # Errors
-    /// [`Error::KeystoreKey`] when the keys do not belong together, [`Error::KeystoreOAuth`] for an OAuth keystore.
+    /// [`KeystoreError::Field`] when the keys do not belong together, [`KeystoreError::OAuth`] for an OAuth keystore.
     ///
     /// # Security
     /// `rng` blinds the private operation.
-    pub fn into_session(self, rng: &mut dyn CryptoRng) -> Result<Session, Error> {
+    pub fn into_session<R: CryptoRng + ?Sized>(self, rng: &mut R) -> Result<Session, KeystoreError> {
         match self.keys {
             Keys::Rsa { key, pin_token } => Session::rsa(self.user_id, self.session_id, key, &pin_token, rng)
-                .map_err(|cause| Error::KeystoreKey { field: "pin_token", cause }),
+                .map_err(|cause| KeystoreError::Field { field: "pin_token", cause }),
             Keys::Ed25519 { key, server } => Session::ed25519(self.user_id, self.session_id, key, &server)
-                .map_err(|cause| Error::KeystoreKey { field: "server_public_key", cause }),
-            Keys::OAuth { .. } => Err(Error::KeystoreOAuth),
+                .map_err(|cause| KeystoreError::Field { field: "server_public_key", cause }),
+            Keys::OAuth { .. } => Err(KeystoreError::OAuth),
         }
     }
 
     /// Makes the session of an OAuth authorization.
     ///
     /// # Errors
-    /// [`Error::KeystoreNotOAuth`] for every other keystore, [`Error::Core`] for a scope that is none.
-    pub fn into_oauth_session(self) -> Result<OAuthSession, Error> {
+    /// [`KeystoreError::NotOAuth`] for every other keystore, [`KeystoreError::Field`] for an invalid scope.
+    pub fn into_oauth_session(self) -> Result<OAuthSession, KeystoreError> {
         match self.keys {
-            Keys::OAuth { key, scope, server } => {
-                Ok(OAuthSession::new(self.user_id, self.session_id, &scope, key, server)?)
-            }
-            _ => Err(Error::KeystoreNotOAuth),
+            Keys::OAuth { key, scope, server } => OAuthSession::new(self.user_id, self.session_id, &scope, key, server)
+                .map_err(|cause| KeystoreError::Field { field: "scope", cause }),
+            _ => Err(KeystoreError::NotOAuth),
         }
     }
 }

@@ -11,7 +11,7 @@
 //!
 //! ```
 //! use getrandom::{SysRng, rand_core::UnwrapErr};
-//! use mixin_pin_protocol::core::{MonotonicNonces, NonceSource, Pin, UnixTime};
+//! use mixin_pin_protocol::core::{MonotonicNonces, Pin, UnixTime};
 //! use mixin_pin_protocol::{Error, call::Calls, keystore::Keystore};
 //!
 //! # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
@@ -19,8 +19,8 @@
 //! let mut rng = UnwrapErr(SysRng);
 //! let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
 //! let now = UnixTime::from_secs(1_700_000_000);
-//! let nonce = MonotonicNonces::new().next(now)?;
-//! let request = Calls::new(&session).verify_pin(&Pin::new("314159")?, nonce, now, &mut rng)?;
+//! let nonces = MonotonicNonces::new();
+//! let request = Calls::new(&session, now, &mut rng).nonces(&nonces).verify_pin(&Pin::new("314159")?)?;
 //! assert_eq!((request.method(), request.path()), ("POST", "/pin/verify"));
 //! // send(request.method(), request.path(), request.headers(), request.body())
 //! # Ok(()) }
@@ -39,7 +39,10 @@ mod object;
 mod request;
 mod shown;
 
-pub use error::{Error, IntegrityFault, TokenFault};
+pub use error::{
+    ActionError, AnswerError, BlockError, CallError, CurlError, Error, IntegrityFault, KeystoreError, Remedy,
+    TokenFault,
+};
 pub use mixin_pin_core as core;
 pub use shown::Shown;
 

@@ -9,13 +9,13 @@ use std::time::Duration;
 use mixin_pin_core::rand_core::CryptoRng;
 use mixin_pin_core::token::Signer;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{CodeVerifier, Ed25519Key, Ed25519PublicKey, OAuthSession, UnixTime};
+use mixin_pin_core::{CodeVerifier, Ed25519Key, Ed25519PublicKey, Error, OAuthSession, UnixTime};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use crate::Error;
-use crate::call::{Calls, PreparedRequest, has_pin_field};
+use crate::CallError;
+use crate::call::{DEFAULT_LIFETIME, PreparedRequest, has_pin_field, random_uuid};
 use crate::keystore::write_oauth;
 use crate::object::read_from_objects_only;
 use crate::request::Draft;
@@ -78,7 +78,7 @@ impl CodeExchange<'_> {
         let mut json = Vec::with_capacity(512 + 6 * (self.code.len() + self.client_secret.map_or(0, str::len)));
         // Neither a map with keys that are no text nor a writer that fails is here.
         let _ = serde_json::to_writer(&mut json, &body);
-        Draft::post("/oauth/token", json).unsigned(rng)
+        Draft::post("/oauth/token", json).unsigned(random_uuid(rng))
     }
 }
 
@@ -133,91 +133,94 @@ impl Grant {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Core`] when the server's key or the scope cannot be read.
+    /// [`Error::PublicKey`] or [`Error::Scope`] when the server's key or the scope is invalid.
     pub fn into_session(self, app_id: Uuid, key: Ed25519Key) -> Result<OAuthSession, Error> {
         let server_key = self.server_key()?;
-        Ok(OAuthSession::new(app_id, self.authorization_id, &self.scope, key, server_key)?)
+        OAuthSession::new(app_id, self.authorization_id, &self.scope, key, server_key)
     }
 
     /// The grant as a keystore of the OAuth shape.
     ///
     /// # Errors
-    /// [`Error::Core`] when the server's key cannot be read.
+    /// [`Error::PublicKey`] when the server's key is invalid.
     pub fn to_keystore(&self, app_id: Uuid, key: &Ed25519Key) -> Result<Zeroizing<String>, Error> {
         Ok(write_oauth(app_id, self.authorization_id, &self.scope, key, &self.server_key()?))
     }
 
     fn server_key(&self) -> Result<Ed25519PublicKey, Error> {
-        Ok(Ed25519PublicKey::from_text(&self.ed25519)?)
+        Ed25519PublicKey::from_text(&self.ed25519)
     }
 }
 
-/// Prepares the calls of one OAuth session. None of them carries a PIN.
+/// Prepares calls of one OAuth session at one time. None of them carries a PIN.
 ///
 /// ```
-/// use std::time::Duration;
 /// use getrandom::{SysRng, rand_core::UnwrapErr};
 /// use mixin_pin_protocol::core::UnixTime;
-/// use mixin_pin_protocol::{Error, keystore::Keystore, oauth::OAuthCalls};
+/// use mixin_pin_protocol::{CallError, keystore::Keystore, oauth::OAuthCalls};
 ///
 /// # const KEYSTORE: &str = include_str!("../testdata/keystore-oauth.json");
 /// let session = Keystore::parse(KEYSTORE.as_bytes())?.into_oauth_session()?;
-/// let (now, mut rng) = (UnixTime::from_secs(1_700_000_000), UnwrapErr(SysRng));
-/// let calls = OAuthCalls::new(&session).lifetime(Duration::from_secs(10));
-/// assert_eq!(calls.me(now, &mut rng)?.path(), "/me");
+/// let mut rng = UnwrapErr(SysRng);
+/// let mut calls = OAuthCalls::new(&session, UnixTime::from_secs(1_700_000_000), &mut rng);
+/// assert_eq!(calls.me()?.path(), "/me");
 ///
-/// let refused = calls.other("POST", "/transfers", Some(br#"{"pin":"AAAA"}"#), now, &mut rng);
-/// assert_eq!(refused.unwrap_err(), Error::OAuthPin);
-/// # Ok::<(), Error>(())
+/// let refused = calls.other("POST", "/transfers", Some(br#"{"pin":"AAAA"}"#));
+/// assert!(matches!(refused, Err(CallError::OAuthPin)));
+/// # Ok::<(), mixin_pin_protocol::Error>(())
 /// ```
-pub struct OAuthCalls<'s, S = Ed25519Key> {
-    session: &'s OAuthSession<S>,
+pub struct OAuthCalls<'c, S = Ed25519Key> {
+    session: &'c OAuthSession<S>,
+    now: UnixTime,
+    rng: &'c mut dyn CryptoRng,
     lifetime: Duration,
 }
 
 impl<S> fmt::Debug for OAuthCalls<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OAuthCalls").field("session", &self.session).field("lifetime", &self.lifetime).finish()
+        f.debug_struct("OAuthCalls").field("session", &self.session).field("now", &self.now).finish_non_exhaustive()
     }
 }
 
-impl<'s, S: Signer> OAuthCalls<'s, S> {
-    /// Calls of this session, with tokens that live as long as those of [`Calls`].
-    pub const fn new(session: &'s OAuthSession<S>) -> Self {
-        Self { session, lifetime: Calls::<S>::DEFAULT_LIFETIME }
+impl<'c, S: Signer> OAuthCalls<'c, S> {
+    /// Calls of this session at the time `now`, with tokens of [`DEFAULT_LIFETIME`].
+    ///
+    /// # Security
+    /// `rng` gives the request ids.
+    pub fn new(session: &'c OAuthSession<S>, now: UnixTime, rng: &'c mut dyn CryptoRng) -> Self {
+        Self { session, now, rng, lifetime: DEFAULT_LIFETIME }
     }
 
-    /// The same with tokens that live this long, of which whole seconds count.
+    /// Sets how long tokens are valid, in whole seconds.
     #[must_use]
-    pub const fn lifetime(self, lifetime: Duration) -> Self {
+    pub fn lifetime(self, lifetime: Duration) -> Self {
         Self { lifetime, ..self }
     }
 
-    /// `GET /me`: the user who granted, as far as the scope shows.
+    /// `GET /me`: the user who granted the authorization, as far as the scope allows.
     ///
     /// # Errors
-    /// [`Error::Core`] when the token cannot be signed.
-    pub fn me<R: CryptoRng>(&self, now: UnixTime, rng: &mut R) -> Result<PreparedRequest, Error> {
-        self.other("GET", "/me", None, now, rng)
+    /// [`CallError::Core`] when the token cannot be signed.
+    pub fn me(&mut self) -> Result<PreparedRequest, CallError> {
+        self.sign(Draft::get("/me"))
     }
 
-    /// Any other call, as [`Calls::other`] prepares it.
+    /// Any other call: signs the method, the path with its query, and a JSON body if there is one.
     ///
     /// # Errors
-    /// [`Error::OAuthPin`] when the body has a field for a PIN, else as [`Calls::other`].
-    pub fn other<R: CryptoRng>(
-        &self,
-        method: &str,
-        path: &str,
-        body: Option<&[u8]>,
-        now: UnixTime,
-        rng: &mut R,
-    ) -> Result<PreparedRequest, Error> {
-        let draft = Draft::to(method, path)?.with_json(body)?;
+    /// [`CallError::OAuthPin`] when the body has a PIN field, else as [`Calls::other`](crate::call::Calls::other).
+    pub fn other(&mut self, method: &str, path: &str, body: Option<&[u8]>) -> Result<PreparedRequest, CallError> {
+        let draft = Draft::new(method, path)?.with_json(body)?;
         if serde_json::from_slice::<Map<String, Value>>(draft.body()).is_ok_and(|fields| has_pin_field(&fields)) {
-            return Err(Error::OAuthPin);
+            return Err(CallError::OAuthPin);
         }
-        let claims = |hash, request_id| self.session.claims(hash, request_id, now, self.lifetime);
-        draft.sign(rng, claims, |claims, rng| self.session.sign(claims, rng))
+        self.sign(draft)
+    }
+
+    fn sign(&mut self, draft: Draft) -> Result<PreparedRequest, CallError> {
+        let request_id = random_uuid(self.rng);
+        let claims = self.session.claims(draft.hash(), request_id, self.now, self.lifetime)?;
+        let token = self.session.sign(&claims, &mut self.rng)?;
+        Ok(draft.signed(request_id, token, UnixTime::from_secs(claims.expires_at())))
     }
 }

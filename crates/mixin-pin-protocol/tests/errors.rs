@@ -1,8 +1,14 @@
-//! What each error says, kept word by word: whoever changes a message sees it here, beside all others.
+//! The text of every error, compared with `testdata/errors.txt`, and what each error says to do.
 
-use mixin_pin_protocol::answer::ApiError;
+use std::error::Error as _;
+
+use mixin_pin_protocol::answer::{ApiError, ErrorCode, Reason};
+use mixin_pin_protocol::core::UnixTime;
 use mixin_pin_protocol::keystore::KeystoreShape;
-use mixin_pin_protocol::{Error, IntegrityFault, TokenFault};
+use mixin_pin_protocol::{
+    ActionError, AnswerError, BlockError, CallError, CurlError, Error, IntegrityFault, KeystoreError, Remedy,
+    TokenFault,
+};
 
 fn api(code: u32) -> ApiError {
     serde_json::from_value(serde_json::json!({ "code": code, "description": "as the server says" })).unwrap()
@@ -11,71 +17,103 @@ fn api(code: u32) -> ApiError {
 #[test]
 fn every_error_says_what_it_said() {
     let cause = mixin_pin_core::Error::Ed25519Key;
-    let tokens = [
-        TokenFault::Missing,
-        TokenFault::Format,
-        TokenFault::Header,
-        TokenFault::Extension,
-        TokenFault::Claims,
-        TokenFault::Algorithm,
-        TokenFault::Signature,
-        TokenFault::Expired,
-        TokenFault::IssuedAt,
-        TokenFault::RequestId,
-        TokenFault::RequestHash,
+    let nonce = std::io::Error::other("disk full");
+    let errors: Vec<Error> = vec![
+        KeystoreError::NotText.into(),
+        KeystoreError::NotJson { line: 3, column: 7 }.into(),
+        KeystoreError::NoKey.into(),
+        KeystoreError::Missing { shape: KeystoreShape::Dashboard, field: "server_public_key" }.into(),
+        KeystoreError::NotString { field: "session_id" }.into(),
+        KeystoreError::NotUuid { field: "session_id" }.into(),
+        KeystoreError::Field { field: "session_private_key", cause }.into(),
+        KeystoreError::Conflict { first: "app_id", second: "client_id" }.into(),
+        KeystoreError::OAuth.into(),
+        KeystoreError::NotOAuth.into(),
+        CallError::Method.into(),
+        CallError::Path.into(),
+        CallError::BodyNotJson.into(),
+        CallError::Nonce(nonce.into()).into(),
+        CallError::NonceOrder.into(),
+        CallError::TipCounter.into(),
+        CallError::PinField.into(),
+        CallError::BodyOfRead.into(),
+        ActionError::Field { field: "amount" }.into(),
+        ActionError::Mismatch.into(),
+        ActionError::Path.into(),
+        CallError::OAuthPin.into(),
+        CallError::LogLimit.into(),
+        AnswerError::Refusal(Box::new(api(20119))).into(),
+        AnswerError::Failure(Box::new(api(504))).into(),
+        AnswerError::Server { status: 502 }.into(),
+        AnswerError::RequestIdMissing.into(),
+        AnswerError::RequestIdMismatch.into(),
+        AnswerError::Empty { status: 200 }.into(),
+        AnswerError::Html { status: 200 }.into(),
+        AnswerError::NotJson { status: 200 }.into(),
+        AnswerError::CutOff { status: 200 }.into(),
+        AnswerError::Shape { status: 200 }.into(),
+        BlockError::Time { timestamp: 1_700_000_000 }.into(),
+        BlockError::Iterator { last: 1_700_000_000_000_000_000 }.into(),
+        CurlError::Missing.into(),
+        CurlError::Quotes.into(),
+        CurlError::Option { option: "--config".to_owned() }.into(),
+        CurlError::Body.into(),
+        CurlError::Url.into(),
+        CurlError::Token.into(),
+        TokenFault::Missing.into(),
+        TokenFault::Format.into(),
+        TokenFault::Header.into(),
+        TokenFault::Extension.into(),
+        TokenFault::Claims.into(),
+        TokenFault::Algorithm.into(),
+        TokenFault::Signature.into(),
+        TokenFault::Expired.into(),
+        TokenFault::IssuedAt.into(),
+        TokenFault::RequestId.into(),
+        TokenFault::RequestHash.into(),
+        AnswerError::Integrity(IntegrityFault::Missing).into(),
+        AnswerError::Integrity(IntegrityFault::Format).into(),
+        AnswerError::Integrity(IntegrityFault::Signature).into(),
+        AnswerError::Integrity(IntegrityFault::RequestId).into(),
+        AnswerError::Integrity(IntegrityFault::AnswerHash).into(),
     ];
-    let integrity = [
-        IntegrityFault::Missing,
-        IntegrityFault::Format,
-        IntegrityFault::Signature,
-        IntegrityFault::RequestId,
-        IntegrityFault::AnswerHash,
-    ];
-    let errors = [
-        Error::KeystoreNotText,
-        Error::KeystoreNotJson { line: 3, column: 7 },
-        Error::KeystoreNoKey,
-        Error::KeystoreMissing { shape: KeystoreShape::Dashboard, field: "server_public_key" },
-        Error::KeystoreNotString { field: "session_id" },
-        Error::KeystoreNotUuid { field: "session_id" },
-        Error::KeystoreKey { field: "session_private_key", cause },
-        Error::KeystoreConflict { first: "app_id", second: "client_id" },
-        Error::KeystoreOAuth,
-        Error::KeystoreNotOAuth,
-        Error::Method,
-        Error::Path,
-        Error::BodyNotJson,
-        Error::NonceOrder,
-        Error::TipCounter,
-        Error::PinField,
-        Error::BodyOfRead,
-        Error::ActionField { field: "amount" },
-        Error::ActionMismatch,
-        Error::ActionPath,
-        Error::OAuthPin,
-        Error::LogLimit,
-        Error::Api(Box::new(api(20119))),
-        Error::ApiFailure(Box::new(api(504))),
-        Error::ServerTrouble { status: 502 },
-        Error::RequestIdMissing,
-        Error::RequestIdMismatch,
-        Error::AnswerEmpty { status: 200 },
-        Error::AnswerHtml { status: 200 },
-        Error::AnswerNotJson { status: 200 },
-        Error::AnswerCutOff { status: 200 },
-        Error::AnswerShape { status: 200 },
-        Error::BlockTime { timestamp: 1_700_000_000 },
-        Error::BlockIterator { last: 1_700_000_000_000_000_000 },
-        Error::CurlMissing,
-        Error::CurlQuotes,
-        Error::CurlOption { option: "--config".to_owned() },
-        Error::CurlBody,
-        Error::CurlUrl,
-        Error::CurlToken,
-    ];
-    let integrity = integrity.map(Error::Integrity);
-    let said: Vec<_> =
-        errors.into_iter().chain(tokens.map(Error::Token)).chain(integrity).map(|e| e.to_string()).collect();
-    let said = said.join("\n") + "\n";
-    assert_eq!(said, include_str!("../testdata/errors.txt"));
+    let texts: Vec<_> = errors.iter().map(Error::to_string).collect();
+    assert_eq!(texts.join("\n") + "\n", include_str!("../testdata/errors.txt"));
+    for error in &errors {
+        let text = error.to_string();
+        let source = error.source().map(ToString::to_string);
+        assert!(source.is_none_or(|source| !text.contains(&source)), "{text} repeats its source");
+    }
+}
+
+#[test]
+fn the_cause_of_a_failed_nonce_source_is_kept() {
+    let error = Error::from(CallError::Nonce("disk full".into()));
+    assert_eq!(error.source().unwrap().to_string(), "disk full");
+    assert_eq!(error.remedy(), Remedy::TryAgain);
+}
+
+#[test]
+fn a_refusal_says_what_to_do() {
+    let refusal = |json: &str| Error::from(AnswerError::Refusal(Box::new(serde_json::from_str(json).unwrap())));
+    let wrong = refusal(r#"{"code":20119,"extra":{"reason":"pin","tries_left":4}}"#);
+    assert_eq!((wrong.remedy(), wrong.reason()), (Remedy::AskOwner, Some(Reason::Pin)));
+    assert_eq!((wrong.tries_left(), wrong.retry_at()), (Some(4), None));
+    let spent = refusal(r#"{"code":429,"extra":{"reason":"tries_spent","retry_at":1700006400}}"#);
+    assert_eq!((spent.remedy(), spent.tries_left()), (Remedy::WaitUntil, None));
+    assert_eq!(spent.retry_at(), Some(UnixTime::from_secs(1_700_006_400)));
+    for (json, remedy) in [
+        (r#"{"code":20119}"#, Remedy::AskOwner),
+        (r#"{"code":20119,"extra":{"reason":"iterator"}}"#, Remedy::Mend),
+        (r#"{"code":401,"extra":{"reason":"request_repeated"}}"#, Remedy::Alert),
+        (r#"{"code":401,"extra":"once more"}"#, Remedy::Mend),
+        (r#"{"code":429,"extra":{"tries_left":-1}}"#, Remedy::WaitUntil),
+        (r#"{"code":20117}"#, Remedy::Mend),
+    ] {
+        assert_eq!(refusal(json).remedy(), remedy, "{json}");
+        assert_eq!(refusal(json).tries_left(), None, "{json}");
+    }
+    assert_eq!(ErrorCode::from(504).remedy(), Remedy::Alert);
+    assert_eq!(Error::from(AnswerError::Server { status: 502 }).remedy(), Remedy::Alert);
+    assert_eq!(Error::from(CallError::Path).remedy(), Remedy::Mend);
 }

@@ -1,12 +1,10 @@
 //! Reports by somebody who holds the session's keys: what is inside the encrypted PINs is judged, too.
 
-use std::time::Duration;
-
 use mixin_pin_protocol::call::{Calls, PreparedRequest};
 use mixin_pin_protocol::core::tip::{Amount, TipAction, TipKey};
 use mixin_pin_protocol::core::token::VerifyingKey;
 use mixin_pin_protocol::core::uuid::Uuid;
-use mixin_pin_protocol::core::{MonotonicNonces, Nonce, NonceSource, Pin, PinKey, Secret, Session, UnixTime, hazmat};
+use mixin_pin_protocol::core::{MonotonicNonces, NonceSource, Pin, PinKey, Secret, Session, UnixTime, hazmat};
 use mixin_pin_protocol::inspect::{CapturedRequest, Known, Level, Report, inspect};
 use mixin_pin_protocol::keystore::Keystore;
 use serde_json::{Map, Value, json};
@@ -26,15 +24,6 @@ fn session() -> (Session, VerifyingKey) {
 
 fn tip_key() -> TipKey {
     TipKey::from_seed(&[7; 32])
-}
-
-fn nonce() -> Nonce {
-    MonotonicNonces::new().next(NOW).unwrap()
-}
-
-fn nonces() -> [Nonce; 2] {
-    let source = MonotonicNonces::new();
-    [source.next(NOW).unwrap(), source.next(NOW).unwrap()]
 }
 
 fn captured(request: &PreparedRequest) -> CapturedRequest {
@@ -74,37 +63,39 @@ fn with_block(path: &str, body: Value, secret: impl Into<Secret>, timestamp: u64
     let Value::Object(mut body) = body else { panic!("no object") };
     body.insert("pin_base64".to_owned(), encrypted.to_url_safe().as_str().into());
     let body = Value::Object(body).to_string();
-    Calls::new(&session).other("POST", path, Some(body.as_bytes()), NOW, &mut rng()).unwrap()
+    Calls::new(&session, NOW, &mut rng()).other("POST", path, Some(body.as_bytes())).unwrap()
 }
 
 #[test]
 fn what_our_own_calls_hold_is_shown_and_holds() {
     let (session, _) = session();
-    let calls = Calls::new(&session);
+    let (nonces, mut rng) = (MonotonicNonces::new(), rng());
+    let mut calls = Calls::new(&session, NOW, &mut rng).nonces(&nonces);
     let (pin, key) = (Pin::new("123456").unwrap(), tip_key());
 
-    let report = judge(&calls.change_pin(&pin, &pin, nonces(), NOW, &mut rng()).unwrap());
+    let report = judge(&calls.change_pin(&pin, &pin).unwrap());
     assert_eq!(fails(&report), <[&str; 0]>::default());
     let iterators: Vec<u64> = report.pins.iter().map(|pin| pin.decrypted.as_ref().unwrap().iterator).collect();
     assert_eq!(iterators, [NOW.as_nanos().unwrap(), NOW.as_nanos().unwrap() + 1]);
     assert!(!format!("{report:?}").contains("123456"));
 
-    let report = judge(&calls.verify_tip(&key, nonce(), NOW, &mut rng()).unwrap());
+    let report = judge(&calls.verify_tip(&key).unwrap());
     assert_eq!(report.pins[0].decrypted.as_ref().unwrap().signature_holds, Some(true));
-    let report = judge(&calls.change_tip(&key, 4, &TipKey::from_seed(&[8; 32]), nonces(), NOW, &mut rng()).unwrap());
+    let report = judge(&calls.change_tip(&key, 4, &TipKey::from_seed(&[8; 32])).unwrap());
     assert_eq!(fails(&report), <[&str; 0]>::default());
     assert_eq!(report.pins[0].decrypted.as_ref().unwrap().signature_holds, Some(true));
     assert_eq!(report.pins[1].decrypted.as_ref().unwrap().counter, Some(5));
-    let report = judge(&calls.register_safe(&key, &key, nonce(), NOW, &mut rng()).unwrap());
+    let report = judge(&calls.register_safe(&key, &key).unwrap());
     assert_eq!((fails(&report).len(), report.pins[0].decrypted.as_ref().unwrap().signature_holds), (0, Some(true)));
 }
 
 #[test]
 fn a_block_of_another_session_does_not_open() {
-    let other = PinKey::from_bytes(&[9; 32]).unwrap().encrypt(Pin::new("123456").unwrap(), nonce(), &mut rng());
+    let nonce = MonotonicNonces::new().next(NOW).unwrap();
+    let other = PinKey::from_bytes(&[9; 32]).unwrap().encrypt(Pin::new("123456").unwrap(), nonce, &mut rng());
     let body = json!({"pin_base64": other.to_url_safe().as_str()}).to_string();
     let (session, _) = session();
-    let request = Calls::new(&session).other("POST", "/pin/verify", Some(body.as_bytes()), NOW, &mut rng()).unwrap();
+    let request = Calls::new(&session, NOW, &mut rng()).other("POST", "/pin/verify", Some(body.as_bytes())).unwrap();
     assert_fails_once(&request, "does not open");
 }
 
@@ -168,9 +159,10 @@ fn a_key_to_be_installed_must_be_one_and_have_a_counter() {
 #[test]
 fn without_the_keys_nothing_inside_is_judged() {
     let (session, key) = session();
-    let request = Calls::new(&session).lifetime(Duration::from_secs(60));
-    let proof = tip_key().secret(&TipAction::ReadEmergencyContact);
-    let request = request.with_pin("POST", "/transfers", &Map::new(), proof, nonce(), NOW, &mut rng()).unwrap();
+    let (nonces, mut rng) = (MonotonicNonces::new(), rng());
+    let secret = tip_key().secret(&TipAction::ReadEmergencyContact);
+    let mut calls = Calls::new(&session, NOW, &mut rng).nonces(&nonces);
+    let request = calls.with_pin("POST", "/transfers", &Map::new(), secret).unwrap();
     let known = Known { public_key: Some(&key), ..Known::default() };
     let report = inspect(&captured(&request), &known, NOW).unwrap();
     assert!(report.holds() && report.pins[0].decrypted.is_none());

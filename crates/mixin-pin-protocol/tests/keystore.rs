@@ -1,6 +1,6 @@
 //! Every shape of keystore, and what is said of each that is incomplete.
 
-use mixin_pin_protocol::Error;
+use mixin_pin_protocol::KeystoreError;
 use mixin_pin_protocol::core::Error as CoreError;
 use mixin_pin_protocol::core::token::Algorithm;
 use mixin_pin_protocol::keystore::{Keystore, KeystoreShape};
@@ -16,7 +16,7 @@ fn rng() -> getrandom::rand_core::UnwrapErr<getrandom::SysRng> {
     getrandom::rand_core::UnwrapErr(getrandom::SysRng)
 }
 
-fn parse(text: &str) -> Result<Keystore, Error> {
+fn parse(text: &str) -> Result<Keystore, KeystoreError> {
     Keystore::parse(text.as_bytes())
 }
 
@@ -60,14 +60,14 @@ fn the_shapes_of_one_session_share_its_pin_key() {
 fn an_oauth_keystore_is_read_and_refused_where_a_pin_is_needed() {
     let keystore = parse(OAUTH).unwrap();
     assert_eq!(keystore.shape(), KeystoreShape::OAuth);
-    assert_eq!(keystore.into_session(&mut rng()).unwrap_err(), Error::KeystoreOAuth);
+    assert_eq!(keystore.into_session(&mut rng()).unwrap_err(), KeystoreError::OAuth);
 }
 
 #[test]
 fn what_else_the_file_holds_is_named_and_not_shown() {
     let text = changed(BARE_USER, "pin", json!("271828"));
     let keystore = parse(&text).unwrap();
-    assert_eq!(keystore.also_holds(), ["pin", "spend_private_key"]);
+    assert_eq!(keystore.further_secrets(), ["pin", "spend_private_key"]);
     let debug = format!("{keystore:?}");
     assert!(!debug.contains("271828") && !debug.contains("dd9559bb"), "{debug}");
 }
@@ -87,28 +87,28 @@ fn each_missing_field_is_named() {
         (OAUTH, KeystoreShape::OAuth, "private_key", "private_key"),
         (OAUTH, KeystoreShape::OAuth, "client_id", "client_id (or user_id)"),
     ] {
-        let expected = Error::KeystoreMissing { shape, field: named };
+        let expected = KeystoreError::Missing { shape, field: named };
         assert_eq!(parse(&changed(text, field, Value::Null)).unwrap_err(), expected, "without {field}");
         assert_eq!(parse(&changed(text, field, json!(""))).unwrap_err(), expected, "with an empty {field}");
     }
-    assert_eq!(parse(&changed(RSA_BOT, "private_key", Value::Null)).unwrap_err(), Error::KeystoreNoKey);
-    assert_eq!(parse("{}").unwrap_err(), Error::KeystoreNoKey);
+    assert_eq!(parse(&changed(RSA_BOT, "private_key", Value::Null)).unwrap_err(), KeystoreError::NoKey);
+    assert_eq!(parse("{}").unwrap_err(), KeystoreError::NoKey);
 }
 
 #[test]
 fn each_damaged_field_is_named_and_its_value_is_not() {
     const MARK: &str = "c0ffee!mark";
-    let key = |field, cause| Error::KeystoreKey { field, cause };
+    let key = |field, cause| KeystoreError::Field { field, cause };
     for (text, field, value, expected) in [
         (RSA_BOT, "private_key", json!(format!("-----BEGIN {MARK}")), key("private_key", CoreError::RsaPem)),
         (RSA_BOT, "pin_token", json!(MARK), key("pin_token", CoreError::PinToken)),
-        (RSA_BOT, "session_id", json!(MARK), Error::KeystoreNotUuid { field: "session_id" }),
+        (RSA_BOT, "session_id", json!(MARK), KeystoreError::NotUuid { field: "session_id" }),
         (ED25519_BOT, "private_key", json!(MARK), key("private_key", CoreError::Ed25519Key)),
         (ED25519_BOT, "pin_token", json!(MARK), key("pin_token", CoreError::PublicKey)),
-        (DASHBOARD, "session_private_key", json!([MARK]), Error::KeystoreNotString { field: "session_private_key" }),
-        (DASHBOARD, "session_private_key", json!(7), Error::KeystoreNotString { field: "session_private_key" }),
+        (DASHBOARD, "session_private_key", json!([MARK]), KeystoreError::NotString { field: "session_private_key" }),
+        (DASHBOARD, "session_private_key", json!(7), KeystoreError::NotString { field: "session_private_key" }),
         (DASHBOARD, "server_public_key", json!(MARK), key("server_public_key", CoreError::PublicKey)),
-        (DASHBOARD, "app_id", json!({ "mark": MARK }), Error::KeystoreNotString { field: "app_id" }),
+        (DASHBOARD, "app_id", json!({ "mark": MARK }), KeystoreError::NotString { field: "app_id" }),
     ] {
         let error = parse(&changed(text, field, value)).unwrap_err();
         assert_eq!(error, expected, "{field}");
@@ -119,22 +119,22 @@ fn each_damaged_field_is_named_and_its_value_is_not() {
 #[test]
 fn two_users_in_one_keystore_are_refused() {
     let text = changed(DASHBOARD, "user_id", json!("06aed1e3-bd77-4a59-991a-5bb5ae6fbb09"));
-    assert_eq!(parse(&text).unwrap_err(), Error::KeystoreConflict { first: "app_id", second: "user_id" });
+    assert_eq!(parse(&text).unwrap_err(), KeystoreError::Conflict { first: "app_id", second: "user_id" });
 }
 
 #[test]
 fn a_pin_token_of_another_session_is_refused() {
     let text = changed(RSA_BOT, "session_id", json!("06aed1e3-bd77-4a59-991a-5bb5ae6fbb09"));
     let error = parse(&text).unwrap().into_session(&mut rng()).unwrap_err();
-    assert_eq!(error, Error::KeystoreKey { field: "pin_token", cause: CoreError::PinToken });
+    assert_eq!(error, KeystoreError::Field { field: "pin_token", cause: CoreError::PinToken });
 }
 
 #[test]
 fn files_that_are_no_keystore_say_so() {
-    assert_eq!(Keystore::parse(b"{\"pin\": \"\xff\"}").unwrap_err(), Error::KeystoreNotText);
-    assert_eq!(parse("{\n  \"pin\": 7,\n  oops").unwrap_err(), Error::KeystoreNotJson { line: 3, column: 3 });
+    assert_eq!(Keystore::parse(b"{\"pin\": \"\xff\"}").unwrap_err(), KeystoreError::NotText);
+    assert_eq!(parse("{\n  \"pin\": 7,\n  oops").unwrap_err(), KeystoreError::NotJson { line: 3, column: 3 });
     for text in ["", "[]", "\"text\"", "7", "null"] {
-        assert!(matches!(parse(text), Err(Error::KeystoreNotJson { .. })), "{text}");
+        assert!(matches!(parse(text), Err(KeystoreError::NotJson { .. })), "{text}");
     }
 }
 
@@ -184,10 +184,10 @@ fn a_spend_key_is_read_as_the_keystore_or_the_public_key_says() {
         assert_eq!(take(&sum).unwrap().to_tip_key(None).unwrap().public_key(), scalar.public_key());
         let other = TipKey::from_seed(&[1; 32]);
         let mismatch = key.to_tip_key(Some(other.public_key())).unwrap_err();
-        assert_eq!(mismatch, Error::Core(CoreError::TipKeyMismatch));
+        assert_eq!(mismatch, CoreError::TipKeyMismatch);
         assert!(!format!("{key:?}").contains("42"));
     }
     assert!(take(DASHBOARD).is_none());
     let not_text = changed(DASHBOARD, "spend_key", json!(7));
-    assert_eq!(parse(&not_text).unwrap_err(), Error::KeystoreNotString { field: "spend_key" });
+    assert_eq!(parse(&not_text).unwrap_err(), KeystoreError::NotString { field: "spend_key" });
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mixin_pin_core::X25519PublicKey;
 use mixin_pin_core::token::VerifyingKey;
-use mixin_pin_core::{Ed25519Key, MonotonicNonces, NonceSource as _, Pin, Session, SystemRng, UnixTime};
+use mixin_pin_core::{Ed25519Key, MonotonicNonces, Pin, Session, SystemRng, UnixTime};
 use mixin_pin_http::Client;
 use mixin_pin_protocol::call::{Calls, PreparedRequest};
 use mixin_pin_protocol::keystore::Keystore;
@@ -56,7 +56,7 @@ fn send(agent: &ureq::Agent, url: &str, request: &PreparedRequest) -> String {
 fn one_session(c: &mut Criterion) {
     let sandbox = Sandbox::start(&Config::default()).unwrap();
     let session = user(&sandbox);
-    let (calls, nonces, mut rng) = (Calls::new(&session), MonotonicNonces::new(), SystemRng::new().unwrap());
+    let (nonces, mut rng) = (MonotonicNonces::new(), SystemRng::new().unwrap());
     let (agent, url) = (ureq::Agent::new_with_defaults(), format!("{}/pin/verify", sandbox.url()));
     let client = client(&sandbox, user(&sandbox));
     let mut bare = Vec::new();
@@ -68,7 +68,7 @@ fn one_session(c: &mut Criterion) {
                 let begun = Instant::now();
                 client.verify_pin(black_box(&pin())).unwrap().done().unwrap();
                 ours += begun.elapsed();
-                let request = calls.verify_pin(&pin(), nonces.next(now()).unwrap(), now(), &mut rng).unwrap();
+                let request = Calls::new(&session, now(), &mut rng).nonces(&nonces).verify_pin(&pin()).unwrap();
                 let begun = Instant::now();
                 black_box(send(&agent, &url, &request));
                 bare.push(begun.elapsed());

@@ -239,20 +239,20 @@ impl Service {
     ) -> Result<Result<Presented<'r>, Refusal>, Error> {
         let token = match request.token().and_then(ReceivedToken::parse) {
             Ok(token) => token,
-            Err(error) => return Ok(Err(unauthorized(token_reason(&error)))),
+            Err(fault) => return Ok(Err(unauthorized(fault.as_str()))),
         };
         if token.is_oauth() {
             return Ok(Ok(Presented::OAuth(token)));
         }
         let claims = match token.claims() {
             Ok(claims) => claims,
-            Err(error) => return Ok(Err(unauthorized(token_reason(&error)))),
+            Err(fault) => return Ok(Err(unauthorized(fault.as_str()))),
         };
         let Some(session) = self.session(claims.sid)?.filter(|session| session.user_id == claims.uid) else {
             return Ok(Err(unauthorized(Reason::Session.as_str())));
         };
         let claims = check_token(request, &token, &session.key, now, self.clock_tolerance);
-        Ok(claims.map(Presented::Session).map_err(|error| unauthorized(token_reason(&error))))
+        Ok(claims.map(Presented::Session).map_err(|fault| unauthorized(fault.as_str())))
     }
 
     fn session(&self, session_id: Uuid) -> Result<Option<Arc<KnownSession>>, Error> {
@@ -319,11 +319,4 @@ fn has_brace_in_path(request: &ReceivedRequest<'_>) -> bool {
 
 fn unauthorized(reason: &str) -> Refusal {
     Refusal::new(ErrorCode::Unauthorized, reason)
-}
-
-fn token_reason(error: &mixin_pin_protocol::Error) -> &'static str {
-    match error {
-        mixin_pin_protocol::Error::Token(fault) => fault.as_str(),
-        _ => "token",
-    }
 }

@@ -8,9 +8,9 @@ use mixin_pin_core::tip::{Amount, TipAction, TipKey};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Pin, Secret};
 use mixin_pin_http::{Client, Error, Outcome};
-use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::User;
 use mixin_pin_protocol::call::LogQuery;
+use mixin_pin_protocol::{ActionError, CallError, Error as ProtocolError};
 use serde_json::{Map, Value, json};
 
 const ID: &str = "4a2d4dcb-3f1b-4cfc-8b5c-f2b9a4a9e4a1";
@@ -121,7 +121,10 @@ fn the_client_refuses_an_action_that_the_body_does_not_ask_for_before_it_costs_a
     let client = tip_client(&sandbox, Kind::Ed25519);
     let sent: Result<Outcome<Value>, _> =
         client.call_with_tip("POST", "/transfers", &transfer_body("15"), &key(), &transfer("1.5"));
-    assert!(matches!(sent, Err(Error::Protocol(ProtocolError::ActionMismatch))), "{sent:?}");
+    assert!(
+        matches!(sent, Err(Error::Protocol(ProtocolError::Call(CallError::Action(ActionError::Mismatch))))),
+        "{sent:?}"
+    );
     assert_eq!(client.pin_logs(&LogQuery::wrong_pins()).unwrap(), []);
 }
 

@@ -115,7 +115,7 @@ fn signed_calls_may_come_by_any_name_and_from_any_origin() {
     let sandbox = with_page();
     let session = register(&sandbox, Kind::Ed25519);
     for origin in [None, Some("http://evil.example")] {
-        let me = Calls::new(&session).me(now(), &mut rng()).unwrap();
+        let me = Calls::new(&session, now(), &mut rng()).me().unwrap();
         let mut headers: Vec<(&str, &str)> = me.headers().collect();
         headers.push(("Host", "mixin.example"));
         headers.extend(origin.map(|origin| ("Origin", origin)));

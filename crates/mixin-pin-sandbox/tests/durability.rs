@@ -5,8 +5,8 @@ mod common;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use common::{Kind, TestClock, client, now, reason, register, rng, sandbox, send, verdict};
-use mixin_pin_core::{MonotonicNonces, NonceSource, Pin};
+use common::{Given, Kind, TestClock, client, now, reason, register, rng, sandbox, send, verdict};
+use mixin_pin_core::{MonotonicNonces, NonceSource as _, Pin};
 use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest};
 use mixin_pin_protocol::keystore::Keystore;
 use mixin_pin_sandbox::{Config, Error, Sandbox};
@@ -20,11 +20,10 @@ fn fifty_wrong_pins_at_once_get_no_more_than_the_days_tries() {
     let sandbox = sandbox();
     let session = register(&sandbox, Kind::Ed25519);
     let nonces = MonotonicNonces::new();
-    let calls = Calls::new(&session);
-    let create = calls.create_pin(&pin("123456"), nonces.next(now()).unwrap(), now(), &mut rng()).unwrap();
+    let create = Calls::new(&session, now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")).unwrap();
     assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
     let requests: Vec<PreparedRequest> = (0..50)
-        .map(|_| calls.verify_pin(&pin("999999"), nonces.next(now()).unwrap(), now(), &mut rng()).unwrap())
+        .map(|_| Calls::new(&session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("999999")).unwrap())
         .collect();
 
     let start = Barrier::new(requests.len());
@@ -58,14 +57,12 @@ fn a_restart_forgets_neither_tries_nor_iterators_nor_requests() {
     let first = Sandbox::start(&config).unwrap();
     let app_keystore = first.app_keystore().to_owned();
     let session = register(&first, Kind::Rsa1024);
-    let calls = Calls::new(&session);
     let nonces = MonotonicNonces::new();
-    let next = || nonces.next(now()).unwrap();
-    let early = next();
-    let create = calls.create_pin(&pin("123456"), next(), now(), &mut rng()).unwrap();
+    let early = Given(nonces.reserve(now()).unwrap());
+    let create = Calls::new(&session, now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")).unwrap();
     assert_eq!(verdict(&send(&first, &create)), (0, ""));
     for _ in 0..4 {
-        let wrong = calls.verify_pin(&pin("999999"), next(), now(), &mut rng()).unwrap();
+        let wrong = Calls::new(&session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("999999")).unwrap();
         assert_eq!(verdict(&send(&first, &wrong)), (20_119, "pin"));
     }
     first.stop().unwrap();
@@ -73,9 +70,9 @@ fn a_restart_forgets_neither_tries_nor_iterators_nor_requests() {
     let second = Sandbox::start(&config).unwrap();
     assert_eq!(second.app_keystore(), app_keystore);
     assert_eq!(verdict(&send(&second, &create)), (401, "request_repeated"));
-    let late = calls.verify_pin(&pin("123456"), early, now(), &mut rng()).unwrap();
+    let late = Calls::new(&session, now(), &mut rng()).nonces(&early).verify_pin(&pin("123456")).unwrap();
     assert_eq!(verdict(&send(&second, &late)), (20_119, "iterator"));
-    let last_try = calls.verify_pin(&pin("999999"), next(), now(), &mut rng()).unwrap();
+    let last_try = Calls::new(&session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("999999")).unwrap();
     let answer = send(&second, &last_try);
     assert_eq!(answer["error"]["extra"]["tries_left"], 0);
     let client = client(&second, session);
@@ -106,15 +103,15 @@ fn two_sandboxes_share_a_database() {
     let config = Config { database: Some(path), ..clock.config() };
     let sandboxes = [Sandbox::start(&config).unwrap(), Sandbox::start(&config).unwrap()];
     let session = register(&sandboxes[0], Kind::Ed25519);
-    let (calls, nonces) = (Calls::new(&session), MonotonicNonces::new());
-    let next = || nonces.next(clock.now()).unwrap();
-    let create = calls.create_pin(&pin("123456"), next(), clock.now(), &mut rng()).unwrap();
+    let nonces = MonotonicNonces::new();
+    let create = Calls::new(&session, clock.now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")).unwrap();
     assert_eq!(verdict(&send(&sandboxes[1], &create)), (0, ""));
     assert_eq!(verdict(&send(&sandboxes[0], &create)), (401, "request_repeated"));
     // What one notes, the other forgets when it has expired.
     for round in 0..3 {
         for at in [0, 0, 0, 1] {
-            let verify = calls.verify_pin(&pin("123456"), next(), clock.now(), &mut rng()).unwrap();
+            let verify =
+                Calls::new(&session, clock.now(), &mut rng()).nonces(&nonces).verify_pin(&pin("123456")).unwrap();
             assert_eq!(verdict(&send(&sandboxes[(at + round) % 2], &verify)), (0, ""), "{round}");
         }
         clock.advance(86_400);
@@ -205,8 +202,8 @@ fn what_could_not_be_kept_is_not_told_as_done() {
              CREATE TRIGGER full AFTER UPDATE ON users BEGIN INSERT INTO child VALUES (1); END;",
         )
         .unwrap();
-    let (calls, nonces) = (Calls::new(&session), MonotonicNonces::new());
-    let create = calls.create_pin(&pin("123456"), nonces.next(now()).unwrap(), now(), &mut rng()).unwrap();
+    let nonces = MonotonicNonces::new();
+    let create = Calls::new(&session, now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")).unwrap();
     told.lock().unwrap().clear();
     assert_eq!(verdict(&send(&sandbox, &create)).0, 500);
     database.execute_batch("DROP TRIGGER full").unwrap();

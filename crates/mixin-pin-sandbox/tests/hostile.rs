@@ -14,7 +14,7 @@ use std::time::Duration;
 use common::{Kind, app, client, now, register, rng, sandbox};
 use fastrand::Rng;
 use mixin_pin_core::token::VerifyingKey;
-use mixin_pin_core::{Ed25519Key, MonotonicNonces, NonceSource as _, Pin, Session, X25519PublicKey};
+use mixin_pin_core::{Ed25519Key, MonotonicNonces, Pin, Session, X25519PublicKey};
 use mixin_pin_http::{Client, Error, Outcome};
 use mixin_pin_protocol::call::{Calls, PreparedRequest};
 use mixin_pin_sandbox::Sandbox;
@@ -101,7 +101,7 @@ fn the_sandbox_outlasts_its_enemies() {
     honest.create_pin(&pin()).unwrap().done().unwrap();
     // The attacker has a session of its own, so that parts of its requests hold.
     let attacker = register(&sandbox, Kind::Ed25519);
-    let (calls, nonces) = (Calls::new(&attacker), MonotonicNonces::new());
+    let nonces = MonotonicNonces::new();
 
     let mut dribblers: Vec<TcpStream> = (0..DRIBBLERS).map(|_| connect(&sandbox)).collect();
     let slow = b"POST /pin/verify HTTP/1.1\r\nHost: sandbox\r\nContent-Length: 1000\r\nX-Slow: ";
@@ -118,7 +118,7 @@ fn the_sandbox_outlasts_its_enemies() {
 
     let mut answers = 0;
     for case in 0..cases {
-        let request = calls.verify_pin(&pin(), nonces.next(now()).unwrap(), now(), &mut rng()).unwrap();
+        let request = Calls::new(&attacker, now(), &mut rng()).nonces(&nonces).verify_pin(&pin()).unwrap();
         let mut stream = connect(&sandbox);
         // The sandbox may have seen enough, and closed, before all is written.
         let _ = stream.write_all(&malformed(&mut generator, &wire(&request)));

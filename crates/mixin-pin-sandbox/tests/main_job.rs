@@ -4,7 +4,7 @@ mod common;
 
 use common::{Kind, app, client, now, reason, refusal, register, rng, sandbox, send, verdict};
 use mixin_pin_core::token::VerifyingKey;
-use mixin_pin_core::{Ed25519Key, MonotonicNonces, NonceSource, Pin};
+use mixin_pin_core::{Ed25519Key, MonotonicNonces, Pin};
 use mixin_pin_http::Outcome;
 use mixin_pin_protocol::call::{Calls, LogQuery};
 use serde_json::{Value, json};
@@ -63,16 +63,14 @@ fn a_replayed_request_is_refused() {
         let sandbox = sandbox();
         let session = register(&sandbox, kind);
         let nonces = MonotonicNonces::new();
-        let calls = Calls::new(&session);
-        let next = || nonces.next(now()).unwrap();
-        let create = calls.create_pin(&pin("123456"), next(), now(), &mut rng()).unwrap();
+        let create = Calls::new(&session, now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")).unwrap();
         assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
         assert_eq!(verdict(&send(&sandbox, &create)), (401, "request_repeated"));
-        let verify = calls.verify_pin(&pin("123456"), next(), now(), &mut rng()).unwrap();
+        let verify = Calls::new(&session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("123456")).unwrap();
         assert_eq!(verdict(&send(&sandbox, &verify)), (0, ""));
         assert_eq!(verdict(&send(&sandbox, &verify)), (401, "request_repeated"));
         // A read changes nothing, and may come twice.
-        let me = calls.me(now(), &mut rng()).unwrap();
+        let me = Calls::new(&session, now(), &mut rng()).me().unwrap();
         assert_eq!(verdict(&send(&sandbox, &me)), (0, ""));
         assert_eq!(verdict(&send(&sandbox, &me)), (0, ""));
     }

@@ -7,10 +7,9 @@ use mixin_pin_core::tip::{TipAction, TipKey};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{CodeVerifier, Ed25519Key, OAuthSession, Pin};
 use mixin_pin_http::{Client, Error, OAuthClient, Outcome};
-use mixin_pin_protocol::Error as ProtocolError;
-use mixin_pin_protocol::IntegrityFault;
 use mixin_pin_protocol::keystore::Keystore;
 use mixin_pin_protocol::oauth::{CodeExchange, Grant};
+use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError, IntegrityFault};
 use mixin_pin_sandbox::Sandbox;
 use serde_json::{Map, Value, json};
 
@@ -92,7 +91,7 @@ fn an_app_may_do_no_more_than_was_granted() {
     assert_eq!(refused(client.call("POST", "/pin/verify", Some(&json!({})))), (403, "oauth".to_owned()));
     assert_eq!(refused(client.call("GET", "/nowhere", None)), (404, "endpoint".to_owned()));
     let with_pin = client.call::<Value>("POST", "/pin/verify", Some(&json!({"pin": "AAAA"})));
-    assert!(matches!(with_pin, Err(Error::Protocol(ProtocolError::OAuthPin))), "{with_pin:?}");
+    assert!(matches!(with_pin, Err(Error::Protocol(ProtocolError::Call(CallError::OAuthPin)))), "{with_pin:?}");
 }
 
 #[test]
@@ -102,7 +101,10 @@ fn answers_that_another_key_signed_are_refused() {
     grant.ed25519 = Ed25519Key::generate(&mut rng()).public_key().to_base64_url();
     let client = oauth_client(&sandbox, grant.into_session(app_id, key).unwrap());
     let refused = client.me().unwrap_err();
-    assert!(matches!(refused, Error::Protocol(ProtocolError::Integrity(IntegrityFault::Signature))), "{refused:?}");
+    assert!(
+        matches!(refused, Error::Protocol(ProtocolError::Answer(AnswerError::Integrity(IntegrityFault::Signature)))),
+        "{refused:?}"
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::{Kind, TestClock, client, now, reason, register, rng, sandbox, send, send_parts, verdict};
 use mixin_pin_core::token::{Claims, RequestHash};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{EncryptedPin, MonotonicNonces, NonceSource, Pin, Secret, Session, SessionKey, UnixTime, hazmat};
+use mixin_pin_core::{EncryptedPin, MonotonicNonces, Pin, Secret, Session, SessionKey, UnixTime, hazmat};
 use mixin_pin_http::Client;
 use mixin_pin_protocol::call::{Calls, LogQuery, random_uuid};
 use mixin_pin_sandbox::{Config, Sandbox};
@@ -21,9 +21,8 @@ fn pin(digits: &str) -> Pin {
 
 fn with_pin(sandbox: &Sandbox) -> (Session, Client) {
     let session = register(sandbox, Kind::Rsa2048);
-    let calls = Calls::new(&session);
-    let nonce = MonotonicNonces::new().next(now()).unwrap();
-    let create = calls.create_pin(&pin("123456"), nonce, now(), &mut rng()).unwrap();
+    let nonces = MonotonicNonces::new();
+    let create = Calls::new(&session, now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")).unwrap();
     assert_eq!(verdict(&send(sandbox, &create)), (0, ""));
     let again = Session::from_parts(
         session.user_id(),
@@ -31,7 +30,7 @@ fn with_pin(sandbox: &Sandbox) -> (Session, Client) {
         mixin_pin_core::RsaKey::from_pem(include_str!("../testdata/rsa-2048.pem")).map(SessionKey::Rsa).unwrap(),
         mixin_pin_core::PinKey::from_bytes(session.pin_key().expose()).unwrap(),
     );
-    let client = client(sandbox, again);
+    let client = client(sandbox, again.map_signer(SessionKey::Rsa));
     (session, client)
 }
 
@@ -83,20 +82,18 @@ fn after_the_days_tries_even_the_right_pin_waits_for_the_next_day() {
     let app = app.into_session(&mut rng()).unwrap();
     let key = mixin_pin_core::Ed25519Key::generate(&mut rng());
     let secret = mixin_pin_core::token::VerifyingKey::Ed25519(key.public_key()).to_session_secret().unwrap();
-    let registration = Calls::new(&app).register(&secret, "x", clock.now(), &mut rng()).unwrap();
+    let registration = Calls::new(&app, clock.now(), &mut rng()).register(&secret, "x").unwrap();
     let user = &send(&sandbox, &registration)["data"];
     let server = mixin_pin_core::X25519PublicKey::from_base64(user["pin_token_base64"].as_str().unwrap()).unwrap();
     let id = |field: &str| user[field].as_str().unwrap().parse().unwrap();
     let session = Session::ed25519(id("user_id"), id("session_id"), key, &server).unwrap();
-    let calls = Calls::new(&session);
     let nonces = MonotonicNonces::new();
     let verify = |digits| {
-        let nonce = nonces.next(clock.now()).unwrap();
-        let request = calls.verify_pin(&pin(digits), nonce, clock.now(), &mut rng()).unwrap();
+        let request = Calls::new(&session, clock.now(), &mut rng()).nonces(&nonces).verify_pin(&pin(digits)).unwrap();
         let answer = send(&sandbox, &request);
         (verdict(&answer).0, verdict(&answer).1.to_owned(), answer["error"]["extra"]["tries_left"].as_u64())
     };
-    let create = calls.create_pin(&pin("123456"), nonces.next(clock.now()).unwrap(), clock.now(), &mut rng()).unwrap();
+    let create = Calls::new(&session, clock.now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")).unwrap();
     assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
 
     for left in (0..5).rev() {
@@ -175,7 +172,7 @@ fn tokens_that_do_not_hold_are_refused_each_for_its_reason() {
 fn a_header_that_is_there_twice_is_as_good_as_none() {
     let sandbox = sandbox();
     let (session, _) = with_pin(&sandbox);
-    let me = Calls::new(&session).me(now(), &mut rng()).unwrap();
+    let me = Calls::new(&session, now(), &mut rng()).me().unwrap();
     let id = me.request_id().to_string();
     let (bearer, id) = (("Authorization", me.authorization().unwrap()), ("X-Request-Id", id.as_str()));
     for (headers, verdict) in [
@@ -194,8 +191,8 @@ fn where_repeats_are_allowed_the_iterator_still_refuses_them() {
     let config = Config { refuse_repeated_requests: false, ..Config::default() };
     let sandbox = Sandbox::start(&config).unwrap();
     let (session, _) = with_pin(&sandbox);
-    let nonce = MonotonicNonces::new().next(now()).unwrap();
-    let request = Calls::new(&session).verify_pin(&pin("123456"), nonce, now(), &mut rng()).unwrap();
+    let nonces = MonotonicNonces::new();
+    let request = Calls::new(&session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("123456")).unwrap();
     assert_eq!(verdict(&send(&sandbox, &request)), (0, ""));
     assert_eq!(verdict(&send(&sandbox, &request)), (20_119, "iterator"));
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use common::{Kind, client, now, reason, register, rng, sandbox, send, verdict};
-use mixin_pin_core::{Ed25519Key, MonotonicNonces, NonceSource as _, Pin, PinKey, Session};
+use mixin_pin_core::{Ed25519Key, MonotonicNonces, Pin, PinKey, Session};
 use mixin_pin_protocol::call::Calls;
 use mixin_pin_sandbox::{Config, Sandbox};
 use mixin_pin_test_memory::holds;
@@ -62,11 +62,10 @@ fn neither_the_database_nor_the_observations_hold_a_pin() {
 fn nobody_spends_anothers_tries() {
     let sandbox = sandbox();
     let (victim, attacker) = (register(&sandbox, Kind::Ed25519), register(&sandbox, Kind::Ed25519));
-    let (nonces, attack) = (MonotonicNonces::new(), Calls::new(&attacker));
-    let next = || nonces.next(now()).unwrap();
-    let create = Calls::new(&victim).create_pin(&pin(FIRST), next(), now(), &mut rng()).unwrap();
+    let nonces = MonotonicNonces::new();
+    let create = Calls::new(&victim, now(), &mut rng()).nonces(&nonces).create_pin(&pin(FIRST)).unwrap();
     assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
-    let create = attack.create_pin(&pin(FIRST), next(), now(), &mut rng()).unwrap();
+    let create = Calls::new(&attacker, now(), &mut rng()).nonces(&nonces).create_pin(&pin(FIRST)).unwrap();
     assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
 
     // With the victim's ids, but another key: no signature of the victim's.
@@ -74,13 +73,13 @@ fn nobody_spends_anothers_tries() {
     let pin_key = PinKey::from_bytes(victim.pin_key().expose()).unwrap();
     let forged = Session::from_parts(victim.user_id(), victim.session_id(), key, pin_key);
     for _ in 0..20 {
-        let guess = Calls::new(&forged).verify_pin(&pin(WRONG), next(), now(), &mut rng()).unwrap();
+        let guess = Calls::new(&forged, now(), &mut rng()).nonces(&nonces).verify_pin(&pin(WRONG)).unwrap();
         assert_eq!(verdict(&send(&sandbox, &guess)), (401, "token_signature"));
     }
     // As itself, up to the day's tries and beyond.
     let mut verdicts = Vec::new();
     for _ in 0..8 {
-        let guess = attack.verify_pin(&pin(WRONG), next(), now(), &mut rng()).unwrap();
+        let guess = Calls::new(&attacker, now(), &mut rng()).nonces(&nonces).verify_pin(&pin(WRONG)).unwrap();
         verdicts.push(verdict(&send(&sandbox, &guess)).0);
     }
     assert_eq!(verdicts, [20_119, 20_119, 20_119, 20_119, 20_119, 429, 429, 429]);

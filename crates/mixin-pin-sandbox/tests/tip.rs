@@ -89,8 +89,8 @@ fn counters_that_do_not_grow_and_keys_that_are_none_are_refused() {
     let update = |old: Option<Secret>, new: Secret| {
         let old = old.map_or_else(String::new, encrypt);
         let body = json!({ "old_pin_base64": old, "pin_base64": encrypt(new) }).to_string();
-        let calls = Calls::new(&session);
-        let request = calls.other("POST", "/pin/update", Some(body.as_bytes()), now(), &mut rng()).unwrap();
+        let request =
+            Calls::new(&session, now(), &mut rng()).other("POST", "/pin/update", Some(body.as_bytes())).unwrap();
         let answer = send(&sandbox, &request);
         (verdict(&answer).0, verdict(&answer).1.to_owned())
     };

@@ -39,8 +39,8 @@ impl Watched {
 
 fn with_pin(sandbox: &Sandbox) -> Session {
     let session = register(sandbox, Kind::Ed25519);
-    let nonce = MonotonicNonces::new().next(now()).unwrap();
-    let create = Calls::new(&session).create_pin(&Pin::new(PIN).unwrap(), nonce, now(), &mut rng()).unwrap();
+    let nonces = MonotonicNonces::new();
+    let create = Calls::new(&session, now(), &mut rng()).nonces(&nonces).create_pin(&Pin::new(PIN).unwrap()).unwrap();
     assert_eq!(verdict(&common::send(sandbox, &create)), (0, ""));
     session
 }
@@ -160,7 +160,7 @@ fn an_iterator_is_told_of_a_call_that_was_carried_out_and_of_no_other() {
     let (old, new) = (encrypt(PIN), encrypt("271828"));
     let text = |encrypted: &EncryptedPin| encrypted.to_standard().as_str().to_owned();
     let body = json!({ "pin": text(&new.0), "old_pin": text(&old.0) }).to_string();
-    let update = Calls::new(&session).other("POST", "/pin/update", Some(body.as_bytes()), now(), &mut rng()).unwrap();
+    let update = Calls::new(&session, now(), &mut rng()).other("POST", "/pin/update", Some(body.as_bytes())).unwrap();
     assert_eq!(verdict(&common::send(&watched.sandbox, &update)), (0, ""));
     let iterators: Vec<_> = watched.last().pins.iter().map(|pin| pin.iterator).collect();
     assert_eq!(iterators, [Some(old.1), Some(new.1)]);

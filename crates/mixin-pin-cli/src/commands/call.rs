@@ -1,7 +1,7 @@
 //! `call`: any other call, with a PIN in it or without.
 
 use clap::Parser as _;
-use mixin_pin_protocol::Error as ProtocolError;
+use mixin_pin_protocol::CallError;
 use mixin_pin_protocol::call::check_request;
 use serde_json::{Map, Value};
 
@@ -21,11 +21,11 @@ pub(crate) fn run(args: &CallArgs, output: &Output) -> Result<(), Error> {
     let opened = open_any(&args.client)?;
     let body: Option<Value> = match args.body.as_deref() {
         None => None,
-        Some(path) => Some(serde_json::from_slice(&files::read(path)?).map_err(|_| ProtocolError::BodyNotJson)?),
+        Some(path) => Some(serde_json::from_slice(&files::read(path)?).map_err(|_| CallError::BodyNotJson)?),
     };
     let (method, path) = (args.method.as_str(), args.path.as_str());
     let data: Value = match (opened, action) {
-        (Opened::OAuth(_), _) if args.with_pin || args.tip.is_some() => return Err(ProtocolError::OAuthPin.into()),
+        (Opened::OAuth(_), _) if args.with_pin || args.tip.is_some() => return Err(CallError::OAuthPin.into()),
         (Opened::OAuth(client), _) => known(calling(|| client.call(method, path, body.as_ref()))?)?,
         (Opened::User(client, _), _) if args.with_pin => {
             let body = object(body)?;

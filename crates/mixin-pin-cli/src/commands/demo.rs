@@ -3,7 +3,7 @@
 //! Every line is a real request over HTTP, and every verdict the sandbox's.
 
 use mixin_pin_core::tip::TipKey;
-use mixin_pin_core::{MonotonicNonces, Nonce, NonceSource as _, Pin, Session, SystemRng};
+use mixin_pin_core::{MonotonicNonces, Pin, Session, SystemRng};
 use mixin_pin_http::Client;
 use mixin_pin_http::hazmat::{self, RawAnswer};
 use mixin_pin_protocol::answer::{ErrorCode, User};
@@ -77,40 +77,38 @@ impl Demo<'_> {
     fn run(mut self) -> Result<(), Error> {
         self.output.progress(|| format!("{} session", self.kind.as_str()))?;
         let (client, session) = self.register()?;
-        let calls = Calls::new(&session);
-        let nonces = MonotonicNonces::new();
-        let next = || -> Result<Nonce, Error> { Ok(nonces.next(now()?)?) };
+        let (nonces, mut rng) = (MonotonicNonces::new(), SystemRng::new()?);
+        let ((key, _), (other, _)) = (TipKey::generate(&mut rng), TipKey::generate(&mut rng));
+        let mut calls = Calls::new(&session, now()?, &mut rng).nonces(&nonces);
         let (first, second, wrong) = (Pin::new("142857")?, Pin::new("271828")?, Pin::new("000000")?);
-        let mut rng = SystemRng::new()?;
         let with_pin = Expected::Data(|user| user["has_pin"] == true);
 
-        let request = calls.me(now()?, &mut rng)?;
+        let request = calls.me()?;
         self.step(&client, &request, "a new user has no PIN", Expected::Data(|user| user["has_pin"] == false))?;
-        let request = calls.create_pin(&first, next()?, now()?, &mut rng)?;
+        let request = calls.create_pin(&first)?;
         self.step(&client, &request, "create the PIN", with_pin)?;
-        let request = calls.verify_pin(&first, next()?, now()?, &mut rng)?;
+        let request = calls.verify_pin(&first)?;
         self.step(&client, &request, "verify it", with_pin)?;
-        let request = calls.verify_pin(&wrong, next()?, now()?, &mut rng)?;
+        let request = calls.verify_pin(&wrong)?;
         self.step(&client, &request, "a wrong PIN costs a try", Expected::WrongPin { tries_left: 4 })?;
-        let request = calls.change_pin(&first, &second, [next()?, next()?], now()?, &mut rng)?;
+        let request = calls.change_pin(&first, &second)?;
         self.step(&client, &request, "change it", with_pin)?;
-        let request = calls.verify_pin(&first, next()?, now()?, &mut rng)?;
+        let request = calls.verify_pin(&first)?;
         self.step(&client, &request, "the old PIN is refused", Expected::WrongPin { tries_left: 3 })?;
-        let request = calls.verify_pin(&second, next()?, now()?, &mut rng)?;
+        let request = calls.verify_pin(&second)?;
         self.step(&client, &request, "the new PIN is right", with_pin)?;
         let replayed = Expected::Refused(ErrorCode::Unauthorized);
         self.step(&client, &request, "the same request again is refused", replayed)?;
         let both = Expected::Data(|logs| logs.as_array().is_some_and(|entries| entries.len() == 2));
-        let request = calls.logs(&LogQuery::wrong_pins(), now()?, &mut rng)?;
+        let request = calls.logs(&LogQuery::wrong_pins())?;
         self.step(&client, &request, "both failed attempts are in the log", both)?;
 
-        let ((key, _), (other, _)) = (TipKey::generate(&mut rng), TipKey::generate(&mut rng));
         let with_tip = Expected::Data(|user| user["tip_counter"] == 1);
-        let request = calls.change_to_tip(&second, &key, [next()?, next()?], now()?, &mut rng)?;
+        let request = calls.change_to_tip(&second, &key)?;
         self.step(&client, &request, "a TIP key takes the digits' place", with_tip)?;
-        let request = calls.verify_tip(&key, next()?, now()?, &mut rng)?;
+        let request = calls.verify_tip(&key)?;
         self.step(&client, &request, "its signature is right", with_tip)?;
-        let request = calls.verify_tip(&other, next()?, now()?, &mut rng)?;
+        let request = calls.verify_tip(&other)?;
         self.step(&client, &request, "another key's costs a try", Expected::WrongPin { tries_left: 2 })?;
         self.output.progress(String::new)
     }
@@ -121,7 +119,7 @@ impl Demo<'_> {
         let app = Keystore::parse(self.sandbox.app_keystore().as_bytes())?.into_session(&mut rng)?;
         let key = NewKey::generate(self.kind)?;
         let secret = key.public_key().to_session_secret()?;
-        let request = Calls::new(&app).register(&secret, "Demo User", now()?, &mut rng)?;
+        let request = Calls::new(&app, now()?, &mut rng).register(&secret, "Demo User")?;
         let app = self.client(app)?;
         let registered = Expected::Data(|user| user["session_id"].is_string());
         let data = self.step(&app, &request, "register a user under the app's session", registered)?;

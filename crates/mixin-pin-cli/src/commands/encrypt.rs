@@ -2,7 +2,7 @@
 
 use base16ct::lower::encode_string;
 use mixin_pin_core::{EncryptedPin, SecretKind, SystemRng, UnixTime};
-use mixin_pin_protocol::call::Calls;
+use mixin_pin_protocol::call::encode_pin;
 use serde_json::json;
 
 use crate::args::{DecryptArgs, PinArgs};
@@ -17,7 +17,7 @@ pub(crate) fn encrypt(args: &PinArgs, output: &Output) -> Result<(), Error> {
     let nonce = store::nonce(&session, &args.store)?;
     let (timestamp, iterator) = (nonce.timestamp(), nonce.iterator());
     let encrypted = session.pin_key().encrypt(pin, nonce, &mut SystemRng::new()?);
-    let text = Calls::new(&session).encode_pin(&encrypted);
+    let text = encode_pin(&session, &encrypted);
     let value = json!({
         "ciphertext": text.as_str(),
         "timestamp": timestamp,

@@ -51,7 +51,7 @@ fn captured(args: &InspectArgs) -> Result<CapturedRequest, Error> {
             plain_http: false,
         }),
         // The command line was checked for this already.
-        _ => Err(Error::Input(mixin_pin_protocol::Error::CurlMissing)),
+        _ => Err(mixin_pin_protocol::CurlError::Missing.into()),
     }
 }
 

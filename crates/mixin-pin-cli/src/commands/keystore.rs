@@ -7,7 +7,7 @@ use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinToken, RsaKey, SystemRng, 
 use mixin_pin_http::Client;
 use mixin_pin_protocol::answer::User;
 use mixin_pin_protocol::keystore::{ServerKey, write_ed25519, write_rsa};
-use mixin_pin_protocol::{Error as ProtocolError, Shown};
+use mixin_pin_protocol::{KeystoreError, Shown};
 use serde_json::json;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -200,7 +200,7 @@ fn done(what: &str, args: &KeystoreLockArgs, output: &Output) -> Result<(), Erro
     output.result(&json!({ "keystore": out.in_json(), what: true }), || format!("{GOOD}{what}{GOOD:#}: {out}"))
 }
 
-fn incomplete(cause: &ProtocolError, output: &Output) -> Result<(), Error> {
+fn incomplete(cause: &KeystoreError, output: &Output) -> Result<(), Error> {
     let value = json!({ "complete": false, "problem": cause.to_string() });
     output.result(&value, || format!("{BAD}incomplete{BAD:#}: {}", Shown(&cause.to_string())))?;
     Err(Error::DoesNotHold)

@@ -2,23 +2,24 @@
 
 use std::fmt;
 
+use mixin_pin_core::UnixTime;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Reason;
-use crate::Shown;
 use crate::object::read_from_objects_only;
+use crate::{Remedy, Shown};
 
 /// A failure that Mixin's API reports.
 ///
 /// ```
 /// use mixin_pin_protocol::answer::{Answer, ErrorCode, User};
-/// use mixin_pin_protocol::{Error, core::uuid::Uuid};
+/// use mixin_pin_protocol::{AnswerError, core::uuid::Uuid};
 ///
 /// let id = Uuid::from_u128(7);
 /// let body = br#"{"error":{"status":202,"code":429,"description":"Too Many Requests."}}"#;
 /// let answer = Answer { status: 202, request_id: Some(&id.to_string()), integrity_token: None, body };
-/// let Err(Error::Api(error)) = answer.read::<User>(id) else { panic!("a refusal") };
+/// let Err(AnswerError::Refusal(error)) = answer.read::<User>(id) else { panic!("a refusal") };
 /// assert_eq!(error.code, ErrorCode::TooManyRequests);
 /// assert_eq!(
 ///     error.to_string(),
@@ -51,7 +52,34 @@ impl ApiError {
     /// assert_eq!(error.reason(), Some(Reason::Pin));
     /// ```
     pub fn reason(&self) -> Option<Reason> {
-        Reason::from_word(self.extra.as_ref()?.get("reason")?.as_str()?)
+        Reason::from_word(self.extra("reason")?.as_str()?)
+    }
+
+    /// The PIN attempts left today, if `extra.tries_left` says so.
+    pub fn tries_left(&self) -> Option<u32> {
+        self.extra("tries_left")?.as_u64()?.try_into().ok()
+    }
+
+    /// The time from which a new attempt makes sense, if `extra.retry_at` says so.
+    pub fn retry_at(&self) -> Option<UnixTime> {
+        self.extra("retry_at")?.as_u64().map(UnixTime::from_secs)
+    }
+
+    /// What to do about it: by the [`Reason`] if there is one, else by the code.
+    pub fn remedy(&self) -> Remedy {
+        match self.reason() {
+            Some(Reason::Pin | Reason::Signature | Reason::NoPinSet | Reason::OldPinNeeded) => Remedy::AskOwner,
+            Some(Reason::TriesSpent) => Remedy::WaitUntil,
+            Some(Reason::RequestRepeated) => Remedy::Alert,
+            Some(Reason::Ciphertext | Reason::Timestamp | Reason::Iterator | Reason::Session | Reason::Token(_)) => {
+                Remedy::Mend
+            }
+            None => self.code.remedy(),
+        }
+    }
+
+    fn extra(&self, name: &str) -> Option<&Value> {
+        self.extra.as_ref()?.get(name)
     }
 
     /// Whether this refusal may be about a second copy of the request, whose first copy was carried out.
@@ -207,6 +235,17 @@ impl ErrorCode {
     /// ```
     pub fn is_refusal(self) -> bool {
         REFUSALS.contains(&self.as_u32())
+    }
+
+    /// What to do about it.
+    pub fn remedy(self) -> Remedy {
+        match self {
+            Self::TooManyRequests => Remedy::WaitUntil,
+            // Most often the PIN is wrong. Only the owner may spend another try.
+            Self::PinIncorrect | Self::PhoneCodeInvalid | Self::PhoneCodeExpired => Remedy::AskOwner,
+            code if code.is_refusal() => Remedy::Mend,
+            _ => Remedy::Alert,
+        }
     }
 
     /// What to do about it, as half a sentence.

@@ -6,8 +6,8 @@ use mixin_pin_core::{Ed25519PublicKey, EncryptedPin, PinBlock, Secret, UnixTime}
 use serde_json::{Map, Value};
 
 use super::{CapturedRequest, DecryptedPin, Findings, Known, duration};
-use crate::Error;
-use crate::action::with_action;
+use crate::ActionError;
+use crate::action::requested;
 use crate::check::ReceivedToken;
 
 /// How far a time may be off before a server is sure to mind; what the real one allows is not documented.
@@ -91,40 +91,38 @@ impl<'r> BlockJudge<'r> {
             return self.judge_old(signature, key, findings);
         }
         let CapturedRequest { method, path, .. } = self.request;
-        let asked = with_action(method, path, self.fields, self.user_id, |action| {
-            let off = match action {
-                TipAction::Verify { timestamp } => UnixTime::from_nanos(*timestamp).secs().abs_diff(block.timestamp()),
-                _ => 0,
-            };
-            (action.prefix(), action.verify(signature, key).is_ok(), off)
-        });
-        match asked {
-            Ok(Some((name, holds, off))) => {
-                if !holds {
-                    findings.fail(format!(
-                        "the TIP signature in {field} does not hold for {name} with the parameters of this request: \
-                         another key, another action, or the body was changed after signing"
-                    ));
-                }
-                if off > TOLERANCE {
-                    findings.fail(format!("the timestamp beside {field} is {} away from the PIN's", duration(off)));
-                }
-                Some(holds)
-            }
+        let asked = match requested(method, path, self.fields, self.user_id) {
+            Ok(Some(asked)) => asked,
             Ok(None) => {
                 findings
                     .info(format!("the TIP signature in {field} was not checked: no action is known for this path"));
-                None
+                return None;
             }
-            Err(Error::ActionField { field: missing }) => {
+            Err(ActionError::Field { field: missing }) => {
                 findings.fail(format!("{missing} is absent or of another form, and is signed in {field}"));
-                Some(false)
+                return Some(false);
             }
             Err(error) => {
                 findings.fail(error.to_string());
-                Some(false)
+                return Some(false);
+            }
+        };
+        let action = asked.action();
+        let is_valid = action.verify(signature, key).is_ok();
+        if !is_valid {
+            findings.fail(format!(
+                "the TIP signature in {field} does not hold for {} with the parameters of this request: another key, \
+                 another action, or the body was changed after signing",
+                action.prefix()
+            ));
+        }
+        if let TipAction::Verify { timestamp } = action {
+            let off = UnixTime::from_nanos(timestamp).secs().abs_diff(block.timestamp());
+            if off > TOLERANCE {
+                findings.fail(format!("the timestamp beside {field} is {} away from the PIN's", duration(off)));
             }
         }
+        Some(is_valid)
     }
 
     /// In the old PIN's place the old key signs its own counter, which the request does not name: mostly the one before

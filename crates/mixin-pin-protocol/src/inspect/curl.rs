@@ -1,7 +1,7 @@
 //! Reads a `curl` command as people copy it out of documentation, a browser or a log.
 
 use super::CapturedRequest;
-use crate::Error;
+use crate::CurlError;
 
 /// Options with a value that says nothing about the request.
 const WITH_VALUE: [&str; 14] = [
@@ -45,7 +45,7 @@ const BARE: [&str; 21] = [
     "-N",
 ];
 
-pub(super) fn parse(text: &str) -> Result<CapturedRequest, Error> {
+pub(super) fn parse(text: &str) -> Result<CapturedRequest, CurlError> {
     let mut words = command(text)?.into_iter().skip(1);
     let mut method = None;
     let mut url = None;
@@ -60,7 +60,7 @@ pub(super) fn parse(text: &str) -> Result<CapturedRequest, Error> {
             }
             w => (w.to_owned(), None),
         };
-        let mut value = || glued.clone().or_else(|| words.next()).ok_or(Error::CurlQuotes);
+        let mut value = || glued.clone().or_else(|| words.next()).ok_or(CurlError::Quotes);
         match option.as_str() {
             "-X" | "--request" => method = Some(value()?),
             "-H" | "--header" => {
@@ -73,7 +73,7 @@ pub(super) fn parse(text: &str) -> Result<CapturedRequest, Error> {
                 let from_file = more.starts_with('@') && option != "--data-raw";
                 // The word splitter leaves the `$` of `$'…'` in front of what was quoted.
                 if from_file || more.starts_with('$') {
-                    return Err(Error::CurlBody);
+                    return Err(CurlError::Body);
                 }
                 body = Some(match body {
                     Some(before) => format!("{before}&{more}"),
@@ -85,7 +85,7 @@ pub(super) fn parse(text: &str) -> Result<CapturedRequest, Error> {
             name if BARE.contains(&name) => {}
             name if name.starts_with('-') => {
                 let option = name.split_once('=').map_or(name, |(option, _)| option).to_owned();
-                return Err(Error::CurlOption { option });
+                return Err(CurlError::Option { option });
             }
             _ => url = Some(word),
         }
@@ -98,8 +98,8 @@ pub(super) fn parse(text: &str) -> Result<CapturedRequest, Error> {
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim().to_owned())
-        .ok_or(Error::CurlToken)?;
-    let (path, plain_http) = path_of(&url.ok_or(Error::CurlUrl)?)?;
+        .ok_or(CurlError::Token)?;
+    let (path, plain_http) = path_of(&url.ok_or(CurlError::Url)?)?;
     Ok(CapturedRequest {
         method: method.unwrap_or_else(|| if body.is_some() { "POST" } else { "GET" }.to_owned()),
         path,
@@ -111,7 +111,7 @@ pub(super) fn parse(text: &str) -> Result<CapturedRequest, Error> {
 }
 
 /// The words of the first command that starts with `curl`, over as many lines as its quotes and backslashes span.
-fn command(text: &str) -> Result<Vec<String>, Error> {
+fn command(text: &str) -> Result<Vec<String>, CurlError> {
     // Line ends are the shell's; what is between quotes is taken as it stands.
     let text = text.replace("\r\n", "\n");
     let starts_command = |line: &str| line.starts_with("curl ") || line == "curl \\";
@@ -122,11 +122,11 @@ fn command(text: &str) -> Result<Vec<String>, Error> {
         if starts_command(line.split('\n').next().unwrap_or_default()) {
             break line;
         }
-        rest = rest.split_once('\n').ok_or(Error::CurlMissing)?.1;
+        rest = rest.split_once('\n').ok_or(CurlError::Missing)?.1;
     };
     one_line(command).and_then(|command| shlex::split(&command)).ok_or_else(|| {
         // A quote escaped inside `$'…'` never closes for the word splitter.
-        if command.contains(" $'") { Error::CurlBody } else { Error::CurlQuotes }
+        if command.contains(" $'") { CurlError::Body } else { CurlError::Quotes }
     })
 }
 
@@ -156,12 +156,12 @@ fn one_line(text: &str) -> Option<String> {
 }
 
 /// What follows the host, and whether the scheme is plain HTTP.
-fn path_of(url: &str) -> Result<(String, bool), Error> {
-    let (scheme, rest) = url.split_once("://").ok_or(Error::CurlUrl)?;
+fn path_of(url: &str) -> Result<(String, bool), CurlError> {
+    let (scheme, rest) = url.split_once("://").ok_or(CurlError::Url)?;
     let plain_http = match scheme {
         "https" => false,
         "http" => true,
-        _ => return Err(Error::CurlUrl),
+        _ => return Err(CurlError::Url),
     };
     let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
     let path = match rest.find(['/', '?']) {
@@ -209,17 +209,17 @@ mod tests {
     fn each_thing_that_is_missing_or_strange_is_named() {
         let auth = "-H 'Authorization: Bearer a.b.c'";
         for (text, expected) in [
-            ("wget https://x".to_owned(), Error::CurlMissing),
-            (format!("curl {auth} 'https://x"), Error::CurlQuotes),
-            (format!("curl {auth} \\"), Error::CurlQuotes),
-            (format!("curl {auth} -X"), Error::CurlQuotes),
-            (format!("curl {auth}"), Error::CurlUrl),
-            (format!("curl {auth} ftp://x/y"), Error::CurlUrl),
-            ("curl https://x".to_owned(), Error::CurlToken),
-            ("curl -H 'Authorization: Basic abc' https://x".to_owned(), Error::CurlToken),
-            (format!("curl {auth} https://x -d @body.json"), Error::CurlBody),
-            (format!("curl {auth} https://x --data-raw $'a\\'b'"), Error::CurlBody),
-            (format!("curl {auth} https://x --form=a"), Error::CurlOption { option: "--form".to_owned() }),
+            ("wget https://x".to_owned(), CurlError::Missing),
+            (format!("curl {auth} 'https://x"), CurlError::Quotes),
+            (format!("curl {auth} \\"), CurlError::Quotes),
+            (format!("curl {auth} -X"), CurlError::Quotes),
+            (format!("curl {auth}"), CurlError::Url),
+            (format!("curl {auth} ftp://x/y"), CurlError::Url),
+            ("curl https://x".to_owned(), CurlError::Token),
+            ("curl -H 'Authorization: Basic abc' https://x".to_owned(), CurlError::Token),
+            (format!("curl {auth} https://x -d @body.json"), CurlError::Body),
+            (format!("curl {auth} https://x --data-raw $'a\\'b'"), CurlError::Body),
+            (format!("curl {auth} https://x --form=a"), CurlError::Option { option: "--form".to_owned() }),
         ] {
             assert_eq!(parse(&text), Err(expected), "{text}");
         }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::shape::KeystoreShape;
 use super::spend_key::SpendKey;
 use super::text::unescape;
-use crate::Error;
+use crate::KeystoreError;
 
 /// A field's value, as far as it matters here.
 enum Value {
@@ -54,29 +54,29 @@ impl Fields {
         self.get(name).is_some()
     }
 
-    pub(super) fn text(&self, field: &'static str) -> Result<Option<&str>, Error> {
+    pub(super) fn text(&self, field: &'static str) -> Result<Option<&str>, KeystoreError> {
         match self.get(field) {
             None => Ok(None),
             Some(Value::Text(text)) => Ok(Some(text)),
-            Some(Value::Flag(_) | Value::Other) => Err(Error::KeystoreNotString { field }),
+            Some(Value::Flag(_) | Value::Other) => Err(KeystoreError::NotString { field }),
         }
     }
 
-    pub(super) fn needed(&self, shape: KeystoreShape, field: &'static str) -> Result<&str, Error> {
-        self.text(field)?.ok_or(Error::KeystoreMissing { shape, field })
+    pub(super) fn needed(&self, shape: KeystoreShape, field: &'static str) -> Result<&str, KeystoreError> {
+        self.text(field)?.ok_or(KeystoreError::Missing { shape, field })
     }
 
-    pub(super) fn uuid(&self, field: &'static str) -> Result<Option<Uuid>, Error> {
-        self.text(field)?.map(|text| text.trim().parse().map_err(|_| Error::KeystoreNotUuid { field })).transpose()
+    pub(super) fn uuid(&self, field: &'static str) -> Result<Option<Uuid>, KeystoreError> {
+        self.text(field)?.map(|text| text.trim().parse().map_err(|_| KeystoreError::NotUuid { field })).transpose()
     }
 
     /// The user, under any of its three names; they must agree where there are several.
-    pub(super) fn user_id(&self, shape: KeystoreShape) -> Result<Uuid, Error> {
+    pub(super) fn user_id(&self, shape: KeystoreShape) -> Result<Uuid, KeystoreError> {
         let mut found: Option<(&'static str, Uuid)> = None;
         for second in ["app_id", "client_id", "user_id"] {
             let Some(id) = self.uuid(second)? else { continue };
             match found {
-                Some((first, other)) if other != id => return Err(Error::KeystoreConflict { first, second }),
+                Some((first, other)) if other != id => return Err(KeystoreError::Conflict { first, second }),
                 _ => found = Some((second, id)),
             }
         }
@@ -85,18 +85,18 @@ impl Fields {
             KeystoreShape::BareUser => "user_id",
             _ => "client_id (or user_id)",
         };
-        found.map(|(_, id)| id).ok_or(Error::KeystoreMissing { shape, field })
+        found.map(|(_, id)| id).ok_or(KeystoreError::Missing { shape, field })
     }
 
-    pub(super) fn session_id(&self, shape: KeystoreShape, field: &'static str) -> Result<Uuid, Error> {
-        self.uuid(field)?.ok_or(Error::KeystoreMissing { shape, field })
+    pub(super) fn session_id(&self, shape: KeystoreShape, field: &'static str) -> Result<Uuid, KeystoreError> {
+        self.uuid(field)?.ok_or(KeystoreError::Missing { shape, field })
     }
 
-    pub(super) fn also_holds(&self) -> Vec<&'static str> {
+    pub(super) fn further_secrets(&self) -> Vec<&'static str> {
         FURTHER_SECRETS.into_iter().filter(|name| self.has(name)).collect()
     }
 
-    pub(super) fn spend_key(&self) -> Result<Option<SpendKey>, Error> {
+    pub(super) fn spend_key(&self) -> Result<Option<SpendKey>, KeystoreError> {
         let text = match self.text("spend_private_key")? {
             None => self.text("spend_key")?,
             text => text,
@@ -105,26 +105,27 @@ impl Fields {
         Ok(text.map(|text| SpendKey::of_keystore(Zeroizing::new(text.to_owned()), is_scalar)))
     }
 
-    pub(super) fn ed25519_key(&self, shape: KeystoreShape, field: &'static str) -> Result<Ed25519Key, Error> {
-        Ed25519Key::from_text(self.needed(shape, field)?.trim()).map_err(|cause| Error::KeystoreKey { field, cause })
+    pub(super) fn ed25519_key(&self, shape: KeystoreShape, field: &'static str) -> Result<Ed25519Key, KeystoreError> {
+        Ed25519Key::from_text(self.needed(shape, field)?.trim()).map_err(|cause| KeystoreError::Field { field, cause })
     }
 
-    pub(super) fn server_key(&self, shape: KeystoreShape) -> Result<X25519PublicKey, Error> {
+    pub(super) fn server_key(&self, shape: KeystoreShape) -> Result<X25519PublicKey, KeystoreError> {
         if let Some(text) = self.text("server_public_key")? {
             return Ed25519PublicKey::from_text(text.trim())
                 .and_then(|key| key.to_x25519())
-                .map_err(|cause| Error::KeystoreKey { field: "server_public_key", cause });
+                .map_err(|cause| KeystoreError::Field { field: "server_public_key", cause });
         }
         for field in ["pin_token_base64", "pin_token"] {
             if let Some(text) = self.text(field)? {
-                return X25519PublicKey::from_base64(text.trim()).map_err(|cause| Error::KeystoreKey { field, cause });
+                return X25519PublicKey::from_base64(text.trim())
+                    .map_err(|cause| KeystoreError::Field { field, cause });
             }
         }
         let field = match shape {
             KeystoreShape::Ed25519Bot => "pin_token (or pin_token_base64)",
             _ => "server_public_key",
         };
-        Err(Error::KeystoreMissing { shape, field })
+        Err(KeystoreError::Missing { shape, field })
     }
 }
 

@@ -1,11 +1,9 @@
-//! Keystores written, each in the shape that fits its session.
+//! Writes keystores, each in the shape that fits its session.
 
 use base16ct::lower::encode_string;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinToken, RsaKey, X25519PublicKey};
+use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, Error, PinToken, RsaKey, X25519PublicKey};
 use zeroize::Zeroizing;
-
-use crate::Error;
 
 /// Writes a new RSA session as a keystore of the RSA bot's shape.
 ///
@@ -24,7 +22,7 @@ use crate::Error;
 /// ```
 ///
 /// # Errors
-/// [`Error::Core`] when the key cannot be encoded.
+/// [`Error::RsaKey`] when the key cannot be encoded.
 pub fn write_rsa(
     user_id: Uuid,
     session_id: Uuid,

@@ -7,8 +7,8 @@ use base16ct::lower::encode_string;
 use mixin_pin_core::tip::verify_safe_signature;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519PublicKey, SecretKind};
-use mixin_pin_protocol::Error as ProtocolError;
-use mixin_pin_protocol::action::with_action;
+use mixin_pin_protocol::ActionError;
+use mixin_pin_protocol::action::{RequestedAction, requested};
 use mixin_pin_protocol::answer::ErrorCode;
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
@@ -35,7 +35,7 @@ enum Effect {
 impl Service {
     /// Whether a path is one whose body asks for an action. Which fields it needs is told when it is carried out.
     pub(super) fn takes_an_action(path: &str) -> bool {
-        !matches!(with_action("POST", path, &Map::new(), Uuid::nil(), |_| ()), Ok(None))
+        !matches!(requested("POST", path, &Map::new(), Uuid::nil()), Ok(None))
     }
 
     pub(super) fn carry_out(&self, db: &Db<'_>, call: &Authenticated<'_>) -> Answer {
@@ -47,22 +47,18 @@ impl Service {
         let judged = self.tries_are_left(call).and_then(|()| {
             let pin = PinBody::deserialize(&body).map_err(|_| bad_body())?;
             let block = self.decrypt(call, "pin", pin.pin, call.user.last_iterator)?;
-            let asked = with_action(call.method, call.path, &body, call.user.user_id, |action| {
-                (action.prefix(), action.body())
-            });
-            let asked = match asked {
-                Ok(asked) => asked,
-                // Digits are a proof for whatever the body says.
+            let requested = match requested(call.method, call.path, &body, call.user.user_id) {
+                Ok(requested) => requested,
+                // Digits do not depend on the action.
                 Err(_) if block.kind() == SecretKind::SixDigits => None,
-                Err(error) => return Err(action_refusal(&error)),
+                Err(error) => return Err(action_refusal(error)),
             };
+            let action = requested.as_ref().map(RequestedAction::action);
             let proof = Self::proof(call, "pin", &block, |signature, key| {
-                let holds = with_action(call.method, call.path, &body, call.user.user_id, |action| {
-                    action.verify(signature, key).is_ok()
-                });
-                holds.map(|holds| holds.unwrap_or(false)).map_err(|error| action_refusal(&error))
+                Ok(action.is_some_and(|action| action.verify(signature, key).is_ok()))
             })?;
-            let action = asked.map(|(name, body)| json!({ "name": name, "body": encode_string(body.as_bytes()) }));
+            let action = action
+                .map(|action| json!({ "name": action.prefix(), "body": encode_string(action.body().as_bytes()) }));
             Ok((proof, block, action))
         });
         let (proof, block, action) = match judged {
@@ -153,9 +149,9 @@ impl Service {
     }
 }
 
-fn action_refusal(error: &ProtocolError) -> Refusal {
+fn action_refusal(error: ActionError) -> Refusal {
     match error {
-        ProtocolError::ActionField { field } => Refusal::field(field, "absent, or of another form"),
+        ActionError::Field { field } => Refusal::field(field, "absent, or of another form"),
         _ => Refusal::new(ErrorCode::BadRequest, "action"),
     }
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::users::user_json;
-use super::{Answer, Asker, Service, json_body, token_reason, unauthorized};
+use super::{Answer, Asker, Service, json_body, unauthorized};
 use crate::Error;
 use crate::reply::{Refusal, Reply};
 use crate::store::{AuthorizationRow, Db};
@@ -183,7 +183,7 @@ impl Service {
         let unauthorized = |reason| Ok(Err(unauthorized(reason)));
         let claims = match token.oauth_claims() {
             Ok(claims) => claims,
-            Err(error) => return unauthorized(token_reason(&error)),
+            Err(error) => return unauthorized(error.as_str()),
         };
         let found = db.authorization(claims.aid)?.filter(|found| found.app_id == claims.iss);
         let Some(AuthorizationRow {
@@ -199,7 +199,7 @@ impl Service {
         let key = VerifyingKey::Ed25519(key);
         let claims = match check_oauth_token(request, token, &key, now, self.clock_tolerance) {
             Ok(claims) => claims,
-            Err(error) => return unauthorized(token_reason(&error)),
+            Err(error) => return unauthorized(error.as_str()),
         };
         if claims.scp != scope {
             return unauthorized("scope");

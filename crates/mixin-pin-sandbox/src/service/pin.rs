@@ -5,7 +5,7 @@
 
 use mixin_pin_core::tip::{TipAction, TipInstallation};
 use mixin_pin_core::{Ed25519PublicKey, EncryptedPin, Error as CoreError, Pin, PinBlock, Secret, SystemRng, UnixTime};
-use mixin_pin_protocol::Error as ProtocolError;
+use mixin_pin_protocol::BlockError;
 use mixin_pin_protocol::answer::{ErrorCode, Reason};
 use mixin_pin_protocol::call::random_uuid;
 use mixin_pin_protocol::check::check_block;
@@ -145,7 +145,7 @@ impl Service {
             .and_then(|encrypted| call.user.pin_key.decrypt(&encrypted))
             .map_err(|_: CoreError| incorrect(field, Reason::Ciphertext))?;
         check_block(&block, last, call.now, self.clock_tolerance).map_err(|error| match error {
-            ProtocolError::BlockTime { .. } => incorrect(field, Reason::Timestamp),
+            BlockError::Time { .. } => incorrect(field, Reason::Timestamp),
             _ => incorrect(field, Reason::Iterator),
         })?;
         Ok(block)

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use mixin_pin_core::token::VerifyingKey;
-use mixin_pin_core::{Ed25519Key, PinToken, RsaKey, Session, SystemRng, UnixTime, X25519PublicKey};
+use mixin_pin_core::{Ed25519Key, NonceSource, PinToken, RsaKey, Session, SystemRng, UnixTime, X25519PublicKey};
 use mixin_pin_http::{Client, Error, Outcome, Unknown};
 use mixin_pin_protocol::answer::{ApiError, User};
 use mixin_pin_protocol::call::PreparedRequest;
 use mixin_pin_protocol::keystore::Keystore;
+use mixin_pin_protocol::{AnswerError, Error as ProtocolError};
 use mixin_pin_sandbox::{Config, Sandbox};
 use serde_json::Value;
 
@@ -38,6 +39,17 @@ pub fn rng() -> SystemRng {
 
 pub fn now() -> UnixTime {
     SystemTime::now().try_into().unwrap()
+}
+
+/// A nonce source with one iterator, reserved before the call is prepared.
+pub struct Given(pub u64);
+
+impl NonceSource for Given {
+    type Error = mixin_pin_core::Error;
+
+    fn reserve(&self, _: UnixTime) -> Result<u64, Self::Error> {
+        Ok(self.0)
+    }
 }
 
 pub fn sandbox() -> Sandbox {
@@ -80,10 +92,10 @@ fn registered(sandbox: &Sandbox, key: &VerifyingKey) -> User {
 /// The error that Mixin, or the sandbox in its place, answered with.
 pub fn refusal<T: std::fmt::Debug>(result: Result<Outcome<T>, Error>) -> ApiError {
     match result {
-        Err(Error::Protocol(mixin_pin_protocol::Error::Api(error))) => *error,
+        Err(Error::Protocol(ProtocolError::Answer(AnswerError::Refusal(error)))) => *error,
         // To a client, a spent iterator may be the answer to a copy of its request.
         Ok(Outcome::Unknown(Unknown { cause, .. })) => match *cause {
-            Error::Protocol(mixin_pin_protocol::Error::Api(error)) if error.may_answer_a_copy() => *error,
+            Error::Protocol(ProtocolError::Answer(AnswerError::Refusal(error))) if error.may_answer_a_copy() => *error,
             other => panic!("expected a refusal, got {other:?}"),
         },
         other => panic!("expected a refusal, got {other:?}"),

@@ -12,6 +12,8 @@ use mixin_pin_protocol::keystore::Keystore;
 use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
 use serde_json::{Value, json};
 
+use crate::common::Given;
+
 pub const PIN: &str = "271828";
 pub const RESERVED: &str = "reserved";
 /// How long a call may take; a killed holder's lease lasts a quarter longer.
@@ -136,11 +138,12 @@ fn one_call(orders: &Orders) {
     let terms = LeaseTerms::new(lease(&orders.store)).wait(WAIT).with_confirmed_clock();
     let LeaseReply::Granted(held) = store.lease(client.session().session_id(), &terms).unwrap() else { panic!("busy") };
     let now = UnixTime::try_from(SystemTime::now()).unwrap();
-    let nonce = held.next(now).unwrap();
+    let reserved = Given(held.reserve(now).unwrap());
     // The parent reads a pipe: a line is through as soon as it is printed.
     println!("{RESERVED}");
-    let calls = Calls::new(client.session());
-    let request = calls.verify_pin(&Pin::new(PIN).unwrap(), nonce, now, &mut SystemRng::new().unwrap()).unwrap();
+    let mut rng = SystemRng::new().unwrap();
+    let mut calls = Calls::new(client.session(), now, &mut rng).nonces(&reserved);
+    let request = calls.verify_pin(&Pin::new(PIN).unwrap()).unwrap();
     let answer = hazmat::send(&client, &request).unwrap();
     println!("answered {}", answer.status);
 }
