@@ -161,7 +161,7 @@ impl Keystore {
     ///
     /// # Security
     /// `rng` blinds the private operation.
-    pub fn into_session<R: CryptoRng + ?Sized>(self, rng: &mut R) -> Result<Session, KeystoreError> {
+    pub fn into_session(self, rng: &mut dyn CryptoRng) -> Result<Session, KeystoreError> {
         match self.keys {
             Keys::Rsa { key, pin_token } => Session::rsa(self.user_id, self.session_id, key, &pin_token, rng)
                 .map_err(|cause| KeystoreError::Field { field: "pin_token", cause }),

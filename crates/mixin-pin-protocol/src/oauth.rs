@@ -57,7 +57,7 @@ impl CodeExchange<'_> {
     /// let request = exchange.prepare(&mut rng);
     /// assert_eq!((request.path(), request.authorization()), ("/oauth/token", None));
     /// ```
-    pub fn prepare<R: CryptoRng + ?Sized>(&self, rng: &mut R) -> PreparedRequest {
+    pub fn prepare(&self, rng: &mut dyn CryptoRng) -> PreparedRequest {
         #[derive(Serialize)]
         struct Body<'b> {
             client_id: Uuid,

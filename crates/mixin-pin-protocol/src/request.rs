@@ -117,7 +117,7 @@ pub fn check_request(method: &str, path: &str, body: Option<&[u8]>) -> Result<()
 }
 
 /// A random UUID, version 4, for a request or a user.
-pub fn random_uuid<R: CryptoRng + ?Sized>(rng: &mut R) -> Uuid {
+pub fn random_uuid(rng: &mut dyn CryptoRng) -> Uuid {
     let mut bytes = [0; 16];
     rng.fill_bytes(&mut bytes);
     Builder::from_random_bytes(bytes).into_uuid()

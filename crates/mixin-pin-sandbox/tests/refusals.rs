@@ -30,7 +30,7 @@ fn with_pin(sandbox: &Sandbox) -> (Session, Client) {
         mixin_pin_core::RsaKey::from_pem(include_str!("../testdata/rsa-2048.pem")).map(SessionKey::Rsa).unwrap(),
         mixin_pin_core::PinKey::from_bytes(session.pin_key().expose()).unwrap(),
     );
-    let client = client(sandbox, again.map_signer(SessionKey::Rsa));
+    let client = client(sandbox, again);
     (session, client)
 }
 
