@@ -16,6 +16,7 @@ macro_rules! pages {
 
 pages! {
     Start "start.md"
+    Glossary "glossary.md"
     Production "production.md"
     Tip "tip.md"
     Embedding "embedding.md"
@@ -30,5 +31,4 @@ pages! {
     Dependencies "dependencies.md"
     Audit "audit.md"
     Performance "performance.md"
-    Faq "faq.md"
 }
