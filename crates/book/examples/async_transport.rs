@@ -1,5 +1,5 @@
-//! An async transport of your own, here on `reqwest`: the protocol prepares a request, you carry it, the protocol reads the
-//! answer. What `mixin-pin-http` sees to beside that is yours then, and marked below.
+//! An async transport on `reqwest`: the protocol prepares a request, the transport sends it, and the protocol reads the
+//! answer. Comments mark the rules that `mixin-pin-http` would follow for you.
 //!
 //! ```sh
 //! cargo run -p mixin-pin-book --example async_transport
@@ -23,7 +23,7 @@ struct AsyncClient {
     http: reqwest::Client,
     url: String,
     session: Session,
-    /// Held from the iterator to the answer: iterators must arrive in the order in which they were given out.
+    /// Locked from the iterator to the answer: iterators must arrive in order.
     nonces: Mutex<MonotonicNonces>,
 }
 
@@ -31,7 +31,7 @@ struct AsyncClient {
 enum Outcome<T> {
     Done(T),
     Refused(mixin_pin_protocol::AnswerError),
-    /// Sent, and no answer that can be believed: never to be sent again blindly.
+    /// Sent, without an answer to trust. Do not send it again.
     Unknown(String),
 }
 
@@ -39,7 +39,7 @@ impl AsyncClient {
     fn new(url: String, session: Session) -> Result<Self> {
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(30))
-            // A redirection would carry the token elsewhere.
+            // A redirection would send the token elsewhere.
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         Ok(Self { http, url, session, nonces: Mutex::new(MonotonicNonces::new()) })
@@ -52,11 +52,11 @@ impl AsyncClient {
         Ok(self.send(request).await)
     }
 
-    /// Takes the request by value: an encrypted PIN is sent once.
+    /// Takes the request by value, because an encrypted PIN is sent once.
     async fn send(&self, request: PreparedRequest) -> Outcome<User> {
         let (status, request_id, body) = match self.exchange(&request).await {
             Ok(answer) => answer,
-            // Whether anything was sent is not known here, so nothing is taken for certain.
+            // The request may have been sent.
             Err(error) => return Outcome::Unknown(error.to_string()),
         };
         let answer = Answer { status, request_id: request_id.as_deref(), integrity_token: None, body: &body };
@@ -75,7 +75,7 @@ impl AsyncClient {
         }
         let answer = call.body(request.body().to_vec()).send().await?;
         let id = answer.headers().get("X-Request-Id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-        // A limit on the length, `mixin_pin_protocol::answer::MAX_BODY_LEN`, belongs here where the server is not trusted.
+        // With a server that you do not trust, limit the length here: `mixin_pin_protocol::answer::MAX_BODY_LEN`.
         Ok((answer.status().as_u16(), id, answer.bytes().await?.to_vec()))
     }
 }
@@ -88,13 +88,13 @@ async fn main() -> Result<()> {
         match client.verify_pin(&Pin::new(digits)?).await? {
             Outcome::Done(user) => println!("right: {}", user.full_name),
             Outcome::Refused(error) => println!("refused: {error}"),
-            Outcome::Unknown(why) => println!("nobody knows: {why}"),
+            Outcome::Unknown(why) => println!("unknown: {why}"),
         }
     }
     Ok(())
 }
 
-/// A session that the sandbox knows, as a keystore would hold one.
+/// Registers a session in the sandbox. A real program reads its session from a keystore.
 fn alice(sandbox: &Sandbox) -> Result<Session> {
     let mut rng = SystemRng::new()?;
     let (key, server) = (Ed25519Key::generate(&mut rng), Ed25519Key::generate(&mut rng));

@@ -1,5 +1,5 @@
-//! A bot that gives itself a new PIN, to be run by a timer: it survives restarts at any moment, lost answers and wrong PINs.
-//! The PIN file (`pin.txt`) holds the PIN; `pin.next` stands beside it while a change is under way.
+//! A bot that changes its own PIN; run it by a timer. It survives restarts at any moment, lost answers and wrong PINs.
+//! The file `pin.txt` holds the PIN. `pin.next` exists while a change is pending.
 //!
 //! ```sh
 //! cargo run -p mixin-pin-book --example bot -- keystore.json pin.txt [API]
@@ -23,7 +23,6 @@ fn main() -> Result<()> {
         return Err("usage: bot KEYSTORE PIN_FILE [API]".into());
     };
     let session = Keystore::parse(&fs::read(keystore)?)?.into_session(&mut SystemRng::new()?)?;
-    // Iterators outlive this process, and no other process overtakes it.
     let store = SqliteStore::open(&pin_file.with_extension("iterators.db"))?;
     let api = args.next().unwrap_or_else(|| DEFAULT_API.to_owned());
     let client = Client::builder(session).base_url(api).store(store).build()?;
@@ -35,12 +34,12 @@ fn main() -> Result<()> {
         return settle(&client, &current, &next, None, &pin_file, &next_file);
     }
     let next = new_pin()?;
-    // Before it is sent: whatever happens from here on, both PINs are known.
+    // Write it before it is sent: after a crash both PINs are known.
     write(&next_file, &next)?;
     match client.change_pin(&current, &next) {
         Ok(Outcome::Done(_)) => Ok(fs::rename(&next_file, &pin_file)?),
         Ok(Outcome::Unknown(lost)) => settle(&client, &current, &next, lost.expires_at, &pin_file, &next_file),
-        // Certain: nothing changed. A wrong PIN is for somebody to look at; another try would cost another of the day's five.
+        // Nothing changed. Do not try again by itself: a wrong PIN costs one of the day's five tries.
         Err(error) => fs::remove_file(&next_file).map_err(Into::into).and(Err(error.into())),
     }
 }
@@ -49,8 +48,8 @@ fn settle(client: &Client, old: &Pin, new: &Pin, expires: Option<UnixTime>, pin:
     match client.resolve_update(Some(old.into()), new.into(), expires)?.settle()?.verdict {
         Verdict::Applied(_) => Ok(fs::rename(next, pin)?),
         Verdict::NotApplied(_) => Ok(fs::remove_file(next)?),
-        // Both files stay: the next run looks again.
-        other => Err(format!("still not known: {other:?}").into()),
+        // Keep both files; the next run settles the change.
+        other => Err(format!("not settled yet: {other:?}").into()),
     }
 }
 
@@ -62,17 +61,17 @@ fn read(path: &Path) -> Result<Option<Pin>> {
     }
 }
 
-/// Whole or not at all, whenever the power fails.
+/// Writes the whole file or nothing, even if the power fails.
 fn write(path: &Path, pin: &Pin) -> Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?; // for its owner alone
+    let mut file = tempfile::NamedTempFile::new_in(folder)?; // mode 600
     file.write_all(pin.expose())?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(fs::File::open(folder)?.sync_all()?)
 }
 
-/// Each of the million is as likely.
+/// Draws each of the million PINs with the same probability.
 fn new_pin() -> Result<Pin> {
     let mut rng = SystemRng::new()?;
     let number = std::iter::repeat_with(|| rng.next_u32() >> 12).find(|number| *number < 1_000_000);

@@ -1,6 +1,5 @@
-//! A transport for where there is neither a clock nor a socket nor a thread, such as a browser: all three come in from
-//! outside. In WebAssembly `Host` is the page's `fetch`, `Date.now` and `crypto.getRandomValues`; here it is a stand-in that
-//! hands each request to a sandbox.
+//! A transport for a browser, which has no clock, socket or thread of its own. In WebAssembly `Host` is the page's `fetch`,
+//! `Date.now` and `crypto.getRandomValues`. Here a stand-in sends each request to a sandbox.
 //!
 //! ```sh
 //! cargo run -p mixin-pin-book --example wasm_transport
@@ -19,9 +18,9 @@ use mixin_pin_sandbox::{Config, Sandbox};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What the host of the module gives. Nothing here needs to be `Send`.
+/// The host's functions. They need not be `Send`.
 trait Host {
-    /// Carries a request, once, and brings back status, `X-Request-Id` and body.
+    /// Sends a request once and returns status, `X-Request-Id` and body.
     async fn fetch(&self, request: &PreparedRequest) -> Result<(u16, Option<String>, Vec<u8>)>;
     /// `Date.now()`: milliseconds since 1970.
     fn now_ms(&self) -> u64;
@@ -31,7 +30,7 @@ trait Host {
 
 struct Wallet<H> {
     session: Session,
-    /// A page is one thread; its tabs need a store, as processes do.
+    /// One page is one thread. Several tabs need a nonce store, as several processes do.
     nonces: MonotonicNonces,
     host: H,
 }
@@ -88,7 +87,7 @@ async fn main() -> Result<()> {
     let user = wallet.me().await?;
     println!("{} by {} fetch", user.full_name, wallet.host.fetches.get());
 
-    // A PIN call is the same, with an iterator beside the time.
+    // A PIN call also needs an iterator.
     let nonce = wallet.nonces.next(wallet.now()?)?;
     println!("the next encrypted PIN has the iterator {}", nonce.iterator());
     Ok(())

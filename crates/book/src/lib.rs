@@ -1,4 +1,4 @@
-//! The book's Rust blocks, so that `cargo test` runs them.
+//! The pages of the book in `docs/`. `cargo test` compiles and runs their Rust blocks.
 #![forbid(unsafe_code)]
 
 macro_rules! pages {
@@ -9,7 +9,7 @@ macro_rules! pages {
             struct $name;
         )*
 
-        /// The pages that are run.
+        /// The pages whose Rust blocks are tested.
         pub const PAGES: &[&str] = &[$($file),*];
     };
 }

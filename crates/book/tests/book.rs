@@ -1,4 +1,4 @@
-//! The book hangs together: every page is in its contents and is run, and every link leads somewhere.
+//! Every page of the book is in its contents and is tested, and every link has a target.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs")
 }
 
-/// Where the links of a page lead, code aside.
+/// The targets of a page's links outside code blocks.
 fn links(page: &str) -> Vec<String> {
     let mut fenced = false;
     let mut links = Vec::new();
@@ -24,7 +24,7 @@ fn links(page: &str) -> Vec<String> {
     links
 }
 
-/// The anchors of a page's headings, as mdBook and GitHub make them.
+/// The anchors of a page's headings, as mdBook and GitHub form them.
 fn anchors(page: &str) -> BTreeSet<String> {
     let headings = page.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
     let anchor = |heading: &str| {
@@ -35,7 +35,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_page_is_in_the_contents_and_is_run() {
+fn every_page_is_in_the_contents_and_is_tested() {
     let contents: BTreeSet<_> = links(&fs::read_to_string(docs().join("SUMMARY.md")).unwrap()).into_iter().collect();
     let pages: BTreeSet<_> = fs::read_dir(docs())
         .unwrap()
@@ -44,20 +44,20 @@ fn every_page_is_in_the_contents_and_is_run() {
         .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
         .filter(|name| name != "SUMMARY.md")
         .collect();
-    let run: BTreeSet<_> = mixin_pin_book::PAGES.iter().map(|&name| name.to_owned()).collect();
+    let tested: BTreeSet<_> = mixin_pin_book::PAGES.iter().map(|&name| name.to_owned()).collect();
     assert_eq!(contents, pages);
-    assert_eq!(run, pages);
+    assert_eq!(tested, pages);
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_has_a_target() {
     let mut checked = 0;
     let pages = mixin_pin_book::PAGES.iter().map(|page| (docs(), *page));
     let others = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|page| (docs().join(".."), page));
     for (folder, page) in pages.chain(others) {
         let text = fs::read_to_string(folder.join(page)).unwrap();
         for link in links(&text).iter().filter(|link| !link.contains("://")) {
-            assert!(!link.starts_with("../") || folder != docs(), "{page}: {link} leads out of the book");
+            assert!(!link.starts_with("../") || folder != docs(), "{page}: {link} leaves the book");
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
             let path = folder.join(if file.is_empty() { page } else { file });
             assert!(path.exists(), "{page}: {link}");
