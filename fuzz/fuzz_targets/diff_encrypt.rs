@@ -11,7 +11,7 @@ fuzz_target!(|input: ([u8; 32], [u8; 16], u8, [u8; 64], u64, u64)| {
     let secret = match kind % 3 {
         0 => {
             let digits: [u8; 6] = std::array::from_fn(|at| b'0' + bytes[at] % 10);
-            Secret::Digits(Pin::from_bytes(&digits).expect("six digits"))
+            Secret::Digits(Pin::new(&digits).expect("six digits"))
         }
         1 => Secret::TipKey(std::array::from_fn(|at| bytes[at])),
         _ => Secret::TipSignature(bytes),

@@ -26,7 +26,7 @@ impl Input {
     fn block(&self) -> PinBlock {
         let secret = match self.plain {
             Plain::Digits(bytes) => {
-                Secret::Digits(Pin::from_bytes(&bytes.map(|byte| b'0' + byte % 10)).expect("six digits"))
+                Secret::Digits(Pin::new(&bytes.map(|byte| b'0' + byte % 10)).expect("six digits"))
             }
             Plain::TipKey(bytes) => Secret::TipKey(bytes),
             Plain::TipSignature(bytes) => Secret::TipSignature(bytes),

@@ -74,7 +74,7 @@ fn pins_equal_or_not(runner: &mut CtRunner, rng: &mut BenchRng) {
         [(pin, pin), (pin, digits(rng))]
     };
     compare(runner, rng, make, |(one, other)| {
-        Pin::from_bytes(one).expect("digits") == Pin::from_bytes(other).expect("digits")
+        Pin::new(one).expect("digits") == Pin::new(other).expect("digits")
     });
 }
 

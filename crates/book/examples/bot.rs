@@ -55,7 +55,7 @@ fn settle(client: &Client, old: &Pin, new: &Pin, expires: Option<UnixTime>, pin:
 
 fn read(path: &Path) -> Result<Option<Pin>> {
     match fs::read(path) {
-        Ok(bytes) => Ok(Some(Pin::from_bytes(bytes.trim_ascii())?)),
+        Ok(bytes) => Ok(Some(Pin::new(bytes.trim_ascii())?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -81,7 +81,7 @@ pub(crate) fn prompt<T>(
 }
 
 fn from_stdin(which: &'static str) -> Result<Pin, Error> {
-    Pin::from_bytes(&line_of_stdin(which)?).map_err(|cause| Error::Pin { which, cause })
+    Pin::new(&line_of_stdin(which)?).map_err(|cause| Error::Pin { which, cause })
 }
 
 /// Reads one spend key: from standard input, or at a prompt where somebody sits at a terminal.

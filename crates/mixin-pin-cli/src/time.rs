@@ -13,7 +13,7 @@ pub(crate) fn now() -> Result<UnixTime, Error> {
 
 /// A time as people write it; None beyond any calendar.
 pub(crate) fn calendar(at: UnixTime) -> Option<Timestamp> {
-    Timestamp::new(i64::try_from(at.secs()).ok()?, i32::try_from(at.subsec_nanos()).ok()?).ok()
+    Timestamp::new(i64::try_from(at.secs()).ok()?, i32::try_from(at.as_nanos().map_or(0, |nanos| nanos % 1_000_000_000)).ok()?).ok()
 }
 
 /// How long a time is, in the two greatest units that say something of it.

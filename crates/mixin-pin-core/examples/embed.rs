@@ -1,4 +1,4 @@
-//! The core embedded: one encrypted PIN and the token of the request that carries it.
+//! An encrypted PIN, and the token of the request that carries it.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,7 @@ use mixin_pin_core::{Ed25519Key, Error, MonotonicNonces, NonceSource, Pin, Sessi
 fn main() -> Result<(), Error> {
     let mut rng = SystemRng::new()?;
     let now = UnixTime::try_from(SystemTime::now())?;
-    // Throw-away keys; a keystore holds yours and the server's.
+    // Throw-away keys. A keystore has yours and the server's.
     let server = Ed25519Key::generate(&mut rng).public_key().to_x25519()?;
     let key = Ed25519Key::generate(&mut rng);
     let session = Session::ed25519(Uuid::from_u128(1), Uuid::from_u128(2), key, &server)?;

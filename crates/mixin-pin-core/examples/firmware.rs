@@ -123,7 +123,7 @@ mod board {
         let device = Device::new(&board.seed, &X25519PublicKey::from_bytes(&board.server)?, board.last_iterator)?;
         let mut digits = [0; 6];
         (board.read_pin)(&mut digits);
-        let pin = Pin::from_bytes(&digits)?;
+        let pin = Pin::new(&digits)?;
         let now = UnixTime::from_secs((board.unix_seconds)());
         let request_id = Uuid::from_u64_pair((board.random)(), (board.random)());
         let mut buffers = Buffers { body: [0; 128], token: [0; 640] };

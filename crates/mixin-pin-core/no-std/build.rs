@@ -1,4 +1,4 @@
-//! The C library's start-up code calls `main`, and `getrandom` asks the C library; nothing else is linked.
+//! Links the C library, whose start-up code calls `main` and whose functions `getrandom` calls.
 
 fn main() {
     println!("cargo:rustc-link-lib=c");

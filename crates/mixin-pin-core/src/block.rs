@@ -1,7 +1,7 @@
-//! The plaintext of an encrypted PIN: what it holds and how its bytes lie.
+//! The plaintext of an encrypted PIN.
 //!
-//! `secret ‖ timestamp (u64 little-endian, Unix seconds) ‖ iterator (u64 little-endian)`, padded by PKCS#7 to 16
-//! bytes. Encrypting it is the business of `cipher`.
+//! `secret ‖ timestamp (u64 little-endian, Unix seconds) ‖ iterator (u64 little-endian)`, padded with PKCS#7 to a
+//! multiple of 16 bytes. The module `cipher` encrypts it.
 
 use core::fmt;
 
@@ -11,23 +11,18 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::pin::are_digits;
 use crate::{Error, Nonce, Pin};
 
-/// What kind of secret a block carries. The length of the ciphertext alone tells it.
-///
-/// ```
-/// use mixin_pin_core::SecretKind;
-///
-/// assert_eq!(SecretKind::from_encrypted_len(48), Some(SecretKind::SixDigits));
-/// for kind in SecretKind::ALL {
-///     assert!(kind.padded_len() > kind.secret_len() + 16); // timestamp, iterator and padding
-///     assert_eq!(kind.encrypted_len(), kind.padded_len() + 16); // the IV
-/// }
-/// ```
+pub(crate) const AES_BLOCK: usize = 16;
+const NONCE_LEN: usize = 16;
+/// The largest block: a TIP signature, its nonce and a whole block of padding.
+pub(crate) const MAX_PADDED_LEN: usize = SecretKind::TipSignature.padded_len();
+
+/// The kind of secret in a block. The length of the ciphertext alone tells it.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SecretKind {
     /// Six ASCII digits.
     SixDigits,
-    /// A TIP public key to be installed: 32 bytes of Ed25519, then a big-endian 64-bit counter.
+    /// A TIP public key to install: 32 bytes of Ed25519, then a big-endian 64-bit counter.
     TipKey,
     /// A TIP signature: 64 bytes of Ed25519 over an action's body.
     TipSignature,
@@ -37,8 +32,7 @@ impl SecretKind {
     /// Every kind, shortest first.
     pub const ALL: [Self; 3] = [Self::SixDigits, Self::TipKey, Self::TipSignature];
 
-    /// Length of the secret itself, in bytes.
-    pub const fn secret_len(self) -> usize {
+    const fn secret_len(self) -> usize {
         match self {
             Self::SixDigits => Pin::LEN,
             Self::TipKey => 40,
@@ -46,18 +40,28 @@ impl SecretKind {
         }
     }
 
-    /// Length of secret, timestamp and iterator, padded: a multiple of 16 bytes.
-    pub const fn padded_len(self) -> usize {
-        self.secret_len() + NONCE_LEN + padding_len(self.secret_len())
+    /// Length of secret, timestamp, iterator and padding.
+    pub(crate) const fn padded_len(self) -> usize {
+        // PKCS#7 adds 1 to 16 bytes.
+        ((self.secret_len() + NONCE_LEN) / AES_BLOCK + 1) * AES_BLOCK
     }
 
-    /// Length of the encrypted PIN, its IV included: 48, 80 or 112 bytes.
-    pub const fn encrypted_len(self) -> usize {
+    /// Length of the encrypted PIN with its IV: 48, 80 or 112 bytes.
+    pub(crate) const fn encrypted_len(self) -> usize {
         AES_BLOCK + self.padded_len()
     }
 
+    /// The value of each byte of padding, which is their number.
+    const fn padding_byte(self) -> u8 {
+        match self {
+            Self::SixDigits => 10,
+            Self::TipKey => 8,
+            Self::TipSignature => 16,
+        }
+    }
+
     /// The kind whose encrypted PIN has this length.
-    pub fn from_encrypted_len(len: usize) -> Option<Self> {
+    pub(crate) fn from_encrypted_len(len: usize) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.encrypted_len() == len)
     }
 
@@ -77,38 +81,33 @@ impl fmt::Display for SecretKind {
     }
 }
 
-pub(crate) const AES_BLOCK: usize = 16;
-const NONCE_LEN: usize = 16;
-/// The largest block: a TIP signature with its nonce and a whole block of padding.
-pub(crate) const MAX_PADDED_LEN: usize = SecretKind::TipSignature.padded_len();
-
-/// The secret inside a block.
+/// The secret in a block.
 ///
 /// ```
 /// use mixin_pin_core::{Pin, Secret, SecretKind};
 ///
 /// let pin = Pin::new("314159")?;
-/// let secret = Secret::from(&pin); // a copy; `from(pin)` takes it
+/// let secret = Secret::from(&pin); // a copy; `from(pin)` takes the PIN
 /// assert_eq!(secret.kind(), SecretKind::SixDigits);
 /// assert_eq!(secret.expose(), b"314159");
-/// assert_eq!(format!("{secret:?}"), r#"Secret("six-digit", ..)"#);
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 ///
 /// # Security
-/// Zeroized on drop; `Debug` tells the kind and nothing else.
+/// Zeroized on drop. `Debug` shows the kind and nothing else.
 #[non_exhaustive]
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub enum Secret {
     /// A six-digit PIN.
     Digits(Pin),
-    /// An Ed25519 public key followed by a big-endian 64-bit counter.
+    /// An Ed25519 public key, then a big-endian 64-bit counter.
     TipKey([u8; 40]),
     /// An Ed25519 signature over an action's body.
     TipSignature([u8; 64]),
 }
 
 impl Secret {
-    /// Which kind it is.
+    /// The kind of the secret.
     pub const fn kind(&self) -> SecretKind {
         match self {
             Self::Digits(_) => SecretKind::SixDigits,
@@ -117,7 +116,7 @@ impl Secret {
         }
     }
 
-    /// Its bytes, for whoever must compare or show them.
+    /// The secret's bytes, to compare or show them.
     pub const fn expose(&self) -> &[u8] {
         match self {
             Self::Digits(pin) => pin.expose(),
@@ -127,39 +126,9 @@ impl Secret {
     }
 }
 
-impl Zeroize for Secret {
-    fn zeroize(&mut self) {
-        match self {
-            Self::Digits(pin) => pin.zeroize(),
-            // As slices, which are erased in bulk; arrays are erased byte by byte.
-            Self::TipKey(bytes) => bytes.as_mut_slice().zeroize(),
-            Self::TipSignature(bytes) => bytes.as_mut_slice().zeroize(),
-        }
-    }
-}
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        self.zeroize();
-    }
-}
-
-impl ZeroizeOnDrop for Secret {}
-
 impl From<Pin> for Secret {
     fn from(pin: Pin) -> Self {
         Self::Digits(pin)
-    }
-}
-
-/// For a call that is encrypted afresh, because no connection was made for it.
-impl From<&Self> for Secret {
-    fn from(secret: &Self) -> Self {
-        match secret {
-            Self::Digits(pin) => Self::Digits(pin.duplicate()),
-            Self::TipKey(bytes) => Self::TipKey(*bytes),
-            Self::TipSignature(bytes) => Self::TipSignature(*bytes),
-        }
     }
 }
 
@@ -170,9 +139,20 @@ impl From<&Pin> for Secret {
     }
 }
 
+/// Copies the secret, for a call that must be encrypted again.
+impl From<&Self> for Secret {
+    fn from(secret: &Self) -> Self {
+        match secret {
+            Self::Digits(pin) => Self::Digits(pin.duplicate()),
+            Self::TipKey(bytes) => Self::TipKey(*bytes),
+            Self::TipSignature(bytes) => Self::TipSignature(*bytes),
+        }
+    }
+}
+
 impl ConstantTimeEq for Secret {
     fn ct_eq(&self, other: &Self) -> Choice {
-        // Slices of different lengths are unequal at once; a kind is no secret.
+        // Slices of different lengths differ at once. That shows the kind, which is public.
         self.expose().ct_eq(other.expose())
     }
 }
@@ -193,18 +173,15 @@ impl fmt::Debug for Secret {
 
 /// A secret with the timestamp and the iterator that make it one-time.
 ///
-/// A client makes one from a [`Secret`] and a spent [`Nonce`]; a checker gets one from
-/// [`PinKey::decrypt`](crate::PinKey::decrypt).
+/// A server gets one from [`PinKey::decrypt`](crate::PinKey::decrypt).
 ///
 /// ```
-/// use mixin_pin_core::{MonotonicNonces, NonceSource, Pin, PinBlock, SecretKind, UnixTime};
+/// use mixin_pin_core::{MonotonicNonces, NonceSource, Pin, PinBlock, UnixTime};
 ///
 /// let nonce = MonotonicNonces::new().next(UnixTime::from_secs(1_700_000_000))?;
 /// let block = PinBlock::new(Pin::new("314159")?, nonce);
-/// assert_eq!((block.kind(), block.timestamp()), (SecretKind::SixDigits, 1_700_000_000));
+/// assert_eq!(block.timestamp(), 1_700_000_000);
 /// assert!(*block.secret() == Pin::new("314159")?.into()); // in constant time
-/// let secret = block.into_secret(); // which outlives its nonce
-/// assert_eq!(secret.expose(), b"314159");
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 #[derive(Debug, PartialEq, Eq)]
@@ -215,7 +192,7 @@ pub struct PinBlock {
 }
 
 impl PinBlock {
-    /// Joins a secret with the nonce that it spends.
+    /// Joins a secret with its nonce.
     pub fn new(secret: impl Into<Secret>, nonce: Nonce) -> Self {
         let (timestamp, iterator) = nonce.spend();
         Self { secret: secret.into(), timestamp, iterator }
@@ -226,12 +203,7 @@ impl PinBlock {
         &self.secret
     }
 
-    /// The secret, taken out.
-    pub fn into_secret(self) -> Secret {
-        self.secret
-    }
-
-    /// What kind of secret it holds.
+    /// The kind of the secret.
     pub const fn kind(&self) -> SecretKind {
         self.secret.kind()
     }
@@ -241,14 +213,14 @@ impl PinBlock {
         self.timestamp
     }
 
-    /// The iterator: must exceed all that came before it in the session.
+    /// The iterator, which must be greater than all earlier ones of the session.
     pub const fn iterator(&self) -> u64 {
         self.iterator
     }
 
     /// Reads a padded block, in time that depends on its length only.
     ///
-    /// The length settles the kind, the kind the padding: for each length just one padding is right.
+    /// The length determines the kind, and the kind the padding: one padding is right for each length.
     pub(crate) fn read_padded(kind: SecretKind, block: &[u8]) -> Result<Self, Error> {
         if block.len() != kind.padded_len() {
             return Err(Error::Decrypt);
@@ -257,7 +229,7 @@ impl PinBlock {
         let (timestamp, rest) = rest.split_first_chunk().ok_or(Error::Decrypt)?;
         let (iterator, padding) = rest.split_first_chunk().ok_or(Error::Decrypt)?;
 
-        let wrong = padding.iter().fold(0, |wrong, byte| wrong | (byte ^ padding_byte(kind.secret_len())));
+        let wrong = padding.iter().fold(0, |wrong, byte| wrong | (byte ^ kind.padding_byte()));
         let mut good = wrong.ct_eq(&0);
         if kind == SecretKind::SixDigits {
             good &= are_digits(secret);
@@ -267,7 +239,7 @@ impl PinBlock {
         }
         Ok(Self {
             secret: match kind {
-                SecretKind::SixDigits => Secret::Digits(Pin::from_bytes(secret)?),
+                SecretKind::SixDigits => Secret::Digits(Pin::new(secret)?),
                 SecretKind::TipKey => Secret::TipKey(secret.try_into().map_err(|_| Error::Decrypt)?),
                 SecretKind::TipSignature => Secret::TipSignature(secret.try_into().map_err(|_| Error::Decrypt)?),
             },
@@ -277,35 +249,13 @@ impl PinBlock {
     }
 }
 
-/// Writes a padded block into `out`, which has [`SecretKind::padded_len`] bytes.
+/// Writes a padded block into `out`, whose length is [`SecretKind::padded_len`].
 pub(crate) fn write_padded(secret: &Secret, timestamp: u64, iterator: u64, out: &mut [u8]) {
-    // Each kind has lengths of its own, so that all of them are known where the bytes are moved.
-    match secret {
-        Secret::Digits(pin) => write(pin.expose(), timestamp, iterator, out),
-        Secret::TipKey(bytes) => write(bytes, timestamp, iterator, out),
-        Secret::TipSignature(bytes) => write(bytes, timestamp, iterator, out),
-    }
-}
-
-#[inline]
-fn write<const N: usize>(secret: &[u8; N], timestamp: u64, iterator: u64, out: &mut [u8]) {
-    let out = &mut out[..const { N + NONCE_LEN + padding_len(N) }];
-    out[..N].copy_from_slice(secret);
-    out[N..N + 8].copy_from_slice(&timestamp.to_le_bytes());
-    out[N + 8..N + NONCE_LEN].copy_from_slice(&iterator.to_le_bytes());
-    out[N + NONCE_LEN..].fill(const { padding_byte(N) });
-}
-
-/// How many bytes PKCS#7 adds to a secret and its nonce: 1 to 16.
-const fn padding_len(secret_len: usize) -> usize {
-    AES_BLOCK - (secret_len + NONCE_LEN) % AES_BLOCK
-}
-
-/// PKCS#7 fills with the number of bytes it adds.
-// Never more than 16, so that the cast keeps it whole.
-#[allow(clippy::cast_possible_truncation)]
-const fn padding_byte(secret_len: usize) -> u8 {
-    padding_len(secret_len) as u8
+    let len = secret.kind().secret_len();
+    out[..len].copy_from_slice(secret.expose());
+    out[len..len + 8].copy_from_slice(&timestamp.to_le_bytes());
+    out[len + 8..len + NONCE_LEN].copy_from_slice(&iterator.to_le_bytes());
+    out[len + NONCE_LEN..].fill(secret.kind().padding_byte());
 }
 
 #[cfg(test)]
@@ -314,8 +264,7 @@ mod tests {
 
     #[test]
     fn lengths_are_those_of_the_protocol() {
-        let lens =
-            SecretKind::ALL.map(|k| (k.secret_len(), k.padded_len(), k.encrypted_len(), padding_byte(k.secret_len())));
+        let lens = SecretKind::ALL.map(|k| (k.secret_len(), k.padded_len(), k.encrypted_len(), k.padding_byte()));
         assert_eq!(lens, [(6, 32, 48, 10), (40, 64, 80, 8), (64, 96, 112, 16)]);
         assert_eq!(SecretKind::from_encrypted_len(80), Some(SecretKind::TipKey));
         assert_eq!(SecretKind::from_encrypted_len(64), None);

@@ -1,31 +1,21 @@
-//! Encrypting and decrypting blocks: AES-256-CBC under the key that a session shares with the server.
+//! Encryption and decryption of blocks: AES-256-CBC with the key that a session shares with the server.
 //!
-//! What the blocks hold is the business of `block`; where the key comes from, of `session`.
+//! The module `block` defines what the blocks contain, and `session` where the key comes from.
 
 use core::fmt;
 
 use aes::Aes256;
 use aes::cipher::{Array, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit};
 use base64::Engine as _;
-use base64::engine::Config as _;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD, URL_SAFE_NO_PAD};
 use rand_core::CryptoRng;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::block::{AES_BLOCK, MAX_PADDED_LEN, write_padded};
 use crate::encoding::decode_public;
 use crate::{Error, Nonce, PinBlock, Secret, SecretKind};
 
-/// The 256-bit AES key that a session shares with Mixin's server, its key schedule kept.
-///
-/// ```
-/// use mixin_pin_core::{EncryptedPin, Error, PinKey};
-///
-/// let key = PinKey::from_bytes(&[7; 32])?;
-/// let encrypted = EncryptedPin::from_base64("+mRm5rm9bkQztvpsaTyz1Rib0BEM0S1FKl/oYaMfbUJM3ZmrxJhafj/tjHi+3kwQ")?;
-/// assert_eq!(key.decrypt(&encrypted), Err(Error::Decrypt)); // encrypted under another key
-/// # Ok::<(), mixin_pin_core::Error>(())
-/// ```
+/// The 256-bit AES key that a session shares with Mixin's server, with its key schedule.
 ///
 /// # Security
 /// Zeroized on drop; never printed, compared or cloned.
@@ -35,19 +25,19 @@ pub struct PinKey {
 }
 
 impl PinKey {
-    /// 32 bytes.
+    /// Length in bytes.
     pub const LEN: usize = 32;
 
-    /// A key from its bytes.
+    /// Reads a key.
     ///
     /// # Errors
-    /// [`Error::PinKeyLength`] unless there are 32.
+    /// [`Error::PinKeyLength`] unless there are 32 bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let bytes: &[u8; Self::LEN] = bytes.try_into().map_err(|_| Error::PinKeyLength)?;
         Ok(Self { bytes: Zeroizing::new(*bytes), cipher: Aes256::new(bytes.into()) })
     }
 
-    /// A fresh key, as a server makes it for a new RSA session.
+    /// Generates a key, as a server does for a new RSA session.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
         let mut bytes = Zeroizing::new([0; Self::LEN]);
         rng.fill_bytes(bytes.as_mut());
@@ -55,12 +45,12 @@ impl PinKey {
         Self { bytes, cipher }
     }
 
-    /// The key's bytes, for a server that must keep them.
+    /// The key's bytes, for a server that stores them.
     pub fn expose(&self) -> &[u8; Self::LEN] {
         &self.bytes
     }
 
-    /// Encrypts a secret with the nonce that it spends, under a random IV.
+    /// Encrypts a secret and its nonce under a random IV.
     ///
     /// ```
     /// use getrandom::{SysRng, rand_core::UnwrapErr};
@@ -77,44 +67,40 @@ impl PinKey {
     /// # Security
     /// An encrypted PIN is one-time: send it once, and encrypt again for another try.
     pub fn encrypt(&self, secret: impl Into<Secret>, nonce: Nonce, rng: &mut dyn CryptoRng) -> EncryptedPin {
+        let mut iv = [0; AES_BLOCK];
+        rng.fill_bytes(&mut iv);
         let (timestamp, iterator) = nonce.spend();
-        self.encrypt_parts(&secret.into(), timestamp, iterator, |iv| rng.fill_bytes(iv))
+        self.encrypt_parts(&secret.into(), timestamp, iterator, &iv)
     }
 
     pub(crate) fn encrypt_block(&self, block: &PinBlock, iv: &[u8; AES_BLOCK]) -> EncryptedPin {
-        self.encrypt_parts(block.secret(), block.timestamp(), block.iterator(), |out| *out = *iv)
+        self.encrypt_parts(block.secret(), block.timestamp(), block.iterator(), iv)
     }
 
-    /// Writes the block where it is to be encrypted, so that it lies in no other place.
-    fn encrypt_parts(
-        &self,
-        secret: &Secret,
-        timestamp: u64,
-        iterator: u64,
-        draw_iv: impl FnOnce(&mut [u8; AES_BLOCK]),
-    ) -> EncryptedPin {
+    fn encrypt_parts(&self, secret: &Secret, timestamp: u64, iterator: u64, iv: &[u8; AES_BLOCK]) -> EncryptedPin {
         let kind = secret.kind();
-        let mut encrypted = EncryptedPin { bytes: [0; EncryptedPin::MAX_LEN], kind };
-        let (iv, body) = encrypted.split_mut();
-        draw_iv(iv);
+        let mut bytes = [0; EncryptedPin::MAX_LEN];
+        bytes[..AES_BLOCK].copy_from_slice(iv);
+        // The block is written where it is encrypted, so there is no other copy to erase.
+        let body = &mut bytes[AES_BLOCK..kind.encrypted_len()];
         write_padded(secret, timestamp, iterator, body);
         let (blocks, _) = Array::slice_as_chunks_mut(body);
-        cbc::Encryptor::inner_iv_init(&self.cipher, (&*iv).into()).encrypt_blocks(blocks);
-        encrypted
+        cbc::Encryptor::inner_iv_init(&self.cipher, iv.into()).encrypt_blocks(blocks);
+        EncryptedPin { bytes, kind }
     }
 
     /// Decrypts an encrypted PIN, as the server does.
     ///
     /// # Errors
-    /// [`Error::Decrypt`], whatever was wrong: key, padding or content. It takes the same time for each.
+    /// [`Error::Decrypt`] if key, padding or content is wrong. The time is the same for each.
     ///
     /// # Security
-    /// CBC carries no authentication: a changed ciphertext may open, to another block. Only the request's
-    /// signature protects it, so check that first.
+    /// CBC has no authentication: a changed ciphertext may decrypt to another block. Only the request's signature
+    /// protects it, so verify that first.
     pub fn decrypt(&self, encrypted: &EncryptedPin) -> Result<PinBlock, Error> {
         let (iv, body) = encrypted.as_bytes().split_first_chunk().ok_or(Error::Decrypt)?;
-        let mut plain = Plaintext([0; MAX_PADDED_LEN]);
-        let plain = &mut plain.0[..body.len()];
+        let mut plain = Zeroizing::new([0; MAX_PADDED_LEN]);
+        let plain = &mut plain[..body.len()];
         plain.copy_from_slice(body);
         self.decrypt_blocks(iv, plain)?;
         PinBlock::read_padded(encrypted.kind, plain)
@@ -139,32 +125,20 @@ impl fmt::Debug for PinKey {
 // Both fields zeroize themselves: `Zeroizing`, and `aes` by its feature.
 impl ZeroizeOnDrop for PinKey {}
 
-/// An opened block before it is read.
-struct Plaintext([u8; MAX_PADDED_LEN]);
-
-impl Drop for Plaintext {
-    fn drop(&mut self) {
-        // As a slice, which is erased in bulk; an array is erased byte by byte.
-        self.0.as_mut_slice().zeroize();
-    }
-}
-
-/// An encrypted PIN: the IV and the encrypted block, inline.
+/// An encrypted PIN: the IV and the encrypted block.
 ///
-/// Not secret in itself, but one-time: see [`PinKey::encrypt`].
+/// It is not secret, but one-time: see [`PinKey::encrypt`].
 ///
 /// ```
 /// use mixin_pin_core::{EncryptedPin, SecretKind};
 ///
 /// let pin = EncryptedPin::from_base64("+mRm5rm9bkQztvpsaTyz1Rib0BEM0S1FKl/oYaMfbUJM3ZmrxJhafj/tjHi+3kwQ")?;
-/// assert_eq!(pin.as_bytes().len(), SecretKind::SixDigits.encrypted_len());
+/// assert_eq!(pin.kind(), SecretKind::SixDigits);
 /// assert!(pin.to_standard().as_str().starts_with("+mRm5rm9")); // for `pin`
 /// assert!(pin.to_url_safe().as_str().starts_with("-mRm5rm9")); // for `pin_base64`
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-// Aligned as the cipher's blocks are, so that moving it does not wait for them.
-#[repr(C, align(16))]
 pub struct EncryptedPin {
     bytes: [u8; Self::MAX_LEN],
     kind: SecretKind,
@@ -174,7 +148,7 @@ impl EncryptedPin {
     /// The longest one, of a TIP signature: 112 bytes.
     pub const MAX_LEN: usize = SecretKind::TipSignature.encrypted_len();
 
-    /// Takes the IV and the ciphertext as they came.
+    /// Reads the IV and the ciphertext.
     ///
     /// # Errors
     /// [`Error::EncryptedPinFormat`] unless there are 48, 80 or 112 bytes.
@@ -185,18 +159,10 @@ impl EncryptedPin {
         Ok(Self { bytes: inline, kind })
     }
 
-    /// Reads base64: the standard or the URL-safe alphabet, padded or not.
-    ///
-    /// ```
-    /// use mixin_pin_core::{EncryptedPin, SecretKind};
-    ///
-    /// let pin = EncryptedPin::from_base64("+mRm5rm9bkQztvpsaTyz1Rib0BEM0S1FKl/oYaMfbUJM3ZmrxJhafj/tjHi+3kwQ")?;
-    /// assert_eq!(pin.kind(), SecretKind::SixDigits);
-    /// # Ok::<(), mixin_pin_core::Error>(())
-    /// ```
+    /// Reads base64 in the standard or the URL-safe alphabet, padded or not.
     ///
     /// # Errors
-    /// [`Error::EncryptedPinFormat`] for anything but base64 of 48, 80 or 112 bytes, for the two alphabets mixed,
+    /// [`Error::EncryptedPinFormat`] for anything but base64 of 48, 80 or 112 bytes, for a mixture of both alphabets,
     /// and for stray bits in the last character.
     pub fn from_base64(text: &str) -> Result<Self, Error> {
         let mut buffer = [0; Self::MAX_LEN];
@@ -204,7 +170,7 @@ impl EncryptedPin {
         Self::from_bytes(bytes)
     }
 
-    /// What kind of secret is inside; the length tells.
+    /// The kind of secret inside, which the length tells.
     pub const fn kind(&self) -> SecretKind {
         self.kind
     }
@@ -212,12 +178,6 @@ impl EncryptedPin {
     /// IV and ciphertext: 48, 80 or 112 bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.kind.encrypted_len()]
-    }
-
-    /// The IV, and the block.
-    const fn split_mut(&mut self) -> (&mut [u8; AES_BLOCK], &mut [u8]) {
-        let (encrypted, _) = self.bytes.split_at_mut(self.kind.encrypted_len());
-        encrypted.split_first_chunk_mut().expect("the shortest has 48 bytes")
     }
 
     /// Base64 in the standard alphabet, padded: for the fields `pin` and `old_pin`.
@@ -228,50 +188,6 @@ impl EncryptedPin {
     /// Base64 in the URL-safe alphabet, unpadded: for the fields `pin_base64` and `old_pin_base64`.
     pub fn to_url_safe(&self) -> EncodedPin {
         self.encode(&URL_SAFE_NO_PAD)
-    }
-
-    /// As [`EncryptedPin::to_standard`], into the front of the caller's buffer.
-    ///
-    /// ```
-    /// use mixin_pin_core::{EncryptedPin, Error};
-    ///
-    /// let pin = EncryptedPin::from_bytes(&[7; 48])?;
-    /// let mut buffer = [0; 64];
-    /// assert_eq!(pin.encode_standard(&mut buffer)?, pin.to_standard().as_str());
-    /// assert_eq!(pin.encode_standard(&mut [0; 63]), Err(Error::BufferTooSmall { needed: 64 }));
-    /// # Ok::<(), mixin_pin_core::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::BufferTooSmall`] when it is shorter than the text: 64, 108 or 152 characters.
-    pub fn encode_standard<'o>(&self, out: &'o mut [u8]) -> Result<&'o str, Error> {
-        self.encode_into(&STANDARD, out)
-    }
-
-    /// As [`EncryptedPin::to_url_safe`], into the front of the caller's buffer.
-    ///
-    /// ```
-    /// use mixin_pin_core::{EncodedPin, EncryptedPin};
-    ///
-    /// let pin = EncryptedPin::from_base64("+mRm5rm9bkQztvpsaTyz1Rib0BEM0S1FKl/oYaMfbUJM3ZmrxJhafj/tjHi+3kwQ")?;
-    /// let mut buffer = [0; EncodedPin::MAX_LEN];
-    /// assert_eq!(pin.encode_url_safe(&mut buffer)?, pin.to_url_safe().as_str());
-    /// # Ok::<(), mixin_pin_core::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::BufferTooSmall`] when it is shorter than the text: 64, 107 or 150 characters.
-    pub fn encode_url_safe<'o>(&self, out: &'o mut [u8]) -> Result<&'o str, Error> {
-        self.encode_into(&URL_SAFE_NO_PAD, out)
-    }
-
-    fn encode_into<'o>(&self, engine: &GeneralPurpose, out: &'o mut [u8]) -> Result<&'o str, Error> {
-        let bytes = self.as_bytes();
-        let short = |_| Error::BufferTooSmall {
-            needed: base64::encoded_len(bytes.len(), engine.config().encode_padding()).unwrap_or(EncodedPin::MAX_LEN),
-        };
-        let len = engine.encode_slice(bytes, out).map_err(short)?;
-        core::str::from_utf8(&out[..len]).map_err(|_| Error::EncryptedPinFormat)
     }
 
     fn encode(&self, engine: &GeneralPurpose) -> EncodedPin {
@@ -287,7 +203,7 @@ impl fmt::Debug for EncryptedPin {
     }
 }
 
-/// An encrypted PIN as base64 text, inline.
+/// An encrypted PIN as base64 text, without a heap.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EncodedPin {
     text: [u8; Self::MAX_LEN],
@@ -300,14 +216,8 @@ impl EncodedPin {
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        // Base64 is ASCII, so that the default is never taken.
+        // Base64 is ASCII, so the default is never used.
         core::str::from_utf8(&self.text[..self.len]).unwrap_or_default()
-    }
-}
-
-impl AsRef<str> for EncodedPin {
-    fn as_ref(&self) -> &str {
-        self.as_str()
     }
 }
 
@@ -320,13 +230,6 @@ impl fmt::Display for EncodedPin {
 impl fmt::Debug for EncodedPin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("EncodedPin").field(&self.as_str()).finish()
-    }
-}
-
-impl Zeroize for EncodedPin {
-    fn zeroize(&mut self) {
-        self.text.zeroize();
-        self.len = 0;
     }
 }
 
@@ -344,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encrypted_opens() {
+    fn what_is_encrypted_decrypts() {
         let block = key().decrypt(&encrypted()).unwrap();
         assert_eq!((block.timestamp(), block.iterator()), (5, 9));
         assert_eq!(block.secret().expose(), b"123456");
@@ -361,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn another_key_opens_nothing() {
+    fn another_key_decrypts_nothing() {
         let other = PinKey::from_bytes(&[8; 32]).unwrap();
         assert_eq!(other.decrypt(&encrypted()), Err(Error::Decrypt));
     }
@@ -375,21 +278,6 @@ mod tests {
         assert!(url_safe.as_str().starts_with("-_v7") && !url_safe.as_str().ends_with('='));
         for text in [standard.as_str(), standard.as_str().trim_end_matches('='), url_safe.as_str()] {
             assert_eq!(EncryptedPin::from_base64(text).unwrap(), encrypted, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_short_buffer_is_told_what_it_lacks() {
-        let mut buffer = [0; EncodedPin::MAX_LEN];
-        for secret in [Pin::new("123456").unwrap().into(), Secret::TipKey([9; 40]), Secret::TipSignature([9; 64])] {
-            let encrypted = hazmat::encrypt_with_iv(&key(), &hazmat::block(secret, 1, 2), &[0xfb; 16]);
-            let (standard, url_safe) = (encrypted.to_standard(), encrypted.to_url_safe());
-            let needed = standard.as_str().len();
-            assert_eq!(encrypted.encode_standard(&mut buffer[..needed]), Ok(standard.as_str()));
-            assert_eq!(encrypted.encode_standard(&mut buffer[..needed - 1]), Err(Error::BufferTooSmall { needed }));
-            let needed = url_safe.as_str().len();
-            assert_eq!(encrypted.encode_url_safe(&mut buffer[..needed]), Ok(url_safe.as_str()));
-            assert_eq!(encrypted.encode_url_safe(&mut buffer[..needed - 1]), Err(Error::BufferTooSmall { needed }));
         }
     }
 

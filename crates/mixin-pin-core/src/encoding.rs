@@ -11,7 +11,7 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIEN
 
 /// Decodes public data in either base64 alphabet, padded or not, into the front of `out`.
 ///
-/// None for anything else, and for more than fits.
+/// None for anything else, and for more bytes than `out` has.
 pub(crate) fn decode_public<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o [u8]> {
     let engine = if text.bytes().any(|c| matches!(c, b'-' | b'_')) { &URL_SAFE } else { &STANDARD };
     let len = engine.decode_slice(text, out).ok()?;
@@ -20,7 +20,7 @@ pub(crate) fn decode_public<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o [u8
 
 /// Decodes a secret in hex or in either base64 alphabet, padded or not, without a table or a branch on its value.
 ///
-/// Text whose length is in `hex_lens` is hex: callers see to it that base64 of such a length is no key of theirs.
+/// Text whose length is in `hex_lens` is read as hex. Callers choose lengths that base64 of their keys does not have.
 #[cfg(feature = "ed25519")]
 pub(crate) fn decode_secret<'o>(text: &str, hex_lens: &[usize], out: &'o mut [u8]) -> Option<&'o [u8]> {
     use base64ct::{Base64Unpadded, Base64UrlUnpadded, Encoding};
@@ -29,7 +29,7 @@ pub(crate) fn decode_secret<'o>(text: &str, hex_lens: &[usize], out: &'o mut [u8
         return base16ct::mixed::decode(text, out).ok();
     }
     let bare = text.trim_end_matches('=');
-    // Padding fills up to a multiple of four, or is absent.
+    // Padding fills the text up to a multiple of four, or is absent.
     if bare.len() != text.len() && !text.len().is_multiple_of(4) {
         return None;
     }

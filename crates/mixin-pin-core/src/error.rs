@@ -1,64 +1,64 @@
-//! Everything that can go wrong in this crate.
+//! The errors of this crate.
 
 use core::fmt;
 
-/// Why a call of this crate failed.
+/// The error of this crate's functions.
 ///
-/// No variant carries secret data, so every error may be logged. A server should not tell its clients which of
-/// them it met while reading a PIN.
+/// No variant contains secret data, so errors may be logged. A server should not tell clients which error it met while
+/// it decrypted a PIN.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Error {
-    /// A PIN is exactly six ASCII digits.
+    /// A PIN must be exactly six ASCII digits.
     PinFormat,
-    /// An encrypted PIN is base64 of 48, 80 or 112 bytes.
+    /// An encrypted PIN must be base64 of 48, 80 or 112 bytes.
     EncryptedPinFormat,
-    /// Decryption failed. What was wrong with it is not told, so that no caller can become a padding oracle.
+    /// Decryption failed. The error does not tell why, so no caller can become a padding oracle.
     Decrypt,
-    /// A PIN key is 32 bytes.
+    /// A PIN key must be 32 bytes.
     PinKeyLength,
-    /// The PIN token did not unwrap under this key and session id.
+    /// The PIN token does not unwrap under this key and session id.
     PinToken,
-    /// The last 64-bit iterator has been given out.
+    /// The source has given out its last 64-bit iterator.
     IteratorExhausted,
-    /// A time does not fit 64 bits of nanoseconds, or lies before 1970.
+    /// A time before 1970, or one whose nanoseconds do not fit 64 bits.
     Time,
-    /// A token's life of zero, or one that ends beyond the range of a signed 64-bit second.
+    /// A token's lifetime below a second, or an expiry beyond a signed 64-bit number of seconds.
     Expiry,
-    /// A scope is printable ASCII without quotes and backslashes.
+    /// A scope must be printable ASCII without quotes and backslashes.
     Scope,
-    /// A code verifier is 32 bytes in base64url.
+    /// A code verifier must be 32 bytes in base64url.
     CodeVerifier,
-    /// Not a PEM of an RSA key.
+    /// The text is not PEM of an RSA private key.
     RsaPem,
-    /// An RSA key that cannot be used: damaged, of more than two primes, or with a strange exponent.
+    /// An unusable RSA key: damaged, with more than two primes, or with an unusual exponent.
     RsaKey,
     /// An RSA modulus outside 1024 to 4096 bits.
     RsaKeySize {
-        /// The bits that the key has.
+        /// The length of the modulus, in bits.
         bits: usize,
     },
-    /// An Ed25519 private key is 32 or 64 bytes, in hex or base64url.
+    /// An Ed25519 private key must be 32 or 64 bytes, in hex or base64url.
     Ed25519Key,
-    /// The second half of a 64-byte Ed25519 key is not the public key of the first.
+    /// The second half of a 64-byte Ed25519 key is not the public key of the first half.
     Ed25519KeyMismatch,
-    /// A TIP key that gives the expected public key neither as a seed nor as a raw scalar.
+    /// A TIP key that gives another public key than expected, both as a seed and as a raw scalar.
     TipKeyMismatch,
-    /// An amount is a plain decimal, without sign, exponent or leading zeros.
+    /// An amount must be a plain decimal, without sign, exponent or leading zeros.
     Amount,
-    /// Not a public key of the expected kind.
+    /// The data are not a public key of the expected kind.
     PublicKey,
-    /// The peer's key is of low order, and so would be the key shared with it.
+    /// The peer's key is of low order, so the shared key would be known to others.
     KeyAgreement,
-    /// Not a compact JWS: three base64url parts with dots between them.
+    /// A token must be a compact JWS: three base64url parts with dots between them.
     TokenFormat,
-    /// The signature does not hold.
+    /// The signature is not valid.
     Signature,
-    /// A signer failed, or wrote a signature of another length than it announced.
+    /// A signer failed, or its signature has another length than it announced.
     Signer,
     /// The buffer is too small for the result.
     BufferTooSmall {
-        /// The bytes that it must have.
+        /// The length that the result needs, in bytes.
         needed: usize,
     },
     /// The operating system gave no randomness.
@@ -73,7 +73,7 @@ impl fmt::Display for Error {
                 "an encrypted PIN must be base64 of 48, 80 or 112 bytes; check that it was copied whole"
             }
             Self::Decrypt => {
-                "the encrypted PIN did not decrypt; check that it was made for this session and not changed since"
+                "the encrypted PIN did not decrypt; check that it was made for this session and has not changed since"
             }
             Self::PinKeyLength => "a PIN key must be 32 bytes",
             Self::PinToken => {
@@ -84,12 +84,12 @@ impl fmt::Display for Error {
             Self::Expiry => "a token must live at least a second and expire within a signed 64-bit number of seconds",
             Self::Scope => "a scope must be printable ASCII without quotes and backslashes, such as PROFILE:READ",
             Self::CodeVerifier => {
-                "a code verifier must be 32 bytes in unpadded base64url; give the one that was made for this authorization"
+                "a code verifier must be 32 bytes in unpadded base64url; pass the one that was made for this authorization"
             }
             Self::RsaPem => {
                 "the RSA key must be unencrypted PEM, headed RSA PRIVATE KEY (PKCS#1) or PRIVATE KEY (PKCS#8)"
             }
-            Self::RsaKey => "the RSA key is damaged or of a kind that Mixin does not use",
+            Self::RsaKey => "the RSA key is damaged or of a kind that Mixin does not use; copy the key again",
             Self::RsaKeySize { bits } => {
                 return write!(f, "the RSA key has {bits} bits; a session's key must have 1024 to 4096");
             }
@@ -98,16 +98,16 @@ impl fmt::Display for Error {
                 "the two halves of the Ed25519 private key do not belong together; copy the key again"
             }
             Self::TipKeyMismatch => {
-                "the TIP key is not that of the expected public key, neither as a seed nor as a raw scalar"
+                "the TIP key does not belong to the expected public key, either as a seed or as a raw scalar"
             }
             Self::Amount => "an amount must be a plain decimal such as 1.5, without sign, exponent or leading zeros",
             Self::PublicKey => "this is not a public key of the expected kind",
             Self::KeyAgreement => "the server's key is of low order; do not use this session",
-            Self::TokenFormat => "a token must be three base64url parts without padding, with dots between",
-            Self::Signature => "the token's signature does not hold under this key",
+            Self::TokenFormat => "a token must be three base64url parts without padding, separated by dots",
+            Self::Signature => "the token's signature is not valid for this key",
             Self::Signer => "the signer failed; check the key or the device behind it",
             Self::BufferTooSmall { needed } => {
-                return write!(f, "the buffer is too small; it must have {needed} bytes");
+                return write!(f, "the buffer is too small; it needs {needed} bytes");
             }
             Self::Randomness => "the operating system gave no randomness",
         };

@@ -1,7 +1,7 @@
-//! Sharp tools: what only tests and checkers may do.
+//! Sharp tools for tests and checkers.
 //!
-//! A client has no use for this module. An iterator chosen by hand is refused by the server or burns the session;
-//! an IV used twice tells a reader which blocks begin alike.
+//! Clients do not need this module. The server refuses an iterator that was chosen badly, or the session can no longer
+//! be used. An IV that is used twice shows which blocks begin alike.
 
 use crate::{EncryptedPin, Error, Nonce, PinBlock, PinKey, Secret};
 
@@ -10,7 +10,7 @@ pub fn block(secret: impl Into<Secret>, timestamp: u64, iterator: u64) -> PinBlo
     PinBlock::new(secret, Nonce::new(timestamp, iterator))
 }
 
-/// Encrypts a block under an IV of the caller's choice: AES-256-CBC, as [`PinKey::encrypt`] does under a random one.
+/// Encrypts a block under an IV of the caller's choice, as [`PinKey::encrypt`] does under a random one.
 ///
 /// ```
 /// use mixin_pin_core::{Pin, PinKey, hazmat};
@@ -25,39 +25,20 @@ pub fn encrypt_with_iv(key: &PinKey, block: &PinBlock, iv: &[u8; 16]) -> Encrypt
     key.encrypt_block(block, iv)
 }
 
-/// Decrypts whole blocks in place: AES-256-CBC without a look at padding or content. [`PinKey::decrypt`] is this and a check.
-///
-/// ```
-/// use mixin_pin_core::{Pin, PinKey, hazmat};
-///
-/// let key = PinKey::from_bytes(&[7; 32])?;
-/// let encrypted = hazmat::encrypt_with_iv(&key, &hazmat::block(Pin::new("123456")?, 5, 9), &[1; 16]);
-/// let mut blocks = encrypted.as_bytes()[16..].to_vec();
-/// hazmat::decrypt_blocks(&key, &[1; 16], &mut blocks)?;
-/// assert!(blocks.starts_with(b"123456") && blocks.ends_with(&[10; 10])); // ten bytes of padding
-/// # Ok::<(), mixin_pin_core::Error>(())
-/// ```
+/// Decrypts whole blocks in place with AES-256-CBC, and checks neither padding nor content.
 ///
 /// # Errors
-/// [`Error::Decrypt`] when the length is no multiple of 16 bytes.
+/// [`Error::Decrypt`] if the length is not a multiple of 16 bytes.
 ///
 /// # Security
-/// Whoever tells others which blocks decrypt to something sensible is a padding oracle.
+/// To tell others which blocks decrypt to valid padding is to be a padding oracle.
 pub fn decrypt_blocks(key: &PinKey, iv: &[u8; 16], blocks: &mut [u8]) -> Result<(), Error> {
     key.decrypt_blocks(iv, blocks)
 }
 
-/// Agrees on a PIN key with a raw scalar of X25519, which is clamped: what [`Ed25519Key::agree`](crate::Ed25519Key::agree)
-/// does with the scalar of its seed.
+/// Agrees on a PIN key with a raw X25519 scalar, which is clamped.
 ///
-/// ```
-/// use mixin_pin_core::{Ed25519Key, hazmat};
-///
-/// let server = Ed25519Key::from_bytes(&[7; 32])?.public_key().to_x25519()?;
-/// let key = hazmat::agree(&[0x42; 32], &server)?;
-/// assert_ne!(key.expose(), hazmat::agree(&[0x43; 32], &server)?.expose());
-/// # Ok::<(), mixin_pin_core::Error>(())
-/// ```
+/// [`Ed25519Key::agree`](crate::Ed25519Key::agree) does the same with the scalar of its seed.
 ///
 /// # Errors
 /// [`Error::KeyAgreement`] for a key of low order.
@@ -66,24 +47,12 @@ pub fn agree(scalar: &[u8; 32], peer: &crate::X25519PublicKey) -> Result<PinKey,
     peer.agree(scalar)
 }
 
-/// Decrypts OAEP with SHA-256 under any label: what [`RsaKey::unwrap_pin_key`](crate::RsaKey::unwrap_pin_key) does under a
-/// session's.
+/// Decrypts OAEP with SHA-256 under any label.
 ///
-/// ```
-/// use getrandom::{SysRng, rand_core::UnwrapErr};
-/// use mixin_pin_core::{PinKey, RsaKey, hazmat, uuid::Uuid};
-///
-/// # const PEM: &str = include_str!("../testdata/rsa-2048-pkcs8.pem");
-/// let (mut rng, id) = (UnwrapErr(SysRng), Uuid::from_u128(2));
-/// let (key, pin_key) = (RsaKey::from_pem(PEM)?, PinKey::from_bytes(&[7; 32])?);
-/// let token = key.public_key().wrap_pin_key(&pin_key, id, &mut rng)?;
-/// let bytes = hazmat::decrypt_oaep(&key, id.to_string().as_bytes(), token.as_bytes(), &mut rng)?;
-/// assert_eq!(bytes[..], pin_key.expose()[..]);
-/// # Ok::<(), mixin_pin_core::Error>(())
-/// ```
+/// [`RsaKey::unwrap_pin_key`](crate::RsaKey::unwrap_pin_key) does the same under a session's label.
 ///
 /// # Errors
-/// [`Error::PinToken`], whatever was wrong.
+/// [`Error::PinToken`] for every cause.
 #[cfg(feature = "rsa")]
 pub fn decrypt_oaep(
     key: &crate::RsaKey,

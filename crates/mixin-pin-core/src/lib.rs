@@ -1,18 +1,17 @@
 //! The cryptography of Mixin PINs, and nothing else.
 //!
-//! **In scope:** six-digit PINs ([`Pin`]), TIP keys and what they sign (`tip`), the block they are encrypted in ([`PinBlock`]) and its encryption
-//! ([`PinKey`], [`EncryptedPin`]), the iterator that makes each block one-time ([`Nonce`], [`NonceSource`]),
-//! RSA and Ed25519 sessions ([`Session`]), what an app may do for a user by OAuth (`OAuthSession`), and the token that signs a request ([`token`]).
-//! Both halves are here: what a client does (encrypt, sign, unwrap) and what a server or an auditor does
-//! (open, verify, wrap).
+//! **In scope:** six-digit PINs ([`Pin`]), TIP keys and their signatures (`tip`), blocks ([`PinBlock`]) and their
+//! encryption ([`PinKey`], [`EncryptedPin`]), the nonces that make blocks one-time ([`Nonce`], [`NonceSource`]), RSA and
+//! Ed25519 sessions ([`Session`]), OAuth sessions (`OAuthSession`), and the tokens that sign requests ([`token`]). The
+//! crate has both sides: what a client does (encrypt, sign, unwrap), and what a server or an auditor does (decrypt,
+//! verify, wrap).
 //!
-//! **Out of scope, for good:** sockets, files, clocks, randomness of its own, and Mixin's JSON. Time comes in as
-//! [`UnixTime`], randomness as [`rand_core::CryptoRng`], and what leaves is bytes and text.
-//! `mixin-pin-protocol` puts Mixin's JSON around this crate, `mixin-pin-http` sends it.
+//! **Out of scope:** sockets, files, clocks, and Mixin's JSON. The caller passes the time as [`UnixTime`] and the
+//! randomness as [`rand_core::CryptoRng`]. `mixin-pin-protocol` adds the JSON, and `mixin-pin-http` sends requests.
 //!
 //! # Example
 //!
-//! Encrypt a PIN, sign the request that carries it, and check both as the server would:
+//! Encrypt a PIN, sign the request that carries it, and check both as the server does:
 //!
 #![cfg_attr(all(feature = "ed25519", feature = "alloc"), doc = "```")]
 #![cfg_attr(not(all(feature = "ed25519", feature = "alloc")), doc = "```ignore")]
@@ -27,7 +26,7 @@
 //! let mut rng = UnwrapErr(SysRng);
 //! let now = UnixTime::from_secs(1_700_000_000);
 //!
-//! // What a keystore holds: who we are, our key, and the server's.
+//! // A keystore has our ids, our key and the server's key.
 //! let server = Ed25519Key::generate(&mut rng);
 //! let key = Ed25519Key::generate(&mut rng);
 //! let ours = key.public_key();
@@ -42,7 +41,7 @@
 //! let claims = session.claims(hash, Uuid::from_u128(3), now, Duration::from_secs(60))?;
 //! let token = session.sign(&claims, &mut rng)?;
 //!
-//! // The other side.
+//! // The server's side.
 //! Jws::parse(token.as_str())?.verify(&VerifyingKey::Ed25519(ours.clone()))?;
 //! let block = server.agree(&ours.to_x25519()?)?.decrypt(&encrypted)?;
 //! assert_eq!(block.timestamp(), now.secs());
@@ -56,11 +55,10 @@
 //! | `std` (default) | conversions from [`std::time`](https://doc.rust-lang.org/std/time/) | `alloc` |
 //! | `rsa` (default) | RSA sessions, RS512 | `alloc` |
 //! | `ed25519` (default) | Ed25519 sessions, EdDSA | |
-//! | `alloc` | whatever returns a `String` or `Vec` | |
-//! | `serde` | public, non-secret types only | |
+//! | `alloc` | functions that return a `String` or `Vec` | a heap |
 //! | `getrandom` (default) | [`SystemRng`](https://docs.rs/mixin-pin-core), the system's randomness | an operating system |
 //!
-//! With `ed25519` alone the crate encrypts PINs and signs tokens without a heap.
+//! With `ed25519` alone, the crate encrypts PINs and signs tokens without a heap.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -77,8 +75,6 @@ mod error;
 pub mod hazmat;
 mod nonce;
 mod pin;
-#[cfg(feature = "serde")]
-mod serde;
 mod session;
 #[cfg(feature = "getrandom")]
 mod system_rng;
@@ -106,7 +102,7 @@ pub use session::{Session, SessionKey};
 pub use system_rng::SystemRng;
 pub use time::UnixTime;
 
-/// The README's examples run, too.
+/// Tests the README's examples.
 #[cfg(all(doctest, feature = "alloc", feature = "ed25519", feature = "getrandom"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! The counter/timestamp pair that makes an encrypted PIN one-time, and the contract of what gives it out.
+//! Nonces, which make encrypted PINs one-time, and their sources.
 
 mod monotonic;
 
@@ -6,10 +6,10 @@ use crate::UnixTime;
 
 pub use monotonic::MonotonicNonces;
 
-/// A timestamp and an iterator, good for one block.
+/// A timestamp and an iterator, for one block.
 ///
-/// Neither `Clone` nor `Copy`: whoever encrypts a block spends its nonce, so that the compiler refuses to encrypt two
-/// blocks with one. Only a [`NonceSource`] makes them.
+/// A nonce is neither `Clone` nor `Copy`. Encryption consumes it, so the compiler rejects a second block with the same
+/// nonce. Only a [`NonceSource`] makes nonces.
 ///
 /// ```compile_fail,E0382
 /// # use mixin_pin_core::*;
@@ -20,7 +20,7 @@ pub use monotonic::MonotonicNonces;
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Debug)]
-#[must_use = "an iterator that is not used leaves a gap"]
+#[must_use = "an unused iterator leaves a gap"]
 pub struct Nonce {
     timestamp: u64,
     iterator: u64,
@@ -40,34 +40,34 @@ impl Nonce {
         self.timestamp
     }
 
-    /// The iterator: greater than every one that its source gave before.
+    /// The iterator, greater than all earlier ones of its source.
     pub const fn iterator(&self) -> u64 {
         self.iterator
     }
 }
 
-/// Gives out the iterators of one session.
+/// A source of the iterators of one session.
 ///
 /// # Contract
-/// - **Rising.** Each iterator is greater than every one given before for the same session, whoever asked: another
-///   thread, another process, another machine that shares the source. The first is above zero.
-/// - **Durable before use.** A source that keeps its state somewhere has it kept before it returns: after a crash at any
-///   instant, the next iterator is greater than every one that was returned before it.
-/// - **Gaps are allowed.** A number may be skipped, and never comes back.
-/// - **The clock leads where it can.** Where the clock's nanoseconds exceed the last iterator, they are the next one, so
-///   that clients without a memory of their own, whose iterator is the clock, are not locked out. A clock that stands
-///   still or goes back changes nothing: the next iterator is one more than the last.
-/// - **An end is an error.** After `u64::MAX` every call fails; nothing wraps.
+/// - **Rising.** Each iterator is greater than all earlier ones of the session, also those that another thread, process
+///   or machine got from the same source. The first is greater than zero.
+/// - **Durable before use.** A source with stored state stores it before it returns. After a crash at any instant, the
+///   next iterator is greater than every returned one.
+/// - **Gaps are allowed.** A source may skip a number, and then never returns it.
+/// - **The clock leads.** If the clock's nanoseconds exceed the last iterator, they are the next one. Clients that have no
+///   state and use the clock as the iterator stay usable this way. If the clock stands still or goes back, the next
+///   iterator is the last one plus one.
+/// - **The end is an error.** After `u64::MAX` every call fails. No number wraps.
 ///
-/// The feature `test-suite` of `mixin-pin-store` checks an implementation against this.
+/// The feature `test-suite` of `mixin-pin-store` checks an implementation against this contract.
 ///
-/// Implement [`NonceSource::reserve`]; [`NonceSource::next`] makes a [`Nonce`] of what it gives.
+/// Implement [`NonceSource::reserve`]. [`NonceSource::next`] makes a [`Nonce`] of its result.
 ///
 /// ```
 /// use core::cell::Cell;
 /// use mixin_pin_core::{Error, NonceSource, UnixTime};
 ///
-/// /// For one thread: a counter that knows no clock.
+/// /// A counter for one thread, without a clock.
 /// struct Counter(Cell<u64>);
 ///
 /// impl NonceSource for Counter {
@@ -85,13 +85,13 @@ impl Nonce {
 /// # Ok::<(), Error>(())
 /// ```
 pub trait NonceSource {
-    /// What a source can fail with.
+    /// The error of the source.
     type Error;
 
-    /// Takes the next iterator, at the time `now`.
+    /// Takes the next iterator at the time `now`.
     ///
     /// # Errors
-    /// Whatever keeps the source from promising that the iterator is new and the greatest.
+    /// The source cannot guarantee that the iterator is new and the greatest.
     fn reserve(&self, now: UnixTime) -> Result<u64, Self::Error>;
 
     /// Takes the next iterator and joins it with the timestamp of `now`.

@@ -1,4 +1,4 @@
-//! The secret that a person types.
+//! Six-digit PINs.
 
 use core::fmt;
 
@@ -10,15 +10,16 @@ use crate::Error;
 /// A six-digit PIN.
 ///
 /// # Security
-/// Zeroized on drop, compared in constant time, and never printed: `Debug` is redacted, and there is neither
-/// `Display`, `Clone` nor serde. [`Pin::expose`] is the only way out.
+/// Zeroized on drop, compared in constant time, and never printed: `Debug` is redacted, and there is no `Display` or
+/// `Clone`. Only [`Pin::expose`] gives the digits.
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Pin([u8; Self::LEN]);
 
 impl Pin {
-    /// Six bytes, one a digit.
+    /// Length in bytes: one for each digit.
     pub const LEN: usize = 6;
 
-    /// Reads a PIN from text.
+    /// Reads a PIN from text or bytes.
     ///
     /// ```
     /// use mixin_pin_core::{Error, Pin};
@@ -29,17 +30,9 @@ impl Pin {
     /// ```
     ///
     /// # Errors
-    /// [`Error::PinFormat`] unless the text is exactly six ASCII digits: blanks are not trimmed.
-    pub fn new(text: &str) -> Result<Self, Error> {
-        Self::from_bytes(text.as_bytes())
-    }
-
-    /// Reads a PIN from bytes.
-    ///
-    /// # Errors
-    /// [`Error::PinFormat`] unless they are exactly six ASCII digits.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        let digits: &[u8; Self::LEN] = bytes.try_into().map_err(|_| Error::PinFormat)?;
+    /// [`Error::PinFormat`] unless there are exactly six ASCII digits. Blanks are not trimmed.
+    pub fn new(digits: impl AsRef<[u8]>) -> Result<Self, Error> {
+        let digits: &[u8; Self::LEN] = digits.as_ref().try_into().map_err(|_| Error::PinFormat)?;
         if bool::from(are_digits(digits)) { Ok(Self(*digits)) } else { Err(Error::PinFormat) }
     }
 
@@ -47,7 +40,7 @@ impl Pin {
         Self(self.0)
     }
 
-    /// The six digits, for whoever must encrypt or store them.
+    /// The six digits, to encrypt or store them.
     pub const fn expose(&self) -> &[u8; Self::LEN] {
         &self.0
     }
@@ -55,33 +48,10 @@ impl Pin {
 
 /// Whether all bytes are ASCII digits, in time that does not depend on them.
 pub(crate) fn are_digits(bytes: &[u8]) -> Choice {
-    // Nine less what the digit would be goes below zero for whatever is none.
+    // The subtraction goes below zero unless the byte is from '0' to '9'.
     let borrows = |byte: &u8| 9_u16.wrapping_sub(u16::from(byte.wrapping_sub(b'0')));
     let bad = bytes.iter().fold(0, |bad, byte| bad | borrows(byte));
     (bad >> 15).ct_eq(&0)
-}
-
-impl Zeroize for Pin {
-    fn zeroize(&mut self) {
-        // As a slice, which is erased in bulk; an array is erased byte by byte.
-        self.0.as_mut_slice().zeroize();
-    }
-}
-
-impl Drop for Pin {
-    fn drop(&mut self) {
-        self.zeroize();
-    }
-}
-
-impl ZeroizeOnDrop for Pin {}
-
-impl core::str::FromStr for Pin {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Self::new(text)
-    }
 }
 
 impl ConstantTimeEq for Pin {

@@ -1,4 +1,4 @@
-//! One registered session: whose it is, the key it signs with, and the key it shares with the server.
+//! One registered session: its ids, its signing key, and the PIN key that it shares with the server.
 
 #[cfg(feature = "ed25519")]
 pub(crate) mod ed25519;
@@ -18,34 +18,20 @@ use crate::{Error, PinKey, UnixTime};
 
 /// A session's private key, in pure Rust.
 ///
-/// A key held elsewhere, in a faster library or in hardware, implements [`Signer`] itself and goes into
-/// [`Session::from_parts`].
-///
-#[cfg_attr(all(feature = "rsa", feature = "ed25519"), doc = "```")]
-#[cfg_attr(not(all(feature = "rsa", feature = "ed25519")), doc = "```ignore")]
-/// use mixin_pin_core::{Session, SessionKey};
-///
-/// fn describe(session: &Session) -> String {
-///     match session.signer() {
-///         SessionKey::Rsa(key) => format!("RSA of {} bits", key.bits()),
-///         SessionKey::Ed25519(_) => "Ed25519".to_owned(),
-///         _ => "a kind that this program does not know".to_owned(),
-///     }
-/// }
-/// ```
+/// A key in a faster library or in hardware implements [`Signer`] itself. Pass it to [`Session::from_parts`].
 #[non_exhaustive]
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "without an allocator an Ed25519 key lies in no box")]
+#[allow(clippy::large_enum_variant, reason = "boxing would need an allocator")]
 pub enum SessionKey {
-    /// 1024 to 4096 bits of RSA, signing RS512.
+    /// RSA of 1024 to 4096 bits, which signs RS512.
     #[cfg(feature = "rsa")]
     Rsa(crate::RsaKey),
-    /// Ed25519, signing EdDSA.
+    /// Ed25519, which signs EdDSA.
     #[cfg(feature = "ed25519")]
     Ed25519(crate::Ed25519Key),
 }
 
-// Without `rsa` and `ed25519` the enum has no variant, and the arguments no use.
+// Without `rsa` and `ed25519` the enum has no variant, so nothing uses the arguments.
 #[cfg_attr(not(any(feature = "rsa", feature = "ed25519")), allow(unused_variables))]
 impl Signer for SessionKey {
     fn algorithm(&self) -> Algorithm {
@@ -76,7 +62,7 @@ impl Signer for SessionKey {
     }
 }
 
-/// A user's session: parsed once, then used for every call.
+/// A user's or a bot's session. It is made once and used for every call.
 ///
 #[cfg_attr(all(feature = "ed25519", feature = "alloc"), doc = "```")]
 #[cfg_attr(not(all(feature = "ed25519", feature = "alloc")), doc = "```ignore")]
@@ -84,7 +70,7 @@ impl Signer for SessionKey {
 /// use getrandom::{SysRng, rand_core::UnwrapErr};
 /// use mixin_pin_core::{Ed25519Key, Session, UnixTime, X25519PublicKey, token::RequestHash, uuid::Uuid};
 ///
-/// // The throw-away keystore of Mixin's own Dart client's tests.
+/// // A throw-away keystore from the tests of Mixin's Dart client.
 /// let key = "5B_ceKifPn-egAHE7v2TRjiTqbvZnq43Hp03ag5nhUPXdqBb54EYQ_XA_3bCeyZZQqnWKEIXRamCQVtJiiefKA";
 /// let key = Ed25519Key::from_text(key)?;
 /// let server = X25519PublicKey::from_base64("PgZHafXZXPBtJA4dKFf0kO4IHPOZouJJFSkr3zkn8Ws")?;
@@ -99,8 +85,7 @@ impl Signer for SessionKey {
 /// ```
 ///
 /// # Security
-/// Holds the private key and the PIN key, both zeroized on drop; `Debug` shows the two identifiers and the
-/// algorithm only.
+/// The private key and the PIN key are zeroized on drop. `Debug` shows only the ids and the algorithm.
 pub struct Session<S = SessionKey> {
     user_id: Uuid,
     session_id: Uuid,
@@ -109,7 +94,7 @@ pub struct Session<S = SessionKey> {
 }
 
 impl Session {
-    /// An RSA session, its PIN key unwrapped from the PIN token.
+    /// An RSA session, whose PIN key is unwrapped from the PIN token.
     ///
     /// ```
     /// use getrandom::{SysRng, rand_core::UnwrapErr};
@@ -128,10 +113,10 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// [`Error::PinToken`] when key, session id and PIN token do not belong together.
+    /// [`Error::PinToken`] if key, session id and PIN token do not belong together.
     ///
     /// # Security
-    /// `rng` blinds the decryption.
+    /// `rng` blinds the RSA operation.
     #[cfg(feature = "rsa")]
     pub fn rsa(
         user_id: Uuid,
@@ -144,7 +129,7 @@ impl Session {
         Ok(Self::from_parts(user_id, session_id, SessionKey::Rsa(key), pin_key))
     }
 
-    /// An Ed25519 session, its PIN key agreed with the server's X25519 key.
+    /// An Ed25519 session, whose PIN key is agreed with the server's X25519 key.
     ///
     /// # Errors
     /// [`Error::KeyAgreement`] for a server key of low order.
@@ -161,31 +146,17 @@ impl Session {
 }
 
 impl<S> Session<S> {
-    /// A session of parts that are known already: any signer, and the PIN key itself.
-    ///
-    /// ```
-    /// use mixin_pin_core::{PinKey, Session, token::Signer, uuid::Uuid};
-    ///
-    /// fn session(device: impl Signer + 'static, pin_key: PinKey) -> Session<Box<dyn Signer>> {
-    ///     let session = Session::from_parts(Uuid::from_u128(1), Uuid::from_u128(2), device, pin_key);
-    ///     session.map_signer(|device| Box::new(device) as Box<dyn Signer>)
-    /// }
-    /// # #[cfg(feature = "ed25519")] {
-    /// # let session = session(mixin_pin_core::Ed25519Key::from_bytes(&[7; 32])?, PinKey::from_bytes(&[7; 32])?);
-    /// assert_eq!(session.user_id(), Uuid::from_u128(1));
-    /// # }
-    /// # Ok::<(), mixin_pin_core::Error>(())
-    /// ```
+    /// A session with any signer and a known PIN key.
     pub const fn from_parts(user_id: Uuid, session_id: Uuid, signer: S, pin_key: PinKey) -> Self {
         Self { user_id, session_id, signer, pin_key }
     }
 
-    /// Whose session it is: the user, or the bot's `app_id` (`client_id`).
+    /// The user, or the bot's `app_id` (`client_id`).
     pub const fn user_id(&self) -> Uuid {
         self.user_id
     }
 
-    /// The session's id, which is also the label that an RSA PIN token is wrapped under.
+    /// The session's id, which is also the label of an RSA PIN token.
     pub const fn session_id(&self) -> Uuid {
         self.session_id
     }
@@ -200,7 +171,7 @@ impl<S> Session<S> {
         &self.signer
     }
 
-    /// The same session with another signer for the same key, a faster one perhaps.
+    /// The same session with another signer for the same key, for example a faster one.
     pub fn map_signer<T>(self, map: impl FnOnce(S) -> T) -> Session<T> {
         Session::from_parts(self.user_id, self.session_id, map(self.signer), self.pin_key)
     }
@@ -209,11 +180,10 @@ impl<S> Session<S> {
 impl<S: Signer> Session<S> {
     /// The claims of a token for one request.
     ///
-    /// `request_id` is also sent as `X-Request-Id`. The token is good from `now` on for `lifetime`, of which whole
-    /// seconds count.
+    /// Send `request_id` as `X-Request-Id`, too. The token is valid from `now` for `lifetime` in whole seconds.
     ///
     /// # Errors
-    /// [`Error::Expiry`] when the lifetime is below a second or ends out of range.
+    /// [`Error::Expiry`] if the lifetime is below a second or ends out of range.
     pub fn claims(
         &self,
         request_hash: RequestHash,
@@ -227,7 +197,7 @@ impl<S: Signer> Session<S> {
     /// Signs claims with the session's key.
     ///
     /// # Errors
-    /// [`Error::Signer`] when the key, or the device that holds it, fails.
+    /// [`Error::Signer`] if the key or its device fails.
     #[cfg(feature = "alloc")]
     pub fn sign(&self, claims: &Claims<'_>, rng: &mut dyn CryptoRng) -> Result<crate::token::Token, Error> {
         claims.sign(&self.signer, rng)

@@ -1,4 +1,4 @@
-//! The operating system's randomness, for callers that have no generator of their own.
+//! The operating system's randomness, for callers without a generator.
 
 use core::convert::Infallible;
 
@@ -7,28 +7,18 @@ use rand_core::{TryCryptoRng, TryRng, UnwrapErr};
 
 use crate::Error;
 
-/// Random bytes from the operating system, one system call each time.
-///
-/// ```
-/// # #[cfg(feature = "getrandom")] {
-/// use mixin_pin_core::{PinKey, SystemRng};
-///
-/// let mut rng = SystemRng::new()?;
-/// let key = PinKey::generate(&mut rng);
-/// # }
-/// # Ok::<(), mixin_pin_core::Error>(())
-/// ```
+/// Random bytes from the operating system, with a system call for each request.
 #[derive(Debug)]
 pub struct SystemRng(UnwrapErr<SysRng>);
 
 impl SystemRng {
-    /// Opens the source, by drawing from it once.
+    /// Opens the source and reads from it once.
     ///
     /// # Errors
-    /// [`Error::Randomness`] where the system has none to give.
+    /// [`Error::Randomness`] if the system has none.
     ///
     /// # Panics
-    /// Never here. A source that has answered once and then fails leaves nothing safe to do: drawing from it panics.
+    /// Never here. Later reads panic if the system fails then, because nothing safe could follow.
     pub fn new() -> Result<Self, Error> {
         SysRng.try_next_u32().map_err(|_| Error::Randomness)?;
         Ok(Self(UnwrapErr(SysRng)))

@@ -1,4 +1,4 @@
-//! A point in time, handed in by the caller: this crate never reads a clock.
+//! A point in time. The caller passes it in; this crate reads no clock.
 
 use crate::Error;
 
@@ -7,10 +7,9 @@ use crate::Error;
 /// ```
 /// use mixin_pin_core::UnixTime;
 ///
-/// let time = UnixTime::new(1_700_000_000, 5)?;
-/// assert_eq!(time.as_nanos()?, 1_700_000_000_000_000_005);
+/// let time = UnixTime::from_secs(1_700_000_000);
 /// let later = UnixTime::from_nanos(1_700_000_000_000_000_006);
-/// assert_eq!((later.secs(), later.subsec_nanos()), (1_700_000_000, 6));
+/// assert_eq!((later.secs(), later.as_nanos()?), (time.secs(), time.as_nanos()? + 6));
 /// assert!(later > time);
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
@@ -23,29 +22,18 @@ pub struct UnixTime {
 impl UnixTime {
     const NANOS_PER_SEC: u32 = 1_000_000_000;
 
-    /// Whole seconds.
+    /// A time in whole seconds.
     pub const fn from_secs(secs: u64) -> Self {
         Self { secs, nanos: 0 }
     }
 
-    /// Nanoseconds since 1970; a `u64` of them reaches into 2554.
+    /// A time in nanoseconds since 1970, until the year 2554.
     pub const fn from_nanos(nanos: u64) -> Self {
         let per_sec = Self::NANOS_PER_SEC as u64;
-        // The remainder is below 10⁹, so that the cast keeps it whole.
+        // The remainder is below 10⁹, so the cast loses nothing.
         #[allow(clippy::cast_possible_truncation)]
         let rest = (nanos % per_sec) as u32;
         Self { secs: nanos / per_sec, nanos: rest }
-    }
-
-    /// Seconds, and the nanoseconds of the last one.
-    ///
-    /// # Errors
-    /// [`Error::Time`] when `nanos` is a whole second or more.
-    pub const fn new(secs: u64, nanos: u32) -> Result<Self, Error> {
-        if nanos >= Self::NANOS_PER_SEC {
-            return Err(Error::Time);
-        }
-        Ok(Self { secs, nanos })
     }
 
     /// Whole seconds since 1970.
@@ -53,15 +41,10 @@ impl UnixTime {
         self.secs
     }
 
-    /// The nanoseconds of the last second, below 10⁹.
-    pub const fn subsec_nanos(self) -> u32 {
-        self.nanos
-    }
-
     /// Nanoseconds since 1970.
     ///
     /// # Errors
-    /// [`Error::Time`] after the year 2554, when they no longer fit.
+    /// [`Error::Time`] after the year 2554, if they do not fit.
     pub const fn as_nanos(self) -> Result<u64, Error> {
         match self.secs.checked_mul(Self::NANOS_PER_SEC as u64) {
             Some(nanos) => match nanos.checked_add(self.nanos as u64) {
@@ -79,7 +62,7 @@ impl TryFrom<std::time::SystemTime> for UnixTime {
 
     fn try_from(time: std::time::SystemTime) -> Result<Self, Error> {
         let since = time.duration_since(std::time::UNIX_EPOCH).map_err(|_| Error::Time)?;
-        Self::new(since.as_secs(), since.subsec_nanos())
+        Ok(Self { secs: since.as_secs(), nanos: since.subsec_nanos() })
     }
 }
 
@@ -90,7 +73,7 @@ mod tests {
     #[test]
     fn nanoseconds_split_and_join() {
         let time = UnixTime::from_nanos(1_795_517_646_399_980_038);
-        assert_eq!((time.secs(), time.subsec_nanos()), (1_795_517_646, 399_980_038));
+        assert_eq!((time.secs(), time.nanos), (1_795_517_646, 399_980_038));
         assert_eq!(time.as_nanos(), Ok(1_795_517_646_399_980_038));
     }
 
@@ -98,7 +81,6 @@ mod tests {
     fn a_time_beyond_64_bits_of_nanoseconds_is_an_error() {
         assert_eq!(UnixTime::from_nanos(u64::MAX).as_nanos(), Ok(u64::MAX));
         assert_eq!(UnixTime::from_secs(u64::MAX / 1_000_000_000 + 1).as_nanos(), Err(Error::Time));
-        assert_eq!(UnixTime::new(0, 1_000_000_000), Err(Error::Time));
     }
 
     #[cfg(feature = "std")]

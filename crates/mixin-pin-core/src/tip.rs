@@ -1,7 +1,7 @@
-//! The Ed25519 "PIN" of today: its key, what it signs for each action, and how it is installed.
+//! TIP keys: the Ed25519 keys that replace six-digit PINs.
 //!
-//! A TIP PIN is a key pair. Where six digits would be sent, a call carries a signature over a body that names the
-//! action and its parameters. Encrypting that signature is the business of `cipher`, like the encrypting of digits.
+//! A TIP PIN is a key pair. A call carries a signature over a body that names the action and its parameters, instead of
+//! six digits. [`PinKey::encrypt`](crate::PinKey::encrypt) encrypts the signature as it encrypts digits.
 
 mod action;
 mod amount;
@@ -25,18 +25,18 @@ use crate::{Ed25519PublicKey, Error, Secret};
 /// Length of a TIP signature, in bytes.
 pub const TIP_SIGNATURE_LEN: usize = 64;
 
-/// Separates the nonces of raw scalars from every other use of SHA-512 on them.
+/// Domain separator of the nonces of raw scalars.
 const RAW_SCALAR_DOMAIN: &[u8] = b"mixin-pin TIP raw scalar nonce prefix v1";
 
-/// A TIP key: what signs where six digits were sent before.
+/// A TIP key, which signs actions.
 ///
-/// It is given as a 32-byte seed (RFC 8032), as a 64-byte key (the seed and its public key), or as a raw scalar, as
-/// keys that are sums of shares are. Nothing in 32 bytes tells a seed from a scalar: where the public key is known,
-/// as `tip_key_base64` of `GET /safe/me` tells it, let [`TipKey::matching`] choose.
+/// There are three forms: a 32-byte seed (RFC 8032), a 64-byte key (the seed and its public key), and a raw scalar, for
+/// keys that are sums of shares. A seed and a scalar look alike. If the public key is known, for example from
+/// `tip_key_base64` in the answer to `GET /safe/me`, use [`TipKey::matching`].
 ///
 /// # Security
-/// Zeroized on drop, neither cloned nor printed. Signing is deterministic and in constant time. For a raw scalar the
-/// nonce comes from a prefix derived from the scalar, so that no two messages share one.
+/// Zeroized on drop, neither cloned nor printed. Signing is deterministic and in constant time. For a raw scalar, a
+/// prefix derived from the scalar gives each message a nonce of its own.
 ///
 /// # Example
 ///
@@ -63,32 +63,26 @@ impl TipKey {
         Self { secret, public }
     }
 
-    /// Reads a 32-byte seed, or a 64-byte key: the seed and its public key.
+    /// Reads a 32-byte seed, or a 64-byte key (seed and public key), in hex or in base64 of either alphabet, padded or not.
     ///
     /// # Errors
-    /// [`Error::Ed25519Key`] for another length, [`Error::Ed25519KeyMismatch`] when the public half of a 64-byte key
-    /// is not that of its seed.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        if let Ok(seed) = bytes.try_into() {
-            return Ok(Self::from_seed(seed));
-        }
-        let pair: &[u8; 64] = bytes.try_into().map_err(|_| Error::Ed25519Key)?;
-        let key = SigningKey::from_keypair_bytes(pair).map_err(|_| Error::Ed25519KeyMismatch)?;
-        Ok(Self::from_seed(key.as_bytes()))
-    }
-
-    /// Reads a seed of 32 bytes or a key of 64 in hex, or in base64 of either alphabet, padded or not.
-    ///
-    /// # Errors
-    /// As [`TipKey::from_bytes`].
+    /// [`Error::Ed25519Key`] for anything else, [`Error::Ed25519KeyMismatch`] if the public half of a 64-byte key is not
+    /// that of its seed.
     pub fn from_text(text: &str) -> Result<Self, Error> {
-        decode(text, Self::from_bytes)
+        decode(text, |bytes| {
+            if let Ok(seed) = bytes.try_into() {
+                return Ok(Self::from_seed(seed));
+            }
+            let pair: &[u8; 64] = bytes.try_into().map_err(|_| Error::Ed25519Key)?;
+            let key = SigningKey::from_keypair_bytes(pair).map_err(|_| Error::Ed25519KeyMismatch)?;
+            Ok(Self::from_seed(key.as_bytes()))
+        })
     }
 
-    /// A key from a raw scalar, little-endian, taken modulo the order of the group.
+    /// A key from a raw scalar, little-endian, which is reduced modulo the order of the group.
     ///
     /// # Errors
-    /// [`Error::Ed25519Key`] for a multiple of that order, which has no key.
+    /// [`Error::Ed25519Key`] for a multiple of that order, which has no public key.
     pub fn from_scalar(scalar: &[u8; 32]) -> Result<Self, Error> {
         let mut hash = Sha512::new_with_prefix(RAW_SCALAR_DOMAIN).chain_update(scalar).finalize();
         let mut hash_prefix = [0; 32];
@@ -103,7 +97,8 @@ impl TipKey {
         Ok(Self { secret, public: Ed25519PublicKey::from_key(public) })
     }
 
-    /// As [`TipKey::from_scalar`], from hex or base64 of 32 bytes, or of 64 of which the first half counts.
+    /// Reads a raw scalar as [`TipKey::from_scalar`] does, from hex or base64 of 32 bytes, or of 64 bytes whose first half
+    /// is the scalar.
     ///
     /// # Errors
     /// [`Error::Ed25519Key`] for anything else.
@@ -111,109 +106,72 @@ impl TipKey {
         decode(text, |bytes| Self::from_scalar(first_half(bytes)?))
     }
 
-    /// Reads 32 or 64 bytes in whichever way gives the public key that is expected: as a seed, or as a raw scalar.
-    ///
-    /// ```
-    /// use mixin_pin_core::tip::TipKey;
-    ///
-    /// let scalar = [7; 32];
-    /// let expected = *TipKey::from_scalar(&scalar)?.public_key().as_bytes();
-    /// let expected = mixin_pin_core::Ed25519PublicKey::from_bytes(&expected)?;
-    /// assert_eq!(TipKey::matching(&scalar, &expected)?.public_key(), &expected);
-    /// # Ok::<(), mixin_pin_core::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Ed25519Key`] for another length, [`Error::TipKeyMismatch`] when neither reading fits.
-    pub fn matching(bytes: &[u8], expected: &Ed25519PublicKey) -> Result<Self, Error> {
-        let first = first_half(bytes)?;
-        [Ok(Self::from_seed(first)), Self::from_scalar(first)]
-            .into_iter()
-            .flatten()
-            .find(|key| key.public == *expected)
-            .ok_or(Error::TipKeyMismatch)
-    }
-
-    /// As [`TipKey::matching`], from hex or base64.
+    /// Reads hex or base64 of 32 or 64 bytes as a seed or as a raw scalar, whichever gives the expected public key.
     ///
     /// ```
     /// use mixin_pin_core::{Error, tip::TipKey};
     ///
-    /// let text = "42".repeat(32); // of a seed, or of a scalar?
+    /// let text = "42".repeat(32); // a seed, or a scalar?
     /// let (seed, scalar) = (TipKey::from_text(&text)?, TipKey::scalar_from_text(&text)?);
-    /// assert_eq!(TipKey::text_matching(&text, scalar.public_key())?.public_key(), scalar.public_key());
-    /// assert_eq!(TipKey::text_matching(&text, seed.public_key())?.public_key(), seed.public_key());
+    /// assert_eq!(TipKey::matching(&text, scalar.public_key())?.public_key(), scalar.public_key());
+    /// assert_eq!(TipKey::matching(&text, seed.public_key())?.public_key(), seed.public_key());
     /// let other = TipKey::from_seed(&[7; 32]);
-    /// assert_eq!(TipKey::text_matching(&text, other.public_key()).unwrap_err(), Error::TipKeyMismatch);
+    /// assert_eq!(TipKey::matching(&text, other.public_key()).unwrap_err(), Error::TipKeyMismatch);
     /// # Ok::<(), mixin_pin_core::Error>(())
     /// ```
     ///
     /// # Errors
-    /// As [`TipKey::matching`].
-    pub fn text_matching(text: &str, expected: &Ed25519PublicKey) -> Result<Self, Error> {
-        decode(text, |bytes| Self::matching(bytes, expected))
+    /// [`Error::Ed25519Key`] for other text, [`Error::TipKeyMismatch`] if neither reading gives that public key.
+    pub fn matching(text: &str, expected: &Ed25519PublicKey) -> Result<Self, Error> {
+        decode(text, |bytes| {
+            let first = first_half(bytes)?;
+            [Ok(Self::from_seed(first)), Self::from_scalar(first)]
+                .into_iter()
+                .flatten()
+                .find(|key| key.public == *expected)
+                .ok_or(Error::TipKeyMismatch)
+        })
     }
 
-    /// Makes a new key, and hands back its seed for the caller to keep.
+    /// Generates a key. The caller stores the seed, which is returned with it.
     pub fn generate(rng: &mut dyn CryptoRng) -> (Self, Zeroizing<[u8; 32]>) {
         let mut seed = Zeroizing::new([0; 32]);
         rng.fill_bytes(seed.as_mut());
         (Self::from_seed(&seed), seed)
     }
 
-    /// The public half, as `tip_key_base64` names it.
+    /// The public key, Mixin's `tip_key_base64`.
     pub const fn public_key(&self) -> &Ed25519PublicKey {
         &self.public
     }
 
-    /// Signs an action: what is encrypted for the call that performs it. No heap is used.
+    /// Signs an action, without a heap.
     pub fn sign(&self, action: &TipAction<'_>) -> [u8; TIP_SIGNATURE_LEN] {
         raw_sign::<Sha512>(&self.secret, action.body().as_bytes(), self.public.as_key()).to_bytes()
     }
 
-    /// Signs an action, as the secret of a PIN block.
-    ///
-    /// ```
-    /// use getrandom::{SysRng, rand_core::UnwrapErr};
-    /// use mixin_pin_core::tip::{TipAction, TipKey};
-    /// use mixin_pin_core::{MonotonicNonces, NonceSource, PinKey, SecretKind, UnixTime, uuid::Uuid};
-    ///
-    /// # let (key, pin_key) = (TipKey::from_seed(&[7; 32]), PinKey::from_bytes(&[7; 32])?);
-    /// let action = TipAction::RemoveAddress { address_id: Uuid::from_u128(1) };
-    /// let nonce = MonotonicNonces::new().next(UnixTime::from_secs(1_700_000_000))?;
-    /// let pin = pin_key.encrypt(key.secret(&action), nonce, &mut UnwrapErr(SysRng));
-    /// assert_eq!(pin.kind(), SecretKind::TipSignature);
-    /// # Ok::<(), mixin_pin_core::Error>(())
-    /// ```
+    /// Signs an action, and makes the signature the secret of a PIN block.
     pub fn secret(&self, action: &TipAction<'_>) -> Secret {
         Secret::TipSignature(self.sign(action))
     }
 
-    /// Signs a user's id for `POST /safe/users`, whose `signature` proves that the registering user holds the key for
-    /// the safe: over SHA3-256 of the id's text.
+    /// Signs a user's id for the field `signature` of `POST /safe/users`: SHA3-256 of the id's text.
     ///
-    /// ```
-    /// use mixin_pin_core::{tip::{TipKey, verify_safe_signature}, uuid::Uuid};
-    ///
-    /// let (key, user_id) = (TipKey::from_seed(&[7; 32]), Uuid::from_u128(1));
-    /// let signature = key.sign_for_safe(user_id);
-    /// verify_safe_signature(user_id, &signature, key.public_key())?;
-    /// # Ok::<(), mixin_pin_core::Error>(())
-    /// ```
+    /// The signature shows the server that the user owns the key for the safe. [`verify_safe_signature`] checks it.
     pub fn sign_for_safe(&self, user_id: Uuid) -> [u8; TIP_SIGNATURE_LEN] {
         raw_sign::<Sha512>(&self.secret, &safe_body(user_id), self.public.as_key()).to_bytes()
     }
 
-    /// What is encrypted to install this key: the public key and a counter that starts at 1 and grows with each key.
+    /// The secret that installs this key: the public key and a counter, which is 1 for the first key and grows with each.
     pub fn installation(&self, counter: u64) -> Secret {
         TipInstallation { public_key: self.public.clone(), counter }.into()
     }
 }
 
-/// Checks a signature that [`TipKey::sign_for_safe`] made, as a server does.
+/// Verifies a signature of [`TipKey::sign_for_safe`], as a server does.
 ///
 /// # Errors
-/// [`Error::Signature`] when it does not hold.
+/// [`Error::Signature`] if it is not valid.
 pub fn verify_safe_signature(
     user_id: Uuid,
     signature: &[u8; TIP_SIGNATURE_LEN],
@@ -227,7 +185,7 @@ fn safe_body(user_id: Uuid) -> [u8; 32] {
     Sha3_256::digest(user_id.hyphenated().encode_lower(&mut buffer)).into()
 }
 
-/// Of 64 bytes the first half counts, whatever the second says: sums of shares come so, too.
+/// The first half of 64 bytes. Sums of shares may come with a second half that says nothing.
 fn first_half(bytes: &[u8]) -> Result<&[u8; 32], Error> {
     match bytes.len() {
         32 | 64 => bytes.first_chunk().ok_or(Error::Ed25519Key),
@@ -237,7 +195,7 @@ fn first_half(bytes: &[u8]) -> Result<&[u8; 32], Error> {
 
 fn decode(text: &str, read: impl FnOnce(&[u8]) -> Result<TipKey, Error>) -> Result<TipKey, Error> {
     let mut buffer = Zeroizing::new([0; 64]);
-    // 64 or 128 characters of base64 would be 48 or 96 bytes, which no key has: they are hex.
+    // 64 or 128 characters of base64 are 48 or 96 bytes, which no key has, so such text is hex.
     read(decode_secret(text, &[64, 128], buffer.as_mut()).ok_or(Error::Ed25519Key)?)
 }
 
@@ -247,23 +205,23 @@ impl fmt::Debug for TipKey {
     }
 }
 
-/// A TIP key about to be installed: the public key, then the counter as a big-endian u64, 40 bytes in all.
+/// A TIP key to install: the public key and a counter, written as 32 bytes and a big-endian u64.
 ///
 /// ```
 /// use mixin_pin_core::Secret;
 /// use mixin_pin_core::tip::{TipInstallation, TipKey};
 ///
 /// let key = TipKey::from_seed(&[7; 32]);
-/// let Secret::TipKey(bytes) = key.installation(1) else { panic!("a key is installed") };
+/// let Secret::TipKey(bytes) = key.installation(1) else { panic!("another kind") };
 /// let read = TipInstallation::from_bytes(&bytes)?;
 /// assert_eq!((&read.public_key, read.counter), (key.public_key(), 1));
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TipInstallation {
-    /// The key to be installed.
+    /// The key to install.
     pub public_key: Ed25519PublicKey,
-    /// Greater than that of the key before it; the first is 1.
+    /// Greater than that of the previous key; the first is 1.
     pub counter: u64,
 }
 
@@ -271,7 +229,7 @@ impl TipInstallation {
     /// Reads the secret of a block, as a server does.
     ///
     /// # Errors
-    /// [`Error::PublicKey`] when the first 32 bytes are no public key.
+    /// [`Error::PublicKey`] if the first 32 bytes are no public key.
     pub fn from_bytes(bytes: &[u8; 40]) -> Result<Self, Error> {
         let (key, counter) = bytes.split_at(32);
         Ok(Self {
@@ -329,17 +287,14 @@ mod tests {
     fn the_expected_public_key_picks_the_reading() {
         let seed = TipKey::from_seed(&SEED);
         let scalar = TipKey::from_scalar(&SEED).unwrap();
+        let (hex, long) = ("42".repeat(32), ["42".repeat(32), "00".repeat(32)].concat());
         for expected in [seed.public_key(), scalar.public_key()] {
-            assert_eq!(TipKey::matching(&SEED, expected).unwrap().public_key(), expected);
-            let mut long = [0; 64];
-            long[..32].copy_from_slice(&SEED);
+            assert_eq!(TipKey::matching(&hex, expected).unwrap().public_key(), expected);
             assert_eq!(TipKey::matching(&long, expected).unwrap().public_key(), expected);
         }
         let other = TipKey::from_seed(&[1; 32]);
-        assert_eq!(TipKey::matching(&SEED, other.public_key()).unwrap_err(), Error::TipKeyMismatch);
-        assert_eq!(TipKey::matching(&SEED[1..], seed.public_key()).unwrap_err(), Error::Ed25519Key);
-        let hex = "42".repeat(32);
-        assert_eq!(TipKey::text_matching(&hex, scalar.public_key()).unwrap().public_key(), scalar.public_key());
+        assert_eq!(TipKey::matching(&hex, other.public_key()).unwrap_err(), Error::TipKeyMismatch);
+        assert_eq!(TipKey::matching(&hex[2..], seed.public_key()).unwrap_err(), Error::Ed25519Key);
     }
 
     #[test]

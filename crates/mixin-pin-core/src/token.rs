@@ -1,7 +1,6 @@
 //! The token that signs a request: a compact JWS whose `sig` claim hashes method, path and body.
 //!
-//! Writing and signing claims, and verifying a signature, are here. Reading claims back is JSON, and so the business
-//! of `mixin-pin-protocol`.
+//! This module writes and signs claims and verifies signatures. `mixin-pin-protocol` reads claims from JSON.
 
 mod claims;
 mod hash;
@@ -17,20 +16,14 @@ pub use claims::Claims;
 #[cfg(feature = "alloc")]
 pub use claims::Token;
 #[cfg(all(feature = "ed25519", feature = "alloc"))]
-pub(crate) use claims::check_scope;
+pub(crate) use claims::{Issuer, check_scope};
 pub use hash::RequestHash;
 pub use jws::{Jws, VerifyingKey};
 
-/// The longest signature: RSA of 4096 bits.
+/// Length of the longest signature, RSA of 4096 bits, in bytes.
 pub const MAX_SIGNATURE_LEN: usize = 512;
 
-/// How a token is signed.
-///
-/// ```
-/// use mixin_pin_core::token::Algorithm;
-///
-/// assert_eq!(Algorithm::EdDsa.as_str(), "EdDSA");
-/// ```
+/// The signature algorithm of a token.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algorithm {
@@ -41,7 +34,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// `RS512` or `EdDSA`, as the `alg` of a token's header.
+    /// `RS512` or `EdDSA`: the `alg` of a token's header.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Rs512 => "RS512",
@@ -64,16 +57,16 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// Signs a message: implemented by the keys of this crate, and by whatever holds a key elsewhere.
+/// Signs messages. The keys of this crate implement it, and so may a key in a device or another library.
 ///
-/// An implementation blinds with `rng` whatever needs blinding; one that needs no randomness ignores it.
+/// `rng` is for blinding. An implementation that needs no randomness ignores it.
 ///
 /// ```
 /// use mixin_pin_core::rand_core::CryptoRng;
 /// use mixin_pin_core::token::{Algorithm, Signer};
 /// use mixin_pin_core::Error;
 ///
-/// /// A key in hardware, by the call that its driver has for signing.
+/// /// A key in hardware, behind its driver's signing call.
 /// struct Device<D>(D);
 ///
 /// impl<D: Fn(&[u8]) -> Option<[u8; 64]>> Signer for Device<D> {
@@ -97,7 +90,7 @@ impl fmt::Display for Algorithm {
 /// assert_eq!(broken.sign(b"message", &mut rng, &mut [0; 64]), Err(Error::Signer));
 /// ```
 pub trait Signer {
-    /// Which signature it makes.
+    /// The algorithm of its signatures.
     fn algorithm(&self) -> Algorithm;
 
     /// Length of its signatures, in bytes: [`MAX_SIGNATURE_LEN`] at most.
@@ -106,7 +99,7 @@ pub trait Signer {
     /// Signs `message` into `signature`, a buffer of exactly [`Signer::signature_len`] bytes.
     ///
     /// # Errors
-    /// [`Error::Signer`] when the key or its device fails, or the buffer has another length.
+    /// [`Error::Signer`] if the key or its device fails, or if the buffer has another length.
     fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error>;
 }
 

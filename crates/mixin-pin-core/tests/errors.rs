@@ -1,4 +1,4 @@
-//! What each error says, kept word by word: whoever changes a message sees it here, beside all others.
+//! The messages of all errors, compared with `testdata/errors.txt`.
 
 use mixin_pin_core::Error;
 

@@ -1,5 +1,4 @@
-//! Encrypting a PIN and signing a token touch no heap, and a token on the heap is one allocation; runs with `ed25519` alone
-//! too.
+//! Encrypting a PIN and signing a token allocate nothing, and a token on the heap is one allocation.
 #![cfg(feature = "ed25519")]
 
 mod common;
@@ -16,7 +15,7 @@ use mixin_pin_test_memory::{Memory, allocations_of};
 static MEMORY: Memory = Memory;
 
 #[test]
-fn encrypting_opening_and_signing_allocate_nothing() {
+fn encrypting_decrypting_and_signing_allocate_nothing() {
     let key = Ed25519Key::from_bytes(&[7; 32]).unwrap();
     let server = Ed25519Key::from_bytes(&[8; 32]).unwrap();
     let pin_key = key.agree(&server.public_key().to_x25519().unwrap()).unwrap();
@@ -33,7 +32,7 @@ fn encrypting_opening_and_signing_allocate_nothing() {
         let encrypted = EncryptedPin::from_base64(text.as_str()).unwrap();
         pin_key.decrypt(&encrypted).unwrap()
     });
-    assert_eq!(count, 0, "opening");
+    assert_eq!(count, 0, "decrypting");
     assert_eq!(block.secret().expose(), b"314159");
 
     let mut buffer = [0; 600];

@@ -24,7 +24,7 @@ const ED25519_PKCS8: &str = "302e020100300506032b657004220420";
 const X25519_PKCS8: &str = "302e020100300506032b656e04220420";
 const X25519_SPKI: &str = "302a300506032b656e032100";
 
-/// A folder for keys and messages, or None (said loudly) where there is no `openssl`.
+/// A folder for keys and messages. Without `openssl`, None and a message on standard error.
 #[expect(clippy::explicit_write, reason = "the test harness keeps what eprintln! says of a test that passes")]
 fn workshop(test: &str) -> Option<TempDir> {
     let version = Command::new("openssl").arg("version").output();
@@ -53,7 +53,7 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) {
 }
 
 fn rsa_session(folder: &Path, bits: &str) -> (Session, VerifyingKey) {
-    // Traditional PEM is PKCS#1; the key and the PIN token are OpenSSL's work, the rest ours.
+    // Traditional PEM is PKCS#1. OpenSSL makes the key and the PIN token, the rest is ours.
     openssl(folder, &["genrsa", "-traditional", "-out", "key.pem", bits]);
     let spki = openssl(folder, &["pkey", "-in", "key.pem", "-pubout", "-outform", "DER"]);
     let session_id = Uuid::from_u128(0xa34c_07a9_755d_4b54_94c5_e45e_9a2d_d43e);
@@ -68,13 +68,20 @@ fn rsa_session(folder: &Path, bits: &str) -> (Session, VerifyingKey) {
     let pin_token = oaep("-encrypt", "pin-key");
     let key = RsaKey::from_pem(&fs::read_to_string(folder.join("key.pem")).unwrap()).unwrap();
     let verifying = VerifyingKey::from_text(&STANDARD.encode(spki)).unwrap();
-    let session = Session::rsa(Uuid::nil(), session_id, key, &PinToken::from_bytes(&pin_token), &mut rng()).unwrap();
-    assert_eq!(session.pin_key().expose(), &[0x42; 32], "what OpenSSL wrapped unwraps here");
+    let session = Session::rsa(
+        Uuid::nil(),
+        session_id,
+        key,
+        &PinToken::from_base64(&STANDARD.encode(pin_token)).unwrap(),
+        &mut rng(),
+    )
+    .unwrap();
+    assert_eq!(session.pin_key().expose(), &[0x42; 32], "unwraps what OpenSSL wrapped");
 
-    // And back: what is wrapped here unwraps there.
+    // OpenSSL unwraps what is wrapped here.
     let SessionKey::Rsa(key) = session.signer() else { unreachable!() };
     let wrapped = key.public_key().wrap_pin_key(session.pin_key(), session_id, &mut rng()).unwrap();
-    write(folder, "wrapped", wrapped.as_bytes());
+    write(folder, "wrapped", &STANDARD.decode(wrapped.to_base64()).unwrap());
     let unwrapped = oaep("-decrypt", "wrapped");
     assert_eq!(unwrapped, [0x42; 32]);
     (session, verifying)
@@ -88,7 +95,7 @@ fn ed25519_session(folder: &Path) -> (Session, VerifyingKey) {
     let public_pem = openssl(folder, &["pkey", "-in", "key.pem", "-pubout"]);
     let verifying = VerifyingKey::from_text(core::str::from_utf8(&public_pem).unwrap()).unwrap();
 
-    // The server's X25519 key is OpenSSL's; so is the agreement that ours is compared with.
+    // OpenSSL makes the server's X25519 key and the agreement that ours is compared with.
     openssl(folder, &["genpkey", "-algorithm", "X25519", "-out", "server.pem"]);
     let server = openssl(folder, &["pkey", "-in", "server.pem", "-pubout", "-outform", "DER"]);
     assert!(hex(&server).starts_with(X25519_SPKI));
@@ -109,7 +116,7 @@ fn ed25519_session(folder: &Path) -> (Session, VerifyingKey) {
     (session, verifying)
 }
 
-/// A PIN encrypted here opens there, and one encrypted there opens here.
+/// OpenSSL decrypts a PIN that is encrypted here, and the other way round.
 fn check_pins(folder: &Path, session: &Session) {
     let key = hex(session.pin_key().expose());
     let nonce = MonotonicNonces::new().next(common::NOW).unwrap();
@@ -117,25 +124,25 @@ fn check_pins(folder: &Path, session: &Session) {
     let encrypted = session.pin_key().encrypt(Pin::new("271828").unwrap(), nonce, &mut rng());
     let (iv, ciphertext) = encrypted.as_bytes().split_at(16);
     write(folder, "ciphertext", ciphertext);
-    let opened = openssl(folder, &["enc", "-d", "-aes-256-cbc", "-K", &key, "-iv", &hex(iv), "-in", "ciphertext"]);
+    let decrypted = openssl(folder, &["enc", "-d", "-aes-256-cbc", "-K", &key, "-iv", &hex(iv), "-in", "ciphertext"]);
     let secs = common::NOW.secs();
-    assert_eq!(opened, [b"271828".as_slice(), &secs.to_le_bytes(), &iterator.to_le_bytes()].concat());
+    assert_eq!(decrypted, [b"271828".as_slice(), &secs.to_le_bytes(), &iterator.to_le_bytes()].concat());
 
     let plain = [b"141421".as_slice(), &77_u64.to_le_bytes(), &88_u64.to_le_bytes()].concat();
     write(folder, "plain", &plain);
     let iv = [0xc3; 16];
     let theirs = openssl(folder, &["enc", "-aes-256-cbc", "-K", &key, "-iv", &hex(&iv), "-in", "plain"]);
-    let block = open(session.pin_key(), &[&iv, theirs.as_slice()].concat());
+    let block = decrypt(session.pin_key(), &[&iv, theirs.as_slice()].concat());
     assert_eq!((block.timestamp(), block.iterator()), (77, 88));
     assert_eq!(block.secret().expose(), b"141421");
 }
 
-fn open(key: &PinKey, bytes: &[u8]) -> mixin_pin_core::PinBlock {
+fn decrypt(key: &PinKey, bytes: &[u8]) -> mixin_pin_core::PinBlock {
     let text = URL_SAFE_NO_PAD.encode(bytes);
     key.decrypt(&EncryptedPin::from_base64(&text).unwrap()).unwrap()
 }
 
-/// A token signed here verifies there, and one signed there verifies here.
+/// OpenSSL verifies a token that is signed here, and the other way round.
 fn check_tokens(folder: &Path, session: &Session, verifying: &VerifyingKey, sign: &[&str], verify: &[&str]) {
     openssl(folder, &["pkey", "-in", "key.pem", "-pubout", "-out", "public.pem"]);
     let hash = RequestHash::of("GET", "/me", b"");

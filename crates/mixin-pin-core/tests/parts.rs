@@ -1,4 +1,4 @@
-//! What a value was made of comes out of it again: sessions, claims, secrets and tokens give back their parts.
+//! Sessions, secrets and tokens return the parts that they were made of.
 #![cfg(all(feature = "rsa", feature = "ed25519"))]
 
 mod common;
@@ -28,7 +28,6 @@ fn a_session_keeps_its_ids_whatever_signs_for_it() {
 
     let hash = RequestHash::of("GET", "/me", b"");
     let claims = session.claims(hash, IDS[2], NOW, Duration::from_secs(60)).unwrap();
-    assert_eq!((claims.request_id(), claims.request_hash()), (IDS[2], hash));
     let token = session.sign(&claims, &mut rng()).unwrap();
     let jws = Jws::parse(token.as_str()).unwrap();
     assert_eq!(jws.header().unwrap(), br#"{"alg":"EdDSA","typ":"JWT"}"#);
@@ -53,15 +52,14 @@ fn an_oauth_session_signs_for_its_app() {
 
 #[test]
 fn secrets_come_out_of_blocks_and_of_copies() {
-    let pin: Pin = "314159".parse().unwrap();
-    assert_eq!("31415".parse::<Pin>(), Err(Error::PinFormat));
+    let pin = Pin::new("314159").unwrap();
     for secret in [Secret::from(&pin), Secret::TipKey([4; 40]), Secret::TipSignature([5; 64])] {
         let copy = Secret::from(&secret);
         let kind = copy.kind();
         let encrypted = hazmat::encrypt_with_iv(&PinKey::generate(&mut rng()), &hazmat::block(copy, 1, 2), &[3; 16]);
         assert_eq!(encrypted.kind(), kind);
         let block: PinBlock = hazmat::block(Secret::from(&secret), 1, 2);
-        assert_eq!(block.into_secret(), secret);
+        assert_eq!(*block.secret(), secret);
     }
     assert_eq!(Secret::from(&pin).kind(), SecretKind::SixDigits);
     assert_eq!(hazmat::decrypt_blocks(&PinKey::generate(&mut rng()), &[0; 16], &mut [0; 17]), Err(Error::Decrypt));

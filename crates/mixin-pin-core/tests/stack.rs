@@ -1,9 +1,9 @@
-//! No secret is left on the stack by what works with one and returns none: after each call the stack below the caller is
-//! looked through. What returns a secret by value leaves the places that it was moved from; see docs/security.md.
+//! Functions that use a secret and do not return it leave no trace of it on the stack: after each call, the stack below the
+//! caller is searched. A function that returns a secret by value may leave the copy that it moved; see docs/security.md.
 //!
-//! Unoptimised code copies what it moves, so this is for `cargo test --release`.
+//! Unoptimised code copies values that it moves, so this needs `cargo test --release`.
 #![cfg(all(feature = "rsa", feature = "ed25519", not(debug_assertions)))]
-#![allow(unsafe_code, reason = "reads the stack that nobody uses any more")]
+#![allow(unsafe_code, reason = "reads the unused part of the stack")]
 
 mod common;
 
@@ -17,7 +17,7 @@ use mixin_pin_core::token::{RequestHash, Signer};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, EncryptedPin, MonotonicNonces, NonceSource, Pin, PinKey, Session};
 
-/// How much of the stack is looked through; none of the calls goes so deep.
+/// How much of the stack is searched. No call goes deeper.
 const DEPTH: usize = 64 << 10;
 const DIGITS: &[u8] = b"739146";
 const SEED: [u8; 32] = *b"a seed that is found where it is";
@@ -36,18 +36,18 @@ fn call<T>(work: impl FnOnce() -> T) -> T {
 #[inline(never)]
 fn copy_to(seen: &mut [u8]) {
     let area = MaybeUninit::<[u8; DEPTH]>::uninit();
-    // SAFETY: the area lies where the frames of `call` lay, and was written by `fill` at least. Both are as long.
+    // SAFETY: the area is where the frames of `call` were, and `fill` wrote all of it. Both have the same length.
     unsafe { std::ptr::copy(black_box(area.as_ptr().cast()), seen.as_mut_ptr(), DEPTH) };
 }
 
-/// How often `marks` are on the stack below, after `work`.
+/// How often the marks are on the stack below after `work`.
 fn left_below<T>(marks: &[&[u8]], work: impl FnOnce() -> T) -> usize {
     let mut seen = vec![0; DEPTH];
     fill();
     let result = call(work);
     copy_to(&mut seen);
     drop(result);
-    assert!(seen.contains(&0xa5), "the work went deeper than is looked");
+    assert!(seen.contains(&0xa5), "the work went deeper than the search");
     marks.iter().map(|mark| seen.windows(mark.len()).filter(|window| window == mark).count()).sum()
 }
 
@@ -63,17 +63,17 @@ fn what_is_left_is_found() {
 
 #[test]
 fn pins_are_encrypted_and_compared_without_a_trace() {
-    let (pin, other) = (Box::new(Pin::from_bytes(DIGITS).unwrap()), Box::new(Pin::from_bytes(DIGITS).unwrap()));
+    let (pin, other) = (Box::new(Pin::new(DIGITS).unwrap()), Box::new(Pin::new(DIGITS).unwrap()));
     let key = Box::new(PinKey::from_bytes(&PIN_KEY).unwrap());
     let marks = [DIGITS, &PIN_KEY[..16], &PIN_KEY[16..]];
     assert_eq!(left_below(&marks, || *pin == *other), 0);
     let nonce = MonotonicNonces::new().next(NOW).unwrap();
-    assert_eq!(left_below(&marks, || key.encrypt(Pin::from_bytes(pin.expose()).unwrap(), nonce, &mut rng())), 0);
-    // One whose padding is wrong: the plaintext is seen and nothing of it returned.
+    assert_eq!(left_below(&marks, || key.encrypt(Pin::new(pin.expose()).unwrap(), nonce, &mut rng())), 0);
+    // With a wrong digit, decryption fails after the plaintext was in memory.
     let nonce = MonotonicNonces::new().next(NOW).unwrap();
-    let mut bytes = key.encrypt(Pin::from_bytes(DIGITS).unwrap(), nonce, &mut rng()).as_bytes().to_vec();
-    bytes[8] ^= 1; // The timestamp of another second; the digits before it stay.
-    bytes[0] ^= 0x40; // And a digit that is none, the others staying.
+    let mut bytes = key.encrypt(Pin::new(DIGITS).unwrap(), nonce, &mut rng()).as_bytes().to_vec();
+    bytes[8] ^= 1; // another timestamp
+    bytes[0] ^= 0x40; // the first digit is no digit
     let encrypted = EncryptedPin::from_bytes(&bytes).unwrap();
     assert_eq!(left_below(&[&DIGITS[1..], marks[1], marks[2]], || key.decrypt(&encrypted).is_ok()), 0);
 }

@@ -1,5 +1,4 @@
-//! What values look like as text and as numbers, and what is passed on by references and boxes: small things that others
-//! build upon, each pinned down.
+//! What values look like as text, and that references and boxes sign as what they refer to.
 #![cfg(all(feature = "rsa", feature = "ed25519", feature = "getrandom"))]
 
 mod common;
@@ -28,7 +27,7 @@ fn an_encrypted_pin_is_shown_as_it_is_sent() {
     let encrypted = hazmat::encrypt_with_iv(&key, &hazmat::block(Pin::new("123456").unwrap(), 1, 2), &[0; 16]);
     let encoded = encrypted.to_url_safe();
     assert_eq!(encoded.as_str().len(), 64);
-    assert_eq!((encoded.as_ref(), encoded.to_string().as_str()), (encoded.as_str(), encoded.as_str()));
+    assert_eq!(encoded.to_string(), encoded.as_str());
     assert!(format!("{encoded:?}").contains("EncodedPin"));
     assert!(format!("{encrypted:?}").contains("EncryptedPin"));
 }
@@ -49,29 +48,25 @@ fn keys_are_written_as_they_are_read() {
     assert_eq!(read, montgomery);
     let other = Ed25519Key::from_bytes(&[8; 32]).unwrap().public_key().to_x25519().unwrap();
     assert_ne!(other, montgomery);
-    assert_eq!(PinToken::from_base64(&PinToken::from_bytes(b"token").to_base64()).unwrap().as_bytes(), b"token");
+    assert_eq!(PinToken::from_base64("dG9rZW4").unwrap().to_base64(), "dG9rZW4=");
 
     let rsa = RsaKey::from_pem(&common::testdata("rsa-2048-pkcs8.pem")).unwrap().public_key();
     assert!(format!("{rsa:?}").contains("RsaPublicKey"));
 }
 
 #[test]
-fn tokens_come_apart_where_their_dots_are() {
+fn a_received_token_does_not_show_itself() {
     let vectors = common::vectors("docs-tokens.json");
     let token = text(&list(&vectors, "tokens")[0], "token");
-    let jws = Jws::parse(token).unwrap();
-    let parts: Vec<&str> = token.split('.').collect();
-    assert_eq!([jws.encoded_header(), jws.encoded_payload()], parts[..2]);
-    let shown = format!("{jws:?}");
-    assert!(shown.contains("Jws") && !shown.contains(parts[2]), "{shown}");
+    let shown = format!("{:?}", Jws::parse(token).unwrap());
+    assert!(shown.contains("Jws") && !shown.contains(token.rsplit('.').next().unwrap()), "{shown}");
 }
 
 #[test]
-fn a_token_says_when_it_was_issued_and_does_not_show_itself() {
+fn a_signed_token_does_not_show_itself() {
     let session = session();
     let hash = RequestHash::of("GET", "/me", b"");
     let claims = session.claims(hash, Uuid::nil(), common::NOW, Duration::from_secs(60)).unwrap();
-    assert_eq!(claims.issued_at(), common::NOW.secs());
     let token = session.sign(&claims, &mut rng()).unwrap();
     let shown = format!("{token:?}");
     assert!(shown.contains("Token") && !shown.contains(token.as_str().rsplit('.').next().unwrap()), "{shown}");

@@ -73,7 +73,7 @@ fn a_key_that_is_a_raw_scalar_proves_itself_too() {
     // As a client finds it again: by the public key that the server names.
     let named = client.me().unwrap().tip_key_base64;
     let named = mixin_pin_core::Ed25519PublicKey::from_text(&named).unwrap();
-    client.verify_tip(&TipKey::matching(&[7; 32], &named).unwrap()).unwrap().done().unwrap();
+    client.verify_tip(&TipKey::matching(&"07".repeat(32), &named).unwrap()).unwrap().done().unwrap();
     assert_eq!(reason(client.verify_tip(&key(7))), (20_119, "signature".to_owned()));
 }
 

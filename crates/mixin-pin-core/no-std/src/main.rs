@@ -1,7 +1,7 @@
-//! Uses every feature of the core but `std`, without the standard library. Exits with 0 when all of it holds.
+//! Uses every feature of the core but `std`, without the standard library. Exits with 0 on success.
 #![no_std]
 #![no_main]
-#![allow(unsafe_code, reason = "a proof without a standard library needs an allocator and an entry point of its own")]
+#![allow(unsafe_code, reason = "without a standard library, a program defines its allocator and entry point")]
 
 extern crate alloc;
 
@@ -21,7 +21,7 @@ use mixin_pin_core::{
 const KEY: &str = include_str!("../../testdata/rsa-2048-pkcs8.pem");
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
-/// Hands out memory from one arena and takes none back.
+/// Gives out memory from one arena and never frees any.
 struct Arena {
     bytes: UnsafeCell<[u8; Arena::SIZE]>,
     used: AtomicUsize,
@@ -31,10 +31,10 @@ impl Arena {
     const SIZE: usize = 16 << 20;
 }
 
-// SAFETY: `used` only grows, so that no two blocks overlap.
+// SAFETY: `used` only grows, so no two blocks overlap.
 unsafe impl Sync for Arena {}
 
-// SAFETY: each block lies inside the arena, at a multiple of its alignment, and is never given twice.
+// SAFETY: each block is inside the arena, is aligned, and is given out once.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let base = self.bytes.get().cast::<u8>();
@@ -69,14 +69,14 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     unsafe { abort() }
 }
 
-// The compiled `core` and `alloc` name both symbols for unwinding, which `panic = "abort"` never does.
+// The compiled `core` and `alloc` refer to both symbols for unwinding, which `panic = "abort"` excludes.
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
 #[unsafe(no_mangle)]
 extern "C" fn _Unwind_Resume() {}
 
-/// A PIN and a token, made by one side and checked by the other.
-fn prove(session: &Session, server_key: &PinKey, public: &VerifyingKey, rng: &mut SystemRng) -> Result<(), Error> {
+/// Makes a PIN and a token on one side, and checks them on the other.
+fn check(session: &Session, server_key: &PinKey, public: &VerifyingKey, rng: &mut SystemRng) -> Result<(), Error> {
     let nonce = MonotonicNonces::new().next(NOW)?;
     let encrypted = session.pin_key().encrypt(Pin::new("314159")?, nonce, rng).to_url_safe();
     let hash = RequestHash::of("POST", "/pin/verify", encrypted.as_str().as_bytes());
@@ -95,14 +95,14 @@ fn run() -> Result<(), Error> {
     let pin_key = PinKey::generate(&mut rng);
     let pin_token = key.public_key().wrap_pin_key(&pin_key, Uuid::nil(), &mut rng)?;
     let session = Session::rsa(Uuid::nil(), Uuid::nil(), key, &pin_token, &mut rng)?;
-    prove(&session, &pin_key, &public, &mut rng)?;
+    check(&session, &pin_key, &public, &mut rng)?;
 
     let server = Ed25519Key::generate(&mut rng);
     let key = Ed25519Key::generate(&mut rng);
     let public = VerifyingKey::Ed25519(key.public_key());
     let pin_key = server.agree(&key.public_key().to_x25519()?)?;
     let session = Session::ed25519(Uuid::nil(), Uuid::nil(), key, &server.public_key().to_x25519()?)?;
-    prove(&session, &pin_key, &public, &mut rng)
+    check(&session, &pin_key, &public, &mut rng)
 }
 
 #[unsafe(no_mangle)]

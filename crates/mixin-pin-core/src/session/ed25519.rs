@@ -1,15 +1,13 @@
 //! Ed25519 sessions: EdDSA signatures, and the PIN key agreed by X25519 with the same key.
 //!
-//! The shared secret itself is the PIN key, no derivation follows:
+//! The PIN key is the shared secret itself, without further derivation:
 //! `X25519(clamp(SHA-512(seed)[..32]), server's X25519 public key)`.
 
 use core::fmt;
 
 use curve25519_dalek::MontgomeryPoint;
-use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
-use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
-use sha2::Sha512;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -17,73 +15,48 @@ use crate::encoding::{decode_public, decode_secret};
 use crate::token::{Algorithm, Signer};
 use crate::{Error, PinKey};
 
-/// DER of everything before the 32 bytes of the key: RFC 8410, section 4.
+/// DER before the 32 bytes of the key (RFC 8410, section 4).
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// An Ed25519 private key.
 ///
 /// # Security
 /// Zeroized on drop, neither cloned nor printed.
-pub struct Ed25519Key {
-    key: SigningKey,
-    /// What the seed hashes to, so that it is not hashed for each signature.
-    expanded: ExpandedSecretKey,
-}
+pub struct Ed25519Key(SigningKey);
 
 impl Ed25519Key {
-    fn new(key: SigningKey) -> Self {
-        Self { expanded: ExpandedSecretKey::from(key.as_bytes()), key }
-    }
-
     /// Reads a 32-byte seed, or a 64-byte key: the seed and its public key.
     ///
     /// # Errors
-    /// [`Error::Ed25519Key`] for another length, [`Error::Ed25519KeyMismatch`] when the public half of a 64-byte key
-    /// is not that of its seed.
+    /// [`Error::Ed25519Key`] for another length, [`Error::Ed25519KeyMismatch`] if the public half of a 64-byte key is not
+    /// that of its seed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         if let Ok(seed) = bytes.try_into() {
-            return Ok(Self::new(SigningKey::from_bytes(seed)));
+            return Ok(Self(SigningKey::from_bytes(seed)));
         }
         let pair: &[u8; 64] = bytes.try_into().map_err(|_| Error::Ed25519Key)?;
-        SigningKey::from_keypair_bytes(pair).map(Self::new).map_err(|_| Error::Ed25519KeyMismatch)
+        SigningKey::from_keypair_bytes(pair).map(Self).map_err(|_| Error::Ed25519KeyMismatch)
     }
 
     /// Reads a 32- or 64-byte key in hex, or in base64 of either alphabet, padded or not.
-    ///
-    /// ```
-    /// use mixin_pin_core::Ed25519Key;
-    ///
-    /// let seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"; // RFC 8032, 7.1, test 1
-    /// let key = Ed25519Key::from_text(seed)?;
-    /// assert_eq!(key.public_key().as_bytes()[..4], [0xd7, 0x5a, 0x98, 0x01]);
-    /// # Ok::<(), mixin_pin_core::Error>(())
-    /// ```
     ///
     /// # Errors
     /// As [`Ed25519Key::from_bytes`].
     pub fn from_text(text: &str) -> Result<Self, Error> {
         let mut buffer = Zeroizing::new([0; 64]);
-        // 64 or 128 characters of base64 would be 48 or 96 bytes, which no key has: they are hex.
+        // 64 or 128 characters of base64 are 48 or 96 bytes, which no key has, so such text is hex.
         let bytes = decode_secret(text, &[64, 128], buffer.as_mut()).ok_or(Error::Ed25519Key)?;
         Self::from_bytes(bytes)
     }
 
-    /// Makes a new key.
+    /// Generates a key.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
         let mut seed = Zeroizing::new([0; 32]);
         rng.fill_bytes(seed.as_mut());
-        Self::new(SigningKey::from_bytes(&seed))
+        Self(SigningKey::from_bytes(&seed))
     }
 
-    /// The key as 64 bytes, seed and public key, in unpadded base64url: the text of the keystores of Go clients.
-    ///
-    /// ```
-    /// use mixin_pin_core::Ed25519Key;
-    ///
-    /// let key = Ed25519Key::from_bytes(&[7; 32])?;
-    /// assert_eq!(Ed25519Key::from_text(&key.to_base64_url())?.public_key(), key.public_key());
-    /// # Ok::<(), mixin_pin_core::Error>(())
-    /// ```
+    /// The key as 64 bytes, seed and public key, in unpadded base64url: the form of Go clients' keystores.
     #[cfg(feature = "alloc")]
     pub fn to_base64_url(&self) -> Zeroizing<alloc::string::String> {
         use base64ct::Encoding as _;
@@ -94,34 +67,22 @@ impl Ed25519Key {
         Zeroizing::new(base64ct::Base64UrlUnpadded::encode_string(bytes.as_ref()))
     }
 
-    /// The seed's 32 bytes, for whoever must keep them.
+    /// The seed's 32 bytes, to store them.
     pub fn expose_seed(&self) -> &[u8; 32] {
-        self.key.as_bytes()
+        self.0.as_bytes()
     }
 
     /// The public half.
     pub fn public_key(&self) -> Ed25519PublicKey {
-        Ed25519PublicKey(self.key.verifying_key())
+        Ed25519PublicKey(self.0.verifying_key())
     }
 
     /// Agrees on the PIN key with the peer's X25519 key. Client and server do the same, each with its own key.
     ///
-    /// ```
-    /// use getrandom::{SysRng, rand_core::UnwrapErr};
-    /// use mixin_pin_core::Ed25519Key;
-    ///
-    /// let mut rng = UnwrapErr(SysRng);
-    /// let (client, server) = (Ed25519Key::generate(&mut rng), Ed25519Key::generate(&mut rng));
-    /// let here = client.agree(&server.public_key().to_x25519()?)?;
-    /// let there = server.agree(&client.public_key().to_x25519()?)?;
-    /// assert_eq!(here.expose(), there.expose());
-    /// # Ok::<(), mixin_pin_core::Error>(())
-    /// ```
-    ///
     /// # Errors
-    /// [`Error::KeyAgreement`] for a key of low order: whoever sent it would know the result.
+    /// [`Error::KeyAgreement`] for a key of low order, whose sender would know the result.
     pub fn agree(&self, peer: &X25519PublicKey) -> Result<PinKey, Error> {
-        peer.agree(&Zeroizing::new(self.key.to_scalar_bytes()))
+        peer.agree(&Zeroizing::new(self.0.to_scalar_bytes()))
     }
 }
 
@@ -136,7 +97,7 @@ impl Signer for Ed25519Key {
 
     fn sign(&self, message: &[u8], _: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
         let out: &mut [u8; Signature::BYTE_SIZE] = signature.try_into().map_err(|_| Error::Signer)?;
-        *out = raw_sign::<Sha512>(&self.expanded, message, self.key.as_ref()).to_bytes();
+        *out = self.0.try_sign(message).map_err(|_| Error::Signer)?.to_bytes();
         Ok(())
     }
 }
@@ -148,18 +109,6 @@ impl fmt::Debug for Ed25519Key {
 }
 
 /// An Ed25519 public key: a session's, as registered with `POST /users`, or a server's.
-///
-/// ```
-/// use mixin_pin_core::{Ed25519Key, Ed25519PublicKey};
-///
-/// let key = Ed25519Key::from_bytes(&[7; 32])?;
-/// assert_eq!(key.expose_seed(), &[7; 32]);
-/// let public = key.public_key();
-/// // As OpenSSL writes it: `openssl pkey -pubout -outform DER`.
-/// let spki = [&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0], &public.as_bytes()[..]].concat();
-/// assert_eq!(Ed25519PublicKey::from_spki_der(&spki)?, public);
-/// # Ok::<(), mixin_pin_core::Error>(())
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ed25519PublicKey(VerifyingKey);
 
@@ -167,7 +116,7 @@ impl Ed25519PublicKey {
     /// Reads the 32 bytes of RFC 8032.
     ///
     /// # Errors
-    /// [`Error::PublicKey`] when they are no point of the curve, or one of low order.
+    /// [`Error::PublicKey`] for bytes that are not a point of the curve, and for a point of low order.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let bytes = bytes.try_into().map_err(|_| Error::PublicKey)?;
         match VerifyingKey::from_bytes(bytes) {
@@ -176,7 +125,7 @@ impl Ed25519PublicKey {
         }
     }
 
-    /// Reads hex, or base64 of either alphabet, padded or not: of the 32 bytes, or of a `SubjectPublicKeyInfo`.
+    /// Reads hex of the 32 bytes, or base64 of them or of a `SubjectPublicKeyInfo`, in either alphabet, padded or not.
     ///
     /// # Errors
     /// As [`Ed25519PublicKey::from_bytes`].
@@ -193,11 +142,8 @@ impl Ed25519PublicKey {
         }
     }
 
-    /// Reads a `SubjectPublicKeyInfo` in DER, as RFC 8410 fixes it.
-    ///
-    /// # Errors
-    /// [`Error::PublicKey`] for anything else.
-    pub fn from_spki_der(der: &[u8]) -> Result<Self, Error> {
+    /// Reads a `SubjectPublicKeyInfo` in DER (RFC 8410).
+    pub(crate) fn from_spki_der(der: &[u8]) -> Result<Self, Error> {
         Self::from_bytes(der.strip_prefix(&SPKI_PREFIX).ok_or(Error::PublicKey)?)
     }
 
@@ -214,7 +160,7 @@ impl Ed25519PublicKey {
         self.0.as_bytes()
     }
 
-    /// Maps the key from Edwards to Montgomery form, for [`Ed25519Key::agree`].
+    /// Converts the key from Edwards to Montgomery form, for [`Ed25519Key::agree`].
     ///
     /// # Errors
     /// [`Error::KeyAgreement`] for a key of low order.
@@ -232,12 +178,12 @@ impl Ed25519PublicKey {
 
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Error> {
         let signature = Signature::from_slice(signature).map_err(|_| Error::Signature)?;
-        // Strict: refuses what only some implementations accept, so that a token has one signature.
+        // Strict verification refuses signatures that only some implementations accept, so each token has one signature.
         self.0.verify_strict(message, &signature).map_err(|_| Error::Signature)
     }
 }
 
-/// An X25519 public key: what `pin_token` holds for an Ed25519 session.
+/// An X25519 public key: the `pin_token` of an Ed25519 session.
 ///
 /// ```
 /// use mixin_pin_core::{Error, X25519PublicKey};
@@ -254,8 +200,8 @@ impl X25519PublicKey {
     /// Reads the 32 bytes of RFC 7748.
     ///
     /// # Errors
-    /// [`Error::PublicKey`] for another length, [`Error::KeyAgreement`] for zero. Other keys of low order show when
-    /// they are used, in [`Ed25519Key::agree`].
+    /// [`Error::PublicKey`] for another length, [`Error::KeyAgreement`] for zero. [`Ed25519Key::agree`] refuses the other
+    /// keys of low order.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let bytes: [u8; 32] = bytes.try_into().map_err(|_| Error::PublicKey)?;
         if bytes == [0; 32] {
@@ -316,7 +262,7 @@ mod tests {
 
     #[test]
     fn signatures_are_those_of_rfc_8032() {
-        // Section 7.1, tests 1 and 3; and what the library makes of the seed by itself.
+        // Section 7.1, tests 1 and 3.
         let vectors = [
             (
                 SEED,
@@ -336,7 +282,6 @@ mod tests {
             key.sign(message, &mut rng, &mut signature).unwrap();
             base16ct::lower::decode(expected, &mut bytes).unwrap();
             assert_eq!(signature, bytes);
-            assert_eq!(signature, ed25519_dalek::Signer::sign(&key.key, message).to_bytes());
         }
     }
 

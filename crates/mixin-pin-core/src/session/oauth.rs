@@ -1,4 +1,4 @@
-//! OAuth sessions: an app that acts for a user within granted scopes, and never with the user's PIN.
+//! OAuth sessions: an app acts for a user within granted scopes, without the user's PIN.
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
@@ -14,12 +14,12 @@ use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::encoding::decode_secret;
-use crate::token::{Claims, RequestHash, Signer, Token, VerifyingKey};
+use crate::token::{Claims, Issuer, RequestHash, Signer, Token, VerifyingKey};
 use crate::{Ed25519Key, Ed25519PublicKey, Error, UnixTime};
 
-/// An authorization that a user gave an app, with the app's key for it and the server's.
+/// An authorization that a user granted to an app, with the app's key and the server's key.
 ///
-/// It has no PIN key: whatever needs a PIN needs the user's own session.
+/// It has no PIN key. Calls with a PIN need the user's own session.
 ///
 /// ```
 /// use core::time::Duration;
@@ -35,15 +35,11 @@ use crate::{Ed25519Key, Ed25519PublicKey, Error, UnixTime};
 /// let (hash, now) = (RequestHash::of("GET", "/me", b""), UnixTime::from_secs(1_700_000_000));
 /// let claims = session.claims(hash, Uuid::from_u128(3), now, Duration::from_secs(60))?;
 /// assert!(session.sign(&claims, &mut rng)?.as_str().starts_with("eyJ"));
-///
-/// assert_eq!((session.app_id(), session.authorization_id(), session.scope()), (app, authorization, "PROFILE:READ"));
-/// let device = session.map_signer(Box::new); // or into a faster library, or hardware
-/// assert!(device.server_key().verify(b"an answer", &[0; 64]).is_err()); // signed by nobody
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 ///
 /// # Security
-/// Holds the private key, zeroized on drop; `Debug` shows the identifiers and the scope only.
+/// The private key is zeroized on drop. `Debug` shows only the ids and the scope.
 pub struct OAuthSession<S = Ed25519Key> {
     app_id: Uuid,
     authorization_id: Uuid,
@@ -53,10 +49,10 @@ pub struct OAuthSession<S = Ed25519Key> {
 }
 
 impl<S: Signer> OAuthSession<S> {
-    /// An authorization's session. `scope` is what was granted, with blanks between; `server_key` signs the answers.
+    /// A session for an authorization. `scope` lists what was granted, separated by blanks. `server_key` signs the answers.
     ///
     /// # Errors
-    /// [`Error::Scope`] for characters that no scope has (RFC 6749, section 3.3).
+    /// [`Error::Scope`] for characters that a scope must not have (RFC 6749, section 3.3).
     pub fn new(
         app_id: Uuid,
         authorization_id: Uuid,
@@ -69,17 +65,17 @@ impl<S: Signer> OAuthSession<S> {
         Ok(Self { app_id, authorization_id, scope: scope.to_owned(), signer, server_key })
     }
 
-    /// The app that acts (`iss`).
+    /// The app (`iss`).
     pub const fn app_id(&self) -> Uuid {
         self.app_id
     }
 
-    /// The authorization that it acts under (`aid`).
+    /// The authorization (`aid`).
     pub const fn authorization_id(&self) -> Uuid {
         self.authorization_id
     }
 
-    /// What was granted (`scp`), with blanks between.
+    /// The granted scopes (`scp`), separated by blanks.
     pub fn scope(&self) -> &str {
         &self.scope
     }
@@ -98,7 +94,7 @@ impl<S: Signer> OAuthSession<S> {
     /// The claims of a token for one request, as [`Session::claims`](crate::Session::claims) makes them.
     ///
     /// # Errors
-    /// [`Error::Expiry`] when the lifetime is below a second or ends out of range.
+    /// [`Error::Expiry`] if the lifetime is below a second or ends out of range.
     pub fn claims(
         &self,
         request_hash: RequestHash,
@@ -106,13 +102,14 @@ impl<S: Signer> OAuthSession<S> {
         now: UnixTime,
         lifetime: Duration,
     ) -> Result<Claims<'_>, Error> {
-        Claims::oauth(self.app_id, self.authorization_id, &self.scope, request_id, request_hash, now, lifetime)
+        let (app_id, authorization_id, scope) = (self.app_id, self.authorization_id, &self.scope);
+        Claims::issue(Issuer::OAuth { app_id, authorization_id, scope }, request_id, request_hash, now, lifetime)
     }
 
     /// Signs claims with the session's key.
     ///
     /// # Errors
-    /// [`Error::Signer`] when the key, or the device that holds it, fails.
+    /// [`Error::Signer`] if the key or its device fails.
     pub fn sign(&self, claims: &Claims<'_>, rng: &mut dyn CryptoRng) -> Result<Token, Error> {
         claims.sign(&self.signer, rng)
     }
@@ -128,7 +125,7 @@ impl<S> fmt::Debug for OAuthSession<S> {
     }
 }
 
-/// The secret that ties a request for an authorization to its exchange: the verifier of RFC 7636.
+/// The code verifier of RFC 7636, which binds a request for an authorization to its exchange.
 ///
 /// Mixin's challenge is SHA-256 of the verifier's 32 bytes, not of its text as in RFC 7636, section 4.2.
 ///
@@ -147,14 +144,14 @@ impl<S> fmt::Debug for OAuthSession<S> {
 pub struct CodeVerifier([u8; 32]);
 
 impl CodeVerifier {
-    /// Makes a new one.
+    /// Generates a verifier.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
         let mut verifier = Self([0; 32]);
         rng.fill_bytes(&mut verifier.0);
         verifier
     }
 
-    /// Reads a verifier as [`CodeVerifier::to_text`] writes it.
+    /// Reads the text of [`CodeVerifier::to_text`].
     ///
     /// # Errors
     /// [`Error::CodeVerifier`] for anything but base64 of 32 bytes.
@@ -166,12 +163,12 @@ impl CodeVerifier {
         }
     }
 
-    /// The text to be kept, and sent as `code_verifier` when the code is exchanged: unpadded base64url.
+    /// Unpadded base64url. Store it, and send it as `code_verifier` when you exchange the code.
     pub fn to_text(&self) -> Zeroizing<String> {
         Zeroizing::new(base64ct::Base64UrlUnpadded::encode_string(&self.0))
     }
 
-    /// The text to be sent as `code_challenge` when the authorization is asked for.
+    /// The `code_challenge` to send with the request for the authorization.
     pub fn challenge(&self) -> String {
         URL_SAFE_NO_PAD.encode(Sha256::digest(self.0))
     }

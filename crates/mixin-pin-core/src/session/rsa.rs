@@ -1,6 +1,6 @@
-//! RSA sessions: RS512 signatures, and the PIN key that travels wrapped by OAEP.
+//! RSA sessions: RS512 signatures, and PIN keys that are encrypted with OAEP.
 //!
-//! OAEP uses SHA-256 for both hash and MGF1, and the text of the session id as its label.
+//! OAEP uses SHA-256 for both hash and MGF1. Its label is the text of the session id.
 
 mod oaep;
 
@@ -26,45 +26,26 @@ use crate::token::{Algorithm, Signer};
 use crate::{Error, PinKey};
 
 const SIZES: core::ops::RangeInclusive<usize> = 1024..=4096;
-/// SPKI of 4096 bits with a long exponent; the longest public key that is worth decoding.
+/// SPKI of 4096 bits with a long exponent.
 const MAX_SPKI_LEN: usize = 600;
-/// 4096 bits, and what base64 may round up.
+/// 4096 bits, rounded up to what base64 may decode.
 const MAX_PIN_TOKEN_LEN: usize = 516;
 const RSA_ENCRYPTION: rsa::pkcs8::ObjectIdentifier = rsa::pkcs1::ALGORITHM_OID;
 
-/// The PIN key of an RSA session, wrapped for its holder: as long as the modulus, 128 to 512 bytes.
+/// The PIN key of an RSA session, encrypted for the session's key: 128 to 512 bytes, as long as the modulus.
 ///
-/// Public: only the session's private key unwraps it.
-///
-/// ```
-/// use mixin_pin_core::{Error, PinToken};
-///
-/// let token = PinToken::from_bytes(&[7; 128]);
-/// assert_eq!(PinToken::from_base64(&token.to_base64())?, token);
-/// assert_eq!(PinToken::from_base64("no token"), Err(Error::PinToken));
-/// # Ok::<(), mixin_pin_core::Error>(())
-/// ```
+/// It is public. Only the session's private key unwraps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PinToken(Vec<u8>);
 
 impl PinToken {
-    /// Takes the bytes as they came. Whether they unwrap is seen in [`RsaKey::unwrap_pin_key`].
-    pub fn from_bytes(bytes: &[u8]) -> Self {
-        Self(bytes.to_vec())
-    }
-
     /// Reads base64 of either alphabet, padded or not: the field `pin_token`.
     ///
     /// # Errors
     /// [`Error::PinToken`] for anything else, and for more than 512 bytes.
     pub fn from_base64(text: &str) -> Result<Self, Error> {
         let mut buffer = [0; MAX_PIN_TOKEN_LEN];
-        decode_public(text, &mut buffer).map(Self::from_bytes).ok_or(Error::PinToken)
-    }
-
-    /// The wrapped key's bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        decode_public(text, &mut buffer).map(|bytes| Self(bytes.to_vec())).ok_or(Error::PinToken)
     }
 
     /// Padded base64 of the standard alphabet, as a server sends it.
@@ -79,8 +60,8 @@ impl PinToken {
 /// Zeroized on drop, neither cloned nor printed. The `rsa` crate makes copies of the primes while it reads a key and
 /// computes with it, and does not erase these. Every private operation is blinded with the caller's randomness, and
 /// its result is checked with the public key before it is returned.
-/// Keys of 1024 bits are what Mixin's oldest sessions have, and are within reach of a state; register new sessions
-/// with Ed25519.
+/// Mixin's oldest sessions have keys of 1024 bits, which a state may be able to break. Register new sessions with
+/// Ed25519.
 ///
 /// # Example
 ///
@@ -110,8 +91,8 @@ impl RsaKey {
     /// Reads unencrypted PEM, PKCS#1 (`RSA PRIVATE KEY`) or PKCS#8 (`PRIVATE KEY`).
     ///
     /// # Errors
-    /// [`Error::RsaPem`] when it is no such PEM, [`Error::RsaKeySize`] outside 1024 to 4096 bits, [`Error::RsaKey`]
-    /// when the numbers do not make a key.
+    /// [`Error::RsaPem`] for anything else, [`Error::RsaKeySize`] outside 1024 to 4096 bits, [`Error::RsaKey`] if the
+    /// numbers do not belong together.
     pub fn from_pem(pem: &str) -> Result<Self, Error> {
         let (label, document) = SecretDocument::from_pem(pem.trim()).map_err(|_| Error::RsaPem)?;
         let pkcs1 = match label {
@@ -139,30 +120,20 @@ impl RsaKey {
         Ok(Self { key, der: Zeroizing::new(der.to_vec()) })
     }
 
-    /// Makes a new key. This takes from a tenth of a second to many seconds.
+    /// Generates a key. This takes from a tenth of a second to many seconds.
     ///
     /// # Errors
     /// [`Error::RsaKeySize`] outside 1024 to 4096 bits.
     ///
     /// # Security
-    /// The arithmetic that looks for primes does not erase all that it leaves in memory.
+    /// The search for primes does not erase all its intermediate values.
     pub fn generate(rng: &mut dyn CryptoRng, bits: usize) -> Result<Self, Error> {
         check_size(bits)?;
         let document = PrivateKey::new(rng, bits).map_err(|_| Error::RsaKey)?.to_pkcs1_der();
         Self::from_pkcs1_der(document.map_err(|_| Error::RsaKey)?.as_bytes())
     }
 
-    /// PKCS#1 PEM, as keystores hold it.
-    ///
-    /// ```
-    /// use mixin_pin_core::RsaKey;
-    ///
-    /// # const PEM: &str = include_str!("../../testdata/rsa-2048-pkcs8.pem");
-    /// let key = RsaKey::from_pem(PEM)?; // PKCS#8
-    /// assert!(key.to_pkcs1_pem()?.starts_with("-----BEGIN RSA PRIVATE KEY-----"));
-    /// assert!(key.to_pkcs1_der().len() > key.bits() / 8 * 4); // modulus, exponent, primes, and what makes it fast
-    /// # Ok::<(), mixin_pin_core::Error>(())
-    /// ```
+    /// PKCS#1 PEM, the form of keystores.
     ///
     /// # Errors
     /// [`Error::RsaKey`] if the key cannot be encoded.
@@ -171,7 +142,7 @@ impl RsaKey {
         pem.map(Zeroizing::new).map_err(|_| Error::RsaKey)
     }
 
-    /// PKCS#1 DER, for another library that is to sign with the key.
+    /// PKCS#1 DER, for another library that signs with the key.
     pub fn to_pkcs1_der(&self) -> Zeroizing<Vec<u8>> {
         self.der.clone()
     }
@@ -181,15 +152,10 @@ impl RsaKey {
         RsaPublicKey(self.key.to_public_key())
     }
 
-    /// Length of the modulus, in bits.
-    pub fn bits(&self) -> usize {
-        self.key.n().bit_width_vartime() as usize
-    }
-
-    /// Unwraps a PIN token: OAEP with SHA-256, labelled with the session id's text.
+    /// Unwraps a PIN token: OAEP with SHA-256 and the session id's text as label.
     ///
     /// # Errors
-    /// [`Error::PinToken`], whatever was wrong.
+    /// [`Error::PinToken`] for every cause.
     ///
     /// # Security
     /// `rng` blinds the operation.
@@ -200,7 +166,7 @@ impl RsaKey {
         rng: &mut dyn CryptoRng,
     ) -> Result<PinKey, Error> {
         let mut text = Uuid::encode_buffer();
-        let bytes = self.decrypt_oaep(label(session_id, &mut text), pin_token.as_bytes(), rng)?;
+        let bytes = self.decrypt_oaep(label(session_id, &mut text), &pin_token.0, rng)?;
         PinKey::from_bytes(&bytes).map_err(|_| Error::PinToken)
     }
 
@@ -244,30 +210,17 @@ impl Signer for RsaKey {
 
 impl fmt::Debug for RsaKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RsaKey").field("bits", &self.bits()).finish_non_exhaustive()
+        f.debug_struct("RsaKey").field("bits", &bits(&self.key)).finish_non_exhaustive()
     }
 }
 
 /// An RSA public key of 1024 to 4096 bits, as registered with `POST /users`.
-///
-/// ```
-/// use mixin_pin_core::{RsaKey, RsaPublicKey};
-///
-/// # const PEM: &str = include_str!("../../testdata/rsa-2048-pkcs8.pem");
-/// let key = RsaKey::from_pem(PEM)?.public_key();
-/// assert_eq!(key.bits(), 2048);
-/// assert_eq!(RsaPublicKey::from_spki_der(&key.to_spki_der()?)?, key);
-/// # Ok::<(), mixin_pin_core::Error>(())
-/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct RsaPublicKey(PublicKey);
 
 impl RsaPublicKey {
     /// Reads a `SubjectPublicKeyInfo` in DER.
-    ///
-    /// # Errors
-    /// [`Error::PublicKey`] for anything else, [`Error::RsaKeySize`] outside 1024 to 4096 bits.
-    pub fn from_spki_der(der: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn from_spki_der(der: &[u8]) -> Result<Self, Error> {
         let info = rsa::pkcs8::SubjectPublicKeyInfoRef::from_der(der).map_err(|_| Error::PublicKey)?;
         let bits = info
             .subject_public_key
@@ -279,27 +232,21 @@ impl RsaPublicKey {
         PublicKey::from_public_key_der(der).map(Self).map_err(|_| Error::PublicKey)
     }
 
-    /// Reads base64 of the SPKI, as a `session_secret` has it.
-    ///
-    /// # Errors
-    /// As [`RsaPublicKey::from_spki_der`].
-    pub fn from_base64(text: &str) -> Result<Self, Error> {
+    /// Reads base64 of the SPKI: a `session_secret`.
+    pub(crate) fn from_base64(text: &str) -> Result<Self, Error> {
         let mut buffer = [0; MAX_SPKI_LEN];
         Self::from_spki_der(decode_public(text, &mut buffer).ok_or(Error::PublicKey)?)
     }
 
     /// The SPKI in DER.
-    ///
-    /// # Errors
-    /// [`Error::PublicKey`] if the key cannot be encoded.
-    pub fn to_spki_der(&self) -> Result<Vec<u8>, Error> {
+    pub(crate) fn to_spki_der(&self) -> Result<Vec<u8>, Error> {
         let document = self.0.to_public_key_der().map_err(|_| Error::PublicKey)?;
         Ok(document.into_vec())
     }
 
     /// Length of the modulus, in bits.
     pub fn bits(&self) -> usize {
-        self.0.n().bit_width_vartime() as usize
+        bits(&self.0)
     }
 
     /// Wraps a PIN key for a session, as the server does.
@@ -339,7 +286,7 @@ fn has_crt_values(key: &PrivateKey, parts: &RsaPrivateKeyRef<'_>) -> bool {
         && equal(coefficient.as_deref(), parts.coefficient.as_bytes())
 }
 
-/// The label that a session's PIN key is wrapped under.
+/// The OAEP label of a session's PIN key.
 fn label(session_id: Uuid, text: &mut [u8]) -> &[u8] {
     session_id.hyphenated().encode_lower(text).as_bytes()
 }
@@ -348,7 +295,12 @@ fn check_size(bits: usize) -> Result<(), Error> {
     if SIZES.contains(&bits) { Ok(()) } else { Err(Error::RsaKeySize { bits }) }
 }
 
-/// Bits of a big-endian number.
+/// Length of a key's modulus, in bits.
+fn bits(key: &impl PublicKeyParts) -> usize {
+    key.n().bit_width_vartime() as usize
+}
+
+/// Length of a big-endian number, in bits.
 fn bit_len(bytes: &[u8]) -> usize {
     let start = bytes.iter().position(|b| *b != 0).unwrap_or(bytes.len());
     bytes[start..].first().map_or(0, |first| (bytes.len() - start) * 8 - first.leading_zeros() as usize)
@@ -385,7 +337,6 @@ mod tests {
         assert_eq!(RsaPublicKey::from_base64("AAAA").unwrap_err(), Error::PublicKey);
     }
 
-    /// For tests: keys need not be good ones.
     fn rng() -> impl CryptoRng {
         getrandom::rand_core::UnwrapErr(getrandom::SysRng)
     }
@@ -401,7 +352,7 @@ mod tests {
         let pin_key = PinKey::from_bytes(&[7; 32]).unwrap();
         for bits in [1024, 1025, 1031, 1040, 1536, 2047, 2048] {
             let key = RsaKey::generate(&mut rng(), bits).unwrap();
-            assert_eq!(key.bits(), bits);
+            assert_eq!(key.public_key().bits(), bits);
             for message in [&b""[..], b"message", &[0xff; 1000]] {
                 key.public_key().verify(message, &sign(&key, message)).unwrap();
             }

@@ -1,4 +1,6 @@
-//! What a TIP key signs: one body for each action, hashed from its parts as they come.
+//! What a TIP key signs: a body for each action, hashed from the action's parameters.
+
+use core::fmt::{self, Write as _};
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -6,16 +8,16 @@ use uuid::Uuid;
 use super::{Amount, TIP_SIGNATURE_LEN};
 use crate::{Ed25519PublicKey, Error};
 
-/// An action that a TIP key permits, with its parameters. Their order in the body is nobody's business but this type's.
+/// An action that a TIP key permits, with its parameters. This type fixes the order in which they are hashed.
 ///
 /// # Security
-/// Parameters are joined without separators. Where two texts of any length meet, different actions may share a body:
-/// `AddAddress` (destination, tag, label), `Withdraw` (amount, fee) and `Transaction` (opponent key and receivers,
-/// threshold and amount). A signature for one of these holds for the other.
+/// Mixin joins parameters without separators. Where two texts of variable length meet, different actions may have the
+/// same body, and a signature for one is valid for the other: `AddAddress` (destination, tag, label), `Withdraw` (amount,
+/// fee) and `Transaction` (opponent key and receivers, threshold and amount).
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TipAction<'a> {
-    /// Prove the key: `TIP:VERIFY:`, not hashed.
+    /// Verify the key: `TIP:VERIFY:`, not hashed.
     Verify {
         /// Nanoseconds since 1970, sent as `timestamp` beside the signature.
         timestamp: u64,
@@ -26,9 +28,9 @@ pub enum TipAction<'a> {
         asset_id: Uuid,
         /// Where withdrawals go.
         destination: &'a str,
-        /// A tag or memo that the destination needs, or nothing.
+        /// A tag or memo that the destination needs; empty for none.
         tag: &'a str,
-        /// A name for people.
+        /// A name for the user.
         label: &'a str,
     },
     /// Remove a withdrawal address: `TIP:ADDRESS:REMOVE:`.
@@ -83,11 +85,11 @@ pub enum TipAction<'a> {
     Transfer {
         /// The asset.
         asset_id: Uuid,
-        /// Who is paid.
+        /// The user who is paid.
         opponent_id: Uuid,
-        /// How much.
+        /// The amount.
         amount: Amount<'a>,
-        /// The id that keeps it from being paid twice.
+        /// The id that prevents a second payment.
         trace_id: Uuid,
         /// A note to the receiver.
         memo: &'a str,
@@ -96,11 +98,11 @@ pub enum TipAction<'a> {
     Withdraw {
         /// The address.
         address_id: Uuid,
-        /// How much.
+        /// The amount.
         amount: Amount<'a>,
         /// The fee.
         fee: Amount<'a>,
-        /// The id that keeps it from being paid twice.
+        /// The id that prevents a second payment.
         trace_id: Uuid,
         /// A note.
         memo: &'a str,
@@ -109,15 +111,15 @@ pub enum TipAction<'a> {
     Transaction {
         /// The asset.
         asset_id: Uuid,
-        /// The key that is paid, or nothing.
+        /// The key that is paid; empty for none.
         opponent_key: &'a str,
-        /// The users that are paid together, in the request's order.
+        /// The users who are paid together, in the request's order.
         receivers: &'a [Uuid],
-        /// How many of them must sign to spend it.
+        /// The number of receivers who must sign to spend it.
         threshold: u32,
-        /// How much.
+        /// The amount.
         amount: Amount<'a>,
-        /// The id that keeps it from being paid twice.
+        /// The id that prevents a second payment.
         trace_id: Uuid,
         /// A note.
         memo: &'a str,
@@ -131,7 +133,7 @@ pub enum TipAction<'a> {
     UpdateProvisioning {
         /// The device.
         device_id: Uuid,
-        /// What the device asked with.
+        /// The secret of the device's request.
         secret: &'a str,
     },
     /// Give an app to another user: `TIP:APP:OWNERSHIP:TRANSFER:`.
@@ -149,13 +151,7 @@ pub enum TipAction<'a> {
 }
 
 impl TipAction<'_> {
-    /// What the body begins with, which is how the protocol names the action.
-    ///
-    /// ```
-    /// use mixin_pin_core::tip::TipAction;
-    ///
-    /// assert_eq!(TipAction::ReadEmergencyContact.prefix(), "TIP:EMERGENCY:CONTACT:READ:");
-    /// ```
+    /// The start of the body, which names the action in the protocol: for example `TIP:TRANSFER:CREATE:`.
     pub const fn prefix(&self) -> &'static str {
         match self {
             Self::Verify { .. } => TipBody::VERIFY_PREFIX,
@@ -180,7 +176,7 @@ impl TipAction<'_> {
         }
     }
 
-    /// What is signed: SHA-256 of prefix and parameters, or for `Verify` the text itself.
+    /// The bytes to sign: SHA-256 of prefix and parameters, or the text itself for `Verify`.
     ///
     /// ```
     /// use mixin_pin_core::tip::TipAction;
@@ -228,23 +224,16 @@ impl TipAction<'_> {
         }
     }
 
-    /// Checks a signature over this action, as a server does.
+    /// Verifies a signature over this action, as a server does.
     ///
     /// # Errors
-    /// [`Error::Signature`] when it does not hold: another key, another action, another parameter.
+    /// [`Error::Signature`] if the key, the action or a parameter differs.
     pub fn verify(&self, signature: &[u8; TIP_SIGNATURE_LEN], key: &Ed25519PublicKey) -> Result<(), Error> {
         key.verify(self.body().as_bytes(), signature)
     }
 }
 
 /// The bytes that are signed for an action.
-///
-/// ```
-/// use mixin_pin_core::tip::{TipAction, TipBody};
-///
-/// let body: TipBody = TipAction::Verify { timestamp: 5 }.body();
-/// assert_eq!(body.as_bytes(), b"TIP:VERIFY:00000000000000000000000000000005");
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TipBody {
     bytes: [u8; Self::MAX_LEN],
@@ -254,7 +243,7 @@ pub struct TipBody {
 impl TipBody {
     const VERIFY_PREFIX: &'static str = "TIP:VERIFY:";
     const VERIFY_DIGITS: usize = 32;
-    /// The text of `Verify`: 43 bytes. All others are the 32 of a hash.
+    /// The text of `Verify` has 43 bytes. All other bodies are the 32 bytes of a hash.
     const MAX_LEN: usize = Self::VERIFY_PREFIX.len() + Self::VERIFY_DIGITS;
 
     fn verify(timestamp: u64) -> Self {
@@ -262,10 +251,7 @@ impl TipBody {
         bytes[..Self::VERIFY_PREFIX.len()].copy_from_slice(Self::VERIFY_PREFIX.as_bytes());
         let mut rest = timestamp;
         for digit in bytes.iter_mut().rev().take(Self::VERIFY_DIGITS) {
-            // Below ten, so that the cast keeps it whole.
-            #[allow(clippy::cast_possible_truncation)]
-            let value = (rest % 10) as u8;
-            *digit = b'0' + value;
+            *digit = b"0123456789"[(rest % 10) as usize];
             rest /= 10;
         }
         Self { bytes, len: Self::MAX_LEN }
@@ -277,7 +263,7 @@ impl TipBody {
     }
 }
 
-/// Hashes a body's parts as they come.
+/// Hashes a body, part by part.
 struct Hasher(Sha256);
 
 impl Hasher {
@@ -290,36 +276,22 @@ impl Hasher {
     }
 
     /// Lowercase, with hyphens.
-    fn id(self, id: Uuid) -> Self {
-        let mut buffer = Uuid::encode_buffer();
-        self.text(id.hyphenated().encode_lower(&mut buffer))
+    fn id(mut self, id: Uuid) -> Self {
+        let _ = write!(self, "{id}");
+        self
     }
 
     fn hex(self, bytes: &[u8; 32]) -> Self {
-        let mut buffer = [0; 64];
-        match base16ct::lower::encode_str(bytes, &mut buffer) {
-            Ok(text) => self.text(text),
-            // 64 characters hold 32 bytes.
-            Err(_) => self,
-        }
+        bytes.iter().fold(self, |mut hasher, byte| {
+            let _ = write!(hasher, "{byte:02x}");
+            hasher
+        })
     }
 
-    fn number(self, number: u32) -> Self {
-        // Ten digits hold any u32.
-        let mut buffer = [0; 10];
-        let mut at = buffer.len();
-        let mut rest = number;
-        loop {
-            at -= 1;
-            // Below ten, so that the cast keeps it whole.
-            #[allow(clippy::cast_possible_truncation)]
-            let value = (rest % 10) as u8;
-            buffer[at] = b'0' + value;
-            rest /= 10;
-            if rest == 0 {
-                return Self(self.0.chain_update(&buffer[at..]));
-            }
-        }
+    fn number(mut self, number: u32) -> Self {
+        // A hasher takes any text.
+        let _ = write!(self, "{number}");
+        self
     }
 
     fn body(self) -> TipBody {
@@ -327,5 +299,12 @@ impl Hasher {
         let mut bytes = [0; TipBody::MAX_LEN];
         bytes[..hash.len()].copy_from_slice(&hash);
         TipBody { bytes, len: hash.len() }
+    }
+}
+
+impl fmt::Write for Hasher {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text);
+        Ok(())
     }
 }

@@ -1,19 +1,19 @@
-//! Amounts of money in their canonical decimal form, without a heap.
+//! Amounts of money in canonical decimal form.
 
 use core::fmt;
 
 use crate::Error;
 
-/// An amount: digits, perhaps a point and more digits, without a sign, an exponent or superfluous zeros.
+/// An amount: digits, optionally a point and more digits, without sign, exponent or superfluous zeros.
 ///
-/// Trailing zeros after the point are cut off, and the point with them; everything else that is not canonical is
-/// refused, for what is signed must be what is sent.
+/// Trailing zeros after the point are removed, and so is a point at the end. Any other text that is not canonical is
+/// refused, because the signed text must be the text that is sent.
 ///
 /// ```
 /// use mixin_pin_core::tip::Amount;
 ///
-/// assert_eq!(Amount::new("1.50")?.as_str(), "1.5");
-/// assert_eq!(Amount::new("10.00")?.as_str(), "10");
+/// assert_eq!(Amount::new("1.50")?.to_string(), "1.5"); // to be sent, too
+/// assert_eq!(Amount::new("10.00")?.to_string(), "10");
 /// for text in ["", "-1", "+1", "1e3", ".5", "5.", "01", "1,5", " 1", "1.5.0"] {
 ///     assert!(Amount::new(text).is_err(), "{text}");
 /// }
@@ -43,8 +43,8 @@ impl<'t> Amount<'t> {
         }))
     }
 
-    /// The canonical form: the text that must stand in the request, too.
-    pub const fn as_str(self) -> &'t str {
+    /// The canonical form.
+    pub(super) const fn as_str(self) -> &'t str {
         self.0
     }
 }

@@ -7,23 +7,30 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand_core::CryptoRng;
 use uuid::Uuid;
-use uuid::fmt::Hyphenated;
 
 use super::{MAX_SIGNATURE_LEN, RequestHash, Signer};
 use crate::{Error, UnixTime};
 
-/// What a token says: who asks, when, and for exactly which request.
+/// What a token states: the issuer, the period of validity, and the one request that it permits.
 ///
 /// ```
+/// # #[cfg(all(feature = "ed25519", feature = "alloc"))] {
 /// use core::time::Duration;
-/// use mixin_pin_core::{UnixTime, token::{Claims, RequestHash}, uuid::Uuid};
+/// use getrandom::{SysRng, rand_core::UnwrapErr};
+/// use mixin_pin_core::{Ed25519Key, UnixTime, token::{Claims, RequestHash}, uuid::Uuid};
 ///
-/// let hash = RequestHash::of("GET", "/me", b"");
-/// let now = UnixTime::from_secs(1_700_000_000);
 /// let (user, session, request) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
+/// let (hash, now) = (RequestHash::of("GET", "/me", b""), UnixTime::from_secs(1_700_000_000));
 /// let claims = Claims::new(user, session, request, hash, now, Duration::from_secs(60))?;
-/// assert_eq!((claims.issued_at(), claims.expires_at()), (1_700_000_000, 1_700_000_060));
-/// assert_eq!((claims.request_id(), claims.request_hash()), (request, hash));
+/// assert_eq!(claims.expires_at(), 1_700_000_060);
+///
+/// let (key, mut rng) = (Ed25519Key::from_bytes(&[7; 32])?, UnwrapErr(SysRng));
+/// let token = claims.sign(&key, &mut rng)?;
+/// assert_eq!(token.authorization().strip_prefix("Bearer "), Some(token.as_str()));
+/// // Without a heap:
+/// let mut buffer = [0; 512];
+/// assert_eq!(claims.sign_into(&key, &mut rng, &mut buffer)?, token.as_str());
+/// # }
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,20 +42,31 @@ pub struct Claims<'s> {
     expires_at: u64,
 }
 
-/// Who says it, and so which claims come first and last.
+/// Who issues a token. This determines the first and the last claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Issuer<'s> {
-    Session { user_id: Uuid, session_id: Uuid },
-    OAuth { app_id: Uuid, authorization_id: Uuid, scope: &'s str },
+pub(crate) enum Issuer<'s> {
+    Session {
+        user_id: Uuid,
+        session_id: Uuid,
+    },
+    #[cfg_attr(
+        not(all(feature = "alloc", feature = "ed25519")),
+        allow(dead_code, reason = "only OAuth sessions have it")
+    )]
+    OAuth {
+        app_id: Uuid,
+        authorization_id: Uuid,
+        scope: &'s str,
+    },
     Server,
 }
 
 impl Claims<'static> {
-    /// A session's claims (`uid`, `sid`), good from `now` on for `lifetime`, of which whole seconds count.
+    /// A session's claims (`uid`, `sid`), valid from `now` for `lifetime` in whole seconds.
     ///
     /// # Errors
-    /// [`Error::Expiry`] when the lifetime is below a second, or ends beyond `i64::MAX` seconds, where readers of
-    /// JSON wrap around.
+    /// [`Error::Expiry`] if the lifetime is below a second or ends beyond `i64::MAX` seconds, where readers of JSON
+    /// overflow.
     pub fn new(
         user_id: Uuid,
         session_id: Uuid,
@@ -57,22 +75,12 @@ impl Claims<'static> {
         now: UnixTime,
         lifetime: Duration,
     ) -> Result<Self, Error> {
-        Self::spoken(Issuer::Session { user_id, session_id }, request_id, request_hash, now, lifetime)
+        Self::issue(Issuer::Session { user_id, session_id }, request_id, request_hash, now, lifetime)
     }
 
-    /// A server's claims about its answer to an OAuth session, as `X-Integrity-Token` carries them: `answer_hash` is
-    /// that of the request's method and path and of the answer's body.
+    /// A server's claims about its answer to an OAuth session, which the header `X-Integrity-Token` carries.
     ///
-    /// ```
-    /// use core::time::Duration;
-    /// use mixin_pin_core::{UnixTime, token::{Claims, RequestHash}, uuid::Uuid};
-    ///
-    /// let hash = RequestHash::of("GET", "/me", br#"{"data":{}}"#); // the answer's body
-    /// let (now, minute) = (UnixTime::from_secs(1_700_000_000), Duration::from_secs(60));
-    /// let claims = Claims::answer(Uuid::from_u128(3), hash, now, minute)?;
-    /// assert_eq!(claims.request_hash(), hash);
-    /// # Ok::<(), mixin_pin_core::Error>(())
-    /// ```
+    /// `answer_hash` covers the request's method and path and the answer's body.
     ///
     /// # Errors
     /// As [`Claims::new`].
@@ -82,43 +90,13 @@ impl Claims<'static> {
         now: UnixTime,
         lifetime: Duration,
     ) -> Result<Self, Error> {
-        Self::spoken(Issuer::Server, request_id, answer_hash, now, lifetime)
+        Self::issue(Issuer::Server, request_id, answer_hash, now, lifetime)
     }
 }
 
 impl<'s> Claims<'s> {
-    /// The claims of an OAuth session: `iss`, `aid` and the granted scopes, with blanks between.
-    ///
-    /// ```
-    /// use core::time::Duration;
-    /// use mixin_pin_core::{Error, UnixTime, token::{Claims, RequestHash}, uuid::Uuid};
-    ///
-    /// let (app, authorization, request) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
-    /// let hash = RequestHash::of("GET", "/me", b"");
-    /// let (now, lifetime) = (UnixTime::from_secs(1_700_000_000), Duration::from_secs(60));
-    /// let claims = |scope| Claims::oauth(app, authorization, scope, request, hash, now, lifetime);
-    /// assert_eq!(claims("PROFILE:READ PHONE:READ")?.expires_at(), 1_700_000_060);
-    /// assert_eq!(claims("\"").unwrap_err(), Error::Scope);
-    /// # Ok::<(), Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Claims::new`]; [`Error::Scope`] when `scope` has other characters than RFC 6749, section 3.3, allows.
-    pub fn oauth(
-        app_id: Uuid,
-        authorization_id: Uuid,
-        scope: &'s str,
-        request_id: Uuid,
-        request_hash: RequestHash,
-        now: UnixTime,
-        lifetime: Duration,
-    ) -> Result<Self, Error> {
-        check_scope(scope)?;
-        let issuer = Issuer::OAuth { app_id, authorization_id, scope };
-        Self::spoken(issuer, request_id, request_hash, now, lifetime)
-    }
-
-    fn spoken(
+    /// Claims of any issuer. An OAuth session's scope is checked already.
+    pub(crate) fn issue(
         issuer: Issuer<'s>,
         request_id: Uuid,
         request_hash: RequestHash,
@@ -133,169 +111,90 @@ impl<'s> Claims<'s> {
         Ok(Self { issuer, request_id, request_hash, issued_at, expires_at })
     }
 
-    /// `jti`, to be sent as `X-Request-Id` too.
-    pub const fn request_id(&self) -> Uuid {
-        self.request_id
-    }
-
-    /// `iat`, in Unix seconds.
-    pub const fn issued_at(&self) -> u64 {
-        self.issued_at
-    }
-
     /// `exp`, in Unix seconds.
     pub const fn expires_at(&self) -> u64 {
         self.expires_at
     }
 
-    /// `sig`.
-    pub const fn request_hash(&self) -> RequestHash {
-        self.request_hash
-    }
-
-    /// Length of the token that [`Claims::sign_into`] writes with this signer, in characters.
-    pub fn token_len<S: Signer + ?Sized>(&self, signer: &S) -> usize {
-        let mut json = Counter(0);
-        // Counting does not fail.
-        let _ = self.write_json(&mut json);
-        signer.algorithm().header().len() + 1 + encoded_len(json.0) + 1 + encoded_len(signer.signature_len())
-    }
-
-    /// Signs the claims and writes the token into the front of `out`, without a heap of its own.
-    ///
-    /// ```
-    /// # #[cfg(feature = "ed25519")] {
-    /// use core::time::Duration;
-    /// use getrandom::{SysRng, rand_core::UnwrapErr};
-    /// use mixin_pin_core::{Ed25519Key, UnixTime, token::{Claims, RequestHash}, uuid::Uuid};
-    ///
-    /// # let (key, hash) = (Ed25519Key::from_bytes(&[7; 32])?, RequestHash::of("GET", "/me", b""));
-    /// # let (now, minute) = (UnixTime::from_secs(1_700_000_000), Duration::from_secs(60));
-    /// # let claims = Claims::new(Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3), hash, now, minute)?;
-    /// let mut buffer = [0; 512];
-    /// let token = claims.sign_into(&key, &mut UnwrapErr(SysRng), &mut buffer)?;
-    /// assert_eq!(token.len(), claims.token_len(&key));
-    /// # }
-    /// # Ok::<(), mixin_pin_core::Error>(())
-    /// ```
+    /// Signs the claims and writes the token into the front of `out`, without a heap.
     ///
     /// # Errors
-    /// [`Error::BufferTooSmall`] when `out` is shorter than [`Claims::token_len`], [`Error::Signer`] when the signer
-    /// fails.
+    /// [`Error::BufferTooSmall`] if `out` is shorter than the token, [`Error::Signer`] if the signer fails.
     pub fn sign_into<'o, S: Signer + ?Sized>(
         &self,
         signer: &S,
         rng: &mut dyn CryptoRng,
         out: &'o mut [u8],
     ) -> Result<&'o str, Error> {
-        let header = signer.algorithm().header().as_bytes();
         let mut signature = [0; MAX_SIGNATURE_LEN];
         let signature = signature.get_mut(..signer.signature_len()).ok_or(Error::Signer)?;
-        // Only a buffer that is too small is worth counting for.
-        let short = || Error::BufferTooSmall { needed: self.token_len(signer) };
+        let needed = self.token_len(signer);
+        let out = out.get_mut(..needed).ok_or(Error::BufferTooSmall { needed })?;
+        // The buffer has room for all that follows.
+        let short = |_| Error::BufferTooSmall { needed };
 
-        let mut end = header.len() + 1;
-        let (head, rest) = out.split_at_mut_checked(end).ok_or_else(short)?;
+        let header = signer.algorithm().header().as_bytes();
+        let (head, rest) = out.split_at_mut(header.len() + 1);
         head[..header.len()].copy_from_slice(header);
         head[header.len()] = b'.';
         let mut claims = Base64Writer::new(rest);
-        self.write_json(&mut claims).map_err(|_| short())?;
-        end += claims.finish().map_err(|_| short())?;
+        self.write_json(&mut claims).map_err(short)?;
+        let end = head.len() + claims.finish().map_err(short)?;
 
-        let needed = end + 1 + encoded_len(signature.len());
-        let out = out.get_mut(..needed).ok_or(Error::BufferTooSmall { needed })?;
         signer.sign(&out[..end], rng, signature)?;
         out[end] = b'.';
-        URL_SAFE_NO_PAD.encode_slice(signature, &mut out[end + 1..]).map_err(|_| short())?;
+        URL_SAFE_NO_PAD.encode_slice(signature, &mut out[end + 1..]).map_err(|_| short(fmt::Error))?;
         core::str::from_utf8(out).map_err(|_| Error::TokenFormat)
     }
 
     /// Signs the claims.
     ///
     /// # Errors
-    /// [`Error::Signer`] when the signer fails.
+    /// [`Error::Signer`] if the signer fails.
     #[cfg(feature = "alloc")]
     pub fn sign<S: Signer + ?Sized>(&self, signer: &S, rng: &mut dyn CryptoRng) -> Result<Token, Error> {
-        let mut bytes = alloc::vec![0; Token::SCHEME.len() + self.max_token_len(signer)];
+        let mut bytes = alloc::vec![0; Token::SCHEME.len() + self.token_len(signer)];
         let (scheme, token) = bytes.split_at_mut(Token::SCHEME.len());
         scheme.copy_from_slice(Token::SCHEME.as_bytes());
-        let len = scheme.len() + self.sign_into(signer, rng, token)?.len();
-        bytes.truncate(len);
+        self.sign_into(signer, rng, token)?;
         alloc::string::String::from_utf8(bytes).map(Token).map_err(|_| Error::TokenFormat)
     }
 
-    /// A bound of [`Claims::token_len`] that costs nothing to find.
-    #[cfg(feature = "alloc")]
-    fn max_token_len<S: Signer + ?Sized>(&self, signer: &S) -> usize {
-        // Names and punctuation, three UUIDs, the hash, two times up to `i64::MAX`.
-        const MAX_JSON_LEN: usize =
-            r#"{"iss":"","aid":"","iat":,"exp":,"jti":"","sig":"","scp":"FULL"}"#.len() + 3 * 36 + 64 + 2 * 19;
-        let scope_len = if let Issuer::OAuth { scope, .. } = self.issuer { scope.len() } else { 0 };
-        let json_len = MAX_JSON_LEN + scope_len;
-        signer.algorithm().header().len() + 1 + encoded_len(json_len) + 1 + encoded_len(signer.signature_len())
+    /// Length of the token with this signer, in characters.
+    fn token_len<S: Signer + ?Sized>(&self, signer: &S) -> usize {
+        let mut json = Counter(0);
+        // Counting does not fail.
+        let _ = self.write_json(&mut json);
+        signer.algorithm().header().len() + 1 + encoded_len(json.0) + 1 + encoded_len(signer.signature_len())
     }
 
     /// Every value is hex digits, hyphens, a number or a checked scope: nothing to escape.
-    // Piece by piece, for the machinery of `write!` takes longer than all the rest but the signature.
     fn write_json(&self, out: &mut impl fmt::Write) -> fmt::Result {
         match self.issuer {
-            Issuer::Session { user_id, session_id } => {
-                write_id(out, r#"{"uid":""#, user_id)?;
-                write_id(out, r#"","sid":""#, session_id)?;
-                out.write_str(r#"",""#)?;
-            }
+            Issuer::Session { user_id, session_id } => write!(out, r#"{{"uid":"{user_id}","sid":"{session_id}","#)?,
             Issuer::OAuth { app_id, authorization_id, .. } => {
-                write_id(out, r#"{"iss":""#, app_id)?;
-                write_id(out, r#"","aid":""#, authorization_id)?;
-                out.write_str(r#"",""#)?;
+                write!(out, r#"{{"iss":"{app_id}","aid":"{authorization_id}","#)?;
             }
-            Issuer::Server => out.write_str(r#"{""#)?,
+            Issuer::Server => out.write_char('{')?,
         }
-        write_number(out, r#"iat":"#, self.issued_at)?;
-        write_number(out, r#","exp":"#, self.expires_at)?;
-        write_id(out, r#","jti":""#, self.request_id)?;
-        out.write_str(r#"","sig":""#)?;
-        self.request_hash.with_hex(|hex| out.write_str(hex))?;
+        let Self { request_id, request_hash, issued_at, expires_at, .. } = self;
+        write!(out, r#""iat":{issued_at},"exp":{expires_at},"jti":"{request_id}","sig":"{request_hash}""#)?;
         match self.issuer {
-            Issuer::Session { .. } => out.write_str(r#"","scp":"FULL"}"#),
-            Issuer::OAuth { scope, .. } => {
-                out.write_str(r#"","scp":""#)?;
-                out.write_str(scope)?;
-                out.write_str(r#""}"#)
-            }
-            Issuer::Server => out.write_str(r#""}"#),
+            Issuer::Session { .. } => out.write_str(r#","scp":"FULL"}"#),
+            Issuer::OAuth { scope, .. } => write!(out, r#","scp":"{scope}"}}"#),
+            Issuer::Server => out.write_char('}'),
         }
     }
 }
 
-fn write_id(out: &mut impl fmt::Write, name: &str, id: Uuid) -> fmt::Result {
-    out.write_str(name)?;
-    out.write_str(id.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]))
-}
-
-fn write_number(out: &mut impl fmt::Write, name: &str, mut number: u64) -> fmt::Result {
-    out.write_str(name)?;
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        // A remainder of ten fits.
-        digits[start] = b'0' + u8::try_from(number % 10).unwrap_or_default();
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.write_str(str::from_utf8(&digits[start..]).map_err(|_| fmt::Error)?)
-}
-
-/// RFC 6749, section 3.3: printable ASCII but quotes and backslashes, and not blank.
+/// Checks a scope by RFC 6749, section 3.3: printable ASCII without quotes and backslashes, and not blank.
+#[cfg(all(feature = "alloc", feature = "ed25519"))]
 pub(crate) fn check_scope(scope: &str) -> Result<(), Error> {
     let allowed = |byte| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
     if !scope.trim().is_empty() && scope.bytes().all(allowed) { Ok(()) } else { Err(Error::Scope) }
 }
 
-/// Counts what is written.
+/// Counts the bytes that are written.
 struct Counter(usize);
 
 impl fmt::Write for Counter {
@@ -305,30 +204,27 @@ impl fmt::Write for Counter {
     }
 }
 
-/// Bytes encoded at a time: a whole number of groups of three, so that only the last piece may end within one.
-const PIECE: usize = 96;
-
-/// Writes text as unpadded base64url into a buffer.
+/// Writes text as unpadded base64url into a buffer, one group of three bytes at a time.
 struct Base64Writer<'o> {
     out: &'o mut [u8],
     written: usize,
-    piece: [u8; PIECE],
+    group: [u8; 3],
     filled: usize,
 }
 
 impl<'o> Base64Writer<'o> {
     const fn new(out: &'o mut [u8]) -> Self {
-        Self { out, written: 0, piece: [0; PIECE], filled: 0 }
+        Self { out, written: 0, group: [0; 3], filled: 0 }
     }
 
     fn flush(&mut self) -> fmt::Result {
         let out = self.out.get_mut(self.written..).ok_or(fmt::Error)?;
-        self.written += URL_SAFE_NO_PAD.encode_slice(&self.piece[..self.filled], out).map_err(|_| fmt::Error)?;
+        self.written += URL_SAFE_NO_PAD.encode_slice(&self.group[..self.filled], out).map_err(|_| fmt::Error)?;
         self.filled = 0;
         Ok(())
     }
 
-    /// How many characters were written in all.
+    /// The number of characters written.
     fn finish(mut self) -> Result<usize, fmt::Error> {
         self.flush()?;
         Ok(self.written)
@@ -337,14 +233,10 @@ impl<'o> Base64Writer<'o> {
 
 impl fmt::Write for Base64Writer<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut rest = text.as_bytes();
-        while !rest.is_empty() {
-            let count = rest.len().min(self.piece.len() - self.filled);
-            let (now, later) = rest.split_at(count);
-            self.piece[self.filled..self.filled + count].copy_from_slice(now);
-            self.filled += count;
-            rest = later;
-            if self.filled == self.piece.len() {
+        for byte in text.bytes() {
+            self.group[self.filled] = byte;
+            self.filled += 1;
+            if self.filled == self.group.len() {
                 self.flush()?;
             }
         }
@@ -359,27 +251,11 @@ const fn encoded_len(bytes: usize) -> usize {
 
 /// A signed token, ready for `Authorization: Bearer`.
 ///
-/// ```
-/// # #[cfg(feature = "ed25519")] {
-/// use core::time::Duration;
-/// use getrandom::{SysRng, rand_core::UnwrapErr};
-/// use mixin_pin_core::{Ed25519Key, UnixTime, token::{Claims, RequestHash}, uuid::Uuid};
-///
-/// let (key, hash) = (Ed25519Key::from_bytes(&[7; 32])?, RequestHash::of("GET", "/me", b""));
-/// let (now, minute) = (UnixTime::from_secs(1_700_000_000), Duration::from_secs(60));
-/// let claims = Claims::new(Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3), hash, now, minute)?;
-/// let token = claims.sign(&key, &mut UnwrapErr(SysRng))?;
-/// assert_eq!(token.authorization().strip_prefix("Bearer "), Some(token.as_str()));
-/// # }
-/// # Ok::<(), mixin_pin_core::Error>(())
-/// ```
-///
 /// # Security
-/// Whoever holds it may make its one request until it expires. `Debug` is redacted and there is no `Display`; it is
-/// not zeroized, for it travels in the clear inside TLS and soon expires.
+/// Its owner may make its one request until it expires. `Debug` is redacted and there is no `Display`. It is not
+/// zeroized, because it is sent in the clear inside TLS and expires soon.
 #[cfg(feature = "alloc")]
 #[derive(Clone)]
-// The scheme is in it, so that the header is ready without another copy.
 pub struct Token(alloc::string::String);
 
 #[cfg(feature = "alloc")]
@@ -419,7 +295,7 @@ mod tests {
         )
     }
 
-    /// Room for whatever these tests write.
+    /// Room for all that these tests write.
     struct Text([u8; 512], usize);
 
     impl fmt::Write for Text {
@@ -434,11 +310,6 @@ mod tests {
     fn assert_json(claims: &Claims<'_>, expected: &str) {
         let mut text = Text([0; 512], 0);
         claims.write_json(&mut text).unwrap();
-        #[cfg(all(feature = "alloc", feature = "ed25519"))]
-        {
-            let key = crate::Ed25519Key::from_bytes(&[7; 32]).unwrap();
-            assert!(claims.token_len(&key) <= claims.max_token_len(&key));
-        }
         assert_eq!(core::str::from_utf8(&text.0[..text.1]).unwrap(), expected);
 
         let (mut out, mut decoded) = ([0; 700], [0; 512]);
@@ -460,12 +331,11 @@ mod tests {
         let (now, minute) = (UnixTime::from_secs(1_700_000_000), Duration::from_secs(60));
         let (app, authorization, request) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
         let hash = RequestHash::of("GET", "/me", b"");
-        let oauth = |scope| Claims::oauth(app, authorization, scope, request, hash, now, minute);
+        let scope = "PROFILE:READ PHONE:READ";
+        let issuer = Issuer::OAuth { app_id: app, authorization_id: authorization, scope };
+        let oauth = Claims::issue(issuer, request, hash, now, minute).unwrap();
         let expected = r#"{"iss":"00000000-0000-0000-0000-000000000001","aid":"00000000-0000-0000-0000-000000000002","iat":1700000000,"exp":1700000060,"jti":"00000000-0000-0000-0000-000000000003","sig":"5e6b58ffa10b3bc51724ff0bbd2afb91c4771ee340f5d685340dfa4c854bafba","scp":"PROFILE:READ PHONE:READ"}"#;
-        assert_json(&oauth("PROFILE:READ PHONE:READ").unwrap(), expected);
-        for scope in ["", " ", "a\"b", "a\\b", "a\nb", "\u{e9}"] {
-            assert_eq!(oauth(scope), Err(Error::Scope), "{scope:?}");
-        }
+        assert_json(&oauth, expected);
         let expected = r#"{"iat":1700000000,"exp":1700000060,"jti":"00000000-0000-0000-0000-000000000003","sig":"5e6b58ffa10b3bc51724ff0bbd2afb91c4771ee340f5d685340dfa4c854bafba"}"#;
         assert_json(&Claims::answer(request, hash, now, minute).unwrap(), expected);
     }
@@ -512,9 +382,10 @@ mod tests {
 
     #[cfg(all(feature = "alloc", feature = "ed25519"))]
     #[test]
-    fn the_bound_is_what_the_longest_claims_need() {
-        let key = crate::Ed25519Key::from_bytes(&[7; 32]).unwrap();
-        let claims = claims(i64::MAX as u64 - 60, 60).unwrap();
-        assert_eq!(claims.max_token_len(&key), claims.token_len(&key));
+    fn scopes_have_no_character_to_escape() {
+        assert_eq!(check_scope("PROFILE:READ PHONE:READ"), Ok(()));
+        for scope in ["", " ", "a\"b", "a\\b", "a\nb", "\u{e9}"] {
+            assert_eq!(check_scope(scope), Err(Error::Scope), "{scope:?}");
+        }
     }
 }

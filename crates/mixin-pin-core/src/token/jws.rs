@@ -1,4 +1,4 @@
-//! A received token: split, decoded, its signature verified.
+//! Received tokens: split, decoded and verified.
 
 use core::fmt;
 
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::{Algorithm, MAX_SIGNATURE_LEN};
 use crate::Error;
 
-/// The public key that a token is verified with.
+/// The public key that verifies a token.
 ///
 /// ```
 /// # #[cfg(all(feature = "ed25519", feature = "alloc"))] {
@@ -34,25 +34,14 @@ pub enum VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// Reads a public key as people hold it: base64 of an SPKI (a `session_secret`), PEM, or an Ed25519 key in
-    /// base64url or hex.
-    ///
-    /// ```
-    /// use mixin_pin_core::token::VerifyingKey;
-    ///
-    /// # #[cfg(feature = "ed25519")] {
-    /// let hex = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
-    /// assert!(matches!(VerifyingKey::from_text(hex)?, VerifyingKey::Ed25519(_)));
-    /// # }
-    /// # Ok::<(), mixin_pin_core::Error>(())
-    /// ```
+    /// Reads a public key: base64 of an SPKI (a `session_secret`), PEM, or an Ed25519 key in base64url or hex.
     ///
     /// # Errors
     /// [`Error::PublicKey`] for anything else, [`Error::RsaKeySize`] for an RSA key outside 1024 to 4096 bits.
     #[cfg(any(feature = "rsa", feature = "ed25519"))]
     pub fn from_text(text: &str) -> Result<Self, Error> {
         let text = text.trim();
-        // With the blank: without it the line may be base64url of a key.
+        // Without the blank, the line could be base64url of a key.
         if text.starts_with("-----BEGIN ") {
             let mut buffer = [0; 1024];
             return match pem_rfc7468::decode(text.as_bytes(), &mut buffer) {
@@ -71,11 +60,8 @@ impl VerifyingKey {
     }
 
     /// Reads a `SubjectPublicKeyInfo` in DER.
-    ///
-    /// # Errors
-    /// As [`VerifyingKey::from_text`].
     #[cfg(any(feature = "rsa", feature = "ed25519"))]
-    pub fn from_spki_der(der: &[u8]) -> Result<Self, Error> {
+    fn from_spki_der(der: &[u8]) -> Result<Self, Error> {
         #[cfg(feature = "ed25519")]
         if let Ok(key) = crate::Ed25519PublicKey::from_spki_der(der) {
             return Ok(Self::Ed25519(key));
@@ -114,8 +100,8 @@ impl VerifyingKey {
     /// Verifies a signature over a message.
     ///
     /// # Errors
-    /// [`Error::Signature`] when it does not hold.
-    // Without `rsa` and `ed25519` there is no key, and the arguments have no use.
+    /// [`Error::Signature`] if the signature is not valid.
+    // Without `rsa` and `ed25519` there is no key, so nothing uses the arguments.
     #[cfg_attr(not(any(feature = "rsa", feature = "ed25519")), allow(unused_variables))]
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Error> {
         match *self {
@@ -129,9 +115,8 @@ impl VerifyingKey {
 
 /// A compact JWS, split at its dots.
 ///
-/// Nothing in it is trusted before [`Jws::verify`]. The header's `alg` is never read to choose an algorithm: the key
-/// does that, so that no token can talk a checker into another one. Whether the header names the key's algorithm is
-/// for the reader of its JSON to check.
+/// Trust nothing in it before [`Jws::verify`]. The key determines the algorithm, and the header's `alg` is never read.
+/// The reader of the header's JSON checks that it names the key's algorithm.
 ///
 /// ```
 /// use mixin_pin_core::token::Jws;
@@ -139,17 +124,14 @@ impl VerifyingKey {
 /// # #[cfg(feature = "alloc")] {
 /// let jws = Jws::parse("eyJhbGciOiJFZERTQSJ9.e30.AAAA")?;
 /// assert_eq!((jws.header()?, jws.payload()?), (br#"{"alg":"EdDSA"}"#.to_vec(), b"{}".to_vec()));
-/// assert_eq!(jws.encoded_header(), "eyJhbGciOiJFZERTQSJ9"); // as a cache of headers would look it up
-/// assert_eq!(jws.encoded_payload(), "e30");
 /// # }
 /// assert!(Jws::parse("e30.e30.AAAA=").is_err()); // padded
 /// # Ok::<(), mixin_pin_core::Error>(())
 /// ```
 #[derive(Clone, Copy)]
 pub struct Jws<'t> {
+    /// Header and payload.
     signing_input: &'t str,
-    header: &'t str,
-    payload: &'t str,
     signature: &'t str,
 }
 
@@ -157,15 +139,15 @@ impl<'t> Jws<'t> {
     /// Splits a token into header, payload and signature.
     ///
     /// # Errors
-    /// [`Error::TokenFormat`] unless it has exactly three parts of canonical, unpadded base64url, the signature not
-    /// empty and of 512 bytes at most.
+    /// [`Error::TokenFormat`] unless there are three parts of unpadded base64url, with a header and with a signature of
+    /// 1 to 512 bytes.
     pub fn parse(token: &'t str) -> Result<Self, Error> {
         let (signing_input, signature) = token.rsplit_once('.').ok_or(Error::TokenFormat)?;
         let (header, payload) = signing_input.split_once('.').ok_or(Error::TokenFormat)?;
         if header.is_empty() || signature.is_empty() || payload.contains('.') {
             return Err(Error::TokenFormat);
         }
-        let jws = Self { signing_input, header, payload, signature };
+        let jws = Self { signing_input, signature };
         if !is_base64url(header) || !is_base64url(payload) {
             return Err(Error::TokenFormat);
         }
@@ -176,45 +158,40 @@ impl<'t> Jws<'t> {
     /// Verifies the signature under a key, by that key's algorithm.
     ///
     /// # Errors
-    /// [`Error::Signature`] when it does not hold.
+    /// [`Error::Signature`] if the signature is not valid.
     pub fn verify(&self, key: &VerifyingKey) -> Result<(), Error> {
         let mut buffer = [0; MAX_SIGNATURE_LEN];
         let signature = self.decode_signature(&mut buffer)?;
         key.verify(self.signing_input.as_bytes(), signature)
     }
 
-    /// The header as it came, in base64url.
-    pub const fn encoded_header(&self) -> &'t str {
-        self.header
-    }
-
-    /// The payload as it came, in base64url.
-    pub const fn encoded_payload(&self) -> &'t str {
-        self.payload
-    }
-
     /// The header's JSON, unchecked.
     ///
     /// # Errors
-    /// [`Error::TokenFormat`] when it is not base64url.
+    /// [`Error::TokenFormat`] if it is not canonical base64url.
     #[cfg(feature = "alloc")]
     pub fn header(&self) -> Result<alloc::vec::Vec<u8>, Error> {
-        URL_SAFE_NO_PAD.decode(self.header).map_err(|_| Error::TokenFormat)
+        decode(self.signing_input.split('.').next())
     }
 
     /// The payload's JSON, unchecked.
     ///
     /// # Errors
-    /// [`Error::TokenFormat`] when it is not base64url.
+    /// [`Error::TokenFormat`] if it is not canonical base64url.
     #[cfg(feature = "alloc")]
     pub fn payload(&self) -> Result<alloc::vec::Vec<u8>, Error> {
-        URL_SAFE_NO_PAD.decode(self.payload).map_err(|_| Error::TokenFormat)
+        decode(self.signing_input.split('.').nth(1))
     }
 
     fn decode_signature<'o>(&self, out: &'o mut [u8; MAX_SIGNATURE_LEN]) -> Result<&'o [u8], Error> {
         let len = URL_SAFE_NO_PAD.decode_slice(self.signature, out).map_err(|_| Error::TokenFormat)?;
         Ok(&out[..len])
     }
+}
+
+#[cfg(feature = "alloc")]
+fn decode(part: Option<&str>) -> Result<alloc::vec::Vec<u8>, Error> {
+    part.and_then(|part| URL_SAFE_NO_PAD.decode(part).ok()).ok_or(Error::TokenFormat)
 }
 
 fn is_base64url(text: &str) -> bool {

@@ -1,5 +1,5 @@
-//! What several test files share: vectors, a generator of fixed seed, sessions.
-#![allow(dead_code, reason = "each test file uses a part")]
+//! Shared by several test files: vectors, randomness, text conversions.
+#![allow(dead_code, reason = "each test file uses a part of this")]
 
 use std::fmt::Write as _;
 use std::fs;

@@ -46,7 +46,7 @@ impl SpendKey {
     pub fn to_tip_key(&self, expected: Option<&Ed25519PublicKey>) -> Result<TipKey, Error> {
         let text = self.text.trim();
         match expected {
-            Some(expected) => TipKey::text_matching(text, expected),
+            Some(expected) => TipKey::matching(text, expected),
             None if self.is_scalar => TipKey::scalar_from_text(text),
             None => TipKey::from_text(text),
         }

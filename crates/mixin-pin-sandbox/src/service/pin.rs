@@ -161,7 +161,7 @@ impl Service {
         match (block.secret(), &call.user.pin_hash, &call.user.tip_key) {
             (_, None, None) => Err(Refusal::new(ErrorCode::PinIncorrect, Reason::NoPinSet.as_str())),
             (Secret::Digits(digits), Some(_), _) => {
-                Pin::from_bytes(digits.expose()).map(Proof::Digits).map_err(|_| wrong_kind(field, block))
+                Pin::new(digits.expose()).map(Proof::Digits).map_err(|_| wrong_kind(field, block))
             }
             (Secret::TipSignature(signature), _, Some(key)) => Ok(Proof::Tip { holds: holds(signature, key)? }),
             _ => Err(wrong_kind(field, block)),
@@ -182,7 +182,7 @@ impl Service {
     fn new_pin(call: &Authenticated<'_>, block: &PinBlock) -> Result<NewPin, Refusal> {
         match block.secret() {
             Secret::Digits(digits) if call.user.tip_key.is_none() => {
-                Pin::from_bytes(digits.expose()).map(NewPin::Digits).map_err(|_| wrong_kind("pin", block))
+                Pin::new(digits.expose()).map(NewPin::Digits).map_err(|_| wrong_kind("pin", block))
             }
             Secret::TipKey(bytes) => {
                 let installation = TipInstallation::from_bytes(bytes)

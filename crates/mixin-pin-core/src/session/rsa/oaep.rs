@@ -1,7 +1,7 @@
 //! EME-OAEP decoding (RFC 8017, section 7.1.2, step 3) with SHA-256 for both hash and MGF1.
 //!
-//! All of it takes the same time whatever is wrong: whoever could tell a first byte that is not zero from any other fault
-//! would decrypt with it (Manger, 2001).
+//! The time is the same for every fault. A caller who could tell a first byte that is not zero from another fault could
+//! decrypt messages with it (Manger, 2001). The `rsa` crate's decoding does not check that byte.
 
 use alloc::vec::Vec;
 
@@ -13,7 +13,7 @@ use crate::Error;
 
 const HASH_LEN: usize = 32;
 
-/// Takes the message out of an encoded one, as long as the modulus, which is unmasked in place.
+/// Decodes the message in `encoded`, which is as long as the modulus and is unmasked in place.
 pub(super) fn decode(encoded: &mut [u8], label: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
     let (first, rest) = encoded.split_first_mut().ok_or(Error::PinToken)?;
     let (seed, block) = rest.split_at_mut_checked(HASH_LEN).ok_or(Error::PinToken)?;
@@ -93,7 +93,7 @@ mod tests {
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 1;
-            // Some changes of the message alone are impossible to see: its last bytes are masked, no more.
+            // A change of the message's last bytes is not detected, but changes the message.
             let seen = decode(&mut bad, b"label").is_ok_and(|message| message[..] == *b"message");
             assert!(!seen, "{at}");
         }
