@@ -1,4 +1,4 @@
-//! Compiles the requests to Valgrind, which its headers give as macros of C only.
+//! Compiles Valgrind's client requests, which are C macros.
 
 fn main() {
     #[cfg(feature = "paths")]

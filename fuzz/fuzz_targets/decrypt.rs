@@ -1,5 +1,5 @@
-//! Any text is an encrypted PIN or is refused; one that is read is written again as it was, but for its alphabet and
-//! padding, and opening it never panics.
+//! Reads any text as an encrypted PIN and decrypts it without a panic. What is read encodes to the same text, except for
+//! alphabet and padding.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -17,6 +17,6 @@ fuzz_target!(|text: &str| {
 
     if let Ok(block) = PIN_KEY.decrypt(&encrypted) {
         let iv = encrypted.as_bytes()[..16].try_into().expect("an IV is 16 bytes");
-        assert_eq!(hazmat::encrypt_with_iv(&PIN_KEY, &block, &iv), encrypted, "what opens encrypts to itself");
+        assert_eq!(hazmat::encrypt_with_iv(&PIN_KEY, &block, &iv), encrypted, "what decrypts encrypts to itself");
     }
 });

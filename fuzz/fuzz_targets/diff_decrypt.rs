@@ -1,5 +1,5 @@
-//! What opens here is what OpenSSL decrypts, where its length is that of a block and a PIN is six digits; what does not
-//! open here is refused there or is no block. The plaintext is chosen, padding and all, so that half-right paddings come.
+//! Compares decryption with OpenSSL's, followed by the checks of length and digits. The fuzzer chooses the plaintext with its
+//! padding, so half-right paddings occur.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -13,9 +13,9 @@ struct Input {
     iv: [u8; 16],
     kind: u8,
     plain: [u8; 96],
-    /// How many bytes at the end are a padding, and its value; what is too much for it is left as it came.
+    /// The length of the padding at the end, and its value.
     padding: (u8, u8),
-    /// Whether the first six bytes are turned into digits.
+    /// Whether the first six bytes become digits.
     digits: bool,
 }
 
@@ -38,15 +38,15 @@ fuzz_target!(|input: Input| {
     ciphertext.truncate(written + rest);
 
     let theirs = decrypt(Cipher::aes_256_cbc(), key, Some(&input.iv), &ciphertext).ok();
-    let expected = theirs.filter(|opened| {
-        opened.len() == secret_len + 16 && (secret_len != 6 || opened[..6].iter().all(u8::is_ascii_digit))
+    let expected = theirs.filter(|decrypted| {
+        decrypted.len() == secret_len + 16 && (secret_len != 6 || decrypted[..6].iter().all(u8::is_ascii_digit))
     });
     let encrypted = EncryptedPin::from_bytes(&[&input.iv[..], &ciphertext].concat()).expect("the length is right");
     let ours = PIN_KEY.decrypt(&encrypted).ok().map(|block| {
-        let opened =
+        let decrypted =
             [block.secret().expose(), &block.timestamp().to_le_bytes(), &block.iterator().to_le_bytes()].concat();
-        assert_eq!(hazmat::encrypt_with_iv(&PIN_KEY, &block, &input.iv), encrypted, "what opens encrypts to itself");
-        opened
+        assert_eq!(hazmat::encrypt_with_iv(&PIN_KEY, &block, &input.iv), encrypted, "what decrypts encrypts to itself");
+        decrypted
     });
     assert_eq!(ours, expected);
     planted(secret_len == 6 && ours.is_some());

@@ -1,4 +1,4 @@
-//! EdDSA here and by OpenSSL: one public key for one seed, one signature for one message, and one verdict on every other.
+//! Compares EdDSA with OpenSSL: the public key of a seed, the signature of a message, and the verdict on a changed signature.
 #![no_main]
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -42,7 +42,7 @@ impl Pair {
     }
 }
 
-/// Making a key costs more than signing with it.
+/// Made once, because making a key costs more than signing.
 static PAIRS: LazyLock<Vec<Pair>> = LazyLock::new(|| (0..16).map(|number| Pair::new(&[number; 32])).collect());
 
 #[derive(Debug, Hash, Arbitrary)]
@@ -54,8 +54,8 @@ struct Input<'a> {
 }
 
 fuzz_target!(|input: Input<'_>| {
-    // Verifying takes four times as long as signing, and new keys as long again, so both are rare. What an input is for hangs on
-    // all of it: of a field that says so the fuzzer would like best what takes longest, for it has the most edges.
+    // Verification takes four times as long as signing, and a new key as long again, so both are rare. A hash of the whole
+    // input selects the check: with a field for it, the fuzzer would prefer the slowest check, which has the most edges.
     let mut hasher = DefaultHasher::new();
     input.hash(&mut hasher);
     let Input { pair, seed, change: (at, value), message } = input;

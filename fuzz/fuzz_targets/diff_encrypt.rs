@@ -1,4 +1,4 @@
-//! What is encrypted here is what OpenSSL makes of the same block: AES-256-CBC with PKCS#7 padding, the IV in front.
+//! Compares encryption with OpenSSL's: AES-256-CBC with PKCS#7 padding, after the IV.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

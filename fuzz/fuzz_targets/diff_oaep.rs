@@ -1,5 +1,5 @@
-//! A PIN token unwraps here exactly when OpenSSL decrypts it, and to the same. The encoded message is chosen, so that
-//! every check of OAEP (RFC 8017, 7.1.2) gets its near misses, which no change of a ciphertext would ever hit.
+//! Compares OAEP decryption with OpenSSL's. The fuzzer chooses the encoded message, so each check of OAEP (RFC 8017, 7.1.2)
+//! gets near misses. No change of a ciphertext would produce these.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -28,9 +28,9 @@ struct Input {
     seed: [u8; HASH],
     message: [u8; LEN],
     message_len: u8,
-    /// What is added to the encoded message before it is masked, and where.
+    /// A position before the masking, and a value to XOR there.
     before: Option<(u8, u8)>,
-    /// What is added to it after it was masked, and where.
+    /// A position after the masking, and a value to XOR there.
     after: Option<(u8, u8)>,
 }
 
@@ -75,7 +75,7 @@ fn decrypt_there(label: &[u8], ciphertext: &[u8]) -> Option<Vec<u8>> {
 
 fuzz_target!(|input: Input| {
     let mut ciphertext = [0; LEN];
-    // A number above the modulus is no message.
+    // A number above the modulus is not a message.
     if THEIRS.0.public_encrypt(&encode(&input), &mut ciphertext, Padding::NONE).is_err() {
         return;
     }

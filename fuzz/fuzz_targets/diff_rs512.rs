@@ -1,4 +1,4 @@
-//! RS512 here and by OpenSSL: one signature for one message, and one verdict on every other.
+//! Compares RS512 with OpenSSL: the signature of a message, and the verdict on a changed signature.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,5 +1,4 @@
-//! Any text is a `curl` command that is understood, or is refused, without a panic; and what was quoted for a shell is
-//! read as what it was.
+//! Reads any text as a `curl` command, without a panic. A text that is quoted for a shell is read as itself.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -26,8 +25,7 @@ fuzz_target!(|text: &str| {
         }
     }
 
-    // The same text as a body. One that begins with @ names a file, which is not read here; $ is left of $'…'; line ends
-    // are the shell's.
+    // The same text as a body. A leading @ names a file, a leading $ is a form of quoting, and shells change line ends.
     if text.starts_with(['@', '$']) || text.contains(['\0', '\r']) {
         return;
     }
@@ -35,7 +33,7 @@ fuzz_target!(|text: &str| {
         "curl -X POST 'https://api.mixin.one/pin/update' -H 'Authorization: Bearer a.b.c' --data-raw {}",
         quoted(text)
     );
-    let request = CapturedRequest::from_curl(&command).expect("a command that is quoted well");
+    let request = CapturedRequest::from_curl(&command).expect("a well-quoted command");
     assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/pin/update"));
     assert_eq!(request.body, text.as_bytes());
 });

@@ -1,4 +1,4 @@
-//! Any text is a key or is refused, without a panic; a public key that is read is written again as the same key.
+//! Reads any text as a key, without a panic. A public key that is read encodes to the same key.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -22,6 +22,6 @@ fuzz_target!(|text: &str| {
     if let Ok(token) = PinToken::from_base64(text) {
         assert_eq!(PinToken::from_base64(&token.to_base64()).as_ref(), Ok(&token));
     }
-    // Numbers out of a file: they may be refused, and must not panic or hang.
+    // Any numbers are accepted or refused, without a panic or a hang.
     let _ = RsaKey::from_pem(text);
 });

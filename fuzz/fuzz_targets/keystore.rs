@@ -1,11 +1,11 @@
-//! Any bytes are a keystore or are refused, without a panic, and with a complaint that quotes nothing from them.
+//! Reads any bytes as a keystore, without a panic. Errors quote nothing from the file.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use mixin_pin_fuzz::{Counter, planted};
 use mixin_pin_protocol::keystore::{Keystore, KeystoreShape};
 
-/// A value that seeds carry where a keystore has a secret.
+/// The seeds have this value in place of secrets.
 const MARK: &str = "S3CR3T";
 
 fuzz_target!(|bytes: &[u8]| {
@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
             if let Some(key) = keystore.take_spend_key() {
                 let _ = key.to_tip_key(None);
             }
-            // A scope is no secret, and may be any text.
+            // A scope is public and may be any text.
             let shown = format!("{keystore:?}");
             assert!(keystore.shape() == KeystoreShape::OAuth || !shown.contains(MARK), "{shown}");
             if keystore.shape() == KeystoreShape::OAuth {

@@ -1,4 +1,4 @@
-//! The in-memory source against a model of its contract, over any sequence of operations.
+//! Compares the in-memory nonce source with a model of its contract, over any sequence of operations.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -8,23 +8,23 @@ use mixin_pin_fuzz::planted;
 
 #[derive(Debug, Arbitrary)]
 enum Step {
-    /// The clock moves on, or stands still.
+    /// The clock advances or stands still.
     Forward(u32),
     /// The clock is set.
     Set {
         secs: u64,
         nanos: u32,
     },
-    /// An iterator alone is asked for, or one with its timestamp.
+    /// The next iterator, alone or with its timestamp.
     Reserve,
     Next,
-    /// The process starts again, with or without knowing the last iterator.
+    /// The process restarts, with or without the last iterator.
     Restart {
         remembers: bool,
     },
 }
 
-/// What the contract says, in numbers that cannot overflow.
+/// The contract, in numbers that do not overflow.
 struct Model {
     clock: u128,
     last: u128,
@@ -44,9 +44,11 @@ impl Model {
 const NANOS: u128 = 1_000_000_000;
 
 fn time(clock: u128) -> UnixTime {
-    let secs = u64::try_from(clock / NANOS).expect("clocks count seconds in 64 bits");
-    let nanos = u32::try_from(clock % NANOS).expect("below a second");
-    UnixTime::new(secs, nanos).expect("below a second")
+    match u64::try_from(clock) {
+        Ok(nanos) => UnixTime::from_nanos(nanos),
+        // Such a time is an error, whatever its nanoseconds.
+        Err(_) => UnixTime::from_secs(u64::try_from(clock / NANOS).expect("clocks count seconds in 64 bits")),
+    }
 }
 
 fuzz_target!(|input: (u64, Vec<Step>)| {

@@ -1,5 +1,5 @@
-//! Any answer is read or refused, without a panic; what counts as a refusal of Mixin's really is one, for on that hangs
-//! whether a lost PIN change is known to be lost.
+//! Reads any answer without a panic. Only a real refusal by Mixin counts as one, because a PIN change that got one is known
+//! to have failed.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -16,7 +16,7 @@ fuzz_target!(|input: (u16, u8, &[u8])| {
     let (status, header, body) = input;
     let sent = SENT.to_string();
     let text = String::from_utf8_lossy(&body[..body.len().min(40)]);
-    // The right id, which no fuzzer would guess, none, another one, and any text.
+    // The right id (a fuzzer would not guess it), none, another one, or any text.
     let request_id = match header % 8 {
         0..5 => Some(sent.as_str()),
         5 => None,
@@ -37,7 +37,7 @@ fuzz_target!(|input: (u16, u8, &[u8])| {
             if error.is_refusal() {
                 let AnswerError::Refusal(refusal) = &error else { panic!("{error:?}") };
                 assert!(refusal.code.is_refusal() && (200..210).contains(&status), "{error:?}");
-                // JSON may hold numbers beyond any that a `Value` has room for.
+                // JSON may have numbers that do not fit a `Value`.
                 assert!(value.as_ref().map_or(is_json(body), |value| value["error"]["code"].is_number()), "{error:?}");
                 assert_eq!(request_id.map(|id| id.trim().parse()), Some(Ok(SENT)), "a refusal of another request");
             }

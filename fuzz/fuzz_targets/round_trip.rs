@@ -1,4 +1,4 @@
-//! What is encrypted opens to the same block, and a change opens to another one or to none.
+//! An encrypted block decrypts to itself. A changed one decrypts to another block or not at all.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -25,9 +25,7 @@ struct Input {
 impl Input {
     fn block(&self) -> PinBlock {
         let secret = match self.plain {
-            Plain::Digits(bytes) => {
-                Secret::Digits(Pin::new(&bytes.map(|byte| b'0' + byte % 10)).expect("six digits"))
-            }
+            Plain::Digits(bytes) => Secret::Digits(Pin::new(&bytes.map(|byte| b'0' + byte % 10)).expect("six digits")),
             Plain::TipKey(bytes) => Secret::TipKey(bytes),
             Plain::TipSignature(bytes) => Secret::TipSignature(bytes),
         };
@@ -37,7 +35,7 @@ impl Input {
 
 fuzz_target!(|input: Input| {
     let encrypted = hazmat::encrypt_with_iv(&PIN_KEY, &input.block(), &input.iv);
-    assert_eq!(PIN_KEY.decrypt(&encrypted).expect("what we encrypted opens"), input.block());
+    assert_eq!(PIN_KEY.decrypt(&encrypted).expect("what we encrypted decrypts"), input.block());
 
     let mut bytes = encrypted.as_bytes().to_vec();
     let bit = usize::from(input.flip) % (bytes.len() * 8);

@@ -1,5 +1,5 @@
-//! Any request asks for an action or for none, without a panic; and the body that is signed for it is that of the
-//! protocol, put together here anew as one text.
+//! Determines the action of any request, without a panic. The body to sign equals the protocol's body, which is built here a
+//! second time as one text.
 #![no_main]
 
 use std::fmt::Write as _;

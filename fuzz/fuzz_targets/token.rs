@@ -1,4 +1,4 @@
-//! Any text is a token or is refused, without a panic; and no text but the signed one verifies.
+//! Reads any text as a token, without a panic. Only the signed text verifies.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -23,13 +23,13 @@ static SIGNED: LazyLock<(VerifyingKey, String)> = LazyLock::new(|| {
 fuzz_target!(|input: (u16, &str)| {
     let (at, text) = input;
     let (key, good) = &*SIGNED;
-    // As it came, and as a patch of the good token.
+    // The text itself, and the good token with the text in it.
     let at = usize::from(at) % good.len();
     let end = (at + text.len()).min(good.len());
     let patched = format!("{}{text}{}", &good[..at], &good[end..]);
     for text in [text, &patched] {
         let Ok(jws) = Jws::parse(text) else { continue };
-        // Either may fail on stray bits that nobody has verified yet, neither may panic.
+        // Both may fail on stray bits, but must not panic.
         let _ = (jws.header(), jws.payload());
         if let Ok(token) = ReceivedToken::parse(text) {
             let _ = (token.claims(), token.oauth_claims(), token.is_oauth());

@@ -1,4 +1,4 @@
-//! What the fuzz targets share: keys that everybody knows, randomness that is none, and planted faults.
+//! Shared by the fuzz targets: known keys, generators without randomness, and planted faults.
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
@@ -6,8 +6,9 @@ use std::sync::LazyLock;
 use mixin_pin_core::rand_core::{TryCryptoRng, TryRng};
 use mixin_pin_core::{PinKey, RsaKey};
 
-/// Panics where `condition` holds, but only when the targets are built to be broken: `fuzz/run --planted` wants each
-/// to be found out. The condition names a state deep inside, so that a fuzzer that never gets there is found out, too.
+/// Panics if `condition` is true, in builds with planted faults only.
+///
+/// `fuzz/run --planted` fails unless each fault is found. The condition is a state that only a working fuzzer reaches.
 pub fn planted(condition: bool) {
     assert!(!(cfg!(feature = "planted") && condition), "the planted fault was found");
 }
@@ -15,13 +16,13 @@ pub fn planted(condition: bool) {
 /// A PIN key.
 pub static PIN_KEY: LazyLock<PinKey> = LazyLock::new(|| PinKey::from_bytes(&[0x5a; 32]).expect("32 bytes"));
 
-/// The PEM of [`RSA_KEY`], as a test of the sandbox has it.
+/// The PEM of [`RSA_KEY`], from the sandbox's tests.
 pub const RSA_PEM: &str = include_str!("../../crates/mixin-pin-sandbox/testdata/rsa-1024.pem");
 
-/// A key of 1024 bits, the fastest that Mixin has.
+/// A key of 1024 bits, the fastest size.
 pub static RSA_KEY: LazyLock<RsaKey> = LazyLock::new(|| RsaKey::from_pem(RSA_PEM).expect("a key"));
 
-/// Zeros, for operations whose result does not depend on randomness.
+/// A generator of zeros, for operations whose result does not depend on randomness.
 pub struct Zeros;
 
 impl TryRng for Zeros {
@@ -43,7 +44,7 @@ impl TryRng for Zeros {
 
 impl TryCryptoRng for Zeros {}
 
-/// A counter, for the blinding of RSA, which wants numbers that are not all the same.
+/// A generator from a counter, for RSA's blinding, which needs different numbers.
 #[derive(Default)]
 pub struct Counter(u64);
 
@@ -56,7 +57,7 @@ impl TryRng for Counter {
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        // The step of SplitMix64, whose outputs are spread over all bits.
+        // A step of SplitMix64.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         Ok(mixed ^ (mixed >> 27))

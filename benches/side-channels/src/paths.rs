@@ -1,5 +1,5 @@
-//! Does the core branch on a secret, or look memory up by one? Under Valgrind's memcheck, with secrets marked as
-//! undefined: every branch and every address that depends on one is reported.
+//! Does the core branch on a secret, or use one as an address? Secrets are marked as undefined for Valgrind's memcheck,
+//! which reports every branch and every address that depends on one.
 
 use std::convert::Infallible;
 use std::ffi::c_void;
@@ -19,26 +19,26 @@ unsafe extern "C" {
     fn memcheck_make_defined(start: *mut c_void, len: usize);
 }
 
-/// The value, of which memcheck no longer believes to know a bit.
+/// Marks the value as secret.
 fn secret<T>(value: T) -> T {
     hide(&value);
     value
 }
 
-/// From here on memcheck does not believe to know a bit of the value.
+/// Marks the value's memory as undefined.
 fn hide<T>(value: &T) {
-    // SAFETY: the range is that of the value; only memcheck's view of it changes.
+    // SAFETY: the range is the value's. Only memcheck's view of it changes.
     unsafe { memcheck_make_undefined((&raw const *value).cast_mut().cast(), size_of::<T>()) };
 }
 
-/// The value, which everybody may know now.
+/// Marks the value as public.
 fn public<T>(mut value: T) -> T {
     // SAFETY: as above.
     unsafe { memcheck_make_defined((&raw mut value).cast(), size_of::<T>()) };
     value
 }
 
-/// Numbers that nobody else knows, though they are the same in each run.
+/// Numbers that count as secret, and are the same in each run.
 struct SecretRandomness(u64);
 
 impl TryRng for SecretRandomness {
@@ -73,15 +73,15 @@ fn pin() -> Pin {
     Pin::new("314159").expect("six digits")
 }
 
-/// A pair of keys of which the one's half is public.
+/// A secret key and a public one.
 fn pair() -> (Ed25519Key, Ed25519Key) {
     let key = |seed: [u8; 32]| Ed25519Key::from_bytes(&seed).expect("a seed");
     (key(secret([7; 32])), key([8; 32]))
 }
 
-/// PEM of an RSA key, of which modulus, public exponent and the shape of the whole are public.
+/// PEM of an RSA key. Modulus, public exponent and the encoding's structure are public.
 ///
-/// Of each secret number the first bytes are public as well: DER wants them looked at, to tell how long the number is.
+/// The first bytes of each secret number are public, too: a DER reader must look at them to check the number's length.
 fn rsa_pem() -> String {
     const LOOKED_AT: usize = 9;
     const SECRET: Range<usize> = 3..9;
@@ -89,7 +89,7 @@ fn rsa_pem() -> String {
     let key = key.expect("a key");
     let (der, pem) = (key.to_pkcs1_der(), key.to_pkcs1_pem().expect("PEM").to_string());
     let line_at = pem.find('\n').expect("lines") + 1;
-    // A sequence whose length takes two bytes, of integers.
+    // A sequence of integers, whose length takes two bytes.
     let mut at = 4;
     for number in 0..SECRET.end {
         let (head, len) = match der[at + 1] {
@@ -99,7 +99,7 @@ fn rsa_pem() -> String {
         };
         let (start, end) = (at + head, at + head + len);
         if SECRET.contains(&number) {
-            // The letters of base64 that hold nothing else, in lines of 64.
+            // The base64 characters that encode only this number, in lines of 64.
             for letter in ((start + LOOKED_AT) * 8).div_ceil(6)..end * 8 / 6 {
                 hide(&pem.as_bytes()[line_at + letter + letter / 64]);
             }
@@ -109,7 +109,7 @@ fn rsa_pem() -> String {
     pem
 }
 
-/// How often `operation` went by a secret.
+/// How many branches and addresses of `operation` depend on a secret.
 fn reports<T>(operation: impl FnOnce() -> T) -> usize {
     let before = memcheck_count_errors();
     black_box(operation());
@@ -124,14 +124,15 @@ fn encrypt(of: impl FnOnce() -> Secret) -> usize {
 
 fn decrypt(of: Secret) -> usize {
     let (hidden, known) = (secret([7; 32]), [7; 32]);
-    let encrypted = hazmat::encrypt_with_iv(&PinKey::from_bytes(&known).expect("32 bytes"), &hazmat::block(of, 1, 2), &IV);
+    let encrypted =
+        hazmat::encrypt_with_iv(&PinKey::from_bytes(&known).expect("32 bytes"), &hazmat::block(of, 1, 2), &IV);
     let key = PinKey::from_bytes(&hidden).expect("32 bytes");
     reports(|| key.decrypt(&encrypted))
 }
 
 fn main() -> ExitCode {
     if memcheck_is_running() == 0 {
-        eprintln!("this shows something under `valgrind` only: ./run paths");
+        eprintln!("this program needs valgrind: ./run paths");
         return ExitCode::FAILURE;
     }
     // Whether a block opens, or keys agree, is no secret: there is one branch for that verdict. Of digits the verdict

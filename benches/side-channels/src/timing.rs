@@ -1,7 +1,7 @@
-//! Does the time that the core takes depend on secrets? By `dudect`: two classes of inputs, taken in random order, and
-//! Welch's t over the times of both. Above 4.5 they differ. Those named `control` differ on purpose.
+//! Does the core's time depend on secrets? By `dudect`: two classes of inputs in random order, and Welch's t over their
+//! times. Above 4.5 the times differ. The functions named `control` differ on purpose.
 //!
-//! `SAMPLES` in the environment says how many times are taken of each; a million unless told otherwise.
+//! The environment variable `SAMPLES` sets the number of samples; the default is a million.
 
 use std::hint::black_box;
 
@@ -12,22 +12,22 @@ use dudect_bencher::{BenchRng, Class, CtRunner, ctbench_main};
 use mixin_pin_core::{EncryptedPin, Pin, PinKey};
 
 const KEY: [u8; 32] = [7; 32];
-/// How many operations make one sample: one alone is shorter than the clock's tick.
+/// Operations in a sample. One alone is shorter than the clock's tick.
 const REPEATS: usize = 16;
 
 fn samples() -> usize {
     std::env::var("SAMPLES").map_or(1_000_000, |text| text.parse().expect("SAMPLES is a number"))
 }
 
-/// Times `operation` on inputs of two classes. Both are made anew for every sample, and one is chosen without a branch,
-/// so that caches and predictors learn nothing of the class but what the operation itself tells them.
+/// Times `operation` on inputs of two classes. Both inputs are new for every sample, and one is selected without a branch,
+/// so caches and branch predictors learn about the class from the operation only.
 fn compare<T: Copy, R>(
     runner: &mut CtRunner,
     rng: &mut BenchRng,
     mut make: impl FnMut(&mut BenchRng) -> [T; 2],
     operation: impl Fn(&T) -> R,
 ) {
-    // What comes first warms up.
+    // The first samples are warm-up.
     let (warm_up, samples) = (samples() / 20, samples());
     let mut idle = CtRunner::default();
     for sample in 0..warm_up + samples {
@@ -48,7 +48,7 @@ fn digits(rng: &mut BenchRng) -> [u8; 6] {
     std::array::from_fn(|_| rng.random_range(b'0'..=b'9'))
 }
 
-/// A block whose padding and digits the test chooses, encrypted.
+/// An encrypted block whose padding and digits the test changes.
 fn encrypted(rng: &mut BenchRng, key: &[u8; 32], change: impl FnOnce(&mut [u8; 32])) -> [u8; 48] {
     let mut block = [10; 32];
     block[..6].copy_from_slice(&digits(rng));
@@ -73,9 +73,7 @@ fn pins_equal_or_not(runner: &mut CtRunner, rng: &mut BenchRng) {
         let pin = digits(rng);
         [(pin, pin), (pin, digits(rng))]
     };
-    compare(runner, rng, make, |(one, other)| {
-        Pin::new(one).expect("digits") == Pin::new(other).expect("digits")
-    });
+    compare(runner, rng, make, |(one, other)| Pin::new(one).expect("digits") == Pin::new(other).expect("digits"));
 }
 
 fn control_of_pins(runner: &mut CtRunner, rng: &mut BenchRng) {
@@ -88,15 +86,17 @@ fn control_of_pins(runner: &mut CtRunner, rng: &mut BenchRng) {
 
 fn padding_wrong_first_or_last(runner: &mut CtRunner, rng: &mut BenchRng) {
     let key = PinKey::from_bytes(&KEY).expect("32 bytes");
-    let make =
-        |rng: &mut BenchRng| [encrypted(rng, &KEY, |block| block[22] ^= 1), encrypted(rng, &KEY, |block| block[31] ^= 1)];
+    let make = |rng: &mut BenchRng| {
+        [encrypted(rng, &KEY, |block| block[22] ^= 1), encrypted(rng, &KEY, |block| block[31] ^= 1)]
+    };
     compare(runner, rng, make, |input| decrypt(input, &key));
 }
 
 fn padding_or_digits_wrong(runner: &mut CtRunner, rng: &mut BenchRng) {
     let key = PinKey::from_bytes(&KEY).expect("32 bytes");
-    let make =
-        |rng: &mut BenchRng| [encrypted(rng, &KEY, |block| block[31] ^= 1), encrypted(rng, &KEY, |block| block[0] = b'x')];
+    let make = |rng: &mut BenchRng| {
+        [encrypted(rng, &KEY, |block| block[31] ^= 1), encrypted(rng, &KEY, |block| block[0] = b'x')]
+    };
     compare(runner, rng, make, |input| decrypt(input, &key));
 }
 
@@ -106,7 +106,7 @@ fn key_or_padding_wrong(runner: &mut CtRunner, rng: &mut BenchRng) {
     compare(runner, rng, make, |input| decrypt(input, &key));
 }
 
-fn opened_is_one_pin_or_any(runner: &mut CtRunner, rng: &mut BenchRng) {
+fn decrypted_is_one_pin_or_any(runner: &mut CtRunner, rng: &mut BenchRng) {
     let key = PinKey::from_bytes(&KEY).expect("32 bytes");
     let make = |rng: &mut BenchRng| {
         [encrypted(rng, &KEY, |block| block[..6].copy_from_slice(b"000000")), encrypted(rng, &KEY, |_| ())]
@@ -114,7 +114,7 @@ fn opened_is_one_pin_or_any(runner: &mut CtRunner, rng: &mut BenchRng) {
     compare(runner, rng, make, |input| decrypt(input, &key));
 }
 
-/// The check of padding that others have: it ends at the first wrong byte.
+/// A padding check that ends at the first wrong byte.
 fn control_of_padding(runner: &mut CtRunner, rng: &mut BenchRng) {
     let make = |_: &mut BenchRng| {
         let (mut first, mut last) = ([10_u8; 10], [10_u8; 10]);
@@ -129,7 +129,7 @@ ctbench_main!(
     control_of_padding,
     control_of_pins,
     key_or_padding_wrong,
-    opened_is_one_pin_or_any,
+    decrypted_is_one_pin_or_any,
     padding_or_digits_wrong,
     padding_wrong_first_or_last,
     pins_equal_or_not

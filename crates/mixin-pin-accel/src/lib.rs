@@ -1,11 +1,11 @@
-//! Faster signers for sessions: the same signatures, byte for byte, by libraries with hand-written arithmetic.
+//! Faster signers for sessions. The signatures are the same, byte for byte.
 //!
-//! **In scope:** a [`Signer`] that takes over a session's key: Ed25519, and RSA from 2048 bits, by aws-lc-rs; with the
-//! feature `openssl`, RSA of every size by OpenSSL. What neither can do stays with the key that it was.
+//! **In scope:** [`FastKey`], a [`Signer`] for a session's key. aws-lc-rs signs with Ed25519 and with RSA from 2048 bits.
+//! With the feature `openssl`, OpenSSL signs with smaller RSA keys. Otherwise the core's own key signs.
 //!
-//! **Out of scope, for good:** PIN keys, blocks and tokens, which are the core's and fast already.
+//! **Out of scope:** PIN keys, blocks and tokens, which the core computes fast enough.
 //!
-//! RS512 and Ed25519 are deterministic: whoever makes a signature, it is the same one.
+//! RS512 and Ed25519 are deterministic, so all libraries make the same signature.
 //!
 //! # Example
 //!
@@ -24,8 +24,8 @@
 //! ```
 //!
 //! # Security
-//! The key's bytes pass through the library's memory. aws-lc and OpenSSL clear what they free of a private key; copies
-//! that they make while they work are theirs to clear. RSA is blinded by both, with randomness of their own.
+//! The library has a copy of the key. aws-lc and OpenSSL erase private keys that they free; this crate does not check their
+//! intermediate copies. Both blind RSA with their own randomness.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -39,9 +39,9 @@ use mixin_pin_core::{Ed25519Key, Error, RsaKey, SessionKey};
 #[cfg(feature = "openssl")]
 use openssl::{hash::MessageDigest, pkey::PKey, pkey::Private, rsa::Rsa, sign};
 
-/// A session's key in the hands of the fastest library that takes it.
+/// A session's key in the fastest library that accepts it.
 ///
-/// `Debug` shows the backend alone.
+/// `Debug` shows only the backend.
 pub struct FastKey(Key);
 
 enum Key {
@@ -52,7 +52,7 @@ enum Key {
     Pure(Box<SessionKey>),
 }
 
-/// Whose arithmetic signs.
+/// The library that signs.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
@@ -65,7 +65,7 @@ pub enum Backend {
 }
 
 impl FastKey {
-    /// Whose arithmetic signs.
+    /// The library that signs.
     pub const fn backend(&self) -> Backend {
         match &self.0 {
             Key::AwsEd25519(_) | Key::AwsRsa(_) => Backend::AwsLc,
@@ -76,7 +76,7 @@ impl FastKey {
     }
 }
 
-/// A key that no library takes stays what it is, so that nothing can go wrong here.
+/// A key that no library accepts signs by itself, so the conversion never fails.
 impl From<SessionKey> for FastKey {
     fn from(key: SessionKey) -> Self {
         let fast = match &key {
@@ -162,7 +162,7 @@ impl fmt::Debug for FastKey {
     }
 }
 
-/// The README's examples run, too.
+/// Tests the README's examples.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

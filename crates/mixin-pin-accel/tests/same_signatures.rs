@@ -1,4 +1,4 @@
-//! Whoever signs, the signature is the same: the fast keys beside the core's own, on random messages and keys.
+//! Fast keys make the same signatures as the core's own keys.
 
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use mixin_pin_accel::{Backend, FastKey};
@@ -24,7 +24,7 @@ fn assert_same(pure: &SessionKey, fast: &FastKey, message: &[u8]) {
     assert_eq!(sign(fast, message), sign(pure, message));
 }
 
-/// Who signs for an RSA key of this size.
+/// The library for an RSA key of this size.
 const fn backend(bits: usize) -> Backend {
     match bits {
         2048.. => Backend::AwsLc,

@@ -1,24 +1,24 @@
-//! An allocator for tests: it counts what is allocated, measures what is in use, and looks through what is freed.
+//! An allocator for tests: it counts allocations, measures the memory in use, and searches freed memory.
 //!
-//! A test file takes it by
+//! A test file uses it so:
 //!
 //! ```ignore
 //! #[global_allocator]
 //! static MEMORY: Memory = Memory;
 //! ```
-#![allow(unsafe_code, reason = "there is no safe way to be an allocator; for tests alone, and never published")]
+#![allow(unsafe_code, reason = "an allocator needs unsafe code; this crate is for tests and not published")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The system's allocator, watched.
+/// The system's allocator, observed.
 pub struct Memory;
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-    // What another thread frees counts below zero.
+    // A thread that frees another thread's memory goes below zero.
     static IN_USE: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
     static SEARCH: Search = const { Search { marks: RefCell::new(Vec::new()), is_on: Cell::new(false), found: Cell::new(0) } };
@@ -27,15 +27,15 @@ thread_local! {
 static IN_USE_BY_ALL: AtomicUsize = AtomicUsize::new(0);
 static PEAK_OF_ALL: AtomicUsize = AtomicUsize::new(0);
 
-/// What is looked for, and how often it was found. The marks are set while nothing is looked through.
+/// The marks to search for, and how often they were found. The marks change only while no search runs.
 struct Search {
     marks: RefCell<Vec<Vec<u8>>>,
     is_on: Cell<bool>,
     found: Cell<usize>,
 }
 
-// SAFETY: every call is handed to the system's allocator; a block is read before it is freed, its length being its
-// layout's. What nobody wrote is read as whatever it is: fresh blocks come zeroed.
+// SAFETY: every call goes to the system's allocator. A block is read before it is freed, in the length of its layout. All of
+// it is initialized, because new blocks are zeroed.
 unsafe impl GlobalAlloc for Memory {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
@@ -48,11 +48,11 @@ unsafe impl GlobalAlloc for Memory {
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         add(-layout.size().cast_signed());
         IN_USE_BY_ALL.fetch_sub(layout.size(), Ordering::Relaxed);
-        look_through(unsafe { std::slice::from_raw_parts(pointer, layout.size()) });
+        search_block(unsafe { std::slice::from_raw_parts(pointer, layout.size()) });
         unsafe { System.dealloc(pointer, layout) }
     }
 
-    // Without a `realloc` of its own, growing is allocating, copying and freeing: that is counted and looked through.
+    // The default `realloc` allocates, copies and frees, so growth is counted and searched as well.
 }
 
 fn add(bytes: isize) {
@@ -61,8 +61,8 @@ fn add(bytes: isize) {
     PEAK.set(PEAK.get().max(in_use));
 }
 
-fn look_through(block: &[u8]) {
-    // At a thread's end its search may be gone already.
+fn search_block(block: &[u8]) {
+    // At the end of a thread, its search may no longer exist.
     let _ = SEARCH.try_with(|search| {
         if search.is_on.get() {
             let count = search.marks.borrow().iter().filter(|mark| holds(block, mark)).count();
@@ -71,19 +71,19 @@ fn look_through(block: &[u8]) {
     });
 }
 
-/// Whether a mark is somewhere in these bytes.
+/// Whether the bytes contain a mark.
 pub fn holds(bytes: &[u8], mark: &[u8]) -> bool {
     bytes.windows(mark.len()).any(|window| window == mark)
 }
 
-/// How often `work` allocates on this thread, and its result.
+/// The number of `work`'s allocations on this thread, and its result.
 pub fn allocations_of<T>(work: impl FnOnce() -> T) -> (usize, T) {
     let before = ALLOCATIONS.get();
     let result = black_box(work());
     (ALLOCATIONS.get() - before, result)
 }
 
-/// How many of the blocks that this thread frees had one of the marks in them, while `work` is done and its result dropped.
+/// How often a block that this thread frees contains a mark, while `work` runs and its result is dropped.
 pub fn left_behind<T>(marks: &[&[u8]], work: impl FnOnce() -> T) -> usize {
     SEARCH.with(|search| {
         *search.marks.borrow_mut() = marks.iter().map(|mark| mark.to_vec()).collect();
@@ -95,12 +95,12 @@ pub fn left_behind<T>(marks: &[&[u8]], work: impl FnOnce() -> T) -> usize {
     })
 }
 
-/// The most bytes that this thread had in use at a time.
+/// The most bytes that this thread had in use at one time.
 pub fn peak_of_thread() -> usize {
     PEAK.get().unsigned_abs()
 }
 
-/// The most bytes that all threads had in use at a time.
+/// The most bytes that all threads had in use at one time.
 pub fn peak_of_process() -> usize {
     PEAK_OF_ALL.load(Ordering::Relaxed)
 }
@@ -124,7 +124,7 @@ mod tests {
             }),
             0
         );
-        // A buffer that grew, and was then erased, left its first block.
+        // A buffer that grew before it was erased left its first block.
         let grown = left_behind(&[mark], || {
             let mut copy = mark.to_vec();
             copy.reserve_exact(4096);
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_peak_outlasts_what_made_it() {
-        // Twice what is asked for: what this thread freed of another's counts against it.
+        // Twice the expected peak, because memory of other threads that this thread freed is subtracted.
         drop(black_box(vec![1_u8; 2 << 20]));
         assert!(peak_of_thread() >= 1 << 20 && peak_of_process() >= 1 << 20);
         assert!(peak_of_thread() < 1 << 24);
