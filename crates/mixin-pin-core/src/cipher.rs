@@ -67,10 +67,12 @@ impl PinKey {
     /// # Security
     /// An encrypted PIN is one-time: send it once, and encrypt again for another try.
     pub fn encrypt(&self, secret: impl Into<Secret>, nonce: Nonce, rng: &mut dyn CryptoRng) -> EncryptedPin {
+        // Converted first: a secret that is kept during the next calls and moved then leaves a copy on the stack.
+        let secret = secret.into();
         let mut iv = [0; AES_BLOCK];
         rng.fill_bytes(&mut iv);
         let (timestamp, iterator) = nonce.spend();
-        self.encrypt_parts(&secret.into(), timestamp, iterator, &iv)
+        self.encrypt_parts(&secret, timestamp, iterator, &iv)
     }
 
     pub(crate) fn encrypt_block(&self, block: &PinBlock, iv: &[u8; AES_BLOCK]) -> EncryptedPin {

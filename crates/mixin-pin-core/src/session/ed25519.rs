@@ -6,8 +6,10 @@
 use core::fmt;
 
 use curve25519_dalek::MontgomeryPoint;
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
+use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
+use sha2::Sha512;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -22,9 +24,17 @@ const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0
 ///
 /// # Security
 /// Zeroized on drop, neither cloned nor printed.
-pub struct Ed25519Key(SigningKey);
+pub struct Ed25519Key {
+    key: SigningKey,
+    /// The hash of the seed. Signing with the seed would hash it again and leave traces on the stack.
+    expanded: ExpandedSecretKey,
+}
 
 impl Ed25519Key {
+    fn new(key: SigningKey) -> Self {
+        Self { expanded: ExpandedSecretKey::from(key.as_bytes()), key }
+    }
+
     /// Reads a 32-byte seed, or a 64-byte key: the seed and its public key.
     ///
     /// # Errors
@@ -32,10 +42,10 @@ impl Ed25519Key {
     /// that of its seed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         if let Ok(seed) = bytes.try_into() {
-            return Ok(Self(SigningKey::from_bytes(seed)));
+            return Ok(Self::new(SigningKey::from_bytes(seed)));
         }
         let pair: &[u8; 64] = bytes.try_into().map_err(|_| Error::Ed25519Key)?;
-        SigningKey::from_keypair_bytes(pair).map(Self).map_err(|_| Error::Ed25519KeyMismatch)
+        SigningKey::from_keypair_bytes(pair).map(Self::new).map_err(|_| Error::Ed25519KeyMismatch)
     }
 
     /// Reads a 32- or 64-byte key in hex, or in base64 of either alphabet, padded or not.
@@ -53,7 +63,7 @@ impl Ed25519Key {
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
         let mut seed = Zeroizing::new([0; 32]);
         rng.fill_bytes(seed.as_mut());
-        Self(SigningKey::from_bytes(&seed))
+        Self::new(SigningKey::from_bytes(&seed))
     }
 
     /// The key as 64 bytes, seed and public key, in unpadded base64url: the form of Go clients' keystores.
@@ -69,12 +79,12 @@ impl Ed25519Key {
 
     /// The seed's 32 bytes, to store them.
     pub fn expose_seed(&self) -> &[u8; 32] {
-        self.0.as_bytes()
+        self.key.as_bytes()
     }
 
     /// The public half.
     pub fn public_key(&self) -> Ed25519PublicKey {
-        Ed25519PublicKey(self.0.verifying_key())
+        Ed25519PublicKey(self.key.verifying_key())
     }
 
     /// Agrees on the PIN key with the peer's X25519 key. Client and server do the same, each with its own key.
@@ -82,7 +92,7 @@ impl Ed25519Key {
     /// # Errors
     /// [`Error::KeyAgreement`] for a key of low order, whose sender would know the result.
     pub fn agree(&self, peer: &X25519PublicKey) -> Result<PinKey, Error> {
-        peer.agree(&Zeroizing::new(self.0.to_scalar_bytes()))
+        peer.agree(&Zeroizing::new(self.key.to_scalar_bytes()))
     }
 }
 
@@ -97,7 +107,7 @@ impl Signer for Ed25519Key {
 
     fn sign(&self, message: &[u8], _: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
         let out: &mut [u8; Signature::BYTE_SIZE] = signature.try_into().map_err(|_| Error::Signer)?;
-        *out = self.0.try_sign(message).map_err(|_| Error::Signer)?.to_bytes();
+        *out = raw_sign::<Sha512>(&self.expanded, message, self.key.as_ref()).to_bytes();
         Ok(())
     }
 }
