@@ -370,7 +370,7 @@ fn check_request(
 /// check_block(&block, 0, now, tolerance)?;
 /// let last = block.iterator();
 /// assert_eq!(check_block(&block, last, now, tolerance), Err(BlockError::Iterator { last })); // once more
-/// # Ok::<(), TokenFault>(())
+/// # Ok::<(), Error>(())
 /// ```
 ///
 /// # Errors
