@@ -1,6 +1,6 @@
-//! What came back: the envelope, the user in it, and error codes.
+//! Reads answers: the envelope, its data, and error codes.
 //!
-//! API failures arrive with HTTP 202 or 200, so the body decides and not the status.
+//! Mixin's failures arrive with HTTP 200 or 202, so the body decides, not the status.
 
 mod api_error;
 mod data;
@@ -22,7 +22,7 @@ pub use api_error::{ApiError, ErrorCode};
 pub use data::{LogEntry, User};
 pub use reason::Reason;
 
-/// The largest body that is worth reading: 1 MiB.
+/// The largest body that a transport should read, in bytes.
 pub const MAX_BODY_LEN: usize = 1 << 20;
 
 /// An answer as a transport received it.
@@ -53,17 +53,16 @@ impl Answer<'_> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Api`] when the body is a refusal that Mixin documents, arrived as Mixin's refusals do (HTTP 20x);
-    /// [`AnswerError::Failure`] when it is any other error in Mixin's envelope; and one of `RequestId…`, `Answer…` or
-    /// `ServerTrouble` when the answer cannot be trusted or read. Only after the first the request has changed nothing: see
-    /// [`Error::is_refusal`].
+    /// [`AnswerError::Refusal`] for a documented refusal that arrived with HTTP 20x: the request changed nothing.
+    /// [`AnswerError::Failure`] for any other error in Mixin's envelope, and another [`AnswerError`] for an answer that cannot
+    /// be trusted or read: the call may have been carried out.
     pub fn read<T: DeserializeOwned>(&self, sent: Uuid) -> Result<T, AnswerError> {
         let named = self.request_id.map(|text| text.trim().parse::<Uuid>());
         if named.as_ref().is_some_and(|id| id.as_ref() != Ok(&sent)) {
             return Err(AnswerError::RequestIdMismatch);
         }
         let envelope = self.envelope()?;
-        // Mixin's answers and refusals come as HTTP 20x. With another status the envelope may be a gateway's.
+        // Mixin answers and refuses with HTTP 20x. With another status the envelope may be a gateway's.
         let is_mixins = (200..210).contains(&self.status);
         if envelope.error.is_some() && envelope.data.as_ref().is_some_and(|data| !data.is_null()) {
             return Err(AnswerError::Shape { status: self.status });
@@ -72,8 +71,8 @@ impl Answer<'_> {
             let is_refusal = is_mixins && error.code.is_refusal();
             (if is_refusal { AnswerError::Refusal } else { AnswerError::Failure })(Box::new(error))
         });
-        // A server in front of the API does not know the id; the API always repeats it. What has none can only say that
-        // nobody knows.
+        // The API always repeats the id. A server in front of it does not know the id, so an answer without one is accepted
+        // only if it leaves the outcome unknown.
         let is_trouble = self.status >= 500 && error.is_some();
         if named.is_none() && !is_trouble {
             return Err(AnswerError::RequestIdMissing);
@@ -89,11 +88,11 @@ impl Answer<'_> {
         }
     }
 
-    /// Reads the answer to an OAuth session's request, once its `X-Integrity-Token` was found to hold under the
-    /// session's [`server_key`]: request id, and hash of method, path and answer.
+    /// Reads the answer to an OAuth session's request, after verifying its `X-Integrity-Token` under the session's
+    /// [`server_key`]: signature, request id, and hash of method, path and answer.
     ///
-    /// The token's own times are not judged: the request id, new each time, ties it to this one exchange. A refusal
-    /// with code 401 may come without a token, for a server that does not know the session cannot sign for it.
+    /// The token's times are not checked, because the unique request id ties it to this exchange. A refusal with code 401
+    /// may come without a token: a server that does not know the session cannot sign for it.
     ///
     /// [`server_key`]: mixin_pin_core::OAuthSession::server_key
     ///
@@ -107,7 +106,7 @@ impl Answer<'_> {
     /// let session = Keystore::parse(KEYSTORE.as_bytes())?.into_oauth_session()?;
     /// let sent = OAuthCalls::new(&session, UnixTime::from_secs(1_700_000_000), &mut UnwrapErr(SysRng)).me()?;
     /// let id = sent.request_id().to_string();
-    /// // A transport passes the header `X-Integrity-Token` on.
+    /// // `integrity_token` is the header `X-Integrity-Token`.
     /// let answer = Answer { status: 200, request_id: Some(&id), integrity_token: None, body: br#"{"data":{}}"# };
     /// let read = answer.read_signed::<User>(&sent, session.server_key());
     /// assert_eq!(read, Err(AnswerError::Integrity(IntegrityFault::Missing)));
@@ -129,7 +128,7 @@ impl Answer<'_> {
             Err(AnswerError::Refusal(error)) if error.code != ErrorCode::Unauthorized => {
                 Err(AnswerError::Integrity(IntegrityFault::Missing))
             }
-            // Nobody vouches for its reason, by which a change would count as refused for certain.
+            // The reason is unsigned. With it, a change would count as certainly refused.
             Err(AnswerError::Refusal(error)) if !sent.is_read() => {
                 Err(AnswerError::Refusal(Box::new(ApiError { extra: None, ..*error })))
             }
@@ -162,14 +161,14 @@ impl Answer<'_> {
     }
 
     fn envelope(&self) -> Result<Envelope, AnswerError> {
-        // As text first: the parser does not look into strings that nobody asks for.
+        // As text first, because the parser does not check the UTF-8 of strings that it skips.
         match std::str::from_utf8(self.body) {
             Ok(text) => serde_json::from_str(text).map_err(|error| self.unreadable(error.classify() == Category::Eof)),
             Err(error) => Err(self.unreadable(error.error_len().is_none())),
         }
     }
 
-    /// Why the body is no envelope, as far as can be told.
+    /// Why the body is not an envelope.
     fn unreadable(&self, is_cut_off: bool) -> AnswerError {
         let (status, body) = (self.status, self.body.trim_ascii());
         if status >= 500 {
@@ -191,7 +190,7 @@ impl Answer<'_> {
 #[derive(Deserialize)]
 #[serde(remote = "Self")]
 struct Envelope {
-    /// None where it is absent: `null` is the whole answer to some calls.
+    /// None if it is absent. `null` is a complete answer to some calls.
     #[serde(default, deserialize_with = "present")]
     data: Option<Value>,
     #[serde(default)]
@@ -309,7 +308,7 @@ mod tests {
         assert_eq!(read(200, Some("no id"), USER), Err(AnswerError::RequestIdMismatch));
         assert_eq!(read(200, None, USER), Err(AnswerError::RequestIdMissing));
         assert_eq!(read(503, None, "down"), Err(AnswerError::Server { status: 503 }));
-        // What is done, or refused, must be certain, whatever the status.
+        // Success and refusal must be certain, whatever the status.
         let refusal = r#"{"error":{"status":202,"code":20118,"description":"PIN format"}}"#;
         assert!(!read(503, None, refusal).unwrap_err().is_refusal());
         assert_eq!(read(202, None, refusal), Err(AnswerError::RequestIdMissing));

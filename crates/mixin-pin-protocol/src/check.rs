@@ -1,34 +1,20 @@
-//! The other side's view of a call: its token judged against the request, its block against clock and iterator.
+//! The server's half of a call: checks a token against its request, and a PIN block against clock and iterator.
 //!
-//! Looking up the session's key, and remembering iterators and request ids, is the checker's own business.
+//! The caller finds the session's key, and remembers iterators and request ids.
 
-use std::fmt;
+mod token;
+
 use std::time::Duration;
 
-use mixin_pin_core::token::{Jws, RequestHash, VerifyingKey};
+use mixin_pin_core::token::{RequestHash, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{PinBlock, UnixTime};
-use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
 
 use crate::{BlockError, TokenFault};
 
+pub use token::{ReceivedClaims, ReceivedOAuthClaims, ReceivedToken};
+
 /// A request as a server received it.
-///
-/// ```
-/// use mixin_pin_protocol::check::ReceivedRequest;
-///
-/// let request = ReceivedRequest {
-///     method: "GET",
-///     path: "/me",
-///     body: b"",
-///     authorization: Some("Bearer e30.e30.AAAA"),
-///     request_id: None,
-/// };
-/// assert_eq!(request.token(), Ok("e30.e30.AAAA"));
-/// assert!(request.hash().to_string().starts_with("5e6b58ff"));
-/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct ReceivedRequest<'r> {
     /// `GET`, `POST`, ….
@@ -49,7 +35,7 @@ impl<'r> ReceivedRequest<'r> {
         RequestHash::of(self.method, self.path, self.body)
     }
 
-    /// The token of the `Authorization` header.
+    /// The token in the `Authorization` header.
     ///
     /// # Errors
     /// [`TokenFault::Missing`] when there is none.
@@ -59,192 +45,9 @@ impl<'r> ReceivedRequest<'r> {
     }
 }
 
-/// What a user session's token claims.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct ReceivedClaims {
-    /// Who asks.
-    pub uid: Uuid,
-    /// In which session.
-    pub sid: Uuid,
-    /// Issued at, in Unix seconds.
-    pub iat: u64,
-    /// Expires at, in Unix seconds.
-    pub exp: u64,
-    /// The request's id.
-    pub jti: Uuid,
-    /// Hex of the request's hash.
-    pub sig: String,
-    /// `FULL`; absent in tokens of 2018.
-    #[serde(default)]
-    pub scp: Option<String>,
-}
-
-/// What an OAuth session's token claims.
+/// Checks a user session's token: algorithm, signature, times, request id and request hash.
 ///
-/// ```
-/// use mixin_pin_protocol::check::ReceivedOAuthClaims;
-///
-/// /// Of claims that `check_oauth_token` returned.
-/// fn may_read_phone(claims: &ReceivedOAuthClaims) -> bool {
-///     claims.scp.split(' ').any(|scope| scope == "PHONE:READ")
-/// }
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct ReceivedOAuthClaims {
-    /// The app that asks.
-    pub iss: Uuid,
-    /// Under which authorization.
-    pub aid: Uuid,
-    /// The scopes that it says were granted, with blanks between.
-    pub scp: String,
-    /// Issued at, in Unix seconds.
-    pub iat: u64,
-    /// Expires at, in Unix seconds.
-    pub exp: u64,
-    /// The request's id.
-    pub jti: Uuid,
-    /// Hex of the request's hash.
-    pub sig: String,
-}
-
-/// A token taken apart. Nothing it says is trusted before [`ReceivedToken::verify`].
-///
-/// ```
-/// use getrandom::{SysRng, rand_core::UnwrapErr};
-/// use mixin_pin_protocol::check::{ReceivedClaims, ReceivedToken};
-/// use mixin_pin_protocol::core::UnixTime;
-/// use mixin_pin_protocol::{call::Calls, keystore::Keystore};
-///
-/// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
-/// # let mut rng = UnwrapErr(SysRng);
-/// # let keystore = Keystore::parse(KEYSTORE.as_bytes())?;
-/// # let (key, user) = (keystore.public_key(), keystore.user_id());
-/// # let sent = Calls::new(&keystore.into_session(&mut rng)?, UnixTime::from_secs(1_700_000_000), &mut rng).me()?;
-/// # let text = sent.authorization().and_then(|header| header.strip_prefix("Bearer ")).unwrap();
-/// let token = ReceivedToken::parse(text)?;
-/// assert_eq!(token.algorithm(), "EdDSA"); // so it says
-/// assert_eq!(token.raw_claims()["scp"], "FULL");
-/// token.verify(&key)?; // now it is known
-/// let claims: ReceivedClaims = token.claims()?;
-/// assert_eq!(claims.uid, user);
-/// assert!(token.oauth_claims().is_err()); // it is no OAuth session's
-/// # Ok::<(), mixin_pin_protocol::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct ReceivedToken<'t> {
-    jws: Jws<'t>,
-    algorithm: String,
-    claims: Map<String, Value>,
-}
-
-impl<'t> ReceivedToken<'t> {
-    /// Takes a compact JWS apart and reads the JSON of its header and its claims.
-    ///
-    /// No member may be there twice in either. The header's `typ`, where there is one, must be `JWT`. A header with
-    /// `crit`, or with a `b64` that is not `true`, is refused: no extension of the format is known here. What else the
-    /// header holds is ignored, so that it can name no key.
-    ///
-    /// # Errors
-    /// [`TokenFault::Format`], [`TokenFault::Header`], [`TokenFault::Extension`] or [`TokenFault::Claims`] when it cannot
-    /// be read.
-    pub fn parse(token: &'t str) -> Result<Self, TokenFault> {
-        let jws = Jws::parse(token).map_err(|_| TokenFault::Format)?;
-        let members = |json: Result<Vec<u8>, _>| serde_json::from_slice::<Members>(&json.ok()?).ok();
-        let Members(mut header) = members(jws.header()).ok_or(TokenFault::Header)?;
-        let Some(Value::String(algorithm)) = header.remove("alg") else { return Err(TokenFault::Header) };
-        if !header.get("typ").is_none_or(is_jwt_type) {
-            return Err(TokenFault::Header);
-        }
-        // RFC 7515, section 4.1.11, and RFC 7797, section 3.
-        if header.contains_key("crit") || header.get("b64").is_some_and(|b64| *b64 != true) {
-            return Err(TokenFault::Extension);
-        }
-        let Members(claims) = members(jws.payload()).ok_or(TokenFault::Claims)?;
-        Ok(Self { jws, algorithm, claims })
-    }
-
-    /// The header's `alg`, whatever it says.
-    pub fn algorithm(&self) -> &str {
-        &self.algorithm
-    }
-
-    /// The claims' JSON, whatever it says.
-    pub const fn raw_claims(&self) -> &Map<String, Value> {
-        &self.claims
-    }
-
-    /// The claims of a user session's token.
-    ///
-    /// # Errors
-    /// [`TokenFault::Claims`] when one is missing or of the wrong kind.
-    pub fn claims(&self) -> Result<ReceivedClaims, TokenFault> {
-        ReceivedClaims::deserialize(&self.claims).map_err(|_| TokenFault::Claims)
-    }
-
-    /// Whether the claims are those of an OAuth session.
-    pub fn is_oauth(&self) -> bool {
-        self.claims.contains_key("aid")
-    }
-
-    /// The claims of an OAuth session's token.
-    ///
-    /// # Errors
-    /// [`TokenFault::Claims`] when one is missing or of the wrong kind.
-    pub fn oauth_claims(&self) -> Result<ReceivedOAuthClaims, TokenFault> {
-        ReceivedOAuthClaims::deserialize(&self.claims).map_err(|_| TokenFault::Claims)
-    }
-
-    /// Checks that the header names the key's algorithm and no other, then the signature.
-    ///
-    /// # Errors
-    /// [`TokenFault::Algorithm`] or [`TokenFault::Signature`].
-    pub fn verify(&self, key: &VerifyingKey) -> Result<(), TokenFault> {
-        if self.algorithm != key.algorithm().as_str() {
-            return Err(TokenFault::Algorithm);
-        }
-        self.jws.verify(key).map_err(|_| TokenFault::Signature)
-    }
-}
-
-/// A JSON object whose names are distinct.
-///
-/// RFC 7515, section 4, and RFC 7519, section 4, let a reader refuse an object that has a name twice, or take the last.
-/// Readers that choose differently would see two different tokens, so it is refused.
-struct Members(Map<String, Value>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Distinct;
-
-        impl<'de> Visitor<'de> for Distinct {
-            type Value = Members;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of distinct members")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut source: A) -> Result<Members, A::Error> {
-                let mut members = Map::new();
-                while let Some((name, value)) = source.next_entry()? {
-                    if members.insert(name, value).is_some() {
-                        return Err(A::Error::custom("a name is there twice"));
-                    }
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Distinct)
-    }
-}
-
-/// Whether a header's `typ` is that of RFC 7519, section 5.1: a media type, whose case does not matter and whose
-/// `application/` may be left out.
-fn is_jwt_type(typ: &Value) -> bool {
-    typ.as_str().is_some_and(|typ| ["JWT", "application/jwt"].iter().any(|jwt| typ.eq_ignore_ascii_case(jwt)))
-}
-
-/// Checks everything about a token that needs no memory: algorithm, signature, times, request id and request hash.
+/// `tolerance` is how far `iat` may lie after `now`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -268,16 +71,14 @@ fn is_jwt_type(typ: &Value) -> bool {
 ///     authorization: sent.authorization(),
 ///     request_id: Some(&request_id),
 /// };
-/// let token = ReceivedToken::parse(received.token()?)?;
+/// let token = ReceivedToken::parse(received.token()?)?; // if `token.is_oauth()`, see `check_oauth_token`
 /// let claims = check_token(&received, &token, &key, now, Duration::from_secs(300))?;
 /// assert_eq!(claims.jti, sent.request_id());
 /// # Ok::<(), mixin_pin_protocol::Error>(())
 /// ```
 ///
-/// `tolerance` is how far `iat` may lie ahead of `now`.
-///
 /// # Errors
-/// The first [`TokenFault`] found, in the order of its variants.
+/// The first [`TokenFault`] found.
 pub fn check_token(
     request: &ReceivedRequest<'_>,
     token: &ReceivedToken<'_>,
@@ -291,34 +92,10 @@ pub fn check_token(
     Ok(claims)
 }
 
-/// The same for an OAuth session's token. Whether the scopes allow the call is the checker's own business.
-///
-/// ```
-/// use std::time::Duration;
-/// use getrandom::{SysRng, rand_core::UnwrapErr};
-/// use mixin_pin_protocol::check::{ReceivedRequest, ReceivedToken, check_oauth_token};
-/// use mixin_pin_protocol::core::UnixTime;
-/// use mixin_pin_protocol::{keystore::Keystore, oauth::OAuthCalls};
-///
-/// # const KEYSTORE: &str = include_str!("../testdata/keystore-oauth.json");
-/// let keystore = Keystore::parse(KEYSTORE.as_bytes())?;
-/// let key = keystore.public_key();
-/// let now = UnixTime::from_secs(1_700_000_000);
-/// let sent = OAuthCalls::new(&keystore.into_oauth_session()?, now, &mut UnwrapErr(SysRng)).me()?;
-///
-/// let request_id = sent.request_id().to_string();
-/// let (method, path, body) = (sent.method(), sent.path(), sent.body());
-/// let authorization = sent.authorization();
-/// let received = ReceivedRequest { method, path, body, authorization, request_id: Some(&request_id) };
-/// let token = ReceivedToken::parse(received.token()?)?;
-/// assert!(token.is_oauth());
-/// let claims = check_oauth_token(&received, &token, &key, now, Duration::from_secs(300))?;
-/// assert_eq!(claims.scp, "PROFILE:READ");
-/// # Ok::<(), mixin_pin_protocol::Error>(())
-/// ```
+/// Checks an OAuth session's token like [`check_token`]. The caller checks whether the scopes allow the call.
 ///
 /// # Errors
-/// The first [`TokenFault`] found, in the order of its variants.
+/// The first [`TokenFault`] found.
 pub fn check_oauth_token(
     request: &ReceivedRequest<'_>,
     token: &ReceivedToken<'_>,
@@ -332,7 +109,7 @@ pub fn check_oauth_token(
     Ok(claims)
 }
 
-/// What the claims of every token say of its request.
+/// Checks the claims that every token has against the request.
 fn check_request(
     request: &ReceivedRequest<'_>,
     (iat, exp): (u64, u64),
@@ -369,12 +146,12 @@ fn check_request(
 /// let tolerance = Duration::from_secs(300);
 /// check_block(&block, 0, now, tolerance)?;
 /// let last = block.iterator();
-/// assert_eq!(check_block(&block, last, now, tolerance), Err(BlockError::Iterator { last })); // once more
+/// assert_eq!(check_block(&block, last, now, tolerance), Err(BlockError::Iterator { last })); // sent twice
 /// # Ok::<(), Error>(())
 /// ```
 ///
 /// # Errors
-/// [`BlockError::Time`] when the timestamp lies further than `tolerance` from `now`, [`BlockError::Iterator`] when the
+/// [`BlockError::Time`] when the timestamp is more than `tolerance` away from `now`, [`BlockError::Iterator`] when the
 /// iterator does not exceed `last_iterator`.
 pub fn check_block(block: &PinBlock, last_iterator: u64, now: UnixTime, tolerance: Duration) -> Result<(), BlockError> {
     if block.timestamp().abs_diff(now.secs()) > tolerance.as_secs() {
@@ -453,85 +230,6 @@ mod tests {
         }
         assert_eq!(fault(check("eyJhbGciOiJFZERTQSJ9.e30.AAAA", &key, |_| ())), TokenFault::Claims);
         assert_eq!(fault(check("no token", &key, |_| ())), TokenFault::Format);
-    }
-
-    /// A token with a header and claims of the test's choice. Its signature has the right form and does not hold.
-    fn parse(header: &str, claims: &str) -> Result<(), TokenFault> {
-        use base64::Engine as _;
-
-        let encode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
-        ReceivedToken::parse(&format!("{}.{}.AAAA", encode(header), encode(claims))).map(drop)
-    }
-
-    #[test]
-    fn a_header_that_asks_for_an_extension_is_refused() {
-        for member in [
-            r#""crit":["exp"]"#,
-            r#""crit":["b64"],"b64":false"#,
-            r#""crit":["b64"],"b64":true"#,
-            r#""crit":[]"#,
-            r#""crit":null"#,
-            r#""crit":"b64""#,
-            r#""b64":false"#,
-            r#""b64":null"#,
-            r#""b64":0"#,
-            r#""b64":"true""#,
-        ] {
-            let header = format!(r#"{{"alg":"EdDSA",{member}}}"#);
-            assert_eq!(parse(&header, "{}"), Err(TokenFault::Extension), "{header}");
-        }
-    }
-
-    #[test]
-    fn a_header_is_an_object_of_distinct_members_with_an_alg_and_no_type_but_jwt() {
-        for header in [
-            r#"{"alg":"EdDSA","alg":"EdDSA"}"#,
-            r#"{"alg":"none","alg":"EdDSA"}"#,
-            r#"{"alg":"EdDSA","\u0061lg":"none"}"#,
-            r#"{"alg":"EdDSA","kid":"1","kid":"2"}"#,
-            r#"{"alg":"EdDSA","x":{"y":1},"x":{"y":1}}"#,
-            r#"{"alg":["EdDSA"]}"#,
-            r#"{"alg":null}"#,
-            r#"{"alg":512}"#,
-            r#"{"ALG":"EdDSA"}"#,
-            r#"{"alg":"EdDSA","typ":"JOSE"}"#,
-            r#"{"alg":"EdDSA","typ":"at+jwt"}"#,
-            r#"{"alg":"EdDSA","typ":""}"#,
-            r#"{"alg":"EdDSA","typ":null}"#,
-            r#"{"alg":"EdDSA","typ":["JWT"]}"#,
-            r#"{"alg":"EdDSA"} {}"#,
-            r#"["EdDSA"]"#,
-            "null",
-        ] {
-            assert_eq!(parse(header, "{}"), Err(TokenFault::Header), "{header}");
-        }
-        for header in [
-            r#"{"alg":"EdDSA"}"#,
-            r#"{"typ":"JWT","alg":"RS512"}"#,
-            r#"{"alg":"EdDSA","typ":"jwt","kid":"1"}"#,
-            r#"{"alg":"EdDSA","typ":"application/jwt"}"#,
-            r#"{"alg":"EdDSA","b64":true}"#,
-            r#"{"alg":"HS256","jwk":{"kty":"oct","k":"AAAA"}}"#,
-        ] {
-            assert_eq!(parse(header, "{}"), Ok(()), "{header}");
-        }
-    }
-
-    #[test]
-    fn a_claim_that_is_there_twice_is_refused() {
-        for claims in [
-            r#"{"sid":1,"sid":1}"#,
-            r#"{"exp":1,"exp":2}"#,
-            r#"{"exp":1,"\u0065xp":2}"#,
-            r#"{"other":1,"other":2}"#,
-            "[]",
-            "null",
-            "7",
-            "",
-        ] {
-            assert_eq!(parse(r#"{"alg":"EdDSA"}"#, claims), Err(TokenFault::Claims), "{claims}");
-        }
-        assert_eq!(parse(r#"{"alg":"EdDSA"}"#, r#"{"exp":1,"Exp":2,"x":{"exp":1}}"#), Ok(()));
     }
 
     #[test]

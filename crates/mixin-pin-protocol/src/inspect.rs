@@ -1,7 +1,6 @@
-//! A report on a captured request: what it claims, what holds, and what looks weak.
+//! Reports on captured requests: their claims, what is valid, and what is weak.
 //!
-//! Reads requests as people paste them, a `curl` command or the parts by hand. Judging needs a public key for the
-//! signature and a time for the expiry; both are the caller's.
+//! Reads a `curl` command, or the parts of a request. The caller gives the time, and the session's keys if it has them.
 
 mod block;
 mod curl;
@@ -14,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::check::ReceivedToken;
 use crate::{CurlError, TokenFault};
 
-/// Careful clients let a token live from a minute to an hour.
+/// The longest token lifetime without a warning, in seconds.
 const LONG_LIFETIME: u64 = 3600;
 const SMALL_RSA_KEY: usize = 2048;
 
@@ -25,13 +24,13 @@ pub struct CapturedRequest {
     pub method: String,
     /// The path with its query.
     pub path: String,
-    /// The body's bytes; empty where there was none.
+    /// The body's bytes; empty if there was none.
     pub body: Vec<u8>,
     /// The token, without `Bearer`.
     pub token: String,
-    /// The header `X-Request-Id`, where it was captured.
+    /// The header `X-Request-Id`, if it was captured.
     pub request_id: Option<String>,
-    /// Whether it went, or would go, over plain HTTP.
+    /// Whether the URL is plain HTTP.
     pub plain_http: bool,
 }
 
@@ -45,36 +44,12 @@ impl CapturedRequest {
     }
 }
 
-/// What [`inspect`] found. Its JSON form is stable: fields may be added, none changes.
-///
-/// ```
-/// use mixin_pin_protocol::core::{PinKey, UnixTime, token::VerifyingKey};
-/// use mixin_pin_protocol::inspect::{
-///     CapturedRequest, Finding, HashReport, Known, Level, DecryptedPin, PinReport, Report, SignatureReport, inspect,
-/// };
-///
-/// # const DOCS: &str = include_str!("../testdata/docs-tokens.json");
-/// # let docs: serde_json::Value = serde_json::from_str(DOCS).unwrap();
-/// # let (text, key) = (docs["tokens"][2]["curl"].as_str().unwrap(), docs["public_key"].as_str().unwrap());
-/// let request = CapturedRequest::from_curl(text)?;
-/// let key = VerifyingKey::from_text(key)?;
-/// let another = PinKey::from_bytes(&[7; 32])?;
-/// let known = Known { public_key: Some(&key), pin_key: Some(&another), tip_key: None };
-/// let report: Report = inspect(&request, &known, UnixTime::from_secs(1_525_333_400))?;
-/// assert_eq!(report.signature, SignatureReport { checked: true, valid: Some(true) });
-/// assert!(matches!(&report.request_hash, HashReport { matches: true, .. }));
-/// let [PinReport { kind: "six-digit", decrypted, .. }] = &report.pins[..] else { panic!("one PIN is in the body") };
-/// let decrypted: &Option<DecryptedPin> = decrypted;
-/// assert_eq!(decrypted, &None); // it was not encrypted under this key, and that is
-/// assert!(matches!(&report.findings[0], Finding { level: Level::Fail, .. }));
-/// assert!(!report.holds());
-/// # Ok::<(), mixin_pin_protocol::Error>(())
-/// ```
+/// The report of [`inspect`]. Its JSON form is stable: fields may be added, but none changes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// The header's `alg`.
     pub alg: String,
-    /// The claims as they stand.
+    /// The claims, unverified.
     pub claims: Map<String, Value>,
     /// The `sig` claim against the request.
     pub request_hash: HashReport,
@@ -82,17 +57,17 @@ pub struct Report {
     pub signature: SignatureReport,
     /// Whether `exp` has passed.
     pub expired: bool,
-    /// `exp` less `iat`; null where they make no sense.
+    /// `exp` minus `iat`; null if that is not positive.
     pub lifetime_seconds: Option<u64>,
     /// The encrypted PINs in the body.
     pub pins: Vec<PinReport>,
-    /// What is to be said about it, worst first.
+    /// The findings, worst first.
     pub findings: Vec<Finding>,
 }
 
 impl Report {
-    /// Whether nothing that could be checked fails.
-    pub fn holds(&self) -> bool {
+    /// Whether nothing that was checked fails.
+    pub fn is_valid(&self) -> bool {
         self.findings.iter().all(|finding| finding.level != Level::Fail)
     }
 }
@@ -100,9 +75,9 @@ impl Report {
 /// The `sig` claim against the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HashReport {
-    /// What the token says.
+    /// The token's claim.
     pub claimed: Option<String>,
-    /// What the request hashes to.
+    /// The request's hash.
     pub computed: String,
     /// Whether they are equal.
     pub matches: bool,
@@ -113,7 +88,7 @@ pub struct HashReport {
 pub struct SignatureReport {
     /// Whether there was a key to check it with.
     pub checked: bool,
-    /// Whether it holds; None where it was not checked.
+    /// Whether it is valid; None if it was not checked.
     pub valid: Option<bool>,
 }
 
@@ -126,44 +101,44 @@ pub struct PinReport {
     pub bytes: Option<usize>,
     /// `six-digit`, `tip-key`, `tip-signature` or `unknown`.
     pub kind: &'static str,
-    /// What is inside, where the session's PIN key was given and opens it.
+    /// The content, if the session's PIN key was given and decrypts it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decrypted: Option<DecryptedPin>,
 }
 
-/// What is inside an encrypted PIN, its secret aside.
+/// The content of an encrypted PIN without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DecryptedPin {
     /// When it was encrypted, in Unix seconds.
     pub timestamp: u64,
     /// Its iterator.
     pub iterator: u64,
-    /// Of a TIP signature: whether it holds for what the request asks for. None where that was not to be judged.
+    /// For a TIP signature: whether it is valid for the action that the request asks for. None if it was not checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature_holds: Option<bool>,
-    /// Of a TIP key to be installed: its counter.
+    /// For a TIP key to be installed: its counter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counter: Option<u64>,
 }
 
-/// What an inspector knows of the session beside the request. Each part may be absent, and then less is judged.
+/// The keys of the session, as far as the inspector has them. Without a key, less is checked.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Known<'k> {
-    /// The session's public key, which checks the token's signature.
+    /// The session's public key, which verifies the token's signature.
     pub public_key: Option<&'k VerifyingKey>,
-    /// The key that the session shares with the server, which opens the encrypted PINs.
+    /// The key that the session shares with the server, which decrypts the PINs.
     pub pin_key: Option<&'k PinKey>,
-    /// The user's TIP key, which checks the signatures inside.
+    /// The user's TIP key, which verifies TIP signatures.
     pub tip_key: Option<&'k Ed25519PublicKey>,
 }
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// The request does not hold.
+    /// The request is invalid.
     Fail,
-    /// It holds, and could do better.
+    /// The request is valid, but weak.
     Warn,
     /// Worth knowing.
     Info,
@@ -172,13 +147,13 @@ pub enum Level {
 /// One sentence about the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// How bad it is.
+    /// The severity.
     pub level: Level,
     /// The sentence.
     pub text: String,
 }
 
-/// Judges a captured request, at the time `at`, with whatever is known of its session.
+/// Inspects a captured request at the time `at`, with the known keys of its session.
 ///
 /// ```
 /// use mixin_pin_protocol::core::UnixTime;
@@ -189,7 +164,7 @@ pub struct Finding {
 /// # let text = docs["tokens"][2]["curl"].as_str().unwrap();
 /// let request = CapturedRequest::from_curl(text)?; // curl … "https://api.mixin.one/pin/update" …
 /// let report = inspect(&request, &Known::default(), UnixTime::from_secs(1_525_333_400))?;
-/// assert!(report.holds());
+/// assert!(report.is_valid());
 /// assert_eq!(report.pins[0].kind, "six-digit");
 /// # Ok::<(), mixin_pin_protocol::Error>(())
 /// ```
@@ -199,13 +174,13 @@ pub struct Finding {
 pub fn inspect(request: &CapturedRequest, known: &Known<'_>, at: UnixTime) -> Result<Report, TokenFault> {
     let token = ReceivedToken::parse(&request.token)?;
     let mut findings = Findings::default();
-    let request_hash = judge_hash(request, &token, &mut findings);
-    let signature = judge_signature(&token, known.public_key, &mut findings);
-    let (expired, lifetime_seconds) = judge_times(&token, at, &mut findings);
-    judge_identity(request, &token, &mut findings);
-    let pins = judge_pins(request, &token, known, at, &mut findings);
+    let request_hash = check_hash(request, &token, &mut findings);
+    let signature = check_signature(&token, known.public_key, &mut findings);
+    let (expired, lifetime_seconds) = check_times(&token, at, &mut findings);
+    check_identity(request, &token, &mut findings);
+    let pins = check_pins(request, &token, known, at, &mut findings);
     if request.plain_http {
-        findings.warn("the request goes over plain HTTP: whoever is on the way can read and use the token");
+        findings.warn("the request goes over plain HTTP: anyone on the network path can read and use the token");
     }
     Ok(Report {
         alg: token.algorithm().to_owned(),
@@ -245,17 +220,17 @@ impl Findings {
     }
 }
 
-fn judge_hash(request: &CapturedRequest, token: &ReceivedToken<'_>, findings: &mut Findings) -> HashReport {
+fn check_hash(request: &CapturedRequest, token: &ReceivedToken<'_>, findings: &mut Findings) -> HashReport {
     let computed = RequestHash::of(&request.method, &request.path, &request.body);
     let claimed = token.raw_claims().get("sig").and_then(Value::as_str);
     let matches = claimed.and_then(RequestHash::from_hex) == Some(computed);
     if !matches {
-        findings.fail("the sig claim is not the hash of this method, path and body: the request was changed, or the token made for another");
+        findings.fail("the sig claim is not the hash of this method, path and body: the request was changed, or the token belongs to another request");
     }
     HashReport { claimed: claimed.map(str::to_owned), computed: computed.to_string(), matches }
 }
 
-fn judge_signature(token: &ReceivedToken<'_>, key: Option<&VerifyingKey>, findings: &mut Findings) -> SignatureReport {
+fn check_signature(token: &ReceivedToken<'_>, key: Option<&VerifyingKey>, findings: &mut Findings) -> SignatureReport {
     if !matches!(token.algorithm(), "RS512" | "EdDSA") {
         findings.fail(format!("alg is {}: Mixin uses RS512 and EdDSA only", token.algorithm()));
     }
@@ -266,7 +241,7 @@ fn judge_signature(token: &ReceivedToken<'_>, key: Option<&VerifyingKey>, findin
     if let VerifyingKey::Rsa(rsa) = key
         && rsa.bits() < SMALL_RSA_KEY
     {
-        findings.warn(format!("the RSA key has {} bits; {SMALL_RSA_KEY} are the least that is held safe", rsa.bits()));
+        findings.warn(format!("the RSA key has {} bits; at least {SMALL_RSA_KEY} are considered safe", rsa.bits()));
     }
     let verified = token.verify(key);
     if let Err(error) = &verified {
@@ -275,7 +250,7 @@ fn judge_signature(token: &ReceivedToken<'_>, key: Option<&VerifyingKey>, findin
     SignatureReport { checked: true, valid: Some(verified.is_ok()) }
 }
 
-fn judge_times(token: &ReceivedToken<'_>, at: UnixTime, findings: &mut Findings) -> (bool, Option<u64>) {
+fn check_times(token: &ReceivedToken<'_>, at: UnixTime, findings: &mut Findings) -> (bool, Option<u64>) {
     let claim = |name| token.raw_claims().get(name).and_then(Value::as_u64);
     let (Some(issued), Some(expires)) = (claim("iat"), claim("exp")) else {
         findings.fail("iat or exp is missing, or not a number of seconds");
@@ -292,7 +267,7 @@ fn judge_times(token: &ReceivedToken<'_>, at: UnixTime, findings: &mut Findings)
     match lifetime {
         None => findings.fail("the token expires before it was issued"),
         Some(seconds) if seconds > LONG_LIFETIME => findings.warn(format!(
-            "the token lives for {}; an hour is plenty, for whoever finds it can use it that long",
+            "the token lives for {}; an hour is enough, because anyone who finds it can use it that long",
             duration(seconds)
         )),
         Some(_) => {}
@@ -300,7 +275,7 @@ fn judge_times(token: &ReceivedToken<'_>, at: UnixTime, findings: &mut Findings)
     (has_expired, lifetime)
 }
 
-fn judge_identity(request: &CapturedRequest, token: &ReceivedToken<'_>, findings: &mut Findings) {
+fn check_identity(request: &CapturedRequest, token: &ReceivedToken<'_>, findings: &mut Findings) {
     let claims = token.raw_claims();
     let needed: &[&str] = if token.is_oauth() { &["iss", "aid", "jti"] } else { &["uid", "sid", "jti"] };
     for name in needed {
@@ -320,7 +295,7 @@ fn judge_identity(request: &CapturedRequest, token: &ReceivedToken<'_>, findings
     }
 }
 
-fn judge_pins(
+fn check_pins(
     request: &CapturedRequest,
     token: &ReceivedToken<'_>,
     known: &Known<'_>,
@@ -334,7 +309,7 @@ fn judge_pins(
         findings.info("the body is not a JSON object: no PIN was looked for");
         return Vec::new();
     };
-    let block_judge = block::BlockJudge::new(request, token, &fields, known, at);
+    let blocks = block::BlockChecker::new(request, token, &fields, known, at);
     let mut seen: Vec<&str> = Vec::new();
     let mut pins: Vec<PinReport> = Vec::new();
     for field in ["old_pin", "pin", "old_pin_base64", "pin_base64"] {
@@ -355,7 +330,7 @@ fn judge_pins(
                 if field.ends_with("base64") != is_url_safe(text) {
                     findings.info(format!("{field} is in the other field's base64 alphabet; Mixin reads both"));
                 }
-                decrypted = block_judge.judge(field, pin, findings);
+                decrypted = blocks.check(field, pin, findings);
             }
             Err(error) => findings.fail(format!("{field}: {error}")),
         }
@@ -374,12 +349,12 @@ fn judge_pins(
     pins
 }
 
-/// Whether text is unpadded base64url; text that could be either counts as what its field wants.
+/// Whether text may be unpadded base64url.
 fn is_url_safe(text: &str) -> bool {
     !text.contains(['+', '/', '='])
 }
 
-/// Seconds in words, to two places: `2 years 31 days`.
+/// Seconds in words, in the two largest units: `2 years 31 days`.
 fn duration(seconds: u64) -> String {
     const UNITS: [(u64, &str); 5] =
         [(31_536_000, "year"), (86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];

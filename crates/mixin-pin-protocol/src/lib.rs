@@ -1,11 +1,10 @@
-//! Mixin's words around [`mixin_pin_core`], without any I/O.
+//! The Mixin protocol around [`mixin_pin_core`], without I/O.
 //!
-//! **In scope:** keystore files ([`keystore`]), calls made ready to send ([`call`]), also for an app that acts for a
-//! user ([`oauth`]), the server's answers ([`answer`]), the server's view of a call ([`check`]) and of what it asks for
-//! ([`action`]), and a report on a captured request ([`inspect`]).
+//! **In scope:** keystore files ([`keystore`]), prepared calls ([`call`]) and OAuth ([`oauth`]), answers ([`answer`]), a
+//! server's checks of a call ([`check`]) and its TIP action ([`action`]), and reports on captured requests ([`inspect`]).
 //!
-//! **Out of scope, for good:** sockets, files, clocks and randomness of its own. A [`call::PreparedRequest`] can be
-//! sent by any transport, blocking or not; `mixin-pin-http` is one.
+//! **Out of scope, permanently:** sockets, files, clocks and sources of randomness. Any transport, blocking or async, can
+//! send a [`call::PreparedRequest`]; `mixin-pin-http` is one.
 //!
 //! # Example
 //!
@@ -18,8 +17,7 @@
 //! # fn main() -> Result<(), Error> {
 //! let mut rng = UnwrapErr(SysRng);
 //! let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
-//! let now = UnixTime::from_secs(1_700_000_000);
-//! let nonces = MonotonicNonces::new();
+//! let (now, nonces) = (UnixTime::from_secs(1_700_000_000), MonotonicNonces::new());
 //! let request = Calls::new(&session, now, &mut rng).nonces(&nonces).verify_pin(&Pin::new("314159")?)?;
 //! assert_eq!((request.method(), request.path()), ("POST", "/pin/verify"));
 //! // send(request.method(), request.path(), request.headers(), request.body())
@@ -46,7 +44,7 @@ pub use error::{
 pub use mixin_pin_core as core;
 pub use shown::Shown;
 
-/// The README's examples run, too.
+/// Runs the README's examples.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

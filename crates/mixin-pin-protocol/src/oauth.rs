@@ -1,7 +1,7 @@
-//! OAuth: an app that acts for a user within granted scopes, from the exchange of a code to signed calls.
+//! OAuth: an app that acts for a user within granted scopes. Exchanges a code and prepares signed calls.
 //!
-//! The user grants by approving an authorization with the PIN, in a session of their own (`POST /oauth/authorize`).
-//! What the app may do then needs no PIN, and can carry none.
+//! The user approves an authorization with the PIN, in the user's own session (`POST /oauth/authorize`). The app's calls
+//! then carry no PIN.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::keystore::write_oauth;
 use crate::object::read_from_objects_only;
 use crate::request::Draft;
 
-/// A code about to be exchanged for an authorization: what `POST /oauth/token` takes.
+/// The exchange of a code for an authorization: the parameters of `POST /oauth/token`.
 ///
 /// # Security
 /// `Debug` shows the app's id only.
@@ -28,18 +28,18 @@ use crate::request::Draft;
 pub struct CodeExchange<'a> {
     /// The app.
     pub app_id: Uuid,
-    /// The code that the user's approval gave.
+    /// The code from the user's approval.
     pub code: &'a str,
-    /// The verifier whose challenge the authorization was asked for with.
+    /// The verifier of the challenge that the authorization was requested with.
     pub verifier: &'a CodeVerifier,
-    /// The app's secret; not needed with a verifier.
+    /// The app's secret; optional.
     pub client_secret: Option<&'a str>,
-    /// The public half of the app's new key for this authorization.
+    /// The public key of the app's new key pair for this authorization.
     pub public_key: &'a Ed25519PublicKey,
 }
 
 impl CodeExchange<'_> {
-    /// `POST /oauth/token`, the one request that no token signs: the code and its verifier are the proof.
+    /// `POST /oauth/token`. This is the one request without a token; the code and its verifier authenticate it.
     ///
     /// A code can be exchanged once. If the answer is lost, the user must approve again.
     ///
@@ -49,7 +49,7 @@ impl CodeExchange<'_> {
     /// use mixin_pin_protocol::oauth::CodeExchange;
     ///
     /// let mut rng = UnwrapErr(SysRng);
-    /// let verifier = CodeVerifier::generate(&mut rng); // kept while the user was asked with its challenge
+    /// let verifier = CodeVerifier::generate(&mut rng); // its challenge was part of the authorization request
     /// let key = Ed25519Key::generate(&mut rng);
     /// let (app_id, public_key) = (Uuid::from_u128(1), key.public_key());
     /// let exchange =
@@ -74,9 +74,9 @@ impl CodeExchange<'_> {
             client_secret: self.client_secret,
             ed25519: &self.public_key.to_base64_url(),
         };
-        // Room for all, so that no half-written copy of a secret stays behind.
+        // Large enough never to grow, because growing would leave copies of the secrets in memory.
         let mut json = Vec::with_capacity(512 + 6 * (self.code.len() + self.client_secret.map_or(0, str::len)));
-        // Neither a map with keys that are no text nor a writer that fails is here.
+        // Cannot fail: the keys are strings, and a `Vec` accepts every write.
         let _ = serde_json::to_writer(&mut json, &body);
         Draft::post("/oauth/token", json).unsigned(random_uuid(rng))
     }
@@ -88,26 +88,26 @@ impl fmt::Debug for CodeExchange<'_> {
     }
 }
 
-/// The answer to a [`CodeExchange`]: what was granted, and the key that the server will sign its answers with.
+/// The answer to a [`CodeExchange`]: the granted scopes, and the key that the server signs its answers with.
 ///
 /// ```
 /// use mixin_pin_protocol::core::{Ed25519Key, uuid::Uuid};
 /// use mixin_pin_protocol::{Error, keystore::Keystore, oauth::Grant};
 ///
-/// let key = Ed25519Key::from_bytes(&[7; 32])?; // whose public half was sent
+/// let key = Ed25519Key::from_bytes(&[7; 32])?; // its public key was sent
 /// let grant = Grant {
 ///     scope: "PROFILE:READ".to_owned(),
 ///     authorization_id: Uuid::from_u128(2),
 ///     ed25519: "PSv4vrjb0xjGij2iTFdw9-Gnyn8aGh9xJjCv4GIhsjs".to_owned(),
 /// };
-/// let keystore = grant.to_keystore(Uuid::from_u128(1), &key)?; // to be kept: the code is spent
+/// let keystore = grant.to_keystore(Uuid::from_u128(1), &key)?; // save it: the code is spent
 /// assert_eq!(Keystore::parse(keystore.as_bytes())?.into_oauth_session()?.scope(), "PROFILE:READ");
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(remote = "Self")]
 pub struct Grant {
-    /// The scopes, with blanks between. The user may have granted fewer than were asked for.
+    /// The scopes, separated by blanks. The user may have granted fewer than requested.
     pub scope: String,
     /// The authorization's id.
     pub authorization_id: Uuid,
@@ -118,19 +118,7 @@ pub struct Grant {
 read_from_objects_only!(Grant);
 
 impl Grant {
-    /// The session that acts under this grant, with the key whose public half was sent.
-    ///
-    /// ```
-    /// use mixin_pin_protocol::core::{Ed25519Key, uuid::Uuid};
-    /// use mixin_pin_protocol::{Error, oauth::Grant};
-    ///
-    /// let answer = r#"{"scope": "PROFILE:READ", "authorization_id": "4a2d4dcb-3f1b-4cfc-8b5c-f2b9a4a9e4a1",
-    ///     "ed25519": "PSv4vrjb0xjGij2iTFdw9-Gnyn8aGh9xJjCv4GIhsjs"}"#;
-    /// let grant: Grant = serde_json::from_str(answer).unwrap();
-    /// let session = grant.into_session(Uuid::from_u128(1), Ed25519Key::from_bytes(&[7; 32])?)?;
-    /// assert_eq!(session.scope(), "PROFILE:READ");
-    /// # Ok::<(), Error>(())
-    /// ```
+    /// Makes the session of this grant, with the private key of the public key that was sent.
     ///
     /// # Errors
     /// [`Error::PublicKey`] or [`Error::Scope`] when the server's key or the scope is invalid.
@@ -139,7 +127,7 @@ impl Grant {
         OAuthSession::new(app_id, self.authorization_id, &self.scope, key, server_key)
     }
 
-    /// The grant as a keystore of the OAuth shape.
+    /// Writes the grant as an OAuth keystore.
     ///
     /// # Errors
     /// [`Error::PublicKey`] when the server's key is invalid.

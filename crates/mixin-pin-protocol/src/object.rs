@@ -1,9 +1,9 @@
-//! Structs that are read from JSON objects only.
+//! Structs that deserialize from JSON objects only.
 
 /// Implements `Deserialize` for structs that derive it with `#[serde(remote = "Self")]`.
 ///
-/// What serde derives alone takes an array for a struct, too, its elements for the fields in their order: `[202,20119]`
-/// would be a refusal of Mixin's, which is never sent like that.
+/// Serde's derived implementation also accepts an array as a struct. `[202,20119]` would then count as a refusal, although
+/// Mixin never sends one like that.
 macro_rules! read_from_objects_only {
     ($($name:ident),+) => { $(
         impl<'de> serde::Deserialize<'de> for $name {

@@ -47,7 +47,7 @@ fn every_report_says_what_the_vector_says() {
         let report = inspect(&request, &knowing(&key), IN_2018).unwrap();
         assert_eq!(report.request_hash.matches, token["hash_matches"], "{}", request.path);
         assert_eq!(report.signature.valid, token["signature_verifies"].as_bool(), "{}", request.path);
-        assert_eq!(report.holds(), token["hash_matches"] == true && token["signature_verifies"] == true);
+        assert_eq!(report.is_valid(), token["hash_matches"] == true && token["signature_verifies"] == true);
     }
 }
 
@@ -69,21 +69,21 @@ fn the_request_that_creates_a_pin_held_in_2018() {
 fn today_it_has_expired() {
     let today = UnixTime::from_secs(1_795_517_646);
     let report = inspect(&request("/pin/update"), &knowing(&docs().1), today).unwrap();
-    assert!(report.expired && !report.holds());
+    assert!(report.expired && !report.is_valid());
     assert_eq!(texts(&report, Level::Fail).len(), 1);
 }
 
 #[test]
 fn without_a_key_the_signature_is_left_open() {
     let report = inspect(&request("/pin/update"), &Known::default(), IN_2018).unwrap();
-    assert!(report.holds() && !report.signature.checked);
+    assert!(report.is_valid() && !report.signature.checked);
     assert_eq!(report.signature.valid, None);
 }
 
 #[test]
 fn what_was_changed_is_seen() {
     let (_, key) = docs();
-    let judge = |change: fn(&mut CapturedRequest)| {
+    let inspected = |change: fn(&mut CapturedRequest)| {
         let mut request = request("/pin/update");
         change(&mut request);
         inspect(&request, &knowing(&key), IN_2018).unwrap()
@@ -95,9 +95,9 @@ fn what_was_changed_is_seen() {
         |r| r.request_id = Some("06aed1e3-bd77-4a59-991a-5bb5ae6fbb09".to_owned()),
         |r| r.body = br#"{"pin":"AAAA"}"#.to_vec(),
     ] {
-        assert!(!judge(change).holds());
+        assert!(!inspected(change).is_valid());
     }
-    let report = judge(|r| r.body = br#"{"pin":"AAAA"}"#.to_vec());
+    let report = inspected(|r| r.body = br#"{"pin":"AAAA"}"#.to_vec());
     assert_eq!((report.pins[0].bytes, report.pins[0].kind), (None, "unknown"));
     let same = r#"{"old_pin":"+mRm5rm9bkQztvpsaTyz1Rib0BEM0S1FKl/oYaMfbUJM3ZmrxJhafj/tjHi+3kwQ","pin":"+mRm5rm9bkQztvpsaTyz1Rib0BEM0S1FKl/oYaMfbUJM3ZmrxJhafj/tjHi+3kwQ"}"#;
     let mut twice = request("/pin/update");

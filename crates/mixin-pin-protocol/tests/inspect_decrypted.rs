@@ -1,4 +1,4 @@
-//! Reports by somebody who holds the session's keys: what is inside the encrypted PINs is judged, too.
+//! Reports with the session's keys, which include the content of the encrypted PINs.
 
 use mixin_pin_protocol::call::{Calls, PreparedRequest};
 use mixin_pin_protocol::core::tip::{Amount, TipAction, TipKey};
@@ -37,7 +37,7 @@ fn captured(request: &PreparedRequest) -> CapturedRequest {
     }
 }
 
-fn judge(request: &PreparedRequest) -> Report {
+fn inspected(request: &PreparedRequest) -> Report {
     let (session, key) = session();
     let tip_key = tip_key();
     let known = Known { public_key: Some(&key), pin_key: Some(session.pin_key()), tip_key: Some(tip_key.public_key()) };
@@ -50,7 +50,7 @@ fn fails(report: &Report) -> Vec<&str> {
 
 #[track_caller]
 fn assert_fails_once(request: &PreparedRequest, part: &str) {
-    let report = judge(request);
+    let report = inspected(request);
     let found = fails(&report);
     assert!(found.len() == 1 && found[0].contains(part), "{found:?}");
 }
@@ -73,19 +73,19 @@ fn what_our_own_calls_hold_is_shown_and_holds() {
     let mut calls = Calls::new(&session, NOW, &mut rng).nonces(&nonces);
     let (pin, key) = (Pin::new("123456").unwrap(), tip_key());
 
-    let report = judge(&calls.change_pin(&pin, &pin).unwrap());
+    let report = inspected(&calls.change_pin(&pin, &pin).unwrap());
     assert_eq!(fails(&report), <[&str; 0]>::default());
     let iterators: Vec<u64> = report.pins.iter().map(|pin| pin.decrypted.as_ref().unwrap().iterator).collect();
     assert_eq!(iterators, [NOW.as_nanos().unwrap(), NOW.as_nanos().unwrap() + 1]);
     assert!(!format!("{report:?}").contains("123456"));
 
-    let report = judge(&calls.verify_tip(&key).unwrap());
+    let report = inspected(&calls.verify_tip(&key).unwrap());
     assert_eq!(report.pins[0].decrypted.as_ref().unwrap().signature_holds, Some(true));
-    let report = judge(&calls.change_tip(&key, 4, &TipKey::from_seed(&[8; 32])).unwrap());
+    let report = inspected(&calls.change_tip(&key, 4, &TipKey::from_seed(&[8; 32])).unwrap());
     assert_eq!(fails(&report), <[&str; 0]>::default());
     assert_eq!(report.pins[0].decrypted.as_ref().unwrap().signature_holds, Some(true));
     assert_eq!(report.pins[1].decrypted.as_ref().unwrap().counter, Some(5));
-    let report = judge(&calls.register_safe(&key, &key).unwrap());
+    let report = inspected(&calls.register_safe(&key, &key).unwrap());
     assert_eq!((fails(&report).len(), report.pins[0].decrypted.as_ref().unwrap().signature_holds), (0, Some(true)));
 }
 
@@ -96,7 +96,7 @@ fn a_block_of_another_session_does_not_open() {
     let body = json!({"pin_base64": other.to_url_safe().as_str()}).to_string();
     let (session, _) = session();
     let request = Calls::new(&session, NOW, &mut rng()).other("POST", "/pin/verify", Some(body.as_bytes())).unwrap();
-    assert_fails_once(&request, "does not open");
+    assert_fails_once(&request, "does not decrypt");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn times_and_iterators_are_judged() {
     let (now, nanos) = (NOW.secs(), NOW.as_nanos().unwrap());
     assert_fails_once(&with_block("/x", json!({}), pin(), now - 301, nanos), "5 minutes 1 second away");
     assert_fails_once(&with_block("/x", json!({}), pin(), now, 0), "iterator 0");
-    let report = judge(&with_block("/x", json!({}), pin(), now, now));
+    let report = inspected(&with_block("/x", json!({}), pin(), now, now));
     assert!(report.findings.iter().any(|f| f.level == Level::Warn && f.text.contains("too low for nanoseconds")));
 
     let (session, _) = session();
@@ -130,8 +130,8 @@ fn a_signature_must_be_of_this_key_and_of_what_the_request_asks_for() {
     let body = json!({"asset_id": id, "opponent_id": id, "amount": "1.5", "trace_id": id});
     let (now, nanos) = (NOW.secs(), NOW.as_nanos().unwrap());
     let transfer = |secret: Secret, body: &Value| with_block("/transfers", body.clone(), secret, now, nanos);
-    assert_eq!(fails(&judge(&transfer(tip_key().secret(&action("1.5")), &body))), <[&str; 0]>::default());
-    let wrong = "does not hold for TIP:TRANSFER:CREATE:";
+    assert_eq!(fails(&inspected(&transfer(tip_key().secret(&action("1.5")), &body))), <[&str; 0]>::default());
+    let wrong = "is not valid for TIP:TRANSFER:CREATE:";
     assert_fails_once(&transfer(tip_key().secret(&action("15")), &body), wrong);
     assert_fails_once(&transfer(TipKey::from_seed(&[1; 32]).secret(&action("1.5")), &body), wrong);
     let other = TipAction::RemoveAddress { address_id: id };
@@ -142,7 +142,7 @@ fn a_signature_must_be_of_this_key_and_of_what_the_request_asks_for() {
         let secret = tip_key().secret(&TipAction::Verify { timestamp: signed });
         with_block("/pin/verify", json!({"timestamp": sent}), secret, now, nanos)
     };
-    assert_fails_once(&verify(nanos, nanos + 1), "does not hold for TIP:VERIFY:");
+    assert_fails_once(&verify(nanos, nanos + 1), "is not valid for TIP:VERIFY:");
     let stale = nanos - 600_000_000_000;
     assert_fails_once(&verify(stale, stale), "10 minutes away");
 }
@@ -151,7 +151,7 @@ fn a_signature_must_be_of_this_key_and_of_what_the_request_asks_for() {
 fn a_key_to_be_installed_must_be_one_and_have_a_counter() {
     let (now, nanos) = (NOW.secs(), NOW.as_nanos().unwrap());
     let update = |secret: Secret| with_block("/pin/update", json!({"old_pin_base64": ""}), secret, now, nanos);
-    assert_eq!(fails(&judge(&update(tip_key().installation(1)))), <[&str; 0]>::default());
+    assert_eq!(fails(&inspected(&update(tip_key().installation(1)))), <[&str; 0]>::default());
     assert_fails_once(&update(tip_key().installation(0)), "counter 0");
     assert_fails_once(&update(Secret::TipKey([0; 40])), "no Ed25519 public key");
 }
@@ -165,8 +165,8 @@ fn without_the_keys_nothing_inside_is_judged() {
     let request = calls.with_pin("POST", "/transfers", &Map::new(), secret).unwrap();
     let known = Known { public_key: Some(&key), ..Known::default() };
     let report = inspect(&captured(&request), &known, NOW).unwrap();
-    assert!(report.holds() && report.pins[0].decrypted.is_none());
+    assert!(report.is_valid() && report.pins[0].decrypted.is_none());
     let known = Known { public_key: Some(&key), pin_key: Some(session.pin_key()), tip_key: None };
     let report = inspect(&captured(&request), &known, NOW).unwrap();
-    assert!(report.holds() && report.pins[0].decrypted.as_ref().unwrap().signature_holds.is_none());
+    assert!(report.is_valid() && report.pins[0].decrypted.as_ref().unwrap().signature_holds.is_none());
 }

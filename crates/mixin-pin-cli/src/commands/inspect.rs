@@ -36,7 +36,7 @@ pub(crate) fn run(args: &InspectArgs, output: &Output) -> Result<(), Error> {
     let at = args.at.map_or_else(now, |at| Ok(UnixTime::from_secs(at)))?;
     let report = inspect(&request, &known, at)?;
     output.result(&json!(report), || describe(&request, &report, at))?;
-    if report.holds() { Ok(()) } else { Err(Error::DoesNotHold) }
+    if report.is_valid() { Ok(()) } else { Err(Error::DoesNotHold) }
 }
 
 fn captured(args: &InspectArgs) -> Result<CapturedRequest, Error> {
@@ -69,7 +69,7 @@ fn public_key(text: &str) -> Result<VerifyingKey, Error> {
 
 /// A report that can be attached to a ticket: the verdict, then why, then what the request is.
 fn describe(request: &CapturedRequest, report: &Report, at: UnixTime) -> String {
-    let (style, verdict) = if report.holds() { (GOOD, "HOLDS") } else { (BAD, "DOES NOT HOLD") };
+    let (style, verdict) = if report.is_valid() { (GOOD, "HOLDS") } else { (BAD, "DOES NOT HOLD") };
     let mut text = format!("{style}{verdict}{style:#}  judged as at {}\n", date(at.secs()));
     // Writing to a String does not fail.
     for finding in &report.findings {

@@ -1,4 +1,4 @@
-//! How Mixin says no: codes, and the object around them.
+//! The error object in Mixin's envelope, and its codes.
 
 use std::fmt;
 
@@ -34,23 +34,16 @@ pub struct ApiError {
     pub status: u16,
     /// What went wrong.
     pub code: ErrorCode,
-    /// Mixin's own words.
+    /// Mixin's description.
     #[serde(default)]
     pub description: String,
-    /// More of it: an object, a text, or absent.
+    /// Details: an object, a text, or absent.
     #[serde(default)]
     pub extra: Option<Value>,
 }
 
 impl ApiError {
-    /// The reason in `extra`, where it has one of the known words.
-    ///
-    /// ```
-    /// use mixin_pin_protocol::answer::{ApiError, Reason};
-    ///
-    /// let error: ApiError = serde_json::from_str(r#"{"code":20119,"extra":{"reason":"pin"}}"#).unwrap();
-    /// assert_eq!(error.reason(), Some(Reason::Pin));
-    /// ```
+    /// The reason in `extra.reason`, if it is a known word.
     pub fn reason(&self) -> Option<Reason> {
         Reason::from_word(self.extra("reason")?.as_str()?)
     }
@@ -82,55 +75,46 @@ impl ApiError {
         self.extra.as_ref()?.get(name)
     }
 
-    /// Whether this refusal may be about a second copy of the request, whose first copy was carried out.
+    /// Whether this refusal may be about a second copy of the request, while the first copy was carried out.
     ///
-    /// This client sends a request once. A proxy on the way may send it again, and the answer that comes back may be the
-    /// one to the copy. A copy is refused by its token (401), by its iterator (20119) or by its number (429): Mixin documents
-    /// that a token is good once, and that iterators rise. Only a known [`Reason`] tells that it was something else; without
-    /// one this is true for these three codes.
+    /// A proxy may send a request twice, and the answer may be the one to the second copy. Mixin refuses a copy because of
+    /// its token (401), its iterator (20119) or too many requests (429). So this is true for these codes, unless a known
+    /// [`Reason`] excludes a copy.
     ///
     /// ```
     /// use mixin_pin_protocol::answer::ApiError;
     ///
     /// let may_be = |json: &str| serde_json::from_str::<ApiError>(json).unwrap().may_answer_a_copy();
-    /// assert!(may_be(r#"{"code":20119}"#)); // a wrong PIN, or the copy's iterator: nothing tells which
+    /// assert!(may_be(r#"{"code":20119}"#)); // a wrong PIN, or the iterator of a copy
     /// assert!(!may_be(r#"{"code":20119,"extra":{"reason":"pin"}}"#));
     /// assert!(!may_be(r#"{"code":10002}"#)); // the first copy had the same field
     /// ```
     pub fn may_answer_a_copy(&self) -> bool {
-        let is_first_hurdle =
+        let may_be =
             matches!(self.code, ErrorCode::Unauthorized | ErrorCode::PinIncorrect | ErrorCode::TooManyRequests);
-        self.reason().map_or(is_first_hurdle, Reason::may_be_of_a_copy)
+        self.reason().map_or(may_be, Reason::may_be_of_a_copy)
     }
 
-    /// What to do about it, as half a sentence: by the [`Reason`] where there is one, else by the code.
-    ///
-    /// ```
-    /// use mixin_pin_protocol::answer::{ApiError, ErrorCode};
-    ///
-    /// let error: ApiError = serde_json::from_str(r#"{"code":20119,"extra":{"reason":"no_pin_set"}}"#).unwrap();
-    /// assert_eq!(error.code, ErrorCode::PinIncorrect);
-    /// assert_eq!(error.advice(), "no PIN is set yet: create one");
-    /// ```
+    /// What to do about it, as part of a sentence for people: by the [`Reason`] if there is one, else by the code.
     pub fn advice(&self) -> &'static str {
         match self.reason() {
             Some(Reason::NoPinSet) => "no PIN is set yet: create one",
-            Some(Reason::OldPinNeeded) => "a PIN is set already: change it, with the old one",
-            Some(Reason::Timestamp) => "set the clock right: the PIN was not looked at",
+            Some(Reason::OldPinNeeded) => "a PIN is set already: change it with the old PIN",
+            Some(Reason::Timestamp) => "set the clock right: the PIN was not checked",
             Some(Reason::Iterator) => {
-                "the server has seen this iterator or a later one: another client used the session, or the request was \
-                 sent twice on the way; use one store for all clients, or raise its iterator above the other client's"
+                "the server has seen this iterator or a greater one: another client used the session, or the request was \
+                 sent twice on the way; use one nonce store for all clients, or raise its iterator above the other client's"
             }
             Some(Reason::RequestRepeated) => {
-                "the server has seen this request: somebody on the way sent it twice, and the first copy may have been \
-                 carried out"
+                "the server has seen this request: a proxy may have sent it twice, and the first copy may have been carried \
+                 out"
             }
             Some(Reason::Pin | Reason::Signature) => "a wrong PIN costs one of the day's tries",
             _ => self.code.advice(),
         }
     }
 
-    /// Code, description and `extra`, for a sentence to go around.
+    /// Code, description and `extra`, as part of a sentence.
     pub(crate) const fn facts(&self) -> Facts<'_> {
         Facts(self)
     }
@@ -157,27 +141,20 @@ impl fmt::Display for ApiError {
 
 read_from_objects_only!(ApiError);
 
-/// The codes that a PIN client meets. What each cost and what to do about it is in the book, `docs/errors.md`; the command prints
-/// the same: `mixin-pin explain 20119`.
-///
-/// ```
-/// use mixin_pin_protocol::answer::ErrorCode;
-///
-/// assert_eq!(ErrorCode::from(20119), ErrorCode::PinIncorrect);
-/// assert_eq!(ErrorCode::Server(7000).as_u32(), 7000);
-/// ```
+/// The codes that a PIN client meets. `docs/errors.md` in the repository explains each, and so does the command
+/// `mixin-pin explain 20119`.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
     /// 400: the body is no valid data.
     BadRequest,
-    /// 401: token bad, expired, of another session, or for another request.
+    /// 401: the token is invalid, expired, of another session, or for another request.
     Unauthorized,
-    /// 403
+    /// 403: this session may not do that.
     Forbidden,
     /// 404: no such endpoint.
     NotFound,
-    /// 429: too many requests; for a PIN, the day's tries are spent.
+    /// 429: too many requests; for a PIN call, the day's tries are spent.
     TooManyRequests,
     /// 10002: a field is invalid, see `extra`.
     InvalidField,
@@ -187,18 +164,18 @@ pub enum ErrorCode {
     PhoneCodeInvalid,
     /// 20114: the phone code has expired.
     PhoneCodeExpired,
-    /// 20118: not the format of a PIN.
+    /// 20118: not the form of a PIN.
     PinFormat,
-    /// 20119: PIN wrong, or its encryption or iterator.
+    /// 20119: the PIN, its encryption or its iterator is wrong.
     PinIncorrect,
-    /// 500, 7000 or 7001: server trouble; what was asked may have been done.
+    /// 500, 7000 or 7001: the server failed. The call may have been carried out.
     Server(u32),
     /// Any other code.
     Other(u32),
 }
 
-/// The refusals that Mixin documents with status 202, in its pages on error codes of 2018 and today. Two that stand there
-/// are left out, for what was asked may have been done: 10003 (an SMS was not delivered) and 20125 (the transfer is paid).
+/// The codes that Mixin documents as refusals with status 202, in its error pages of 2018 and today. Two of them are left
+/// out because the call may have been carried out: 10003 (an SMS was not delivered) and 20125 (the transfer is paid).
 const REFUSALS: &[u32] = &[
     400, 401, 403, 404, 429, 10_002, 10_004, 10_005, 10_006, 10_404, 20_110, 20_111, 20_112, 20_113, 20_114, 20_115,
     20_116, 20_117, 20_118, 20_119, 20_120, 20_121, 20_122, 20_123, 20_124, 20_126, 20_127, 20_128, 20_129, 20_130,
@@ -224,15 +201,8 @@ impl ErrorCode {
         }
     }
 
-    /// Whether Mixin documents this code as a refusal, after which the request has changed nothing. Of every other code,
-    /// such as a gateway's 504 in Mixin's envelope, nobody can tell.
-    ///
-    /// ```
-    /// use mixin_pin_protocol::answer::ErrorCode;
-    ///
-    /// assert!(ErrorCode::from(20117).is_refusal()); // insufficient balance
-    /// assert!(!ErrorCode::from(504).is_refusal() && !ErrorCode::from(20125).is_refusal());
-    /// ```
+    /// Whether Mixin documents this code as a refusal: the request changed nothing. With any other code, such as a gateway's
+    /// 504 in Mixin's envelope, the outcome is unknown.
     pub fn is_refusal(self) -> bool {
         REFUSALS.contains(&self.as_u32())
     }
@@ -248,11 +218,11 @@ impl ErrorCode {
         }
     }
 
-    /// What to do about it, as half a sentence.
+    /// What to do about it, as part of a sentence for people.
     pub const fn advice(self) -> &'static str {
         match self {
             Self::BadRequest | Self::InvalidField => "correct the call",
-            Self::Unauthorized => "check keystore and clock; trying the same again will not help",
+            Self::Unauthorized => "check keystore and clock; the same call will fail again",
             Self::Forbidden => "this session may not do that",
             Self::NotFound => "check method, path and API address",
             Self::TooManyRequests => "wait; for a PIN call the day's tries are spent",
@@ -263,7 +233,9 @@ impl ErrorCode {
                 "the PIN, its iterator or its encryption was refused, and the answer does not say which; do not try again \
                  blindly: a wrong PIN costs one of the day's tries"
             }
-            Self::Server(_) => "the server failed; look before trying again, for the call may have been carried out",
+            Self::Server(_) => {
+                "the server failed; look before trying again, because the call may have been carried out"
+            }
             Self::Other(_) => "see Mixin's documentation for this code",
         }
     }

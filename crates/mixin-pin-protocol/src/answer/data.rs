@@ -1,20 +1,20 @@
-//! What answers tell: users and log entries.
+//! The data of answers: users and log entries.
 
 use mixin_pin_core::uuid::Uuid;
 use serde::{Deserialize, Serialize};
 
 use crate::object::read_from_objects_only;
 
-/// A user, as far as PINs are concerned. Other fields are ignored.
+/// A user: the fields that matter for PINs. Other fields are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self")]
 pub struct User {
     /// The user's id.
     pub user_id: Uuid,
-    /// The session that the answer is for.
+    /// The session of the request.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient_uuid")]
     pub session_id: Option<Uuid>,
-    /// The number that people know the user by.
+    /// The user's public number.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub identity_number: String,
     /// The user's name.
@@ -23,19 +23,19 @@ pub struct User {
     /// Whether a PIN of either kind is set.
     #[serde(default)]
     pub has_pin: bool,
-    /// The TIP public key, empty where there is none.
+    /// The TIP public key; empty if there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tip_key_base64: String,
     /// How often the TIP key was set.
     #[serde(default)]
     pub tip_counter: u64,
-    /// RSA: the wrapped PIN key, right after registration.
+    /// RSA: the wrapped PIN key, in the answer to a registration.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub pin_token: String,
-    /// Ed25519: the server's X25519 key, right after registration.
+    /// Ed25519: the server's X25519 key, in the answer to a registration.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub pin_token_base64: String,
-    /// Ed25519: the server's Ed25519 key, right after registration.
+    /// Ed25519: the server's Ed25519 key, in the answer to a registration.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub server_public_key: String,
     /// When the user was registered, in RFC 3339.
@@ -43,25 +43,13 @@ pub struct User {
     pub created_at: String,
 }
 
-/// Some answers carry an empty text where there is no id.
+/// Some answers have an empty string instead of an id.
 fn lenient_uuid<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.and_then(|text| text.parse().ok()))
 }
 
 /// An entry of `GET /logs`.
-///
-/// ```
-/// use mixin_pin_protocol::answer::{Answer, LogEntry};
-/// use mixin_pin_protocol::core::uuid::Uuid;
-///
-/// let id = Uuid::from_u128(7);
-/// let body = br#"{"data":[{"log_id":"1","code":"PIN_INCORRECT","ip_address":"192.0.2.1"}]}"#;
-/// let answer = Answer { status: 200, request_id: Some(&id.to_string()), integrity_token: None, body };
-/// let entries: Vec<LogEntry> = answer.read(id)?;
-/// assert_eq!(entries[0].code, "PIN_INCORRECT");
-/// # Ok::<(), mixin_pin_protocol::Error>(())
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self")]
 pub struct LogEntry {
@@ -70,7 +58,7 @@ pub struct LogEntry {
     /// What happened, such as `PIN_INCORRECT`.
     #[serde(default)]
     pub code: String,
-    /// Where the request came from.
+    /// The address that the request came from.
     #[serde(default)]
     pub ip_address: String,
     /// When, in RFC 3339.
@@ -80,7 +68,7 @@ pub struct LogEntry {
 
 read_from_objects_only!(User, LogEntry);
 
-// The attribute that keeps arrays out makes what is derived for writing a plain function, too.
+// `remote = "Self"` turns the derived `serialize` into a plain function.
 impl Serialize for User {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Self::serialize(self, serializer)

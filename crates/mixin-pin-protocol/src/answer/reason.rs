@@ -1,23 +1,14 @@
-//! The words that a refusal's `extra.reason` may have, in this one place.
+//! The words that a refusal's `extra.reason` may have.
 
 use crate::TokenFault;
 
-/// Makes the enum, its words and the way back from one list, so that none can be missing in another.
+/// Makes the enum, its words and their parser from one list.
 macro_rules! reasons {
     ($($(#[$doc:meta])+ $name:ident = $word:literal,)+) => {
-        /// Why a PIN call was refused, as far as `extra.reason` says.
+        /// Why a PIN call was refused, according to `extra.reason`.
         ///
-        /// The words are those of `mixin-pin-sandbox`. What Mixin itself writes into `extra` is not documented, so a refusal of
-        /// Mixin's mostly has none of them: then nobody but the server knows the reason.
-        ///
-        /// ```
-        /// use mixin_pin_protocol::TokenFault;
-        /// use mixin_pin_protocol::answer::Reason;
-        ///
-        /// assert_eq!(Reason::from_word("iterator"), Some(Reason::Iterator));
-        /// assert_eq!(Reason::Token(TokenFault::Expired).as_str(), "token_expired");
-        /// assert_eq!(Reason::from_word("another server's word"), None);
-        /// ```
+        /// The words are those of `mixin-pin-sandbox`. Mixin does not document its own `extra`, so most refusals by Mixin
+        /// have no known reason.
         #[non_exhaustive]
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Reason {
@@ -35,7 +26,7 @@ macro_rules! reasons {
                 }
             }
 
-            /// The reason that a word stands for; None for a word of another server's.
+            /// The reason with this word; None for an unknown word.
             pub fn from_word(word: &str) -> Option<Self> {
                 match word {
                     $($word => Some(Self::$name),)+
@@ -47,11 +38,11 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The PIN is wrong; this costs a try.
+    /// The PIN is wrong. This costs a try.
     Pin = "pin",
-    /// The TIP signature is wrong; this costs a try.
+    /// The TIP signature is wrong. This costs a try.
     Signature = "signature",
-    /// The block does not open under the session's PIN key.
+    /// The block does not decrypt under the session's PIN key.
     Ciphertext = "ciphertext",
     /// The block's time is too far from the server's clock.
     Timestamp = "timestamp",
@@ -59,7 +50,7 @@ reasons! {
     Iterator = "iterator",
     /// The user has no PIN.
     NoPinSet = "no_pin_set",
-    /// The user has a PIN, so that changing it takes the old one. The iterator was looked at before.
+    /// The user has a PIN, so the old PIN is needed to change it. The iterator was checked before.
     OldPinNeeded = "old_pin_needed",
     /// The day's tries are spent.
     TriesSpent = "tries_spent",
@@ -72,19 +63,13 @@ reasons! {
 impl Reason {
     /// Whether this reason may be given to a second copy of a request whose first copy was carried out.
     pub(crate) const fn may_be_of_a_copy(self) -> bool {
-        // What the first copy would have been refused for as well.
+        // The first copy would have been refused for the same reason.
         !matches!(self, Self::Pin | Self::Signature | Self::Ciphertext | Self::NoPinSet | Self::OldPinNeeded)
             && !matches!(self, Self::Token(fault) if !matches!(fault, TokenFault::Expired))
     }
 
-    /// Whether only the second copy of a request is refused for this reason, where the client sent it in time and once.
-    ///
-    /// ```
-    /// use mixin_pin_protocol::answer::Reason;
-    ///
-    /// assert!(Reason::RequestRepeated.is_of_a_copy());
-    /// assert!(!Reason::Iterator.is_of_a_copy()); // another client's may be ahead
-    /// ```
+    /// Whether only the second copy of a request is refused for this reason, provided that the client sent the request once
+    /// and in time. [`Reason::Iterator`] is not such a reason: another client may have used a greater iterator.
     pub const fn is_of_a_copy(self) -> bool {
         matches!(self, Self::RequestRepeated | Self::Token(TokenFault::Expired))
     }

@@ -1,4 +1,4 @@
-//! What an encrypted PIN says once it is decrypted: its time, its iterator, and whether its TIP signature holds.
+//! Checks decrypted PIN blocks: time, iterator and TIP signature.
 
 use mixin_pin_core::tip::{TipAction, TipInstallation};
 use mixin_pin_core::uuid::Uuid;
@@ -10,22 +10,22 @@ use crate::ActionError;
 use crate::action::requested;
 use crate::check::ReceivedToken;
 
-/// How far a time may be off before a server is sure to mind; what the real one allows is not documented.
+/// How far a time may be off, in seconds. Mixin does not document its own limit.
 const TOLERANCE: u64 = 300;
-/// Nanoseconds of the year 2000. What is below counts in another unit.
+/// The year 2000 in Unix nanoseconds. A lower iterator is in another unit.
 const NANOSECONDS_BEGIN: u64 = 946_684_800_000_000_000;
 
-/// Judges the PINs of one request.
-pub(super) struct BlockJudge<'r> {
+/// Checks the PINs of one request.
+pub(super) struct BlockChecker<'r> {
     request: &'r CapturedRequest,
     fields: &'r Map<String, Value>,
     known: &'r Known<'r>,
     user_id: Uuid,
-    /// When the request was made: when its token says, or else the time of the inspection.
+    /// When the request was made: its token's `iat`, or else the time of the inspection.
     made_at: u64,
 }
 
-impl<'r> BlockJudge<'r> {
+impl<'r> BlockChecker<'r> {
     pub(super) fn new(
         request: &'r CapturedRequest,
         token: &ReceivedToken<'_>,
@@ -39,10 +39,10 @@ impl<'r> BlockJudge<'r> {
         Self { request, fields, known, user_id, made_at }
     }
 
-    /// Judges a PIN where the key that opens it is known.
-    pub(super) fn judge(&self, field: &str, pin: &EncryptedPin, findings: &mut Findings) -> Option<DecryptedPin> {
+    /// Checks a PIN if its key is known.
+    pub(super) fn check(&self, field: &str, pin: &EncryptedPin, findings: &mut Findings) -> Option<DecryptedPin> {
         let Ok(block) = self.known.pin_key?.decrypt(pin) else {
-            findings.fail(format!("{field} does not open: it was made for another session, or changed since"));
+            findings.fail(format!("{field} does not decrypt: it was made for another session, or changed since"));
             return None;
         };
         let off = block.timestamp().abs_diff(self.made_at);
@@ -60,7 +60,7 @@ impl<'r> BlockJudge<'r> {
         let (mut signature_holds, mut counter) = (None, None);
         match block.secret() {
             Secret::TipSignature(signature) => {
-                signature_holds = self.judge_signature(field, signature, &block, findings);
+                signature_holds = self.check_signature(field, signature, &block, findings);
             }
             Secret::TipKey(bytes) => match TipInstallation::from_bytes(bytes) {
                 Ok(TipInstallation { counter: number, .. }) => {
@@ -76,7 +76,7 @@ impl<'r> BlockJudge<'r> {
         Some(DecryptedPin { timestamp: block.timestamp(), iterator: block.iterator(), signature_holds, counter })
     }
 
-    fn judge_signature(
+    fn check_signature(
         &self,
         field: &str,
         signature: &[u8; 64],
@@ -88,7 +88,7 @@ impl<'r> BlockJudge<'r> {
             return None;
         };
         if field.starts_with("old_pin") {
-            return self.judge_old(signature, key, findings);
+            return self.check_old(signature, key, findings);
         }
         let CapturedRequest { method, path, .. } = self.request;
         let asked = match requested(method, path, self.fields, self.user_id) {
@@ -99,7 +99,7 @@ impl<'r> BlockJudge<'r> {
                 return None;
             }
             Err(ActionError::Field { field: missing }) => {
-                findings.fail(format!("{missing} is absent or of another form, and is signed in {field}"));
+                findings.fail(format!("{missing} is absent or has another form, and is signed in {field}"));
                 return Some(false);
             }
             Err(error) => {
@@ -111,7 +111,7 @@ impl<'r> BlockJudge<'r> {
         let is_valid = action.verify(signature, key).is_ok();
         if !is_valid {
             findings.fail(format!(
-                "the TIP signature in {field} does not hold for {} with the parameters of this request: another key, \
+                "the TIP signature in {field} is not valid for {} with the parameters of this request: another key, \
                  another action, or the body was changed after signing",
                 action.prefix()
             ));
@@ -125,9 +125,9 @@ impl<'r> BlockJudge<'r> {
         Some(is_valid)
     }
 
-    /// In the old PIN's place the old key signs its own counter, which the request does not name: mostly the one before
-    /// the new key's.
-    fn judge_old(&self, signature: &[u8; 64], key: &Ed25519PublicKey, findings: &mut Findings) -> Option<bool> {
+    /// As the old PIN, the old key signs its own counter. The request does not name it; usually it is the counter before the
+    /// new key's.
+    fn check_old(&self, signature: &[u8; 64], key: &Ed25519PublicKey, findings: &mut Findings) -> Option<bool> {
         let new = self.fields.get("pin_base64").and_then(Value::as_str)?;
         let block = self.known.pin_key?.decrypt(&EncryptedPin::from_base64(new).ok()?).ok()?;
         let Secret::TipKey(bytes) = block.secret() else { return None };
@@ -137,8 +137,8 @@ impl<'r> BlockJudge<'r> {
             return Some(true);
         }
         findings.warn(format!(
-            "the TIP signature in the old PIN's place is not that of the key over the counter {timestamp}: it holds \
-             only where the key's counter is another"
+            "the TIP signature in the old PIN's place is not that of the key over the counter {timestamp}: it is \
+             valid only if the key's counter is another"
         ));
         None
     }

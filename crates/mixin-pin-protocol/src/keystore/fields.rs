@@ -1,4 +1,4 @@
-//! The fields of a keystore's JSON: found, and read as what they should be.
+//! The fields of a keystore's JSON, by name and type.
 
 use std::fmt;
 
@@ -13,14 +13,14 @@ use super::spend_key::SpendKey;
 use super::text::unescape;
 use crate::KeystoreError;
 
-/// A field's value, as far as it matters here.
+/// The value of a field.
 enum Value {
     Text(Zeroizing<String>),
     Flag(bool),
     Other,
 }
 
-/// The fields that some keystore has.
+/// The known fields of a keystore.
 #[derive(Default)]
 pub(super) struct Fields(Vec<(&'static str, Value)>);
 
@@ -70,7 +70,7 @@ impl Fields {
         self.text(field)?.map(|text| text.trim().parse().map_err(|_| KeystoreError::NotUuid { field })).transpose()
     }
 
-    /// The user, under any of its three names; they must agree where there are several.
+    /// The user's id, under any of its three names. Several must agree.
     pub(super) fn user_id(&self, shape: KeystoreShape) -> Result<Uuid, KeystoreError> {
         let mut found: Option<(&'static str, Uuid)> = None;
         for second in ["app_id", "client_id", "user_id"] {
@@ -147,7 +147,7 @@ impl<'de> Deserialize<'de> for Fields {
                         continue;
                     };
                     if let Some(value) = Value::read(map.next_value()?).map_err(|()| A::Error::custom("no text"))? {
-                        // An empty field is as good as none; of two with one name the last counts, as elsewhere.
+                        // An empty field counts as absent. Of a repeated field the last one counts.
                         fields.0.retain(|(field, _)| *field != name);
                         if !matches!(&value, Value::Text(text) if text.is_empty()) {
                             fields.0.push((name, value));
@@ -162,7 +162,7 @@ impl<'de> Deserialize<'de> for Fields {
 }
 
 impl Value {
-    /// Reads what the parser found to be a value: nothing of `null`, and an error of text with half a character.
+    /// Reads a raw JSON value. `null` counts as absent. A string with half a surrogate pair is an error.
     fn read(raw: &RawValue) -> Result<Option<Self>, ()> {
         Ok(Some(match raw.get() {
             "null" => return Ok(None),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Which kind of keystore a file is, told by its fields.
+/// The kind of a keystore, recognized by its fields.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeystoreShape {
@@ -10,11 +10,11 @@ pub enum KeystoreShape {
     RsaBot,
     /// A bot of 2020 to 2023: `client_id`, `session_id`, `pin_token`, `private_key` as base64url.
     Ed25519Bot,
-    /// What the developers' dashboard gives today: `app_id`, `session_private_key`, `server_public_key`.
+    /// A bot of today, from the developers' dashboard: `app_id`, `session_private_key`, `server_public_key`.
     Dashboard,
     /// A user without an app: `user_id`, `session_private_key`, `server_public_key`.
     BareUser,
-    /// An authorization by somebody else: `client_id`, `authorization_id`, `scope`, `private_key`, `ed25519`.
+    /// An authorization by another user: `client_id`, `authorization_id`, `scope`, `private_key`, `ed25519`.
     OAuth,
 }
 

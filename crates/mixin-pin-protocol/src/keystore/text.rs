@@ -1,14 +1,14 @@
-//! Strings of JSON that may be secret, read without a buffer that nobody erases.
+//! Unescapes JSON strings that may be secret, without leaving copies in memory.
 //!
-//! The parser keeps what it unescapes in a buffer of its own, which grows and leaves copies behind. So it is asked for the
-//! raw text, which it does not copy.
+//! The JSON parser unescapes into its own buffer, which is not erased. So the parser returns the raw string, and this
+//! module unescapes it.
 
 use zeroize::Zeroizing;
 
-/// What a string says; None for what is no string, or has half of a surrogate pair.
+/// The text of a JSON string. None if it is no string, or has half of a surrogate pair.
 pub(super) fn unescape(quoted: &str) -> Option<Zeroizing<String>> {
     let inside = quoted.strip_prefix('"')?.strip_suffix('"')?;
-    // What is escaped takes more room than what it stands for, so that this never grows.
+    // An escape is longer than its character, so this never grows and leaves no copies.
     let mut text = Zeroizing::new(String::with_capacity(inside.len()));
     let mut rest = inside;
     while let Some((plain, escape)) = rest.split_once('\\') {
@@ -29,7 +29,7 @@ pub(super) fn unescape(quoted: &str) -> Option<Zeroizing<String>> {
     Some(text)
 }
 
-/// The character of one escape by number, or of the two that make a surrogate pair. Of the first, `\u` has been read.
+/// The character of a numeric escape, or of two that make a surrogate pair. The first `\u` has been read.
 fn code_point(rest: &mut &str) -> Option<char> {
     let first = unit(rest)?;
     if !(0xd800..0xdc00).contains(&first) {

@@ -5,21 +5,7 @@ use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, Error, PinToken, RsaKey, X25519PublicKey};
 use zeroize::Zeroizing;
 
-/// Writes a new RSA session as a keystore of the RSA bot's shape.
-///
-/// ```
-/// use mixin_pin_protocol::core::{PinToken, RsaKey, uuid::Uuid};
-/// use mixin_pin_protocol::keystore::{Keystore, write_rsa};
-///
-/// # const OTHER: &str = include_str!("../../testdata/keystore-rsa-bot.json");
-/// # let other: serde_json::Value = serde_json::from_str(OTHER).unwrap();
-/// # let (pem, pin_token) = (other["private_key"].as_str().unwrap(), other["pin_token"].as_str().unwrap());
-/// let key = RsaKey::from_pem(pem)?; // what was registered
-/// let pin_token = PinToken::from_base64(pin_token)?; // of the answer to `POST /users`
-/// let text = write_rsa(Uuid::from_u128(1), Uuid::from_u128(2), &key, &pin_token)?;
-/// assert_eq!(Keystore::parse(text.as_bytes())?.session_id(), Uuid::from_u128(2));
-/// # Ok::<(), mixin_pin_protocol::Error>(())
-/// ```
+/// Writes an RSA session as a keystore of the RSA bot's shape.
 ///
 /// # Errors
 /// [`Error::RsaKey`] when the key cannot be encoded.
@@ -30,7 +16,7 @@ pub fn write_rsa(
     pin_token: &PinToken,
 ) -> Result<Zeroizing<String>, Error> {
     let pem = key.to_pkcs1_pem()?;
-    // PEM is base64 and hyphens: its line ends are all that JSON escapes.
+    // Line ends are the only characters of PEM that JSON must escape.
     let pem = Zeroizing::new(pem.replace('\n', "\\n"));
     Ok(Zeroizing::new(format!(
         "{{\n  \"client_id\": \"{user_id}\",\n  \"session_id\": \"{session_id}\",\n  \"pin_token\": \"{}\",\n  \
@@ -40,7 +26,7 @@ pub fn write_rsa(
     )))
 }
 
-/// How a server names its key to an Ed25519 session.
+/// The server's key, as the answer to the registration of an Ed25519 session names it.
 ///
 /// ```
 /// use mixin_pin_protocol::core::{Ed25519Key, uuid::Uuid};
@@ -64,7 +50,7 @@ pub enum ServerKey {
     X25519(X25519PublicKey),
 }
 
-/// Writes a new Ed25519 session as a keystore of the bare user's shape.
+/// Writes an Ed25519 session as a keystore of the bare user's shape.
 pub fn write_ed25519(user_id: Uuid, session_id: Uuid, key: &Ed25519Key, server: &ServerKey) -> Zeroizing<String> {
     write_session("user_id", user_id, session_id, key, server)
 }
@@ -75,17 +61,6 @@ pub fn write_app(app_id: Uuid, session_id: Uuid, key: &Ed25519Key, server: &Serv
 }
 
 /// Writes an authorization as a keystore of the OAuth shape.
-///
-/// ```
-/// use mixin_pin_protocol::core::{Ed25519Key, uuid::Uuid};
-/// use mixin_pin_protocol::keystore::{Keystore, KeystoreShape, write_oauth};
-///
-/// # let server = Ed25519Key::from_bytes(&[8; 32])?.public_key();
-/// let key = Ed25519Key::from_bytes(&[7; 32])?;
-/// let text = write_oauth(Uuid::from_u128(1), Uuid::from_u128(2), "PROFILE:READ", &key, &server);
-/// assert_eq!(Keystore::parse(text.as_bytes())?.shape(), KeystoreShape::OAuth);
-/// # Ok::<(), mixin_pin_protocol::Error>(())
-/// ```
 pub fn write_oauth(
     app_id: Uuid,
     authorization_id: Uuid,
@@ -93,7 +68,7 @@ pub fn write_oauth(
     key: &Ed25519Key,
     server: &Ed25519PublicKey,
 ) -> Zeroizing<String> {
-    // A scope that a session was made of has nothing to escape; any other is escaped here.
+    // The scope is caller's text, so it is escaped.
     Zeroizing::new(format!(
         "{{\n  \"client_id\": \"{app_id}\",\n  \"authorization_id\": \"{authorization_id}\",\n  \"scope\": \
          {},\n  \"private_key\": \"{}\",\n  \"ed25519\": \"{}\"\n}}\n",
