@@ -114,11 +114,7 @@ impl<S> ClientBuilder<S> {
             issuer,
             base_url: DEFAULT_API.to_owned(),
             connect_timeout: Duration::from_secs(10),
-            settings: Settings {
-                call: Duration::from_secs(30),
-                wait: None,
-                token: DEFAULT_LIFETIME,
-            },
+            settings: Settings { call: Duration::from_secs(30), wait: None, token: DEFAULT_LIFETIME },
             user_agent: concat!("mixin-pin/", env!("CARGO_PKG_VERSION")).to_owned(),
             device_id: None,
             proxy: Proxy::FromEnvironment,

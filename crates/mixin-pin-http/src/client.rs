@@ -115,7 +115,7 @@ impl Client {
     /// # Errors
     /// [`Error::Protocol`] when Mixin refuses, another when the call was never sent.
     pub fn create_pin(&self, pin: &Pin) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::ResolveUpdate, |calls| calls.create_pin(pin))
+        self.pin_call(NextStep::ResolveUpdate, |mut calls| calls.create_pin(pin))
     }
 
     /// Changes the PIN: `POST /pin/update`.
@@ -123,7 +123,7 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn change_pin(&self, old: &Pin, new: &Pin) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::ResolveUpdate, |calls| calls.change_pin(old, new))
+        self.pin_call(NextStep::ResolveUpdate, |mut calls| calls.change_pin(old, new))
     }
 
     /// Creates the PIN, or changes it where there is an old one.
@@ -170,7 +170,7 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn verify_pin(&self, pin: &Pin) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::ProveAgain, |calls| calls.verify_pin(pin))
+        self.pin_call(NextStep::ProveAgain, |mut calls| calls.verify_pin(pin))
     }
 
     /// Installs a user's first TIP key, in the place of the digits where there are any: `POST /pin/update`. There is no
@@ -193,7 +193,7 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn install_tip(&self, old: Option<&Pin>, key: &TipKey) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::ResolveUpdate, |calls| match old {
+        self.pin_call(NextStep::ResolveUpdate, |mut calls| match old {
             None => calls.create_tip(key),
             Some(old) => calls.change_to_tip(old, key),
         })
@@ -214,7 +214,7 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn change_tip(&self, old: &TipKey, old_counter: u64, new: &TipKey) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::ResolveUpdate, |calls| calls.change_tip(old, old_counter, new))
+        self.pin_call(NextStep::ResolveUpdate, |mut calls| calls.change_tip(old, old_counter, new))
     }
 
     /// Proves the TIP key: `POST /pin/verify`.
@@ -222,7 +222,7 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn verify_tip(&self, key: &TipKey) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::ProveAgain, |calls| calls.verify_tip(key))
+        self.pin_call(NextStep::ProveAgain, |mut calls| calls.verify_tip(key))
     }
 
     /// Makes any other call that carries a PIN, a [`Pin`] or what [`TipKey::secret`] made of an action, and returns its
@@ -252,7 +252,7 @@ impl Client {
         proof: impl Into<Secret>,
     ) -> Result<Outcome<T>, Error> {
         let proof = proof.into();
-        self.pin_call(NextStep::LookFirst, |calls| calls.with_pin(method, path, body, &proof))
+        self.pin_call(NextStep::LookFirst, |mut calls| calls.with_pin(method, path, body, &proof))
     }
 
     /// Makes any other call that carries a TIP signature of the action that path and body ask for, and returns its
@@ -283,7 +283,7 @@ impl Client {
         key: &TipKey,
         action: &TipAction<'_>,
     ) -> Result<Outcome<T>, Error> {
-        self.pin_call(NextStep::LookFirst, |calls| calls.with_tip(method, path, body, key, action))
+        self.pin_call(NextStep::LookFirst, |mut calls| calls.with_tip(method, path, body, key, action))
     }
 
     /// Registers the user with the safe under `safe_key`, approved by the installed TIP key: `POST /safe/users`.
@@ -301,7 +301,7 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn register_safe(&self, tip_key: &TipKey, safe_key: &TipKey) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::LookFirst, |calls| calls.register_safe(tip_key, safe_key))
+        self.pin_call(NextStep::LookFirst, |mut calls| calls.register_safe(tip_key, safe_key))
     }
 
     /// Reads the user: `GET /me`.
@@ -314,7 +314,7 @@ impl Client {
 
     /// The user, and the server's time at the answer, where it names it.
     pub(crate) fn me_with_time(&self) -> Result<(User, Option<UnixTime>), Error> {
-        self.read_with_time(|calls| calls.me())
+        self.read_with_time(|mut calls| calls.me())
     }
 
     /// Asks the server once who this is, `GET /me`, and compares clocks: for a check that all is well before any PIN is sent.
@@ -369,7 +369,7 @@ impl Client {
     /// # Errors
     /// As [`Client::me`].
     pub fn pin_logs(&self, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
-        self.read(|calls| calls.logs(query))
+        self.read(|mut calls| calls.logs(query))
     }
 
     /// Registers a user with a session of its own under this app's session: `POST /users`.
@@ -421,9 +421,9 @@ impl Client {
         let body = body.map(Value::to_string);
         let body = body.as_deref().map(str::as_bytes);
         if matches!(method, "GET" | "HEAD") {
-            return self.read(|calls| calls.other(method, path, body)).map(Outcome::Done);
+            return self.read(|mut calls| calls.other(method, path, body)).map(Outcome::Done);
         }
-        self.pin_call(NextStep::LookFirst, |calls| calls.other(method, path, body))
+        self.pin_call(NextStep::LookFirst, |mut calls| calls.other(method, path, body))
     }
 
     /// Makes a call that changes nothing, so that every failure is an error, and that is made anew where the server or the
@@ -431,7 +431,7 @@ impl Client {
     fn read<T, F>(&self, prepare: F) -> Result<T, Error>
     where
         T: DeserializeOwned,
-        F: Fn(&mut Calls<'_, BoxSigner>) -> Result<PreparedRequest, CallError>,
+        F: Fn(Calls<'_, BoxSigner>) -> Result<PreparedRequest, CallError>,
     {
         self.read_with_time(prepare).map(|(answer, _)| answer)
     }
@@ -440,12 +440,12 @@ impl Client {
     fn read_with_time<T, F>(&self, prepare: F) -> Result<(T, Option<UnixTime>), Error>
     where
         T: DeserializeOwned,
-        F: Fn(&mut Calls<'_, BoxSigner>) -> Result<PreparedRequest, CallError>,
+        F: Fn(Calls<'_, BoxSigner>) -> Result<PreparedRequest, CallError>,
     {
         let mut rng = SystemRng::new()?;
         let mut attempts = Attempts::new(self.settings.call, READ_RETRIES);
         loop {
-            let request = prepare(&mut self.calls(now()?, &mut rng))?;
+            let request = prepare(self.calls(now()?, &mut rng))?;
             let received = self.transport.exchange(&request, attempts.deadline());
             let limits = received.as_ref().map(|received| (received.status == 429, received.retry_after));
             let (is_limited, retry_after) = limits.unwrap_or_default();
@@ -462,13 +462,13 @@ impl Client {
     fn pin_call<T, F>(&self, next: NextStep, prepare: F) -> Result<Outcome<T>, Error>
     where
         T: DeserializeOwned,
-        F: Fn(&mut Calls<'_, BoxSigner, &dyn Lease>) -> Result<PreparedRequest, CallError>,
+        F: Fn(Calls<'_, BoxSigner, &dyn Lease>) -> Result<PreparedRequest, CallError>,
     {
         let mut rng = SystemRng::new()?;
         let mut left = STALLS;
         loop {
             let outcome = self.hold(|held| {
-                let prepare = |rng: &mut SystemRng| match prepare(&mut self.calls(now()?, rng).nonces(&held)) {
+                let prepare = |rng: &mut SystemRng| match prepare(self.calls(now()?, rng).nonces(&held)) {
                     Err(CallError::Nonce(_)) if held.remaining() == Duration::ZERO => Err(Error::LeaseLost),
                     result => Ok(result?),
                 };

@@ -90,11 +90,14 @@ impl Error {
     pub fn nothing_changed(&self) -> bool {
         match self {
             Self::Protocol(ProtocolError::Answer(AnswerError::Refusal(refusal))) => !refusal.may_answer_a_copy(),
-            Self::Protocol(ProtocolError::Answer(_)) => false,
-            // Any other error arose before the request was sent.
-            Self::Protocol(_) => true,
-            Self::Interrupted(_) | Self::Timeout { .. } | Self::AnswerTooLong { .. } | Self::Redirect { .. } => false,
-            Self::BaseUrl
+            Self::Protocol(ProtocolError::Answer(_))
+            | Self::Interrupted(_)
+            | Self::Timeout { .. }
+            | Self::AnswerTooLong { .. }
+            | Self::Redirect { .. } => false,
+            // Any other protocol error arose before the request was sent.
+            Self::Protocol(_)
+            | Self::BaseUrl
             | Self::PlainHttp
             | Self::Proxy { .. }
             | Self::Header
