@@ -207,8 +207,8 @@ fn tip_calls_use_the_later_fields_in_every_session() {
 
         let rotate = calls.change_tip(&old, 7, &new).unwrap();
         assert_eq!(installed(&rotate).counter, 8);
-        let proof = decrypt(&rotate, "old_pin_base64");
-        let signature = proof.secret().expose().try_into().unwrap();
+        let block = decrypt(&rotate, "old_pin_base64");
+        let signature = block.secret().expose().try_into().unwrap();
         TipAction::Verify { timestamp: 7 }.verify(signature, old.public_key()).unwrap();
         let last = calls.change_tip(&old, u64::MAX, &new);
         assert!(matches!(last, Err(CallError::TipCounter)));
@@ -216,8 +216,8 @@ fn tip_calls_use_the_later_fields_in_every_session() {
         let verify = calls.verify_tip(&old).unwrap();
         let timestamp = serde_json::from_slice::<Value>(verify.body()).unwrap()["timestamp"].as_u64().unwrap();
         assert_eq!(timestamp, NOW.as_nanos().unwrap());
-        let proof = decrypt(&verify, "pin_base64");
-        let signature = proof.secret().expose().try_into().unwrap();
+        let block = decrypt(&verify, "pin_base64");
+        let signature = block.secret().expose().try_into().unwrap();
         TipAction::Verify { timestamp }.verify(signature, old.public_key()).unwrap();
     }
 }

@@ -100,7 +100,7 @@ fn a_block_of_another_session_does_not_open() {
 }
 
 #[test]
-fn times_and_iterators_are_judged() {
+fn times_and_iterators_are_checked() {
     let pin = || Pin::new("123456").unwrap();
     let (now, nanos) = (NOW.secs(), NOW.as_nanos().unwrap());
     assert_fails_once(&with_block("/x", json!({}), pin(), now - 301, nanos), "5 minutes 1 second away");
@@ -157,7 +157,7 @@ fn a_key_to_be_installed_must_be_one_and_have_a_counter() {
 }
 
 #[test]
-fn without_the_keys_nothing_inside_is_judged() {
+fn without_the_keys_nothing_inside_is_checked() {
     let (session, key) = session();
     let (nonces, mut rng) = (MonotonicNonces::new(), rng());
     let secret = tip_key().secret(&TipAction::ReadEmergencyContact);

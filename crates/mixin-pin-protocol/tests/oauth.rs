@@ -141,7 +141,7 @@ fn integrity(key: &Ed25519Key, request_id: Uuid, path: &str, body: &str) -> Stri
 }
 
 #[test]
-fn an_answer_is_read_only_when_the_server_vouches_for_it() {
+fn an_answer_is_read_only_when_the_server_signed_it() {
     let session = session();
     let sent = OAuthCalls::new(&session, NOW, &mut rng()).me().unwrap();
     let id = sent.request_id();
