@@ -1,4 +1,4 @@
-//! Which names and origins are the sandbox's own: what a web page elsewhere makes a browser ask for is refused.
+//! Refuses what other web pages make a browser ask: checks of the headers `Host` and `Origin`.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,10 +6,10 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 
-/// Whether every name that a request calls the server by is one of this machine's.
+/// Whether the request calls the server by a name of this machine.
 ///
-/// A page elsewhere can make its own name lead here (DNS rebinding), and then reads what it asks for: the browser sends that
-/// name as `Host`.
+/// A page elsewhere can point its own name at this machine (DNS rebinding) and read the answer. The browser then sends
+/// that name as `Host`.
 pub(crate) fn names_this_machine(request: &Parts, local: SocketAddr) -> bool {
     let mut hosts = request.headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
@@ -18,8 +18,8 @@ pub(crate) fn names_this_machine(request: &Parts, local: SocketAddr) -> bool {
         && target.is_none_or(|target| own_port(target, local).is_some())
 }
 
-/// Whether a request comes from another page than the sandbox's own: browsers say so by `Origin`, which no page can change.
-pub(crate) fn comes_from_elsewhere(request: &Parts, local: SocketAddr) -> bool {
+/// Whether another page sent the request. Browsers say so in `Origin`, which no page can change.
+pub(crate) fn is_cross_origin(request: &Parts, local: SocketAddr) -> bool {
     request.headers.get_all(ORIGIN).iter().any(|origin| {
         let authority = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
         authority.and_then(|authority| own_port(authority, local)) != Some(local.port())
@@ -27,7 +27,7 @@ pub(crate) fn comes_from_elsewhere(request: &Parts, local: SocketAddr) -> bool {
 }
 
 /// The port of an authority whose host is this machine: `localhost`, a loopback address, or the address that the client
-/// reached.
+/// connected to.
 fn own_port(authority: &str, local: SocketAddr) -> Option<u16> {
     // The colons of an IPv6 address are in brackets.
     let (host, port) = match authority.rsplit_once(':') {

@@ -1,7 +1,7 @@
-//! Connections: how many there are at a time, how long each may take, and how all of them end.
+//! Connections: their number, the time limits of each, and how they end.
 //!
-//! One over the number, or one that the system has no file for, waits in the system's queue. Idle ones make room for it at
-//! once, all others within the time limits, so that nobody is locked out for longer.
+//! Connections over the limit wait in the system's queue, and so do those for which the system has no file descriptor.
+//! Idle connections then close at once, and busy ones within their time limits.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -22,96 +22,95 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-/// The longest head. A token of 90 days under 4096 bits has two kilobytes.
+use crate::system;
+
+/// The longest head, in bytes. A 90-day token signed with a 4096-bit key has 2 KiB.
 const MAX_HEAD_LEN: usize = 32 << 10;
-/// How long calls may go on after the sandbox is told to stop.
-const LAST_CALLS: Duration = Duration::from_secs(1);
-/// Before a system that has no more files is asked for one again.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long calls may take to finish after the sandbox is told to stop.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+/// The wait before accepting again when the system has no file descriptors left.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// How many connections may wait in the system's queue. The system may allow fewer, and refuses those beyond.
+const BACKLOG: u32 = 4096;
 
-/// How many connections wait in the system's queue, where the system grants as many; one more is not even let connect.
-const QUEUE: u32 = 4096;
-
-/// How many connections there may be, and how long each part of a request may take.
+/// The number of connections, and the time limit of each part of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) connections: usize,
-    /// Also between two requests.
+    /// Also the time between two requests.
     pub(crate) head: Duration,
     pub(crate) body: Duration,
 }
 
 impl Limits {
-    /// From one head to the next: head, body, and as long again for the client to take the answer.
-    fn cycle(&self) -> Duration {
+    /// The longest time from one head to the next: head, body, and as long as the body for the answer.
+    fn request(&self) -> Duration {
         self.head.saturating_add(self.body).saturating_add(self.body)
     }
 }
 
 /// The two ends of a connection.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ends {
+pub(crate) struct Addresses {
     pub(crate) local: SocketAddr,
     pub(crate) peer: SocketAddr,
 }
 
-/// Listens, with room for those who wait: the queue that is usual holds fewer than a small crowd. To be called where the
-/// runtime is entered.
+/// Listens with a long queue: the usual one is too short for a small crowd. Must be called inside the runtime.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // As the standard library does: a restart need not wait for the connections of the sandbox before to be forgotten.
-    #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
+    system::reuse_address(&socket)?;
     socket.bind(address)?;
-    socket.listen(QUEUE)
+    socket.listen(BACKLOG)
 }
 
 /// Answers requests until told to stop.
 pub(crate) async fn serve<A, F>(listener: TcpListener, limits: Limits, mut stopped: oneshot::Receiver<()>, answer: A)
 where
-    A: Fn(Request<Incoming>, Ends) -> F + Clone + Send + Sync + 'static,
+    A: Fn(Request<Incoming>, Addresses) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let slots = Arc::new(Semaphore::new(limits.connections));
-    let (hurry, _) = watch::channel(());
+    // Tells all open connections to close as soon as they can.
+    let (drain, _) = watch::channel(());
     let mut open = JoinSet::new();
     loop {
-        // A sender that is gone without a word means stop, too.
-        let (stream, ends) = tokio::select! {
+        // A dropped sender means stop, too.
+        let (stream, addresses) = tokio::select! {
             _ = &mut stopped => break,
-            accepted = accept(&listener, &hurry) => accepted,
+            accepted = accept(&listener, &drain) => accepted,
         };
         while open.try_join_next().is_some() {}
         if slots.available_permits() == 0 {
-            hurry.send_replace(());
+            drain.send_replace(());
         }
         let slot = tokio::select! {
             _ = &mut stopped => break,
             slot = slots.clone().acquire_owned() => slot,
         };
-        // Nobody closes the semaphore.
+        // The semaphore is never closed.
         let Ok(slot) = slot else { break };
-        open.spawn(connection(stream, ends, limits, hurry.subscribe(), answer.clone(), slot));
+        open.spawn(connection(stream, addresses, limits, drain.subscribe(), answer.clone(), slot));
     }
-    drop((listener, hurry));
-    // What still runs after that is cut off with the set.
-    let _ = timeout(LAST_CALLS, async { while open.join_next().await.is_some() {} }).await;
+    drop((listener, drain));
+    // Dropping the set cuts off what still runs.
+    let _ = timeout(SHUTDOWN_TIMEOUT, async { while open.join_next().await.is_some() {} }).await;
 }
 
-async fn accept(listener: &TcpListener, hurry: &watch::Sender<()>) -> (TcpStream, Ends) {
+async fn accept(listener: &TcpListener, drain: &watch::Sender<()>) -> (TcpStream, Addresses) {
     loop {
         match listener.accept().await {
-            // A client that is gone already has no address any more.
+            // If the client has disconnected already, the stream has no local address.
             Ok((stream, peer)) => {
                 if let Ok(local) = stream.local_addr() {
-                    return (stream, Ends { local, peer });
+                    return (stream, Addresses { local, peer });
                 }
             }
             Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
-            // The system has no more files until a connection ends.
+            // The system has no file descriptors left until a connection ends.
             Err(_) => {
-                hurry.send_replace(());
-                sleep(PAUSE).await;
+                drain.send_replace(());
+                sleep(ACCEPT_BACKOFF).await;
             }
         }
     }
@@ -119,19 +118,19 @@ async fn accept(listener: &TcpListener, hurry: &watch::Sender<()>) -> (TcpStream
 
 async fn connection<A, F>(
     stream: TcpStream,
-    ends: Ends,
+    addresses: Addresses,
     limits: Limits,
-    mut hurry: watch::Receiver<()>,
+    mut drain: watch::Receiver<()>,
     answer: A,
     _slot: OwnedSemaphorePermit,
 ) where
-    A: Fn(Request<Incoming>, Ends) -> F + Send + 'static,
+    A: Fn(Request<Incoming>, Addresses) -> F + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let (heads, mut head) = watch::channel(());
     let service = service_fn(move |request| {
         heads.send_replace(());
-        let response = answer(request, ends);
+        let response = answer(request, addresses);
         async { Ok::<_, Infallible>(response.await) }
     });
     let connection = http1::Builder::new()
@@ -143,10 +142,10 @@ async fn connection<A, F>(
     loop {
         tokio::select! {
             biased;
-            // How a connection ended is its client's affair.
+            // The client sees how the connection ended.
             _ = &mut connection => return,
-            _ = hurry.changed() => break,
-            next = timeout(limits.cycle(), head.changed()) => {
+            _ = drain.changed() => break,
+            next = timeout(limits.request(), head.changed()) => {
                 if next.is_err() {
                     return;
                 }
@@ -154,6 +153,6 @@ async fn connection<A, F>(
         }
     }
     connection.as_mut().graceful_shutdown();
-    // A client that does not take its answer is cut off.
-    let _ = timeout(limits.cycle(), connection).await;
+    // A client that does not read its answer is cut off.
+    let _ = timeout(limits.request(), connection).await;
 }

@@ -1,5 +1,6 @@
-//! Everything that can go wrong in running a sandbox. What it finds wrong in a request is a reply, not an error.
+//! Errors of running a sandbox. A request that it refuses is an answer, not an error.
 
+use std::error::Error as StdError;
 use std::path::PathBuf;
 use std::{fmt, io};
 
@@ -7,42 +8,40 @@ use mixin_pin_core::uuid::Uuid;
 
 /// Why a sandbox could not start, or failed.
 ///
-/// What a failure cost and what to do about it is in the book: `docs/errors.md`, under `sandbox`.
+/// The book says what each failure costs and what to do: `docs/errors.md`, under `sandbox`.
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum Error {
-    /// The address cannot be listened on.
+    /// The system refused to listen on the address.
     Listen(io::Error),
-    /// No threads to run on.
+    /// The server's threads could not be started.
     Runtime(io::Error),
-    /// The server failed while it ran.
-    Serve(io::Error),
     /// The server's thread panicked.
     Panicked,
-    /// The database file cannot be created for its owner alone, or opened.
+    /// The database file cannot be created or opened.
     DatabaseFile(io::Error),
-    /// Others on this machine can read or write the database, which holds private keys.
+    /// Other users of this machine can read or write the database, which holds private keys.
     DatabaseExposed {
-        /// The file: the database, or what SQLite keeps beside it.
+        /// The database file, or a file that SQLite keeps beside it.
         path: PathBuf,
-        /// Its permissions.
+        /// The file's permissions.
         mode: u32,
     },
-    /// SQLite refused.
-    Database(rusqlite::Error),
-    /// The database was made by another version of this crate.
+    /// SQLite failed. The type of the cause is not part of the API.
+    Database(Box<dyn StdError + Send + Sync>),
+    /// Another version of this crate made the database.
     DatabaseVersion {
         /// The version in the file.
         found: i64,
     },
-    /// The database holds what this crate never writes.
+    /// The database holds data that this crate never writes.
     DatabaseContent,
-    /// An account that was to be added has the id or the session of another.
+    /// The database has a different account with the same user id or session id.
     AccountExists {
-        /// The user's id.
+        /// The id of the user to add.
         user_id: Uuid,
     },
-    /// There is no room for one more user.
+    /// The database has its maximum number of users.
     UsersFull,
     /// The cryptography failed.
     Core(mixin_pin_core::Error),
@@ -51,38 +50,35 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listen(error) => {
-                write!(f, "the address cannot be listened on: {error}; port 0 takes any that is free")
-            }
-            Self::Runtime(error) => write!(f, "no thread to run the server on: {error}"),
-            Self::Serve(error) => write!(f, "the server failed: {error}"),
-            Self::Panicked => f.write_str("the server panicked; this is a defect of mixin-pin-sandbox"),
-            Self::DatabaseFile(error) => write!(f, "the database file cannot be opened: {error}"),
+            Self::Listen(error) => write!(f, "cannot listen on the address: {error}; port 0 takes any free port"),
+            Self::Runtime(error) => write!(f, "cannot start the server's threads: {error}"),
+            Self::Panicked => f.write_str("the server panicked; this is a bug in mixin-pin-sandbox"),
+            Self::DatabaseFile(error) => write!(f, "cannot open the database file: {error}"),
             Self::DatabaseExposed { path, mode } => write!(
                 f,
-                "{0} holds private keys, and others can read or write it (mode {mode:03o}); run: chmod 600 {0}",
+                "{0} holds private keys, and other users can read or write it (mode {mode:03o}); run: chmod 600 {0}",
                 path.display()
             ),
             Self::Database(error) => write!(f, "the database failed: {error}"),
             Self::DatabaseVersion { found } => {
-                write!(f, "the database is of version {found}, which this sandbox cannot use; start with a new file")
+                write!(f, "this sandbox cannot use a database of version {found}; start with a new file")
             }
             Self::DatabaseContent => f.write_str("the database is damaged; start with a new file"),
             Self::AccountExists { user_id } => write!(
                 f,
-                "the sandbox knows another user or session by an id of {user_id}'s; start with a new database"
+                "the database has another account with the user id or session id of {user_id}; start with a new file"
             ),
-            Self::UsersFull => f.write_str("the sandbox has 20000 users and takes no more; start with a new database"),
+            Self::UsersFull => f.write_str("the database has 20000 users, which is the limit; start with a new file"),
             Self::Core(error) => error.fmt(f),
         }
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Listen(error) | Self::Runtime(error) | Self::Serve(error) | Self::DatabaseFile(error) => Some(error),
-            Self::Database(error) => Some(error),
+            Self::Listen(error) | Self::Runtime(error) | Self::DatabaseFile(error) => Some(error),
+            Self::Database(error) => Some(&**error),
             Self::Core(error) => Some(error),
             Self::Panicked
             | Self::DatabaseExposed { .. }
@@ -91,12 +87,6 @@ impl std::error::Error for Error {
             | Self::AccountExists { .. }
             | Self::UsersFull => None,
         }
-    }
-}
-
-impl From<rusqlite::Error> for Error {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Database(error)
     }
 }
 

@@ -1,7 +1,7 @@
-//! A proxy in front of a sandbox that breaks connections and answers as networks and the servers on the way do.
+//! A proxy that breaks connections and answers, as networks and gateways do.
 //!
-//! Each request is read whole, then a fault is chosen for it. It speaks as much HTTP/1.1 as the clients in use and the
-//! sandbox: requests and answers with a `Content-Length`.
+//! It reads each request whole and then chooses a fault for it. Requests and answers must have a `Content-Length` if they
+//! have a body: other HTTP/1.1 is not supported.
 //!
 //! ```
 //! use mixin_pin_sandbox::faults::{Fault, FaultProxy};
@@ -9,7 +9,7 @@
 //!
 //! # fn main() -> Result<(), mixin_pin_sandbox::Error> {
 //! let sandbox = Sandbox::start(&Config::default())?;
-//! // Every answer to a change of the PIN is lost.
+//! // Loses every answer to a PIN update.
 //! let proxy = FaultProxy::start(sandbox.address(), |head| {
 //!     if head.starts_with("POST /pin/update") { Fault::CloseAfter } else { Fault::None }
 //! })?;
@@ -33,33 +33,32 @@ use crate::Error;
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing: it is carried there and its answer back.
+    /// None: request and answer pass.
     None,
-    /// It arrives this much later.
+    /// The request arrives late.
     DelayRequest(Duration),
-    /// It arrives, and its answer comes back this much later.
+    /// The request arrives, and its answer comes back late.
     DelayAnswer(Duration),
-    /// The connection is reset before the request arrives.
+    /// The connection is reset, and the request does not arrive.
     ResetBefore,
     /// The request arrives, then the connection is reset.
     ResetAfter,
     /// The request arrives, then the connection is closed without an answer.
     CloseAfter,
-    /// The request arrives, and no answer comes while the client waits.
+    /// The request arrives, and no answer comes until the client gives up.
     DropAnswer,
     /// The request arrives, and half of its answer comes back.
     TruncateAnswer,
-    /// The request arrives twice, one after the other, as when a server on the way tries again; the second answer comes
-    /// back.
+    /// The request arrives twice, as when a gateway retries it. The second answer comes back.
     Duplicate,
-    /// The request does not arrive: a server on the way answers with this status and a web page.
+    /// The request does not arrive: a gateway answers with a web page.
     Page {
         /// The HTTP status.
         status: u16,
         /// The header `Retry-After`, in seconds.
         retry_after: Option<u32>,
     },
-    /// The request arrives, and a server on the way answers with this status and a web page all the same.
+    /// The request arrives, and a gateway answers with a web page.
     PageAfter {
         /// The HTTP status.
         status: u16,
@@ -69,7 +68,7 @@ pub enum Fault {
 /// A running proxy. It stops when dropped.
 pub struct FaultProxy {
     address: SocketAddr,
-    /// Taken when dropped: what hangs is not waited for.
+    /// Taken on drop, to shut down without waiting for connections.
     runtime: Option<Runtime>,
 }
 
@@ -79,17 +78,17 @@ impl std::fmt::Debug for FaultProxy {
     }
 }
 
-/// The longest request or answer that is carried: twice the longest body, so that the sandbox may refuse it.
+/// The longest request or answer, in bytes. Bodies that the sandbox refuses as too long still pass.
 const MAX_MESSAGE_LEN: usize = 2 * MAX_BODY_LEN;
 
 type Choose = dyn Fn(&str) -> Fault + Send + Sync;
 
 impl FaultProxy {
-    /// Listens on a free port of this machine and carries requests to `target`. `choose` is given each request's head:
-    /// its first line and headers.
+    /// Listens on a free port of this machine and forwards requests to `target`. `choose` gets the head of each request:
+    /// its first line and its headers.
     ///
     /// # Errors
-    /// [`Error::Listen`] when no port can be had, [`Error::Runtime`] when no threads can.
+    /// [`Error::Listen`] if no port is free, [`Error::Runtime`] if the threads cannot be started.
     pub fn start(target: SocketAddr, choose: impl Fn(&str) -> Fault + Send + Sync + 'static) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(Error::Runtime)?;
@@ -97,10 +96,10 @@ impl FaultProxy {
         let address = listener.local_addr().map_err(Error::Listen)?;
         let choose: Arc<Choose> = Arc::new(choose);
         runtime.spawn(async move {
-            // A listener that fails ends the proxy, which its clients notice.
+            // The proxy ends if its listener fails. Its clients notice.
             while let Ok((client, _)) = listener.accept().await {
                 let choose = choose.clone();
-                // A connection that fails is what this is for.
+                // Connections are expected to fail.
                 tokio::spawn(async move { serve(client, target, &*choose).await.unwrap_or_default() });
             }
         });
@@ -131,13 +130,9 @@ async fn serve(mut client: TcpStream, target: SocketAddr, choose: &Choose) -> io
                 client.write_all(page(status, retry_after).as_bytes()).await?;
                 continue;
             }
-            Fault::DelayRequest(delay) => {
-                // Who gives up meanwhile does not call it back.
-                tokio::time::sleep(delay).await;
-            }
-            Fault::Duplicate => {
-                forward(target, &request).await?;
-            }
+            // The request arrives even if the client gives up meanwhile.
+            Fault::DelayRequest(delay) => tokio::time::sleep(delay).await,
+            Fault::Duplicate => drop(forward(target, &request).await?),
             _ => {}
         }
         let answer = forward(target, &request).await?;
@@ -145,7 +140,7 @@ async fn serve(mut client: TcpStream, target: SocketAddr, choose: &Choose) -> io
             Fault::ResetAfter => return reset(&client),
             Fault::CloseAfter => return Ok(()),
             Fault::DropAnswer => {
-                // Until the client gives up.
+                // Waits until the client gives up.
                 while client.read(&mut [0; 64]).await? > 0 {}
                 return Ok(());
             }
@@ -170,7 +165,7 @@ fn page(status: u16, retry_after: Option<u32>) -> String {
     )
 }
 
-/// Closed without a word, the connection is reset.
+/// Makes the connection reset when it is closed.
 fn reset(client: &TcpStream) -> io::Result<()> {
     client.set_zero_linger()
 }
@@ -188,7 +183,7 @@ struct Message {
     bytes: Vec<u8>,
 }
 
-/// Reads a request or an answer whole; None where the other side is done.
+/// Reads a whole request or answer. `None` if the other side has closed the connection.
 async fn read_message(stream: &mut TcpStream) -> io::Result<Option<Message>> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 8192];
@@ -218,7 +213,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads what a client sends before it closes.
+    /// Reads what a client sends.
     fn read(sent: &[u8]) -> io::Result<Option<Message>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -227,7 +222,7 @@ mod tests {
             let sent = sent.to_owned();
             let client = std::thread::spawn(move || {
                 let mut client = std::net::TcpStream::connect(address).unwrap();
-                // The proxy may have seen enough before all is written.
+                // The proxy may stop reading before all is written.
                 let _ = client.write_all(&sent);
             });
             let (mut stream, _) = listener.accept().await.unwrap();
@@ -239,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_any_stated_length_are_read_or_given_up() {
+    fn messages_of_any_stated_length_are_read_or_refused() {
         let whole = read(b"POST / HTTP/1.1\r\ncontent-LENGTH: 2\r\n\r\nab").unwrap().unwrap();
         assert!(whole.bytes.ends_with(b"ab"));
         assert!(read(b"").unwrap().is_none());

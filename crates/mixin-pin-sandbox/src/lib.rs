@@ -1,11 +1,10 @@
-//! A local stand-in for Mixin's PIN API that checks everything.
+//! A local stand-in for Mixin's PIN API, for tests of clients.
 //!
-//! **In scope:** tokens, encrypted PINs, iterators, timestamps and the day's tries, judged by the checking halves of
-//! [`mixin_pin_core`] and [`mixin_pin_protocol`] and answered as the real service answers. Anyone's client can be
-//! pointed at it. With the feature `faults`, a proxy in front of it that breaks connections and answers as networks do.
+//! **In scope:** the sandbox checks tokens, encrypted PINs, iterators, timestamps and the day's tries, and answers as the
+//! real service does. It works with any client. The feature `faults` adds a proxy that breaks connections and answers.
 //!
-//! **Out of scope, for good:** money, messages and everything else that Mixin does; and any claim about what the real
-//! service does where nothing documents it. Those points are settings of [`Config`].
+//! **Out of scope:** money, messages and everything else that Mixin does. The sandbox makes no claim about undocumented
+//! behaviour of the real service. Where that matters, [`Config`] has a setting.
 //!
 //! # Example
 //!
@@ -20,16 +19,15 @@
 //! ```
 //!
 //! # Security
-//! It decrypts nothing before a token holds, and tells the iterators of calls that were carried out only.
-//!
-//! For tests on this machine. Its database holds private keys in the clear and PINs as keyed hashes, in a file that only
-//! its owner can read; whoever reads all of it can find the PINs by trying.
+//! The sandbox is for tests on one machine. It decrypts nothing before it has verified the token, and shows iterators only
+//! of calls that succeeded. Its database file holds unencrypted private keys, and PINs as keyed hashes. Only the owner can
+//! read the file. Anyone who reads it can find the PINs by trying.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod browser;
-mod calendar;
 mod connections;
+mod database;
 mod error;
 #[cfg(feature = "faults")]
 pub mod faults;
@@ -39,7 +37,8 @@ mod reply;
 mod server;
 mod service;
 mod status;
-mod store;
+mod system;
+mod time;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -56,20 +55,20 @@ use zeroize::Zeroizing;
 pub use error::Error;
 pub use observe::{Observation, ObservedPin};
 
+use database::{Capacity, Database};
 use service::Service;
-use store::{Room, Store};
 
-/// A year: a time limit that no clock can add to now would end every connection.
-const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+/// A year. Longer time limits could overflow the clock.
+const MAX_TIME_LIMIT: Duration = Duration::from_secs(365 * 86_400);
 
-/// A clock: the system's, or one that a test sets.
+/// A clock: the system's, or a test's own.
 pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
 
-/// Told of every request once it is judged and what it changed is kept, in the order in which requests were judged. The next
-/// request waits for it. A request whose change could not be kept, as on a disk that is full, is told with status 500.
+/// Called after every request, in the order of their transactions. The next request waits until it returns. If a change
+/// could not be stored, as on a full disk, the observation has status 500.
 pub type Observer = Arc<dyn Fn(&Observation) + Send + Sync>;
 
-/// How a sandbox behaves. What Mixin does not document is a setting here.
+/// Sandbox settings.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -83,39 +82,39 @@ pub type Observer = Arc<dyn Fn(&Observation) + Send + Sync>;
 ///     ..Config::default()
 /// };
 /// let sandbox = Sandbox::start(&config)?;
-/// println!("look at {}", sandbox.url());
+/// println!("open {} in a browser", sandbox.url());
 /// # Ok::<(), mixin_pin_sandbox::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Config {
-    /// Where to listen; port 0 takes any free one. `127.0.0.1:0` by default.
+    /// The address to listen on. Port 0 takes any free port. Default: `127.0.0.1:0`.
     pub listen: SocketAddr,
-    /// The database file, which its owner alone may be able to read and write; in memory by default. It is a path and no
-    /// URI, whatever it looks like.
+    /// The database file, which only its owner may be able to read and write. Always a path, never a URI. Default: `None`,
+    /// in memory.
     pub database: Option<PathBuf>,
-    /// How far a block's timestamp, or a token's `iat`, may be from the clock; five minutes by default.
+    /// How far the timestamp of a PIN or the `iat` of a token may be from the clock. Default: five minutes.
     pub clock_tolerance: Duration,
-    /// Wrong PINs a day before every PIN call is answered 429; five by default.
+    /// How many wrong PINs a user has per day before every PIN call is answered with 429. Default: 5.
     pub tries_a_day: u32,
-    /// Whether a call that changes something is refused when its request id was seen before; so by default.
+    /// Whether a call other than GET is refused if its request id was seen before. Default: `true`.
     pub refuse_repeated_requests: bool,
-    /// The clock; the system's by default.
+    /// Default: the system's clock.
     pub clock: Clock,
-    /// Who is told of every request; nobody by default.
+    /// Called after every request. Default: `None`.
     pub observer: Option<Observer>,
-    /// Whether `GET /` is a page for browsers that lists accounts, calls and verdicts; not so by default. It answers to
-    /// `localhost` and addresses of this machine only.
+    /// Whether `GET /` is a page for browsers that lists accounts and recent calls. The page answers only to `localhost` and
+    /// addresses of this machine. Default: `false`.
     pub status_page: bool,
-    /// How many connections may be open; 256 by default. One more waits until another ends: an idle one at once, all
-    /// others within their time.
+    /// How many connections may be open. When one more waits, idle connections are closed at once and busy ones after their
+    /// request. Default: 256.
     pub max_connections: usize,
-    /// How long a request's head may take, and how long a connection may be idle; 20 seconds by default.
+    /// How long a request's head may take, and how long a connection may be idle. Default: 20 seconds.
     pub head_time: Duration,
-    /// How long a request's body may take, and then its answer; 20 seconds each by default.
+    /// How long a request's body may take, and how long its answer. Default: 20 seconds each.
     pub body_time: Duration,
 }
 
-/// A user with a session from elsewhere, whom a sandbox is to know: see [`Sandbox::add_account`].
+/// A user with keys of your own: see [`Sandbox::add_account`].
 #[derive(Debug)]
 pub struct Account {
     /// The user's id.
@@ -124,11 +123,11 @@ pub struct Account {
     pub session_id: Uuid,
     /// The user's name.
     pub full_name: String,
-    /// The key that the session signs with.
+    /// The key that verifies the session's tokens.
     pub public_key: VerifyingKey,
-    /// The key that the session encrypts PINs under.
+    /// The key that encrypts the session's PINs.
     pub pin_key: PinKey,
-    /// The PIN, where one is set.
+    /// The PIN, if one is set.
     pub pin: Option<Pin>,
 }
 
@@ -140,12 +139,12 @@ impl Default for Config {
             clock_tolerance: Duration::from_secs(300),
             tries_a_day: 5,
             refuse_repeated_requests: true,
-            // A system clock before 1970 is no clock to test with: it reads as 1970.
+            // A system clock before 1970 reads as 1970.
             clock: Arc::new(|| UnixTime::try_from(SystemTime::now()).unwrap_or(UnixTime::from_secs(0))),
             observer: None,
             status_page: false,
             max_connections: 256,
-            // Longer than the clients in use keep an idle connection, so that none writes to one that is just closed.
+            // Longer than usual clients keep an idle connection, so they do not write to one that is being closed.
             head_time: Duration::from_secs(20),
             body_time: Duration::from_secs(20),
         }
@@ -168,24 +167,24 @@ impl fmt::Debug for Config {
     }
 }
 
-/// A running sandbox. It stops when dropped.
+/// A running sandbox. It stops when it is dropped.
 pub struct Sandbox {
     address: SocketAddr,
     service: Arc<Service>,
     app_keystore: Zeroizing<String>,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<thread::JoinHandle<Result<(), Error>>>,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Sandbox {
-    /// Opens the database, makes an app's session where there is none yet, and listens, on threads of its own.
+    /// Opens the database, creates the app if it is new, and starts to listen on threads of its own.
     ///
     /// # Errors
-    /// [`Error::Listen`] when the address cannot be had, [`Error::Database`] and its kin when the database cannot be
-    /// used.
+    /// [`Error::Listen`] if the address is not available, [`Error::Runtime`] if the threads cannot be started, and the
+    /// `Database…` errors if the database cannot be used.
     pub fn start(config: &Config) -> Result<Self, Error> {
-        let store = Store::open(config.database.as_deref(), Room::default())?;
-        let service = Arc::new(Service::new(store, config)?);
+        let database = Database::open(config.database.as_deref(), Capacity::default())?;
+        let service = Arc::new(Service::new(database, config)?);
         let app_keystore = service.app_keystore()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -199,41 +198,39 @@ impl Sandbox {
         let address = listener.local_addr().map_err(Error::Listen)?;
         let limits = connections::Limits {
             connections: config.max_connections.clamp(1, Semaphore::MAX_PERMITS),
-            head: config.head_time.min(LONGEST),
-            body: config.body_time.min(LONGEST),
+            head: config.head_time.min(MAX_TIME_LIMIT),
+            body: config.body_time.min(MAX_TIME_LIMIT),
         };
         let (stop, stopped) = oneshot::channel();
         let served = service.clone();
         let thread = thread::Builder::new()
             .name("mixin-pin-sandbox".to_owned())
             .spawn(move || {
-                let result = runtime.block_on(server::serve(listener, served, limits, stopped));
-                // Connections that linger are cut rather than waited for.
+                runtime.block_on(server::serve(listener, served, limits, stopped));
+                // Cuts off lingering connections.
                 runtime.shutdown_timeout(Duration::from_secs(1));
-                result
             })
             .map_err(Error::Runtime)?;
         Ok(Self { address, service, app_keystore, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The API address for a client.
+    /// The API URL for a client.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The keystore of the app whose session may register users: JSON of the dashboard's shape, private key included.
+    /// The keystore of the app that can register users: JSON as from Mixin's dashboard, with the private key.
     pub fn app_keystore(&self) -> &str {
         &self.app_keystore
     }
 
-    /// Takes in a user with a session from elsewhere, so that a client can be tried with the keystore that it has, and
-    /// tests can begin with the same users each time. One that it has already, after a restart on the same database, is left
-    /// as it is.
+    /// Adds a user with keys of your own. A client can then use the keystore that it has, and tests can start with the same
+    /// users each time. An account that the database already has, as after a restart, is left as it is.
     ///
     /// ```
     /// use mixin_pin_core::{Ed25519Key, Pin, PinKey, SystemRng, token::VerifyingKey, uuid::Uuid};
@@ -253,28 +250,28 @@ impl Sandbox {
     /// ```
     ///
     /// # Errors
-    /// [`Error::AccountExists`] when it knows another user or session by one of the ids, [`Error::UsersFull`] when it has
-    /// 20,000 users, [`Error::Database`] and its kin when the database cannot be used.
+    /// [`Error::AccountExists`] if a different account has one of the ids, [`Error::UsersFull`] if there are 20,000 users
+    /// already, and the `Database…` errors if the database cannot be used.
     pub fn add_account(&self, account: &Account) -> Result<(), Error> {
         self.service.add_account(account)
     }
 
-    /// Stops listening, answers what it is judging, cuts every connection and closes the database. That takes two
-    /// seconds at most, whatever clients have open.
+    /// Stops listening, finishes the current calls, closes every connection and the database. Takes at most two seconds,
+    /// whatever clients have open.
     ///
     /// # Errors
-    /// Whatever the server ended with.
+    /// [`Error::Panicked`] if the server's thread panicked.
     pub fn stop(mut self) -> Result<(), Error> {
         self.shut_down()
     }
 
     fn shut_down(&mut self) -> Result<(), Error> {
         if let Some(stop) = self.stop.take() {
-            // The receiver is gone when the server has ended by itself: then the thread says why.
+            // Fails if the server has already ended.
             let _ = stop.send(());
         }
         match self.thread.take() {
-            Some(thread) => thread.join().unwrap_or(Err(Error::Panicked)),
+            Some(thread) => thread.join().map_err(|_| Error::Panicked),
             None => Ok(()),
         }
     }
@@ -282,7 +279,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        // `stop` is for those who want to know how it ended.
+        // `stop` reports errors.
         let _ = self.shut_down();
     }
 }
@@ -293,7 +290,7 @@ impl fmt::Debug for Sandbox {
     }
 }
 
-/// The README's examples run, too.
+/// Runs the README's examples.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

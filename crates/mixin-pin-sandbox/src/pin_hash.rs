@@ -1,4 +1,4 @@
-//! As what a PIN is remembered: a keyed hash, so that no database shows one.
+//! The form in which PINs are stored: a keyed hash.
 
 use hmac::{Hmac, KeyInit, Mac};
 use mixin_pin_core::{Pin, PinKey};
@@ -6,13 +6,14 @@ use sha2::Sha256;
 
 use crate::Error;
 
-/// Keeps this use of a PIN key apart from every other.
+/// Separates this use of a PIN key from every other.
 const LABEL: &[u8] = b"mixin-pin-sandbox PIN";
 
-/// HMAC-SHA-256 of a PIN under its session's PIN key: two users with one PIN have two hashes.
+/// HMAC-SHA-256 of a PIN under its session's PIN key. Two users with the same PIN have different hashes.
 ///
-/// The key is in the database, too, so that who has all of it can try the million; who sees a row of it, a log or a dump
-/// of this column sees no PIN.
+/// # Security
+/// The key is in the same database: an attacker who reads all of it can try the million PINs. The hash protects a PIN
+/// where only this column leaks, as in a log.
 pub(crate) struct PinHash([u8; 32]);
 
 impl PinHash {
@@ -28,14 +29,14 @@ impl PinHash {
         &self.0
     }
 
-    /// Whether this is the hash of a PIN, told in constant time.
+    /// Compares in constant time.
     pub(crate) fn matches(&self, pin: &Pin, key: &PinKey) -> Result<bool, Error> {
         Ok(mac(pin, key)?.verify_slice(&self.0).is_ok())
     }
 }
 
 fn mac(pin: &Pin, key: &PinKey) -> Result<Hmac<Sha256>, Error> {
-    // HMAC takes keys of every length.
+    // HMAC accepts keys of any length.
     let mut mac = Hmac::new_from_slice(key.expose()).map_err(|_| Error::DatabaseContent)?;
     mac.update(LABEL);
     mac.update(pin.expose());

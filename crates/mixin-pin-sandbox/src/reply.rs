@@ -4,60 +4,93 @@ use serde_json::{Value, json};
 
 use mixin_pin_protocol::answer::ErrorCode;
 
-/// An answer, before it is HTTP.
+use crate::Error;
+
+/// How a call ends: done, or early. A handler's `?` returns either kind of early end.
+pub(crate) type Answer = Result<Success, HandlerError>;
+
+/// Why a call ended early.
+#[derive(Debug)]
+pub(crate) enum HandlerError {
+    /// The call is answered with an error. Its transaction is committed.
+    Refused(Refusal),
+    /// The sandbox failed. The transaction is rolled back.
+    Failed(Error),
+}
+
+impl From<Refusal> for HandlerError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Error> for HandlerError {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<mixin_pin_core::Error> for HandlerError {
+    fn from(error: mixin_pin_core::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// An answer before it becomes HTTP.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) body: String,
-    /// Signs the answers to OAuth sessions.
+    /// Signs answers to OAuth sessions.
     pub(crate) integrity_token: Option<String>,
-    /// The iterators that the call spent, each with its field. A refusal has none.
+    /// The iterators that the call spent, each with its field. Empty for refusals.
     pub(crate) iterators: Vec<(&'static str, u64)>,
 }
 
-/// What a call that was carried out is answered with.
+impl Reply {
+    /// # Errors
+    /// The sandbox's own failure, if the call ended with one.
+    pub(crate) fn of(answer: Answer) -> Result<Self, Error> {
+        match answer {
+            Ok(Success { data, iterators }) => Ok(Self { iterators, ..Self::new(200, &json!({ "data": data })) }),
+            Err(HandlerError::Refused(refusal)) => Ok(refusal.into()),
+            Err(HandlerError::Failed(error)) => Err(error),
+        }
+    }
+
+    fn new(status: u16, body: &Value) -> Self {
+        Self { status, body: body.to_string(), integrity_token: None, iterators: Vec::new() }
+    }
+
+    /// A failure of the sandbox itself: the only answer with HTTP status 500.
+    pub(crate) fn internal_error() -> Self {
+        let error = json!({ "status": 500, "code": 500, "description": "Internal Server Error" });
+        Self::new(500, &json!({ "error": error }))
+    }
+}
+
+/// The result of a call that succeeded.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Done {
+pub(crate) struct Success {
     data: Value,
     iterators: Vec<(&'static str, u64)>,
 }
 
-impl Done {
-    /// Tells of an iterator that the call spent, in the field `pin` or `old_pin`.
+impl Success {
+    /// Adds an iterator that the call spent, for the observer. `field` is `pin` or `old_pin`.
     pub(crate) fn with_iterator(mut self, field: &'static str, iterator: u64) -> Self {
         self.iterators.push((field, iterator));
         self
     }
 }
 
-impl From<Value> for Done {
+impl From<Value> for Success {
     fn from(data: Value) -> Self {
         Self { data, iterators: Vec::new() }
     }
 }
 
-impl Reply {
-    fn new(status: u16, body: &Value) -> Self {
-        Self { status, body: body.to_string(), integrity_token: None, iterators: Vec::new() }
-    }
-
-    /// A failure of the sandbox itself: the one kind that is a real HTTP 500.
-    pub(crate) fn server_trouble() -> Self {
-        let error = json!({ "status": 500, "code": 500, "description": "Internal Server Error" });
-        Self::new(500, &json!({ "error": error }))
-    }
-}
-
-impl From<Result<Done, Refusal>> for Reply {
-    fn from(answer: Result<Done, Refusal>) -> Self {
-        match answer {
-            Ok(Done { data, iterators }) => Self { iterators, ..Self::new(200, &json!({ "data": data })) },
-            Err(refusal) => refusal.into(),
-        }
-    }
-}
-
-/// A refusal: the code, and in `extra` why.
+/// A refusal: its code, and the reason in `extra`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Refusal {
     code: ErrorCode,
@@ -74,7 +107,7 @@ impl Refusal {
         self
     }
 
-    /// A field of the body that is absent or of no use.
+    /// A field of the body is missing or invalid.
     pub(crate) fn field(field: &str, reason: &str) -> Self {
         Self::new(ErrorCode::InvalidField, reason).with("field", field)
     }

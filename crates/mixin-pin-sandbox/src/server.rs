@@ -1,4 +1,4 @@
-//! HTTP in and out: takes a request apart for the service, and makes HTTP of its reply.
+//! HTTP: reads requests for the service, and writes its replies.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,16 +16,16 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-use crate::connections::{self, Ends, Limits};
+use crate::browser;
+use crate::connections::{self, Addresses, Limits};
 use crate::reply::{Refusal, Reply};
 use crate::service::{Service, is_unsigned};
-use crate::{Error, browser};
 
-/// The longest body of a call that nobody signs.
+/// The longest body of an unsigned call, in bytes.
 const MAX_UNSIGNED_LEN: usize = 16 << 10;
-/// A body up to here is read beside all others.
+/// Bodies up to this length, in bytes, are read without limit of their number.
 const SMALL_BODY_LEN: usize = 16 << 10;
-/// How many longer ones are in memory at a time, beyond their beginnings.
+/// How many longer bodies are read at a time beyond that length.
 const LARGE_BODIES: usize = 8;
 
 pub(crate) async fn serve(
@@ -33,13 +33,12 @@ pub(crate) async fn serve(
     service: Arc<Service>,
     limits: Limits,
     stopped: oneshot::Receiver<()>,
-) -> Result<(), Error> {
+) {
     let large_bodies = Arc::new(Semaphore::new(LARGE_BODIES));
-    connections::serve(listener, limits, stopped, move |request, ends| {
-        answer(service.clone(), large_bodies.clone(), limits.body, request, ends)
+    connections::serve(listener, limits, stopped, move |request, addresses| {
+        answer(service.clone(), large_bodies.clone(), limits.body, request, addresses)
     })
     .await;
-    Ok(())
 }
 
 async fn answer(
@@ -47,50 +46,50 @@ async fn answer(
     large_bodies: Arc<Semaphore>,
     time: Duration,
     request: Request<Incoming>,
-    ends: Ends,
+    addresses: Addresses,
 ) -> Response<Body> {
     let now = service.now();
     let (parts, body) = request.into_parts();
     let request_id = parts.headers.get("X-Request-Id").cloned();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+    let is_get = matches!(parts.method, Method::GET | Method::HEAD);
     let is_unsigned = is_unsigned(parts.method.as_str(), path);
-    // Held until the request is judged.
+    // Kept until the request is answered.
     let mut large = None;
     let received = async {
-        if is_read {
+        if is_get {
             return receive(body, 0, async || ()).await.map_err(|_| "body_with_get");
         }
         if is_unsigned {
             return receive(body, MAX_UNSIGNED_LEN, async || ()).await;
         }
-        // Nobody closes the semaphore.
+        // The semaphore is never closed.
         receive(body, MAX_BODY_LEN, async || large = large_bodies.acquire().await.ok()).await
     };
     let body = match timeout(time, received).await.unwrap_or(Err("body_too_slow")) {
         Err(reason) => Err(Refusal::new(ErrorCode::BadRequest, reason)),
-        Ok(_) if is_unsigned && browser::comes_from_elsewhere(&parts, ends.local) => {
+        Ok(_) if is_unsigned && browser::is_cross_origin(&parts, addresses.local) => {
             Err(Refusal::new(ErrorCode::Forbidden, "origin"))
         }
         Ok(body) => Ok(body),
     };
-    // Signatures and SQLite take their time: the other requests of this thread move on to another.
+    // Signatures and SQLite block: other requests move to another thread.
     tokio::task::block_in_place(|| {
-        let judged = catch_unwind(AssertUnwindSafe(|| {
-            if is_read && body.is_ok() && parts.uri.path() == "/" && service.has_status_page() {
-                return status(&service, &parts, ends);
+        let response = catch_unwind(AssertUnwindSafe(|| {
+            if is_get && body.is_ok() && parts.uri.path() == "/" && service.has_status_page() {
+                return status_page(&service, &parts, addresses);
             }
-            let reply = judge(&service, &parts, path, body, ends);
+            let reply = reply(&service, &parts, path, body, addresses);
             respond(reply, request_id.as_ref(), now.as_nanos().unwrap_or_default())
         }));
-        // What the panic interrupted was undone with its transaction, unless it was an observer's, told of what is kept.
-        judged.unwrap_or_else(|_| respond(Reply::server_trouble(), None, 0))
+        // A panic rolls back the transaction. If the observer panicked, the transaction is committed already.
+        response.unwrap_or_else(|_| respond(Reply::internal_error(), None, 0))
     })
 }
 
-/// Reads a whole body, or says what is wrong with it. A client may send each byte by itself, so that what is kept is copied
-/// together at once. `grow` is waited for once more than a small body has come, whatever was announced: who sends nothing
-/// takes no place of those who send much.
+/// Reads a whole body, or returns the reason to refuse it. Each frame is copied at once, because a client may send single
+/// bytes. Waits for `grow` when more than a small body has arrived. The announced length does not count: a client that
+/// announces a large body and sends nothing takes no place.
 async fn receive(mut body: Incoming, max: usize, grow: impl AsyncFnOnce()) -> Result<Vec<u8>, &'static str> {
     if body.size_hint().lower() > max as u64 {
         return Err("body_too_long");
@@ -98,7 +97,7 @@ async fn receive(mut body: Incoming, max: usize, grow: impl AsyncFnOnce()) -> Re
     let mut bytes = Vec::new();
     let mut grow = Some(grow);
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        // Trailers have no meaning here.
+        // Trailers are ignored.
         let Ok(data) = frame.map_err(|_| "body_incomplete")?.into_data() else { continue };
         if data.len() > max - bytes.len() {
             return Err("body_too_long");
@@ -113,7 +112,7 @@ async fn receive(mut body: Incoming, max: usize, grow: impl AsyncFnOnce()) -> Re
     Ok(bytes)
 }
 
-fn judge(service: &Service, parts: &Parts, path: &str, body: Result<Vec<u8>, Refusal>, ends: Ends) -> Reply {
+fn reply(service: &Service, parts: &Parts, path: &str, body: Result<Vec<u8>, Refusal>, addresses: Addresses) -> Reply {
     let (body, refusal) = body.map_or_else(|refusal| (Vec::new(), Some(refusal)), |body| (body, None));
     let request = ReceivedRequest {
         method: parts.method.as_str(),
@@ -122,24 +121,24 @@ fn judge(service: &Service, parts: &Parts, path: &str, body: Result<Vec<u8>, Ref
         authorization: text(&parts.headers, "Authorization"),
         request_id: text(&parts.headers, "X-Request-Id"),
     };
-    service.answer(&request, refusal, text(&parts.headers, "User-Agent"), ends.peer.ip())
+    service.answer(&request, refusal, text(&parts.headers, "User-Agent"), addresses.peer.ip())
 }
 
-/// The page for who looks on, if it is a browser of this machine that was not led here from elsewhere.
-fn status(service: &Service, parts: &Parts, ends: Ends) -> Response<Body> {
+/// The status page, for browsers of this machine that no other page sent here.
+fn status_page(service: &Service, parts: &Parts, addresses: Addresses) -> Response<Body> {
     const TEXT: &str = "text/plain; charset=utf-8";
-    if !browser::names_this_machine(parts, ends.local) {
-        let why = "This page answers to localhost and to addresses of this machine only.\n";
+    if !browser::names_this_machine(parts, addresses.local) {
+        let why = "Open this page as localhost or by an address of this machine.\n";
         return page(StatusCode::MISDIRECTED_REQUEST, TEXT, why.to_owned());
     }
-    if browser::comes_from_elsewhere(parts, ends.local) {
-        return page(StatusCode::FORBIDDEN, TEXT, "This page does not answer to other pages.\n".to_owned());
+    if browser::is_cross_origin(parts, addresses.local) {
+        return page(StatusCode::FORBIDDEN, TEXT, "Other web pages cannot read this page.\n".to_owned());
     }
     match service.status_page() {
         Ok(text) => page(StatusCode::OK, "text/html; charset=utf-8", text),
         Err(error) => {
             eprintln!("mixin-pin-sandbox: {error}");
-            respond(Reply::server_trouble(), None, 0)
+            respond(Reply::internal_error(), None, 0)
         }
     }
 }
@@ -152,13 +151,13 @@ fn page(status: StatusCode, content_type: &'static str, text: String) -> Respons
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert("Cross-Origin-Resource-Policy", HeaderValue::from_static("same-origin"));
-    // Names are whatever a client sent.
+    // The page shows text from clients.
     let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     response
 }
 
-/// A header's text. One that is there twice is as good as none: nothing says which of them counts.
+/// A header's text. A header that is sent twice counts as missing: nothing says which one is meant.
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;

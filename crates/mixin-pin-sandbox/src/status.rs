@@ -1,4 +1,4 @@
-//! The page at `/`: accounts, calls and verdicts, for who looks on with a browser. Plain HTML, no script.
+//! The status page at `/`: accounts and recent calls. Plain HTML without scripts.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -6,32 +6,32 @@ use std::sync::{Mutex, PoisonError};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::Observation;
-use crate::calendar::{nanos, rfc3339};
-use crate::observe::shortened;
-use crate::store::UserRow;
+use crate::database::UserRow;
+use crate::observe::truncated;
+use crate::time::{nanos, rfc3339};
 
 /// How many accounts are shown.
-pub(crate) const USERS: u32 = 100;
+pub(crate) const MAX_USERS: u32 = 100;
 /// How many bytes of a name or a path are shown.
-const TEXT: usize = 100;
+const MAX_TEXT_LEN: usize = 100;
 /// How many calls are remembered.
-const CALLS: usize = 100;
+const MAX_CALLS: usize = 100;
 
 const STYLE: &str = "body { font: 14px/1.5 sans-serif; margin: 2em; color: #222 } h1 { font-size: 1.4em } \
     h2 { font-size: 1.1em; margin-top: 2em } table { border-collapse: collapse } \
     th, td { text-align: left; padding: .2em 1.2em .2em 0; border-bottom: 1px solid #ddd; vertical-align: top } \
     td, th { font-variant-numeric: tabular-nums } code { font-size: 12px } .ok { color: #070 } .no { color: #a00 }";
 
-/// The last calls.
+/// The most recent calls.
 #[derive(Default)]
 pub(crate) struct RecentCalls(Mutex<VecDeque<Observation>>);
 
 impl RecentCalls {
-    pub(crate) fn add(&self, seen: Observation) {
-        // A panic while it was held has left at worst a call out.
+    pub(crate) fn add(&self, call: Observation) {
+        // If a thread panicked with the lock, at most one call is missing.
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        calls.truncate(CALLS - 1);
-        calls.push_front(shown(seen));
+        calls.truncate(MAX_CALLS - 1);
+        calls.push_front(summary(call));
     }
 
     pub(crate) fn newest_first(&self) -> Vec<Observation> {
@@ -39,18 +39,18 @@ impl RecentCalls {
     }
 }
 
-/// A call as far as the page shows it.
-fn shown(mut call: Observation) -> Observation {
+/// Drops what the page does not show.
+fn summary(mut call: Observation) -> Observation {
     call.body = String::new();
     call.user_agent = None;
-    call.path = shortened(&call.path, TEXT);
+    call.path = truncated(&call.path, MAX_TEXT_LEN);
     for pin in &mut call.pins {
         pin.ciphertext = String::new();
     }
     call
 }
 
-/// Draws the page. `today` is the day whose tries count.
+/// Renders the page. `today` is the day whose wrong PINs are shown.
 pub(crate) fn page(users: &[UserRow], today: i64, calls: &[Observation]) -> String {
     let page = html! {
         (DOCTYPE)
@@ -63,17 +63,17 @@ pub(crate) fn page(users: &[UserRow], today: i64, calls: &[Observation]) -> Stri
             }
             body {
                 h1 { "mixin-pin sandbox" }
-                p { "A stand-in for Mixin's PIN API. This page shows what it knows, anew every two seconds." }
+                p { "A local stand-in for Mixin's PIN API. This page reloads every two seconds." }
                 h2 { "Accounts" }
                 table id="accounts" {
-                    tr { th { "name" } th { "user" } th { "session" } th { "PIN" } th { "wrong today" } }
+                    tr { th { "name" } th { "user" } th { "session" } th { "PIN" } th { "wrong PINs today" } }
                     @for user in users { (account(user, today)) }
                 }
                 h2 { "Calls" }
                 @if calls.is_empty() { p { "None yet." } }
                 table id="calls" {
                     @if !calls.is_empty() {
-                        tr { th { "time" } th { "call" } th { "session" } th { "iterators" } th { "status" } th { "verdict" } }
+                        tr { th { "time" } th { "call" } th { "session" } th { "iterators" } th { "status" } th { "result" } }
                     }
                     @for call in calls { (row(call)) }
                 }
@@ -89,14 +89,13 @@ fn account(user: &UserRow, today: i64) -> Markup {
         (None, Some(_)) => "six digits",
         (None, None) => "not set",
     };
-    let wrong = if user.tries_day == today { user.tries_used } else { 0 };
     html! {
         tr {
-            td { (shortened(&user.full_name, TEXT)) @if user.is_app { " (app)" } }
+            td { (truncated(&user.full_name, MAX_TEXT_LEN)) @if user.is_app { " (app)" } }
             td { code { (user.user_id) } }
             td { code { (user.session_id) } }
             td { (pin) }
-            td { (wrong) }
+            td { (user.wrong_pins(today)) }
         }
     }
 }
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_clients_send_is_text_and_no_markup() {
+    fn text_from_clients_is_escaped() {
         let page = page(&[], 0, &[call("/<script>alert(1)</script>", Some(401))]);
         assert!(page.contains("/&lt;script&gt;") && page.contains("401 &lt;i&gt;"), "{page}");
         assert!(!page.contains("<script") && !page.contains("<i>"), "{page}");
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_cut() {
+    fn long_text_is_truncated() {
         let recent = RecentCalls::default();
         let mut long = call(&format!("/{}", "ä".repeat(1 << 20)), None);
         long.pins = vec![ObservedPin { ciphertext: "A".repeat(1 << 20), iterator: Some(7) }];

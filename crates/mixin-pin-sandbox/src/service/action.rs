@@ -1,6 +1,7 @@
-//! Calls that carry a PIN and name an action: the proof is judged over the action that path and body ask for.
+//! Calls that carry a PIN and ask for an action, such as a transfer. A TIP signature must be over the action that path and
+//! body ask for.
 //!
-//! What the sandbox has no use for, such as a transfer, is answered with a receipt that tells what was received.
+//! An action that the sandbox does not implement is answered with a receipt of what was received.
 
 use axum::http::Uri;
 use base16ct::lower::encode_string;
@@ -14,18 +15,16 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 use super::oauth::Approval;
-use super::pin::PinBody;
+use super::pin::{PinBody, read_credential};
 use super::users::user_json;
-use super::{Answer, Authenticated, Service, bad_body};
-use crate::Error;
-use crate::reply::{Done, Refusal};
-use crate::store::Db;
+use super::{Call, Service, invalid_body};
+use crate::database::Transaction;
+use crate::reply::{Answer, HandlerError, Refusal, Success};
 
 const PIN_FIELDS: [&str; 2] = ["pin", "pin_base64"];
 
-/// What a call does once its proof holds.
+/// What a call does once its credential is verified.
 enum Effect {
-    /// Nothing here: a receipt tells what was received.
     Receipt,
     RegisterSafe(Ed25519PublicKey),
     TransferApp(Uuid),
@@ -33,64 +32,54 @@ enum Effect {
 }
 
 impl Service {
-    /// Whether a path is one whose body asks for an action. Which fields it needs is told when it is carried out.
-    pub(super) fn takes_an_action(path: &str) -> bool {
+    /// Whether calls of a path ask for an action. The fields of the body are checked later.
+    pub(super) fn has_action(path: &str) -> bool {
         !matches!(requested("POST", path, &Map::new(), Uuid::nil()), Ok(None))
     }
 
-    pub(super) fn carry_out(&self, db: &Db<'_>, call: &Authenticated<'_>) -> Answer {
-        let mut body: Map<String, Value> = match call.json() {
-            Ok(body) => body,
-            Err(refusal) => return Ok(Err(refusal)),
+    pub(super) fn call_with_action(&self, tx: &Transaction<'_>, call: &Call<'_>) -> Answer {
+        let mut body: Map<String, Value> = call.json()?;
+        self.check_tries(call)?;
+        let pin = PinBody::deserialize(&body).map_err(|_| invalid_body())?;
+        let block = self.decrypt(call, "pin", pin.pin, call.user.last_iterator)?;
+        let requested = match requested(call.method, call.path, &body, call.user.user_id) {
+            Ok(requested) => requested,
+            // Six digits permit any action, so the body may lack its fields.
+            Err(_) if block.kind() == SecretKind::SixDigits => None,
+            Err(error) => return Err(action_refusal(error).into()),
         };
-        // All is decrypted before anything counts: what cannot be read costs no try.
-        let judged = self.tries_are_left(call).and_then(|()| {
-            let pin = PinBody::deserialize(&body).map_err(|_| bad_body())?;
-            let block = self.decrypt(call, "pin", pin.pin, call.user.last_iterator)?;
-            let requested = match requested(call.method, call.path, &body, call.user.user_id) {
-                Ok(requested) => requested,
-                // Digits do not depend on the action.
-                Err(_) if block.kind() == SecretKind::SixDigits => None,
-                Err(error) => return Err(action_refusal(error)),
-            };
-            let action = requested.as_ref().map(RequestedAction::action);
-            let proof = Self::proof(call, "pin", &block, |signature, key| {
-                Ok(action.is_some_and(|action| action.verify(signature, key).is_ok()))
-            })?;
-            let action = action
-                .map(|action| json!({ "name": action.prefix(), "body": encode_string(action.body().as_bytes()) }));
-            Ok((proof, block, action))
-        });
-        let (proof, block, action) = match judged {
-            Ok(judged) => judged,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        // After the iterator: the copy of a call that was carried out is told so, and not what the call has changed.
-        let effect = match Self::effect(db, call, &body)? {
-            Ok(effect) => effect,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        db.spend_iterator(call.user.session_id, block.iterator())?;
-        if let Err(refusal) = self.try_proof(db, call, &proof)? {
-            // Whoever writes a client wants to know what should have been signed.
-            return Ok(Err(refusal.with("action", action)));
-        }
-        let done = |data: Value| Ok(Ok(Done::from(data).with_iterator("pin", block.iterator())));
-        match effect {
-            Effect::RegisterSafe(key) => db.set_safe_key(call.user.session_id, &key)?,
+        let action = requested.as_ref().map(RequestedAction::action);
+        let credential = read_credential(call, "pin", &block, |signature, key| {
+            Ok(action.is_some_and(|action| action.verify(signature, key).is_ok()))
+        })?;
+        let action =
+            action.map(|action| json!({ "name": action.prefix(), "body": encode_string(action.body().as_bytes()) }));
+        // After the iterator: a copy of a call is refused for its iterator, not for what the call has changed.
+        let effect = effect(tx, call, &body)?;
+        tx.set_last_iterator(call.user.session_id, block.iterator())?;
+        self.check_credential(tx, call, &credential).map_err(|error| match error {
+            // Shows the client's author what must be signed.
+            HandlerError::Refused(refusal) => refusal.with("action", action.clone()).into(),
+            failed @ HandlerError::Failed(_) => failed,
+        })?;
+        let data = match effect {
+            Effect::RegisterSafe(key) => {
+                tx.set_safe_key(call.user.session_id, &key)?;
+                user_json(&tx.existing_user(call.user.session_id)?)
+            }
             Effect::TransferApp(owner_id) => {
-                db.set_owner(call.user.user_id, owner_id)?;
-                return done(json!({
+                tx.set_owner(call.user.user_id, owner_id)?;
+                json!({
                     "type": "app",
                     "app_id": call.user.user_id.to_string(),
                     "name": call.user.full_name,
                     "creator_id": owner_id.to_string(),
-                }));
+                })
             }
-            Effect::Approve(approval) => return done(approval.approve(db, call.user.user_id)?),
+            Effect::Approve(approval) => approval.approve(tx, call.user.user_id)?,
             Effect::Receipt => {
                 let field = PIN_FIELDS.into_iter().find(|field| body.remove(*field).is_some());
-                return done(json!({
+                json!({
                     "type": "sandbox_receipt",
                     "holds": true,
                     "method": call.method,
@@ -99,59 +88,55 @@ impl Service {
                         "field": field,
                         "kind": block.kind().as_str(),
                         "timestamp": block.timestamp(),
-                        // As text: JSON's numbers are doubles to many readers.
+                        // As text: many readers take JSON's numbers for doubles.
                         "iterator": block.iterator().to_string(),
                     },
                     "action": action,
                     "received": body,
-                }));
+                })
+            }
+        };
+        Ok(Success::from(data).with_iterator("pin", block.iterator()))
+    }
+}
+
+/// What the call would do, or why not, apart from its PIN.
+fn effect(tx: &Transaction<'_>, call: &Call<'_>, body: &Map<String, Value>) -> Result<Effect, HandlerError> {
+    let text = |field| body.get(field).and_then(Value::as_str);
+    let uri = call.path.parse::<Uri>().unwrap_or_default();
+    let segments: Vec<&str> = uri.path().trim_start_matches('/').split('/').collect();
+    match segments[..] {
+        ["safe", "users"] => {
+            let key = text("public_key")
+                .and_then(|key| Ed25519PublicKey::from_text(key).ok())
+                .ok_or_else(|| Refusal::field("public_key", "not an Ed25519 key"))?;
+            if call.user.safe_key.is_some() {
+                return Err(Refusal::new(ErrorCode::Forbidden, "has_safe").into());
+            }
+            let signature = text("signature").and_then(decode_signature);
+            match signature.map(|signature| verify_safe_signature(call.user.user_id, &signature, &key)) {
+                Some(Ok(())) => Ok(Effect::RegisterSafe(key)),
+                _ => Err(Refusal::field("signature", "not this user's id signed with this key").into()),
             }
         }
-        let user = db.user_of_session(call.user.session_id)?.ok_or(Error::DatabaseContent)?;
-        done(user_json(&user))
-    }
-
-    /// What the call would do, unless something beside the PIN stands against it.
-    fn effect(
-        db: &Db<'_>,
-        call: &Authenticated<'_>,
-        body: &Map<String, Value>,
-    ) -> Result<Result<Effect, Refusal>, Error> {
-        let text = |field| body.get(field).and_then(Value::as_str);
-        let uri = call.path.parse::<Uri>().unwrap_or_default();
-        let segments: Vec<&str> = uri.path().trim_start_matches('/').split('/').collect();
-        Ok(match segments[..] {
-            ["safe", "users"] => {
-                let key = text("public_key").and_then(|key| Ed25519PublicKey::from_text(key).ok());
-                let Some(key) = key else { return Ok(Err(Refusal::field("public_key", "no Ed25519 key"))) };
-                if call.user.safe_key.is_some() {
-                    return Ok(Err(Refusal::new(ErrorCode::Forbidden, "has_safe")));
-                }
-                let signature = text("signature").and_then(decode_signature);
-                match signature.map(|signature| verify_safe_signature(call.user.user_id, &signature, &key)) {
-                    Some(Ok(())) => Ok(Effect::RegisterSafe(key)),
-                    _ => Err(Refusal::field("signature", "not of this user by this key")),
-                }
+        ["apps", id, "transfer"] => {
+            if !call.user.is_app || id.parse() != Ok(call.user.user_id) {
+                return Err(Refusal::new(ErrorCode::Forbidden, "an app can only transfer itself").into());
             }
-            ["apps", id, "transfer"] => {
-                if !call.user.is_app || id.parse() != Ok(call.user.user_id) {
-                    return Ok(Err(Refusal::new(ErrorCode::Forbidden, "only an app gives itself away")));
-                }
-                let owner = text("user_id").and_then(|id| id.parse().ok()).map(|id| db.user(id)).transpose()?.flatten();
-                match owner {
-                    Some(owner) if !owner.is_app => Ok(Effect::TransferApp(owner.user_id)),
-                    _ => Err(Refusal::field("user_id", "no user")),
-                }
+            let owner = text("user_id").and_then(|id| id.parse().ok()).map(|id| tx.user(id)).transpose()?.flatten();
+            match owner {
+                Some(owner) if !owner.is_app => Ok(Effect::TransferApp(owner.user_id)),
+                _ => Err(Refusal::field("user_id", "not a user").into()),
             }
-            ["oauth", "authorize"] => Approval::read(db, body)?.map(Effect::Approve),
-            _ => Ok(Effect::Receipt),
-        })
+        }
+        ["oauth", "authorize"] => Approval::read(tx, body).map(Effect::Approve),
+        _ => Ok(Effect::Receipt),
     }
 }
 
 fn action_refusal(error: ActionError) -> Refusal {
     match error {
-        ActionError::Field { field } => Refusal::field(field, "absent, or of another form"),
+        ActionError::Field { field } => Refusal::field(field, "missing or invalid"),
         _ => Refusal::new(ErrorCode::BadRequest, "action"),
     }
 }

@@ -1,6 +1,6 @@
-//! OAuth: authorizations asked for, approved and exchanged, and the calls that an app makes under them.
+//! OAuth: authorizations requested, approved and exchanged, and an app's calls under them.
 //!
-//! The real service hands an authorization to the app over a web socket. Here `POST /sandbox/authorizations` does it.
+//! The real service gives an app its authorization over a web socket. Here `POST /sandbox/authorizations` does.
 
 use std::time::Duration;
 
@@ -14,40 +14,40 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::users::user_json;
-use super::{Answer, Asker, Service, json_body, unauthorized};
+use super::{Issuer, Service, Token, json_body, unauthorized};
 use crate::Error;
-use crate::reply::{Refusal, Reply};
-use crate::store::{AuthorizationRow, Db};
+use crate::database::{AuthorizationRow, Transaction};
+use crate::reply::{Answer, HandlerError, Refusal, Reply};
 
-/// How long an answer's signature says that it is good.
+/// How long the signature of an answer is valid.
 const INTEGRITY_LIFETIME: Duration = Duration::from_secs(60);
-/// The longest list of scopes, in bytes; all that Mixin has take less.
+/// The longest list of scopes, in bytes. All of Mixin's scopes together are shorter.
 const MAX_SCOPE_LEN: usize = 1024;
-/// The longest challenge, as RFC 7636 has it, section 4.2 and 4.1.
+/// The longest code challenge, in bytes: RFC 7636, sections 4.1 and 4.2.
 const MAX_CHALLENGE_LEN: usize = 128;
-/// What `GET /me` needs.
+/// The scope that `GET /me` needs.
 const READ_PROFILE: &str = "PROFILE:READ";
 
-/// An app that asks under an authorization.
-pub(super) struct OAuthAsker {
+/// An app that calls under an authorization.
+pub(super) struct OAuthApp {
     user_id: Uuid,
     scope: String,
     server_key: Ed25519Key,
 }
 
-impl OAuthAsker {
-    pub(super) fn answer(&self, db: &Db<'_>, method: &str, path: &str) -> Answer {
+impl OAuthApp {
+    pub(super) fn answer(&self, tx: &Transaction<'_>, method: &str, path: &str) -> Answer {
         if !matches!((method, path), ("GET", "/me" | "/safe/me")) {
-            return Ok(Err(Refusal::new(ErrorCode::Forbidden, "oauth")));
+            return Err(Refusal::new(ErrorCode::Forbidden, "oauth").into());
         }
         if !self.scope.split(' ').any(|scope| scope == READ_PROFILE) {
-            return Ok(Err(Refusal::new(ErrorCode::Forbidden, "scope").with("needs", READ_PROFILE)));
+            return Err(Refusal::new(ErrorCode::Forbidden, "scope").with("needs", READ_PROFILE).into());
         }
-        let user = db.user(self.user_id)?.ok_or(Error::DatabaseContent)?;
-        Ok(Ok(user_json(&user).into()))
+        let user = tx.user(self.user_id)?.ok_or(Error::DatabaseContent)?;
+        Ok(user_json(&user).into())
     }
 
-    /// Vouches for an answer.
+    /// Signs an answer with the server's key.
     pub(super) fn sign(
         &self,
         request: &ReceivedRequest<'_>,
@@ -62,7 +62,7 @@ impl OAuthAsker {
     }
 }
 
-/// A user's approval of an authorization, about to be noted.
+/// A user's approval of an authorization that waits for it.
 pub(super) struct Approval {
     authorization_id: Uuid,
     app_id: Uuid,
@@ -70,76 +70,72 @@ pub(super) struct Approval {
 }
 
 impl Approval {
-    pub(super) fn read(db: &Db<'_>, body: &Map<String, Value>) -> Result<Result<Self, Refusal>, Error> {
+    pub(super) fn read(tx: &Transaction<'_>, body: &Map<String, Value>) -> Result<Self, HandlerError> {
         #[derive(Deserialize)]
         struct Body {
             authorization_id: Uuid,
             scopes: Vec<String>,
         }
-        let Ok(Body { authorization_id, scopes }) = Body::deserialize(body) else {
-            return Ok(Err(Refusal::field("authorization_id or scopes", "absent, or of another form")));
-        };
-        let waiting = db.authorization(authorization_id)?.filter(|row| row.user_id.is_none());
-        let Some(AuthorizationRow { app_id, scope, .. }) = waiting else {
-            return Ok(Err(Refusal::field("authorization_id", "none that waits")));
-        };
-        let asked: Vec<&str> = scope.split(' ').collect();
-        // No more than were asked for, so that none can be there often enough to fill the memory.
-        let all_asked = scopes.len() <= asked.len() && scopes.iter().all(|scope| asked.contains(&scope.as_str()));
-        if scopes.is_empty() || !all_asked {
-            return Ok(Err(Refusal::field("scopes", "none, or not asked for")));
+        let Body { authorization_id, scopes } =
+            Body::deserialize(body).map_err(|_| Refusal::field("authorization_id or scopes", "missing or invalid"))?;
+        let AuthorizationRow { app_id, scope, .. } = tx
+            .authorization(authorization_id)?
+            .filter(|row| row.user_id.is_none())
+            .ok_or_else(|| Refusal::field("authorization_id", "not waiting for approval"))?;
+        let requested: Vec<&str> = scope.split(' ').collect();
+        // The number is limited because a scope may repeat.
+        let is_subset =
+            scopes.len() <= requested.len() && scopes.iter().all(|scope| requested.contains(&scope.as_str()));
+        if scopes.is_empty() || !is_subset {
+            return Err(Refusal::field("scopes", "empty, or not requested").into());
         }
-        if !db.has_room_to_approve()? {
-            return Ok(Err(Refusal::new(ErrorCode::Forbidden, "authorizations_full")));
+        if !tx.can_approve()? {
+            return Err(Refusal::new(ErrorCode::Forbidden, "authorizations_full").into());
         }
-        Ok(Ok(Self { authorization_id, app_id, scopes }))
+        Ok(Self { authorization_id, app_id, scopes })
     }
 
-    pub(super) fn approve(self, db: &Db<'_>, user_id: Uuid) -> Result<Value, Error> {
+    pub(super) fn approve(self, tx: &Transaction<'_>, user_id: Uuid) -> Result<Value, Error> {
         let Self { authorization_id, app_id, scopes } = self;
         let code = random_uuid(&mut SystemRng::new()?).simple().to_string();
-        db.approve(authorization_id, user_id, &scopes.join(" "), &code)?;
+        tx.approve(authorization_id, user_id, &scopes.join(" "), &code)?;
         Ok(authorization_json(authorization_id, app_id, &scopes, &code))
     }
 }
 
 impl Service {
-    /// `POST /sandbox/authorizations`: begins what a user then approves.
-    pub(super) fn ask_authorization(db: &Db<'_>, body: &[u8]) -> Answer {
+    /// `POST /sandbox/authorizations`
+    pub(super) fn request_authorization(tx: &Transaction<'_>, body: &[u8]) -> Answer {
         #[derive(Deserialize)]
         struct Body {
             client_id: Uuid,
             scope: String,
             code_challenge: String,
         }
-        let Body { client_id, scope, code_challenge } = match json_body(body) {
-            Ok(body) => body,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        for (field, text, max) in
-            [("scope", &scope, MAX_SCOPE_LEN), ("code_challenge", &code_challenge, MAX_CHALLENGE_LEN)]
-        {
-            if text.len() > max {
-                return Ok(Err(Refusal::field(field, "too_long")));
-            }
+        let Body { client_id, scope, code_challenge } = json_body(body)?;
+        if scope.len() > MAX_SCOPE_LEN {
+            return Err(Refusal::field("scope", "too_long").into());
         }
-        if !db.user(client_id)?.is_some_and(|user| user.is_app) {
-            return Ok(Err(Refusal::field("client_id", "no app")));
+        if code_challenge.len() > MAX_CHALLENGE_LEN {
+            return Err(Refusal::field("code_challenge", "too_long").into());
+        }
+        if !tx.user(client_id)?.is_some_and(|user| user.is_app) {
+            return Err(Refusal::field("client_id", "not an app").into());
         }
         let scopes: Vec<String> = scope.split_whitespace().map(str::to_owned).collect();
         if scopes.is_empty() || !scopes.iter().all(|scope| scope.bytes().all(is_scope_byte)) {
-            return Ok(Err(Refusal::field("scope", "none")));
+            return Err(Refusal::field("scope", "empty or invalid").into());
         }
         if code_challenge.is_empty() {
-            return Ok(Err(Refusal::field("code_challenge", "absent")));
+            return Err(Refusal::field("code_challenge", "absent").into());
         }
         let authorization_id = random_uuid(&mut SystemRng::new()?);
-        db.add_authorization(authorization_id, client_id, &scopes.join(" "), &code_challenge)?;
-        Ok(Ok(authorization_json(authorization_id, client_id, &scopes, "").into()))
+        tx.add_authorization(authorization_id, client_id, &scopes.join(" "), &code_challenge)?;
+        Ok(authorization_json(authorization_id, client_id, &scopes, "").into())
     }
 
-    /// `POST /oauth/token`.
-    pub(super) fn exchange_code(db: &Db<'_>, body: &[u8]) -> Answer {
+    /// `POST /oauth/token`
+    pub(super) fn exchange_code(tx: &Transaction<'_>, body: &[u8]) -> Answer {
         #[derive(Deserialize)]
         struct Body {
             client_id: Uuid,
@@ -149,63 +145,53 @@ impl Service {
             #[serde(default)]
             ed25519: String,
         }
-        let body: Body = match json_body(body) {
-            Ok(body) => body,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let Ok(app_key) = Ed25519PublicKey::from_text(&body.ed25519) else {
-            return Ok(Err(Refusal::field("ed25519", "no public key; the sandbox makes no access tokens of its own")));
-        };
-        let unauthorized = |reason| Ok(Err(unauthorized(reason)));
-        let found = db.authorization_of_code(&body.code)?.filter(|found| found.app_id == body.client_id);
-        let Some(authorization) = found else { return unauthorized("code") };
+        let body: Body = json_body(body)?;
+        let app_key = Ed25519PublicKey::from_text(&body.ed25519)
+            .map_err(|_| Refusal::field("ed25519", "not a public key; the sandbox issues no access tokens"))?;
+        let authorization = tx
+            .authorization_of_code(&body.code)?
+            .filter(|found| found.app_id == body.client_id)
+            .ok_or_else(|| unauthorized("code"))?;
         let verifier = CodeVerifier::from_text(&body.code_verifier);
         if !verifier.is_ok_and(|verifier| verifier.challenge() == authorization.code_challenge) {
-            return unauthorized("code_verifier");
+            return Err(unauthorized("code_verifier").into());
         }
         let server_key = Ed25519Key::generate(&mut SystemRng::new()?);
-        db.open_authorization(authorization.authorization_id, &app_key, &server_key)?;
-        Ok(Ok(json!({
+        tx.exchange(authorization.authorization_id, &app_key, &server_key)?;
+        Ok(json!({
             "scope": authorization.scope,
             "authorization_id": authorization.authorization_id.to_string(),
             "ed25519": server_key.public_key().to_base64_url(),
         })
-        .into()))
+        .into())
     }
 
-    pub(super) fn authenticate_app(
+    pub(super) fn check_app_token(
         &self,
-        db: &Db<'_>,
         request: &ReceivedRequest<'_>,
         token: &ReceivedToken<'_>,
         now: UnixTime,
-    ) -> Result<Result<(Asker, Uuid, u64), Refusal>, Error> {
-        let unauthorized = |reason| Ok(Err(unauthorized(reason)));
-        let claims = match token.oauth_claims() {
-            Ok(claims) => claims,
-            Err(error) => return unauthorized(error.as_str()),
-        };
-        let found = db.authorization(claims.aid)?.filter(|found| found.app_id == claims.iss);
+    ) -> Result<Token, HandlerError> {
+        let claims = token.oauth_claims().map_err(|fault| unauthorized(fault.as_str()))?;
+        let found = self.database.write(|tx| tx.authorization(claims.aid))?;
         let Some(AuthorizationRow {
             user_id: Some(user_id),
             app_key: Some(key),
             server_key: Some(server_key),
             scope,
             ..
-        }) = found
+        }) = found.filter(|found| found.app_id == claims.iss)
         else {
-            return unauthorized("authorization");
+            return Err(unauthorized("authorization").into());
         };
         let key = VerifyingKey::Ed25519(key);
-        let claims = match check_oauth_token(request, token, &key, now, self.clock_tolerance) {
-            Ok(claims) => claims,
-            Err(error) => return unauthorized(error.as_str()),
-        };
+        let claims = check_oauth_token(request, token, &key, now, self.config.clock_tolerance)
+            .map_err(|fault| unauthorized(fault.as_str()))?;
         if claims.scp != scope {
-            return unauthorized("scope");
+            return Err(unauthorized("scope").into());
         }
-        let asker = Box::new(OAuthAsker { user_id, scope, server_key });
-        Ok(Ok((Asker::App(asker), claims.jti, claims.exp)))
+        let issuer = Issuer::App(Box::new(OAuthApp { user_id, scope, server_key }));
+        Ok(Token { issuer, request_id: claims.jti, expires_at: claims.exp })
     }
 }
 
@@ -219,7 +205,7 @@ fn authorization_json(authorization_id: Uuid, app_id: Uuid, scopes: &[String], c
     })
 }
 
-/// As RFC 6749, section 3.3, has it.
+/// RFC 6749, section 3.3.
 const fn is_scope_byte(byte: u8) -> bool {
     matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~')
 }

@@ -1,4 +1,4 @@
-//! Users: the app, those whom it registers, those who come from elsewhere, and what each may read of itself.
+//! Users: the app, those that it registers, and added accounts.
 
 use axum::extract::Query;
 use axum::http::Uri;
@@ -13,29 +13,29 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 
-use super::{Answer, Authenticated, Service};
-use crate::calendar::{nanos, rfc3339};
+use super::{Call, Service};
+use crate::database::{NewUser, Transaction, UserRow};
 use crate::pin_hash::PinHash;
-use crate::reply::Refusal;
-use crate::store::{Db, NewUser, UserRow};
+use crate::reply::{Answer, Refusal};
+use crate::time::{nanos, rfc3339};
 use crate::{Account, Error};
 
-/// The first registered user gets the number after this one; the documentation's own is 7000.
-const NUMBERS_BEGIN_AFTER: i64 = 7000;
+/// Added to a user's number in the database. Mixin's documentation uses 7000 itself.
+const IDENTITY_NUMBER_BASE: i64 = 7000;
 /// The longest name of a user, in bytes.
 const MAX_NAME_LEN: usize = 256;
-/// The longest text of a public key; one of RSA with 4096 bits has 736 letters.
+/// The longest text of a public key, in bytes. A 4096-bit RSA key has 736.
 const MAX_SECRET_LEN: usize = 1024;
 
 impl Service {
-    /// Registers the app, once a database.
-    pub(super) fn make_app(&self, db: &Db<'_>) -> Result<(), Error> {
+    /// Registers the app in a new database.
+    pub(super) fn create_app(&self, tx: &Transaction<'_>) -> Result<(), Error> {
         let mut rng = SystemRng::new()?;
         let key = Ed25519Key::generate(&mut rng);
         let server = Ed25519Key::generate(&mut rng);
         let public_key = VerifyingKey::Ed25519(key.public_key());
         let (user_id, session_id) = (random_uuid(&mut rng), random_uuid(&mut rng));
-        let app = db.add_user(&NewUser {
+        let app = tx.add_user(&NewUser {
             user_id,
             session_id,
             is_app: true,
@@ -45,16 +45,15 @@ impl Service {
             created_at: nanos(self.now()),
         })?;
         app.ok_or(Error::UsersFull)?;
-        db.set_app_keystore(&write_app(user_id, session_id, &key, &ServerKey::Ed25519(server.public_key())))
+        tx.set_app_keystore(&write_app(user_id, session_id, &key, &ServerKey::Ed25519(server.public_key())))
     }
 
-    /// Takes in a user who was registered elsewhere.
     pub(crate) fn add_account(&self, account: &Account) -> Result<(), Error> {
         let session_secret = account.public_key.to_session_secret()?;
-        self.store.write(|db| {
-            let known = db.user_of_session(account.session_id)?;
-            if known.is_some() || db.user(account.user_id)?.is_some() {
-                // After a restart on the same database.
+        self.database.write(|tx| {
+            let known = tx.user_of_session(account.session_id)?;
+            if known.is_some() || tx.user(account.user_id)?.is_some() {
+                // The same account may be added again after a restart.
                 let is_same = known.is_some_and(|user| {
                     user.user_id == account.user_id
                         && user.session_secret == session_secret
@@ -62,7 +61,7 @@ impl Service {
                 });
                 return if is_same { Ok(()) } else { Err(Error::AccountExists { user_id: account.user_id }) };
             }
-            let user = db.add_user(&NewUser {
+            let user = tx.add_user(&NewUser {
                 user_id: account.user_id,
                 session_id: account.session_id,
                 is_app: false,
@@ -73,41 +72,36 @@ impl Service {
             })?;
             user.ok_or(Error::UsersFull)?;
             match &account.pin {
-                Some(pin) => db.set_pin(account.session_id, &PinHash::of(pin, &account.pin_key)?),
+                Some(pin) => tx.set_pin(account.session_id, &PinHash::of(pin, &account.pin_key)?),
                 None => Ok(()),
             }
         })
     }
 
-    /// `POST /users`.
-    pub(super) fn register(&self, db: &Db<'_>, call: &Authenticated<'_>) -> Answer {
+    /// `POST /users`
+    pub(super) fn register(tx: &Transaction<'_>, call: &Call<'_>) -> Answer {
         #[derive(Deserialize)]
         struct Registration {
             session_secret: Option<String>,
             full_name: Option<String>,
         }
         if !call.user.is_app {
-            return Ok(Err(Refusal::new(ErrorCode::Forbidden, "only an app registers users")));
+            return Err(Refusal::new(ErrorCode::Forbidden, "only an app can register users").into());
         }
-        let registration: Registration = match call.json() {
-            Ok(registration) => registration,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let Some(full_name) = registration.full_name.filter(|name| !name.trim().is_empty()) else {
-            return Ok(Err(Refusal::field("full_name", "absent")));
-        };
+        let registration: Registration = call.json()?;
+        let full_name = registration
+            .full_name
+            .filter(|name| !name.trim().is_empty())
+            .ok_or_else(|| Refusal::field("full_name", "absent"))?;
         if full_name.len() > MAX_NAME_LEN {
-            return Ok(Err(Refusal::field("full_name", "too_long")));
+            return Err(Refusal::field("full_name", "too_long").into());
         }
-        let Some(session_secret) = registration.session_secret else {
-            return Ok(Err(Refusal::field("session_secret", "absent")));
-        };
+        let session_secret = registration.session_secret.ok_or_else(|| Refusal::field("session_secret", "absent"))?;
         if session_secret.len() > MAX_SECRET_LEN {
-            return Ok(Err(Refusal::field("session_secret", "too_long")));
+            return Err(Refusal::field("session_secret", "too_long").into());
         }
-        let Ok(key) = VerifyingKey::from_text(&session_secret) else {
-            return Ok(Err(Refusal::field("session_secret", "not a public key of RSA or Ed25519")));
-        };
+        let invalid_key = || Refusal::field("session_secret", "not a public key of RSA or Ed25519");
+        let key = VerifyingKey::from_text(&session_secret).map_err(|_| invalid_key())?;
 
         let mut rng = SystemRng::new()?;
         let (user_id, session_id) = (random_uuid(&mut rng), random_uuid(&mut rng));
@@ -125,31 +119,27 @@ impl Service {
                 });
                 (server.agree(&key.to_x25519()?)?, tokens)
             }
-            _ => {
-                return Ok(Err(Refusal::field("session_secret", "not a public key of RSA or Ed25519")));
-            }
+            _ => return Err(invalid_key().into()),
         };
-        let user = db.add_user(&NewUser {
+        let user = tx.add_user(&NewUser {
             user_id,
             session_id,
             is_app: false,
             full_name: &full_name,
             session_secret: &key.to_session_secret()?,
             pin_key: &pin_key,
-            created_at: nanos(self.now()),
+            created_at: nanos(call.now),
         })?;
-        let Some(user) = user else { return Ok(Err(Refusal::new(ErrorCode::Forbidden, "users_full"))) };
+        let user = user.ok_or_else(|| Refusal::new(ErrorCode::Forbidden, "users_full"))?;
         let mut data = user_json(&user);
         if let (Some(data), Value::Object(tokens)) = (data.as_object_mut(), tokens) {
             data.extend(tokens);
         }
-        Ok(Ok(data.into()))
+        Ok(data.into())
     }
 
-    /// `GET /logs`.
-    // Every handler has one shape.
-    #[allow(clippy::unused_self)]
-    pub(super) fn logs(&self, db: &Db<'_>, call: &Authenticated<'_>) -> Answer {
+    /// `GET /logs`
+    pub(super) fn logs(tx: &Transaction<'_>, call: &Call<'_>) -> Answer {
         #[derive(Deserialize)]
         struct Page {
             category: Option<String>,
@@ -157,15 +147,13 @@ impl Service {
             offset: Option<Timestamp>,
         }
         let page = call.path.parse::<Uri>().ok().and_then(|uri| Query::<Page>::try_from_uri(&uri).ok());
-        let Some(Query(page)) = page else {
-            return Ok(Err(Refusal::field("limit or offset", "not to be read")));
-        };
+        let Query(page) = page.ok_or_else(|| Refusal::field("limit or offset", "invalid"))?;
         let limit = page.limit.unwrap_or(100);
         if !(1..=100).contains(&limit) {
-            return Ok(Err(Refusal::field("limit", "not 1 to 100")));
+            return Err(Refusal::field("limit", "not 1 to 100").into());
         }
         let before = page.offset.map_or(i64::MAX, |time| i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX));
-        let rows = db.logs(call.user.user_id, page.category.as_deref(), before, limit)?;
+        let rows = tx.logs(call.user.user_id, page.category.as_deref(), before, limit)?;
         let entries: Value = rows
             .into_iter()
             .map(|row| {
@@ -178,21 +166,21 @@ impl Service {
                 })
             })
             .collect();
-        Ok(Ok(entries.into()))
+        Ok(entries.into())
     }
 }
 
-/// A user as answers tell of it.
+/// A user as answers show it.
 pub(super) fn user_json(user: &UserRow) -> Value {
     json!({
         "type": "user",
         "user_id": user.user_id.to_string(),
-        "identity_number": (NUMBERS_BEGIN_AFTER + user.number).to_string(),
+        "identity_number": (IDENTITY_NUMBER_BASE + user.number).to_string(),
         "full_name": user.full_name,
         "avatar_url": "",
         "session_id": user.session_id.to_string(),
         "created_at": rfc3339(user.created_at),
-        "has_pin": user.pin_hash.is_some() || user.tip_key.is_some(),
+        "has_pin": user.has_pin(),
         "tip_key_base64": user.tip_key.as_ref().map_or_else(String::new, Ed25519PublicKey::to_base64_url),
         "tip_counter": user.tip_counter,
         "has_safe": user.safe_key.is_some(),

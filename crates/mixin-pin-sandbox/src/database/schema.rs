@@ -1,0 +1,140 @@
+//! The tables, and the migration of databases that older versions made.
+
+use super::{Transaction, sqlite_error};
+use crate::Error;
+
+/// Grows with every change of the tables.
+const VERSION: i64 = 6;
+
+const TABLES: &str = "
+    CREATE TABLE app (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        keystore TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE users (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        user_id TEXT NOT NULL UNIQUE,
+        session_id TEXT NOT NULL UNIQUE,
+        is_app INTEGER NOT NULL,
+        full_name TEXT NOT NULL,
+        session_secret TEXT NOT NULL,
+        pin_key BLOB NOT NULL,
+        pin_hash BLOB,
+        tip_key BLOB,
+        tip_counter INTEGER NOT NULL DEFAULT 0,
+        safe_key BLOB,
+        -- The owner of an app.
+        owner_id TEXT,
+        -- Eight bytes, big-endian: SQLite's integers are signed.
+        last_iterator BLOB NOT NULL,
+        tries_day INTEGER NOT NULL DEFAULT 0,
+        tries_used INTEGER NOT NULL DEFAULT 0,
+        created_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE authorizations (
+        authorization_id TEXT PRIMARY KEY,
+        app_id TEXT NOT NULL,
+        code_challenge TEXT NOT NULL,
+        -- What the app requests, then what the user grants.
+        scope TEXT NOT NULL,
+        -- Set when the user approves.
+        user_id TEXT,
+        code TEXT UNIQUE,
+        -- Set when the code is exchanged, which clears the code.
+        app_key BLOB,
+        server_seed BLOB
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE requests (
+        session_id TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        expires_at INTEGER NOT NULL,
+        PRIMARY KEY (session_id, request_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX requests_by_expiry ON requests (expires_at);
+    CREATE TABLE logs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        log_id TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        code TEXT NOT NULL,
+        ip_address TEXT NOT NULL,
+        created_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX logs_by_user ON logs (user_id);
+";
+
+/// From version 4 to 5.
+const ORDER_AUTHORIZATIONS: &str = "
+    ALTER TABLE authorizations ADD COLUMN asked INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX waiting_authorizations ON authorizations (asked) WHERE user_id IS NULL;
+";
+
+/// From version 5 to 6: keeps the number of rows of `requests`, because every call reads it. One row per session, and
+/// one with an empty id for all of them.
+const COUNT_REQUESTS: &str = "
+    CREATE TABLE counts (
+        session_id TEXT PRIMARY KEY,
+        requests INTEGER NOT NULL CHECK (requests >= 0)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO counts SELECT session_id, COUNT(*) FROM requests GROUP BY session_id;
+    INSERT INTO counts SELECT '', COUNT(*) FROM requests;
+    CREATE TRIGGER request_noted AFTER INSERT ON requests BEGIN
+        INSERT INTO counts VALUES ('', 1), (new.session_id, 1)
+            ON CONFLICT DO UPDATE SET requests = requests + 1;
+    END;
+    CREATE TRIGGER request_forgotten AFTER DELETE ON requests BEGIN
+        UPDATE counts SET requests = requests - 1 WHERE session_id IN ('', old.session_id);
+        DELETE FROM counts WHERE requests = 0 AND session_id = old.session_id;
+    END;
+";
+
+/// Brings a new or older database to this version.
+pub(super) fn migrate(transaction: &Transaction<'_>) -> Result<(), Error> {
+    let sqlite = &transaction.inner;
+    let found = sqlite.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sqlite_error)?;
+    let steps: &[&str] = match found {
+        VERSION => &[],
+        5 => &[COUNT_REQUESTS],
+        4 => &[ORDER_AUTHORIZATIONS, COUNT_REQUESTS],
+        0 => &[TABLES, ORDER_AUTHORIZATIONS, COUNT_REQUESTS],
+        _ => return Err(Error::DatabaseVersion { found }),
+    };
+    steps.iter().try_for_each(|step| sqlite.execute_batch(step)).map_err(sqlite_error)?;
+    sqlite.pragma_update(None, "user_version", VERSION).map_err(sqlite_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use mixin_pin_core::uuid::Uuid;
+    use rusqlite::Connection;
+
+    use super::super::tests::CAPACITY;
+    use super::super::{Database, RequestId, private_file};
+    use super::*;
+
+    #[test]
+    fn older_databases_are_migrated() {
+        for (version, steps) in [(4, &[TABLES][..]), (5, &[TABLES, ORDER_AUTHORIZATIONS])] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("sandbox.db");
+            let old = Connection::open(private_file(&path).unwrap()).unwrap();
+            for step in steps {
+                old.execute_batch(step).unwrap();
+            }
+            old.execute_batch(&format!(
+                "INSERT INTO authorizations (authorization_id, app_id, scope, code_challenge)
+                     VALUES ('00000000-0000-0000-0000-000000000009', '00000000-0000-0000-0000-000000000001', 'x', 'x');
+                 INSERT INTO requests VALUES ('00000000-0000-0000-0000-000000000001', 'x', 9),
+                     ('00000000-0000-0000-0000-000000000001', 'y', 9), ('00000000-0000-0000-0000-000000000001', 'z', 9);
+                 PRAGMA user_version = {version}",
+            ))
+            .unwrap();
+            drop(old);
+            for _ in 0..2 {
+                let database = Database::open(Some(&path), CAPACITY).unwrap();
+                assert!(database.write(|tx| tx.authorization(Uuid::from_u128(9))).unwrap().is_some());
+                let recorded = database.write(|tx| tx.record_request(Uuid::from_u128(1), Uuid::nil(), 100, 8)).unwrap();
+                assert_eq!(recorded, RequestId::Full, "older rows are counted");
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Users with their sessions, PINs and tries, and the app's keystore.
+
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Ed25519PublicKey, PinKey};
+use rusqlite::{Row, params};
+
+use super::{Transaction, column, key_column, uuid_column};
+use crate::Error;
+use crate::pin_hash::PinHash;
+
+/// A user with its one session.
+pub(crate) struct UserRow {
+    pub(crate) number: i64,
+    pub(crate) user_id: Uuid,
+    pub(crate) session_id: Uuid,
+    pub(crate) is_app: bool,
+    pub(crate) full_name: String,
+    pub(crate) session_secret: String,
+    pub(crate) pin_key: PinKey,
+    pub(crate) pin_hash: Option<PinHash>,
+    /// Replaces the PIN's digits for good.
+    pub(crate) tip_key: Option<Ed25519PublicKey>,
+    pub(crate) tip_counter: i64,
+    /// Set when the user registers with the safe.
+    pub(crate) safe_key: Option<Ed25519PublicKey>,
+    pub(crate) last_iterator: u64,
+    pub(crate) tries_day: i64,
+    pub(crate) tries_used: u32,
+    pub(crate) created_at: i64,
+}
+
+impl UserRow {
+    pub(crate) const fn has_pin(&self) -> bool {
+        self.pin_hash.is_some() || self.tip_key.is_some()
+    }
+
+    /// Wrong PINs on a day.
+    pub(crate) const fn wrong_pins(&self, day: i64) -> u32 {
+        if self.tries_day == day { self.tries_used } else { 0 }
+    }
+}
+
+/// A user to add.
+pub(crate) struct NewUser<'a> {
+    pub(crate) user_id: Uuid,
+    pub(crate) session_id: Uuid,
+    pub(crate) is_app: bool,
+    pub(crate) full_name: &'a str,
+    pub(crate) session_secret: &'a str,
+    pub(crate) pin_key: &'a PinKey,
+    pub(crate) created_at: i64,
+}
+
+impl Transaction<'_> {
+    pub(crate) fn app_keystore(&self) -> Result<Option<String>, Error> {
+        self.find("SELECT keystore FROM app", [], |row| column(row, "keystore"))
+    }
+
+    pub(crate) fn set_app_keystore(&self, keystore: &str) -> Result<(), Error> {
+        self.execute("INSERT INTO app (one, keystore) VALUES (1, ?1)", [keystore])
+    }
+
+    /// Adds a user. Returns `None` if the table is full.
+    pub(crate) fn add_user(&self, user: &NewUser<'_>) -> Result<Option<UserRow>, Error> {
+        // The highest number is the number of users: none is ever removed.
+        if self.count("SELECT COALESCE(MAX(number), 0) FROM users", [])? >= self.capacity.users {
+            return Ok(None);
+        }
+        self.execute(
+            "INSERT INTO users (user_id, session_id, is_app, full_name, session_secret, pin_key, last_iterator, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            params![
+                user.user_id.to_string(),
+                user.session_id.to_string(),
+                user.is_app,
+                user.full_name,
+                user.session_secret,
+                user.pin_key.expose().as_slice(),
+                0_u64.to_be_bytes().as_slice(),
+                user.created_at,
+            ],
+        )?;
+        self.user_of_session(user.session_id)
+    }
+
+    pub(crate) fn user(&self, user_id: Uuid) -> Result<Option<UserRow>, Error> {
+        self.find("SELECT * FROM users WHERE user_id = ?1", [user_id.to_string()], read_user)
+    }
+
+    pub(crate) fn user_of_session(&self, session_id: Uuid) -> Result<Option<UserRow>, Error> {
+        self.find("SELECT * FROM users WHERE session_id = ?1", [session_id.to_string()], read_user)
+    }
+
+    /// The user of a session that is known to exist.
+    pub(crate) fn existing_user(&self, session_id: Uuid) -> Result<UserRow, Error> {
+        self.user_of_session(session_id)?.ok_or(Error::DatabaseContent)
+    }
+
+    pub(crate) fn newest_users(&self, limit: u32) -> Result<Vec<UserRow>, Error> {
+        self.list("SELECT * FROM users ORDER BY number DESC LIMIT ?1", [limit], read_user)
+    }
+
+    pub(crate) fn set_last_iterator(&self, session_id: Uuid, iterator: u64) -> Result<(), Error> {
+        self.execute(
+            "UPDATE users SET last_iterator = ?2 WHERE session_id = ?1",
+            params![session_id.to_string(), iterator.to_be_bytes().as_slice()],
+        )
+    }
+
+    pub(crate) fn set_tries(&self, session_id: Uuid, day: i64, used: u32) -> Result<(), Error> {
+        self.execute(
+            "UPDATE users SET tries_day = ?2, tries_used = ?3 WHERE session_id = ?1",
+            params![session_id.to_string(), day, used],
+        )
+    }
+
+    pub(crate) fn set_pin(&self, session_id: Uuid, pin_hash: &PinHash) -> Result<(), Error> {
+        self.execute(
+            "UPDATE users SET pin_hash = ?2 WHERE session_id = ?1",
+            params![session_id.to_string(), pin_hash.as_bytes().as_slice()],
+        )
+    }
+
+    pub(crate) fn set_tip_key(&self, session_id: Uuid, key: &Ed25519PublicKey, counter: i64) -> Result<(), Error> {
+        self.execute(
+            "UPDATE users SET pin_hash = NULL, tip_key = ?2, tip_counter = ?3 WHERE session_id = ?1",
+            params![session_id.to_string(), key.as_bytes().as_slice(), counter],
+        )
+    }
+
+    pub(crate) fn set_safe_key(&self, session_id: Uuid, key: &Ed25519PublicKey) -> Result<(), Error> {
+        self.execute(
+            "UPDATE users SET safe_key = ?2 WHERE session_id = ?1",
+            params![session_id.to_string(), key.as_bytes().as_slice()],
+        )
+    }
+
+    pub(crate) fn set_owner(&self, app_id: Uuid, owner_id: Uuid) -> Result<(), Error> {
+        self.execute(
+            "UPDATE users SET owner_id = ?2 WHERE user_id = ?1",
+            params![app_id.to_string(), owner_id.to_string()],
+        )
+    }
+}
+
+fn read_user(row: &Row<'_>) -> Result<UserRow, Error> {
+    let pin_hash: Option<Vec<u8>> = column(row, "pin_hash")?;
+    let last_iterator: Vec<u8> = column(row, "last_iterator")?;
+    Ok(UserRow {
+        number: column(row, "number")?,
+        user_id: uuid_column(row, "user_id")?,
+        session_id: uuid_column(row, "session_id")?,
+        is_app: column(row, "is_app")?,
+        full_name: column(row, "full_name")?,
+        session_secret: column(row, "session_secret")?,
+        pin_key: PinKey::from_bytes(&column::<Vec<u8>>(row, "pin_key")?)?,
+        pin_hash: pin_hash.map(|hash| PinHash::from_bytes(&hash)).transpose()?,
+        tip_key: key_column(row, "tip_key")?,
+        tip_counter: column(row, "tip_counter")?,
+        safe_key: key_column(row, "safe_key")?,
+        last_iterator: u64::from_be_bytes(last_iterator.try_into().map_err(|_| Error::DatabaseContent)?),
+        tries_day: column(row, "tries_day")?,
+        tries_used: column(row, "tries_used")?,
+        created_at: column(row, "created_at")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::database;
+    use super::*;
+
+    #[test]
+    fn no_more_users_are_added_than_there_is_room_for_and_none_is_dropped() {
+        let database = database();
+        let add = |id| {
+            let user = NewUser {
+                user_id: Uuid::from_u128(id),
+                session_id: Uuid::from_u128(id),
+                is_app: false,
+                full_name: "x",
+                session_secret: "x",
+                pin_key: &PinKey::from_bytes(&[1; 32]).unwrap(),
+                created_at: 0,
+            };
+            database.write(|tx| tx.add_user(&user)).unwrap().is_some()
+        };
+        assert_eq!([1, 2, 3, 4].map(add), [true, true, false, false]);
+        assert_eq!(database.write(|tx| tx.newest_users(9)).unwrap().len(), 2);
+    }
+}
