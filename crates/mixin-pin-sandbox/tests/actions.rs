@@ -1,4 +1,4 @@
-//! Calls that name an action, over real HTTP: the signature must be over the action that path and body ask for.
+//! Calls that ask for an action, over HTTP: the signature must be over the action that path and body ask for.
 
 mod common;
 
@@ -45,13 +45,13 @@ fn tip_client(sandbox: &mixin_pin_sandbox::Sandbox, kind: Kind) -> Client {
     client
 }
 
-/// Encrypts a signature that the client itself would refuse to send.
-fn send(client: &Client, path: &str, body: &Map<String, Value>, proof: Secret) -> Result<Outcome<Value>, Error> {
-    client.call_with_pin("POST", path, body, proof)
+/// Sends a signature that the client itself would refuse.
+fn send(client: &Client, path: &str, body: &Map<String, Value>, credential: Secret) -> Result<Outcome<Value>, Error> {
+    client.call_with_pin("POST", path, body, credential)
 }
 
 #[test]
-fn a_receipt_tells_what_was_received_and_that_it_holds() {
+fn a_receipt_shows_what_was_received() {
     for kind in Kind::ALL {
         let sandbox = sandbox();
         let client = tip_client(&sandbox, kind);
@@ -70,7 +70,7 @@ fn a_receipt_tells_what_was_received_and_that_it_holds() {
 }
 
 #[test]
-fn digits_prove_any_action() {
+fn digits_permit_any_action() {
     let sandbox = sandbox();
     for kind in Kind::ALL {
         let client = client(&sandbox, register(&sandbox, kind));
@@ -85,7 +85,7 @@ fn digits_prove_any_action() {
 }
 
 #[test]
-fn a_signature_for_another_action_or_by_another_key_costs_a_try_and_tells_what_was_asked_for() {
+fn a_wrong_signature_costs_a_try_and_the_refusal_names_the_action() {
     let sandbox = sandbox();
     let client = tip_client(&sandbox, Kind::Ed25519);
     let other_action = key().secret(&TipAction::RemoveAddress { address_id: ID.parse().unwrap() });
@@ -104,11 +104,11 @@ fn a_signature_for_another_action_or_by_another_key_costs_a_try_and_tells_what_w
 }
 
 #[test]
-fn what_the_body_lacks_is_named_and_costs_no_try() {
+fn a_missing_field_is_named_and_costs_no_try() {
     let sandbox = sandbox();
     let client = tip_client(&sandbox, Kind::Ed25519);
-    let proof = || key().secret(&transfer("1"));
-    let extra = refusal(send(&client, "/transfers", &object(json!({"asset_id": ID})), proof())).extra.unwrap();
+    let credential = || key().secret(&transfer("1"));
+    let extra = refusal(send(&client, "/transfers", &object(json!({"asset_id": ID})), credential())).extra.unwrap();
     assert_eq!(extra["field"], "opponent_id");
     let without_pin = client.call::<Value>("POST", "/transfers", Some(&Value::Object(transfer_body("1"))));
     assert_eq!(reason(without_pin), (10_002, "absent".to_owned()));
@@ -116,7 +116,7 @@ fn what_the_body_lacks_is_named_and_costs_no_try() {
 }
 
 #[test]
-fn the_client_refuses_an_action_that_the_body_does_not_ask_for_before_it_costs_a_try() {
+fn the_client_refuses_an_action_that_does_not_match_the_body() {
     let sandbox = sandbox();
     let client = tip_client(&sandbox, Kind::Ed25519);
     let sent: Result<Outcome<Value>, _> =
@@ -135,7 +135,7 @@ fn a_user_registers_with_the_safe_once() {
         let client = tip_client(&sandbox, kind);
         let safe_key = TipKey::from_seed(&[9; 32]);
 
-        // Signed by another key than the one that is registered.
+        // Signed with a different key.
         let user_id = client.session().user_id();
         let action = TipAction::RegisterSafe { user_id, public_key: safe_key.public_key() };
         let body = object(json!({"public_key": encode_string(safe_key.public_key().as_bytes()), "signature": "AAAA"}));
@@ -153,21 +153,21 @@ fn a_user_registers_with_the_safe_once() {
 }
 
 #[test]
-fn an_app_gives_itself_to_a_user() {
+fn an_app_transfers_itself_to_a_user() {
     let sandbox = sandbox();
     let app = app(&sandbox);
     app.install_tip(None, &key()).unwrap().done().unwrap();
     let owner = register(&sandbox, Kind::Ed25519);
     let app_id = app.session().user_id();
-    let give = |client: &Client, to: Uuid| {
+    let transfer_to = |client: &Client, to: Uuid| {
         let body = object(json!({"user_id": to.to_string()}));
         let action = TipAction::TransferAppOwnership { user_id: to };
         client.call_with_tip::<Value>("POST", &format!("/apps/{app_id}/transfer"), &body, &key(), &action)
     };
-    assert_eq!(reason(give(&app, Uuid::nil())).0, 10_002);
-    assert_eq!(reason(give(&app, app_id)).0, 10_002);
-    let given = give(&app, owner.user_id()).unwrap().done().unwrap();
-    assert_eq!(given["creator_id"], owner.user_id().to_string());
-    let somebody = tip_client(&sandbox, Kind::Ed25519);
-    assert_eq!(reason(give(&somebody, owner.user_id())).0, 403);
+    assert_eq!(reason(transfer_to(&app, Uuid::nil())).0, 10_002);
+    assert_eq!(reason(transfer_to(&app, app_id)).0, 10_002);
+    let transferred = transfer_to(&app, owner.user_id()).unwrap().done().unwrap();
+    assert_eq!(transferred["creator_id"], owner.user_id().to_string());
+    let other = tip_client(&sandbox, Kind::Ed25519);
+    assert_eq!(reason(transfer_to(&other, owner.user_id())).0, 403);
 }

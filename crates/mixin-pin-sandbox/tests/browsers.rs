@@ -1,4 +1,4 @@
-//! What a web page elsewhere makes a browser ask of the sandbox is refused; other clients may call it as they like.
+//! Requests that other web pages make a browser send are refused. Other clients are not restricted.
 
 mod common;
 
@@ -24,7 +24,7 @@ fn assert_no_page(answer: &str, status: u16) {
 }
 
 #[test]
-fn the_page_answers_to_names_of_this_machine_and_to_no_other() {
+fn the_page_answers_only_to_names_of_this_machine() {
     let sandbox = with_page();
     let port = sandbox.address().port();
     for host in ["localhost", "LocalHost", "127.0.0.1", "127.8.9.10", "[::1]"] {
@@ -55,7 +55,7 @@ fn the_page_answers_to_names_of_this_machine_and_to_no_other() {
 }
 
 #[test]
-fn the_page_is_for_its_own_origin() {
+fn the_page_answers_only_to_its_own_origin() {
     let sandbox = with_page();
     let port = sandbox.address().port();
     let own = format!("127.0.0.1:{port}");
@@ -83,35 +83,35 @@ fn the_page_is_for_its_own_origin() {
 }
 
 #[test]
-fn what_nobody_signs_is_for_the_own_origin_and_for_who_has_none() {
+fn unsigned_calls_from_other_origins_are_refused() {
     let sandbox = with_page();
     let port = sandbox.address().port();
     let app_id = app(&sandbox).session().user_id();
     let challenge = CodeVerifier::generate(&mut rng()).challenge();
-    let asked = json!({"client_id": app_id, "scope": "PROFILE:READ", "code_challenge": challenge}).to_string();
+    let authorization = json!({"client_id": app_id, "scope": "PROFILE:READ", "code_challenge": challenge}).to_string();
     let exchange = json!({"client_id": app_id, "code": "x"}).to_string();
-    for (path, body, answered) in [
-        ("/sandbox/authorizations", &asked, "authorization_id"),
-        ("/sandbox/authorizations?x", &asked, "authorization_id"),
+    for (path, body, expected) in [
+        ("/sandbox/authorizations", &authorization, "authorization_id"),
+        ("/sandbox/authorizations?x", &authorization, "authorization_id"),
         ("/oauth/token", &exchange, "ed25519"),
     ] {
         let answer_to = |headers: &[(&str, &str)]| ask(&sandbox, "POST", path, headers, body);
-        // Whatever name a container or a tunnel gives it.
+        // A container or a tunnel may give it any name.
         let own = format!("http://localhost:{port}");
         for headers in [&[("Host", "sandbox")][..], &[("Host", "sandbox"), ("Origin", &own)]] {
             let answer = answer_to(headers);
-            assert!(answer.contains(answered), "{answer}");
+            assert!(answer.contains(expected), "{answer}");
         }
         for origin in ["http://evil.example", "null", "http://localhost:1"] {
             let answer = answer_to(&[("Host", &format!("127.0.0.1:{port}")), ("Origin", origin)]);
             assert!(answer.starts_with("HTTP/1.1 202") && answer.contains("\"reason\":\"origin\""), "{answer}");
-            assert!(answer.contains("\"code\":403") && !answer.contains(answered), "{answer}");
+            assert!(answer.contains("\"code\":403") && !answer.contains(expected), "{answer}");
         }
     }
 }
 
 #[test]
-fn signed_calls_may_come_by_any_name_and_from_any_origin() {
+fn signed_calls_are_accepted_by_any_name_and_from_any_origin() {
     let sandbox = with_page();
     let session = register(&sandbox, Kind::Ed25519);
     for origin in [None, Some("http://evil.example")] {

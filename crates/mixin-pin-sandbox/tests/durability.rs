@@ -1,4 +1,4 @@
-//! Fifty at once get no more than the day's tries, and a restart forgets nothing.
+//! Fifty concurrent calls get no more than the day's tries, and a restart loses nothing.
 
 mod common;
 
@@ -16,7 +16,7 @@ fn pin(digits: &str) -> Pin {
 }
 
 #[test]
-fn fifty_wrong_pins_at_once_get_no_more_than_the_days_tries() {
+fn fifty_concurrent_wrong_pins_get_no_more_than_the_days_tries() {
     let sandbox = sandbox();
     let session = register(&sandbox, Kind::Ed25519);
     let nonces = MonotonicNonces::new();
@@ -51,7 +51,7 @@ fn fifty_wrong_pins_at_once_get_no_more_than_the_days_tries() {
 }
 
 #[test]
-fn a_restart_forgets_neither_tries_nor_iterators_nor_requests() {
+fn a_restart_keeps_tries_iterators_and_request_ids() {
     let folder = tempfile::tempdir().unwrap();
     let config = Config { database: Some(folder.path().join("sandbox.db")), ..Config::default() };
     let first = Sandbox::start(&config).unwrap();
@@ -82,7 +82,7 @@ fn a_restart_forgets_neither_tries_nor_iterators_nor_requests() {
 
 #[cfg(unix)]
 #[test]
-fn the_database_is_its_owners_alone() {
+fn only_the_owner_can_read_the_database() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let folder = tempfile::tempdir().unwrap();
@@ -107,7 +107,7 @@ fn two_sandboxes_share_a_database() {
     let create = Calls::new(&session, clock.now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")).unwrap();
     assert_eq!(verdict(&send(&sandboxes[1], &create)), (0, ""));
     assert_eq!(verdict(&send(&sandboxes[0], &create)), (401, "request_repeated"));
-    // What one notes, the other forgets when it has expired.
+    // Each drops the expired request ids that the other recorded.
     for round in 0..3 {
         for at in [0, 0, 0, 1] {
             let verify =
@@ -120,12 +120,12 @@ fn two_sandboxes_share_a_database() {
 
 #[cfg(unix)]
 #[test]
-fn a_database_is_the_file_of_its_name_whatever_that_is() {
+fn a_database_name_is_always_a_file_name() {
     use std::env;
     use std::path::PathBuf;
     use std::process::Command;
 
-    // This test again, in a process and a folder of its own.
+    // This test runs itself in a process and a folder of its own.
     const DATABASE: &str = "MIXIN_PIN_TEST_DATABASE";
     if let Some(database) = env::var_os(DATABASE) {
         let config = Config { database: Some(PathBuf::from(database)), ..Config::default() };
@@ -134,7 +134,7 @@ fn a_database_is_the_file_of_its_name_whatever_that_is() {
     for name in ["file:sand.db", ":memory:", "file:sand.db?mode=memory", "file::memory:", "sand%20.db", "-"] {
         let folder = tempfile::tempdir().unwrap();
         let started = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "a_database_is_the_file_of_its_name_whatever_that_is"])
+            .args(["--exact", "a_database_name_is_always_a_file_name"])
             .env(DATABASE, name)
             .current_dir(folder.path())
             .output()
@@ -181,19 +181,19 @@ fn a_database_that_others_can_read_or_write_is_refused() {
 }
 
 #[test]
-fn what_could_not_be_kept_is_not_told_as_done() {
+fn a_failed_commit_is_observed_as_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sandbox.db");
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let kept = told.clone();
+    let observed = Arc::new(Mutex::new(Vec::new()));
+    let list = observed.clone();
     let config = Config {
         database: Some(path.clone()),
-        observer: Some(Arc::new(move |seen| kept.lock().unwrap().push((seen.path.clone(), seen.status, seen.code)))),
+        observer: Some(Arc::new(move |seen| list.lock().unwrap().push((seen.path.clone(), seen.status, seen.code)))),
         ..Config::default()
     };
     let sandbox = Sandbox::start(&config).unwrap();
     let session = register(&sandbox, Kind::Ed25519);
-    // From now on no change of a user can be committed, as on a disk that is full.
+    // From now on no change of a user can be committed, as on a full disk.
     let database = rusqlite::Connection::open(&path).unwrap();
     database
         .execute_batch(
@@ -204,20 +204,20 @@ fn what_could_not_be_kept_is_not_told_as_done() {
         .unwrap();
     let nonces = MonotonicNonces::new();
     let create = Calls::new(&session, now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")).unwrap();
-    told.lock().unwrap().clear();
+    observed.lock().unwrap().clear();
     assert_eq!(verdict(&send(&sandbox, &create)).0, 500);
     database.execute_batch("DROP TRIGGER full").unwrap();
-    assert!(!client(&sandbox, session).me().unwrap().has_pin, "the call was undone");
-    let told = told.lock().unwrap();
+    assert!(!client(&sandbox, session).me().unwrap().has_pin, "the call was rolled back");
+    let observed = observed.lock().unwrap();
     let expected = [("/pin/update".to_owned(), 500, Some(500)), ("/me".to_owned(), 200, None)];
-    assert_eq!(*told, expected);
+    assert_eq!(*observed, expected);
 }
 
 #[test]
-fn a_database_of_another_version_or_no_database_at_all_is_refused() {
+fn a_file_that_is_not_a_database_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("other.db");
-    std::fs::write(&path, b"this is no database, whatever its name may say").unwrap();
+    std::fs::write(&path, b"this is not a database").unwrap();
     #[cfg(unix)]
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let config = Config { database: Some(path), ..Config::default() };
@@ -234,7 +234,7 @@ fn an_address_in_use_is_an_error() {
 }
 
 #[test]
-fn the_app_keystore_has_the_dashboards_shape() {
+fn the_app_keystore_has_the_shape_of_the_dashboard() {
     let sandbox = sandbox();
     let keystore = Keystore::parse(sandbox.app_keystore().as_bytes()).unwrap();
     assert_eq!(keystore.shape(), mixin_pin_protocol::keystore::KeystoreShape::Dashboard);

@@ -1,5 +1,4 @@
-//! Calls through a proxy that breaks a third of them: the sandbox's own record and what the client believes agree on
-//! every single one.
+//! Calls through a proxy that breaks a third of them: the client's results agree with the sandbox's record on every call.
 
 mod common;
 
@@ -23,10 +22,10 @@ const THREADS: usize = 10;
 const CALLS: usize = 500;
 const TIMEOUT: Duration = Duration::from_millis(400);
 const WAIT: Duration = Duration::from_secs(10);
-/// What a loaded machine may add to any of them.
+/// Extra time for a busy machine.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// All that the sandbox saw, in its order.
+/// All requests that the sandbox received, in order.
 #[derive(Clone, Default)]
 struct Record(Arc<Mutex<Vec<Observation>>>);
 
@@ -41,12 +40,12 @@ impl Record {
         self.0.lock().unwrap().iter().filter(|seen| of(seen)).count()
     }
 
-    /// Changes of the PIN that were carried out in a session.
+    /// Updates of the PIN that succeeded in a session.
     fn changes(&self, session_id: Uuid) -> usize {
         self.count(|seen| seen.session_id == Some(session_id) && seen.path == "/pin/update" && seen.is_done())
     }
 
-    /// Tries that were counted in a session.
+    /// Tries that a session spent.
     fn tries(&self, session_id: Uuid) -> usize {
         self.count(|seen| {
             seen.session_id == Some(session_id) && matches!(seen.reason.as_deref(), Some("pin" | "signature"))
@@ -60,7 +59,7 @@ fn random_fault() -> Fault {
     }
     match fastrand::u8(0..13) {
         0 => Fault::DelayRequest(Duration::from_millis(fastrand::u64(5..100))),
-        // Longer than the client waits: the request arrives when its answer is given up already.
+        // Longer than the client waits: the request arrives after the client gave up.
         1 => Fault::DelayRequest(TIMEOUT + Duration::from_millis(fastrand::u64(0..400))),
         2 => Fault::DelayAnswer(Duration::from_millis(fastrand::u64(5..100))),
         3 => Fault::ResetBefore,
@@ -76,7 +75,7 @@ fn random_fault() -> Fault {
     }
 }
 
-/// What the user proves themselves with, as the client believes.
+/// The user's PIN or TIP key, according to the client.
 enum Current {
     Nothing,
     Digits(Pin),
@@ -93,21 +92,21 @@ impl Current {
     }
 }
 
-/// One user, whose calls follow each other.
+/// A user who makes one call after another.
 struct Bot {
     client: Client,
     session_id: Uuid,
     record: Record,
     current: Current,
-    believed_changes: usize,
-    believed_proofs: usize,
+    changes: usize,
+    verified: usize,
     announced_tries: usize,
     calls: usize,
     unknown: usize,
 }
 
 impl Bot {
-    /// Makes a call within its deadlines.
+    /// Makes a call, which must end in time.
     fn timed<T>(&mut self, call: impl FnOnce(&Client) -> T) -> T {
         self.calls += 1;
         let begun = Instant::now();
@@ -116,7 +115,7 @@ impl Bot {
         result
     }
 
-    fn prove(&mut self) {
+    fn verify(&mut self) {
         let current = std::mem::replace(&mut self.current, Current::Nothing);
         let outcome = self.timed(|client| match &current {
             Current::Nothing => None,
@@ -126,7 +125,7 @@ impl Bot {
         self.current = current;
         match outcome {
             None => {}
-            Some(Ok(Outcome::Done(_))) => self.believed_proofs += 1,
+            Some(Ok(Outcome::Done(_))) => self.verified += 1,
             Some(Ok(Outcome::Unknown(lost))) => {
                 assert_eq!(lost.next, NextStep::ProveAgain);
                 self.unknown += 1;
@@ -157,7 +156,7 @@ impl Bot {
             }
         };
         self.current = if let Some(user) = applied {
-            self.believed_changes += 1;
+            self.changes += 1;
             match new {
                 Current::Tip { key, .. } => Current::Tip { key, counter: user.tip_counter },
                 new => new,
@@ -165,12 +164,12 @@ impl Bot {
         } else {
             current
         };
-        // Settled is settled: nothing that was lost arrives afterwards.
-        assert_eq!(self.record.changes(self.session_id), self.believed_changes, "of {}", self.session_id);
-        assert!(self.record.tries(self.session_id) <= self.announced_tries, "a try that nobody announced");
+        // No lost update arrives after it was settled.
+        assert_eq!(self.record.changes(self.session_id), self.changes, "of {}", self.session_id);
+        assert!(self.record.tries(self.session_id) <= self.announced_tries, "a try was not announced");
     }
 
-    /// The user if the change was carried out. Asks again as often as the way to the server is bad, as an operator would.
+    /// The user if the update was applied. Tries again while the network fails, as an operator would.
     fn resolve(&mut self, old: &Current, new: &Current, lost: &Unknown) -> Option<User> {
         for _ in 0..60 {
             let planned = self.timed(|client| {
@@ -193,7 +192,7 @@ impl Bot {
     }
 }
 
-/// What a client calls an error has changed nothing: here it never arrived, for nothing that is sent is wrong.
+/// An error means that nothing changed. Here it also means that nothing was sent, because every request is valid.
 fn assert_never_sent(error: &Error) {
     assert!(error.nothing_changed() && !matches!(error, Error::Protocol(_)), "{error:?}");
 }
@@ -213,12 +212,12 @@ fn client(url: &str, session: Session, store: SqliteStore) -> Client {
 }
 
 #[test]
-fn five_thousand_calls_of_which_a_third_is_broken_are_all_known_or_settled_right() {
+fn five_thousand_calls_with_a_third_broken_are_all_known_or_settled() {
     let record = Record::default();
     let sandbox = Sandbox::start(&record.config(1_000_000)).unwrap();
-    let is_calm = Arc::new(AtomicBool::new(false));
-    let calm = is_calm.clone();
-    let choose = move |_: &str| if calm.load(Ordering::SeqCst) { Fault::None } else { random_fault() };
+    let is_reliable = Arc::new(AtomicBool::new(false));
+    let reliable = is_reliable.clone();
+    let choose = move |_: &str| if reliable.load(Ordering::SeqCst) { Fault::None } else { random_fault() };
     let proxy = FaultProxy::start(sandbox.address(), choose).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut bots: Vec<Bot> = thread::scope(|scope| {
@@ -232,8 +231,8 @@ fn five_thousand_calls_of_which_a_third_is_broken_are_all_known_or_settled_right
                     client: client(&proxy.url(), session, store.durability(Durability::Crash)),
                     record: record.clone(),
                     current: Current::Nothing,
-                    believed_changes: 0,
-                    believed_proofs: 0,
+                    changes: 0,
+                    verified: 0,
                     announced_tries: 0,
                     calls: 0,
                     unknown: 0,
@@ -243,7 +242,7 @@ fn five_thousand_calls_of_which_a_third_is_broken_are_all_known_or_settled_right
                         let to_tip = bot.calls > CALLS * 2 / 3;
                         match (&bot.current, to_tip) {
                             (Current::Nothing, _) => bot.change(Current::Digits(random_pin())),
-                            _ if fastrand::u8(0..5) < 3 => bot.prove(),
+                            _ if fastrand::u8(0..5) < 3 => bot.verify(),
                             (Current::Digits(_), false) => bot.change(Current::Digits(random_pin())),
                             _ => bot.change(Current::Tip { key: random_key(), counter: 0 }),
                         }
@@ -256,26 +255,26 @@ fn five_thousand_calls_of_which_a_third_is_broken_are_all_known_or_settled_right
     });
 
     let unknown: usize = bots.iter().map(|bot| bot.unknown).sum();
-    let changes: usize = bots.iter().map(|bot| bot.believed_changes).sum();
+    let changes: usize = bots.iter().map(|bot| bot.changes).sum();
     println!(
         "{} calls, {unknown} unknown at first, {changes} changes",
         bots.iter().map(|bot| bot.calls).sum::<usize>()
     );
     assert!(unknown > THREADS * CALLS / 20 && changes > THREADS * CALLS / 20, "{unknown} {changes}");
-    // What is believed in the end is what the sandbox takes.
-    is_calm.store(true, Ordering::SeqCst);
+    // The sandbox accepts the credential that each client has in the end.
+    is_reliable.store(true, Ordering::SeqCst);
     for bot in &mut bots {
-        let before = bot.believed_proofs;
-        bot.prove();
-        assert_eq!(bot.believed_proofs, before + 1);
-        let proofs = record
+        let before = bot.verified;
+        bot.verify();
+        assert_eq!(bot.verified, before + 1);
+        let recorded = record
             .count(|seen| seen.session_id == Some(bot.session_id) && seen.path == "/pin/verify" && seen.is_done());
-        assert!(proofs >= bot.believed_proofs, "{proofs} proofs held, {} believed", bot.believed_proofs);
+        assert!(recorded >= bot.verified, "{recorded} recorded, {} known to the client", bot.verified);
     }
     assert_each_ciphertext_was_sent_once(&record);
 }
 
-/// Copies that the proxy made carry the id of their request: they are no sends of the client's.
+/// Copies that the proxy makes have the same request id, and are not counted.
 fn assert_each_ciphertext_was_sent_once(record: &Record) {
     let mut sent: HashMap<String, Option<Uuid>> = HashMap::new();
     for seen in &*record.0.lock().unwrap() {

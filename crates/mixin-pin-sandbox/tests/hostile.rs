@@ -1,8 +1,7 @@
-//! Clients that mean harm, all against one sandbox: it stays up, answers an honest user throughout, and keeps its memory
-//! in bounds.
+//! Hostile clients against one sandbox: it keeps running, answers an honest user throughout, and limits its memory.
 //!
-//! `MIXIN_PIN_CASES` in the environment says how many malformed requests and a tenth as many sessions,
-//! `MIXIN_PIN_SEED` where the generator begins.
+//! Environment variables: `MIXIN_PIN_CASES` is the number of malformed requests, and ten times the number of sessions.
+//! `MIXIN_PIN_SEED` seeds the generator.
 
 mod common;
 
@@ -21,9 +20,9 @@ use mixin_pin_sandbox::Sandbox;
 use mixin_pin_test_memory::{Memory, peak_of_process};
 use serde_json::json;
 
-/// What the sandbox, and the clients of this test beside it, may have in memory at a time.
+/// The most memory, in bytes, that the sandbox and the clients of this test may use.
 const MAX_MEMORY: usize = 32 << 20;
-const DRIBBLERS: usize = 200;
+const SLOW_CLIENTS: usize = 200;
 
 #[global_allocator]
 static MEMORY: Memory = Memory;
@@ -42,7 +41,7 @@ fn connect(sandbox: &Sandbox) -> TcpStream {
     stream
 }
 
-/// A request as it goes over the wire.
+/// The bytes of a request.
 fn wire(request: &PreparedRequest) -> Vec<u8> {
     let mut head = format!("{} {} HTTP/1.1\r\nHost: sandbox\r\n", request.method(), request.path());
     for (name, value) in request.headers() {
@@ -52,7 +51,7 @@ fn wire(request: &PreparedRequest) -> Vec<u8> {
     [head.as_bytes(), request.body()].concat()
 }
 
-/// A request that came apart on its way, or was never one.
+/// A damaged request, or random bytes.
 fn malformed(rng: &mut Rng, request: &[u8]) -> Vec<u8> {
     let mut bytes = request.to_vec();
     match rng.u32(..8) {
@@ -80,54 +79,54 @@ fn malformed(rng: &mut Rng, request: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// An idle connection may be closed for somebody who waits at the moment at which it is used: the client then calls the proof
-/// unknown, and is to prove once more.
-fn prove(honest: &Client) {
+/// Verifies the PIN. The sandbox may close the idle connection at the moment the client uses it: the result is then unknown,
+/// and the client verifies again.
+fn verify(honest: &Client) {
     for _ in 0..3 {
         match honest.verify_pin(&pin()).unwrap() {
             Outcome::Done(user) => return assert!(user.has_pin),
             Outcome::Unknown(lost) => assert!(matches!(*lost.cause, Error::Interrupted(_)), "{lost:?}"),
         }
     }
-    panic!("three proofs were cut off");
+    panic!("three calls were cut off");
 }
 
 #[test]
-fn the_sandbox_outlasts_its_enemies() {
+fn the_sandbox_survives_hostile_clients() {
     let cases = setting("MIXIN_PIN_CASES", 3_000);
     let mut generator = Rng::with_seed(setting("MIXIN_PIN_SEED", 7) as u64);
     let sandbox = sandbox();
     let honest = client(&sandbox, register(&sandbox, Kind::Ed25519));
     honest.create_pin(&pin()).unwrap().done().unwrap();
-    // The attacker has a session of its own, so that parts of its requests hold.
+    // The attacker has a session, so parts of its requests are valid.
     let attacker = register(&sandbox, Kind::Ed25519);
     let nonces = MonotonicNonces::new();
 
-    let mut dribblers: Vec<TcpStream> = (0..DRIBBLERS).map(|_| connect(&sandbox)).collect();
+    let mut slow_clients: Vec<TcpStream> = (0..SLOW_CLIENTS).map(|_| connect(&sandbox)).collect();
     let slow = b"POST /pin/verify HTTP/1.1\r\nHost: sandbox\r\nContent-Length: 1000\r\nX-Slow: ";
     for byte in slow {
-        for stream in &mut dribblers {
+        for stream in &mut slow_clients {
             stream.write_all(&[*byte]).unwrap();
         }
     }
-    // Half of them go on to the body.
-    for stream in dribblers.iter_mut().step_by(2) {
+    // Half of them continue to the body.
+    for stream in slow_clients.iter_mut().step_by(2) {
         stream.write_all(b"x\r\n\r\n{").unwrap();
     }
-    prove(&honest);
+    verify(&honest);
 
     let mut answers = 0;
     for case in 0..cases {
         let request = Calls::new(&attacker, now(), &mut rng()).nonces(&nonces).verify_pin(&pin()).unwrap();
         let mut stream = connect(&sandbox);
-        // The sandbox may have seen enough, and closed, before all is written.
+        // The sandbox may close the connection before all is written.
         let _ = stream.write_all(&malformed(&mut generator, &wire(&request)));
         let _ = stream.shutdown(std::net::Shutdown::Write);
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
         answers += usize::from(answer.starts_with(b"HTTP/1.1 "));
         if case % 500 == 0 {
-            prove(&honest);
+            verify(&honest);
         }
     }
     assert!(answers > cases / 4, "{answers} of {cases} were answered");
@@ -137,23 +136,23 @@ fn the_sandbox_outlasts_its_enemies() {
         stream.write_all(b"POST /pin/verify HTTP/1.1\r\nHost: sandbox\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
         let chunk = [b"4000\r\n".as_slice(), &[b' '; 0x4000], b"\r\n"].concat();
         let sent = (0..4096).take_while(|_| stream.write_all(&chunk).is_ok()).count();
-        assert!(sent < 4096, "64 MiB of a body without end were taken");
+        assert!(sent < 4096, "64 MiB of an endless body were accepted");
     }
-    prove(&honest);
+    verify(&honest);
 
-    // Beginnings of large bodies, more than may go on.
+    // The beginnings of more large bodies than are read at a time.
     let request = b"POST /pin/verify HTTP/1.1\r\nHost: sandbox\r\nContent-Length: 1000000\r\n\r\n";
-    let large: Vec<TcpStream> = (0..DRIBBLERS)
+    let large: Vec<TcpStream> = (0..SLOW_CLIENTS)
         .map(|_| {
             let mut stream = connect(&sandbox);
             stream.write_all(&[request.as_slice(), &vec![b' '; 90_000]].concat()).unwrap();
             stream
         })
         .collect();
-    prove(&honest);
+    verify(&honest);
     drop(large);
 
-    // Each byte by itself, of bodies that nearly end.
+    // Bodies in chunks of single bytes.
     let bytes: Vec<TcpStream> = (0..8)
         .map(|_| {
             let mut stream = connect(&sandbox);
@@ -164,7 +163,7 @@ fn the_sandbox_outlasts_its_enemies() {
             stream
         })
         .collect();
-    prove(&honest);
+    verify(&honest);
     drop(bytes);
 
     let app = app(&sandbox);
@@ -182,7 +181,7 @@ fn the_sandbox_outlasts_its_enemies() {
             let _ = stream.read_to_end(&mut Vec::new());
         }
     }
-    prove(&honest);
+    verify(&honest);
 
     for _ in 0..cases / 10 {
         let key = Ed25519Key::generate(&mut rng());
@@ -191,12 +190,12 @@ fn the_sandbox_outlasts_its_enemies() {
         let session = Session::ed25519(user.user_id, user.session_id.unwrap(), key, &server).unwrap();
         client(&sandbox, session).me().unwrap();
     }
-    prove(&honest);
+    verify(&honest);
 
-    drop(dribblers);
+    drop(slow_clients);
     let peak = peak_of_process();
     println!(
-        "{cases} malformed requests, {DRIBBLERS} dribblers, 20 endless bodies, 3300 unsigned calls, {} sessions; {} KiB at most",
+        "{cases} malformed requests, {SLOW_CLIENTS} slow clients, 20 endless bodies, 3300 unsigned calls, {} sessions; {} KiB at most",
         cases / 10,
         peak >> 10
     );

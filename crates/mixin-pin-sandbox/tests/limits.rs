@@ -1,5 +1,5 @@
-//! Requests that never end, and more connections than there may be: all of them end, others are served meanwhile, and the
-//! sandbox stops whatever is open.
+//! Requests that never end, and too many connections: all of them are ended, other clients are served meanwhile, and the
+//! sandbox stops in time.
 
 mod common;
 
@@ -17,7 +17,7 @@ use mixin_pin_sandbox::{Account, Config, Sandbox};
 use serde_json::{Value, json};
 
 const TIME: Duration = Duration::from_millis(500);
-/// What a loaded machine may add.
+/// Extra time for a busy machine.
 const SLACK: Duration = Duration::from_secs(5);
 const HEAD: &str = "POST /pin/verify HTTP/1.1\r\nHost: sandbox\r\nContent-Length: 100\r\n\r\n";
 
@@ -32,7 +32,7 @@ fn connect(sandbox: &Sandbox, sent: &str) -> TcpStream {
     stream
 }
 
-/// All that the sandbox says until it closes, which it must within `most`.
+/// Reads until the sandbox closes the connection, which it must within `most`.
 fn until_closed(mut stream: TcpStream, most: Duration) -> String {
     let begun = Instant::now();
     let mut said = Vec::new();
@@ -44,17 +44,17 @@ fn until_closed(mut stream: TcpStream, most: Duration) -> String {
     String::from_utf8(said).unwrap()
 }
 
-/// Keeps sending a byte of what never ends until it is cut off.
+/// Sends single bytes until the sandbox closes the connection.
 fn dribble(mut stream: TcpStream) {
     let begun = Instant::now();
     while stream.write_all(b"x").is_ok() {
         thread::sleep(Duration::from_millis(20));
-        assert!(begun.elapsed() < 3 * TIME + SLACK, "it dribbles on");
+        assert!(begun.elapsed() < 3 * TIME + SLACK, "the connection is still open");
     }
 }
 
 #[test]
-fn heads_bodies_and_pauses_that_never_end_are_ended() {
+fn endless_heads_bodies_and_pauses_are_cut_off() {
     let sandbox = quick(64);
     let most = 3 * TIME + SLACK;
     assert_eq!(until_closed(connect(&sandbox, ""), most), "");
@@ -75,7 +75,7 @@ fn heads_bodies_and_pauses_that_never_end_are_ended() {
 }
 
 #[test]
-fn limits_of_any_size_are_taken() {
+fn limits_of_any_size_are_accepted() {
     let (head_time, body_time) = (Duration::MAX, Duration::MAX);
     for max_connections in [0, usize::MAX] {
         let config = Config { max_connections, head_time, body_time, ..Config::default() };
@@ -85,22 +85,22 @@ fn limits_of_any_size_are_taken() {
 }
 
 #[test]
-fn a_head_without_end_is_refused_long_before_it_fills_the_memory() {
+fn an_endless_head_is_refused() {
     let sandbox = sandbox();
     let mut stream = connect(&sandbox, "GET /me HTTP/1.1\r\nX: ");
     let sent = (0..256).take_while(|_| stream.write_all(&vec![b'x'; 1 << 18]).is_ok()).count();
-    assert!(sent < 256, "64 MiB of a head were taken");
+    assert!(sent < 256, "64 MiB of a head were accepted");
 }
 
 #[test]
-fn answers_that_nobody_reads_are_given_up() {
+fn a_client_that_reads_no_answers_is_cut_off() {
     let sandbox = Sandbox::start(&Config { status_page: true, head_time: TIME, body_time: TIME, ..Config::default() });
     let sandbox = sandbox.unwrap();
     let host = sandbox.address().to_string();
     let mut stream = connect(&sandbox, "");
     stream.set_nonblocking(true).unwrap();
     let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
-    // Until the answers fill all buffers on the way, and then until it is cut off.
+    // Writes until the answers fill all buffers and the sandbox cuts off the connection.
     let begun = Instant::now();
     let ended = loop {
         match stream.write(request.as_bytes()) {
@@ -114,7 +114,7 @@ fn answers_that_nobody_reads_are_given_up() {
 }
 
 #[test]
-fn whoever_holds_every_connection_locks_nobody_out() {
+fn slow_clients_on_every_connection_lock_nobody_out() {
     const CONNECTIONS: usize = 8;
     let sandbox = quick(CONNECTIONS);
     for _ in 0..3 {
@@ -130,14 +130,14 @@ fn whoever_holds_every_connection_locks_nobody_out() {
 }
 
 #[test]
-fn bodies_that_do_not_come_hold_up_no_other() {
+fn bodies_that_do_not_arrive_delay_no_other_client() {
     let sandbox = sandbox();
     let chunked = HEAD.replace("Content-Length: 100", "Transfer-Encoding: chunked");
     let long = HEAD.replace("100", "1000000");
     let slow: Vec<TcpStream> = (0..32)
         .map(|number| connect(&sandbox, &if number % 2 == 0 { format!("{chunked}5\r\nx") } else { format!("{long}x") }))
         .collect();
-    // So that the sandbox has read all of it.
+    // By now the sandbox has read the above.
     client(&sandbox, register(&sandbox, Kind::Ed25519)).me().unwrap();
     let begun = Instant::now();
     let chunked = chunked.replace("Host: sandbox", "Host: sandbox\r\nConnection: close");
@@ -152,16 +152,16 @@ fn bodies_that_do_not_come_hold_up_no_other() {
 
 #[cfg(unix)]
 #[test]
-fn idle_connections_give_way_when_the_system_has_no_more_files() {
+fn idle_connections_close_when_no_file_descriptors_are_left() {
     use std::{env, fs, io, process};
 
-    // Where this test, in a process of its own, says what its sandbox's address is.
-    const SAY_ADDRESS: &str = "MIXIN_PIN_TEST_ADDRESS";
-    if let Some(path) = env::var_os(SAY_ADDRESS).map(std::path::PathBuf::from) {
+    // The file in which this test, run in a process of its own, writes the address of its sandbox.
+    const ADDRESS_FILE: &str = "MIXIN_PIN_TEST_ADDRESS";
+    if let Some(path) = env::var_os(ADDRESS_FILE).map(std::path::PathBuf::from) {
         let sandbox = sandbox();
         fs::write(path.with_extension("new"), sandbox.address().to_string()).unwrap();
         fs::rename(path.with_extension("new"), path).unwrap();
-        // Until the test is done with it.
+        // Waits until the test closes the pipe.
         io::stdin().read_to_end(&mut Vec::new()).unwrap();
         return;
     }
@@ -170,8 +170,8 @@ fn idle_connections_give_way_when_the_system_has_no_more_files() {
     let mut child = process::Command::new("sh")
         .args(["-c", "ulimit -n 64; exec \"$@\"", "sh"])
         .arg(env::current_exe().unwrap())
-        .args(["--exact", "idle_connections_give_way_when_the_system_has_no_more_files"])
-        .env(SAY_ADDRESS, &path)
+        .args(["--exact", "idle_connections_close_when_no_file_descriptors_are_left"])
+        .env(ADDRESS_FILE, &path)
         .stdin(process::Stdio::piped())
         .stdout(process::Stdio::null())
         .spawn()
@@ -180,7 +180,7 @@ fn idle_connections_give_way_when_the_system_has_no_more_files() {
     let address: std::net::SocketAddr = loop {
         match fs::read_to_string(&path) {
             Ok(address) => break address.parse().unwrap(),
-            Err(_) => assert!(begun.elapsed() < 6 * SLACK, "it does not start"),
+            Err(_) => assert!(begun.elapsed() < 6 * SLACK, "the sandbox does not start"),
         }
         thread::sleep(Duration::from_millis(20));
     };
@@ -198,10 +198,10 @@ fn idle_connections_give_way_when_the_system_has_no_more_files() {
     assert!(begun.elapsed() < SLACK, "{:?}", begun.elapsed());
 }
 
-// Elsewhere the system may grant a shorter queue.
+// Other systems may have shorter queues.
 #[cfg(target_os = "linux")]
 #[test]
-fn whoever_waits_behind_a_crowd_is_let_connect() {
+fn a_client_behind_a_crowd_can_connect() {
     let sandbox = quick(1);
     let _crowd: Vec<TcpStream> =
         (0..300).map(|_| TcpStream::connect_timeout(&sandbox.address(), Duration::from_millis(900)).unwrap()).collect();
@@ -210,9 +210,9 @@ fn whoever_waits_behind_a_crowd_is_let_connect() {
 }
 
 #[test]
-fn idle_and_busy_connections_give_way_when_others_wait() {
+fn idle_and_busy_connections_close_when_others_wait() {
     const ASK: &[u8] = b"GET /me HTTP/1.1\r\nHost: sandbox\r\n\r\n";
-    // Here they would stay for long.
+    // With these time limits they would stay open for long.
     let sandbox = Sandbox::start(&Config { max_connections: 4, ..Config::default() }).unwrap();
     let mut idle: Vec<TcpStream> = (0..2).map(|_| connect(&sandbox, "")).collect();
     for stream in &mut idle {
@@ -224,7 +224,7 @@ fn idle_and_busy_connections_give_way_when_others_wait() {
         for _ in 0..2 {
             scope.spawn(|| {
                 let mut stream = connect(&sandbox, "");
-                // One request after the other on one connection, for as long as it lasts.
+                // Requests on one connection until it is closed.
                 while !stop.load(Ordering::SeqCst) && stream.write_all(ASK).is_ok() {
                     if !matches!(stream.read(&mut [0; 4096]), Ok(1..)) {
                         break;
@@ -238,7 +238,7 @@ fn idle_and_busy_connections_give_way_when_others_wait() {
                 let mut stream = connect(&sandbox, "GET /me HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\n\r\n");
                 stream.set_read_timeout(Some(SLACK)).unwrap();
                 let mut answer = String::new();
-                // What did not come is not in the answer.
+                // After an error the answer is incomplete, and the assertion below fails.
                 let _ = stream.read_to_string(&mut answer);
                 answer
             })
@@ -252,7 +252,7 @@ fn idle_and_busy_connections_give_way_when_others_wait() {
 }
 
 #[test]
-fn it_stops_within_seconds_whatever_is_open() {
+fn it_stops_within_seconds_with_open_connections() {
     for drop_it in [false, true] {
         let sandbox = sandbox();
         let open: Vec<TcpStream> =
@@ -260,7 +260,7 @@ fn it_stops_within_seconds_whatever_is_open() {
                 .iter()
                 .map(|sent| connect(&sandbox, sent))
                 .collect();
-        // So that the sandbox has read all of it.
+        // By now the sandbox has read the above.
         client(&sandbox, register(&sandbox, Kind::Ed25519)).me().unwrap();
         let address = sandbox.address();
         let begun = Instant::now();
@@ -295,7 +295,7 @@ fn ten_thousand_accounts_fit() {
 }
 
 #[test]
-fn what_is_kept_is_short() {
+fn stored_text_has_a_maximum_length() {
     let sandbox = sandbox();
     let app = app(&sandbox);
     let secret = VerifyingKey::Ed25519(Ed25519Key::generate(&mut rng()).public_key()).to_session_secret().unwrap();
@@ -328,7 +328,7 @@ fn what_is_kept_is_short() {
 }
 
 #[test]
-fn what_nobody_signs_is_small() {
+fn unsigned_bodies_have_a_smaller_limit() {
     let sandbox = sandbox();
     let post = |path: &str, len: usize| {
         let head =

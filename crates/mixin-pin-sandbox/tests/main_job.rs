@@ -1,4 +1,4 @@
-//! The main job over real HTTP: a PIN is created, proved, changed and refused, in sessions of every kind.
+//! The main job over HTTP: create, verify, change and refuse a PIN, in sessions of every kind.
 
 mod common;
 
@@ -14,7 +14,7 @@ fn pin(digits: &str) -> Pin {
 }
 
 #[test]
-fn a_pin_is_created_proved_changed_and_refused() {
+fn a_pin_is_created_verified_changed_and_refused() {
     for kind in Kind::ALL {
         let sandbox = sandbox();
         let client = client(&sandbox, register(&sandbox, kind));
@@ -37,7 +37,7 @@ fn a_pin_is_created_proved_changed_and_refused() {
 }
 
 #[test]
-fn wrong_pins_show_in_the_log_newest_first_and_page_by_page() {
+fn wrong_pins_are_logged_newest_first_and_by_page() {
     let sandbox = sandbox();
     let client = client(&sandbox, register(&sandbox, Kind::Ed25519));
     client.create_pin(&pin("123456")).unwrap().done().unwrap();
@@ -69,7 +69,7 @@ fn a_replayed_request_is_refused() {
         let verify = Calls::new(&session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("123456")).unwrap();
         assert_eq!(verdict(&send(&sandbox, &verify)), (0, ""));
         assert_eq!(verdict(&send(&sandbox, &verify)), (401, "request_repeated"));
-        // A read changes nothing, and may come twice.
+        // Reads may be repeated.
         let me = Calls::new(&session, now(), &mut rng()).me().unwrap();
         assert_eq!(verdict(&send(&sandbox, &me)), (0, ""));
         assert_eq!(verdict(&send(&sandbox, &me)), (0, ""));
@@ -92,13 +92,15 @@ fn only_an_app_registers_users() {
 }
 
 #[test]
-fn me_and_any_other_call_are_answered() {
+fn profiles_are_read_and_unknown_endpoints_refused() {
     let sandbox = sandbox();
     let session = register(&sandbox, Kind::Rsa2048);
     let user_id = session.user_id();
     let client = client(&sandbox, session);
     assert_eq!(client.me().unwrap().user_id, user_id);
-    let Outcome::Done(user) = client.call::<Value>("GET", "/safe/me", None).unwrap() else { panic!("a read is known") };
+    let Outcome::Done(user) = client.call::<Value>("GET", "/safe/me", None).unwrap() else {
+        panic!("a read is never unknown")
+    };
     assert_eq!(user["user_id"], user_id.to_string());
     assert_eq!(user["identity_number"], "7002");
     assert_eq!(reason(client.call::<Value>("GET", "/nowhere", None)), (404, "endpoint".to_owned()));
@@ -108,7 +110,7 @@ fn me_and_any_other_call_are_answered() {
 }
 
 #[test]
-fn pin_fields_that_are_absent_or_no_text_are_named() {
+fn missing_or_invalid_pin_fields_are_named() {
     let sandbox = sandbox();
     let client = client(&sandbox, register(&sandbox, Kind::Ed25519));
     for body in [json!({}), json!({"pin": ""}), json!({"pin": null})] {

@@ -1,4 +1,4 @@
-//! OAuth over real HTTP: asked for, approved, exchanged, used, and refused where it should be.
+//! OAuth over HTTP: authorizations are requested, approved, exchanged, used and refused.
 
 mod common;
 
@@ -17,7 +17,7 @@ fn tip_key() -> TipKey {
     TipKey::from_seed(&[1; 32])
 }
 
-/// As the real service does over its web socket.
+/// Requests an authorization. The real service does this over its web socket.
 fn ask(sandbox: &Sandbox, app_id: Uuid, scope: &str, verifier: &CodeVerifier) -> Value {
     let body = json!({"client_id": app_id, "scope": scope, "code_challenge": verifier.challenge()}).to_string();
     let headers = [("Content-Type", "application/json")];
@@ -42,7 +42,7 @@ fn exchange(
     let exchange = CodeExchange { app_id, code, verifier, client_secret: None, public_key: &public_key };
     match OAuthClient::exchange().base_url(sandbox.url()).send(&exchange)? {
         Outcome::Done(grant) => Ok(grant),
-        // A code that is spent may have been spent by a copy of the request.
+        // A copy of the request may have spent the code.
         Outcome::Unknown(lost) => Err(*lost.cause),
     }
 }
@@ -51,7 +51,7 @@ fn oauth_client(sandbox: &Sandbox, session: OAuthSession) -> OAuthClient {
     OAuthClient::builder(session).base_url(sandbox.url()).build().unwrap()
 }
 
-/// A user who approved `granted` of `asked`, and what the app has after the exchange: its id, its key and the grant.
+/// A user who granted some of the requested scopes, and the app's id, key and grant after the exchange.
 fn exchanged(sandbox: &Sandbox, asked: &str, granted: &[&str]) -> (Client, Uuid, Ed25519Key, Grant) {
     let user = client(sandbox, register(sandbox, Kind::Ed25519));
     user.install_tip(None, &tip_key()).unwrap().done().unwrap();
@@ -64,7 +64,7 @@ fn exchanged(sandbox: &Sandbox, asked: &str, granted: &[&str]) -> (Client, Uuid,
     (user, app_id, key, grant)
 }
 
-/// The same with the app's session, by way of its keystore.
+/// The same, with the app's session from its keystore.
 fn granted(sandbox: &Sandbox, asked: &str, granted: &[&str]) -> (Client, OAuthSession) {
     let (user, app_id, key, grant) = exchanged(sandbox, asked, granted);
     let keystore = grant.to_keystore(app_id, &key).unwrap();
@@ -81,7 +81,7 @@ fn an_app_reads_the_profile_of_the_user_who_approved() {
 }
 
 #[test]
-fn an_app_may_do_no_more_than_was_granted() {
+fn an_app_can_do_only_what_was_granted() {
     let sandbox = sandbox();
     let (_, session) = granted(&sandbox, "PROFILE:READ PHONE:READ", &["PHONE:READ"]);
     let client = oauth_client(&sandbox, session);
@@ -95,7 +95,7 @@ fn an_app_may_do_no_more_than_was_granted() {
 }
 
 #[test]
-fn answers_that_another_key_signed_are_refused() {
+fn answers_signed_by_another_key_are_refused() {
     let sandbox = sandbox();
     let (_, app_id, key, mut grant) = exchanged(&sandbox, "PROFILE:READ", &["PROFILE:READ"]);
     grant.ed25519 = Ed25519Key::generate(&mut rng()).public_key().to_base64_url();
@@ -108,7 +108,7 @@ fn answers_that_another_key_signed_are_refused() {
 }
 
 #[test]
-fn a_code_is_exchanged_once_by_its_own_app_and_with_its_own_verifier() {
+fn a_code_is_exchanged_once_by_its_app_with_its_verifier() {
     let sandbox = sandbox();
     let user = client(&sandbox, register(&sandbox, Kind::Ed25519));
     user.install_tip(None, &tip_key()).unwrap().done().unwrap();
@@ -116,7 +116,7 @@ fn a_code_is_exchanged_once_by_its_own_app_and_with_its_own_verifier() {
     let waiting = ask(&sandbox, app_id, "PROFILE:READ", &verifier);
     let id = waiting["data"]["authorization_id"].as_str().unwrap();
 
-    // Approved once, with the PIN, and within what was asked for.
+    // Can be approved once, for requested scopes only.
     let refused = |result: Result<Value, Error>| reason(result.map(mixin_pin_http::Outcome::Done)).0;
     assert_eq!(refused(approve(&user, id, &["ASSETS:READ"])), 10_002);
     assert_eq!(refused(approve(&user, id, &[])), 10_002);
@@ -137,7 +137,7 @@ fn a_code_is_exchanged_once_by_its_own_app_and_with_its_own_verifier() {
 }
 
 #[test]
-fn digits_approve_too_and_strange_requests_are_refused() {
+fn digits_approve_too_and_invalid_requests_are_refused() {
     let sandbox = sandbox();
     let user = client(&sandbox, register(&sandbox, Kind::Rsa1024));
     let pin = Pin::new("123456").unwrap();
@@ -151,7 +151,7 @@ fn digits_approve_too_and_strange_requests_are_refused() {
 
     assert_eq!(verdict(&ask(&sandbox, Uuid::nil(), "PROFILE:READ", &verifier)).0, 10_002);
     assert_eq!(verdict(&ask(&sandbox, app_id, " ", &verifier)).0, 10_002);
-    // A session that was never granted.
+    // An authorization that does not exist.
     let key = Ed25519Key::generate(&mut rng());
     let server = key.public_key();
     let stranger = OAuthSession::new(app_id, Uuid::nil(), "PROFILE:READ", key, server).unwrap();

@@ -1,4 +1,4 @@
-//! What the sandbox refuses, and what it costs.
+//! What the sandbox refuses, and which refusals cost a try.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::{Kind, TestClock, client, now, reason, register, rng, sandbox, send, send_parts, verdict};
 use mixin_pin_core::token::{Claims, RequestHash};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{EncryptedPin, MonotonicNonces, Pin, Secret, Session, SessionKey, UnixTime, hazmat};
+use mixin_pin_core::{EncryptedPin, MonotonicNonces, Pin, Secret, Session, UnixTime, hazmat};
 use mixin_pin_http::Client;
 use mixin_pin_protocol::call::{Calls, LogQuery, random_uuid};
 use mixin_pin_sandbox::{Config, Sandbox};
@@ -19,22 +19,13 @@ fn pin(digits: &str) -> Pin {
     Pin::new(digits).unwrap()
 }
 
-fn with_pin(sandbox: &Sandbox) -> (Session, Client) {
-    let session = register(sandbox, Kind::Rsa2048);
-    let nonces = MonotonicNonces::new();
-    let create = Calls::new(&session, now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")).unwrap();
-    assert_eq!(verdict(&send(sandbox, &create)), (0, ""));
-    let again = Session::from_parts(
-        session.user_id(),
-        session.session_id(),
-        mixin_pin_core::RsaKey::from_pem(include_str!("../testdata/rsa-2048.pem")).map(SessionKey::Rsa).unwrap(),
-        mixin_pin_core::PinKey::from_bytes(session.pin_key().expose()).unwrap(),
-    );
-    let client = client(sandbox, again);
-    (session, client)
+fn with_pin(sandbox: &Sandbox) -> Client {
+    let client = client(sandbox, register(sandbox, Kind::Rsa2048));
+    client.create_pin(&pin("123456")).unwrap().done().unwrap();
+    client
 }
 
-/// `POST /pin/verify` with a block of the test's choice.
+/// `POST /pin/verify` with a block that the test chooses.
 fn verify_block(client: &Client, encrypted: &EncryptedPin) -> (u32, String) {
     reason(client.call::<Value>("POST", "/pin/verify", Some(&json!({ "pin": encrypted.to_standard().as_str() }))))
 }
@@ -47,7 +38,8 @@ fn tries_left(client: &Client) -> u64 {
 #[test]
 fn a_wrong_iterator_a_stale_block_or_an_unreadable_one_costs_no_try() {
     let sandbox = sandbox();
-    let (session, client) = with_pin(&sandbox);
+    let client = with_pin(&sandbox);
+    let session = client.session();
     let now = now().secs();
     let nanos = now * 1_000_000_000 + 999_999_999;
     let encrypt = |secret: Secret, timestamp, iterator| {
@@ -69,15 +61,15 @@ fn a_wrong_iterator_a_stale_block_or_an_unreadable_one_costs_no_try() {
     let tip = encrypt(Secret::TipSignature([7; 64]), now, nanos);
     assert_eq!(verify_block(&client, &tip), (20_118, "kind".to_owned()));
 
-    assert_eq!(tries_left(&client), 4, "none of it cost a try");
+    assert_eq!(tries_left(&client), 4, "nothing above cost a try");
     assert_eq!(client.pin_logs(&LogQuery::wrong_pins()).unwrap().len(), 1);
 }
 
 #[test]
-fn after_the_days_tries_even_the_right_pin_waits_for_the_next_day() {
+fn after_the_days_tries_even_the_right_pin_is_refused_until_the_next_day() {
     let clock = TestClock::new(UnixTime::from_secs(now().secs() / DAY * DAY + DAY / 2));
     let sandbox = Sandbox::start(&clock.config()).unwrap();
-    // The clock of this test stands still: requests are made by hand, at its time.
+    // The test's clock stands still, so requests are made by hand at its time.
     let app = mixin_pin_protocol::keystore::Keystore::parse(sandbox.app_keystore().as_bytes()).unwrap();
     let app = app.into_session(&mut rng()).unwrap();
     let key = mixin_pin_core::Ed25519Key::generate(&mut rng());
@@ -111,7 +103,7 @@ fn after_the_days_tries_even_the_right_pin_waits_for_the_next_day() {
 #[test]
 fn the_right_pin_costs_no_try() {
     let sandbox = sandbox();
-    let (_, client) = with_pin(&sandbox);
+    let client = with_pin(&sandbox);
     for _ in 0..8 {
         client.verify_pin(&pin("123456")).unwrap().done().unwrap();
     }
@@ -119,9 +111,10 @@ fn the_right_pin_costs_no_try() {
 }
 
 #[test]
-fn tokens_that_do_not_hold_are_refused_each_for_its_reason() {
+fn invalid_tokens_are_refused_each_for_its_reason() {
     let sandbox = sandbox();
-    let (session, _) = with_pin(&sandbox);
+    let client = with_pin(&sandbox);
+    let session = client.session();
     let body = b"{\"pin\":\"x\"}";
     let jti = random_uuid(&mut rng());
     let jti_text = jti.to_string();
@@ -132,19 +125,19 @@ fn tokens_that_do_not_hold_are_refused_each_for_its_reason() {
     };
     let (user, sid) = (session.user_id(), session.session_id());
     let good = token_for(user, sid, now(), 60);
-    let judge = |token: &str, path: &str, id: &str, body: &[u8]| {
+    let post = |token: &str, path: &str, id: &str, body: &[u8]| {
         let authorization = format!("Bearer {token}");
         let headers = [("Authorization", authorization.as_str()), ("X-Request-Id", id)];
         let answer = send_parts(&sandbox, "POST", path, &headers, body);
         (verdict(&answer).0, verdict(&answer).1.to_owned())
     };
     let refused = |reason: &str| (401, reason.to_owned());
-    let verify = |token: &str| judge(token, "/pin/verify", &jti_text, body);
+    let verify = |token: &str| post(token, "/pin/verify", &jti_text, body);
 
-    assert_eq!(judge(&good, "/pin/verify", &jti_text, b"{\"pin\":\"y\"}"), refused("token_request_hash"));
-    assert_eq!(judge(&good, "/pin/verify?", &jti_text, body), refused("token_request_hash"));
-    assert_eq!(judge(&good, "/pin/update", &jti_text, body), refused("token_request_hash"));
-    assert_eq!(judge(&good, "/pin/verify", &Uuid::nil().to_string(), body), refused("token_request_id"));
+    assert_eq!(post(&good, "/pin/verify", &jti_text, b"{\"pin\":\"y\"}"), refused("token_request_hash"));
+    assert_eq!(post(&good, "/pin/verify?", &jti_text, body), refused("token_request_hash"));
+    assert_eq!(post(&good, "/pin/update", &jti_text, body), refused("token_request_hash"));
+    assert_eq!(post(&good, "/pin/verify", &Uuid::nil().to_string(), body), refused("token_request_id"));
     let early = UnixTime::from_secs(now().secs() - 61);
     assert_eq!(verify(&token_for(user, sid, early, 60)), refused("token_expired"));
     let late = UnixTime::from_secs(now().secs() + 400);
@@ -164,15 +157,16 @@ fn tokens_that_do_not_hold_are_refused_each_for_its_reason() {
     let answer = send_parts(&sandbox, "POST", "/pin/verify", &[("X-Request-Id", &jti_text)], body);
     assert_eq!(verdict(&answer), (401, "token_missing"));
 
-    // And the token was good all the time: its body was not.
+    // The token is valid. Only the PIN in the body is not.
     assert_eq!(verify(&good), (20_119, "ciphertext".to_owned()));
 }
 
 #[test]
-fn a_header_that_is_there_twice_is_as_good_as_none() {
+fn a_repeated_header_counts_as_missing() {
     let sandbox = sandbox();
-    let (session, _) = with_pin(&sandbox);
-    let me = Calls::new(&session, now(), &mut rng()).me().unwrap();
+    let client = with_pin(&sandbox);
+    let session = client.session();
+    let me = Calls::new(session, now(), &mut rng()).me().unwrap();
     let id = me.request_id().to_string();
     let (bearer, id) = (("Authorization", me.authorization().unwrap()), ("X-Request-Id", id.as_str()));
     for (headers, verdict) in [
@@ -187,12 +181,13 @@ fn a_header_that_is_there_twice_is_as_good_as_none() {
 }
 
 #[test]
-fn where_repeats_are_allowed_the_iterator_still_refuses_them() {
+fn where_repeated_requests_are_allowed_the_iterator_still_refuses_them() {
     let config = Config { refuse_repeated_requests: false, ..Config::default() };
     let sandbox = Sandbox::start(&config).unwrap();
-    let (session, _) = with_pin(&sandbox);
+    let client = with_pin(&sandbox);
+    let session = client.session();
     let nonces = MonotonicNonces::new();
-    let request = Calls::new(&session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("123456")).unwrap();
+    let request = Calls::new(session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("123456")).unwrap();
     assert_eq!(verdict(&send(&sandbox, &request)), (0, ""));
     assert_eq!(verdict(&send(&sandbox, &request)), (20_119, "iterator"));
 }
@@ -200,7 +195,8 @@ fn where_repeats_are_allowed_the_iterator_still_refuses_them() {
 #[test]
 fn a_change_whose_iterators_are_out_of_order_is_refused_and_changes_nothing() {
     let sandbox = sandbox();
-    let (session, client) = with_pin(&sandbox);
+    let client = with_pin(&sandbox);
+    let session = client.session();
     let now = now().secs();
     let base = now * 1_000_000_000 + 500_000_000;
     let encrypt = |digits, iterator| {
@@ -218,7 +214,7 @@ fn a_change_whose_iterators_are_out_of_order_is_refused_and_changes_nothing() {
 #[test]
 fn bodies_over_a_mebibyte_are_refused() {
     let sandbox = sandbox();
-    // None of it is read, and who still writes it may find the connection closed: so it is announced only.
+    // The length is only announced: the sandbox closes the connection without reading the body.
     let len = (1 << 20) + 1;
     let head =
         format!("POST /pin/verify HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\nContent-Length: {len}\r\n\r\n");
@@ -226,7 +222,7 @@ fn bodies_over_a_mebibyte_are_refused() {
     assert!(answer.contains("\"code\":400") && answer.contains("\"reason\":\"body_too_long\""), "{answer}");
 }
 
-/// Sends a token for one method, path and body with others that have the same hash.
+/// Sends a token for one method, path and body with others of the same hash.
 fn resplit(sandbox: &Sandbox, signed: (&str, &str, &str), sent: (&str, &str, &str)) -> (u64, String) {
     let app = mixin_pin_protocol::keystore::Keystore::parse(sandbox.app_keystore().as_bytes()).unwrap();
     let app = app.into_session(&mut rng()).unwrap();
@@ -248,7 +244,7 @@ fn resplit(sandbox: &Sandbox, signed: (&str, &str, &str), sent: (&str, &str, &st
 }
 
 #[test]
-fn a_token_is_good_for_no_other_split_of_path_and_body() {
+fn a_token_is_valid_for_no_other_split_of_path_and_body() {
     let sandbox = sandbox();
     let refused = |reason: &str| (400, reason.to_owned());
     let done = (0, String::new());
@@ -261,7 +257,7 @@ fn a_token_is_good_for_no_other_split_of_path_and_body() {
     let key = mixin_pin_core::Ed25519Key::generate(&mut rng()).public_key();
     let secret = mixin_pin_core::token::VerifyingKey::Ed25519(key).to_session_secret().unwrap();
     let body = json!({ "session_secret": secret, "full_name": "x" }).to_string();
-    // The end of a path as the body.
+    // The end of the path as the body.
     for (path, reason) in [("/users/", "path"), ("/users?", "no HTTP"), ("/users?x=", "no HTTP")] {
         let long = format!("{path}{body}");
         assert_eq!(resplit(&sandbox, ("POST", &long, ""), ("POST", &long, "")), refused(reason), "{long}");
@@ -278,7 +274,7 @@ fn a_token_is_good_for_no_other_split_of_path_and_body() {
 }
 
 #[test]
-fn of_a_path_its_brace_alone_is_refused() {
+fn only_an_opening_brace_is_refused_in_a_path() {
     let sandbox = sandbox();
     let post = |path: &str| common::ask(&sandbox, "POST", path, &[("Host", "sandbox")], "{}");
     for path in ["/x?ids[]=1", "/a|b", "/é", "/x?a=[1]|2", "/a}b"] {
@@ -292,7 +288,7 @@ fn of_a_path_its_brace_alone_is_refused() {
 }
 
 #[test]
-fn a_body_with_a_get_is_refused_before_anything_else_is_judged() {
+fn a_get_with_a_body_is_refused_before_any_other_check() {
     let sandbox = Sandbox::start(&Config { status_page: true, ..Config::default() }).unwrap();
     let own = sandbox.address().to_string();
     for path in ["/", "/me", "/nowhere"] {
@@ -304,7 +300,7 @@ fn a_body_with_a_get_is_refused_before_anything_else_is_judged() {
         assert!(answer.contains("body_with_get"), "{answer}");
         let answer = common::raw(&sandbox, format!("{chunked}0\r\n\r\n").as_bytes());
         assert!(!answer.contains("\"reason\":\"body_with_get\""), "{answer}");
-        // An answer to HEAD has no body to tell it by.
+        // The answer to HEAD has no body with a reason.
         let answer = common::ask(&sandbox, "HEAD", path, &[("Host", &own)], "x");
         assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
     }

@@ -1,4 +1,4 @@
-//! Lost changes settled: whether they arrived or not, for every kind of PIN, and what it costs.
+//! Settling lost updates of every kind of PIN: the verdict and its cost.
 
 mod common;
 
@@ -16,7 +16,7 @@ use mixin_pin_protocol::call::LogQuery;
 use mixin_pin_sandbox::faults::{Fault, FaultProxy};
 use mixin_pin_sandbox::{Config, Sandbox};
 
-/// A user whose next change of the PIN meets a fault of the test's choice.
+/// A user whose next update of the PIN meets a fault that the test chooses.
 struct Stage {
     client: Client,
     next: Arc<Mutex<Fault>>,
@@ -40,7 +40,7 @@ impl Stage {
         Self { client, next, _proxy: proxy, _sandbox: sandbox }
     }
 
-    /// Makes a change whose answer is lost.
+    /// Makes an update whose answer is lost.
     fn lose(&self, fault: Fault, change: impl FnOnce(&Client) -> Result<Outcome<User>, Error>) -> Unknown {
         *self.next.lock().unwrap() = fault;
         match change(&self.client).unwrap() {
@@ -49,7 +49,7 @@ impl Stage {
         }
     }
 
-    /// Settles it, and returns the verdict's name and what it may have cost and did.
+    /// Settles the update. Returns the name of the verdict, the announced cost in tries, and the real cost.
     fn settle<'c>(
         &'c self,
         old: Option<impl Into<Credential<'c>>>,
@@ -58,11 +58,11 @@ impl Stage {
     ) -> (&'static str, u32, u32) {
         let before = self.wrong_tries();
         let plan = self.client.resolve_update(old.map(Into::into), new.into(), lost.expires_at).unwrap();
-        assert_eq!(self.wrong_tries(), before, "looking costs nothing");
+        assert_eq!(self.wrong_tries(), before, "planning costs nothing");
         let may_cost = plan.may_cost();
         let resolution = plan.settle().unwrap();
-        assert_eq!(self.wrong_tries() - before, resolution.tries_spent as usize, "it is counted right");
-        assert!(resolution.tries_spent <= may_cost, "what it costs was announced");
+        assert_eq!(self.wrong_tries() - before, resolution.tries_spent as usize, "the cost is reported");
+        assert!(resolution.tries_spent <= may_cost, "the cost was announced");
         (name(&resolution.verdict), may_cost, resolution.tries_spent)
     }
 
@@ -127,7 +127,7 @@ fn a_change_of_digits_is_settled() {
     assert_eq!(stage.settle(Some(&first), &second, &lost), ("not applied", 2, 1));
     let lost = stage.lose(Fault::TruncateAnswer, |client| client.change_pin(&first, &second));
     assert_eq!(stage.settle(Some(&first), &second, &lost), ("applied", 2, 0));
-    // Somebody on the way sent it twice, and gave us the answer to the copy.
+    // A gateway sends it twice and returns the answer to the copy.
     let lost = stage.lose(Fault::Duplicate, |client| client.change_pin(&second, &first));
     assert_eq!(stage.settle(Some(&second), &first, &lost), ("applied", 2, 0));
     assert_eq!(stage.settle(Some(&pin("333333")), &pin("444444"), &lost), ("neither", 2, 2));
@@ -152,7 +152,7 @@ fn a_change_to_a_tip_key_and_from_one_to_another_is_settled() {
 }
 
 #[test]
-fn a_change_that_is_late_is_fenced_off_once_it_is_settled() {
+fn a_late_change_is_refused_after_it_was_settled() {
     let stage = Stage::new(50);
     let (first, second) = (pin("111111"), pin("222222"));
     stage.client.create_pin(&first).unwrap().done().unwrap();
@@ -160,7 +160,7 @@ fn a_change_that_is_late_is_fenced_off_once_it_is_settled() {
     let lost = stage.lose(late, |client| client.change_pin(&first, &second));
     assert_eq!(stage.settle(Some(&first), &second, &lost), ("not applied", 2, 1));
     thread::sleep(Duration::from_secs(3));
-    stage.client.verify_pin(&first).unwrap().done().expect("the late one has changed nothing");
+    stage.client.verify_pin(&first).unwrap().done().expect("the late update changed nothing");
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_change_that_arrives_while_it_is_settled_is_found_and_costs_what_was_announc
 }
 
 #[test]
-fn a_user_whose_tries_are_spent_is_told_so() {
+fn a_user_without_tries_left_gets_that_verdict() {
     let stage = Stage::new(2);
     let (first, second) = (pin("111111"), pin("222222"));
     stage.client.create_pin(&first).unwrap().done().unwrap();

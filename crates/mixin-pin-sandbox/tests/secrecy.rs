@@ -1,4 +1,4 @@
-//! What the sandbox keeps, and what it tells, holds no PIN in the clear; and no user's mistakes are another's.
+//! Neither the database nor the observations hold an unencrypted PIN, and no user can spend another's tries.
 
 mod common;
 
@@ -23,8 +23,8 @@ fn pin(digits: &str) -> Pin {
 #[test]
 fn neither_the_database_nor_the_observations_hold_a_pin() {
     let folder = tempfile::tempdir().unwrap();
-    let told = Arc::new(Mutex::new(String::new()));
-    let listener = told.clone();
+    let observed = Arc::new(Mutex::new(String::new()));
+    let listener = observed.clone();
     let config = Config {
         database: Some(folder.path().join("sandbox.db")),
         observer: Some(Arc::new(move |seen| writeln!(listener.lock().unwrap(), "{seen:?}").unwrap())),
@@ -44,22 +44,22 @@ fn neither_the_database_nor_the_observations_hold_a_pin() {
             kept.extend(fs::read(file.unwrap().path()).unwrap());
         }
     };
-    // With the write-ahead log, and once more when that is folded in.
+    // With the write-ahead log, and again after it was merged.
     look();
     sandbox.stop().unwrap();
     look();
-    let told = told.lock().unwrap();
+    let observed = observed.lock().unwrap();
     for secret in [FIRST, SECOND, WRONG] {
         assert!(!holds(&kept, secret.as_bytes()), "{secret} is in the database");
-        assert!(!told.contains(secret), "{secret} was told");
+        assert!(!observed.contains(secret), "{secret} is in the observations");
     }
-    // The search finds what is there.
+    // The search itself works.
     assert!(holds(&kept, b"A User") && holds(&kept, b"PIN_INCORRECT"));
-    assert!(told.contains("/pin/update"));
+    assert!(observed.contains("/pin/update"));
 }
 
 #[test]
-fn nobody_spends_anothers_tries() {
+fn no_user_spends_anothers_tries() {
     let sandbox = sandbox();
     let (victim, attacker) = (register(&sandbox, Kind::Ed25519), register(&sandbox, Kind::Ed25519));
     let nonces = MonotonicNonces::new();
@@ -68,7 +68,7 @@ fn nobody_spends_anothers_tries() {
     let create = Calls::new(&attacker, now(), &mut rng()).nonces(&nonces).create_pin(&pin(FIRST)).unwrap();
     assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
 
-    // With the victim's ids, but another key: no signature of the victim's.
+    // With the victim's ids, but another key.
     let key = Ed25519Key::generate(&mut rng());
     let pin_key = PinKey::from_bytes(victim.pin_key().expose()).unwrap();
     let forged = Session::from_parts(victim.user_id(), victim.session_id(), key, pin_key);
@@ -76,7 +76,7 @@ fn nobody_spends_anothers_tries() {
         let guess = Calls::new(&forged, now(), &mut rng()).nonces(&nonces).verify_pin(&pin(WRONG)).unwrap();
         assert_eq!(verdict(&send(&sandbox, &guess)), (401, "token_signature"));
     }
-    // As itself, up to the day's tries and beyond.
+    // As itself, beyond the day's tries.
     let mut verdicts = Vec::new();
     for _ in 0..8 {
         let guess = Calls::new(&attacker, now(), &mut rng()).nonces(&nonces).verify_pin(&pin(WRONG)).unwrap();

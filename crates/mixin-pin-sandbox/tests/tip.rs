@@ -1,4 +1,4 @@
-//! TIP PINs over real HTTP: installed, proved, changed and refused.
+//! TIP keys over HTTP: install, verify, change and refuse.
 
 mod common;
 
@@ -23,7 +23,7 @@ fn assert_installed(user: &User, key: &TipKey, counter: u64) {
 }
 
 #[test]
-fn a_tip_key_is_installed_proved_changed_and_refused() {
+fn a_tip_key_is_installed_verified_changed_and_refused() {
     for kind in Kind::ALL {
         let sandbox = sandbox();
         let client = client(&sandbox, register(&sandbox, kind));
@@ -37,7 +37,7 @@ fn a_tip_key_is_installed_proved_changed_and_refused() {
         assert_eq!(wrong.extra, Some(json!({"reason": "signature", "tries_left": 4})));
         assert_eq!(client.pin_logs(&LogQuery::wrong_pins()).unwrap().len(), 1);
 
-        // Who has a TIP key keeps to TIP.
+        // A TIP key can only be replaced by another TIP key.
         assert_eq!(reason(client.verify_pin(&pin("123456"))), (20_118, "kind".to_owned()));
         assert_eq!(reason(client.change_pin(&pin("123456"), &pin("111111"))), (20_118, "kind".to_owned()));
         assert_eq!(reason(client.install_tip(None, &second)), (20_119, "old_pin_needed".to_owned()));
@@ -65,12 +65,12 @@ fn digits_give_way_to_a_tip_key_for_good() {
 }
 
 #[test]
-fn a_key_that_is_a_raw_scalar_proves_itself_too() {
+fn a_raw_scalar_is_a_tip_key_too() {
     let sandbox = sandbox();
     let client = client(&sandbox, register(&sandbox, Kind::Ed25519));
     let scalar = TipKey::from_scalar(&[7; 32]).unwrap();
     client.install_tip(None, &scalar).unwrap().done().unwrap();
-    // As a client finds it again: by the public key that the server names.
+    // A client recognizes it by the public key that the server names.
     let named = client.me().unwrap().tip_key_base64;
     let named = mixin_pin_core::Ed25519PublicKey::from_text(&named).unwrap();
     client.verify_tip(&TipKey::matching(&"07".repeat(32), &named).unwrap()).unwrap().done().unwrap();
@@ -78,7 +78,7 @@ fn a_key_that_is_a_raw_scalar_proves_itself_too() {
 }
 
 #[test]
-fn counters_that_do_not_grow_and_keys_that_are_none_are_refused() {
+fn counters_that_do_not_grow_and_invalid_keys_are_refused() {
     let sandbox = sandbox();
     let session = register(&sandbox, Kind::Ed25519);
     let nonces = MonotonicNonces::new();
@@ -101,18 +101,18 @@ fn counters_that_do_not_grow_and_keys_that_are_none_are_refused() {
     assert_eq!(update(None, Secret::TipSignature([1; 64])), refused("kind"));
     assert_eq!(update(None, key(1).installation(1)).0, 0);
 
-    let proof = || Some(key(1).secret(&TipAction::Verify { timestamp: 1 }));
-    assert_eq!(update(proof(), key(2).installation(1)), refused("tip_counter"));
-    assert_eq!(update(proof(), Secret::from(pin("123456"))), refused("kind"));
+    let credential = || Some(key(1).secret(&TipAction::Verify { timestamp: 1 }));
+    assert_eq!(update(credential(), key(2).installation(1)), refused("tip_counter"));
+    assert_eq!(update(credential(), Secret::from(pin("123456"))), refused("kind"));
     let of_another_counter = Some(key(1).secret(&TipAction::Verify { timestamp: 2 }));
     assert_eq!(update(of_another_counter, key(2).installation(2)), (20_119, "signature".to_owned()));
     let of_another_action = Some(key(1).secret(&TipAction::ReadEmergencyContact));
     assert_eq!(update(of_another_action, key(2).installation(2)), (20_119, "signature".to_owned()));
-    assert_eq!(update(proof(), key(2).installation(9)).0, 0, "gaps are allowed");
+    assert_eq!(update(credential(), key(2).installation(9)).0, 0, "gaps are allowed");
 }
 
 #[test]
-fn a_stale_timestamp_or_a_body_that_changed_is_refused() {
+fn a_stale_timestamp_or_a_changed_body_is_refused() {
     let sandbox = sandbox();
     let client = client(&sandbox, register(&sandbox, Kind::Ed25519));
     client.install_tip(None, &key(1)).unwrap().done().unwrap();
@@ -121,8 +121,8 @@ fn a_stale_timestamp_or_a_body_that_changed_is_refused() {
         if let Some(sent) = sent {
             body.insert("timestamp".to_owned(), sent.into());
         }
-        let proof = key(1).secret(&TipAction::Verify { timestamp: signed });
-        client.call_with_pin::<Value>("POST", "/pin/verify", &body, proof)
+        let credential = key(1).secret(&TipAction::Verify { timestamp: signed });
+        client.call_with_pin::<Value>("POST", "/pin/verify", &body, credential)
     };
     let nanos = now().as_nanos().unwrap();
     verify(nanos, Some(nanos)).unwrap().done().unwrap();
@@ -130,6 +130,6 @@ fn a_stale_timestamp_or_a_body_that_changed_is_refused() {
     let stale = nanos - 600_000_000_000;
     assert_eq!(reason(verify(stale, Some(stale))), (20_119, "timestamp".to_owned()));
     assert_eq!(reason(verify(nanos, None)).0, 10_002);
-    // Two of these were no proof at all: one try is spent.
+    // Only the wrong signature cost a try.
     assert_eq!(client.pin_logs(&LogQuery::wrong_pins()).unwrap().len(), 1);
 }

@@ -1,4 +1,4 @@
-//! Nothing is opened for a request whose token does not hold, and nothing is told of what is inside one that is refused.
+//! The sandbox decrypts nothing unless the token is valid, and reveals nothing about the PIN of a refused request.
 
 mod common;
 
@@ -45,8 +45,9 @@ fn with_pin(sandbox: &Sandbox) -> Session {
     session
 }
 
-/// A captured PIN, and made of it one whose iterator is the PIN: to who knows the time and the iterator, its first block
-/// reads as the last block of a TIP key when the block before it is chosen so that the padding is right.
+/// An encrypted PIN, a second one made from it whose iterator is the PIN, and that iterator. An attacker who knows the time
+/// and the iterator can place the first block as the last block of a TIP key, and choose the block before it so that the
+/// padding is valid.
 fn captured(session: &Session) -> (EncryptedPin, EncryptedPin, u64) {
     let (time, iterator) = (now().secs(), now().as_nanos().unwrap());
     let block = hazmat::block(Pin::new(PIN).unwrap(), time, iterator);
@@ -62,10 +63,10 @@ fn captured(session: &Session) -> (EncryptedPin, EncryptedPin, u64) {
     (captured, moved, u64::from_le_bytes(inside.try_into().unwrap()))
 }
 
-/// A token for a body, as the header `Authorization`, and a request id.
+/// Makes the header `Authorization` and a request id for a body.
 type Token<'t> = dyn Fn(&[u8]) -> Option<(String, String)> + 't;
 
-/// Sends a body with an encrypted PIN under a token of the test's choice.
+/// Sends an encrypted PIN with a token that the test chooses.
 fn verify(sandbox: &Sandbox, encrypted: &EncryptedPin, token: impl FnOnce(&[u8]) -> Option<(String, String)>) -> Value {
     let body = json!({ "pin": encrypted.to_standard().as_str() }).to_string();
     let (authorization, id) = token(body.as_bytes()).unzip();
@@ -76,7 +77,7 @@ fn verify(sandbox: &Sandbox, encrypted: &EncryptedPin, token: impl FnOnce(&[u8])
     send_parts(sandbox, "POST", "/pin/verify", &headers, body.as_bytes())
 }
 
-/// The session's token for a body, at a time.
+/// The session's token for a body, issued at `at`.
 fn token(session: &Session, body: &[u8], at: UnixTime) -> (String, String) {
     let jti = random_uuid(&mut rng());
     let hash = RequestHash::of("POST", "/pin/verify", body);
@@ -87,7 +88,7 @@ fn token(session: &Session, body: &[u8], at: UnixTime) -> (String, String) {
 }
 
 #[test]
-fn what_a_request_without_a_good_token_carries_stays_closed() {
+fn nothing_is_decrypted_without_a_valid_token() {
     let watched = Watched::start();
     let session = with_pin(&watched.sandbox);
     let (captured, moved, inside) = captured(&session);
@@ -110,32 +111,32 @@ fn what_a_request_without_a_good_token_carries_stays_closed() {
         ("token_request_id", &with_another_id),
     ];
     for (reason, token) in tokens {
-        let mut told = Vec::new();
+        let mut results = Vec::new();
         for encrypted in [&captured, &moved, &junk] {
             let answer = verify(&watched.sandbox, encrypted, token);
             assert_eq!(verdict(&answer), (401, reason));
             let seen = watched.last();
             assert_eq!(seen.pins.len(), 1);
             assert_eq!(seen.pins[0].iterator, None, "{reason}");
-            // What opens and what does not are told alike.
-            told.push((answer, seen.status, seen.code, seen.reason));
+            // All three are observed alike.
+            results.push((answer, seen.status, seen.code, seen.reason));
         }
-        assert!(told.windows(2).all(|pair| pair[0] == pair[1]), "{told:?}");
+        assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{results:?}");
     }
     let page = watched.page();
     assert!(page.contains("token_signature") && !page.contains("open"), "{page}");
     assert!(!page.contains(&inside.to_string()), "{page}");
-    let told = format!("{:?}", watched.seen.lock().unwrap());
-    assert!(!told.contains(PIN) && !told.contains(&inside.to_string()), "{told}");
+    let observed = format!("{:?}", watched.seen.lock().unwrap());
+    assert!(!observed.contains(PIN) && !observed.contains(&inside.to_string()), "{observed}");
 }
 
 #[test]
-fn an_iterator_is_told_of_a_call_that_was_carried_out_and_of_no_other() {
+fn iterators_are_shown_only_of_calls_that_succeeded() {
     let watched = Watched::start();
     let session = with_pin(&watched.sandbox);
-    let good = |body: &[u8]| Some(token(&session, body, now()));
+    let valid = |body: &[u8]| Some(token(&session, body, now()));
     let (_, moved, inside) = captured(&session);
-    assert_eq!(verdict(&verify(&watched.sandbox, &moved, good)).0, 20_119);
+    assert_eq!(verdict(&verify(&watched.sandbox, &moved, valid)).0, 20_119);
     assert_eq!(watched.last().pins[0].iterator, None);
 
     let nonces = MonotonicNonces::new();
@@ -145,18 +146,18 @@ fn an_iterator_is_told_of_a_call_that_was_carried_out_and_of_no_other() {
         (session.pin_key().encrypt(Pin::new(digits).unwrap(), nonce, &mut rng()), iterator)
     };
     let (wrong, spent) = encrypt("000000");
-    assert_eq!(verdict(&verify(&watched.sandbox, &wrong, good)), (20_119, "pin"));
+    assert_eq!(verdict(&verify(&watched.sandbox, &wrong, valid)), (20_119, "pin"));
     assert_eq!(watched.last().pins[0].iterator, None);
     let (right, iterator) = encrypt(PIN);
-    assert_eq!(verdict(&verify(&watched.sandbox, &right, good)), (0, ""));
+    assert_eq!(verdict(&verify(&watched.sandbox, &right, valid)), (0, ""));
     assert_eq!(watched.last().pins[0].iterator, Some(iterator));
 
     let page = watched.page();
     assert!(page.contains(&format!("<td>{iterator}</td>")), "{page}");
-    for untold in [inside, spent] {
-        assert!(!page.contains(&untold.to_string()), "{page}");
+    for hidden in [inside, spent] {
+        assert!(!page.contains(&hidden.to_string()), "{page}");
     }
-    // Both of a change.
+    // An update shows both.
     let (old, new) = (encrypt(PIN), encrypt("271828"));
     let text = |encrypted: &EncryptedPin| encrypted.to_standard().as_str().to_owned();
     let body = json!({ "pin": text(&new.0), "old_pin": text(&old.0) }).to_string();

@@ -1,4 +1,4 @@
-//! What the flow tests share: a sandbox, an app, users of each kind, and requests by hand.
+//! Shared by the tests: a sandbox, an app, users of each kind, and requests made by hand.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ use mixin_pin_protocol::{AnswerError, Error as ProtocolError};
 use mixin_pin_sandbox::{Config, Sandbox};
 use serde_json::Value;
 
-/// A throw-away key: making one of 1024 bits for each test would cost seconds.
+/// Throw-away keys: generating one for each test would take seconds.
 const RSA_1024: &str = include_str!("../../testdata/rsa-1024.pem");
 const RSA_2048: &str = include_str!("../../testdata/rsa-2048.pem");
 
@@ -65,7 +65,7 @@ pub fn app(sandbox: &Sandbox) -> Client {
     client(sandbox, keystore.into_session(&mut rng()).unwrap())
 }
 
-/// Registers a user, as an operator would.
+/// Registers a user through the app.
 pub fn register(sandbox: &Sandbox, kind: Kind) -> Session {
     let rng = &mut rng();
     match kind {
@@ -89,11 +89,11 @@ fn registered(sandbox: &Sandbox, key: &VerifyingKey) -> User {
     app(sandbox).register(key, "A User").unwrap().done().unwrap()
 }
 
-/// The error that Mixin, or the sandbox in its place, answered with.
+/// The error that the sandbox answered with.
 pub fn refusal<T: std::fmt::Debug>(result: Result<Outcome<T>, Error>) -> ApiError {
     match result {
         Err(Error::Protocol(ProtocolError::Answer(AnswerError::Refusal(error)))) => *error,
-        // To a client, a spent iterator may be the answer to a copy of its request.
+        // The refusal of a spent iterator may answer a copy of the request, so the client calls the result unknown.
         Ok(Outcome::Unknown(Unknown { cause, .. })) => match *cause {
             Error::Protocol(ProtocolError::Answer(AnswerError::Refusal(error))) if error.may_answer_a_copy() => *error,
             other => panic!("expected a refusal, got {other:?}"),
@@ -109,7 +109,7 @@ pub fn reason<T: std::fmt::Debug>(result: Result<Outcome<T>, Error>) -> (u32, St
     (error.code.as_u32(), extra["reason"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Sends a prepared request as it is, as often as the test likes.
+/// Sends a prepared request unchanged, any number of times.
 pub fn send(sandbox: &Sandbox, request: &PreparedRequest) -> Value {
     let headers: Vec<(&str, &str)> = request.headers().collect();
     send_parts(sandbox, request.method(), request.path(), &headers, request.body())
@@ -130,7 +130,7 @@ pub fn send_parts(sandbox: &Sandbox, method: &str, path: &str, headers: &[(&str,
     serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"))
 }
 
-/// Sends bytes as they are, and reads until the sandbox closes.
+/// Sends raw bytes, and reads until the sandbox closes the connection.
 pub fn raw(sandbox: &Sandbox, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(sandbox.address()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -140,7 +140,7 @@ pub fn raw(sandbox: &Sandbox, bytes: &[u8]) -> String {
     answer
 }
 
-/// Asks with exactly these headers, as a browser or what it was led to might.
+/// Sends a request with exactly these headers.
 pub fn ask(sandbox: &Sandbox, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
     let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     for (name, value) in headers {
@@ -156,13 +156,13 @@ pub fn get(sandbox: &Sandbox, path: &str, headers: &[(&str, &str)]) -> String {
     ask(sandbox, "GET", path, headers, "")
 }
 
-/// Code and reason of an answer by hand; code 0 where it is no refusal.
+/// Code and reason of an answer. The code is 0 if it is not a refusal.
 pub fn verdict(answer: &Value) -> (u64, &str) {
     let error = &answer["error"];
     (error["code"].as_u64().unwrap_or(0), error["extra"]["reason"].as_str().unwrap_or(""))
 }
 
-/// A clock that stands until it is set.
+/// A clock that moves only when the test advances it.
 #[derive(Clone)]
 pub struct TestClock(Arc<AtomicU64>);
 

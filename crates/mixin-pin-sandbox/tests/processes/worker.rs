@@ -1,4 +1,4 @@
-//! What the other processes do: prove the PIN of one session, again and again.
+//! The worker processes: each verifies the PIN of one session repeatedly.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,24 +16,24 @@ use crate::common::Given;
 
 pub const PIN: &str = "271828";
 pub const RESERVED: &str = "reserved";
-/// How long a call may take; a killed holder's lease lasts a quarter longer.
+/// How long a call may take. The lease of a killed process lasts a quarter longer.
 pub const TIMEOUT: Duration = Duration::from_millis(600);
 const WAIT: Duration = Duration::from_secs(60);
 const ORDERS: &str = "MIXIN_PIN_WORKER";
 const USER_AGENT: &str = "worker-";
 
-/// How long the one call by hand holds its session. A holder that is killed is waited for by its lease in Redis alone; in a file
-/// it is proven dead, however long that is.
+/// The lease of `Mode::OneCall`. With Redis, others wait until it ends. With SQLite, they notice that the process is dead,
+/// so it may be long.
 pub fn lease(store: &str) -> Duration {
     if store.starts_with("sqlite:") { Duration::from_secs(60) } else { Duration::from_millis(400) }
 }
 
 pub enum Mode {
-    /// So many calls from each of so many threads.
+    /// A number of calls from each thread.
     Calls { threads: usize, calls: usize },
-    /// Calls from so many threads, until the file `stop` is there.
+    /// Calls from each thread until the file `stop` exists.
     UntilStopped { threads: usize },
-    /// One call by hand, which says when its iterator is reserved.
+    /// One call made by hand, which prints a line when its iterator is reserved.
     OneCall,
 }
 
@@ -45,7 +45,7 @@ pub struct Orders {
     pub mode: Mode,
 }
 
-/// This program, as a worker with these orders.
+/// This program as a worker.
 pub fn command(orders: &Orders) -> Command {
     let (threads, calls) = match orders.mode {
         Mode::Calls { threads, calls } => (threads, Some(calls)),
@@ -65,7 +65,7 @@ pub fn command(orders: &Orders) -> Command {
     command
 }
 
-/// The orders, where this process is a worker.
+/// The orders if this process is a worker.
 pub fn orders() -> Option<Orders> {
     let orders: Value = serde_json::from_str(&env::var(ORDERS).ok()?).unwrap();
     let text = |name: &str| orders[name].as_str().unwrap().to_owned();
@@ -79,7 +79,7 @@ pub fn orders() -> Option<Orders> {
     Some(Orders { url: text("url"), keystore, store: text("store"), stop, mode })
 }
 
-/// Which process a request came from.
+/// The process that sent a request.
 pub fn process_of(user_agent: &str) -> Option<u32> {
     user_agent.strip_prefix(USER_AGENT)?.parse().ok()
 }
@@ -99,15 +99,15 @@ pub fn run(orders: &Orders) {
     let Orders { url, keystore, store, stop, mode } = orders;
     match *mode {
         Mode::Calls { threads, calls } => {
-            // Nobody is killed here: a slow machine may take its time.
+            // No process is killed here, so a slow machine gets more time.
             let client = client(url.clone(), keystore, store, Duration::from_secs(30));
-            in_threads(threads, || (0..calls).for_each(|_| prove(&client)));
+            in_threads(threads, || (0..calls).for_each(|_| verify(&client)));
         }
         Mode::UntilStopped { threads } => {
             let client = client(url.clone(), keystore, store, TIMEOUT);
             in_threads(threads, || {
                 while !stop.exists() {
-                    prove(&client);
+                    verify(&client);
                 }
             });
         }
@@ -123,9 +123,9 @@ fn in_threads(threads: usize, work: impl Fn() + Sync) {
     });
 }
 
-fn prove(client: &Client) {
+fn verify(client: &Client) {
     match client.verify_pin(&Pin::new(PIN).unwrap()) {
-        // On a machine so busy that this process stood still: nothing was sent.
+        // On a busy machine the lease can end before the call is sent.
         Ok(Outcome::Done(_)) | Err(Error::LeaseLost) => {}
         other => panic!("{other:?}"),
     }
@@ -136,10 +136,10 @@ fn one_call(orders: &Orders) {
     let store = mixin_pin_store::open(&orders.store).unwrap();
     let client = Client::builder(session).base_url(&orders.url).build().unwrap();
     let terms = LeaseTerms::new(lease(&orders.store)).wait(WAIT).with_confirmed_clock();
-    let LeaseReply::Granted(held) = store.lease(client.session().session_id(), &terms).unwrap() else { panic!("busy") };
+    let LeaseReply::Granted(lease) = store.lease(client.session().session_id(), &terms).unwrap() else { panic!("busy") };
     let now = UnixTime::try_from(SystemTime::now()).unwrap();
-    let reserved = Given(held.reserve(now).unwrap());
-    // The parent reads a pipe: a line is through as soon as it is printed.
+    let reserved = Given(lease.reserve(now).unwrap());
+    // Standard output is line-buffered: the parent gets the line at once.
     println!("{RESERVED}");
     let mut rng = SystemRng::new().unwrap();
     let mut calls = Calls::new(client.session(), now, &mut rng).nonces(&reserved);
