@@ -1,5 +1,4 @@
-# Our own command against the sandbox: a user of each kind of session, from no PIN to a TIP key. Run by `run` beside
-# this file.
+# Our own command against the sandbox: a user of each kind of session, from no PIN to a TIP key. Started by `run`.
 set -euo pipefail
 
 passed=0
@@ -12,7 +11,7 @@ step() { # NAME COMMAND…
 refused() { # CODE COMMAND…
   local answer status=0
   answer=$("${@:2}") || status=$?
-  [[ $status -eq 1 && $answer == *"\"code\":$1"* ]] || { echo "not refused as it should be: $answer" >&2; return 1; }
+  [[ $status -eq 1 && $answer == *"\"code\":$1"* ]] || { echo "not refused as expected: $answer" >&2; return 1; }
 }
 
 pin() { # PINS COMMAND…
@@ -33,12 +32,12 @@ for kind in rsa1024 rsa2048 ed25519; do
   step "$kind: verifies it" pin 123456 verify
   step "$kind: changes it" pin $'123456\n654321' update
   step "$kind: the old one is refused" refused 20119 pin 123456 verify
-  # The first line is the old PIN, the second the key.
-  step "$kind: gives it over to a TIP key" bash -c \
+  # The first line is the old PIN, the second line the key.
+  step "$kind: replaces it with a TIP key" bash -c \
     '{ echo 654321; cat spend.key; } | "$MIXIN_PIN" update --api "$MIXIN_API" --keystore "$0" --pin-stdin --spend-key-stdin' \
     "$keystore"
   step "$kind: verifies the key" tip verify
-  step "$kind: makes a call that its signature permits" bash -c \
+  step "$kind: makes a call that a TIP signature permits" bash -c \
     '"$MIXIN_PIN" call POST "/addresses/$1/delete" --api "$MIXIN_API" --keystore "$0" --spend-key-stdin \
       --tip remove-address --address-id "$1" <spend.key' "$keystore" "$id"
 done

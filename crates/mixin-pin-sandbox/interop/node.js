@@ -1,5 +1,5 @@
-// The official Node SDK against a sandbox; its ciphertexts and tokens under ours, and ours under its own functions. Run
-// by `run` beside this file.
+// The official Node SDK against a sandbox. Our command also reads the SDK's ciphertexts and tokens, and the SDK ours.
+// Started by `run`.
 'use strict';
 
 const assert = require('assert');
@@ -69,32 +69,32 @@ async function main() {
     assert.strictEqual(updated.has_pin, true);
     assert.strictEqual(updated.tip_counter, 1);
   });
-  await step('proves the TIP key', () => client.pin.verifyTipPin(tipSeed));
+  await step('verifies the TIP key', () => client.pin.verifyTipPin(tipSeed));
   await step('is refused with another key', () => {
     const other = Buffer.from(getED25519KeyPair().seed).toString('hex');
     return refused(() => client.pin.verifyTipPin(other), 20119, 'signature');
   });
 
-  await step('our command proves the same key in the same session', async () => {
+  await step('our command verifies the same key in the same session', async () => {
     const me = mixinPin(['verify', '--api', url, '--keystore', 'user.json', '--spend-key-stdin'], tipSeed);
     assert.strictEqual(me.user.user_id, user.user_id);
-    // And back: our iterators are nanoseconds like Node's, so that it may go on.
+    // Back to the SDK: our iterators are nanoseconds like the SDK's, so it can continue.
     await client.pin.verifyTipPin(tipSeed);
   });
 
-  await step('its encrypted PIN opens under ours', () => {
+  await step('our command decrypts its encrypted PIN', () => {
     const encrypted = signEd25519PIN('5a'.repeat(64), keystore);
     const opened = mixinPin(['decrypt', '--keystore', 'user.json', '--reveal', '--', encrypted]);
     assert.strictEqual(opened.kind, 'tip-signature');
     assert.strictEqual(opened.secret, '5a'.repeat(64));
   });
 
-  await step('six digits, which it reads as hex, are refused and cost no try', async () => {
-    // Its encrypting makes three bytes of "123456", a length that no PIN has.
+  await step('six digits, which it decodes as hex, are refused and cost no try', async () => {
+    // It encrypts "123456" as three bytes, a length that no PIN has.
     await refused(() => client.pin.verify('123456'), 20119, 'ciphertext');
   });
 
-  await step('given as the hex of their text, digits are created, proved, changed and given over to TIP', async () => {
+  await step('given as hex, digits are created, verified, changed and replaced by a TIP key', async () => {
     const hex = (digits) => Buffer.from(digits).toString('hex');
     const other = getED25519KeyPair();
     const user = await app.user.createBareUser('Digits', base64RawURLEncode(other.publicKey));
@@ -124,7 +124,7 @@ async function main() {
     assert.strictEqual(receipt.holds, true);
   });
 
-  await step('gives an app to the user', async () => {
+  await step('transfers an app to the user', async () => {
     await app.pin.updateTipPin('', tipPublic, 1);
     assert.strictEqual((await app.app.migrate(tipSeed, user.user_id)).creator_id, user.user_id);
   });
@@ -155,7 +155,7 @@ async function main() {
     assert.strictEqual((await authorized.user.profile()).user_id, user.user_id);
   });
 
-  await step('our encrypted PIN opens under its shared key', () => {
+  await step('its shared key decrypts our encrypted PIN', () => {
     const { ciphertext } = mixinPin(['encrypt', '--keystore', 'user.json', '--pin-stdin'], '271828\n');
     const encrypted = base64RawURLDecode(ciphertext);
     const cipher = createDecipheriv('aes-256-cbc', sharedEd25519Key(keystore), encrypted.subarray(0, 16));
@@ -164,14 +164,14 @@ async function main() {
     assert.strictEqual(block.length, 6 + 8 + 8);
   });
 
-  await step('our token is, byte for byte, the one that it makes of the same claims', () => {
+  await step('our token equals, byte for byte, the one that it makes from the same claims', () => {
     const { token, claims } = mixinPin(['token', '--keystore', 'user.json', '--method', 'GET', '--path', '/me']);
     const inOrder = {};
     for (const name of ['uid', 'sid', 'iat', 'exp', 'jti', 'sig', 'scp']) inOrder[name] = claims[name];
     assert.strictEqual(signToken(inOrder, keystore.session_private_key), token);
   });
 
-  await step('its token holds under ours', () => {
+  await step('our command verifies its token', () => {
     const id = '2f1f0f0e-3b1a-4f0e-9a55-0d6f4f6f2c11';
     const token = signAccessToken('GET', '/me?a=%2B', '', id, keystore);
     const args = ['--token', token, '--method', 'GET', '--path', '/me?a=%2B'];

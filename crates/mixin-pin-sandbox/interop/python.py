@@ -1,8 +1,8 @@
-"""Python's mixinsdk against a sandbox; its ciphertexts and tokens under ours, and ours under the packages that it is
-built on. Run by `run` beside this file.
+"""Python's mixinsdk against a sandbox. Our command also reads its ciphertexts and tokens, and the packages that it uses
+read ours. Started by `run`.
 
-The package is of 2022. What it needs to run here is done from outside: its request ids are made to equal its tokens'
-`jti`, as the protocol has it, and the `+` and `/` of an RSA `pin_token`, which it cannot read, become `-` and `_`.
+The package is from 2022. Two workarounds make it run: its request ids are made equal to its tokens' `jti`, as the
+protocol requires, and the `+` and `/` of an RSA `pin_token`, which it cannot read, become `-` and `_`.
 """
 
 import base64
@@ -27,7 +27,7 @@ passed = 0
 
 
 class PairedIds:
-    """A token's id is drawn first, its request's right after: both get the same."""
+    """The package draws the id of a token, then the id of its request: both get the same."""
 
     last = None
 
@@ -71,7 +71,7 @@ def url_safe(data):
 
 
 def client(kind, path):
-    """A user of our making, in a keystore of the shape that this client reads."""
+    """A user that our command registers, in a keystore that this client can read."""
     mixin_pin(["keystore", "new", "--kind", kind, "--app-keystore", "app.json", "--name", "Python", "--out", path,
                "--api", URL])
     with open(path) as file:
@@ -105,21 +105,21 @@ def drive(kind):
          lambda: (mixin_pin(["verify", "--api", URL, "--keystore", path, "--pin-stdin"], "654321\n"),
                   bot.api.pin.verify(bot.encrypt_pin("654321"))))
 
-    def opens():
+    def we_decrypt():
         encrypted = bot.encrypt_pin("271828")
         opened = mixin_pin(["decrypt", "--keystore", path, "--reveal", "--", encrypted])
         check(opened["secret"] == "271828")
 
-    step(f"{kind}: its encrypted PIN opens under ours", opens)
+    step(f"{kind}: our command decrypts its encrypted PIN", we_decrypt)
 
-    def opens_theirs():
+    def they_decrypt():
         ours = mixin_pin(["encrypt", "--keystore", path, "--pin-stdin"], "271828\n")["ciphertext"]
         encrypted = base64.b64decode(ours) if kind != "ed25519" else base64.urlsafe_b64decode(ours + "==")
         cipher = Cipher(algorithms.AES(pin_key(bot.config)), modes.CBC(encrypted[:16])).decryptor()
         block = cipher.update(encrypted[16:]) + cipher.finalize()
         check(block[:6] == b"271828" and block[22:] == bytes([10]) * 10)
 
-    step(f"{kind}: our encrypted PIN opens under its key", opens_theirs)
+    step(f"{kind}: its key decrypts our encrypted PIN", they_decrypt)
 
     def their_token():
         config = bot.config
@@ -129,18 +129,18 @@ def drive(kind):
         report = mixin_pin(["inspect", "--keystore", path, "--token", token, "--method", "GET", "--path", "/me"])
         check(report["request_hash"]["matches"] and report["signature"]["valid"])
 
-    step(f"{kind}: its token holds under ours", their_token)
+    step(f"{kind}: our command verifies its token", their_token)
 
     def our_token():
         token = mixin_pin(["token", "--keystore", path, "--method", "GET", "--path", "/me"])["token"]
         claims = jwt.decode(token, public_key(bot.config), algorithms=["RS512" if kind != "ed25519" else "EdDSA"])
         check(claims["uid"] == user and claims["sid"] == bot.config.session_id)
 
-    step(f"{kind}: our token holds under PyJWT", our_token)
+    step(f"{kind}: PyJWT verifies our token", our_token)
 
 
 def pin_key(config):
-    """As the package itself finds the key before it encrypts."""
+    """The key, as the package computes it before it encrypts."""
     token = base64.urlsafe_b64decode(config.pin_token)
     if config.key_algorithm == "RS512":
         key = serialization.load_pem_private_key(config.private_key.encode(), password=None)
