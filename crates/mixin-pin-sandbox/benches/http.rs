@@ -1,5 +1,5 @@
-//! `verify_pin` against the sandbox on loopback, beside a bare `ureq` call with the same bytes to the same server; and calls
-//! a second by as many threads as there are sessions.
+//! `verify_pin` against the sandbox on loopback, compared with a bare `ureq` call of the same bytes; and calls per second
+//! with one thread per session.
 
 use std::hint::black_box;
 use std::thread;
@@ -22,7 +22,7 @@ fn client(sandbox: &Sandbox, session: Session) -> Client {
     Client::builder(session).base_url(sandbox.url()).build().unwrap()
 }
 
-/// A user with a PIN, registered as an operator would.
+/// Registers a user and sets a PIN.
 fn user(sandbox: &Sandbox) -> Session {
     let rng = &mut SystemRng::new().unwrap();
     let app = Keystore::parse(sandbox.app_keystore().as_bytes()).unwrap().into_session(rng).unwrap();
@@ -42,7 +42,7 @@ fn now() -> UnixTime {
     SystemTime::now().try_into().unwrap()
 }
 
-/// Sends a request as anybody would who has only `ureq`, and reads the answer.
+/// Sends a request with `ureq` alone, and reads the answer.
 fn send(agent: &ureq::Agent, url: &str, request: &PreparedRequest) -> String {
     let mut call = agent.post(url);
     for (name, value) in request.headers() {
@@ -51,8 +51,8 @@ fn send(agent: &ureq::Agent, url: &str, request: &PreparedRequest) -> String {
     call.send(request.body()).unwrap().body_mut().read_to_string().unwrap()
 }
 
-/// Makes the two kinds of call in turn and times each by itself, so that both meet the same server on the same machine at
-/// the same time: a wake-up of a thread takes longer than all that is compared here, and now longer, now less.
+/// Alternates the two kinds of call and times each separately, so both run under the same conditions. The wake-up time of a
+/// thread varies by more than the difference that is measured.
 fn one_session(c: &mut Criterion) {
     let sandbox = Sandbox::start(&Config::default()).unwrap();
     let session = user(&sandbox);
@@ -76,7 +76,7 @@ fn one_session(c: &mut Criterion) {
             ours
         });
     });
-    // Measured already, between the calls above.
+    // These were measured above.
     let mut measured = bare.iter().cycle();
     group.bench_function("bare ureq", |b| {
         b.iter_custom(|rounds| measured.by_ref().take(usize::try_from(rounds).unwrap()).sum());

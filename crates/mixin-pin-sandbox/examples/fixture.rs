@@ -1,4 +1,4 @@
-//! A sandbox as the fixture of a test: it is told of every request, and its clock is the test's.
+//! A sandbox as a test fixture: an observer records every request.
 //!
 //! ```sh
 //! cargo run -p mixin-pin-sandbox --example fixture
@@ -14,18 +14,18 @@ use mixin_pin_sandbox::{Config, Sandbox};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let told = seen.clone();
+    let list = seen.clone();
     let sandbox = Sandbox::start(&Config {
         observer: Some(Arc::new(move |call| {
-            if let Ok(mut told) = told.lock() {
-                told.push(format!("{} {}: {}", call.method, call.path, call.status));
+            if let Ok(mut list) = list.lock() {
+                list.push(format!("{} {}: {}", call.method, call.path, call.status));
             }
         })),
         ..Config::default()
     })?;
     let app = Keystore::parse(sandbox.app_keystore().as_bytes())?.into_session(&mut SystemRng::new()?)?;
     let client = Client::builder(app).base_url(sandbox.url()).build()?;
-    println!("the client believes: {}", client.me()?.full_name);
+    println!("the client read: {}", client.me()?.full_name);
     sandbox.stop()?;
     for call in seen.lock().map_err(|_| "the observer panicked")?.iter() {
         println!("the sandbox saw: {call}");
