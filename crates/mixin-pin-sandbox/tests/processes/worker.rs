@@ -136,7 +136,9 @@ fn one_call(orders: &Orders) {
     let store = mixin_pin_store::open(&orders.store).unwrap();
     let client = Client::builder(session).base_url(&orders.url).build().unwrap();
     let terms = LeaseTerms::new(lease(&orders.store)).wait(WAIT).with_confirmed_clock();
-    let LeaseReply::Granted(lease) = store.lease(client.session().session_id(), &terms).unwrap() else { panic!("busy") };
+    let LeaseReply::Granted(lease) = store.lease(client.session().session_id(), &terms).unwrap() else {
+        panic!("busy")
+    };
     let now = UnixTime::try_from(SystemTime::now()).unwrap();
     let reserved = Given(lease.reserve(now).unwrap());
     // Standard output is line-buffered: the parent gets the line at once.
