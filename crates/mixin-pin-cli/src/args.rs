@@ -1,22 +1,29 @@
-//! What the command line may say. No secret is among it: PINs come from a prompt or from standard input.
+//! The command line. It carries no secret: PINs come from a prompt or from standard input.
 
-use std::fmt;
+mod action;
+mod help;
+mod shared;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_http::DEFAULT_API;
 
-use crate::action::Action;
-use crate::quoted::ShownPath;
-use crate::{environment, help};
+use crate::redact::KEYSTORE_VARIABLE;
 
-/// Create, change, prove and inspect Mixin PINs.
+pub(crate) use action::{Action, ActionLine};
+use shared::database;
+pub(crate) use shared::{ApiArgs, ClientArgs, PinSource, SessionArgs, StoreArgs, TipSource};
+
+pub(crate) const NEW_USER: &str = "--new-user";
+pub(crate) const EXPIRES_AT: &str = "--expires-at";
+
+/// Create, change, verify and inspect Mixin PINs.
 #[derive(Parser)]
 #[command(name = "mixin-pin", version, after_help = help::EXIT_CODES)]
 pub(crate) struct Cli {
-    /// Print JSON, also for failures.
+    /// Print JSON, for failures too.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
@@ -26,25 +33,25 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Show the main job against a sandbox of its own, request by request.
+    /// Show the life of a PIN against a sandbox, request by request.
     #[command(after_help = help::DEMO)]
     Demo(DemoArgs),
-    /// Judge a captured request: its hash, signature, lifetime and encrypted PINs.
+    /// Check a captured request: its hash, signature, lifetime and encrypted PINs.
     #[command(after_help = help::INSPECT)]
     Inspect(InspectArgs),
     /// Print an encrypted PIN. It can be used once.
     #[command(after_help = help::ENCRYPT)]
     Encrypt(PinArgs),
-    /// Show what is in an encrypted PIN of this session.
+    /// Show the content of an encrypted PIN of this session.
     #[command(after_help = help::DECRYPT)]
     Decrypt(DecryptArgs),
     /// Print a signed token for one request.
     #[command(after_help = help::TOKEN)]
     Token(TokenArgs),
-    /// Create the PIN, or change it.
+    /// Create or change the PIN.
     #[command(after_help = help::UPDATE)]
     Update(UpdateArgs),
-    /// Prove the PIN. A wrong one costs one of the day's tries.
+    /// Verify the PIN. A wrong one costs one of the day's tries.
     #[command(after_help = help::VERIFY)]
     Verify(VerifyArgs),
     /// Show the user.
@@ -53,13 +60,13 @@ pub(crate) enum Command {
     /// Show the failed attempts at the PIN.
     #[command(after_help = help::LOGS)]
     Logs(LogsArgs),
-    /// Make any other call: its answer's data is printed.
+    /// Make any other call, and print the data of its answer.
     #[command(after_help = help::CALL)]
     Call(CallArgs),
     /// Find out what became of an update whose answer was lost (exit code 3).
     #[command(after_help = help::RESOLVE)]
     Resolve(ResolveArgs),
-    /// Show what the store of iterators knows, forget a session, or raise its last iterator.
+    /// Show the store of iterators, forget a session, or raise its last iterator.
     #[command(subcommand, after_help = help::STORE)]
     Store(StoreCommand),
     /// Make TIP keys, and sign with them.
@@ -68,119 +75,21 @@ pub(crate) enum Command {
     /// Make, check, lock or unlock a keystore file.
     #[command(subcommand, after_help = help::KEYSTORE)]
     Keystore(KeystoreCommand),
-    /// Look at all that a PIN call needs: keystore, store, server, clock and session.
+    /// Check everything that a PIN call needs: keystore, store, server, clock and session.
     #[command(after_help = help::DOCTOR)]
     Doctor(ClientArgs),
-    /// Say what a code of Mixin's or a word under error.kind means, what it cost, and what to do.
+    /// Explain a code of Mixin's or a word of error.kind: what it means, what it cost, and what to do.
     #[command(after_help = help::EXPLAIN)]
     Explain(ExplainArgs),
-    /// Print a script that completes this command's words, for a shell to read.
+    /// Print a completion script for a shell.
     #[command(after_help = help::COMPLETIONS)]
     Completions(CompletionsArgs),
     /// Write manual pages.
     #[command(after_help = help::MAN)]
     Man(ManArgs),
-    /// Run a local server that checks everything as Mixin's would.
+    /// Run a local server that checks everything as Mixin's does.
     #[command(after_help = help::SANDBOX)]
     Sandbox(SandboxArgs),
-}
-
-/// No call and no wait is longer, in seconds.
-const A_DAY: u64 = 86_400;
-
-/// Which session to speak for.
-#[derive(Args)]
-pub(crate) struct SessionArgs {
-    /// The keystore file.
-    #[arg(long, value_name = "FILE", env = environment::KEYSTORE, hide_env_values = true)]
-    pub(crate) keystore: PathBuf,
-}
-
-/// Where PINs come from.
-#[derive(Args)]
-pub(crate) struct PinSource {
-    /// Read PINs from standard input, one a line, instead of a prompt.
-    #[arg(long)]
-    pub(crate) pin_stdin: bool,
-}
-
-/// Which TIP key to prove the user with, in the digits' place.
-#[derive(Args)]
-pub(crate) struct TipSource {
-    /// Use the TIP key: the keystore's spend key, unless --spend-key-stdin gives another.
-    #[arg(long)]
-    pub(crate) tip: bool,
-    /// Read spend keys from standard input, one a line, in hex or base64.
-    #[arg(long)]
-    pub(crate) spend_key_stdin: bool,
-}
-
-impl TipSource {
-    pub(crate) const fn is_wanted(&self) -> bool {
-        self.tip || self.spend_key_stdin
-    }
-}
-
-/// Where calls go.
-#[derive(Args)]
-pub(crate) struct ApiArgs {
-    /// The API's address.
-    #[arg(long = "api", value_name = "URL", env = environment::API, hide_env_values = true, default_value = DEFAULT_API)]
-    pub(crate) url: String,
-    /// How long a call may take.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=A_DAY))]
-    pub(crate) timeout: u64,
-}
-
-/// A store's URL. A missing database is made, so its name must not be a secret: names are shown.
-fn store(url: &str) -> Result<String, NoName> {
-    match url.strip_prefix("sqlite:") {
-        Some(path) => database(path).map(|_| url.to_owned()),
-        None => Ok(url.to_owned()),
-    }
-}
-
-/// The file of a database.
-fn database(path: &str) -> Result<PathBuf, NoName> {
-    let path = PathBuf::from(path);
-    if ShownPath(&path).is_hidden() { Err(NoName(ShownPath(&path).to_string())) } else { Ok(path) }
-}
-
-/// What was given for a file's name, told by its length and kind.
-#[derive(Debug)]
-struct NoName(String);
-
-impl fmt::Display for NoName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: give the name of a file", self.0)
-    }
-}
-
-impl std::error::Error for NoName {}
-
-/// Where iterators are kept, so that no two processes use one.
-#[derive(Args)]
-pub(crate) struct StoreArgs {
-    /// Keep iterators here instead of in this user's own database: sqlite:FILE, a URL of Redis (redis: or rediss:), or
-    /// memory: for a session that nothing else uses. A URL with a password belongs into the environment, for others can see
-    /// the command line.
-    #[arg(long, value_name = "URL", env = environment::STORE, hide_env_values = true, value_parser = store)]
-    pub(crate) store: Option<String>,
-    /// How long to wait while another process uses the session; by default longer than a call may take, and so than one
-    /// that crashed can have it.
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=A_DAY))]
-    pub(crate) wait: Option<u64>,
-}
-
-/// Who calls, and where.
-#[derive(Args)]
-pub(crate) struct ClientArgs {
-    #[command(flatten)]
-    pub(crate) session: SessionArgs,
-    #[command(flatten)]
-    pub(crate) api: ApiArgs,
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -212,39 +121,39 @@ pub(crate) enum DemoSession {
 
 #[derive(Args)]
 pub(crate) struct DemoArgs {
-    /// Which kind of session to show.
+    /// The kind of session to show.
     #[arg(long, value_enum, default_value = "all")]
     pub(crate) session: DemoSession,
 }
 
 #[derive(Args)]
 pub(crate) struct InspectArgs {
-    /// A text with a curl command in it; - for standard input.
+    /// A text that contains a curl command; - for standard input.
     #[arg(long, value_name = "FILE", required_unless_present = "token", conflicts_with_all = ["token", "method", "path", "body"])]
     pub(crate) curl: Option<PathBuf>,
-    /// The token by itself.
+    /// The token alone.
     #[arg(long, requires = "method", requires = "path")]
     pub(crate) token: Option<String>,
-    /// The request's method, as GET.
+    /// The request's method, such as GET.
     #[arg(long, requires = "token")]
     pub(crate) method: Option<String>,
-    /// The request's path with its query.
+    /// The request's path and query.
     #[arg(long, requires = "token")]
     pub(crate) path: Option<String>,
     /// The request's body; - for standard input.
     #[arg(long, value_name = "FILE", requires = "token")]
     pub(crate) body: Option<PathBuf>,
-    /// The session's public key: base64 SPKI, Ed25519 in base64url or hex, PEM, or a file with one of these.
+    /// The session's public key: base64 SPKI, PEM, Ed25519 in base64url or hex, or a file with one of these.
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(crate) public_key: Option<String>,
-    /// The keystore of the session: its PIN key opens the encrypted PINs, and its public key checks the signature.
+    /// The session's keystore: its PIN key decrypts the PINs, and its public key checks the signature.
     #[arg(long, value_name = "FILE")]
     pub(crate) keystore: Option<PathBuf>,
-    /// The user's TIP public key, in base64 or hex, which checks the signatures inside; that of the keystore's spend
-    /// key by default.
+    /// The user's TIP public key, in base64 or hex, which checks the TIP signatures. By default that of the keystore's
+    /// spend key.
     #[arg(long, value_name = "KEY", requires = "keystore", allow_hyphen_values = true)]
     pub(crate) tip_key: Option<String>,
-    /// Judge as at this time, in Unix seconds, instead of now.
+    /// Check as of this time, in Unix seconds, instead of now.
     #[arg(long, value_name = "UNIX")]
     pub(crate) at: Option<u64>,
 }
@@ -263,10 +172,10 @@ pub(crate) struct PinArgs {
 pub(crate) struct DecryptArgs {
     #[command(flatten)]
     pub(crate) session: SessionArgs,
-    /// Show the PIN itself, too.
+    /// Show the PIN itself too.
     #[arg(long)]
     pub(crate) reveal: bool,
-    /// The encrypted PIN, in base64. Put -- before it, for it may begin with a hyphen.
+    /// The encrypted PIN, in base64. Put -- before it, because it may begin with a hyphen.
     #[arg(allow_hyphen_values = true)]
     pub(crate) ciphertext: String,
 }
@@ -275,10 +184,10 @@ pub(crate) struct DecryptArgs {
 pub(crate) struct TokenArgs {
     #[command(flatten)]
     pub(crate) session: SessionArgs,
-    /// The request's method, as GET.
+    /// The request's method, such as GET.
     #[arg(long)]
     pub(crate) method: String,
-    /// The request's path with its query, exactly as it will be sent.
+    /// The request's path and query, exactly as they will be sent.
     #[arg(long)]
     pub(crate) path: String,
     /// The request's body, exactly as it will be sent; - for standard input.
@@ -287,7 +196,7 @@ pub(crate) struct TokenArgs {
     /// The request's id; a random one by default.
     #[arg(long, value_name = "UUID")]
     pub(crate) request_id: Option<Uuid>,
-    /// How long the token is good.
+    /// How long the token is valid.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) ttl: u64,
 }
@@ -300,13 +209,19 @@ pub(crate) struct UpdateArgs {
     pub(crate) source: PinSource,
     #[command(flatten)]
     pub(crate) tip: TipSource,
-    /// The user has no PIN yet: create it. Without this the old PIN is asked for first, then the new one.
+    /// Create the PIN of a user who has none. Without this option the command asks for the old PIN, then for the new one.
     ///
-    /// With a TIP key, the user's first is installed, in the place of digits or of nothing, or another takes its place.
-    /// From standard input come the old one first, where there is one, then the new key. Where the old one is the
-    /// keystore's spend key, it need not be given.
+    /// With a TIP key, the command installs the user's first one, or replaces the old one. Standard input has the old PIN or
+    /// key first, if there is one, then the new key. An old key that is the keystore's spend key need not be given.
     #[arg(long)]
     pub(crate) new_user: bool,
+}
+
+impl UpdateArgs {
+    /// The flag that tells `resolve` about an update for a new user.
+    pub(crate) const fn new_user_flag(&self) -> &'static [&'static str] {
+        if self.new_user { &[NEW_USER] } else { &[] }
+    }
 }
 
 #[derive(Args)]
@@ -317,34 +232,34 @@ pub(crate) struct ResolveArgs {
     pub(crate) source: PinSource,
     #[command(flatten)]
     pub(crate) tip: TipSource,
-    /// The update was to create the PIN.
+    /// The lost update was to create the PIN.
     #[arg(long)]
     pub(crate) new_user: bool,
-    /// When the lost request's token expires, in Unix seconds, as the failed update said: from then on the server does not
-    /// carry it out.
+    /// When the lost request's token expires, in Unix seconds, as the failed update said. After that the server does not
+    /// carry the request out.
     #[arg(long, value_name = "UNIX", requires = "new_user")]
     pub(crate) expires_at: Option<u64>,
-    /// The old PIN was a TIP key, too: the keystore's spend key, or else the first that is given.
+    /// The old PIN was a TIP key too: the keystore's spend key, or else the first one given.
     #[arg(long, conflicts_with = "new_user")]
     pub(crate) old_tip: bool,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum StoreCommand {
-    /// List the sessions, their last iterators, and which are in use.
+    /// List the sessions, their last iterators, and which ones are in use.
     Show(StoreShowArgs),
-    /// Forget a session: its next iterator comes from the clock alone. For a session that was renewed, or whose iterators
-    /// ran ahead of a clock that was wrong.
+    /// Forget a session, so that its next iterator comes from the clock. For a session that was renewed, or whose iterators
+    /// came from a clock that was wrong.
     Reset(StoreResetArgs),
-    /// Raise a session's last iterator, where another client of it has used greater ones.
+    /// Raise a session's last iterator, after another client has used greater ones.
     ///
-    /// The server then refuses every call here with 20119, as if the PIN were wrong. The last iterator is never lowered, and
-    /// not raised while the session is in use. What was raised is remembered, and followed however far ahead of the clock it
-    /// is.
+    /// Without this, the server refuses every PIN call from here with 20119, as if the PIN were wrong. The last iterator is
+    /// never lowered, and cannot be raised while the session is in use. A raised iterator is followed however far ahead of
+    /// the clock it is.
     ///
-    /// There is no way back: once a call was made, every client of the session has to be above that iterator, also those
-    /// that go by their clock alone. Where it is ahead of the clock they are refused until the clock has come so far, which
-    /// may be never. Near the greatest number the session is lost to all.
+    /// This cannot be undone: after the next call, every client of the session must stay above that iterator, even one that
+    /// uses only its clock. If the iterator is ahead of the clock, such a client is refused until the clock has passed it,
+    /// perhaps for ever. Near the greatest number, nobody can use the session again.
     Raise(StoreRaiseArgs),
 }
 
@@ -367,19 +282,19 @@ pub(crate) struct StoreResetArgs {
 pub(crate) struct StoreRaiseArgs {
     /// The session.
     pub(crate) session_id: Uuid,
-    /// The iterator to raise it to: at least the greatest that any client has used. Clients without a store mostly use the
+    /// The new last iterator: at least the greatest that any client has used. Clients without a store mostly use the
     /// nanoseconds since 1970.
     #[arg(long, value_name = "ITERATOR", group = "target")]
     pub(crate) to: Option<u64>,
-    /// Raise it to the server's time, which a call tells that costs no try: above clients that go by a clock that is right.
+    /// Use the server's time, in nanoseconds: above clients that use a correct clock. Asking for it costs no try.
     #[arg(long, group = "target", requires = "keystore")]
     pub(crate) to_server_time: bool,
-    /// The keystore to ask the server with.
-    #[arg(long, value_name = "FILE", env = environment::KEYSTORE, hide_env_values = true)]
+    /// The keystore for the call that asks the server.
+    #[arg(long, value_name = "FILE", env = KEYSTORE_VARIABLE, hide_env_values = true)]
     pub(crate) keystore: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) api: ApiArgs,
-    /// Raise it more than a day ahead of the clock, too. Every other client of the session then has to follow it for ever.
+    /// Allow more than a day ahead of the clock. Every other client of the session must then stay above it for ever.
     #[arg(long)]
     pub(crate) far_ahead: bool,
     #[command(flatten)]
@@ -400,7 +315,7 @@ pub(crate) struct VerifyArgs {
 pub(crate) struct LogsArgs {
     #[command(flatten)]
     pub(crate) client: ClientArgs,
-    /// How many entries, 1 to 100.
+    /// The number of entries, 1 to 100.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) limit: u8,
     /// Only entries before this time, in RFC 3339.
@@ -410,21 +325,21 @@ pub(crate) struct LogsArgs {
 
 #[derive(Subcommand)]
 pub(crate) enum TipCommand {
-    /// Make a key and write its seed, in hex, to a file; the public key is shown.
+    /// Make a key, write its seed to a file in hex, and print the public key.
     NewKey(TipNewKeyArgs),
-    /// Print the signature for an action, and what it is over.
+    /// Print the signature of an action.
     Sign(TipSignArgs),
 }
 
 #[derive(Args)]
 pub(crate) struct TipSignArgs {
     /// The keystore whose spend key signs.
-    #[arg(long, value_name = "FILE", env = environment::KEYSTORE, hide_env_values = true)]
+    #[arg(long, value_name = "FILE", env = KEYSTORE_VARIABLE, hide_env_values = true)]
     pub(crate) keystore: Option<PathBuf>,
     /// Read the spend key from standard input, in hex or base64.
     #[arg(long)]
     pub(crate) spend_key_stdin: bool,
-    /// The public key that the spend key must have, which tells a seed from a raw scalar.
+    /// The public key of the spend key. It shows whether the spend key is a seed or a scalar.
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(crate) public_key: Option<String>,
     #[command(subcommand)]
@@ -433,53 +348,53 @@ pub(crate) struct TipSignArgs {
 
 #[derive(Args)]
 pub(crate) struct CallArgs {
-    /// GET, POST, ….
+    /// The method, such as GET or POST.
     pub(crate) method: String,
-    /// The path with its query.
+    /// The path and query.
     pub(crate) path: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
     #[command(flatten)]
     pub(crate) source: PinSource,
-    /// The body, in JSON; - for standard input.
+    /// A file with the body, in JSON; - for standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) body: Option<PathBuf>,
     /// Put the encrypted PIN into the body.
     #[arg(long, conflicts_with_all = ["tip", "spend_key_stdin"])]
     pub(crate) with_pin: bool,
-    /// Read the spend key for --tip from standard input; the keystore's by default.
+    /// Read the spend key for --tip from standard input, instead of the keystore.
     #[arg(long, requires = "tip", conflicts_with = "pin_stdin")]
     pub(crate) spend_key_stdin: bool,
-    /// Put the encrypted TIP signature of this action into the body: the action and its options, as after `tip sign`,
-    /// last on the line.
+    /// Put the encrypted TIP signature of this action into the body. Give the action with its options as for `tip sign`, at
+    /// the end of the line.
     #[arg(long, value_name = "ACTION", num_args = 1.., allow_hyphen_values = true)]
     pub(crate) tip: Option<Vec<String>>,
 }
 
 #[derive(Args)]
 pub(crate) struct TipNewKeyArgs {
-    /// Where to write the seed. An existing file is never touched.
+    /// Where to write the seed. An existing file is never replaced.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum KeystoreCommand {
-    /// Make a key, register a user with it under an app's session, and write the keystore.
+    /// Make a key, register a user with it by an app's session, and write the keystore.
     New(KeystoreNewArgs),
-    /// Tell what a keystore is and whether it is complete; nothing secret is shown.
+    /// Show what a keystore is and whether it is complete. Nothing secret is shown.
     Check(KeystoreCheckArgs),
-    /// Lock a keystore under a passphrase, in its place or in another file.
+    /// Lock a keystore under a passphrase, in place or into another file.
     #[command(after_help = help::LOCK)]
     Lock(KeystoreLockArgs),
-    /// Make a locked keystore one that needs no passphrase, in its place or in another file.
+    /// Unlock a keystore, in place or into another file. It then needs no passphrase.
     #[command(after_help = help::UNLOCK)]
     Unlock(KeystoreLockArgs),
 }
 
 #[derive(Args)]
 pub(crate) struct KeystoreNewArgs {
-    /// Which key to make.
+    /// The kind of key to make.
     #[arg(long, value_enum)]
     pub(crate) kind: SessionKind,
     /// The keystore of the app that registers the user.
@@ -488,10 +403,10 @@ pub(crate) struct KeystoreNewArgs {
     /// The user's name.
     #[arg(long)]
     pub(crate) name: String,
-    /// Where to write the keystore. An existing file is never touched.
+    /// Where to write the keystore. An existing file is never replaced.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
-    /// Lock it under a passphrase at once, so that it never stands on the disk as it is.
+    /// Lock the keystore under a passphrase at once. It is never written unlocked.
     #[arg(long)]
     pub(crate) lock: bool,
     #[command(flatten)]
@@ -508,28 +423,28 @@ pub(crate) struct KeystoreCheckArgs {
 pub(crate) struct KeystoreLockArgs {
     /// The keystore file.
     pub(crate) file: PathBuf,
-    /// Write to this file instead, and leave the keystore as it is. An existing file is never touched.
+    /// Write to this file instead, and keep the keystore as it is. An existing file is never replaced.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Args)]
 pub(crate) struct ExplainArgs {
-    /// The code, such as 20119, or the word, such as unknown.
+    /// A code, such as 20119, or a word, such as unknown.
     #[arg(value_name = "CODE")]
     pub(crate) what: String,
 }
 
 #[derive(Args)]
 pub(crate) struct CompletionsArgs {
-    /// The shell that reads it.
+    /// The shell.
     #[arg(value_enum)]
     pub(crate) shell: clap_complete::Shell,
 }
 
 #[derive(Args)]
 pub(crate) struct ManArgs {
-    /// The folder to write them into; it is made where it is missing.
+    /// The folder for the pages; it is created if it does not exist.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: PathBuf,
 }
@@ -539,29 +454,29 @@ pub(crate) struct SandboxArgs {
     /// Where to listen; port 0 takes any free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
-    /// Keep everything in this file, over restarts.
+    /// Keep the data in this file, across restarts.
     #[arg(long, value_name = "FILE", value_parser = database)]
     pub(crate) db: Option<PathBuf>,
-    /// Where to write the keystore of the app that may register users; a temporary file by default.
+    /// Where to write the keystore of the app that may register users. By default a temporary file.
     #[arg(long, value_name = "FILE")]
     pub(crate) app_keystore_out: Option<PathBuf>,
-    /// Register a user at once, and write the user's keystore to this file. An existing file is never touched.
+    /// Register a user at the start, and write the user's keystore to this file. An existing file is never replaced.
     #[arg(long, value_name = "FILE")]
     pub(crate) user_keystore_out: Option<PathBuf>,
-    /// How far an encrypted PIN's timestamp may be from the clock.
+    /// How far the timestamp in an encrypted PIN may be from the clock.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     pub(crate) clock_tolerance: u64,
-    /// Wrong PINs a day before every PIN call is answered 429.
+    /// How many wrong PINs a day are allowed. After that every PIN call gets 429.
     #[arg(long, value_name = "COUNT", default_value_t = 5)]
     pub(crate) tries: u32,
-    /// Know these users from the start: a JSON list of objects that name a keystore, from this file's folder, the user's
-    /// full name, and the PIN where one is set. Whoever has such a keystore is served as Mixin would.
+    /// Know these users from the start: a JSON list of objects with a keystore (relative to this file's folder), the user's
+    /// full name, and the PIN if there is one. A client with such a keystore is served as by Mixin.
     #[arg(long, value_name = "FILE")]
     pub(crate) accounts: Option<PathBuf>,
-    /// Append each request and its verdict to this file, as a line of JSON.
+    /// Append each request and its result to this file, as a line of JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
-    /// Do not refuse a request id that was seen before.
+    /// Accept a request id that was seen before.
     #[arg(long)]
     pub(crate) allow_repeats: bool,
 }

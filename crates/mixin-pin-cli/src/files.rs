@@ -1,71 +1,68 @@
-//! Files: read, as much of them as can be meant, and what others may do with them.
+//! Files: reading them up to a limit, and writing secrets to new or existing ones.
+//!
+//! A file with a secret is readable by its owner only, and is either complete or absent. On Linux it gets its name once it is
+//! complete. Elsewhere it is written under its final name, because a temporary file would outlive a killed process.
 
-mod secret_file;
-
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::Path;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Write as _};
+use std::path::{Path, PathBuf};
 
 use mixin_pin_protocol::answer::MAX_BODY_LEN;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
-use crate::quoted::ShownPath;
+use crate::error::{Error, FileProblem};
+use crate::output;
+use crate::redact::ShownPath;
+use crate::system::{self, uninterrupted};
 
-pub(crate) use secret_file::{Replacement, SecretFile};
-
-/// The longest keystore, locked or not, and the longest file with a key or a passphrase. An RSA key of 4096 bits needs 5 KiB.
+/// The longest keystore, locked or not, and the longest file with a key or passphrase. A 4096-bit RSA key needs 5 KiB.
 pub(crate) const MAX_KEYSTORE: usize = 64 * 1024;
-/// The longest text with a captured request: a body and all that a browser or a log writes around it.
+/// The longest text with a captured request: a body and what a browser or log writes around it.
 pub(crate) const MAX_CAPTURE: usize = 8 * MAX_BODY_LEN;
-/// The longest list of accounts: ten thousand and their names.
-const MAX_SECRET: usize = 4 * MAX_BODY_LEN;
 
 /// Reads a request's body, or standard input for `-`.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     read_at_most(path, MAX_BODY_LEN)
 }
 
-/// Reads a text of at most this length, or standard input for `-`.
+/// Reads a text of at most `limit` bytes, or standard input for `-`.
 pub(crate) fn read_text(path: &Path, limit: usize) -> Result<String, Error> {
-    String::from_utf8(read_at_most(path, limit)?).map_err(|_| Error::NotText { path: path.to_owned() })
+    String::from_utf8(read_at_most(path, limit)?).map_err(|_| FileProblem::NotText.at(path))
 }
 
 fn read_at_most(path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
-    let failed = |cause| Error::Read { path: path.to_owned(), cause };
     let mut bytes = Vec::new();
-    // One more, to see that there is more.
+    // One byte more shows that the file is longer.
     let more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    if path == Path::new("-") {
-        io::stdin().lock().take(more).read_to_end(&mut bytes).map_err(failed)?;
+    let read = if path == Path::new("-") {
+        io::stdin().lock().take(more).read_to_end(&mut bytes)
     } else {
-        File::open(path).and_then(|file| file.take(more).read_to_end(&mut bytes)).map_err(failed)?;
+        File::open(path).and_then(|file| file.take(more).read_to_end(&mut bytes))
+    };
+    read.map_err(|cause| FileProblem::Read(cause).at(path))?;
+    if bytes.len() > limit { Err(FileProblem::TooLong { limit }.at(path)) } else { Ok(bytes) }
+}
+
+/// Reads a file with a secret, and warns if others can read it. Errors call the file `name`.
+pub(crate) fn read_secret(path: &Path, name: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let bytes = read_secret_quietly(path, name, limit);
+    if let Some(warning) = exposure(path) {
+        output::warn(&warning);
     }
-    if bytes.len() > limit { Err(Error::TooLong { path: path.to_owned(), limit }) } else { Ok(bytes) }
+    bytes
 }
 
-/// Reads a whole file that nobody else should read.
-pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-    read_secret_at_most(path, path, MAX_SECRET)
-}
-
-/// Reads a keystore, a key or a passphrase.
-pub(crate) fn read_keystore(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-    read_secret_at_most(path, path, MAX_KEYSTORE)
-}
-
-/// Reads a file that nobody else should read, and calls it `name` where that fails.
-pub(crate) fn read_secret_at_most(path: &Path, name: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let bytes = File::open(path).and_then(|file| read_in_place(file, limit));
-    match bytes {
+/// Like [`read_secret`], without the warning.
+pub(crate) fn read_secret_quietly(path: &Path, name: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
+    match File::open(path).and_then(|file| read_in_place(file, limit)) {
         Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => Err(Error::TooLong { path: name.to_owned(), limit }),
-        Err(cause) => Err(Error::Read { path: name.to_owned(), cause }),
+        Ok(None) => Err(FileProblem::TooLong { limit }.at(name)),
+        Err(cause) => Err(FileProblem::Read(cause).at(name)),
     }
 }
 
-/// Reads to the end, or None where that is beyond the limit. The buffer has its full length from the start: one that grew
-/// would leave what it held in memory that is given back.
+/// Reads to the end; None if that is beyond the limit. The buffer has its full length from the start: a growing one would
+/// leave copies in freed memory.
 fn read_in_place(mut input: impl Read, limit: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     let mut bytes = Zeroizing::new(vec![0; limit + 1]);
     let mut len = 0;
@@ -83,47 +80,246 @@ fn read_in_place(mut input: impl Read, limit: usize) -> io::Result<Option<Zeroiz
     Ok(None)
 }
 
-/// A limit in words.
-pub(crate) fn size(limit: usize) -> String {
-    const KIB: usize = 1024;
-    const MIB: usize = 1024 * KIB;
-    if limit.is_multiple_of(MIB) { format!("{} MiB", limit / MIB) } else { format!("{} KiB", limit / KIB) }
-}
-
-/// Says who else may read a file.
-#[cfg(unix)]
+/// A warning if others can read or change a file.
 pub(crate) fn exposure(path: &Path) -> Option<String> {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    let mode = fs::metadata(path).ok()?.permissions().mode();
+    let mode = system::exposed_mode(path)?;
     let shown = ShownPath(path);
-    let step = shown
-        .as_word()
-        .map_or_else(|| "take their permissions away (mode 600)".to_owned(), |word| format!("run: chmod 600 {word}"));
-    (mode & 0o077 != 0).then(|| format!("{shown} can be read or changed by others (mode {:03o}); {step}", mode & 0o777))
+    let step = match shown.as_word() {
+        Some(word) => format!("run: chmod 600 {word}"),
+        None => "take their permissions away (mode 600)".to_owned(),
+    };
+    Some(format!("{shown} can be read or changed by others (mode {mode:03o}); {step}"))
 }
 
-#[cfg(not(unix))]
-pub(crate) fn exposure(_: &Path) -> Option<String> {
-    None
-}
-
-/// Says that a file has other names, under which it stays as it is when another takes this one's.
-#[cfg(unix)]
+/// A warning if a file has another name. The file stays as it is under that name when it is replaced under this one.
 pub(crate) fn other_names(path: &Path) -> Option<String> {
-    use std::os::unix::fs::MetadataExt as _;
+    let inode = system::hard_linked(path)?;
+    Some(format!(
+        "{} has another name (a hard link), under which the file stays as it was; find it with: find / -xdev -inum {inode}",
+        ShownPath(path)
+    ))
+}
 
-    let file = fs::metadata(path).ok()?;
-    (file.nlink() > 1).then(|| {
-        format!(
-            "{} has another name, a hard link, under which the file stays as it was; look for it with: find / -xdev -inum {}",
-            ShownPath(path),
-            file.ino()
-        )
+/// Opens a file to append to, and makes it if it does not exist. Only its owner can read it.
+pub(crate) fn append(path: &Path) -> Result<File, Error> {
+    let mut options = File::options();
+    options.append(true).create(true);
+    system::owner_only(&mut options);
+    options.open(path).map_err(|cause| FileProblem::Write(cause).at(path))
+}
+
+/// A new file with a secret. It never replaces another file.
+pub(crate) struct SecretFile {
+    file: Option<Unnamed>,
+    path: PathBuf,
+}
+
+impl SecretFile {
+    /// Begins the file in its folder, so that what could fail later fails now.
+    pub(crate) fn create(path: &Path) -> Result<Self, Error> {
+        let failed = |cause| FileProblem::Write(cause).at(path);
+        if ShownPath(path).is_hidden() {
+            return Err(failed(io::ErrorKind::InvalidInput.into()));
+        }
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(FileProblem::Exists.at(path));
+        }
+        let file = Unnamed::create(folder(path)).map_err(failed)?;
+        if file.is_none() {
+            uninterrupted(|| write_new(path, b"").and_then(|_| fs::remove_file(path))).map_err(failed)?;
+        }
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// Writes the text and gives the file its name.
+    pub(crate) fn finish(self, text: &[u8]) -> Result<(), Error> {
+        let Self { file, path } = self;
+        let written = uninterrupted(|| write(file, &path, text, None).map(|()| system::sync_folder(folder(&path))));
+        report(written, &path, &path)
+    }
+}
+
+/// A file that replaces another. Its owner stays the same where the system allows that.
+pub(crate) struct Replacement {
+    file: Option<Unnamed>,
+    path: PathBuf,
+    old: Metadata,
+}
+
+impl Replacement {
+    /// Begins the new file. If the path is a link, the file behind it is replaced.
+    pub(crate) fn of(path: &Path) -> Result<Self, Error> {
+        let begin = || {
+            let path = fs::canonicalize(path)?;
+            Ok(Self { file: Unnamed::create(folder(&path))?, old: fs::metadata(&path)?, path })
+        };
+        begin().map_err(|cause| FileProblem::Write(cause).at(path))
+    }
+
+    /// Replaces a secret by a text that is none, with the old file's mode. At every moment one of the two is there.
+    pub(crate) fn finish_locked(self, text: &[u8]) -> Result<(), Error> {
+        let Self { file, path, old } = self;
+        let aside = with_suffix(&path, ".locking");
+        let replaced = uninterrupted(|| {
+            write(file, &aside, text, Some(&old))?;
+            fs::set_permissions(&aside, old.permissions())
+                .and_then(|()| fs::rename(&aside, &path))
+                // The new file is of no use. The first error is the one to report.
+                .inspect_err(|_| drop(fs::remove_file(&aside)))?;
+            Ok(system::sync_folder(folder(&path)))
+        });
+        report(replaced, &path, &aside)
+    }
+
+    /// Replaces a text that is no secret by a secret. No system can do that at once without a second name for the secret. So
+    /// the old file moves to another name, and is removed once the new one is there.
+    pub(crate) fn finish_secret(self, text: &[u8]) -> Result<(), Error> {
+        let Self { file, path, old } = self;
+        let aside = with_suffix(&path, ".before-unlock");
+        let replaced = uninterrupted(|| {
+            if fs::symlink_metadata(&aside).is_ok() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(&path, &aside)?;
+            if let Err(error) = write(file, &path, text, Some(&old)) {
+                fs::rename(&aside, &path)?;
+                return Err(error);
+            }
+            let synced = system::sync_folder(folder(&path));
+            fs::remove_file(&aside)?;
+            Ok(synced.and_then(|()| system::sync_folder(folder(&path))))
+        });
+        report(replaced, &path, &aside)
+    }
+}
+
+/// Whether a complete file survives a power cut under its name. Not every file system can sync a folder, and not every folder
+/// allows it. The file is there all the same.
+type Synced = io::Result<()>;
+
+/// Reports how the file at `path` was written; `taken` is the name that must not exist before. Signals wait while files are
+/// written, so the warning is printed here, after that: output may be stopped.
+fn report(written: io::Result<Synced>, path: &Path, taken: &Path) -> Result<(), Error> {
+    match written {
+        Ok(Ok(())) => {}
+        Ok(Err(cause)) => output::warn(&format!(
+            "{} is complete, but its name may not survive a power cut now: the folder: {cause}",
+            ShownPath(path)
+        )),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(FileProblem::Exists.at(taken)),
+        Err(cause) => return Err(FileProblem::Write(cause).at(path)),
+    }
+    Ok(())
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Writes a new file, with the owner of the old one.
+fn write(file: Option<Unnamed>, path: &Path, text: &[u8], old: Option<&Metadata>) -> io::Result<()> {
+    match file.map(|file| file.complete(path, text, old)) {
+        Some(Ok(())) => return Ok(()),
+        Some(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+        // Some systems make files without names and then cannot name them.
+        Some(Err(_)) | None => {}
+    }
+    let written = write_new(path, text).and_then(|file| copy_owner_and_sync(&file, old));
+    written.inspect_err(|error| {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            // A part of a file is of no use. The first error is the one to report.
+            let _ = fs::remove_file(path);
+        }
     })
 }
 
-#[cfg(not(unix))]
-pub(crate) fn other_names(_: &Path) -> Option<String> {
-    None
+/// Writes a file under its name, readable by its owner only from the first moment.
+fn write_new(path: &Path, text: &[u8]) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    system::owner_only(&mut options);
+    let mut file = options.open(path)?;
+    file.write_all(text)?;
+    Ok(file)
+}
+
+fn copy_owner_and_sync(file: &File, old: Option<&Metadata>) -> io::Result<()> {
+    if let Some(old) = old {
+        system::copy_owner(file, old);
+    }
+    file.sync_all()
+}
+
+/// A file without a name, which disappears with its process.
+struct Unnamed(File);
+
+impl Unnamed {
+    /// None if the system or the folder's file system has no such files.
+    fn create(folder: &Path) -> io::Result<Option<Self>> {
+        Ok(system::create_unnamed(folder)?.map(Self))
+    }
+
+    fn complete(mut self, path: &Path, text: &[u8], old: Option<&Metadata>) -> io::Result<()> {
+        self.0.write_all(text)?;
+        copy_owner_and_sync(&self.0, old)?;
+        system::name_file(&self.0, path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<PathBuf> {
+        let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        names.sort();
+        names
+    }
+
+    /// On file systems without unnamed files, with them, and with some that cannot be named in this folder.
+    #[test]
+    fn files_are_complete_or_not_there_and_never_take_a_place_that_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        for unnamed_in in [None, Some(folder.path()), Some(Path::new("/dev/shm")).filter(|other| other.is_dir())] {
+            let unnamed = || unnamed_in.and_then(|folder| Unnamed::create(folder).unwrap());
+            SecretFile { file: unnamed(), path: path.clone() }.finish(b"new").unwrap();
+            let taken = SecretFile { file: unnamed(), path: path.clone() }.finish(b"other");
+            assert!(matches!(taken, Err(Error::File { problem: FileProblem::Exists, .. })), "{taken:?}");
+            assert_eq!(fs::read(&path).unwrap(), b"new");
+
+            let replacement = || Replacement { file: unnamed(), ..Replacement::of(&path).unwrap() };
+            replacement().finish_locked(b"locked").unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"locked");
+            replacement().finish_secret(b"secret").unwrap();
+            assert_eq!((fs::read(&path).unwrap(), names(folder.path())), (b"secret".to_vec(), vec![path.clone()]));
+
+            // A file with the name that the old file would take is left alone, and so is the old file.
+            let aside = with_suffix(&path, ".before-unlock");
+            fs::write(&aside, "mine").unwrap();
+            assert!(
+                matches!(replacement().finish_secret(b"x"), Err(Error::File { path, problem: FileProblem::Exists }) if path == aside)
+            );
+            assert_eq!((fs::read(&path).unwrap(), fs::read(&aside).unwrap()), (b"secret".to_vec(), b"mine".to_vec()));
+            fs::remove_file(&aside).unwrap();
+            fs::remove_file(&path).unwrap();
+            let gone = folder.path().join("gone/a");
+            let failed = SecretFile { file: unnamed(), path: gone }.finish(b"new");
+            assert!(matches!(failed, Err(Error::File { problem: FileProblem::Write(_), .. })), "{failed:?}");
+            assert_eq!(names(folder.path()), Vec::<PathBuf>::new());
+        }
+        assert!(matches!(
+            SecretFile::create(&folder.path().join("gone/a")),
+            Err(Error::File { problem: FileProblem::Write(_), .. })
+        ));
+    }
 }

@@ -1,5 +1,6 @@
-//! What is printed, for people or as JSON: results on standard output, warnings and failures on standard error, but
-//! failures as JSON on standard output.
+//! Prints results, progress, warnings and failures, as text or as JSON.
+//!
+//! Results and JSON failures go to standard output; warnings and text failures go to standard error.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -10,17 +11,18 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use mixin_pin_protocol::Shown;
+use mixin_pin_protocol::answer::User;
 use serde_json::{Value, json};
 
 use crate::error::Error;
-use crate::quoted::without_secrets;
+use crate::redact::without_secrets;
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const WARN: Style = AnsiColor::Yellow.on_default().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
 
-/// Prints for people, or for scripts.
+/// Prints text, or JSON with `--json`.
 pub(crate) struct Output {
     json: bool,
 }
@@ -30,31 +32,32 @@ impl Output {
         Self { json }
     }
 
-    /// Prints a result: `value` for scripts, `text` for people.
+    /// Prints a result: `value` as JSON, or `text`.
     pub(crate) fn result(&self, value: &Value, text: impl FnOnce() -> String) -> Result<(), Error> {
         if self.json { print(&json_text(value.to_string())) } else { print(&text()) }
     }
 
-    /// Prints a line for people as the work goes on.
+    /// Prints a line of text while the work goes on; nothing with `--json`.
     pub(crate) fn progress(&self, text: impl FnOnce() -> String) -> Result<(), Error> {
         if self.json { Ok(()) } else { print(&text()) }
     }
 
-    /// Prints why a command failed. What does not hold has been reported already.
-    pub(crate) fn failure(&self, error: &Error) {
+    /// Prints why a command failed, and the `topic` for `mixin-pin explain`. If the report was printed already, prints
+    /// nothing.
+    pub(crate) fn failure(&self, error: &Error, topic: &str) {
         if matches!(error, Error::DoesNotHold | Error::Unresolved) {
             return;
         }
+        let message = without_secrets(&error.to_string());
+        let help = format!("mixin-pin explain {topic}");
         if !self.json {
-            let message = without_secrets(&error.to_string());
-            // What clap says has lines of its own.
+            // Messages from clap have line ends of their own.
             let message = if matches!(error, Error::Usage(_)) { message } else { Shown(&message).to_string() };
             complain("error", BAD, &message);
-            complain("help", DIM, &format!("mixin-pin explain {}", error.explained()));
+            complain("help", DIM, &help);
             return;
         }
-        let mut fields = json!({ "kind": error.kind(), "message": without_secrets(&error.to_string()) });
-        fields["help"] = format!("mixin-pin explain {}", error.explained()).into();
+        let mut fields = json!({ "kind": error.kind(), "message": message, "help": help });
         if let Some(api) = error.api() {
             fields["code"] = api.code.as_u32().into();
             if let Some(extra) = &api.extra {
@@ -70,12 +73,12 @@ impl Output {
                 fields["next_command"] = run.as_str().into();
             }
         }
-        // Nowhere is left to say that this failed.
+        // There is nowhere to report that this failed.
         let _ = print(&json_text(json!({ "error": fields }).to_string()));
     }
 }
 
-/// JSON with escapes for all that a terminal might act upon, which stands in its strings alone.
+/// Escapes every character of a JSON text that a terminal could act on. Such characters occur only in its strings.
 pub(crate) fn json_text(json: String) -> String {
     if !json.contains(|c| c != '\n' && Shown::escapes(c)) {
         return json;
@@ -94,8 +97,8 @@ pub(crate) fn json_text(json: String) -> String {
     text
 }
 
-/// A text with nothing in it that a terminal acts upon but line ends, tabs and our own styles: a net below what escapes
-/// texts from outside, and which alone knows where their lines end.
+/// Escapes every character that a terminal could act on, except line ends, tabs and our own styles. Texts from outside are
+/// escaped where they are used; this catches what was missed.
 pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     let acts = |c| !matches!(c, '\n' | '\t') && Shown::escapes(c);
     if !text.contains(acts) {
@@ -116,11 +119,11 @@ pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(left)
 }
 
-/// What our styles and clap's are made of: plain, bold, dimmed, underlined, and the colours of failures and their like.
+/// The sequences in our styles and clap's: plain, bold, dimmed, underlined, red, green and yellow.
 const STYLES: [&str; 7] =
     ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[4m", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m"];
 
-/// A line on standard output. A reader that has seen enough is no failure.
+/// Prints a line on standard output. A reader that closes the pipe is no failure.
 pub(crate) fn print(text: &str) -> Result<(), Error> {
     let mut stdout = anstream::stdout().lock();
     match writeln!(stdout, "{}", harmless(text)).and_then(|()| stdout.flush()) {
@@ -129,21 +132,21 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
     }
 }
 
-/// Warns on standard error, whoever reads standard output.
+/// Prints a warning on standard error.
 pub(crate) fn warn(text: &str) {
     complain("warning", WARN, &Shown(&without_secrets(text)).to_string());
 }
 
 fn complain(word: &str, style: Style, text: &str) {
-    // Nowhere is left to say that this failed.
+    // There is nowhere to report that this failed.
     let _ = writeln!(anstream::stderr().lock(), "{style}{word}:{style:#} {}", harmless(text));
 }
 
-/// Tells somebody at a terminal what is being done, once it has taken half a second and until it is dropped.
-pub(crate) struct Slow(Option<(mpsc::Sender<()>, JoinHandle<()>)>);
+/// A note on the terminal about slow work: shown after half a second, until it is dropped.
+pub(crate) struct Progress(Option<(mpsc::Sender<()>, JoinHandle<()>)>);
 
-impl Slow {
-    const PATIENCE: Duration = Duration::from_millis(500);
+impl Progress {
+    const DELAY: Duration = Duration::from_millis(500);
 
     pub(crate) fn new(doing: &'static str) -> Self {
         if !io::stderr().is_terminal() {
@@ -151,16 +154,16 @@ impl Slow {
         }
         let (done, is_done) = mpsc::channel::<()>();
         let shown = thread::spawn(move || {
-            if is_done.recv_timeout(Self::PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            if is_done.recv_timeout(Self::DELAY) == Err(mpsc::RecvTimeoutError::Timeout) {
                 let show = |text: &str| {
                     let mut stderr = anstream::stderr().lock();
-                    // Nobody misses it where it cannot be shown.
+                    // The note is not needed.
                     let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
                 };
                 show(&format!("{DIM}{doing} …{DIM:#}"));
                 // Ends with the sender.
                 let _ = is_done.recv();
-                // Blanks rather than an escape, which not everybody wants (NO_COLOR).
+                // Overwritten with blanks: escapes are not for every terminal (NO_COLOR).
                 show(&format!("\r{:width$}\r", "", width = doing.chars().count() + 2));
             }
         });
@@ -168,13 +171,22 @@ impl Slow {
     }
 }
 
-impl Drop for Slow {
+impl Drop for Progress {
     fn drop(&mut self) {
         if let Some((done, shown)) = self.0.take() {
             drop(done);
-            // What it would panic of is shown already.
+            // A panic in the thread has been printed already.
             let _ = shown.join();
         }
+    }
+}
+
+/// The user's name and id.
+pub(crate) fn user_name(user: &User) -> String {
+    if user.full_name.is_empty() {
+        user.user_id.to_string()
+    } else {
+        format!("{} ({})", Shown(&user.full_name), user.user_id)
     }
 }
 

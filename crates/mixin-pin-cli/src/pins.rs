@@ -1,34 +1,38 @@
-//! Where PINs and spend keys come from: a prompt without echo, or standard input, one a line. Never the command line.
+//! Reads PINs, spend keys and passphrases: at a prompt without echo, or from standard input, one a line. Never from the
+//! command line.
 
 use std::io::{self, IsTerminal as _, Read};
 
-use mixin_pin_core::Pin;
+use mixin_pin_core::{Ed25519PublicKey, Pin};
+use mixin_pin_protocol::answer::User;
 use mixin_pin_protocol::keystore::SpendKey;
 use zeroize::Zeroizing;
 
 use crate::args::PinSource;
-use crate::error::Error;
-#[cfg(unix)]
-use crate::interrupt::SilentTerminal;
-use crate::{output, weak};
+use crate::error::{Error, FileProblem};
+use crate::output;
+use crate::system::{self, SilentTerminal};
 
-/// No PIN or key needs a longer line: 64 bytes of key are 128 digits of hex.
+/// The longest line of standard input. 64 bytes of key are 128 hex digits.
 const MAX_LINE: usize = 160;
-/// No passphrase that is typed is longer.
-#[cfg(unix)]
+/// The longest answer at a prompt.
 const MAX_ANSWER: usize = 1024;
 
-/// Asks for one PIN.
+/// Reads one PIN.
 pub(crate) fn read(source: &PinSource, which: &'static str) -> Result<Pin, Error> {
-    if source.pin_stdin { from_stdin(which) } else { from_prompt(which) }
+    if source.pin_stdin {
+        Pin::new(&stdin_line(which)?).map_err(|cause| Error::Pin { which, cause })
+    } else {
+        prompt(which, |answer| pin(&answer, which))
+    }
 }
 
-/// Asks for a PIN that is to be set: at a prompt twice, because nobody sees what is typed.
+/// Reads a new PIN: twice at a prompt, because what is typed is not shown. Warns if it is weak.
 pub(crate) fn read_new(source: &PinSource, which: &'static str) -> Result<Pin, Error> {
     let pin = read(source, which)?;
-    if weak::is_weak(&pin) {
-        // Which of them it is would tell something of the PIN to who looks on.
-        output::warn(&format!("the {which} is a sequence, a repeat or a date, as are tried first; think of another"));
+    if is_weak(&pin) {
+        // Naming the kind would tell an onlooker something about the PIN.
+        output::warn(&format!("the {which} is a sequence, a repeat or a date, which are tried first; choose another"));
     }
     if source.pin_stdin {
         return Ok(pin);
@@ -37,22 +41,18 @@ pub(crate) fn read_new(source: &PinSource, which: &'static str) -> Result<Pin, E
     prompt(which, |again| if self::pin(&again, which)? == pin { Ok(pin) } else { Err(Error::PinsDiffer) })
 }
 
-fn from_prompt(which: &'static str) -> Result<Pin, Error> {
-    prompt(which, |answer| pin(&answer, which))
-}
-
 fn pin(answer: &str, which: &'static str) -> Result<Pin, Error> {
     Pin::new(answer).map_err(|cause| Error::Pin { which, cause })
 }
 
-/// Asks on the terminal, and shows nothing of the answer. Where `read` takes it for none, what was pasted behind it is dropped:
-/// the shell would take it for commands.
-#[cfg(unix)]
+/// Asks on the terminal without echo. If `read` rejects the answer, what was pasted after it is dropped: the shell would take
+/// it for commands.
 pub(crate) fn prompt<T>(
     which: &'static str,
     read: impl FnOnce(Zeroizing<String>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let mut terminal = SilentTerminal::ask(&format!("{which}: "))?;
+    system::listen_for_signals().map_err(Error::Signals)?;
+    let mut terminal = SilentTerminal::ask(&format!("{which}: ")).map_err(Error::NoTerminal)?;
     let answer = answer(&mut terminal, which).and_then(read);
     if answer.is_err() {
         terminal.forget_typed();
@@ -60,87 +60,75 @@ pub(crate) fn prompt<T>(
     answer
 }
 
-#[cfg(unix)]
 fn answer(terminal: &mut SilentTerminal, which: &'static str) -> Result<Zeroizing<String>, Error> {
-    // As many characters as a terminal takes in a line.
-    let line = match read_line(terminal.as_file(), MAX_ANSWER).map_err(Error::NoTerminal)? {
+    let line = match read_line(terminal, MAX_ANSWER).map_err(Error::NoTerminal)? {
         Line::Whole(line) => line,
         Line::TooLong => return Err(Error::LineTooLong { which, limit: MAX_ANSWER }),
         Line::End => return Err(Error::NoTerminal(io::ErrorKind::UnexpectedEof.into())),
     };
-    let text = std::str::from_utf8(&line).map_err(|_| Error::NotText { path: which.into() })?;
+    let text = std::str::from_utf8(&line).map_err(|_| FileProblem::NotText.at(which.as_ref()))?;
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-#[cfg(not(unix))]
-pub(crate) fn prompt<T>(
+/// The spend key of the keystore, unless another is to come from standard input. Without either, reads one like
+/// [`spend_key`].
+pub(crate) fn spend_key_or(
+    of_keystore: Option<SpendKey>,
+    from_stdin: bool,
     which: &'static str,
-    read: impl FnOnce(Zeroizing<String>) -> Result<T, Error>,
-) -> Result<T, Error> {
-    rpassword::prompt_password(format!("{which}: ")).map(Zeroizing::new).map_err(Error::NoTerminal).and_then(read)
-}
-
-fn from_stdin(which: &'static str) -> Result<Pin, Error> {
-    Pin::new(&line_of_stdin(which)?).map_err(|cause| Error::Pin { which, cause })
-}
-
-/// Reads one spend key: from standard input, or at a prompt where somebody sits at a terminal.
-pub(crate) fn spend_key(from_stdin: bool, which: &'static str) -> Result<SpendKey, Error> {
-    if !from_stdin {
-        return if io::stdin().is_terminal() {
-            prompt(which, |answer| {
-                let key = SpendKey::new(answer);
-                // Whichever reading fits is seen later; that there is one, now.
-                key.to_tip_key(None)?;
-                Ok(key)
-            })
-        } else {
-            Err(Error::SpendKeyMissing { which })
-        };
+) -> Result<SpendKey, Error> {
+    match of_keystore {
+        Some(key) if !from_stdin => Ok(key),
+        _ => spend_key(from_stdin, which),
     }
-    let line = line_of_stdin(which)?;
-    let text =
-        std::str::from_utf8(&line).map_err(|_| Error::Pin { which, cause: mixin_pin_core::Error::Ed25519Key })?;
-    Ok(SpendKey::new(Zeroizing::new(text.to_owned())))
 }
 
-fn line_of_stdin(which: &'static str) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let line = read_line(&mut stdin()?, MAX_LINE);
-    match line.map_err(|cause| Error::Read { path: "standard input".into(), cause })? {
+/// The TIP key that the server has for a user.
+pub(crate) fn installed_key(user: &User) -> Option<Ed25519PublicKey> {
+    Ed25519PublicKey::from_text(&user.tip_key_base64).ok()
+}
+
+/// Reads a spend key: from standard input, or at a prompt if standard input is a terminal.
+pub(crate) fn spend_key(from_stdin: bool, which: &'static str) -> Result<SpendKey, Error> {
+    if from_stdin {
+        let line = stdin_line(which)?;
+        let text =
+            std::str::from_utf8(&line).map_err(|_| Error::Pin { which, cause: mixin_pin_core::Error::Ed25519Key })?;
+        return Ok(SpendKey::new(Zeroizing::new(text.to_owned())));
+    }
+    if !io::stdin().is_terminal() {
+        return Err(Error::SpendKeyMissing { which });
+    }
+    prompt(which, |answer| {
+        let key = SpendKey::new(answer);
+        // Only checks that it is a key. Which kind it is depends on the public key, which is seen later.
+        key.to_tip_key(None)?;
+        Ok(key)
+    })
+}
+
+fn stdin_line(which: &'static str) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let line = system::stdin().and_then(|mut stdin| read_line(&mut stdin, MAX_LINE));
+    match line.map_err(|cause| FileProblem::Read(cause).at("standard input".as_ref()))? {
         Line::Whole(line) => Ok(line),
         Line::TooLong => Err(Error::LineTooLong { which, limit: MAX_LINE }),
         Line::End => Err(Error::PinMissing { which }),
     }
 }
 
-/// Standard input without a buffer, which would keep what it read.
-#[cfg(unix)]
-fn stdin() -> Result<impl Read, Error> {
-    use std::os::fd::AsFd as _;
-
-    let fd = io::stdin().as_fd().try_clone_to_owned();
-    fd.map(std::fs::File::from).map_err(|cause| Error::Read { path: "standard input".into(), cause })
-}
-
-#[cfg(not(unix))]
-fn stdin() -> Result<impl Read, Error> {
-    Ok(io::stdin().lock())
-}
-
-/// What was read for a line.
 #[derive(Debug, PartialEq)]
 enum Line {
-    /// All of it but its end.
+    /// The line without its end.
     Whole(Zeroizing<Vec<u8>>),
-    /// More than a line may have; the rest is left.
+    /// The line is over the limit; its rest is not read.
     TooLong,
-    /// Nothing is left.
+    /// The input has ended.
     End,
 }
 
-/// Reads a line of at most this length.
+/// Reads a line of at most `limit` bytes.
 fn read_line(input: &mut impl Read, limit: usize) -> io::Result<Line> {
-    // Room for the character that may stand before the line's end, so that it never grows.
+    // One byte more for a carriage return: a growing buffer would leave copies in freed memory.
     let mut line = Zeroizing::new(Vec::with_capacity(limit + 1));
     let mut byte = Zeroizing::new([0; 1]);
     let mut found = false;
@@ -160,6 +148,40 @@ fn read_line(input: &mut impl Read, limit: usize) -> io::Result<Line> {
         line.pop();
     }
     Ok(if line.len() > limit { Line::TooLong } else { Line::Whole(line) })
+}
+
+/// Whether attackers try the PIN first: a sequence, a repeat or a date. It can be used all the same.
+fn is_weak(pin: &Pin) -> bool {
+    let digits = pin.expose().map(|digit| digit - b'0');
+    is_sequence(digits) || is_repeat(digits) || is_date(digits)
+}
+
+/// The same step from each digit to the next, also across 9 and 0: 123456, 975319, 000000.
+fn is_sequence(digits: [u8; Pin::LEN]) -> bool {
+    let step = |pair: &[u8]| (10 + pair[1] - pair[0]) % 10;
+    digits.windows(2).all(|pair| step(pair) == step(&digits[..2]))
+}
+
+/// Two or three digits repeated or mirrored, or pairs of digits: 121212, 123123, 123321, 112233.
+fn is_repeat(digits: [u8; Pin::LEN]) -> bool {
+    let (first, last) = digits.split_at(Pin::LEN / 2);
+    let pairs = digits.chunks(2).all(|pair| pair == &digits[..2]);
+    let halves = first == last || first.iter().eq(last.iter().rev());
+    let twins = digits.chunks(2).all(|pair| pair[0] == pair[1]);
+    pairs || halves || twins
+}
+
+/// Day, month and two-digit year in any country's order, or month and year.
+fn is_date(digits: [u8; Pin::LEN]) -> bool {
+    let two = |at: usize| digits[at] * 10 + digits[at + 1];
+    let (first, middle, last) = (two(0), two(2), two(4));
+    let is_day = |day: u8, month: u8| (1..=31).contains(&day) && (1..=12).contains(&month);
+    let is_year = |century: u8| matches!(century, 19 | 20);
+    is_day(first, middle)
+        || is_day(middle, first)
+        || is_day(last, middle)
+        || is_year(first) && is_day(1, last)
+        || is_year(middle) && is_day(1, first)
 }
 
 #[cfg(test)]
@@ -186,7 +208,28 @@ mod tests {
             let line = read_line(&mut long.as_bytes(), MAX_LINE).unwrap();
             assert_eq!(matches!(line, Line::Whole(line) if line.len() == length), is_whole, "{length}");
         }
-        // It is not waited for the end of what has none.
+        // Endless input does not block it.
         assert_eq!(read_line(&mut io::repeat(b'1'), MAX_LINE).unwrap(), Line::TooLong);
+    }
+
+    #[test]
+    fn what_is_tried_first_is_told_from_the_rest() {
+        let is_weak = |text: &str| is_weak(&Pin::new(text).unwrap());
+        for text in [
+            "123456", "654321", "000000", "777777", "246802", "890123", // sequences
+            "121212", "123123", "123321", "112233", "787878", // repeats
+            "311299", "123199", "991231", "197403", "031974", "010100", // dates
+        ] {
+            assert!(is_weak(text), "{text}");
+        }
+        for text in ["314159", "271828", "739146", "728419", "123457", "401399", "189013", "490099"] {
+            assert!(!is_weak(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn few_are_weak() {
+        let weak = (0..1_000_000).filter(|number| is_weak(&Pin::new(&format!("{number:06}")).unwrap())).count();
+        assert!((50_000..150_000).contains(&weak), "{weak}");
     }
 }

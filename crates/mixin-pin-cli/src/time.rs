@@ -1,22 +1,23 @@
-//! The clock, and times as people write them.
+//! The clock, and times in words.
 
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use mixin_pin_core::UnixTime;
+use mixin_pin_core::{Error, UnixTime};
 
-use crate::error::Error;
-
+/// The system's clock.
 pub(crate) fn now() -> Result<UnixTime, Error> {
-    Ok(UnixTime::try_from(SystemTime::now())?)
+    UnixTime::try_from(SystemTime::now())
 }
 
-/// A time as people write it; None beyond any calendar.
+/// The time as a calendar date; None if the calendar does not reach that far.
 pub(crate) fn calendar(at: UnixTime) -> Option<Timestamp> {
-    Timestamp::new(i64::try_from(at.secs()).ok()?, i32::try_from(at.as_nanos().map_or(0, |nanos| nanos % 1_000_000_000)).ok()?).ok()
+    // Nanoseconds as one number end in the year 2554, before the calendar does.
+    let nanos = at.as_nanos().map_or(0, |nanos| nanos % 1_000_000_000);
+    Timestamp::new(i64::try_from(at.secs()).ok()?, i32::try_from(nanos).ok()?).ok()
 }
 
-/// How long a time is, in the two greatest units that say something of it.
+/// A duration in words: its two largest units that are not zero.
 pub(crate) fn span(time: Duration) -> String {
     let count = |number: u64, unit: &str| format!("{number} {unit}{}", if number == 1 { "" } else { "s" });
     let minutes = time.as_secs() / 60;

@@ -1,46 +1,61 @@
-//! `call`: any other call, with a PIN in it or without.
+//! `call`: makes any other call, with or without a PIN.
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
+use mixin_pin_http::Client;
 use mixin_pin_protocol::CallError;
 use mixin_pin_protocol::call::check_request;
+use mixin_pin_protocol::keystore::SpendKey;
 use serde_json::{Map, Value};
 
-use super::{Opened, calling, known, open_any, tip};
-use crate::action::ActionLine;
-use crate::args::CallArgs;
+use crate::args::{Action, ActionLine, CallArgs};
+use crate::client::{self, AnyClient};
 use crate::error::Error;
+use crate::outcome::{send, send_known};
 use crate::output::{Output, json_text};
 use crate::usage::without_values;
 use crate::{files, pins};
 
 pub(crate) fn run(args: &CallArgs, output: &Output) -> Result<(), Error> {
     let action = args.tip.as_ref().map(ActionLine::try_parse_from).transpose();
-    let action = action.map_err(|error| Error::Usage(without_values(error)))?;
-    // Before anything is asked for, or anybody.
+    let action = action.map_err(|error| Error::Usage(without_values(error, &ActionLine::command())))?;
+    // Checked before any prompt or request.
     check_request(&args.method, &args.path, None)?;
-    let opened = open_any(&args.client)?;
+    let client = client::open_any(&args.client)?;
     let body: Option<Value> = match args.body.as_deref() {
         None => None,
         Some(path) => Some(serde_json::from_slice(&files::read(path)?).map_err(|_| CallError::BodyNotJson)?),
     };
     let (method, path) = (args.method.as_str(), args.path.as_str());
-    let data: Value = match (opened, action) {
-        (Opened::OAuth(_), _) if args.with_pin || args.tip.is_some() => return Err(CallError::OAuthPin.into()),
-        (Opened::OAuth(client), _) => known(calling(|| client.call(method, path, body.as_ref()))?)?,
-        (Opened::User(client, _), _) if args.with_pin => {
+    let data: Value = match (client, action) {
+        (AnyClient::OAuth(_), _) if args.with_pin || args.tip.is_some() => return Err(CallError::OAuthPin.into()),
+        (AnyClient::OAuth(client), _) => send_known(|| client.call(method, path, body.as_ref()))?,
+        (AnyClient::User(client, _), _) if args.with_pin => {
             let body = object(body)?;
             let pin = pins::read(&args.source, "PIN")?;
-            known(calling(|| client.call_with_pin(method, path, &body, pin))?)?
+            send_known(|| client.call_with_pin(method, path, &body, pin))?
         }
-        (Opened::User(client, spend_key), Some(ActionLine { action })) => {
-            tip::call(&client, args, &object(body)?, spend_key, &action)?
+        (AnyClient::User(client, spend_key), Some(ActionLine { action })) => {
+            with_tip(&client, args, &object(body)?, spend_key, &action)?
         }
-        (Opened::User(client, _), None) => known(calling(|| client.call(method, path, body.as_ref()))?)?,
+        (AnyClient::User(client, _), None) => send_known(|| client.call(method, path, body.as_ref()))?,
     };
     output.result(&data, || json_text(format!("{data:#}")))
 }
 
-/// A PIN needs an object to stand in.
+/// Puts the action's signature into the body, by the TIP key that is installed at the server.
+fn with_tip(
+    client: &Client,
+    args: &CallArgs,
+    body: &Map<String, Value>,
+    of_keystore: Option<SpendKey>,
+    action: &Action,
+) -> Result<Value, Error> {
+    let installed = pins::installed_key(&send(|| client.me())?);
+    let key = pins::spend_key_or(of_keystore, args.spend_key_stdin, "spend key")?.to_tip_key(installed.as_ref())?;
+    action.with(|action| send_known(|| client.call_with_tip(&args.method, &args.path, body, &key, action)))?
+}
+
+/// The fields of a body that gets a PIN.
 fn object(body: Option<Value>) -> Result<Map<String, Value>, Error> {
     match body {
         None => Ok(Map::new()),

@@ -1,6 +1,6 @@
-//! `demo`: the main job against a sandbox of its own, request by request.
+//! `demo`: the whole life of a PIN against a sandbox, request by request.
 //!
-//! Every line is a real request over HTTP, and every verdict the sandbox's.
+//! Every line is a real request over HTTP, answered by the sandbox.
 
 use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::{MonotonicNonces, Pin, Session, SystemRng};
@@ -12,10 +12,10 @@ use mixin_pin_protocol::keystore::Keystore;
 use mixin_pin_sandbox::{Config, Sandbox};
 use serde_json::{Value, json};
 
-use super::keystore::NewKey;
 use crate::args::{DemoArgs, DemoSession, SessionKind};
 use crate::error::Error;
 use crate::output::{BAD, DIM, GOOD, Output};
+use crate::registration::NewKey;
 use crate::time::now;
 
 pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<(), Error> {
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<(), Error> {
     if ok { Ok(()) } else { Err(Error::DoesNotHold) }
 }
 
-/// What an answer should be.
+/// The expected answer.
 #[derive(Clone, Copy)]
 enum Expected {
     Data(fn(&Value) -> bool),
@@ -113,7 +113,7 @@ impl Demo<'_> {
         self.output.progress(String::new)
     }
 
-    /// Registers a user with a new key under the sandbox's app.
+    /// Registers a user under the sandbox's app, with a new key.
     fn register(&mut self) -> Result<(Client, Session), Error> {
         let mut rng = SystemRng::new()?;
         let app = Keystore::parse(self.sandbox.app_keystore().as_bytes())?.into_session(&mut rng)?;
@@ -124,7 +124,7 @@ impl Demo<'_> {
         let registered = Expected::Data(|user| user["session_id"].is_string());
         let data = self.step(&app, &request, "register a user under the app's session", registered)?;
         let user: User = serde_json::from_value(data).map_err(|_| Error::Registration)?;
-        // Through the keystore's text, as an operator would have it; one session each for the calls and the client.
+        // By the keystore's text, as an operator has it: one session for the calls, one for the client.
         let text = key.keystore(&user)?;
         let mut session = || Keystore::parse(text.as_bytes())?.into_session(&mut rng);
         let client = self.client(session()?)?;
@@ -135,7 +135,7 @@ impl Demo<'_> {
         Ok(Client::builder(session).base_url(self.sandbox.url()).build()?)
     }
 
-    /// Sends a request, shows and notes what came back, and returns the data.
+    /// Sends a request, shows and records the answer, and returns its data.
     fn step(
         &mut self,
         client: &Client,

@@ -1,4 +1,4 @@
-//! `doctor`: whether all that a PIN call needs is there, before one is made.
+//! `doctor`: checks everything that a PIN call needs, without making one.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,30 +7,28 @@ use std::time::Duration;
 use anstyle::Style;
 use mixin_pin_core::Session;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_http::{Client, ClockOffset, DEFAULT_API, Error as HttpError};
+use mixin_pin_http::{ClockOffset, DEFAULT_API, Error as HttpError};
 use mixin_pin_protocol::Shown;
 use mixin_pin_protocol::answer::User;
 use mixin_pin_store::{Place, SessionRecord};
 use serde_json::json;
 
-use super::settings;
-use super::store::place;
 use crate::args::{ClientArgs, StoreArgs};
+use crate::client::{self, store_name};
 use crate::error::Error;
 use crate::files;
-use crate::keystores::{self, Facts};
-use crate::output::{BAD, DIM, GOOD, Output, Slow, WARN};
-use crate::quoted::ShownPath;
-use crate::store;
+use crate::keystore;
+use crate::output::{BAD, DIM, GOOD, Output, Progress, WARN};
+use crate::redact::ShownPath;
 use crate::time::{now, span};
 
-/// From here on the encrypted timestamp of a PIN may be refused.
+/// Beyond this offset the server may refuse the timestamp in an encrypted PIN.
 const CLOCK_LIMIT: Duration = Duration::from_secs(300);
-/// From here on somebody should look at the clock.
+/// Beyond this offset the clock deserves a warning.
 const CLOCK_NOTICE: Duration = Duration::from_secs(5);
 
-/// What no check can tell, for only the server knows it.
-const UNSEEN: &str = "Not seen from here: whether another client of this session has used greater iterators; the server \
+/// What only the server knows.
+const UNSEEN: &str = "Not visible from here: whether another client of this session has used greater iterators; the server \
                       then refuses PINs with 20119 (mixin-pin help store raise).";
 
 pub(crate) fn run(args: &ClientArgs, output: &Output) -> Result<(), Error> {
@@ -82,7 +80,7 @@ impl Verdict {
 struct Check {
     name: &'static str,
     verdict: Verdict,
-    /// What was found, and what to do where something is to be done.
+    /// The finding, and what to do about it.
     text: String,
 }
 
@@ -92,7 +90,7 @@ impl Check {
     }
 }
 
-/// What was looked at so far.
+/// The checks so far.
 #[derive(Default)]
 struct Report {
     checks: Vec<Check>,
@@ -125,77 +123,73 @@ impl Report {
 
     /// Reads the keystore and makes its session.
     fn keystore(&mut self, path: &Path) -> Option<Session> {
-        let opened = keystores::read_unwarned(path).and_then(|keystore| {
-            let facts = Facts::of(&keystore);
-            let session = if facts.is_oauth() { None } else { Some(keystores::open(path, keystore)?) };
-            Ok((facts, session))
+        let read = keystore::read_quietly(path).and_then(|keystore| {
+            let found = (keystore.shape(), keystore::holds_pin(&keystore), keystore::rsa_bits(&keystore.public_key()));
+            Ok((found, keystore::into_session(path, keystore)?))
         });
-        let (facts, session) = match opened {
-            Ok(opened) => opened,
+        let ((shape, holds_pin, rsa_bits), session) = match read {
+            Ok(read) => read,
             Err(error) => {
                 self.add("keystore", Verdict::Bad, error.to_string());
                 return None;
             }
         };
-        if session.is_none() {
-            let text = "an OAuth authorization: it has no PIN, and reads what its user allowed";
-            self.add("keystore", Verdict::Bad, text);
-            return None;
-        }
-        self.add("keystore", Verdict::Ok, format!("complete: {}, session {}", facts.shape, facts.session_id));
-        if facts.holds_pin() {
-            let text = "the keystore holds a PIN beside the key: who reads the file has both. Take the PIN out";
+        self.add("keystore", Verdict::Ok, format!("complete: {shape}, session {}", session.session_id()));
+        if holds_pin {
+            let text =
+                "the keystore holds a PIN: anyone who reads the file has both key and PIN. Remove the PIN from it";
             self.add("pin", Verdict::Warn, text);
         }
-        match facts.rsa_bits() {
+        match rsa_bits {
             Some(bits) if bits < 2048 => {
-                let text = format!("RSA of {bits} bits is within reach of a state; register a session with Ed25519");
+                let text = format!("a state could break RSA of {bits} bits; register a session with Ed25519");
                 self.add("key", Verdict::Warn, text);
             }
             Some(bits) => self.add("key", Verdict::Ok, format!("RSA of {bits} bits")),
             None => self.add("key", Verdict::Ok, "Ed25519"),
         }
-        session
+        Some(session)
     }
 
     fn store(&mut self, args: &StoreArgs, session_id: Option<Uuid>) {
-        let known = store::open_unwarned(args).and_then(|store| {
+        let known = client::open_store_quietly(args).and_then(|store| {
             let record = store.sessions()?.into_iter().find(|record| Some(record.session_id) == session_id);
             let risks = store.risks()?;
             Ok((store, record, risks))
         });
         let (store, record, risks) = match known {
             Ok((store, ..)) if store.place() == Place::Memory => {
-                return self.add("store", Verdict::Warn, "none: right where nothing else ever uses the session");
+                return self.add("store", Verdict::Warn, "none: correct only if nothing else ever uses the session");
             }
             Ok(known) => known,
             Err(error) => return self.add("store", Verdict::Bad, error.to_string()),
         };
         let (verdict, text) = match record {
-            None if matches!(store.place(), Place::File(_)) => (
-                Verdict::Ok,
-                "the session is new here; where another machine uses it too, give both one store".to_owned(),
-            ),
+            None if matches!(store.place(), Place::File(_)) => {
+                (Verdict::Ok, "the session is new here; if another machine uses it too, give both one store".to_owned())
+            }
             None => (Verdict::Ok, "the session is new here".to_owned()),
             Some(record) => known_session(&record),
         };
-        self.add("store", verdict, format!("{}: {text}", place(&*store)));
+        self.add("store", verdict, format!("{}: {text}", store_name(&*store)));
         for risk in risks {
             self.add("store risk", Verdict::Warn, risk.to_string());
         }
     }
 
-    /// One call that reads, and so costs no try.
+    /// Makes one call that reads, which costs no try.
     fn server(&mut self, session: Session, args: &ClientArgs) {
-        let probe = settings(Client::builder(session), &args.api).build().and_then(|client| {
-            let _slow = Slow::new("asking the server");
-            client.probe()
+        let probe = client::without_store(session, &args.api).and_then(|client| {
+            let _progress = Progress::new("asking the server");
+            Ok(client.probe()?)
         });
         let probe = match probe {
             Ok(probe) => probe,
             Err(error) => {
                 let proxy = match &error {
-                    HttpError::Connect(_) => "; is the machine online, and is a proxy needed (HTTPS_PROXY)?",
+                    Error::Http(HttpError::Connect(_)) => {
+                        "; is the machine online, and is a proxy needed (HTTPS_PROXY)?"
+                    }
                     _ => "",
                 };
                 self.add("server", Verdict::Bad, format!("{}: {error}{proxy}", Shown(&args.api.url)));
@@ -213,13 +207,13 @@ impl Report {
 
     fn clock(&mut self, offset: Option<ClockOffset>) {
         let Some(offset) = offset else {
-            return self.add("clock", Verdict::Skipped, "the server does not name its time");
+            return self.add("clock", Verdict::Skipped, "the server does not tell its time");
         };
         let distance = offset.distance();
         if distance > CLOCK_LIMIT {
-            self.add("clock", Verdict::Bad, format!("{offset}: PINs will be refused; set this machine's clock right"));
+            self.add("clock", Verdict::Bad, format!("{offset}: PINs will be refused; set this machine's clock"));
         } else if distance > CLOCK_NOTICE {
-            self.add("clock", Verdict::Warn, format!("{offset}; let NTP keep this machine's clock"));
+            self.add("clock", Verdict::Warn, format!("{offset}; use NTP to keep this machine's clock right"));
         } else {
             self.add("clock", Verdict::Ok, offset.to_string());
         }
@@ -235,18 +229,18 @@ impl Report {
         }
         let (bad, warned) = (self.count(Verdict::Bad), self.count(Verdict::Warn));
         let _ = match (bad, warned) {
-            (0, 0) => write!(text, "\nNothing to mend was found.\n{UNSEEN}"),
-            (0, _) => write!(text, "\nNothing to mend was found; {warned} to think about.\n{UNSEEN}"),
-            _ => write!(text, "\n{bad} to mend before a PIN is sent."),
+            (0, 0) => write!(text, "\nNo problems found.\n{UNSEEN}"),
+            (0, _) => write!(text, "\nNo problems found; {warned} to consider.\n{UNSEEN}"),
+            _ => write!(text, "\n{bad} to fix before a PIN is sent."),
         };
         text
     }
 }
 
-/// What to say of a session that the store knows.
+/// The finding about a session that the store knows.
 fn known_session(record: &SessionRecord) -> (Verdict, String) {
     let SessionRecord { session_id, last_iterator, raised_to, .. } = record;
-    // Where the clock cannot be used, other checks say so.
+    // Other checks report a clock that cannot be used.
     let Ok((now, nanos)) = now().and_then(|now| Ok((now, now.as_nanos()?))) else {
         return (Verdict::Ok, "knows the session".to_owned());
     };
@@ -258,13 +252,13 @@ fn known_session(record: &SessionRecord) -> (Verdict, String) {
     if record.is_refused(now) {
         let far_ahead = format!("mixin-pin store raise {session_id} --to {last_iterator} --far-ahead");
         let text = format!(
-            "{ahead}, too far to be followed; set the clock right, or if it is right, run: mixin-pin store reset \
-             {session_id}, or where another client of the session has used such iterators: {far_ahead}"
+            "{ahead}, too far to follow; set the clock right, or if it is right, run: mixin-pin store reset {session_id}; \
+             if another client of the session has used such iterators, run: {far_ahead}"
         );
         return (Verdict::Bad, text);
     }
     let raised = if raised_to.is_some() { ", and its owner has raised it" } else { "" };
-    let text = format!("{ahead}{raised}; if the clock is to lead again, run: mixin-pin store reset {session_id}");
+    let text = format!("{ahead}{raised}; to let the clock lead again, run: mixin-pin store reset {session_id}");
     (Verdict::Warn, text)
 }
 

@@ -1,20 +1,27 @@
-//! `encrypt` and `decrypt`: an encrypted PIN by itself.
+//! `encrypt` and `decrypt`: one encrypted PIN, without a call.
+
+use std::time::Duration;
 
 use base16ct::lower::encode_string;
-use mixin_pin_core::{EncryptedPin, SecretKind, SystemRng, UnixTime};
+use mixin_pin_core::{EncryptedPin, Nonce, SecretKind, Session, SystemRng, UnixTime};
 use mixin_pin_protocol::call::encode_pin;
+use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
 use serde_json::json;
 
-use crate::args::{DecryptArgs, PinArgs};
+use crate::args::{DecryptArgs, PinArgs, StoreArgs};
+use crate::client::open_store;
 use crate::error::Error;
 use crate::output::Output;
-use crate::time::calendar;
-use crate::{keystores, pins, store};
+use crate::time::{calendar, now};
+use crate::{keystore, pins};
+
+/// Longer than the lease of a call with the default timeout, which a crashed process may have left.
+const DEFAULT_WAIT: u64 = 40;
 
 pub(crate) fn encrypt(args: &PinArgs, output: &Output) -> Result<(), Error> {
-    let session = keystores::session(&args.session.keystore)?;
+    let session = keystore::session(&args.session.keystore)?;
     let pin = pins::read(&args.source, "PIN")?;
-    let nonce = store::nonce(&session, &args.store)?;
+    let nonce = next_nonce(&session, &args.store)?;
     let (timestamp, iterator) = (nonce.timestamp(), nonce.iterator());
     let encrypted = session.pin_key().encrypt(pin, nonce, &mut SystemRng::new()?);
     let text = encode_pin(&session, &encrypted);
@@ -28,7 +35,7 @@ pub(crate) fn encrypt(args: &PinArgs, output: &Output) -> Result<(), Error> {
 }
 
 pub(crate) fn decrypt(args: &DecryptArgs, output: &Output) -> Result<(), Error> {
-    let session = keystores::session(&args.session.keystore)?;
+    let session = keystore::session(&args.session.keystore)?;
     let encrypted = EncryptedPin::from_base64(args.ciphertext.trim()).map_err(Error::Ciphertext)?;
     let block = session.pin_key().decrypt(&encrypted).map_err(Error::Ciphertext)?;
     let mut value = json!({
@@ -45,7 +52,7 @@ pub(crate) fn decrypt(args: &DecryptArgs, output: &Output) -> Result<(), Error> 
     }
     output.result(&value, || {
         let time = calendar(UnixTime::from_secs(block.timestamp()));
-        let time = time.map_or_else(|| "beyond any calendar".to_owned(), |time| time.to_string());
+        let time = time.map_or_else(|| "beyond the calendar".to_owned(), |time| time.to_string());
         let mut text = format!(
             "kind       {}\ntimestamp  {} ({time})\niterator   {}",
             block.kind(),
@@ -58,4 +65,21 @@ pub(crate) fn decrypt(args: &DecryptArgs, output: &Output) -> Result<(), Error> 
         }
         text
     })
+}
+
+/// Takes a nonce from the store, for a PIN that another program sends.
+fn next_nonce(session: &Session, args: &StoreArgs) -> Result<Nonce, Error> {
+    // Long enough to take one iterator. The command does not wait until the PIN is sent.
+    let terms = LeaseTerms::new(Duration::from_secs(10)).wait(Duration::from_secs(args.wait.unwrap_or(DEFAULT_WAIT)));
+    let (store, session_id) = (open_store(args)?, session.session_id());
+    let mut reply = store.lease(session_id, &terms)?;
+    // The session is new to the store, and no server is asked for its time. So the clock is trusted.
+    if matches!(reply, LeaseReply::ClockUnconfirmed { ahead: None }) {
+        reply = store.lease(session_id, &terms.with_confirmed_clock())?;
+    }
+    match reply {
+        LeaseReply::Granted(lease) => Ok(lease.next(now()?)?),
+        LeaseReply::Busy => Err(Error::SessionBusy),
+        LeaseReply::ClockUnconfirmed { ahead } => Err(Error::ClockLeap { ahead: ahead.unwrap_or_default() }),
+    }
 }

@@ -1,4 +1,4 @@
-//! `completions` and `man`: what shells and readers of manuals want to have of the command line.
+//! `completions` and `man`: shell completions and manual pages.
 
 use std::path::Path;
 use std::{fs, io};
@@ -7,9 +7,9 @@ use clap::CommandFactory as _;
 use serde_json::json;
 
 use crate::args::{Cli, CompletionsArgs, ManArgs};
-use crate::error::Error;
+use crate::error::{Error, FileProblem};
 use crate::output::{GOOD, Output};
-use crate::quoted::ShownPath;
+use crate::redact::ShownPath;
 
 pub(crate) fn completions(args: &CompletionsArgs, output: &Output) -> Result<(), Error> {
     let mut script = Vec::new();
@@ -18,13 +18,13 @@ pub(crate) fn completions(args: &CompletionsArgs, output: &Output) -> Result<(),
     output.result(&json!({ "completions": script }), || script.clone())
 }
 
-/// Writes one page for the command and one for each of its own.
+/// Writes one page for the command and one for each subcommand.
 pub(crate) fn man(args: &ManArgs, output: &Output) -> Result<(), Error> {
     let mut command = Cli::command();
     command.build();
     let out = ShownPath(&args.out);
     let made = if out.is_hidden() { Err(io::ErrorKind::InvalidInput.into()) } else { fs::create_dir_all(&args.out) };
-    made.map_err(|cause| Error::Write { path: args.out.clone(), cause })?;
+    made.map_err(|cause| FileProblem::Write(cause).at(&args.out))?;
     let mut pages = Vec::new();
     write_pages(&command, &args.out, &mut pages)?;
     output.result(&json!({ "pages": pages }), || {
@@ -38,7 +38,7 @@ fn write_pages(command: &clap::Command, folder: &Path, pages: &mut Vec<String>) 
     let path = folder.join(&name);
     let mut text = Vec::new();
     let written = page.render(&mut text).and_then(|()| fs::write(&path, text));
-    written.map_err(|cause| Error::Write { path, cause })?;
+    written.map_err(|cause| FileProblem::Write(cause).at(&path))?;
     pages.push(name);
     for command in command.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help") {
         write_pages(command, folder, pages)?;

@@ -1,18 +1,18 @@
-//! `inspect`: a report on a captured request.
+//! `inspect`: reports on a captured request.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::{Ed25519PublicKey, Session, UnixTime};
-use mixin_pin_protocol::Shown;
 use mixin_pin_protocol::inspect::{CapturedRequest, Known, Level, PinReport, Report, inspect};
+use mixin_pin_protocol::{CurlError, Shown};
 use serde_json::{Value, json};
 
 use crate::args::InspectArgs;
 use crate::error::Error;
 use crate::files::{self, MAX_CAPTURE, MAX_KEYSTORE};
-use crate::keystores;
+use crate::keystore;
 use crate::output::{BAD, DIM, GOOD, Output, WARN};
 use crate::time::{calendar, now};
 
@@ -22,14 +22,14 @@ pub(crate) fn run(args: &InspectArgs, output: &Output) -> Result<(), Error> {
     let mut tip_key = args.tip_key.as_deref().map(Ed25519PublicKey::from_text).transpose().map_err(Error::PublicKey)?;
     let mut session = None;
     if let Some(path) = &args.keystore {
-        let mut keystore = keystores::read(path)?;
+        let mut keystore = keystore::read(path)?;
         key = key.or_else(|| Some(keystore.public_key()));
         if tip_key.is_none()
             && let Some(spend_key) = keystore.take_spend_key()
         {
             tip_key = Some(spend_key.to_tip_key(None)?.public_key().clone());
         }
-        session = Some(keystores::open(path, keystore)?);
+        session = Some(keystore::into_session(path, keystore)?);
     }
     let known =
         Known { public_key: key.as_ref(), pin_key: session.as_ref().map(Session::pin_key), tip_key: tip_key.as_ref() };
@@ -50,12 +50,12 @@ fn captured(args: &InspectArgs) -> Result<CapturedRequest, Error> {
             request_id: None,
             plain_http: false,
         }),
-        // The command line was checked for this already.
-        _ => Err(mixin_pin_protocol::CurlError::Missing.into()),
+        // The parser of the command line rules this out.
+        _ => Err(CurlError::Missing.into()),
     }
 }
 
-/// A key as text, or a file with one.
+/// Parses a key, or reads a file with one.
 fn public_key(text: &str) -> Result<VerifyingKey, Error> {
     VerifyingKey::from_text(text).or_else(|cause| {
         let path = Path::new(text);
@@ -67,10 +67,10 @@ fn public_key(text: &str) -> Result<VerifyingKey, Error> {
     })
 }
 
-/// A report that can be attached to a ticket: the verdict, then why, then what the request is.
+/// The report as text: the verdict, the findings, then the request.
 fn describe(request: &CapturedRequest, report: &Report, at: UnixTime) -> String {
     let (style, verdict) = if report.is_valid() { (GOOD, "HOLDS") } else { (BAD, "DOES NOT HOLD") };
-    let mut text = format!("{style}{verdict}{style:#}  judged as at {}\n", date(at.secs()));
+    let mut text = format!("{style}{verdict}{style:#}  checked as of {}\n", date(at.secs()));
     // Writing to a String does not fail.
     for finding in &report.findings {
         let (style, word) = match finding.level {
@@ -81,7 +81,7 @@ fn describe(request: &CapturedRequest, report: &Report, at: UnixTime) -> String 
         let _ = write!(text, "\n  {style}{word}{style:#}  {}", Shown(&finding.text));
     }
     if report.findings.is_empty() {
-        text.push_str("\n  nothing fails, and nothing looks weak");
+        text.push_str("\n  no problems found");
     }
     text.push('\n');
 
@@ -139,7 +139,7 @@ fn time(claims: &serde_json::Map<String, Value>, name: &str) -> String {
     u64::try_from(seconds).map_or_else(|_| seconds.to_string(), date)
 }
 
-/// Seconds since 1970 as a date, or as they are beyond any calendar.
+/// Unix seconds as a date, or as a number beyond the calendar.
 fn date(seconds: u64) -> String {
     calendar(UnixTime::from_secs(seconds)).map_or_else(|| seconds.to_string(), |time| format!("{time} ({seconds})"))
 }

@@ -1,34 +1,25 @@
 //! `keystore new`, `check`, `lock` and `unlock`.
 
-use std::path::Path;
-
-use mixin_pin_core::token::VerifyingKey;
-use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinToken, RsaKey, SystemRng, X25519PublicKey};
-use mixin_pin_http::Client;
-use mixin_pin_protocol::answer::User;
-use mixin_pin_protocol::keystore::{ServerKey, write_ed25519, write_rsa};
+use mixin_pin_core::SystemRng;
 use mixin_pin_protocol::{KeystoreError, Shown};
 use serde_json::json;
-use subtle::ConstantTimeEq as _;
-use zeroize::Zeroizing;
 
-use super::{calling, known, settings};
-use crate::args::{KeystoreCheckArgs, KeystoreLockArgs, KeystoreNewArgs, SessionKind};
-use crate::error::Error;
+use crate::args::{KeystoreCheckArgs, KeystoreLockArgs, KeystoreNewArgs};
+use crate::error::{Error, KeystoreProblem};
 use crate::files::{self, MAX_KEYSTORE, Replacement, SecretFile};
-use crate::keystores::{self, Facts};
-use crate::lock::{self, Passphrase};
-use crate::output::{self, BAD, GOOD, Output, Slow};
-use crate::quoted::ShownPath;
+use crate::keystore::{self, Passphrase};
+use crate::output::{self, BAD, GOOD, Output};
+use crate::redact::ShownPath;
+use crate::{client, registration};
 
 pub(crate) fn new(args: &KeystoreNewArgs, output: &Output) -> Result<(), Error> {
-    // Begun first: a user whose key could not be written is lost.
+    // The file comes first: if the key cannot be written, the user must not be registered.
     let file = SecretFile::create(&args.out)?;
     let passphrase = if args.lock { Some(Passphrase::ask_new()?) } else { None };
-    let app = settings(Client::builder(keystores::session(&args.app_keystore)?), &args.api).build()?;
-    let (user, text) = register(&app, args.kind, &args.name)?;
+    let app = client::without_store(keystore::session(&args.app_keystore)?, &args.api)?;
+    let (user, text) = registration::register(&app, args.kind, &args.name)?;
     match passphrase {
-        Some(passphrase) => file.finish(locked(&args.out, text.as_bytes(), &passphrase)?.as_bytes())?,
+        Some(passphrase) => file.finish(keystore::lock(&args.out, text.as_bytes(), &passphrase)?.as_bytes())?,
         None => file.finish(text.as_bytes())?,
     }
     let out = ShownPath(&args.out);
@@ -38,76 +29,26 @@ pub(crate) fn new(args: &KeystoreNewArgs, output: &Output) -> Result<(), Error> 
     })
 }
 
-/// A new private key of either kind.
-#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
-pub(crate) enum NewKey {
-    Rsa(RsaKey),
-    Ed25519(Ed25519Key),
-}
-
-impl NewKey {
-    pub(crate) fn generate(kind: SessionKind) -> Result<Self, Error> {
-        let mut rng = SystemRng::new()?;
-        Ok(match kind {
-            SessionKind::Rsa1024 => Self::Rsa(RsaKey::generate(&mut rng, 1024)?),
-            SessionKind::Rsa2048 => Self::Rsa(RsaKey::generate(&mut rng, 2048)?),
-            SessionKind::Ed25519 => Self::Ed25519(Ed25519Key::generate(&mut rng)),
-        })
-    }
-
-    pub(crate) fn public_key(&self) -> VerifyingKey {
-        match self {
-            Self::Rsa(key) => VerifyingKey::Rsa(key.public_key()),
-            Self::Ed25519(key) => VerifyingKey::Ed25519(key.public_key()),
-        }
-    }
-
-    /// The keystore of the user that was registered with this key.
-    pub(crate) fn keystore(&self, user: &User) -> Result<Zeroizing<String>, Error> {
-        let session_id = user.session_id.ok_or(Error::Registration)?;
-        match self {
-            Self::Rsa(key) => {
-                let pin_token = PinToken::from_base64(&user.pin_token).map_err(|_| Error::Registration)?;
-                Ok(write_rsa(user.user_id, session_id, key, &pin_token)?)
-            }
-            Self::Ed25519(key) => {
-                let server = Ed25519PublicKey::from_text(&user.server_public_key)
-                    .map(ServerKey::Ed25519)
-                    .or_else(|_| X25519PublicKey::from_base64(&user.pin_token_base64).map(ServerKey::X25519))
-                    .map_err(|_| Error::Registration)?;
-                Ok(write_ed25519(user.user_id, session_id, key, &server))
-            }
-        }
-    }
-}
-
-pub(super) fn register(app: &Client, kind: SessionKind, name: &str) -> Result<(User, Zeroizing<String>), Error> {
-    let key = {
-        let _slow = Slow::new("making a key");
-        NewKey::generate(kind)?
-    };
-    let user = known(calling(|| app.register(&key.public_key(), name))?)?;
-    let text = key.keystore(&user)?;
-    Ok((user, text))
-}
-
 pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Error> {
     let path = &args.file;
-    let keystore = match keystores::read(path) {
-        Err(Error::Keystore { cause, .. }) => return incomplete(&cause, output),
+    let keystore = match keystore::read(path) {
+        Err(Error::Keystore { problem: KeystoreProblem::Content(cause), .. }) => return incomplete(&cause, output),
         other => other?,
     };
-    let facts = Facts::of(&keystore);
-    if !facts.is_oauth()
-        && let Err(cause) = keystore.into_session(&mut SystemRng::new()?)
-    {
-        return incomplete(&cause, output);
+    let (shape, user_id, session_id) = (keystore.shape(), keystore.user_id(), keystore.session_id());
+    let (public_key, also_holds) = (keystore.public_key(), keystore.further_secrets().to_vec());
+    let holds_pin = keystore::holds_pin(&keystore);
+    let is_oauth = match keystore.into_session(&mut SystemRng::new()?) {
+        Ok(_) => false,
+        Err(KeystoreError::OAuth) => true,
+        Err(cause) => return incomplete(&cause, output),
+    };
+    if holds_pin {
+        output::warn(
+            "the keystore holds a PIN; anyone who reads the file has both key and PIN. Remove the PIN from it",
+        );
     }
-    if facts.holds_pin() {
-        output::warn("the keystore holds a PIN; whoever reads the file has key and PIN together. Take the PIN out");
-    }
-    let (Facts { shape, user_id, session_id, also_holds, .. }, bits) = (&facts, facts.rsa_bits());
-    let algorithm = facts.public_key.algorithm();
+    let (algorithm, bits) = (public_key.algorithm(), keystore::rsa_bits(&public_key));
     let value = json!({
         "complete": true,
         "shape": shape.as_str(),
@@ -124,7 +65,7 @@ pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Err
             "{GOOD}complete{GOOD:#}: {shape}\n  user        {user_id}\n  session     {session_id}\n  algorithm   \
              {algorithm}{bits}\n  also holds  {more}"
         );
-        if facts.is_oauth() {
+        if is_oauth {
             text.push_str("\n  note        an OAuth authorization has no PIN of its own");
         }
         text
@@ -133,15 +74,15 @@ pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Err
 
 pub(crate) fn lock(args: &KeystoreLockArgs, output: &Output) -> Result<(), Error> {
     let path = &args.file;
-    let bytes = files::read_keystore(path)?;
-    if lock::is_locked(&bytes) {
-        return Err(Error::Locked { path: path.clone() });
+    let bytes = files::read_secret_quietly(path, path, MAX_KEYSTORE)?;
+    if keystore::is_locked(&bytes) {
+        return Err(KeystoreProblem::Locked.at(path));
     }
-    // Whatever else it is, is not ours to lock.
-    keystores::parse(path, &bytes)?;
+    // Other files are not locked.
+    keystore::parse(path, &bytes)?;
     let file = Written::begin(args)?;
     let passphrase = Passphrase::ask_new()?;
-    let locked = locked(path, &bytes, &passphrase)?;
+    let locked = keystore::lock(path, &bytes, &passphrase)?;
     if let Written::InPlace(_) = file
         && let Some(warning) = files::other_names(path)
     {
@@ -156,13 +97,13 @@ pub(crate) fn lock(args: &KeystoreLockArgs, output: &Output) -> Result<(), Error
 
 pub(crate) fn unlock(args: &KeystoreLockArgs, output: &Output) -> Result<(), Error> {
     let path = &args.file;
-    let bytes = files::read_keystore(path)?;
-    if !lock::is_locked(&bytes) {
-        return Err(Error::NotLocked { path: path.clone() });
+    let bytes = files::read_secret_quietly(path, path, MAX_KEYSTORE)?;
+    if !keystore::is_locked(&bytes) {
+        return Err(KeystoreProblem::NotLocked.at(path));
     }
     let file = Written::begin(args)?;
-    let text = lock::open(path, &bytes, &Passphrase::ask()?)?;
-    keystores::parse(path, &text)?;
+    let text = keystore::unlock(path, &bytes, &Passphrase::ask()?)?;
+    keystore::parse(path, &text)?;
     match file {
         Written::Beside(file) => file.finish(&text)?,
         Written::InPlace(file) => file.finish_secret(&text)?,
@@ -170,7 +111,7 @@ pub(crate) fn unlock(args: &KeystoreLockArgs, output: &Output) -> Result<(), Err
     done("unlocked", args, output)
 }
 
-/// The file that is made of another.
+/// Where the result goes.
 enum Written {
     Beside(SecretFile),
     InPlace(Replacement),
@@ -183,16 +124,6 @@ impl Written {
             None => Self::InPlace(Replacement::of(&args.file)?),
         })
     }
-}
-
-/// Locks a keystore, and sees whether it opens before there is nothing else left of it.
-fn locked(path: &Path, text: &[u8], passphrase: &Passphrase) -> Result<String, Error> {
-    let locked = lock::lock(text, passphrase).map_err(|cause| Error::Write { path: path.to_owned(), cause })?;
-    if locked.len() > MAX_KEYSTORE {
-        return Err(Error::TooLong { path: path.to_owned(), limit: MAX_KEYSTORE });
-    }
-    let opens = lock::open(path, locked.as_bytes(), passphrase)?.ct_eq(text);
-    if opens.into() { Ok(locked) } else { Err(Error::Passphrase { path: path.to_owned() }) }
 }
 
 fn done(what: &str, args: &KeystoreLockArgs, output: &Output) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! `resolve`: what became of an `update` whose answer was lost.
+//! `resolve`: finds out what became of an `update` whose answer was lost.
 
 use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::{Ed25519PublicKey, Pin, UnixTime};
@@ -6,19 +6,19 @@ use mixin_pin_http::{Credential, Verdict};
 use mixin_pin_protocol::keystore::SpendKey;
 use serde_json::json;
 
-use super::{EXPIRES_AT, NEW_USER, calling, next_command, open, tip};
-use crate::args::ResolveArgs;
+use crate::args::{EXPIRES_AT, NEW_USER, ResolveArgs};
 use crate::error::Error;
+use crate::outcome::{next_command, send};
 use crate::output::{self, GOOD, Output, WARN};
-use crate::pins;
+use crate::{client, pins};
 
-/// A PIN of either kind, to be borrowed from.
-enum Owned {
+/// A PIN of either kind. [`Credential`] borrows from it.
+enum OwnedCredential {
     Digits(Pin),
     Tip(Box<TipKey>),
 }
 
-impl Owned {
+impl OwnedCredential {
     const fn as_credential(&self) -> Credential<'_> {
         match self {
             Self::Digits(pin) => Credential::Digits(pin),
@@ -28,10 +28,10 @@ impl Owned {
 }
 
 pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
-    let (client, mut spend_key) = open(&args.client)?;
-    // The server's key tells which reading of the old one fits.
-    let installed = if args.old_tip { tip::installed(&calling(|| client.me())?) } else { None };
-    // In the order of `update`: the old one first.
+    let (client, mut spend_key) = client::open(&args.client)?;
+    // The old spend key may be a seed or a scalar; the installed key shows which.
+    let installed = if args.old_tip { pins::installed_key(&send(|| client.me())?) } else { None };
+    // The old one comes first, as for `update`.
     let old = if args.new_user {
         None
     } else if args.old_tip {
@@ -39,30 +39,30 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
             Some(key) => key,
             None => pins::spend_key(args.tip.spend_key_stdin, "old spend key")?,
         };
-        Some(Owned::Tip(Box::new(read(&key, installed.as_ref())?)))
+        Some(OwnedCredential::Tip(Box::new(old_tip_key(&key, installed.as_ref())?)))
     } else {
-        Some(Owned::Digits(pins::read(&args.source, "old PIN")?))
+        Some(OwnedCredential::Digits(pins::read(&args.source, "old PIN")?))
     };
     let new = if args.tip.is_wanted() {
-        let key = tip::chosen(args.tip.spend_key_stdin, spend_key, "new spend key")?;
-        Owned::Tip(Box::new(key.to_tip_key(None)?))
+        let key = pins::spend_key_or(spend_key, args.tip.spend_key_stdin, "new spend key")?;
+        OwnedCredential::Tip(Box::new(key.to_tip_key(None)?))
     } else {
-        Owned::Digits(pins::read(&args.source, "new PIN")?)
+        OwnedCredential::Digits(pins::read(&args.source, "new PIN")?)
     };
 
-    let old = old.as_ref().map(Owned::as_credential);
-    let plan = calling(|| client.resolve_update(old, new.as_credential(), args.expires_at.map(UnixTime::from_secs)))?;
+    let old = old.as_ref().map(OwnedCredential::as_credential);
+    let plan = send(|| client.resolve_update(old, new.as_credential(), args.expires_at.map(UnixTime::from_secs)))?;
     let may_cost = plan.may_cost();
     if may_cost > 0 {
-        output::warn(&format!("finding out may cost up to {may_cost} of the day's tries"));
+        output::warn(&format!("this may cost up to {may_cost} of the day's tries"));
     }
-    let resolution = calling(|| plan.settle())?;
+    let resolution = send(|| plan.settle())?;
     let (mut next, mut end) = (None, None);
     let (word, text, failure) = match &resolution.verdict {
-        Verdict::Applied(_) => ("applied", format!("{GOOD}applied{GOOD:#}: the new PIN holds"), None),
+        Verdict::Applied(_) => ("applied", format!("{GOOD}applied{GOOD:#}: the new PIN is set"), None),
         Verdict::NotApplied(_) => {
-            let holds = if old.is_some() { "the old PIN holds" } else { "there is still no PIN" };
-            ("not-applied", format!("{GOOD}not applied{GOOD:#}, and it will not be: {holds}"), None)
+            let still = if old.is_some() { "the old PIN is set" } else { "there is still no PIN" };
+            ("not-applied", format!("{GOOD}not applied{GOOD:#}, and it will not be: {still}"), None)
         }
         Verdict::NotYet { expires_at, remaining } => {
             next = run_again(args, &expires_at.secs().to_string());
@@ -75,13 +75,13 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
             ("not-yet", text, Some(Error::Unresolved))
         }
         Verdict::Neither => {
-            let text = format!("{WARN}neither{WARN:#}: the PIN is another than the old one and the new one");
+            let text = format!("{WARN}neither{WARN:#}: the PIN is neither the old one nor the new one");
             ("neither", text, Some(Error::DoesNotHold))
         }
         Verdict::Unproven => {
             let text = format!(
-                "{WARN}still unknown{WARN:#}: no PIN was accepted, and the answers do not say why. They may be wrong, another \
-                 client's iterators may be ahead (mixin-pin explain 20119), or a proxy on the way sends each request twice"
+                "{WARN}still unknown{WARN:#}: no PIN was accepted, and the answers do not say why. Both may be wrong, another \
+                 client's iterators may be ahead (mixin-pin explain 20119), or a proxy may send each request twice"
             );
             ("unproven", text, Some(Error::Unresolved))
         }
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
             ("tries-spent", text, Some(Error::Unresolved))
         }
         _ => {
-            let text = format!("{WARN}still unknown{WARN:#}: the answer to the proof was lost, too; resolve again");
+            let text = format!("{WARN}still unknown{WARN:#}: the answer to a check was lost too; resolve again");
             ("unknown", text, Some(Error::Unresolved))
         }
     };
@@ -104,17 +104,17 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
         value["expires_at"] = end.into();
         value["next_command"] = next.into();
     }
-    output.result(&value, || format!("{text} (tries spent: {spent} at the most)"))?;
+    output.result(&value, || format!("{text} (tries spent: {spent} at most)"))?;
     failure.map_or(Ok(()), Err)
 }
 
-/// The same once more, with the end of the lost request's token, so that it does not move.
+/// The same command with the expiry of the lost request's token, which must not move.
 fn run_again(args: &ResolveArgs, expires_at: &str) -> Option<String> {
-    let tip = if args.tip.is_wanted() { tip::flag(&args.tip) } else { &[] };
+    let tip = if args.tip.is_wanted() { args.tip.flag() } else { &[] };
     next_command("resolve", &args.client, &[&[NEW_USER], tip, &[EXPIRES_AT, expires_at]].concat())
 }
 
-fn read(key: &SpendKey, installed: Option<&Ed25519PublicKey>) -> Result<TipKey, Error> {
-    // Where it fits neither way, the key has been changed already: then any reading will do.
+fn old_tip_key(key: &SpendKey, installed: Option<&Ed25519PublicKey>) -> Result<TipKey, Error> {
+    // If neither reading matches, the installed key is a new one already, and either reading will do.
     Ok(key.to_tip_key(installed).or_else(|_| key.to_tip_key(None))?)
 }

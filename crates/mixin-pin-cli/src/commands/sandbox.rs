@@ -1,7 +1,5 @@
-//! `sandbox`: a local server that checks everything, until it is told to stop.
+//! `sandbox`: runs a local server that checks everything, until SIGINT or SIGTERM.
 
-use std::fmt;
-use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +7,7 @@ use std::time::Duration;
 
 use mixin_pin_core::{Pin, PinKey, SystemRng};
 use mixin_pin_http::Client;
+use mixin_pin_protocol::answer::MAX_BODY_LEN;
 use mixin_pin_protocol::keystore::Keystore;
 use mixin_pin_sandbox::{Account, Config, Observation, Observer, Sandbox};
 use serde::Deserialize;
@@ -16,21 +15,25 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use super::keystore;
 use crate::args::{SandboxArgs, SessionKind};
-use crate::error::Error;
+use crate::error::{Error, FileProblem};
 use crate::files::{self, SecretFile};
-use crate::keystores;
+use crate::keystore;
 use crate::output::{self, GOOD, Output};
-use crate::quoted::ShownPath;
+use crate::redact::ShownPath;
+use crate::registration::register;
+use crate::system::{self, StopSignal};
 use crate::time::calendar;
 
+/// The longest list of accounts: ten thousand with their names.
+const MAX_ACCOUNTS: usize = 4 * MAX_BODY_LEN;
 const KEYSTORE_NAME: &str = "app-keystore.json";
 
 pub(crate) fn run(args: &SandboxArgs, output: &Output) -> Result<(), Error> {
-    // Before anything is announced: who starts us may stop us at once.
-    let stop = StopSignal::register()?;
-    // Begun first: a user whose key could not be written is lost.
+    // Signals are handled before the sandbox is announced: its starter may stop it at once.
+    system::leave_signals_to_command();
+    let stop = StopSignal::register().map_err(Error::Signals)?;
+    // The file comes first: if the key cannot be written, the user must not be registered.
     let user_file = args.user_keystore_out.as_deref().map(SecretFile::create).transpose()?;
     let accounts = args.accounts.as_deref().map(read_accounts).transpose()?.unwrap_or_default();
     let sandbox = Sandbox::start(&Config {
@@ -44,36 +47,38 @@ pub(crate) fn run(args: &SandboxArgs, output: &Output) -> Result<(), Error> {
         ..Config::default()
     })?;
     accounts.iter().try_for_each(|account| sandbox.add_account(account))?;
-    let keystore = AppKeystore::write(args.app_keystore_out.as_deref(), sandbox.app_keystore())?;
+    let app_keystore = AppKeystore::write(args.app_keystore_out.as_deref(), sandbox.app_keystore())?;
     let url = sandbox.url();
     if let Some(file) = user_file {
         let session = Keystore::parse(sandbox.app_keystore().as_bytes())?.into_session(&mut SystemRng::new()?)?;
         let app = Client::builder(session).base_url(&url).build()?;
-        let (_, text) = keystore::register(&app, SessionKind::Ed25519, "Me")?;
+        let (_, text) = register(&app, SessionKind::Ed25519, "Me")?;
         file.finish(text.as_bytes())?;
     }
     let value = json!({
         "url": url,
-        // Files that were made: no name of theirs is a secret.
-        "app_keystore": keystore.path,
+        // Files that exist now, so their names are no secrets.
+        "app_keystore": app_keystore.path,
         "user_keystore": args.user_keystore_out,
         "accounts": accounts.len(),
     });
     output.result(&value, || {
-        let path = ShownPath(&keystore.path);
-        let next = how_to(&url, &path, args.user_keystore_out.as_deref());
-        format!("{GOOD}listening{GOOD:#} on {url}, which a browser can look at\napp keystore: {path}\n{next}")
+        let next = next_steps(&url, &app_keystore.path, args.user_keystore_out.as_deref());
+        let path = ShownPath(&app_keystore.path);
+        format!("{GOOD}listening{GOOD:#} on {url} (open it in a browser)\napp keystore: {path}\n{next}")
     })?;
     stop.wait();
     sandbox.stop()?;
     Ok(())
 }
 
-/// How to point a client at it.
-fn how_to(url: &str, app_keystore: &impl fmt::Display, user_keystore: Option<&Path>) -> String {
+/// How to use the sandbox.
+fn next_steps(url: &str, app_keystore: &Path, user_keystore: Option<&Path>) -> String {
+    let word = |path| ShownPath(path).as_word().unwrap_or_else(|| "FILE".to_owned());
+    let app_keystore = word(app_keystore);
     let user = match user_keystore {
         Some(path) => {
-            format!("Give the user a PIN:\n  mixin-pin update --new-user --keystore {} --api {url}", ShownPath(path))
+            format!("Give the user a PIN:\n  mixin-pin update --new-user --keystore {} --api {url}", word(path))
         }
         None => format!(
             "Register a user and use it:
@@ -96,7 +101,7 @@ Stop with Ctrl-C."
     )
 }
 
-/// A user in a file for `--accounts`.
+/// A user in the file for `--accounts`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -106,17 +111,16 @@ struct Entry {
 }
 
 fn read_accounts(path: &Path) -> Result<Vec<Account>, Error> {
-    let bytes = files::read_secret(path)?;
-    let entries: Vec<Entry> =
-        serde_json::from_slice(&bytes).map_err(|cause| Error::Accounts { path: path.to_owned(), cause })?;
+    let bytes = files::read_secret_quietly(path, path, MAX_ACCOUNTS)?;
+    let entries: Vec<Entry> = serde_json::from_slice(&bytes).map_err(|cause| FileProblem::Accounts(cause).at(path))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut accounts: Vec<Account> = Vec::new();
     for entry in entries {
         let keystore = folder.join(&entry.keystore);
         let account = account(&keystore, entry)?;
-        // The sandbox would take the second for the first, come back after a restart.
+        // The sandbox would take the second for the first one after a restart.
         if accounts.iter().any(|other| other.session_id == account.session_id) {
-            return Err(Error::AccountTwice { path: keystore });
+            return Err(FileProblem::AccountTwice.at(&keystore));
         }
         accounts.push(account);
     }
@@ -127,9 +131,9 @@ fn account(path: &Path, entry: Entry) -> Result<Account, Error> {
     let pin = entry.pin.map(Zeroizing::new);
     let pin =
         pin.map(|pin| Pin::new(&pin).map_err(|cause| Error::Pin { which: "account's PIN", cause })).transpose()?;
-    let keystore = keystores::read(path)?;
+    let keystore = keystore::read(path)?;
     let public_key = keystore.public_key();
-    let session = keystores::open(path, keystore)?;
+    let session = keystore::into_session(path, keystore)?;
     Ok(Account {
         user_id: session.user_id(),
         session_id: session.session_id(),
@@ -140,18 +144,14 @@ fn account(path: &Path, entry: Entry) -> Result<Account, Error> {
     })
 }
 
-/// Writes every request and its verdict to a file.
+/// Appends each request and its verdict to a file.
 fn recorder(path: &Path) -> Result<Observer, Error> {
-    let mut options = File::options();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path).map_err(|cause| Error::Write { path: path.to_owned(), cause })?;
+    let file = files::append(path)?;
     let path = path.to_owned();
     Ok(Arc::new(move |seen| {
-        // Requests are told one after the other, each by one write.
+        // Requests come one after the other. Each is one write.
         if let Err(cause) = (&file).write_all(format!("{}\n", line(seen)).as_bytes()) {
-            output::warn(&Error::Write { path: path.clone(), cause }.to_string());
+            output::warn(&FileProblem::Write(cause).at(&path).to_string());
         }
     }))
 }
@@ -178,7 +178,7 @@ fn line(seen: &Observation) -> Value {
     })
 }
 
-/// The app's keystore, in a file of the user's choice or in a folder that goes when the sandbox stops.
+/// The app's keystore: in the file that was given, or in a folder that is removed when the sandbox stops.
 struct AppKeystore {
     path: PathBuf,
     _folder: Option<TempDir>,
@@ -187,7 +187,7 @@ struct AppKeystore {
 impl AppKeystore {
     fn write(wanted: Option<&Path>, text: &str) -> Result<Self, Error> {
         let Some(path) = wanted else {
-            let write = |cause| Error::Write { path: KEYSTORE_NAME.into(), cause };
+            let write = |cause| FileProblem::Write(cause).at(KEYSTORE_NAME.as_ref());
             let folder = tempfile::Builder::new().prefix("mixin-pin-sandbox-").tempdir().map_err(write)?;
             let path = folder.path().join(KEYSTORE_NAME);
             SecretFile::create(&path)?.finish(text.as_bytes())?;
@@ -195,44 +195,10 @@ impl AppKeystore {
         };
         match SecretFile::create(path) {
             Ok(file) => file.finish(text.as_bytes())?,
-            // After a restart on the same database the file is there, and right.
-            Err(Error::Exists { .. }) if files::read(path)? == text.as_bytes() => {}
+            // After a restart on the same database the file exists and is right.
+            Err(Error::File { problem: FileProblem::Exists, .. }) if files::read(path)? == text.as_bytes() => {}
             Err(error) => return Err(error),
         }
         Ok(Self { path: path.to_owned(), _folder: None })
-    }
-}
-
-/// SIGTERM or SIGINT.
-#[cfg(unix)]
-struct StopSignal(signal_hook::iterator::Signals);
-
-#[cfg(unix)]
-impl StopSignal {
-    fn register() -> Result<Self, Error> {
-        use signal_hook::consts::{SIGINT, SIGTERM};
-
-        signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).map(Self).map_err(Error::Signals)
-    }
-
-    fn wait(mut self) {
-        self.0.forever().next();
-    }
-}
-
-/// Elsewhere the system ends the process.
-#[cfg(not(unix))]
-struct StopSignal;
-
-#[cfg(not(unix))]
-impl StopSignal {
-    fn register() -> Result<Self, Error> {
-        Ok(Self)
-    }
-
-    fn wait(self) {
-        loop {
-            std::thread::park();
-        }
     }
 }

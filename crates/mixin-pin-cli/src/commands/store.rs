@@ -5,21 +5,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use mixin_pin_core::UnixTime;
-use mixin_pin_http::{Client, ClockOffset};
-use mixin_pin_store::{MAX_LEAP, ManagedStore, Place, SessionRecord};
+use mixin_pin_http::ClockOffset;
+use mixin_pin_store::{MAX_LEAP, SessionRecord};
 use serde_json::json;
 
-use super::{calling, settings};
 use crate::args::{ApiArgs, StoreRaiseArgs, StoreResetArgs, StoreShowArgs};
+use crate::client::{self, open_store, store_name};
 use crate::error::Error;
-use crate::keystores;
+use crate::keystore;
+use crate::outcome::send;
 use crate::output::{GOOD, Output, warn};
-use crate::quoted::ShownPath;
-use crate::store;
 use crate::time::{calendar, now, span};
 
 pub(crate) fn show(args: &StoreShowArgs, output: &Output) -> Result<(), Error> {
-    let store = store::open(&args.store)?;
+    let store = open_store(&args.store)?;
     let mut sessions = store.sessions()?;
     sessions.sort_by_key(|record| record.session_id);
     let listed: Vec<_> = sessions
@@ -27,19 +26,19 @@ pub(crate) fn show(args: &StoreShowArgs, output: &Output) -> Result<(), Error> {
         .map(|record| {
             json!({
                 "session_id": record.session_id.to_string(),
-                // As text: JSON's numbers are doubles to many readers.
+                // As text, because many readers take JSON numbers for doubles.
                 "last_iterator": record.last_iterator.to_string(),
                 "raised_to": record.raised_to.map(|to| to.to_string()),
                 "held_for_ms": record.leased_for.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
             })
         })
         .collect();
-    let place = place(&*store);
-    output.result(&json!({ "store": place, "sessions": listed }), || table(&place, &sessions))
+    let name = store_name(&*store);
+    output.result(&json!({ "store": name, "sessions": listed }), || table(&name, &sessions))
 }
 
 pub(crate) fn reset(args: &StoreResetArgs, output: &Output) -> Result<(), Error> {
-    let known = store::open(&args.store)?.forget(args.session_id)?;
+    let known = open_store(&args.store)?.forget(args.session_id)?;
     output.result(&json!({ "session_id": args.session_id.to_string(), "was_known": known }), || {
         if known {
             format!("{GOOD}forgotten{GOOD:#}: the next iterator comes from the clock alone")
@@ -53,7 +52,7 @@ pub(crate) fn raise(args: &StoreRaiseArgs, output: &Output) -> Result<(), Error>
     let to = match (args.to, &args.keystore) {
         (Some(to), _) => to,
         (None, Some(keystore)) => server_time(keystore, &args.api)?,
-        // Which the arguments keep out.
+        // The parser of the command line rules this out.
         (None, None) => return Err(Error::NoServerTime),
     };
     let ahead = Duration::from_nanos(to.saturating_sub(now()?.as_nanos()?));
@@ -61,12 +60,12 @@ pub(crate) fn raise(args: &StoreRaiseArgs, output: &Output) -> Result<(), Error>
     if is_far && !args.far_ahead {
         return Err(Error::FarAhead { ahead });
     }
-    let last = store::open(&args.store)?.raise(args.session_id, to)?;
+    let last = open_store(&args.store)?.raise(args.session_id, to)?;
     if is_far {
         let until = calendar(UnixTime::from_nanos(to)).map_or_else(String::new, |until| format!(", before {until}"));
         warn(&format!(
-            "that is {} ahead of the clock: every other client of this session has to be above it from the next call \
-             on, for ever; one that goes by its clock alone is refused{until}",
+            "that is {} ahead of the clock: from the next call on, every other client of this session must stay above it \
+             for ever; a client that uses only its clock is refused{until}",
             span(ahead)
         ));
     }
@@ -82,14 +81,14 @@ pub(crate) fn raise(args: &StoreRaiseArgs, output: &Output) -> Result<(), Error>
         } else {
             format!("not raised: the next iterator is not below {last} anyway")
         };
-        format!("{done}\nFrom the next call on, every other client of this session has to be above it, too.")
+        format!("{done}\nFrom the next call on, every other client of this session must be above it too.")
     })
 }
 
 /// The server's time, in nanoseconds since 1970.
 fn server_time(keystore: &Path, api: &ApiArgs) -> Result<u64, Error> {
-    let client = settings(Client::builder(keystores::session(keystore)?), api).build()?;
-    let offset = calling(|| client.probe())?.clock.ok_or(Error::NoServerTime)?;
+    let client = client::without_store(keystore::session(keystore)?, api)?;
+    let offset = send(|| client.probe())?.clock.ok_or(Error::NoServerTime)?;
     let (now, distance) = (now()?.as_nanos()?, u64::try_from(offset.distance().as_nanos()).unwrap_or(u64::MAX));
     Ok(match offset {
         ClockOffset::Ahead(_) => now.saturating_sub(distance),
@@ -97,22 +96,13 @@ fn server_time(keystore: &Path, api: &ApiArgs) -> Result<u64, Error> {
     })
 }
 
-/// What to call the store: its file; Redis's URL may hold a password.
-pub(super) fn place(store: &dyn ManagedStore) -> String {
-    match store.place() {
-        Place::File(path) => ShownPath(path).to_string(),
-        Place::Memory => "memory".to_owned(),
-        _ => "Redis".to_owned(),
-    }
-}
-
-fn table(place: &str, sessions: &[SessionRecord]) -> String {
-    let mut text = format!("{place}: {} session{}", sessions.len(), if sessions.len() == 1 { "" } else { "s" });
+fn table(name: &str, sessions: &[SessionRecord]) -> String {
+    let mut text = format!("{name}: {} session{}", sessions.len(), if sessions.len() == 1 { "" } else { "s" });
     for SessionRecord { session_id, last_iterator, leased_for, raised_to, .. } in sessions {
         let raised = raised_to.map_or_else(String::new, |to| format!("  raised to {to}"));
-        let held = leased_for.map_or_else(String::new, |left| format!("  in use for at most {left:.1?} more"));
+        let leased = leased_for.map_or_else(String::new, |left| format!("  in use for at most {left:.1?} more"));
         // Writing to a String does not fail.
-        let _ = write!(text, "\n  {session_id}  last iterator {last_iterator}{raised}{held}");
+        let _ = write!(text, "\n  {session_id}  last iterator {last_iterator}{raised}{leased}");
     }
     text
 }

@@ -1,4 +1,4 @@
-//! `token`: a signed token for a request that something else will send.
+//! `token`: signs a token for a request that another program sends.
 
 use std::time::Duration;
 
@@ -10,15 +10,14 @@ use serde_json::json;
 
 use crate::args::TokenArgs;
 use crate::error::Error;
-use crate::files;
-use crate::keystores;
 use crate::output::Output;
 use crate::time::now;
+use crate::{files, keystore};
 
 pub(crate) fn run(args: &TokenArgs, output: &Output) -> Result<(), Error> {
-    let session = keystores::session(&args.session.keystore)?;
+    let session = keystore::session(&args.session.keystore)?;
     let body = args.body.as_deref().map(files::read).transpose()?;
-    // A body that was named is one, and an empty one is no JSON.
+    // An empty body that was given is checked too: it is not JSON.
     check_request(&args.method, &args.path, body.as_deref())?;
     let body = body.unwrap_or_default();
     let mut rng = SystemRng::new()?;

@@ -1,14 +1,14 @@
-//! Examples for the end of each command's help. A test parses every line that begins with the command's name.
+//! Notes and examples at the end of each subcommand's help. A test parses every example.
 
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  refused, or what was checked does not hold
+  1  refused, or a check failed
   2  wrong usage or input
-  3  outcome unknown: the answer was lost, the call may have been carried out
-  4  no connection, no answer that can be read, or no session or store to be had
+  3  outcome unknown: the answer was lost, and the call may have been carried out
+  4  no connection, no readable answer, or the session or store is not available
 
-Begin with:
+Start with:
   mixin-pin demo
   mixin-pin doctor --keystore keystore.json";
 
@@ -73,9 +73,9 @@ Examples:
   mixin-pin resolve --keystore keystore.json --new-user --pin-stdin < pin.txt";
 
 pub(crate) const STORE: &str = "\
-A last iterator more than a day ahead of the clock is not followed: the clock is wrong, or the iterator is. If the clock is
-right, `reset` lets it lead again. Where the server has seen such iterators of another client, calls are refused with 20119,
-and only `raise` helps; every client of the session then has to be above that iterator for ever.
+A last iterator more than a day ahead of the clock is not followed: either the clock or the iterator is wrong. If the clock
+is right, `reset` makes it lead again. If the server has seen such iterators from another client, it refuses calls with 20119,
+and only `raise` helps. Every client of the session must then stay above that iterator for ever.
 
 Examples:
   mixin-pin store show
@@ -96,9 +96,9 @@ Examples:
   mixin-pin keystore new --kind ed25519 --app-keystore app.json --name Me --out me.json";
 
 pub(crate) const LOCK: &str = "\
-A locked keystore is an age file: every command here asks for its passphrase and reads it, and so do age and rage.
-Where nobody is there to ask, MIXIN_PASSPHRASE_FILE names a file whose first line is the passphrase.
-What stood in the file before stays on the disk until something else is written there.
+A locked keystore is an age file. Every command asks for its passphrase; age and rage can decrypt it too.
+For scripts, MIXIN_PASSPHRASE_FILE names a file whose first line is the passphrase.
+The old content stays on the disk until other data overwrites it.
 
 Examples:
   mixin-pin keystore lock keystore.json
@@ -110,7 +110,7 @@ Examples:
   mixin-pin keystore unlock locked.json --out keystore.json";
 
 pub(crate) const DOCTOR: &str = "\
-Nothing is changed and no PIN is sent: one GET /me, which costs no try.
+It sends one GET /me, which changes nothing and costs no try. It sends no PIN.
 
 Examples:
   mixin-pin doctor --keystore keystore.json
@@ -158,7 +158,7 @@ mod tests {
         examples(&Cli::command(), &mut found);
         let mut count = 0;
         for line in found.iter().filter(|line| line.starts_with("mixin-pin ")) {
-            // What a shell would take away or fill in.
+            // Without what a shell would remove or expand.
             let line = line.split(['<', '>']).next().unwrap().replace("$ID", "6d0e4f6e-9b0e-4f9b-8e0f-3c110b1f7f6e");
             let words = shlex::split(&line).unwrap();
             assert!(Cli::try_parse_from(&words).is_ok(), "{line}");

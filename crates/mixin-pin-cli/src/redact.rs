@@ -1,6 +1,7 @@
-//! What a value that somebody gave is called in a message: itself, or its length and kind where it may be a secret.
+//! Shows values from the command line and the environment in messages: as they are, or by length and kind if they may be
+//! secrets.
 //!
-//! A key, a whole keystore or a PIN gets into a place for a name by a slip, and must not go on to a log from there.
+//! By mistake a key, a whole keystore or a PIN may stand where a file name belongs. It must not get into a log from there.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -8,9 +9,16 @@ use std::{env, fmt, fs};
 
 use mixin_pin_protocol::Shown;
 
-use crate::environment;
+/// The environment variable for the keystore file.
+pub(crate) const KEYSTORE_VARIABLE: &str = "MIXIN_KEYSTORE";
+/// The environment variable for the API's URL.
+pub(crate) const API_VARIABLE: &str = "MIXIN_API";
+/// The environment variable for the URL of the store of iterators.
+pub(crate) const STORE_VARIABLE: &str = "MIXIN_STORE";
+/// The environment variable for a file whose first line is the passphrase of a locked keystore: for cron jobs and services.
+pub(crate) const PASSPHRASE_VARIABLE: &str = "MIXIN_PASSPHRASE_FILE";
 
-/// A path as messages and JSON have it.
+/// A path in a message.
 pub(crate) struct ShownPath<'p>(pub(crate) &'p Path);
 
 impl fmt::Display for ShownPath<'_> {
@@ -24,31 +32,30 @@ impl fmt::Display for ShownPath<'_> {
 }
 
 impl ShownPath<'_> {
-    /// Whether it is told by its length and kind.
+    /// Whether it may be a secret and is shown by length and kind only.
     pub(crate) fn is_hidden(&self) -> bool {
         kind_of_path(self.0).is_some()
     }
 
-    /// The same for JSON, which has escapes of its own: a path that is shown is there as it is.
+    /// The path in JSON output, which has its own escapes.
     pub(crate) fn in_json(&self) -> String {
         if self.is_hidden() { self.to_string() } else { self.0.to_string_lossy().into_owned() }
     }
 
-    /// The path as a word of a shell's command line; None where it cannot be shown as it is.
+    /// The path as a word of a shell command; None if it cannot be shown as it is.
     pub(crate) fn as_word(&self) -> Option<String> {
         let text = self.0.to_str().filter(|text| !self.is_hidden() && !text.contains(Shown::escapes))?;
         let word = shlex::try_quote(text).ok()?;
-        // Else it would be taken for an option.
+        // A leading hyphen would make it an option.
         Some(if text.starts_with('-') { format!("./{word}") } else { word.into_owned() })
     }
 }
 
-/// What secret a path may be. A file or folder that exists shows its name to its folder anyway: only the rest of the path is
-/// looked at.
+/// What secret a path may be. The part that exists is a name, so only the rest is checked.
 fn kind_of_path(path: &Path) -> Option<&'static str> {
     let is_there = |path: &&Path| !path.as_os_str().is_empty() && fs::symlink_metadata(path).is_ok();
     let rest = match path.ancestors().find(is_there) {
-        // A whole key in base64 may begin with a slash.
+        // A base64 key may begin with a slash, so the root alone does not count.
         Some(folder) if folder.parent().is_some() => path.strip_prefix(folder).unwrap_or(path),
         _ => path,
     };
@@ -56,27 +63,27 @@ fn kind_of_path(path: &Path) -> Option<&'static str> {
     secret_kind(&rest.to_string_lossy()).or_else(|| name.and_then(|name| secret_kind(&name)))
 }
 
-/// Whether a value that was given, be it a path or not, may be a secret.
+/// Whether a value may be a secret.
 pub(crate) fn is_secret(value: &str) -> bool {
-    // A store's path stands after its scheme.
+    // A store's path follows its scheme.
     let path = value.strip_prefix("sqlite:").unwrap_or(value);
     kind_of_path(Path::new(path)).is_some()
 }
 
-/// Whether a URL names a user or a password. A database's path does not, whatever is in it.
+/// Whether a URL has a user or a password. The path of a database has none, even with an `@` in it.
 pub(crate) fn has_password(url: &str) -> bool {
     user_of(url).is_some()
 }
 
-/// What stands before the `@` in a URL: the user and the password.
+/// The user and password in a URL: the part before the `@`.
 fn user_of(url: &str) -> Option<&str> {
     let (scheme, rest) = url.split_once("://")?;
-    // An option's name may stand before it.
+    // An option's name may precede the scheme.
     let scheme = scheme.rsplit('=').next().and_then(|scheme| scheme.split(':').next());
     rest.rsplit_once('@').map(|(user, _)| user).filter(|user| !user.is_empty() && scheme != Some("sqlite"))
 }
 
-/// A value of which nothing but its length is told.
+/// A value of which only the length is shown.
 pub(crate) struct Length<'v>(pub(crate) &'v str);
 
 impl fmt::Display for Length<'_> {
@@ -85,7 +92,7 @@ impl fmt::Display for Length<'_> {
     }
 }
 
-/// What a text may be that is not to be shown.
+/// The kind of secret that a text may be.
 pub(crate) fn secret_kind(text: &str) -> Option<&'static str> {
     let trimmed = text.trim();
     if trimmed.starts_with(['{', '[', '"']) || trimmed.contains("\":") || trimmed.contains("\",") {
@@ -103,15 +110,15 @@ pub(crate) fn secret_kind(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Six digits, in one run or with what may stand between them, or several such. More digits are a date or a number.
+/// One or several groups of six digits, perhaps with separators. More digits are a date or a number.
 fn is_digits(text: &str) -> bool {
     let is_between = |c: char| c.is_whitespace() || matches!(c, '-' | ',' | ';');
     let is_six = |text: &str| text.chars().filter(|c| c.is_numeric()).count() == 6;
     text.chars().all(|c| c.is_numeric() || is_between(c)) && (is_six(text) || text.split(is_between).any(is_six))
 }
 
-/// Whether a part of a text is as long and as random as a key in hex or base64. Base64 may have slashes in it, and then is
-/// all there is.
+/// Whether a part of a text is as long and random as a key in hex or base64. Base64 with slashes is recognized only as a
+/// whole text.
 fn has_key(text: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '_' | '-');
     let whole = text.trim_end_matches('=');
@@ -129,27 +136,27 @@ fn looks_random(run: &str) -> bool {
     let is_mixed = upper >= 3 && lower >= 3 && digits >= 1;
     let class = |c: u8| (c.is_ascii_uppercase(), c.is_ascii_lowercase(), c.is_ascii_digit());
     let changes = run.as_bytes().windows(2).filter(|pair| class(pair[0]) != class(pair[1])).count();
-    // In random base64 the kind of character changes at two places of three, in names made of words far more seldom.
+    // In random base64 the class changes at two of three characters, in names made of words far less often.
     is_mixed && (run.len() >= 40 || run.len() >= 20 && changes * 100 >= (run.len() - 1) * 45)
 }
 
-/// A message without the values of the command line and the environment that may be secrets: a net below all messages, for
-/// those that a library made.
+/// Removes from a message all values of the command line and the environment that may be secrets. This catches messages that
+/// libraries made.
 pub(crate) fn without_secrets(message: &str) -> String {
-    let variables = [environment::KEYSTORE, environment::API, environment::STORE, environment::PASSPHRASE_FILE];
+    let variables = [KEYSTORE_VARIABLE, API_VARIABLE, STORE_VARIABLE, PASSPHRASE_VARIABLE];
     let given = env::args_os().skip(1).chain(variables.into_iter().filter_map(env::var_os));
     given.fold(message.to_owned(), |message, value| without(message, &value))
 }
 
 fn without(message: String, value: &OsStr) -> String {
-    /// What is shorter is no secret, and stands in other words.
+    /// Shorter values are no secrets and are parts of other words.
     const SHORTEST: usize = 6;
     let value = value.to_string_lossy();
     // An option's value, a URL's path, and the password in a URL.
     let option = value.split_once('=').map(|(_, value)| value);
     let path = option.unwrap_or(&value).split_once(':').map(|(_, path)| path);
     let values = [Some(&*value), option, path].into_iter().flatten().filter(|value| is_secret(value));
-    // As it was given, and as a path that was made plain: a key has slashes, perhaps two together.
+    // As it was given, and as a normalized path: a key may have two slashes in a row.
     let plain = |secret: &str| Path::new(secret).components().collect::<PathBuf>().to_string_lossy().into_owned();
     let forms = values.flat_map(|secret| [secret.to_owned(), secret.trim().to_owned(), plain(secret)]);
     let message = forms.fold(message, |message, secret| {
@@ -222,7 +229,7 @@ mod tests {
                 rng.fill_bytes(&mut bytes);
                 let hex = base16ct::lower::encode_string(&bytes);
                 for text in [hex.to_uppercase(), hex, URL_SAFE_NO_PAD.encode(&bytes), STANDARD.encode(&bytes)] {
-                    // One that begins with a slash may be a path of short parts.
+                    // A key that begins with a slash may look like a path of short parts.
                     missed += usize::from(!shown(&text).ends_with("looks like a key") && !text.starts_with('/'));
                 }
             }
@@ -264,7 +271,7 @@ mod tests {
         }
         fs::write(release.join("739146"), "x").unwrap();
         assert!(!ShownPath(&release.join("739146")).is_hidden());
-        // What is not there may be anything, wherever it would be.
+        // A path that does not exist may be anything.
         for name in ["739147", "{\"a\":1}", commit, "missing/739147"] {
             let path = release.join(name);
             assert!(ShownPath(&path).is_hidden() && ShownPath(&path).as_word().is_none(), "{name}");
@@ -307,7 +314,7 @@ mod tests {
             (format!("--store=sqlite:{hex}"), format!("{hex} is damaged"), "****** is damaged"),
             ("redis://:hunter2@host/".to_owned(), "at redis://:hunter2@host/".to_owned(), "at redis://******@host/"),
             ("me.json".to_owned(), "me.json is damaged".to_owned(), "me.json is damaged"),
-            // A user's name is replaced where it stands for one, and nothing that is in all words.
+            // A user's name is replaced only as one, and short values that are in all words are not replaced.
             ("redis://a@h:1/".to_owned(), "at redis://a@h:1/: can be".to_owned(), "at redis://******@h:1/: can be"),
             ("[".to_owned(), "a [list]".to_owned(), "a [list]"),
             ("{\"a\"".to_owned(), "{\"a\": 1}".to_owned(), "{\"a\": 1}"),

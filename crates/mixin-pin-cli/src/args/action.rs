@@ -1,4 +1,4 @@
-//! TIP actions as the command line names them.
+//! TIP actions on the command line.
 
 use clap::{Parser, Subcommand};
 use mixin_pin_core::Ed25519PublicKey;
@@ -7,7 +7,7 @@ use mixin_pin_core::uuid::Uuid;
 
 use crate::error::Error;
 
-/// An action by itself, as `call --tip` takes it.
+/// An action alone, as `call --tip` takes it.
 #[derive(Parser)]
 #[command(name = "--tip", no_binary_name = true, disable_help_subcommand = true)]
 pub(crate) struct ActionLine {
@@ -18,9 +18,9 @@ pub(crate) struct ActionLine {
 /// What a TIP key may sign.
 #[derive(Subcommand)]
 pub(crate) enum Action {
-    /// Prove the key.
+    /// Verify the key.
     Verify {
-        /// Nanoseconds since 1970; for changing a key, the old key's counter.
+        /// Nanoseconds since 1970; to change a key, the old key's counter.
         #[arg(long, value_name = "NANOSECONDS")]
         timestamp: u64,
     },
@@ -109,13 +109,13 @@ pub(crate) enum Action {
         #[arg(long, default_value = "")]
         memo: String,
     },
-    /// Pay a main-net key or several users.
+    /// Pay a mainnet address or several users.
     Transaction {
         #[arg(long)]
         asset_id: Uuid,
         #[arg(long, default_value = "")]
         opponent_key: String,
-        /// Once for each receiver, in the request's order.
+        /// A receiver. Repeat it for each one, in the request's order.
         #[arg(long = "receiver")]
         receivers: Vec<Uuid>,
         #[arg(long)]
@@ -155,7 +155,7 @@ pub(crate) enum Action {
 }
 
 impl Action {
-    /// Hands the action to `use_it`, for it borrows what it is made of.
+    /// Calls `use_it` with the action, which borrows from `self`.
     pub(crate) fn with<T>(&self, use_it: impl FnOnce(&TipAction<'_>) -> T) -> Result<T, Error> {
         let safe_key;
         let action = match self {

@@ -1,0 +1,112 @@
+//! Arguments that several subcommands share.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::Args;
+use mixin_pin_http::DEFAULT_API;
+
+use crate::redact::{API_VARIABLE, KEYSTORE_VARIABLE, STORE_VARIABLE, ShownPath};
+
+/// The longest timeout and wait, in seconds.
+const A_DAY: u64 = 86_400;
+
+/// The session of a call.
+#[derive(Args)]
+pub(crate) struct SessionArgs {
+    /// The keystore file.
+    #[arg(long, value_name = "FILE", env = KEYSTORE_VARIABLE, hide_env_values = true)]
+    pub(crate) keystore: PathBuf,
+}
+
+/// Where PINs come from.
+#[derive(Args)]
+pub(crate) struct PinSource {
+    /// Read PINs from standard input, one a line, instead of a prompt.
+    #[arg(long)]
+    pub(crate) pin_stdin: bool,
+}
+
+/// Which TIP key to use instead of digits.
+#[derive(Args)]
+pub(crate) struct TipSource {
+    /// Use the TIP key: the keystore's spend key, or the one from --spend-key-stdin.
+    #[arg(long)]
+    pub(crate) tip: bool,
+    /// Read spend keys from standard input, one a line, in hex or base64.
+    #[arg(long)]
+    pub(crate) spend_key_stdin: bool,
+}
+
+impl TipSource {
+    pub(crate) const fn is_wanted(&self) -> bool {
+        self.tip || self.spend_key_stdin
+    }
+
+    /// The flag that makes another command take the key from the same place.
+    pub(crate) const fn flag(&self) -> &'static [&'static str] {
+        if self.spend_key_stdin { &["--spend-key-stdin"] } else { &["--tip"] }
+    }
+}
+
+/// Where calls go.
+#[derive(Args)]
+pub(crate) struct ApiArgs {
+    /// The API's address.
+    #[arg(long = "api", value_name = "URL", env = API_VARIABLE, hide_env_values = true, default_value = DEFAULT_API)]
+    pub(crate) url: String,
+    /// How long a call may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=A_DAY))]
+    pub(crate) timeout: u64,
+}
+
+/// The store of iterators, which keeps two processes from using the same iterator.
+#[derive(Args)]
+pub(crate) struct StoreArgs {
+    /// Keep iterators here instead of in this user's own database: sqlite:FILE, a Redis URL (redis: or rediss:), or memory:
+    /// for a session that nothing else uses. Put a URL with a password into the environment, because other users can see
+    /// the command line.
+    #[arg(long, value_name = "URL", env = STORE_VARIABLE, hide_env_values = true, value_parser = store_url)]
+    pub(crate) store: Option<String>,
+    /// How long to wait while another process uses the session. The default is longer than a call may take, and so longer
+    /// than a crashed process can keep the session.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=A_DAY))]
+    pub(crate) wait: Option<u64>,
+}
+
+/// The session, the API and the store of a call.
+#[derive(Args)]
+pub(crate) struct ClientArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// Parses a store's URL. A missing database is created and its name is shown, so the name must not be a secret.
+fn store_url(url: &str) -> Result<String, NotAName> {
+    match url.strip_prefix("sqlite:") {
+        Some(path) => database(path).map(|_| url.to_owned()),
+        None => Ok(url.to_owned()),
+    }
+}
+
+/// Parses the file name of a database.
+pub(super) fn database(path: &str) -> Result<PathBuf, NotAName> {
+    let path = PathBuf::from(path);
+    if ShownPath(&path).is_hidden() { Err(NotAName(ShownPath(&path).to_string())) } else { Ok(path) }
+}
+
+/// A value that may be a secret instead of a file name. Shown by length and kind.
+#[derive(Debug)]
+pub(super) struct NotAName(String);
+
+impl fmt::Display for NotAName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: give the name of a file", self.0)
+    }
+}
+
+impl std::error::Error for NotAName {}

@@ -1,0 +1,81 @@
+//! Builds the client and opens the store that the arguments describe.
+
+use std::time::Duration;
+
+use mixin_pin_core::Session;
+use mixin_pin_http::{Client, ClientBuilder, OAuthClient};
+use mixin_pin_protocol::keystore::{KeystoreShape, SpendKey};
+use mixin_pin_store::{ManagedStore, Place, Risk, SqliteStore};
+
+use crate::args::{ApiArgs, ClientArgs, StoreArgs};
+use crate::error::{Error, KeystoreProblem};
+use crate::redact::ShownPath;
+use crate::{keystore, output};
+
+/// A client of either kind, for the calls that both can make.
+pub(crate) enum AnyClient {
+    User(Box<Client>, Option<SpendKey>),
+    OAuth(Box<OAuthClient>),
+}
+
+/// Reads the keystore and builds its user's client. Returns the keystore's spend key too.
+pub(crate) fn open(args: &ClientArgs) -> Result<(Client, Option<SpendKey>), Error> {
+    let (session, spend_key) = keystore::session_and_spend_key(&args.session.keystore)?;
+    Ok((user_client(session, args)?, spend_key))
+}
+
+/// Reads the keystore and builds the client for what it is: a user's session or an OAuth authorization.
+pub(crate) fn open_any(args: &ClientArgs) -> Result<AnyClient, Error> {
+    let path = &args.session.keystore;
+    let mut keystore = keystore::read(path)?;
+    if keystore.shape() == KeystoreShape::OAuth {
+        let session = keystore.into_oauth_session().map_err(|cause| KeystoreProblem::Content(cause).at(path))?;
+        return Ok(AnyClient::OAuth(Box::new(with_api(OAuthClient::builder(session), &args.api).build()?)));
+    }
+    let spend_key = keystore.take_spend_key();
+    Ok(AnyClient::User(Box::new(user_client(keystore::into_session(path, keystore)?, args)?), spend_key))
+}
+
+fn user_client(session: Session, args: &ClientArgs) -> Result<Client, Error> {
+    let mut builder = with_api(Client::builder(session), &args.api);
+    if let Some(seconds) = args.store.wait {
+        builder = builder.wait(Duration::from_secs(seconds));
+    }
+    Ok(builder.store(open_store(&args.store)?).build()?)
+}
+
+/// A client without a store, for calls that carry no PIN.
+pub(crate) fn without_store(session: Session, api: &ApiArgs) -> Result<Client, Error> {
+    Ok(with_api(Client::builder(session), api).build()?)
+}
+
+fn with_api<S>(builder: ClientBuilder<S>, api: &ApiArgs) -> ClientBuilder<S> {
+    builder.base_url(&api.url).timeout(Duration::from_secs(api.timeout))
+}
+
+/// Opens the store of iterators and warns of its risks.
+pub(crate) fn open_store(args: &StoreArgs) -> Result<Box<dyn ManagedStore>, Error> {
+    let store = open_store_quietly(args)?;
+    // `doctor` reports a writable folder; a warning at every call would be too much.
+    for risk in store.risks()?.iter().filter(|risk| !matches!(risk, Risk::WritableFolder { .. })) {
+        output::warn(&risk.to_string());
+    }
+    Ok(store)
+}
+
+/// Opens the store of iterators: this user's SQLite database, or the one that --store names.
+pub(crate) fn open_store_quietly(args: &StoreArgs) -> Result<Box<dyn ManagedStore>, Error> {
+    Ok(match &args.store {
+        Some(url) => mixin_pin_store::open(url)?,
+        None => Box::new(SqliteStore::open_default()?),
+    })
+}
+
+/// The store's name in reports: its file or its kind. A Redis URL may hold a password and is not shown.
+pub(crate) fn store_name(store: &dyn ManagedStore) -> String {
+    match store.place() {
+        Place::File(path) => ShownPath(path).to_string(),
+        Place::Memory => "memory".to_owned(),
+        _ => "Redis".to_owned(),
+    }
+}

@@ -1,0 +1,169 @@
+//! Keystore files: reading, unlocking and locking them.
+//!
+//! A locked keystore is a file in age's format under a passphrase; `age` and `rage` can decrypt it too.
+
+use std::env;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use age::armor::{ArmoredReader, ArmoredWriter, Format};
+use age::secrecy::SecretString;
+use age::{DecryptError, Decryptor, Encryptor, scrypt};
+use mixin_pin_core::token::VerifyingKey;
+use mixin_pin_core::{Session, SystemRng};
+use mixin_pin_protocol::keystore::{Keystore, SpendKey};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, FileProblem, KeystoreProblem};
+use crate::files::{self, MAX_KEYSTORE};
+use crate::output::Progress;
+use crate::pins;
+use crate::redact::PASSPHRASE_VARIABLE;
+
+const ARMORED: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
+const BINARY: &[u8] = b"age-encryption.org/";
+
+/// The highest scrypt work factor that a locked file may ask for: 10 to 20 seconds and a gigabyte. A file from elsewhere
+/// could ask for hours.
+const MAX_WORK: u8 = 20;
+
+/// Reads a keystore, locked or not. Warns if others can read the file.
+pub(crate) fn read(path: &Path) -> Result<Keystore, Error> {
+    unlock_and_parse(path, files::read_secret(path, path, MAX_KEYSTORE)?)
+}
+
+/// Like [`read`], without the warning.
+pub(crate) fn read_quietly(path: &Path) -> Result<Keystore, Error> {
+    unlock_and_parse(path, files::read_secret_quietly(path, path, MAX_KEYSTORE)?)
+}
+
+fn unlock_and_parse(path: &Path, bytes: Zeroizing<Vec<u8>>) -> Result<Keystore, Error> {
+    let bytes = if is_locked(&bytes) { unlock(path, &bytes, &Passphrase::ask()?)? } else { bytes };
+    parse(path, &bytes)
+}
+
+/// Parses the content of an unlocked keystore. `path` is named in the error.
+pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Keystore, Error> {
+    Keystore::parse(bytes).map_err(|cause| KeystoreProblem::Content(cause).at(path))
+}
+
+/// Reads a keystore and makes its session.
+pub(crate) fn session(path: &Path) -> Result<Session, Error> {
+    into_session(path, read(path)?)
+}
+
+/// Reads a keystore. Returns its session and its spend key.
+pub(crate) fn session_and_spend_key(path: &Path) -> Result<(Session, Option<SpendKey>), Error> {
+    let mut keystore = read(path)?;
+    let spend_key = keystore.take_spend_key();
+    Ok((into_session(path, keystore)?, spend_key))
+}
+
+/// Makes the session of a keystore. `path` is named in the error.
+pub(crate) fn into_session(path: &Path, keystore: Keystore) -> Result<Session, Error> {
+    let session = keystore.into_session(&mut SystemRng::new()?);
+    session.map_err(|cause| KeystoreProblem::Content(cause).at(path))
+}
+
+/// Whether the file holds the PIN as well as the key.
+pub(crate) fn holds_pin(keystore: &Keystore) -> bool {
+    keystore.further_secrets().contains(&"pin")
+}
+
+/// The length of an RSA key.
+pub(crate) fn rsa_bits(key: &VerifyingKey) -> Option<usize> {
+    match key {
+        VerifyingKey::Rsa(key) => Some(key.bits()),
+        _ => None,
+    }
+}
+
+/// The passphrase of a locked keystore.
+pub(crate) struct Passphrase(Zeroizing<String>);
+
+impl Passphrase {
+    /// Reads the passphrase of a locked file: from the file that the environment names, or at a prompt.
+    pub(crate) fn ask() -> Result<Self, Error> {
+        Self::from_file().unwrap_or_else(|| pins::prompt("passphrase", |answer| Ok(Self(answer))))
+    }
+
+    /// Reads a new passphrase, twice at a prompt.
+    pub(crate) fn ask_new() -> Result<Self, Error> {
+        let passphrase = Self::from_file().unwrap_or_else(|| {
+            let first = pins::prompt("new passphrase", |answer| {
+                if answer.is_empty() { Err(Error::PassphraseEmpty) } else { Ok(answer) }
+            })?;
+            pins::prompt("new passphrase again", |again| {
+                let is_same = first.as_bytes().ct_eq(again.as_bytes());
+                if is_same.into() { Ok(Self(first)) } else { Err(Error::PassphrasesDiffer) }
+            })
+        })?;
+        if passphrase.0.is_empty() { Err(Error::PassphraseEmpty) } else { Ok(passphrase) }
+    }
+
+    /// The first line of the file that the environment names.
+    fn from_file() -> Option<Result<Self, Error>> {
+        let path = PathBuf::from(env::var_os(PASSPHRASE_VARIABLE)?);
+        // The variable's value is not shown: it may be the passphrase itself.
+        let name = PathBuf::from(format!("the file that {PASSPHRASE_VARIABLE} names"));
+        let text = files::read_secret(&path, &name, MAX_KEYSTORE).and_then(|bytes| {
+            let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let text = std::str::from_utf8(line).map_err(|_| FileProblem::NotText.at(&name))?;
+            Ok(Self(Zeroizing::new(text.to_owned())))
+        });
+        Some(text)
+    }
+
+    fn to_secret(&self) -> SecretString {
+        // Allocated at its exact length, so no longer copy is freed.
+        SecretString::from(Box::from(self.0.as_str()))
+    }
+}
+
+/// Whether these are the bytes of a locked keystore.
+pub(crate) fn is_locked(bytes: &[u8]) -> bool {
+    let start = bytes.trim_ascii_start();
+    start.starts_with(ARMORED) || start.starts_with(BINARY)
+}
+
+/// Locks a keystore, and checks that the result unlocks again.
+pub(crate) fn lock(path: &Path, text: &[u8], passphrase: &Passphrase) -> Result<String, Error> {
+    let locked = encrypt(text, passphrase).map_err(|cause| FileProblem::Write(cause).at(path))?;
+    if locked.len() > MAX_KEYSTORE {
+        return Err(FileProblem::TooLong { limit: MAX_KEYSTORE }.at(path));
+    }
+    let unlocks = unlock(path, locked.as_bytes(), passphrase)?.ct_eq(text);
+    if unlocks.into() { Ok(locked) } else { Err(KeystoreProblem::Passphrase.at(path)) }
+}
+
+fn encrypt(text: &[u8], passphrase: &Passphrase) -> io::Result<String> {
+    let _progress = Progress::new("locking");
+    let mut locked = Vec::new();
+    let armor = ArmoredWriter::wrap_output(&mut locked, Format::AsciiArmor)?;
+    let mut writer = Encryptor::with_user_passphrase(passphrase.to_secret()).wrap_output(armor)?;
+    writer.write_all(text)?;
+    writer.finish()?.finish()?;
+    String::from_utf8(locked).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Unlocks a keystore. `path` is named in the error.
+pub(crate) fn unlock(path: &Path, locked: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let _progress = Progress::new("unlocking");
+    let failed = |cause| {
+        let problem = match cause {
+            DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed => KeystoreProblem::Passphrase,
+            cause => KeystoreProblem::Unlock(cause),
+        };
+        problem.at(path)
+    };
+    let mut identity = scrypt::Identity::new(passphrase.to_secret());
+    identity.set_max_work_factor(MAX_WORK);
+    let decryptor = Decryptor::new_buffered(ArmoredReader::new(locked)).map_err(failed)?;
+    let mut reader = decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity)).map_err(failed)?;
+    // The plaintext is shorter than the locked file, so the buffer never grows and leaves no copy.
+    let mut text = Zeroizing::new(Vec::with_capacity(locked.len()));
+    reader.read_to_end(&mut text).map_err(|cause| failed(cause.into()))?;
+    Ok(text)
+}

@@ -1,0 +1,110 @@
+//! Makes a call, and turns an unknown outcome into an error that names the next command.
+
+use std::env;
+use std::ffi::OsString;
+
+use mixin_pin_http::{DEFAULT_API, Error as HttpError, Outcome};
+use mixin_pin_protocol::Shown;
+
+use crate::args::{ClientArgs, EXPIRES_AT, NEW_USER};
+use crate::error::Error;
+use crate::output::Progress;
+use crate::redact::{API_VARIABLE, STORE_VARIABLE, has_password, is_secret};
+
+/// Makes a call. At a terminal, a note says that it waits for the answer.
+pub(crate) fn send<T>(call: impl FnOnce() -> Result<T, HttpError>) -> Result<T, Error> {
+    let _progress = Progress::new("waiting for the answer");
+    Ok(call()?)
+}
+
+/// Makes a call that may change something. An unknown outcome is an error.
+pub(crate) fn send_known<T>(call: impl FnOnce() -> Result<Outcome<T>, HttpError>) -> Result<T, Error> {
+    match send(call)? {
+        Outcome::Done(answer) => Ok(answer),
+        Outcome::Unknown(lost) => Err(Error::Unknown { lost, run: None }),
+    }
+}
+
+/// Like [`send_known`]; the error also names the command to run next, with the same session, API and store.
+pub(crate) fn send_or_next<T>(
+    call: impl FnOnce() -> Result<Outcome<T>, HttpError>,
+    command: &str,
+    args: &ClientArgs,
+    flags: &[&str],
+) -> Result<T, Error> {
+    send_known(call).map_err(|error| match error {
+        Error::Unknown { lost, .. } => {
+            let expires_at = lost.expires_at.map(|at| at.secs().to_string());
+            let mut flags = flags.to_vec();
+            // Without an old PIN, the end of the lost request's token settles the outcome.
+            if let Some(expires_at) = expires_at.as_deref().filter(|_| flags.contains(&NEW_USER)) {
+                flags.extend([EXPIRES_AT, expires_at]);
+            }
+            let run = next_command(command, args, &flags);
+            Error::Unknown { lost, run }
+        }
+        error => error,
+    })
+}
+
+/// A command line for the same session, API and store. None if a word of it cannot be shown or quoted for a shell.
+pub(crate) fn next_command(command: &str, args: &ClientArgs, flags: &[&str]) -> Option<String> {
+    next_command_in(|name| env::var_os(name), command, args, flags)
+}
+
+fn next_command_in(
+    variable: impl Fn(&str) -> Option<OsString>,
+    command: &str,
+    args: &ClientArgs,
+    flags: &[&str],
+) -> Option<String> {
+    let keystore = args.session.keystore.to_str()?;
+    let mut words = vec!["mixin-pin", command, "--keystore", keystore];
+    // Repeat even the default API if the environment names another.
+    if args.api.url != DEFAULT_API || variable(API_VARIABLE).is_some_and(|api| api != DEFAULT_API) {
+        words.extend(["--api", &args.api.url]);
+    }
+    match args.store.store.as_deref() {
+        // The next command gets it from the environment again.
+        Some(store) if has_password(store) && variable(STORE_VARIABLE).is_some_and(|set| set == store) => {}
+        Some(store) if has_password(store) => return None,
+        Some(store) => words.extend(["--store", store]),
+        None => {}
+    }
+    let is_shown = |word: &&str| !is_secret(word) && !word.contains(Shown::escapes);
+    let are_shown = words.iter().all(is_shown);
+    words.extend(flags);
+    shlex::try_join(words).ok().filter(|_| are_shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    #[test]
+    fn the_next_command_is_for_the_same_store_and_api_or_there_is_none() {
+        let next = |given: &[&str], name: &'static str, value: &'static str| {
+            let words = [&["mixin-pin", "me", "--keystore", "me.json"], given].concat();
+            let Command::Me(args) = Cli::try_parse_from(words).unwrap().command else { unreachable!() };
+            next_command_in(|asked| (asked == name).then(|| value.into()), "verify", &args, &[])
+        };
+        let (with, other) = ("redis://:hunter2@h/", "redis://:other@h/");
+        let plain = |more: &str| Some(format!("mixin-pin verify --keystore me.json{more}"));
+        assert_eq!(next(&["--store", with], STORE_VARIABLE, with), plain(""), "the environment still has it");
+        assert_eq!(next(&["--store", with], STORE_VARIABLE, other), None);
+        assert_eq!(next(&["--store", with], "", ""), None);
+        for store in ["sqlite:a@b.db", "sqlite://a@b/x.db", "redis://h/", "memory:"] {
+            for env in ["", other, store] {
+                let next = next(&["--store", store], STORE_VARIABLE, env.to_owned().leak());
+                assert_eq!(next, plain(&format!(" --store {store}")));
+            }
+        }
+        let here = "http://127.0.0.1:9";
+        assert_eq!(next(&["--api", here], API_VARIABLE, here), plain(&format!(" --api {here}")));
+        assert_eq!(next(&["--api", DEFAULT_API], API_VARIABLE, here), plain(&format!(" --api {DEFAULT_API}")));
+        assert_eq!(next(&["--api", DEFAULT_API], "", ""), plain(""));
+    }
+}
