@@ -1,4 +1,4 @@
-//! Bad input: each kind gets an error of its own, on the right stream, with the right exit code.
+//! Bad input: each kind gets its own error, on the right stream, with the right exit code.
 
 mod common;
 
@@ -35,11 +35,11 @@ fn the_mistakes_of_beginners_are_told_the_next_step() {
     fails(&["verify"], b"", 2, "usage", "'mixin-pin sandbox --user-keystore-out me.json'");
     for pin in [&["314159"][..], &["--pin", "314159"], &["--pin=314159"]] {
         let args = [&["verify", "--keystore", "k.json"], pin].concat();
-        fails(&args, b"", 2, "usage", "a PIN is asked for at a prompt, or read with --pin-stdin");
+        fails(&args, b"", 2, "usage", "give the PIN at the prompt or with --pin-stdin");
         assert!(!run(&args, b"").stderr.contains("314159"), "{args:?}");
     }
-    // Other mistakes are left to be what they are.
-    assert!(!run(&["verify", "--keystore", "k.json", "--colour"], b"").stderr.contains("PIN is asked"));
+    // Other mistakes get no such advice.
+    assert!(!run(&["verify", "--keystore", "k.json", "--colour"], b"").stderr.contains("the PIN at the prompt"));
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn files_with_keys_are_their_owners_alone_and_never_overwrite() {
     let before = fs::read(&out).unwrap();
     let new =
         ["keystore", "new", "--kind", "ed25519", "--name", "x", "--app-keystore", &sandbox.app_keystore, "--out", &out];
-    fails(&[&new[..], &["--api", &sandbox.url]].concat(), b"", 2, "input", "exists and is left alone");
+    fails(&[&new[..], &["--api", &sandbox.url]].concat(), b"", 2, "input", "exists and is not replaced");
     assert_eq!(fs::read(&out).unwrap(), before);
     let run = run(&["sandbox", "--json", "--app-keystore-out", &out], b"");
     assert_eq!((run.code, run.kind().as_str()), (2, "input"));

@@ -1,4 +1,4 @@
-//! `doctor`: every line says that all is well, or what to do.
+//! `doctor`: each line says that a part works, or what to do.
 
 mod common;
 
@@ -31,11 +31,11 @@ fn a_session_that_works_is_well() {
         assert_eq!(verdict(&well, name), "ok", "{name}");
     }
     let people = run(&["doctor", "--keystore", &me, "--api", &sandbox.url, "--store", &store], b"").done();
-    assert!(people.stdout.contains("Nothing to mend") && people.stdout.contains("update --new-user"), "{people:?}");
-    // What no check can see is not called well.
+    assert!(people.stdout.contains("No problems found") && people.stdout.contains("update --new-user"), "{people:?}");
+    // The report does not claim what no check can see.
     let last = people.stdout.lines().last().unwrap();
     assert!(
-        last.starts_with("Not seen from here:") && last.contains("another client") && last.contains("20119"),
+        last.starts_with("Not visible from here:") && last.contains("another client") && last.contains("20119"),
         "{last}"
     );
     assert!(!people.stdout.contains("well"), "{people:?}");

@@ -1,4 +1,4 @@
-//! Text from outside draws nothing on the terminal: a hostile server's, a hostile capture's, a hostile name's.
+//! Text from a hostile server, capture or file name cannot act on the terminal.
 
 mod common;
 
@@ -11,8 +11,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::{Run, keystore, run, text};
 use serde_json::{Value, json};
 
-/// Clears the screen and draws a verdict; hides, reverses, breaks lines, and speaks to the terminal.
-const HOSTILE: &str = "x\u{1b}[2J\u{1b}[H\u{1b}]0;t\u{7}\r\nHOLDS  judged as at now\n\u{1b}[32mHOLDS\u{1b}[0m\
+/// Clears the screen, fakes a verdict, hides and reverses text, breaks lines and sends terminal commands.
+const HOSTILE: &str = "x\u{1b}[2J\u{1b}[H\u{1b}]0;t\u{7}\r\nHOLDS  checked as of now\n\u{1b}[32mHOLDS\u{1b}[0m\
                        \u{202e}\u{2066}\u{200b}\u{200d}\u{2028}HOLDS\u{2029}HOLDS\u{85}\u{9b}31m\u{7f}\u{feff}\u{ad}\u{e0041}\u{8}\u{0}\u{b}";
 
 fn is_harmless(c: char) -> bool {
@@ -21,7 +21,7 @@ fn is_harmless(c: char) -> bool {
         && !matches!(c, '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Nothing but lines of harmless characters, and as many of them as there should be.
+/// Checks that the output has only harmless characters, and the expected numbers of lines and verdicts.
 fn assert_harmless(run: &Run, lines: usize, verdicts: usize, what: &str) {
     let said = format!("{}{}", run.stdout, run.stderr);
     let bad: Vec<char> = said.chars().filter(|c| *c != '\n' && !is_harmless(*c)).collect();
@@ -58,7 +58,7 @@ fn server(answer: &Value) -> String {
             }
             std::io::copy(&mut std::io::Read::take(&mut reader, length), &mut std::io::sink()).unwrap();
             let head = format!("HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: {}\r\n\r\n", body.len());
-            // A command that has seen enough hangs up.
+            // The command may close the connection early.
             let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
         }
     });
@@ -104,10 +104,10 @@ fn a_hostile_server_draws_nothing() {
         assert_harmless(&plain, lines, 0, &what);
         let json = run(&[args, &more, &["--json"]].concat(), b"314159\n");
         assert_harmless(&json, 1, 0, &what);
-        // Escaped, and not lost.
+        // It is escaped, not dropped.
         let text = json.json().to_string();
         let (escape, mark) = if answer == &refusal(Value::Null) {
-            // Of a refusal without more the message has it, as text.
+            // A refusal without extra fields shows it in the message.
             ("\\u{1b}[2J", "\\u{202e}")
         } else {
             ("\\u001b[2J", "\u{202e}")
@@ -116,7 +116,7 @@ fn a_hostile_server_draws_nothing() {
     }
 }
 
-/// A token that nothing signed, with these claims.
+/// An unsigned token with these claims.
 fn token(header: &Value, claims: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     format!("{}.{}.{}", part(header), part(claims), URL_SAFE_NO_PAD.encode([7; 64]))
@@ -132,7 +132,7 @@ fn a_hostile_capture_draws_no_verdict() {
     let file = folder.path().join("request.txt");
     for (header, lines) in [(json!({ "alg": "EdDSA" }), 17), (json!({ "alg": HOSTILE }), 18)] {
         let token = token(&header, &claims);
-        // No argument can have a zero byte.
+        // An argument cannot contain a zero byte.
         let hostile = HOSTILE.replace('\0', "");
         let (method, path) = (format!("GET{hostile}"), format!("/me?{hostile}"));
         let by_hand = run(&["inspect", "--token", &token, "--method", &method, "--path", &path], b"");
@@ -147,7 +147,7 @@ fn a_hostile_capture_draws_no_verdict() {
         fs::write(&file, &curl).unwrap();
         let captured = run(&["inspect", "--curl", text(&file)], b"");
         assert_eq!(captured.code, 1, "{captured:?}");
-        // One more, for the body's PIN.
+        // One more line, for the PIN in the body.
         assert_harmless(&captured, lines + 1, 1, "inspect --curl");
         let json = run(&["inspect", "--json", "--curl", text(&file)], b"");
         assert_harmless(&json, 1, 0, "inspect --json");
@@ -170,7 +170,7 @@ fn a_hostile_name_draws_nothing() {
     fs::copy(keystore(folder.path(), "keystore-dashboard.json"), &file).unwrap();
     #[cfg(unix)]
     fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-    // The warning that others may read it names it.
+    // The warning about its permissions names it.
     let token = ["token", "--method", "GET", "--path", "/me", "--keystore", text(&file)];
     assert_harmless(&run(&token, b"").done(), if cfg!(unix) { 2 } else { 1 }, 0, "a warning");
     let missing = format!("{}/missing", folder.path().join(&hostile).display());

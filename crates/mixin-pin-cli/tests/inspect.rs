@@ -1,4 +1,4 @@
-//! The seed's request: the documentation's `curl` line of 2018.
+//! `inspect` on the `curl` line in Mixin's documentation of 2018.
 
 mod common;
 
@@ -15,7 +15,7 @@ fn public_key() -> String {
 }
 
 #[test]
-fn the_seeds_request_has_expired() {
+fn the_documented_request_has_expired() {
     let report = inspect(&["--public-key", &public_key()]);
     assert_eq!(report.code, 1);
     let json = report.json();
@@ -64,14 +64,14 @@ fn a_wrong_key_or_none_is_told() {
     assert_eq!((bad.code, bad.kind().as_str()), (2, "input"));
 }
 
-/// PEM has 64 characters a line.
+/// Breaks a text into lines of 64 characters, as PEM does.
 fn folded(text: &str) -> String {
     let lines: Vec<&str> = (0..text.len()).step_by(64).map(|at| &text[at..text.len().min(at + 64)]).collect();
     lines.join("\n")
 }
 
 #[test]
-fn with_the_keystore_what_is_inside_is_judged_too() {
+fn with_the_keystore_the_encrypted_content_is_checked_too() {
     let folder = tempfile::tempdir().unwrap();
     let keystore = common::keystore(folder.path(), "keystore-dashboard.json");
     let encrypted =

@@ -1,4 +1,4 @@
-//! Inputs end: a device, a pipe or a file without an end is refused once it is longer than it may be.
+//! Inputs have limits: an endless device, pipe or file is refused once it is over its limit.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use common::{Run, command, finished, keystore, private, testdata, text};
 
-/// Runs the command with this much memory and time, so that a test that fails harms nothing else.
+/// Runs the command with limited memory and time, so that a failing test harms nothing else.
 fn run_bounded(passphrase_file: Option<&Path>, args: &[&str], stdin: Stdio) -> Run {
     let plain = command();
     let mut bounded = Command::new("sh");
@@ -65,7 +65,7 @@ fn what_has_no_end_is_not_read_to_its_end() {
     ] {
         let run = run_bounded(None, &[&["--json"], args].concat(), File::open(zero).unwrap().into());
         if limit.is_empty() {
-            // It asks a server before it reads, and no server answers here.
+            // It asks the server first, and no server answers here.
             assert_eq!(run.code, 4, "{args:?}: {run:?}");
         } else {
             assert_too_long(&run, limit, &format!("{args:?}"));
@@ -90,7 +90,7 @@ fn a_pipe_without_an_end_is_left() {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let mut feeder = Command::new("sh").args(["-c", "exec cat /dev/zero > \"$1\"", "sh"]).arg(&pipe).spawn().unwrap();
     let run = run_bounded(None, &["--json", "keystore", "check", text(&pipe)], Stdio::null());
-    // Its reader is gone, and so is it.
+    // Without a reader it has ended.
     feeder.wait().unwrap();
     assert_too_long(&run, "64 KiB", "a pipe");
 }
@@ -109,7 +109,7 @@ fn the_longest_that_may_be_is_read() {
     private(&path, &text_of(64 * 1024 + 1));
     assert_too_long(&run_bounded(None, &check, Stdio::null()), "64 KiB", "one more");
 
-    // One that would be too long once it is locked is left as it is.
+    // A keystore that would be too long when locked stays unchanged.
     private(&path, &text_of(60 * 1024));
     let passphrase = folder.path().join("passphrase");
     private(&passphrase, "pebbles");

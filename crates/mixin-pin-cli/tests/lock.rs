@@ -1,4 +1,4 @@
-//! Keystores locked under a passphrase: at a terminal, and where nobody is there to ask.
+//! Keystores locked under a passphrase that comes from a file.
 
 mod common;
 
@@ -10,7 +10,7 @@ use common::{Run, SandboxProcess, command, finished, keystore, private, text};
 
 const PASSPHRASE: &str = "seven small stones";
 
-/// Runs the command where the environment names a file with a passphrase.
+/// Runs the command with a passphrase file in the environment.
 fn run_with(passphrase_file: &Path, args: &[&str]) -> Run {
     let mut command = command();
     command.args(args).env("MIXIN_PASSPHRASE_FILE", passphrase_file).stdin(Stdio::null());
@@ -39,7 +39,7 @@ fn a_locked_keystore_works_with_its_passphrase_alone_and_unlocks_to_what_it_was(
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left beside it");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no other file is left");
 
     let check = run_with(&right, &["--json", "keystore", "check", text(&path)]).done();
     assert_eq!(check.json()["complete"], true);
@@ -67,7 +67,7 @@ fn what_cannot_be_locked_or_unlocked_stays_as_it_is() {
     let locked = folder.path().join("locked.json");
     run_with(&passphrase, &["keystore", "lock", text(&open), "--out", text(&locked)]).done();
     let (open_before, locked_before) = (fs::read(&open).unwrap(), fs::read(&locked).unwrap());
-    assert!(open_before.starts_with(b"{"), "the one that was locked is still there");
+    assert!(open_before.starts_with(b"{"), "the keystore is unchanged");
 
     let other = folder.path().join("notes.json");
     private(&other, "{\"notes\": true}");
@@ -86,7 +86,7 @@ fn what_cannot_be_locked_or_unlocked_stays_as_it_is() {
         assert_eq!((run.code, run.kind().as_str()), (2, kind), "{args:?} {run:?}");
     }
     let run = run_with(&passphrase, &["--json", "keystore", "lock", text(&open), "--out", text(&locked)]);
-    assert_eq!((run.code, run.kind().as_str()), (2, "input"), "an existing file is left alone: {run:?}");
+    assert_eq!((run.code, run.kind().as_str()), (2, "input"), "an existing file is not replaced: {run:?}");
     assert_eq!((fs::read(&open).unwrap(), fs::read(&locked).unwrap()), (open_before, locked_before));
 }
 

@@ -1,4 +1,4 @@
-//! The main job by the command, against `mixin-pin sandbox`.
+//! The life of a PIN by the command, against `mixin-pin sandbox`.
 
 mod common;
 
@@ -99,8 +99,8 @@ fn a_token_covers_exactly_its_request() {
         assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 7);
 
         let token = signed["token"].as_str().unwrap();
-        let judged = run(&[&["inspect", "--json", "--token", token][..], &request].concat(), b"").done().json();
-        assert_eq!((&judged["alg"], &judged["request_hash"]["matches"]), (&json!(alg), &json!(true)));
+        let checked = run(&[&["inspect", "--json", "--token", token][..], &request].concat(), b"").done().json();
+        assert_eq!((&checked["alg"], &checked["request_hash"]["matches"]), (&json!(alg), &json!(true)));
         let other = ["--method", "POST", "--path", "/transfers", "--body", common::text(&body)];
         assert_eq!(run(&[&["inspect", "--token", token][..], &other].concat(), b"").code, 1);
     }
@@ -128,7 +128,7 @@ fn an_empty_body_is_none_for_any_command() {
 fn where_nothing_listens_the_exit_code_says_network() {
     let folder = tempfile::tempdir().unwrap();
     let keystore = common::keystore(folder.path(), "keystore-dashboard.json");
-    // A free port might be taken by another test before the command knocks; nobody listens on this one.
+    // Nothing listens on this port. Another test could take a free one.
     let api = "http://127.0.0.1:9";
     let verify = ["verify", "--json", "--keystore", common::text(&keystore), "--api", api, "--pin-stdin"];
     let failed = run(&verify, b"123456\n");
@@ -144,12 +144,12 @@ fn a_lost_answer_is_unknown_and_says_what_to_do() {
     let server = std::thread::spawn(move || {
         use std::io::Read as _;
         let (mut stream, _) = listener.accept().unwrap();
-        // Long enough to hold any of our requests.
+        // Long enough for any of our requests.
         assert!(stream.read(&mut [0; 8192]).unwrap() > 0);
     });
     let update =
         ["update", "--json", "--keystore", common::text(&keystore), "--api", &api, "--pin-stdin", "--new-user"];
-    // A store that does not know the session would have the clock confirmed first.
+    // For a new session the client would ask for the server's time first.
     let failed = run(&[&update[..], &["--store", "memory:"]].concat(), b"123456\n");
     server.join().unwrap();
     assert_eq!((failed.code, failed.kind().as_str()), (3, "unknown"));
@@ -157,7 +157,7 @@ fn a_lost_answer_is_unknown_and_says_what_to_do() {
     let next =
         format!("mixin-pin resolve --keystore {} --api {api} --store memory: --new-user", common::text(&keystore));
     let run = error["next_command"].as_str().unwrap();
-    // And when the token expires, so that it can be settled for good.
+    // The expiry of the token is needed to settle the call.
     let expires_at = run.strip_prefix(&format!("{next} --expires-at ")).unwrap_or_else(|| panic!("{run}"));
     assert!(expires_at.parse::<u64>().is_ok_and(|at| at > 1_700_000_000), "{run}");
     assert!(error["message"].as_str().unwrap().ends_with(run), "{error}");
@@ -205,7 +205,7 @@ fn the_sandbox_stops_cleanly_and_a_restart_forgets_nothing() {
     let temporary = third.app_keystore.clone();
     assert!(fs::metadata(&temporary).is_ok());
     assert_eq!(third.stop("-TERM"), Some(0));
-    assert!(fs::metadata(&temporary).is_err(), "what was written for the sandbox's life alone is gone");
+    assert!(fs::metadata(&temporary).is_err(), "the sandbox's temporary files are gone");
 }
 
 #[test]

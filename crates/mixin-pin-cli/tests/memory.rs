@@ -1,5 +1,5 @@
-//! No secret is left in memory that the command gives back: a library that is loaded before all others looks through every
-//! block as it is freed, of whatever language.
+//! The command frees no memory with a secret in it. A preloaded library searches every block when it is freed, in Rust code and
+//! in C code.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -17,11 +17,11 @@ use serde_json::Value;
 
 const PIN: &str = "739146";
 const NEW_PIN: &str = "852963";
-/// A part of the TIP key in hex; all of it is like this.
+/// A part of the TIP key in hex; the key repeats it.
 const SPEND_KEY: &str = "5eed5eed5eed5eed";
 const PASSPHRASE: &str = "seven small stones";
 
-/// Compiles the library that watches.
+/// Compiles the library.
 fn watcher(folder: &Path) -> PathBuf {
     let out = folder.join("watch.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/memory/watch.c");
@@ -30,7 +30,7 @@ fn watcher(folder: &Path) -> PathBuf {
     out
 }
 
-/// What is looked for, by name.
+/// The secrets to look for, by name.
 struct Marks(Vec<(&'static str, Vec<u8>)>);
 
 impl Marks {
@@ -49,7 +49,7 @@ impl Marks {
         marks.push(("TIP key's text", SPEND_KEY.into()));
         marks.push(("passphrase", PASSPHRASE.into()));
         marks.push(("TIP key", [0x5e, 0xed].repeat(8)));
-        // Unoptimised code leaves the PIN key on the stack, from which it comes into the gaps of other values.
+        // Unoptimized code leaves the PIN key on the stack, from where it gets into the padding of other values.
         if !cfg!(debug_assertions) {
             let session = Keystore::parse(&bytes).unwrap().into_session(&mut SystemRng::new().unwrap()).unwrap();
             marks.push(("PIN key", session.pin_key().expose()[..16].to_vec()));
@@ -57,7 +57,7 @@ impl Marks {
         Self(marks)
     }
 
-    /// Runs the command and names what it left.
+    /// Runs the command, and names the secrets that it left.
     fn left_by(&self, watcher: &Path, args: &[&str], stdin: &str) -> Vec<String> {
         let report = watcher.with_file_name("report");
         let _ = fs::remove_file(&report);
@@ -111,7 +111,7 @@ fn the_command_leaves_no_secret() {
 
         let marks = Marks::of(&keystore);
         let locked = sandbox.path(&format!("{kind}-locked.json"));
-        // What age locks it keeps as it is in a buffer of its own, and the process ends right after.
+        // age keeps the plaintext in a buffer of its own. The process ends right after.
         let kept = marks.left_by(&watcher, &["keystore", "lock", &keystore, "--out", &locked], "");
         assert!(kept.iter().all(|text| text.contains("text, 1 times") || text.contains("PEM, 1 times")), "{kept:?}");
         assert_eq!(kept.len(), 2, "the key and the TIP key: {kept:?}");
@@ -135,13 +135,13 @@ fn the_command_leaves_no_secret() {
             (decrypt(&[]), ""),
             (vec!["verify", "--tip", "--keystore", &locked, "--api", &sandbox.url], ""),
             (vec!["keystore", "unlock", &locked], ""),
-            // A pipe does not say how long it is.
+            // The length of a pipe is not known in advance.
             (vec!["keystore", "check", "/dev/stdin"], &text),
             (vec!["token", "--keystore", "/dev/stdin", "--method", "GET", "--path", "/me"], &text),
         ] {
             left.extend(marks.left_by(&watcher, &args, stdin));
         }
-        // What is shown goes through buffers that nobody erases: there it is found.
+        // Output goes through buffers that are not erased, so this one is found.
         let shown = marks.left_by(&watcher, &decrypt(&["--reveal"]), "");
         assert!(shown.len() == 1 && shown[0].starts_with("PIN, "), "{shown:?}");
     }

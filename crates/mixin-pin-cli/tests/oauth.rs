@@ -1,4 +1,4 @@
-//! An OAuth keystore in the command's hands: it reads, and is refused a PIN.
+//! OAuth keystores: reading calls work, PIN calls are refused.
 
 mod common;
 
@@ -15,7 +15,7 @@ fn client(sandbox: &Sandbox, keystore: &str) -> Client {
     Client::builder(session).base_url(sandbox.url()).build().unwrap()
 }
 
-/// The keystore of an app that may read the profile of a user.
+/// The keystore of an app that may read a user's profile.
 fn granted(sandbox: &Sandbox) -> String {
     let rng = &mut SystemRng::new().unwrap();
     let app = client(sandbox, sandbox.app_keystore());

@@ -1,4 +1,4 @@
-//! No message quotes what may be a secret: a key, a keystore or a PIN where a file's name or another value belongs.
+//! No message quotes a value that may be a secret: a key, a keystore or a PIN in the place of a file name or another value.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use common::{Run, command, finished, keystore, private, testdata, text};
 
-/// What somebody may give in a wrong place, and the part of it that must not be seen.
+/// Values that may be given in a wrong place, each with a part that must not be shown.
 fn secrets() -> Vec<(String, &'static str)> {
     let json = fs::read_to_string(testdata("keystore-dashboard.json")).unwrap();
     let flat = json.lines().map(str::trim).collect::<String>();
@@ -44,7 +44,7 @@ fn run_in(folder: &Path, env: &[(&str, &str)], args: &[&str]) -> Run {
     finished(command.envs(env.iter().copied()).args(args).stdin(Stdio::null()).output().unwrap())
 }
 
-/// Every place on the command line that takes a value, with `@` where the secret stands and a keystore for `K`.
+/// Every place on the command line that takes a value: `@` stands for the secret, `K` for a keystore.
 const PLACES: &[&str] = &[
     "@",
     "verify @",
@@ -122,7 +122,7 @@ fn no_value_that_may_be_a_secret_is_quoted() {
                 "C" => text(&curl).to_owned(),
                 word => word.replace('@', secret),
             });
-            // For people and for scripts by turns: another secret of its kind has the other turn.
+            // Text and JSON in turn. Another secret of the same kind gets the other one.
             let json = if (at + place_at).is_multiple_of(2) { Some("--json".to_owned()) } else { None };
             let words: Vec<String> = json.into_iter().chain(words).collect();
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -158,7 +158,7 @@ fn no_variable_is_quoted() {
             assert_unseen(&run, mark, "MIXIN_STORE");
         }
     }
-    // A passphrase looks like nothing, and so the variable's value is never shown.
+    // A passphrase cannot be recognized, so the variable's value is never shown.
     for passphrase in secrets().iter().map(|(secret, _)| secret.as_str()).chain(["seven small stones", "hunter2", ""]) {
         for json in [&[][..], &["--json"]] {
             for args in [&["me", "--keystore", text(&locked)][..], &["keystore", "check", text(&locked)]] {
@@ -192,11 +192,11 @@ fn what_was_given_instead_of_a_name_is_told_by_length_and_kind() {
         let run = run_in(folder.path(), &[], &["me", "--keystore", given]);
         assert!(run.code == 2 && run.stderr.contains(&said), "{run:?}");
     }
-    // What stands for itself may be a passphrase.
+    // An argument may be a passphrase.
     let run = run_in(folder.path(), &[], &["keystore", "unlock", "me.json", "hunter2"]);
     assert!(run.code == 2 && !run.stderr.contains("hunter2"), "{run:?}");
     assert!(run.stderr.contains("a text of 7 characters"), "{run:?}");
-    // A typing error of the command's own words is still told as it is.
+    // A typing error in the command's own words is shown.
     let run = run_in(folder.path(), &[], &["verfy"]);
     assert!(run.stderr.contains("'verfy'") && run.stderr.contains("'verify'"), "{run:?}");
     let run = run_in(folder.path(), &[], &["me", "--keystor", "x"]);
@@ -223,14 +223,14 @@ fn a_file_is_not_named_by_a_secret() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-/// A server that takes a call and goes away: the outcome is unknown.
+/// A server that closes every connection without an answer, so the outcome is unknown.
 fn server_that_goes_away() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let api = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut byte = [0; 1];
-            // What was asked does not matter.
+            // The request does not matter.
             let _ = std::io::Read::read(&mut stream.unwrap(), &mut byte);
         }
     });
@@ -244,8 +244,8 @@ fn pin(folder: &Path) -> fs::File {
     fs::File::open(&path).unwrap()
 }
 
-/// Proves a PIN to it in this folder, by the keystore that is named.
-fn prove(folder: &Path, env: &[(&str, &str)], args: &[&str]) -> Run {
+/// Verifies a PIN, in this folder.
+fn verify(folder: &Path, env: &[(&str, &str)], args: &[&str]) -> Run {
     let mut command = command();
     command.current_dir(folder).envs(env.iter().copied()).args(["verify", "--pin-stdin"]).args(args);
     finished(command.stdin(pin(folder)).output().unwrap())
@@ -260,17 +260,17 @@ fn the_next_command_is_not_given_where_it_would_quote_a_secret() {
     fs::copy(&good, folder.path().join(hidden)).unwrap();
     for (name, is_given) in [(text(&good), true), (hidden, false)] {
         let args = ["--keystore", name, "--api", &api, "--store", "memory:"];
-        let run = prove(folder.path(), &[], &[&["--json"], &args[..]].concat());
+        let run = verify(folder.path(), &[], &[&["--json"], &args[..]].concat());
         assert_eq!(run.code, 3, "{run:?}");
         let error = &run.json()["error"];
         assert_eq!(error["next_command"].is_string(), is_given, "{run:?}");
         assert_unseen(&run, hidden, "the next command");
-        // When the request can no longer arrive is told in any case.
+        // The expiry of the request is always given.
         let expires_at = error["expires_at"].as_u64().unwrap_or_else(|| panic!("{run:?}"));
         assert!(expires_at > 1_700_000_000, "{run:?}");
         let told = error["message"].as_str().unwrap().contains(&format!("expires at {expires_at}"));
         assert_eq!(told, !is_given, "{run:?}");
-        let plain = prove(folder.path(), &[], &args);
+        let plain = verify(folder.path(), &[], &args);
         assert_eq!(plain.stderr.contains("expires at "), !is_given, "{plain:?}");
     }
 }
@@ -280,7 +280,7 @@ fn the_next_command_has_the_same_keystore_and_store() {
     let api = server_that_goes_away();
     let folder = tempfile::tempdir().unwrap();
     let good = keystore(folder.path(), "keystore-dashboard.json");
-    // What is there is a name, whatever it looks like.
+    // The name of an existing file is no secret, whatever it looks like.
     let commit = "3f786850e387550fdab836ed7e6dc881de23001b";
     fs::create_dir(folder.path().join(commit)).unwrap();
     let of_release = format!("{commit}/me.json");
@@ -293,13 +293,13 @@ fn the_next_command_has_the_same_keystore_and_store() {
     ] {
         let env: Vec<_> = env.map(|env| ("MIXIN_STORE", env)).into_iter().collect();
         if store != "memory:" {
-            // A session that is new to its store would have the clock confirmed first.
+            // For a new session the client would ask for the server's time first.
             let mut encrypt = command();
             encrypt.current_dir(folder.path()).args(["encrypt", "--pin-stdin", "--keystore", name, "--store", store]);
             let encrypt = encrypt.stdin(pin(folder.path())).output().unwrap();
             assert_eq!(finished(encrypt).code, 0);
         }
-        let run = prove(folder.path(), &env, &["--json", "--keystore", name, "--api", &api, "--store", store]);
+        let run = verify(folder.path(), &env, &["--json", "--keystore", name, "--api", &api, "--store", store]);
         assert_eq!(run.code, 3, "{run:?}");
         let next = format!("mixin-pin verify --keystore {name} --api {api} --store {store}");
         assert_eq!(run.json()["error"]["next_command"], next, "{env:?}");

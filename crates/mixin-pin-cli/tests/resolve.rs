@@ -1,4 +1,4 @@
-//! `resolve` for a first PIN: its end stands still, and is told by the server's clock.
+//! `resolve` for a first PIN: the expiry stays the same, and the server's clock decides whether it has passed.
 
 mod common;
 
@@ -15,14 +15,14 @@ fn now() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()
 }
 
-/// A server whose user has no PIN, so many seconds behind.
+/// A server whose user has no PIN and whose clock is this many seconds behind.
 fn api(behind: u64) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            // A request that reads comes in one piece.
+            // A small request arrives in one piece.
             let mut head = [0; 8192];
             let count = stream.read(&mut head).unwrap();
             let head = String::from_utf8_lossy(&head[..count]).to_ascii_lowercase();
@@ -50,10 +50,10 @@ fn the_end_stands_still_and_is_told_by_the_servers_clock() {
     assert_eq!((first.code, first.json()["verdict"].as_str()), (3, Some("not-yet")));
     let next = first.json()["next_command"].as_str().unwrap().to_owned();
     let expires_at = next.rsplit_once(" --expires-at ").unwrap().1.to_owned();
-    // The command that it names, run again, names the same end.
+    // The next command names the same expiry again.
     let again = resolve(&["--expires-at", &expires_at]);
     assert_eq!((again.code, again.json()["next_command"].as_str()), (3, Some(&*next)));
-    // Over by this machine's clock, but not by the server's.
+    // Past by this machine's clock, but not by the server's.
     let late = resolve(&["--expires-at", &(now() - 10).to_string()]);
     assert_eq!((late.code, late.json()["verdict"].as_str()), (3, Some("not-yet")));
     let over = resolve(&["--expires-at", &(now() - 60).to_string()]);

@@ -1,4 +1,4 @@
-//! The sandbox for everyone: accounts that are there from the start, a record of every call, and a page to look at.
+//! `mixin-pin sandbox`: accounts from a file, the record of calls, and the status page.
 
 mod common;
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 const PIN: &str = "739146";
 
-/// Writes a file for `--accounts` with a user of the test data, and returns it and the user's keystore.
+/// Writes a file for `--accounts` with a user of the test data. Returns the file and the user's keystore.
 fn accounts(folder: &Path) -> (String, String) {
     let alice = keystore(folder, "keystore-dashboard.json");
     let file = folder.join("accounts.json");
@@ -36,7 +36,7 @@ fn who_is_in_the_file_is_known_from_the_start_and_every_call_is_recorded() {
         let wrong = sandbox.run(&["verify", "--keystore", &alice, "--pin-stdin"], "271828");
         assert_eq!((wrong.code, wrong.kind().as_str()), (1, "refused"));
     }
-    // On the same database they are what they have become.
+    // The same database keeps what has changed.
     let sandbox = SandboxProcess::start(&args);
     let logs = sandbox.run(&["logs", "--keystore", &alice], "").done().json();
     assert_eq!(logs["logs"].as_array().unwrap().len(), 1);
@@ -76,7 +76,7 @@ fn a_file_that_is_no_list_of_accounts_is_refused_without_being_quoted() {
         assert_eq!((refused.code, refused.kind().as_str()), (2, kind), "{content} {refused:?}");
         assert!(!format!("{refused:?}").contains("73914"), "{refused:?}");
     }
-    // Two accounts cannot be one.
+    // One session cannot have two accounts.
     let path = folder.path().join("other.json");
     let mut fields: Value = serde_json::from_slice(&fs::read(testdata("keystore-dashboard.json")).unwrap()).unwrap();
     fields["session_id"] = "6d0e4f6e-9b0e-4f9b-8e0f-3c110b1f7f6e".into();
@@ -95,10 +95,10 @@ fn a_user_may_be_there_at_once() {
     sandbox.run(&["update", "--new-user", "--keystore", text(&me), "--pin-stdin"], PIN).done();
     sandbox.run(&["verify", "--keystore", text(&me), "--pin-stdin"], PIN).done();
     let again = run(&["--json", "sandbox", "--user-keystore-out", text(&me)], b"");
-    assert_eq!((again.code, again.kind().as_str()), (2, "input"), "it is left alone: {again:?}");
+    assert_eq!((again.code, again.kind().as_str()), (2, "input"), "it is not replaced: {again:?}");
 }
 
-/// Asks by hand, for the client at hand would check the answer.
+/// Sends a request without a client, which would check the answer.
 fn ask(url: &str, method: &str, path: &str) -> String {
     let host = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
@@ -144,12 +144,12 @@ fn a_browser_shows_the_page() {
         Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
         Err(error) => {
             assert!(std::env::var_os("MIXIN_PIN_REQUIRE_ALL").is_none(), "chromium is needed: {error}");
-            // The test harness keeps what `eprintln!` says of a test that passes.
+            // The test harness hides what `eprintln!` prints in a test that passes.
             writeln!(std::io::stderr(), "SKIPPED: a_browser_shows_the_page needs chromium").unwrap();
             return;
         }
     };
-    // As the browser understood it, not as it was sent: a table has a body now.
+    // The page as the browser parsed it: the table has a body now.
     for expected in ["<tbody>", "<td>Alice &lt;b&gt;</td>", "POST /pin/verify", "<td class=\"ok\">done</td>"] {
         assert!(shown.contains(expected), "{expected} in {shown}");
     }
@@ -170,7 +170,7 @@ fn a_signal_ends_it_within_seconds_whatever_is_open() {
                 stream
             })
             .collect();
-        // So that the sandbox has read all of it.
+        // By then the sandbox has read everything.
         ask(&sandbox.url, "GET", "/me");
         let begun = Instant::now();
         assert_eq!(sandbox.stop(signal), Some(0));
@@ -186,7 +186,7 @@ fn the_record_and_the_page_tell_nothing_that_a_refused_request_carried() {
     let record = folder.path().join("calls.jsonl");
     let sandbox = SandboxProcess::start(&["--accounts", &file, "--record", text(&record)]);
     sandbox.run(&["verify", "--keystore", &alice, "--pin-stdin"], PIN).done();
-    // The same without a token.
+    // The same request without a token.
     let first: Value = serde_json::from_str(fs::read_to_string(&record).unwrap().lines().last().unwrap()).unwrap();
     let body = first["body"].as_str().unwrap();
     let host = sandbox.url.strip_prefix("http://").unwrap();

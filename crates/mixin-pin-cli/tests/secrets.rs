@@ -1,4 +1,4 @@
-//! No secret in any output: every command is run with a marked PIN and known keys, and all that it prints searched.
+//! No output contains a secret: runs every command with a known PIN and known keys, and searches what it prints.
 
 mod common;
 
@@ -14,7 +14,7 @@ const PIN: &str = "271828";
 const NEW_PIN: &str = "314159";
 const PIN_IN_FILE: &str = "161803";
 
-/// What must not be seen: PINs, private keys in every form that they are written in, and the PIN key.
+/// The secrets: PINs, private keys in every form in which they are written, and the PIN key.
 struct Marks(Vec<String>);
 
 impl Marks {
@@ -24,7 +24,7 @@ impl Marks {
         let mut marks = vec![PIN.to_owned(), NEW_PIN.to_owned(), PIN_IN_FILE.to_owned()];
         for name in ["private_key", "session_private_key", "spend_private_key", "client_secret"] {
             let Some(text) = fields[name].as_str() else { continue };
-            // Of PEM each line by itself, for wherever it may be broken.
+            // Each line of PEM on its own, because the text may be broken anywhere.
             marks.extend(text.lines().filter(|line| !line.starts_with("-----")).map(str::to_owned));
             if let Ok(seed) = mixin_pin_core::Ed25519Key::from_text(text) {
                 marks.extend(forms(seed.expose_seed()));
@@ -78,7 +78,7 @@ fn no_command_shows_a_secret() {
         let registered = sandbox.path(&format!("{kind}.json"));
         let new = ["keystore", "new", "--kind", kind, "--name", "x", "--app-keystore", &sandbox.app_keystore];
         let new = sandbox.run(&[&new[..], &["--out", &registered]].concat(), "").done();
-        // The same keystore with everything in it that a careless owner may keep there.
+        // The keystore with everything that a careless owner may keep there.
         let mut fields: Value = serde_json::from_slice(&fs::read(&registered).unwrap()).unwrap();
         fields["pin"] = PIN_IN_FILE.into();
         fields["spend_private_key"] = "5eed".repeat(16).into();
@@ -125,7 +125,7 @@ fn no_command_shows_a_secret() {
             (vec!["verify", "--keystore", &path, PIN], "", 2),
         ];
         for (args, stdin, code) in commands {
-            // A wrong PIN costs a try: for people first, for scripts after, each with tries of its own to spare.
+            // A wrong PIN costs a try, as text and as JSON.
             for json in [&[][..], &["--json"]] {
                 let args = [json, &args].concat();
                 let run = run(&args, stdin.as_bytes());
@@ -134,7 +134,7 @@ fn no_command_shows_a_secret() {
                 marks.assert_absent(&run, &format!("{args:?}"));
             }
         }
-        // A request as somebody captured it: everything about it is shown but what is encrypted inside.
+        // A captured request: everything is shown except the encrypted content.
         let token = run(&["token", "--keystore", &path, "--method", "POST", "--path", "/pin/verify"], b"").done();
         let curl = format!(
             "curl -H 'Authorization: Bearer {}' {}/pin/verify -d '{{\"pin\":\"{encrypted}\"}}'",
@@ -148,7 +148,7 @@ fn no_command_shows_a_secret() {
                 marks.assert_absent(&run, "inspect");
             }
         }
-        // Damaged keystores: whatever is complained about, no value is shown.
+        // Damaged keystores: no message shows a value.
         for field in ["private_key", "session_private_key", "pin_token", "server_public_key", "session_id"] {
             if fields[field].is_null() {
                 continue;

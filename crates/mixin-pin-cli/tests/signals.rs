@@ -1,82 +1,22 @@
-//! Signals: whatever ends or stops the command at a prompt, the terminal shows what is typed again, and no file is left.
+//! Signals: after one that ends or stops the command at a prompt, the terminal echoes again and no file is left.
 #![cfg(target_os = "linux")]
 
 mod common;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::terminal::{Terminal, line};
 use common::{command, keystore, private, text};
 use rustix::fs::{Mode, OFlags, open};
 
-/// A shell on a terminal of its own.
-struct Terminal {
-    child: Child,
-    shown: String,
-}
-
-impl Terminal {
-    /// Runs the script; None, said loudly, where there is no `script`.
-    #[expect(clippy::explicit_write, reason = "the test harness keeps what eprintln! says of a test that passes")]
-    fn start(test: &str, script: &str) -> Option<Self> {
-        let child = Command::new("script")
-            .args(["--quiet", "--return", "--command", script, "/dev/null"])
-            .env("SHELL", "/bin/sh")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn();
-        match child {
-            Ok(child) => Some(Self { child, shown: String::new() }),
-            Err(error) => {
-                assert!(
-                    std::env::var_os("MIXIN_PIN_REQUIRE_ALL").is_none(),
-                    "{test} needs the script command: {error}"
-                );
-                writeln!(std::io::stderr(), "SKIPPED: {test} needs the script command").unwrap();
-                None
-            }
-        }
-    }
-
-    /// Waits for a text, and gives what was shown up to it since the last one.
-    fn wait_for(&mut self, text: &str) -> String {
-        let stdout = self.child.stdout.as_mut().unwrap();
-        let mut byte = [0];
-        while !self.shown.ends_with(text) {
-            assert_eq!(stdout.read(&mut byte).unwrap(), 1, "no {text:?} in {:?}", self.shown);
-            self.shown.push(char::from(byte[0]));
-        }
-        std::mem::take(&mut self.shown)
-    }
-
-    fn types(&mut self, keys: &str) {
-        self.child.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
-    }
-
-    /// Whether the terminal echoes, as the `stty -a` that the script runs next says.
-    fn echoes(&mut self) -> bool {
-        self.wait_for("speed ");
-        let modes = self.wait_for("done-stty");
-        assert!(modes.contains("echo "), "{modes}");
-        !modes.contains("-echo ")
-    }
-
-    fn finish(mut self) -> String {
-        drop(self.child.stdin.take());
-        self.child.stdout.take().unwrap().read_to_string(&mut self.shown).unwrap();
-        self.child.wait().unwrap();
-        self.shown
-    }
-}
-
-/// What the shell reads next, as a part of a script.
+/// A part of a script that shows what the shell reads next.
 const READ_ON: &str = "read -r line; echo \"read <$line> done-read\"";
 
 fn prompt_for_a_pin(keystore: &Path) -> String {
-    format!("{} encrypt --store memory: --keystore {}", env!("CARGO_BIN_EXE_mixin-pin"), text(keystore))
+    line(&["encrypt", "--store", "memory:", "--keystore", text(keystore)])
 }
 
 #[test]
@@ -85,7 +25,7 @@ fn what_ends_the_command_at_a_prompt_turns_the_echo_on_again() {
     let folder = tempfile::tempdir().unwrap();
     let keystore = keystore(folder.path(), "keystore-dashboard.json");
     for how in ["\u{3}", "\u{1c}", "INT", "TERM", "HUP", "QUIT"] {
-        // The shell outlives what is typed; what it runs does not inherit that.
+        // The trap keeps the shell alive. The command does not inherit it.
         let script = format!(
             "trap : INT QUIT; sh -c 'echo pid $$ done-pid; exec {}'; echo code $?; stty -a; echo done-stty; {READ_ON}",
             prompt_for_a_pin(&keystore)
@@ -94,12 +34,12 @@ fn what_ends_the_command_at_a_prompt_turns_the_echo_on_again() {
         terminal.wait_for("pid ");
         let pid = terminal.wait_for(" done-pid");
         terminal.wait_for("PIN: ");
-        // Half of it, which is not for who reads next.
+        // Half a PIN. The next reader must not get it.
         terminal.types("739");
         if how.len() == 1 {
             terminal.types(how);
         } else {
-            // Until the half has come to the terminal.
+            // Wait until the half has reached the terminal.
             std::thread::sleep(Duration::from_millis(200));
             let pid = pid.trim_end_matches(" done-pid");
             assert!(Command::new("kill").args(["-s", how, pid]).status().unwrap().success());
@@ -126,7 +66,7 @@ fn a_stopped_prompt_leaves_the_echo_on_and_is_silent_again_when_it_goes_on() {
     terminal.types("271\u{1a}");
     terminal.wait_for("stopped");
     assert!(terminal.echoes(), "while it is stopped");
-    // It asks again, for what was typed before is gone.
+    // It asks again, because what was typed before is dropped.
     terminal.wait_for("PIN: ");
     terminal.types("739146\n");
     let shown = terminal.wait_for("code ");
@@ -151,7 +91,7 @@ fn a_signal_that_is_ignored_from_the_start_ends_nothing() {
         terminal.wait_for("PIN: ");
         let pid = pid.trim_end_matches(" done-pid");
         assert!(Command::new("kill").args(["-s", signal, pid]).status().unwrap().success());
-        // One that is not ignored would be taken by now.
+        // Long enough for a signal that is not ignored.
         std::thread::sleep(Duration::from_millis(100));
         terminal.types("739146\n");
         let shown = terminal.wait_for("done-code");
@@ -175,7 +115,7 @@ fn a_signal_ends_the_command_while_output_is_stopped() {
         let pid = terminal.wait_for(" done-pid");
         let process = Path::new("/proc").join(pid.trim_end_matches(" done-pid"));
         terminal.types("\u{13}\n");
-        // It writes its prompt, and nothing takes it.
+        // Its prompt waits, because output is stopped.
         let is_command =
             || fs::read_link(process.join("exe")).is_ok_and(|exe| exe == Path::new(env!("CARGO_BIN_EXE_mixin-pin")));
         wait_until(|| is_command() && fs::read_dir(process.join("task")).is_ok_and(|tasks| tasks.count() > 1));
@@ -197,9 +137,8 @@ fn what_is_pasted_behind_an_answer_that_is_none_does_not_go_to_the_shell() {
     let keystore = keystore(folder.path(), "keystore-dashboard.json");
     let (long, longest) = ("9".repeat(1100), "9".repeat(3000));
     let pin = prompt_for_a_pin(&keystore);
-    let exe = env!("CARGO_BIN_EXE_mixin-pin");
-    let lock = format!("{exe} keystore lock {}", text(&keystore));
-    let sign = format!("{exe} tip sign read-emergency-contact");
+    let lock = line(&["keystore", "lock", text(&keystore)]);
+    let sign = line(&["tip", "sign", "read-emergency-contact"]);
     for (command, answers, pasted) in [
         (&pin, &["PIN: "][..], &*long),
         (&pin, &["PIN: "], &longest),
@@ -230,7 +169,7 @@ fn a_prompt_from_the_background_asks_once_in_front() {
     let test = "a_prompt_from_the_background_asks_once_in_front";
     let folder = tempfile::tempdir().unwrap();
     let keystore = keystore(folder.path(), "keystore-dashboard.json");
-    // What the terminal is set to while another has it is not what it is set to in the end.
+    // The modes while another process owns the terminal must not be restored at the end.
     let script = format!(
         "set -m; stty -echo -icanon; {} & while ! grep -q 'State:.T' /proc/$!/status; do sleep 0.02; done; stty echo icanon; \
          fg; echo code $?; stty -a; echo done-stty",
@@ -238,7 +177,7 @@ fn a_prompt_from_the_background_asks_once_in_front() {
     );
     let Some(mut terminal) = Terminal::start(test, &script) else { return };
     let before = terminal.wait_for("PIN: ");
-    // Long enough for another prompt.
+    // Long enough for a second prompt.
     std::thread::sleep(Duration::from_millis(200));
     terminal.types("739146\n");
     let shown = before + &terminal.wait_for("code ");
@@ -259,7 +198,7 @@ fn a_prompt_that_nobody_could_wake_is_not_stopped() {
     terminal.types("\u{1a}");
     std::thread::sleep(Duration::from_millis(100));
     terminal.types("739146\n");
-    let shown = terminal.finish();
+    let (shown, _) = terminal.finish();
     assert!(!shown.contains("739146") && shown.trim().len() > 40, "{shown}");
 }
 
@@ -273,13 +212,13 @@ fn a_prompt_takes_the_keys_that_mend_a_line() {
         let Some(mut terminal) = Terminal::start(test, &prompt_for_a_pin(&keystore)) else { return };
         terminal.wait_for("PIN: ");
         terminal.types(keys);
-        let shown = terminal.finish();
+        let (shown, _) = terminal.finish();
         assert_eq!(shown.contains("error"), !is_taken, "{keys:?}: {shown}");
         assert!(!shown.contains("7391"), "{shown}");
     }
 }
 
-/// The files of a folder, but for those that the test put there.
+/// The files of a folder except those that the test put there.
 fn others(folder: &Path, known: &[&str]) -> Vec<String> {
     let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter(|name| !known.contains(&name.as_str())).collect()
@@ -302,7 +241,7 @@ fn signals_leave_no_file_behind() {
     let before = fs::read(&keystore).unwrap();
     for signal in ["TERM", "KILL"] {
         for more in [&[][..], &["--out", "other.json"]] {
-            // It has begun its file, and now waits for the passphrase.
+            // It has begun its file and waits for the passphrase.
             let mut child = command()
                 .current_dir(folder.path())
                 .args(["keystore", "lock", "keystore-dashboard.json"])
@@ -312,7 +251,7 @@ fn signals_leave_no_file_behind() {
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
-            // There is a reader as soon as it waits for a writer.
+            // Opening succeeds once the command waits for a writer.
             let mut writer = None;
             wait_until(|| {
                 writer = open(&pipe, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).ok();
@@ -326,7 +265,7 @@ fn signals_leave_no_file_behind() {
     }
 }
 
-/// Compiles the library that kills.
+/// Compiles the library that kills the command at a chosen system call.
 fn killer(folder: &Path) -> std::path::PathBuf {
     let out = folder.join("kill.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/signals/kill.c");
@@ -335,7 +274,7 @@ fn killer(folder: &Path) -> std::path::PathBuf {
     out
 }
 
-/// A locked file that opens at once, for a test opens it often.
+/// A locked file that unlocks quickly, because a test unlocks it often.
 fn locked_cheaply(text: &[u8], passphrase: &str) -> Vec<u8> {
     let mut recipient = age::scrypt::Recipient::new(age::secrecy::SecretString::from(passphrase));
     recipient.set_work_factor(2);
@@ -425,7 +364,7 @@ fn a_file_that_is_complete_is_a_success_where_its_folder_cannot_be_synced() {
 }
 
 #[test]
-fn a_keystore_keeps_its_mode_and_other_names_are_warned_of() {
+fn a_locked_keystore_keeps_its_mode_and_a_hard_link_is_warned_of() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     let folder = tempfile::tempdir().unwrap();
@@ -446,9 +385,9 @@ fn a_keystore_keeps_its_mode_and_other_names_are_warned_of() {
     assert!(locked.stderr.contains("another name") && locked.stderr.contains("hard link"), "{locked:?}");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
     assert_eq!(owner(&path), before);
-    assert!(fs::read(&other).unwrap().starts_with(b"{"), "which is why it is warned of");
+    assert!(fs::read(&other).unwrap().starts_with(b"{"), "hence the warning");
     fs::remove_file(&other).unwrap();
-    // In the clear it is its owner's alone.
+    // Unlocked, only its owner can read it.
     let unlocked = run("unlock").done();
     assert!(!unlocked.stderr.contains("another name"), "{unlocked:?}");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

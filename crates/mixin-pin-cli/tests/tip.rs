@@ -1,4 +1,4 @@
-//! TIP keys by the command, against `mixin-pin sandbox`.
+//! TIP keys, against `mixin-pin sandbox`.
 
 mod common;
 
@@ -14,7 +14,7 @@ fn new_key(sandbox: &SandboxProcess, name: &str) -> (String, Value) {
 }
 
 #[test]
-fn a_tip_key_is_installed_proved_changed_and_refused() {
+fn a_tip_key_is_installed_verified_changed_and_refused() {
     let sandbox = SandboxProcess::start(&[]);
     for kind in ["rsa1024", "ed25519"] {
         let keystore = sandbox.register(kind);
@@ -35,7 +35,7 @@ fn a_tip_key_is_installed_proved_changed_and_refused() {
         assert_eq!(
             (wrong.code, wrong.kind().as_str()),
             (2, "input"),
-            "the server's public key tells before it is sent"
+            "the public key shows it before anything is sent"
         );
         assert_eq!(with(&["verify", "--pin-stdin"], "123456\n").json()["error"]["code"], 20_118);
 
@@ -61,9 +61,9 @@ fn the_keystores_spend_key_is_used_where_it_is_asked_for() {
 
     assert_eq!(with(&["update", "--tip", "--new-user"], "").json()["error"]["extra"]["reason"], "old_pin_needed");
 
-    // The keystore's is the old key, and only the new one is given.
+    // The keystore has the old key. Only the new one is given.
     let same = with(&["update", "--tip", "--spend-key-stdin"], &format!("{}\n", "5eed".repeat(16)));
-    assert!(same.code == 2 && same.stdout.contains("the new one alone"), "{same:?}");
+    assert!(same.code == 2 && same.stdout.contains("only the new one"), "{same:?}");
     let (second, made) = new_key(&sandbox, "second");
     let changed = with(&["update", "--tip", "--spend-key-stdin"], &second).done().json();
     assert_eq!(changed["user"]["tip_key_base64"], made["tip_key_base64"]);
@@ -105,9 +105,9 @@ fn a_new_key_is_its_owners_alone_and_shown_to_nobody() {
     }
 }
 
-/// The options of a vector's action, as the command line has them.
+/// The command line options for the action of a vector.
 fn options(vector: &Value) -> Vec<String> {
-    // OAuth is one word to the command line.
+    // OAuth is one word on the command line.
     let name: String =
         vector["action"].as_str().unwrap().replace("OAuth", "Oauth").chars().fold(String::new(), |mut name, c| {
             if c.is_uppercase() && !name.is_empty() {
@@ -120,7 +120,7 @@ fn options(vector: &Value) -> Vec<String> {
     for (field, value) in vector["fields"].as_object().unwrap() {
         let name = format!("--{}", field.replace('_', "-"));
         match value {
-            // `--receiver`, once for each of the receivers.
+            // `--receiver` for each receiver.
             Value::Array(values) => options
                 .extend(values.iter().flat_map(|value| ["--receiver".to_owned(), value.as_str().unwrap().to_owned()])),
             Value::String(text) => options.extend([name, text.clone()]),
@@ -157,13 +157,13 @@ fn every_action_is_signed_as_the_vectors_say() {
 fn any_call_is_made_with_a_pin_or_an_action() {
     let sandbox = SandboxProcess::start(&[]);
     let keystore = sandbox.register("ed25519");
-    // What follows --tip belongs to the action, so that the session comes first.
+    // Everything after --tip belongs to the action, so the session comes first.
     let session = ["--json", "call", "--api", &sandbox.url, "--keystore", &keystore];
     let call = |args: &[&str], stdin: &str| run(&[&session[..], args].concat(), stdin.as_bytes());
     assert_eq!(call(&["GET", "/me"], "").done().json()["has_pin"], false);
     assert_eq!(call(&["GET", "/nowhere"], "").json()["error"]["code"], 404);
 
-    // The PIN call that there is, by hand.
+    // The verify call, made with `call`.
     sandbox.run(&["update", "--keystore", &keystore, "--new-user", "--pin-stdin"], "123456\n").done();
     assert_eq!(call(&["POST", "/pin/verify", "--with-pin", "--pin-stdin"], "123456\n").done().json()["has_pin"], true);
     assert_eq!(call(&["POST", "/pin/verify", "--with-pin", "--pin-stdin"], "999999\n").json()["error"]["code"], 20_119);

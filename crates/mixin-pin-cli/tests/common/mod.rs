@@ -1,5 +1,8 @@
-//! Runs the real command, and a sandbox of its own making, for the tests.
+//! Runs the command, and a sandbox with it, for the tests.
 #![allow(dead_code, reason = "each test file uses a part")]
+
+#[cfg(target_os = "linux")]
+pub mod terminal;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -9,7 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// What a run of the command left behind.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Run {
     pub code: i32,
@@ -36,7 +39,7 @@ impl Run {
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mixin-pin"));
     command.env_remove("MIXIN_API").env_remove("MIXIN_KEYSTORE").env_remove("MIXIN_STORE");
-    // Iterators of the tests' sessions are nothing for the developer's own store.
+    // The tests must not use the developer's own store.
     command.env("XDG_DATA_HOME", env!("CARGO_TARGET_TMPDIR")).env("HOME", env!("CARGO_TARGET_TMPDIR"));
     command
 }
@@ -45,7 +48,7 @@ pub fn command() -> Command {
 pub fn run(args: &[&str], stdin: &[u8]) -> Run {
     let mut child =
         command().args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A command that fails early closes its standard input before all is written.
+    // A command that fails early closes its standard input.
     let _ = child.stdin.take().unwrap().write_all(stdin);
     finished(child.wait_with_output().unwrap())
 }
@@ -62,14 +65,14 @@ pub fn testdata(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name)
 }
 
-/// A keystore of the test data as a file of its owner's alone, as `git` does not keep it.
+/// Copies a keystore of the test data to a file that only its owner can read.
 pub fn keystore(folder: &Path, name: &str) -> PathBuf {
     let path = folder.join(name);
     private(&path, &fs::read_to_string(testdata(name)).unwrap());
     path
 }
 
-/// Writes a file that its owner alone may read.
+/// Writes a file that only its owner can read.
 pub fn private(path: &Path, text: &str) {
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -82,18 +85,18 @@ pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Where a sandbox's standard error goes, in its folder.
+/// The file in a sandbox's folder that gets its standard error.
 pub const STDERR: &str = "stderr.txt";
 
-/// `mixin-pin sandbox` as a process, and a folder for what the test makes.
+/// A `mixin-pin sandbox` process, and a folder for the test's files.
 pub struct SandboxProcess {
     child: Child,
     pub folder: TempDir,
-    /// What it would leave in the system's own.
+    /// Its temporary folder.
     _temporary: TempDir,
     pub url: String,
     pub app_keystore: String,
-    /// All that it has printed on standard output so far.
+    /// Its first line on standard output.
     pub announced: String,
 }
 
@@ -103,7 +106,7 @@ impl SandboxProcess {
         let mut child = command()
             .args(["--json", "sandbox"])
             .args(more)
-            // It is killed where a test does not stop it, and could not clear up.
+            // If the test does not stop it, it is killed and leaves files there.
             .env("TMPDIR", temporary.path())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(folder.path().join(STDERR)).unwrap())
@@ -126,7 +129,7 @@ impl SandboxProcess {
         text(&self.folder.path().join(name)).to_owned()
     }
 
-    /// What the process itself has printed.
+    /// The output of the process.
     pub fn printed(&self) -> Run {
         let stderr = fs::read_to_string(self.path(STDERR)).unwrap();
         Run { code: 0, stdout: self.announced.clone(), stderr }
@@ -156,7 +159,7 @@ impl SandboxProcess {
 
 impl Drop for SandboxProcess {
     fn drop(&mut self) {
-        // It may have been stopped already.
+        // It may have stopped already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
