@@ -58,6 +58,8 @@ pub(crate) enum Error {
     Unresolved,
     /// The store of iterators failed.
     Store(StoreError),
+    /// A store in memory has nothing to show or change.
+    MemoryStore,
     /// Another process uses the session.
     SessionBusy,
     /// The clock is far ahead of the session's last iterator.
@@ -170,7 +172,7 @@ impl Error {
             (Self::Usage(_), _) => "usage",
             (Self::Http(_), 1) => "refused",
             (Self::Sandbox(_), _) => "sandbox",
-            (Self::Store(_) | Self::Http(HttpError::Store(_)), _) => "store",
+            (Self::Store(_) | Self::MemoryStore | Self::Http(HttpError::Store(_)), _) => "store",
             (Self::SessionBusy | Self::Http(HttpError::SessionBusy { .. }), _) => "busy",
             (Self::ClockLeap { .. } | Self::Http(HttpError::Clock { .. }), _) => "clock",
             (_, 1) => "does-not-hold",
@@ -250,6 +252,7 @@ impl fmt::Display for Error {
                     _ => f.write_str("; --store names another store of iterators"),
                 }
             }
+            Self::MemoryStore => f.write_str("a store in memory ends with its command; --store names another store"),
             Self::SessionBusy => f.write_str("another process uses the session; try again, or wait longer with --wait"),
             Self::ClockLeap { ahead } => write!(
                 f,
@@ -436,6 +439,7 @@ mod tests {
             Error::Unresolved,
             Error::Store(StoreError::Url),
             Error::Store(StoreError::InUse),
+            Error::MemoryStore,
             Error::SessionBusy,
             Error::ClockLeap { ahead: days },
             Error::FarAhead { ahead: days + Duration::from_secs(3_600) },

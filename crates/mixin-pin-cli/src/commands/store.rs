@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use mixin_pin_core::UnixTime;
 use mixin_pin_http::ClockOffset;
-use mixin_pin_store::{MAX_LEAP, SessionRecord};
+use mixin_pin_store::{MAX_LEAP, ManagedStore, Place, SessionRecord};
 use serde_json::json;
 
-use crate::args::{ApiArgs, StoreRaiseArgs, StoreResetArgs, StoreShowArgs};
-use crate::client::{self, open_store, store_name};
+use crate::args::{ApiArgs, StoreArgs, StoreRaiseArgs, StoreResetArgs, StoreShowArgs};
+use crate::client::{self, store_name};
 use crate::error::Error;
 use crate::keystore;
 use crate::outcome::send;
@@ -18,7 +18,7 @@ use crate::output::{GOOD, Output, warn};
 use crate::time::{calendar, now, span};
 
 pub(crate) fn show(args: &StoreShowArgs, output: &Output) -> Result<(), Error> {
-    let store = open_store(&args.store)?;
+    let store = open(&args.store)?;
     let mut sessions = store.sessions()?;
     sessions.sort_by_key(|record| record.session_id);
     let listed: Vec<_> = sessions
@@ -38,7 +38,7 @@ pub(crate) fn show(args: &StoreShowArgs, output: &Output) -> Result<(), Error> {
 }
 
 pub(crate) fn reset(args: &StoreResetArgs, output: &Output) -> Result<(), Error> {
-    let known = open_store(&args.store)?.forget(args.session_id)?;
+    let known = open(&args.store)?.forget(args.session_id)?;
     output.result(&json!({ "session_id": args.session_id.to_string(), "was_known": known }), || {
         if known {
             format!("{GOOD}forgotten{GOOD:#}: the next iterator comes from the clock alone")
@@ -60,7 +60,7 @@ pub(crate) fn raise(args: &StoreRaiseArgs, output: &Output) -> Result<(), Error>
     if is_far && !args.far_ahead {
         return Err(Error::FarAhead { ahead });
     }
-    let last = open_store(&args.store)?.raise(args.session_id, to)?;
+    let last = open(&args.store)?.raise(args.session_id, to)?;
     if is_far {
         let until = calendar(UnixTime::from_nanos(to)).map_or_else(String::new, |until| format!(", before {until}"));
         warn(&format!(
@@ -83,6 +83,11 @@ pub(crate) fn raise(args: &StoreRaiseArgs, output: &Output) -> Result<(), Error>
         };
         format!("{done}\nFrom the next call on, every other client of this session must be above it too.")
     })
+}
+
+fn open(args: &StoreArgs) -> Result<Box<dyn ManagedStore>, Error> {
+    let store = client::open_store(args)?;
+    if store.place() == Place::Memory { Err(Error::MemoryStore) } else { Ok(store) }
 }
 
 /// The server's time, in nanoseconds since 1970.
