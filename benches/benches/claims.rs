@@ -1,4 +1,4 @@
-//! The hash of a request, from no body to a mebibyte, beside the bare hash; and the claims of a token, written.
+//! Hashes requests with bodies of up to 1 MiB, and writes the claims of a token. The floor is the bare hash.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -24,7 +24,7 @@ fn hash(c: &mut Criterion) {
     group.finish();
 }
 
-/// Signs for nothing, so that all the rest of a token is left.
+/// Does not sign, so that the bench measures the rest of a token.
 struct Free;
 
 impl Signer for Free {

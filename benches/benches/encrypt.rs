@@ -1,4 +1,4 @@
-//! Encrypting an encrypted PIN into base64, key schedule warm, beside the sum of its parts; and opening it again.
+//! Encrypts a PIN into base64 with a warm key schedule, and decrypts it again. The floor is the sum of the parts.
 
 use std::hint::black_box;
 
@@ -15,7 +15,7 @@ use mixin_pin_core::{
 
 const KEY: [u8; PinKey::LEN] = [7; PinKey::LEN];
 
-/// A secret of a kind, from what its caller keeps.
+/// A secret of a kind.
 fn secret(kind: SecretKind, pin: &Pin) -> Secret {
     match kind {
         SecretKind::SixDigits => black_box(pin).into(),
@@ -24,7 +24,7 @@ fn secret(kind: SecretKind, pin: &Pin) -> Secret {
     }
 }
 
-/// As calls carry them: digits in the standard alphabet, all else in the URL-safe one.
+/// Encodes as calls do: digits in the standard alphabet, the rest in the URL-safe one.
 fn encode(encrypted: &EncryptedPin) -> EncodedPin {
     match encrypted.kind() {
         SecretKind::SixDigits => encrypted.to_standard(),
@@ -38,7 +38,6 @@ fn encrypt(c: &mut Criterion) {
     let mut group = c.benchmark_group("encrypt");
     for kind in SecretKind::ALL {
         let (mut thread, mut system) = (rand::rng(), SystemRng::new().unwrap());
-        // The text stays where it is, as it does for a caller who writes it into a body.
         group.bench_function(kind.as_str(), |b| {
             b.iter(|| _ = black_box(&encode(&key.encrypt(secret(kind, &pin), nonces.next(NOW).unwrap(), &mut thread))));
         });
@@ -47,7 +46,7 @@ fn encrypt(c: &mut Criterion) {
         });
     }
 
-    // The parts: 16 bytes of ChaCha12, the blocks with the key schedule borrowed, base64.
+    // The parts: 16 bytes of ChaCha12, the AES blocks, base64.
     let cipher = Aes256::new(&KEY.into());
     for kind in SecretKind::ALL {
         let (mut rng, mut encrypted, mut text) = (rand::rng(), [0; EncryptedPin::MAX_LEN], [0; EncodedPin::MAX_LEN]);

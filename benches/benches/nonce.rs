@@ -1,4 +1,4 @@
-//! Taking iterators from the in-memory source, by one thread and by several that contend for it.
+//! Reserves iterators in memory, with one thread and with several at once.
 
 use std::thread;
 use std::time::Instant;

@@ -1,27 +1,22 @@
-//! The same work by other libraries, in one run with ours: aws-lc-rs and ring; with the feature `peers`, OpenSSL and the
-//! crate `mixin-sdk-rs` too. What the Go, Node and Python clients take is measured by `benches/peers/run`.
+//! The same work by other libraries: ring; with the feature `peers` also OpenSSL and `mixin-sdk-rs`. `benches/peers/run`
+//! times the clients for Node and Python.
 //!
-//! Names are `<work>, <who>`; the report finds them by these.
+//! The report finds benches by their names, `<work>, <library>`.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use mixin_pin_benches::{SEED, criterion, ed25519_key, fast_ed25519_key, rsa_key, session, signing_input, token};
+use mixin_pin_benches::{SEED, criterion, ed25519_key, rsa_key, session, signing_input, token};
 use mixin_pin_core::SystemRng;
 #[cfg(feature = "peers")]
 use mixin_pin_core::uuid::Uuid;
 
-/// Bare signatures of what a token's signature covers, and our tokens beside them.
+/// Bare signatures of a token's signing input.
 fn signatures(c: &mut Criterion) {
     let rng = &mut SystemRng::new().unwrap();
     let mut group = c.benchmark_group("peers");
-    let (pure, fast) = (session(ed25519_key()), session(fast_ed25519_key()));
-    let whole = token(&pure, rng);
+    let whole = token(&session(ed25519_key()), rng);
     let input = signing_input(&whole);
-    group.bench_function("token-eddsa, mixin-pin", |b| b.iter(|| token(&fast, rng)));
-    group.bench_function("token-eddsa, mixin-pin pure", |b| b.iter(|| token(&pure, rng)));
-    let key = aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&SEED).unwrap();
-    group.bench_function("token-eddsa, aws-lc-rs", |b| b.iter(|| key.sign(black_box(input))));
     let key = ring::signature::Ed25519KeyPair::from_seed_unchecked(&SEED).unwrap();
     group.bench_function("token-eddsa, ring", |b| b.iter(|| key.sign(black_box(input))));
     #[cfg(feature = "peers")]
@@ -33,18 +28,8 @@ fn signatures(c: &mut Criterion) {
     }
 
     for bits in [1024, 2048, 4096] {
-        let key = rsa_key(bits);
-        let der = key.to_pkcs1_der();
-        let ours = session(key);
-        group.bench_function(format!("token-rs512-{bits}, mixin-pin pure"), |b| b.iter(|| token(&ours, rng)));
+        let der = rsa_key(bits).to_pkcs1_der();
         let mut signature = vec![0; bits / 8];
-        if let Ok(key) = aws_lc_rs::signature::RsaKeyPair::from_der(&der) {
-            let random = aws_lc_rs::rand::SystemRandom::new();
-            group.bench_function(format!("token-rs512-{bits}, aws-lc-rs"), |b| {
-                let padding = &aws_lc_rs::signature::RSA_PKCS1_SHA512;
-                b.iter(|| key.sign(padding, &random, black_box(input), &mut signature).unwrap());
-            });
-        }
         if let Ok(key) = ring::signature::RsaKeyPair::from_der(&der) {
             let random = ring::rand::SystemRandom::new();
             group.bench_function(format!("token-rs512-{bits}, ring"), |b| {
@@ -52,15 +37,6 @@ fn signatures(c: &mut Criterion) {
                 b.iter(|| key.sign(padding, &random, black_box(input), &mut signature).unwrap());
             });
         }
-        let key = {
-            use rsa::pkcs1::DecodeRsaPrivateKey as _;
-            rsa::PrivateKey::from_pkcs1_der(&der).unwrap()
-        };
-        let digest = <sha2::Sha512 as sha2::Digest>::digest(input);
-        group.bench_function(format!("token-rs512-{bits}, rsa"), |b| {
-            let padding = || rsa::Pkcs1v15Sign::new::<sha2::Sha512>();
-            b.iter(|| key.sign_with_rng(rng, padding(), black_box(&digest)).unwrap());
-        });
         #[cfg(feature = "peers")]
         {
             use openssl::{hash::MessageDigest, pkey::PKey, rsa::Rsa, sign};
@@ -77,7 +53,7 @@ fn signatures(c: &mut Criterion) {
     group.finish();
 }
 
-/// The whole work of the client library written in Rust, which keeps no key between its calls.
+/// The other client library written in Rust. It parses its keys anew for each call.
 #[cfg(feature = "peers")]
 fn mixin_sdk_rs(c: &mut Criterion) {
     use mixin_sdk_rs::{auth::sign_authentication_token, pin::encrypt_ed25519_pin, safe::SafeUser};
@@ -115,7 +91,7 @@ fn mixin_sdk_rs(c: &mut Criterion) {
 
 #[cfg(not(feature = "peers"))]
 fn mixin_sdk_rs(_: &mut Criterion) {
-    eprintln!("peers: OpenSSL and mixin-sdk-rs ARE LEFT OUT; `--features mixin-pin-benches/peers` measures them too");
+    eprintln!("peers: SKIPPED OpenSSL and mixin-sdk-rs, which need --features mixin-pin-benches/peers");
 }
 
 criterion_group!(name = benches; config = criterion().sample_size(20); targets = signatures, mixin_sdk_rs);

@@ -1,4 +1,4 @@
-//! Loading a session from each shape of keystore, from its text to keys ready for use, beside what the keys alone take.
+//! Loads a session from each kind of keystore: from its text to keys ready for use. The floor is the arithmetic alone.
 
 use std::hint::black_box;
 
@@ -66,7 +66,7 @@ fn load(c: &mut Criterion) {
     });
     let key = rsa::PrivateKey::new(rng, 2048).unwrap();
     let encrypted = key.to_public_key().encrypt(rng, rsa::Oaep::<sha2::Sha256>::new(), &[7; 32]).unwrap();
-    group.bench_function("RSA 2048, unwrapped by the rsa crate", |b| {
+    group.bench_function("RSA 2048, floor", |b| {
         b.iter(|| key.decrypt_blinded(rng, rsa::Oaep::<sha2::Sha256>::new(), black_box(&encrypted)).unwrap());
     });
     group.finish();

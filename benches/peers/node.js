@@ -1,5 +1,5 @@
-// Times the official Node SDK, which takes Ed25519 sessions and PINs in hex only: nanoseconds of each work, as one JSON
-// object on stdout.
+// Times the official Node SDK. Prints nanoseconds of each work as a JSON object. The SDK takes Ed25519 sessions and PINs
+// in hex only.
 const crypto = require('crypto');
 const sdk = require('@mixin.dev/mixin-node-sdk');
 
@@ -12,7 +12,7 @@ const keystore = {
 const request = '00000000-0000-4000-8000-000000000003';
 const signature = 'ab'.repeat(64);
 
-// The median of five rounds, each long enough for the compiler to have done its work.
+// The median of five rounds. Each is long enough for the JIT compiler.
 function time(work) {
   const took = [];
   for (let round = 0; round < 5; round++) {

@@ -1,4 +1,4 @@
-"""Times Python's mixinsdk, which encrypts digits only: nanoseconds of each work, as one JSON object on stdout."""
+"""Times Python's mixinsdk. Prints nanoseconds of each work as a JSON object. mixinsdk encrypts digits only."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-//! Bars on a logarithmic scale, as SVG: who takes how long for one work.
+//! Bar charts as SVG, on a logarithmic scale: how long each client takes for one work.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,8 @@ const ROW: f64 = 26.0;
 const LABEL: f64 = 190.0;
 const WIDTH: f64 = 760.0;
 
-/// Draws a title and a bar for each of what took how many nanoseconds; ours stand out. At least one, all above zero.
+/// Draws a title and a bar for each row: label, nanoseconds, whether it is ours. Needs at least one row, all times above
+/// zero.
 pub fn bars(title: &str, rows: &[(String, f64, bool)]) -> String {
     let times = || rows.iter().map(|(_, took, _)| *took);
     let least = times().fold(f64::INFINITY, f64::min).log10().floor();
@@ -17,7 +18,7 @@ pub fn bars(title: &str, rows: &[(String, f64, bool)]) -> String {
     for (label, took, is_ours) in rows {
         let class = if *is_ours { "ours" } else { "theirs" };
         let (bar, middle) = (scale(*took).max(2.0), y + ROW / 2.0 + 1.0);
-        // A `String` takes whatever is written.
+        // Writing to a `String` cannot fail.
         let _ = writeln!(
             body,
             "  <text x=\"{}\" y=\"{middle}\" class=\"label\">{}</text>\n  \
@@ -43,7 +44,7 @@ pub fn bars(title: &str, rows: &[(String, f64, bool)]) -> String {
     )
 }
 
-/// Nanoseconds as people read them: three digits that count.
+/// Formats nanoseconds with three significant digits.
 pub fn duration(ns: f64) -> String {
     let (value, unit) = match ns {
         ns if ns < 1e3 => (ns, "ns"),
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_is_as_long_as_its_time_is() {
+    fn bars_grow_with_the_logarithm_of_their_time() {
         let svg = bars("a < b", &[("one".to_owned(), 10.0, true), ("two".to_owned(), 1_000.0, false)]);
         assert!(svg.contains("a &lt; b") && svg.contains("width=\"2.0\"") && svg.contains("width=\"460.0\""), "{svg}");
     }

@@ -1,4 +1,4 @@
-//! What was measured: the medians in criterion's output, what the script beside it timed of other clients, and the fleet.
+//! Reads the measurements: criterion's medians, the times of other clients, and those of a fleet of sessions.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,32 +7,32 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-/// Nanoseconds by the name of what took them.
+/// Nanoseconds by name.
 type Times = BTreeMap<String, f64>;
 
-/// Every figure that there is.
+/// All figures.
 #[derive(Debug, Default)]
 pub struct Figures {
-    /// Medians by criterion's own names, `group/function`.
+    /// Medians by criterion's names, `group/function`.
     pub benches: Times,
-    /// By client (`go`, `node`, `python`), then by work.
+    /// By client (`node`, `python`), then by work.
     pub clients: BTreeMap<String, Times>,
-    /// What `scale` found, if it was run.
+    /// The figures of `scale`, if it was run.
     pub fleet: Option<Fleet>,
 }
 
-/// What `scale` found.
+/// The figures of `scale`.
 #[derive(Debug, Deserialize)]
 pub struct Fleet {
-    /// How many sessions there were.
+    /// Number of sessions.
     pub sessions: u64,
-    /// Bytes of memory that one takes, where the system tells.
+    /// Bytes of memory that a session takes, where the system tells.
     pub bytes_a_session: Option<f64>,
-    /// Nanoseconds a call, by how many calls were made.
+    /// Number of calls, and nanoseconds for each.
     pub ns_by_calls: Vec<(u64, f64)>,
-    /// Nanoseconds a call of one thread.
+    /// Nanoseconds a call with one thread.
     pub ns_one_thread: f64,
-    /// Nanoseconds a call where two threads make them.
+    /// Nanoseconds a call with two threads.
     pub ns_two_threads: f64,
 }
 
@@ -52,11 +52,10 @@ struct Benchmark {
 }
 
 impl Figures {
-    /// Reads whatever lies in the build folder.
+    /// Reads the build folder. A missing file is a figure that was not measured.
     ///
     /// # Errors
-    /// When a file that is there cannot be read, or is not what it should be. A file that is not there is a figure that
-    /// was not measured.
+    /// When a file cannot be read or parsed.
     pub fn read(target: &Path) -> io::Result<Self> {
         let mut figures = Self::default();
         read_benches(&target.join("criterion"), &mut figures.benches)?;
@@ -65,13 +64,13 @@ impl Figures {
         Ok(figures)
     }
 
-    /// The sum of several benches, if all of them were run.
+    /// The sum of several benches, if all were run.
     pub fn sum(&self, names: &[&str]) -> Option<f64> {
         names.iter().map(|name| self.benches.get(*name)).sum()
     }
 }
 
-/// A bench is a folder `new` with its name and its estimates in it.
+/// Each bench has a folder `new` with its name and its estimates.
 fn read_benches(folder: &Path, found: &mut Times) -> io::Result<()> {
     if !folder.is_dir() {
         return Ok(());

@@ -1,5 +1,4 @@
-//! What the benches share: how long they run, the sessions that they measure, and a generator whose cost is next to
-//! nothing; and what the report on them is made of.
+//! Shared code of the benches: criterion's settings, keys and sessions. The modules make the report.
 #![forbid(unsafe_code)]
 
 pub mod chart;
@@ -17,18 +16,18 @@ use mixin_pin_core::token::{RequestHash, Signer};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, PinKey, RsaKey, Session, SessionKey, SystemRng, UnixTime};
 
-/// The time at which everything happens.
+/// The time of every call.
 pub const NOW: UnixTime = UnixTime::from_secs(1_795_517_646);
 
 /// The seed of every Ed25519 key.
 pub const SEED: [u8; 32] = [7; 32];
 
-/// How long every bench runs: enough for a steady figure, short enough for all of them in a few minutes.
+/// Criterion's settings: long enough for steady figures, short enough to run all benches in a few minutes.
 pub fn criterion() -> Criterion {
     Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2))
 }
 
-/// A session around a key, whoever holds it.
+/// A session with this key.
 pub fn session<S: Signer>(key: S) -> Session<S> {
     Session::from_parts(Uuid::from_u128(1), Uuid::from_u128(2), key, PinKey::generate(&mut Counter::default()))
 }
@@ -36,7 +35,7 @@ pub fn session<S: Signer>(key: S) -> Session<S> {
 /// Makes the token of one request.
 ///
 /// # Panics
-/// When the signer fails, which makes no figure.
+/// When the signer fails.
 pub fn token<S: Signer>(session: &Session<S>, rng: &mut SystemRng) -> String {
     let hash = RequestHash::of("POST", "/pin/verify", black_box(b"{}"));
     let claims =
@@ -44,15 +43,15 @@ pub fn token<S: Signer>(session: &Session<S>, rng: &mut SystemRng) -> String {
     session.sign(&claims, rng).expect("these signers sign").as_str().to_owned()
 }
 
-/// What a token's signature covers.
+/// The part of a token that its signature covers.
 ///
 /// # Panics
-/// For what is no token.
+/// When the text is not a token.
 pub fn signing_input(token: &str) -> &[u8] {
     token.rsplit_once('.').expect("a token has dots").0.as_bytes()
 }
 
-/// The Ed25519 key, in pure Rust.
+/// An Ed25519 key in pure Rust.
 ///
 /// # Panics
 /// Never: any seed is a key.
@@ -60,7 +59,7 @@ pub fn ed25519_key() -> Ed25519Key {
     Ed25519Key::from_bytes(&SEED).expect("any seed is a key")
 }
 
-/// The Ed25519 key in the hands of the fastest library.
+/// The same key, signed with by aws-lc-rs.
 pub fn fast_ed25519_key() -> FastKey {
     SessionKey::Ed25519(ed25519_key()).into()
 }
@@ -74,7 +73,7 @@ pub fn rsa_key(bits: usize) -> RsaKey {
     RsaKey::generate(&mut rng, bits).expect("1024 to 4096 bits")
 }
 
-/// Counts instead of drawing, so that a bench measures the work and not the randomness.
+/// Counts instead of drawing random numbers, so that a bench does not measure the generator.
 #[derive(Debug, Default)]
 pub struct Counter(u64);
 
@@ -101,5 +100,5 @@ impl TryRng for Counter {
     }
 }
 
-// Not for keys: only benches see it.
+// Only benches see it.
 impl TryCryptoRng for Counter {}
