@@ -1,5 +1,5 @@
-//! The same work by other libraries: ring; with the feature `peers` also OpenSSL and `mixin-sdk-rs`. `benches/peers/run`
-//! times the clients for Node and Python.
+//! The same work by other libraries: ring, OpenSSL and `mixin-sdk-rs`. `benches/peers/run` times the clients for Node and
+//! Python.
 //!
 //! The report finds benches by their names, `<work>, <library>`.
 
@@ -8,53 +8,48 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use mixin_pin_benches::{SEED, criterion, ed25519_key, rsa_key, session, signing_input, token};
 use mixin_pin_core::SystemRng;
-#[cfg(feature = "peers")]
 use mixin_pin_core::uuid::Uuid;
+use openssl::hash::MessageDigest;
+use openssl::pkey::{Id, PKey};
+use openssl::rsa::Rsa;
+use openssl::sign::Signer;
+use ring::rand::SystemRandom;
+use ring::signature::{Ed25519KeyPair, RSA_PKCS1_SHA512, RsaKeyPair};
 
 /// Bare signatures of a token's signing input.
 fn signatures(c: &mut Criterion) {
-    let rng = &mut SystemRng::new().unwrap();
     let mut group = c.benchmark_group("peers");
-    let whole = token(&session(ed25519_key()), rng);
+    let whole = token(&session(ed25519_key()), &mut SystemRng::new().unwrap());
     let input = signing_input(&whole);
-    let key = ring::signature::Ed25519KeyPair::from_seed_unchecked(&SEED).unwrap();
+    let key = Ed25519KeyPair::from_seed_unchecked(&SEED).unwrap();
     group.bench_function("token-eddsa, ring", |b| b.iter(|| key.sign(black_box(input))));
-    #[cfg(feature = "peers")]
-    {
-        let key = openssl::pkey::PKey::private_key_from_raw_bytes(&SEED, openssl::pkey::Id::ED25519).unwrap();
-        group.bench_function("token-eddsa, OpenSSL", |b| {
-            b.iter(|| openssl::sign::Signer::new_without_digest(&key).unwrap().sign_oneshot_to_vec(input).unwrap());
-        });
-    }
+    let key = PKey::private_key_from_raw_bytes(&SEED, Id::ED25519).unwrap();
+    group.bench_function("token-eddsa, OpenSSL", |b| {
+        b.iter(|| Signer::new_without_digest(&key).unwrap().sign_oneshot_to_vec(input).unwrap());
+    });
 
     for bits in [1024, 2048, 4096] {
         let der = rsa_key(bits).to_pkcs1_der();
         let mut signature = vec![0; bits / 8];
-        if let Ok(key) = ring::signature::RsaKeyPair::from_der(&der) {
-            let random = ring::rand::SystemRandom::new();
+        // It refuses keys below 2048 bits.
+        if let Ok(key) = RsaKeyPair::from_der(&der) {
+            let random = SystemRandom::new();
             group.bench_function(format!("token-rs512-{bits}, ring"), |b| {
-                let padding = &ring::signature::RSA_PKCS1_SHA512;
-                b.iter(|| key.sign(padding, &random, black_box(input), &mut signature).unwrap());
+                b.iter(|| key.sign(&RSA_PKCS1_SHA512, &random, black_box(input), &mut signature).unwrap());
             });
         }
-        #[cfg(feature = "peers")]
-        {
-            use openssl::{hash::MessageDigest, pkey::PKey, rsa::Rsa, sign};
-
-            let key = PKey::from_rsa(Rsa::private_key_from_der(&der).unwrap()).unwrap();
-            group.bench_function(format!("token-rs512-{bits}, OpenSSL"), |b| {
-                b.iter(|| {
-                    let mut signer = sign::Signer::new(MessageDigest::sha512(), &key).unwrap();
-                    signer.sign_oneshot(&mut signature, black_box(input)).unwrap()
-                });
+        let key = PKey::from_rsa(Rsa::private_key_from_der(&der).unwrap()).unwrap();
+        group.bench_function(format!("token-rs512-{bits}, OpenSSL"), |b| {
+            b.iter(|| {
+                let mut signer = Signer::new(MessageDigest::sha512(), &key).unwrap();
+                signer.sign_oneshot(&mut signature, black_box(input)).unwrap()
             });
-        }
+        });
     }
     group.finish();
 }
 
 /// The other client library written in Rust. It parses its keys anew for each call.
-#[cfg(feature = "peers")]
 fn mixin_sdk_rs(c: &mut Criterion) {
     use mixin_sdk_rs::{auth::sign_authentication_token, pin::encrypt_ed25519_pin, safe::SafeUser};
 
@@ -87,11 +82,6 @@ fn mixin_sdk_rs(c: &mut Criterion) {
         });
     });
     group.finish();
-}
-
-#[cfg(not(feature = "peers"))]
-fn mixin_sdk_rs(_: &mut Criterion) {
-    eprintln!("peers: SKIPPED OpenSSL and mixin-sdk-rs, which need --features mixin-pin-benches/peers");
 }
 
 criterion_group!(name = benches; config = criterion().sample_size(20); targets = signatures, mixin_sdk_rs);
