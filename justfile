@@ -1,6 +1,6 @@
 # Shortcuts for the scripts that check this project. Each recipe is one command that works without `just`.
 
-# List the recipes.
+[private]
 default:
     @just --list
 
