@@ -51,7 +51,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("table", table(&rows)?),
         ("signers", signers(&figures)?),
         ("charts", charts),
-        ("benches", benches(&figures)?),
         ("fleet", figures.fleet.as_ref().map_or_else(|| Ok(String::new()), |fleet| fleet_text(fleet, &figures))?),
     ];
     for (name, block) in blocks {
@@ -163,15 +162,6 @@ fn cell(ns: Option<f64>) -> String {
 
 fn unmeasured() -> String {
     "–".to_owned()
-}
-
-/// All benches by name.
-fn benches(figures: &Figures) -> Result<String, Box<dyn Error>> {
-    let mut text = "| bench | takes |\n|---|---|\n".to_owned();
-    for (name, took) in &figures.benches {
-        writeln!(text, "| {name} | {} |", duration(*took))?;
-    }
-    Ok(text)
 }
 
 fn fleet_text(fleet: &Fleet, figures: &Figures) -> Result<String, Box<dyn Error>> {
