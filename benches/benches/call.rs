@@ -1,4 +1,4 @@
-//! A whole call, from the secret to bytes ready to send: encrypted, written as JSON, hashed, signed.
+//! Prepares whole calls, from the secret to bytes ready to send: encrypts, writes JSON, hashes and signs.
 
 use std::hint::black_box;
 
@@ -25,13 +25,13 @@ fn calls<S: Signer>(c: &mut Criterion, name: &str, session: &Session<S>) {
     group.bench_function(format!("{name}, verify by TIP"), |b| {
         b.iter(|| calls.verify_tip(black_box(&tip)).unwrap());
     });
-    // The signature is made already, so that what is left is the call's own.
+    // Without the cost of the TIP signature itself.
     let mut body = Map::new();
     body.insert("timestamp".to_owned(), 1.into());
     group.bench_function(format!("{name}, a given TIP signature"), |b| {
         b.iter(|| {
-            let proof = Secret::TipSignature(black_box([1; 64]));
-            calls.with_pin("POST", "/pin/verify", &body, proof).unwrap()
+            let signature = Secret::TipSignature(black_box([1; 64]));
+            calls.with_pin("POST", "/pin/verify", &body, signature).unwrap()
         });
     });
     group.finish();

@@ -1,8 +1,8 @@
-//! A fleet in one process: 10⁴ sessions, and 10² to 10⁶ calls prepared by them in turn. What a session takes of memory, how
-//! long a call takes however many there are, and what a second thread adds.
+//! Prepares 10² to 10⁶ calls with 10⁴ sessions in one process. Measures the memory of a session, the time of a call and the
+//! gain by a second thread.
 //!
-//! Not a criterion bench, for what is asked is how the figures change; the report reads `target/scale.json`. As a test, all of
-//! it is a thousandth of its size, as criterion's benches run once.
+//! Not a criterion bench, because it measures how the figures change with the number of calls. Writes `target/scale.json`
+//! for the report. `cargo test` runs a thousandth of it.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -15,7 +15,7 @@ use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, MonotonicNonces, Pin, Session, SystemRng};
 use mixin_pin_protocol::call::Calls;
 
-/// A session with a source of iterators of its own.
+/// A session and its source of iterators.
 struct Member {
     session: Session<FastKey>,
     nonces: MonotonicNonces,
@@ -28,7 +28,7 @@ fn member(at: usize, rng: &mut SystemRng) -> Member {
     Member { session: session.map_signer(FastKey::from), nonces: MonotonicNonces::new() }
 }
 
-/// Prepares as many calls, each by the next member, and returns the nanoseconds that one took.
+/// Prepares calls with one member after another. Returns nanoseconds a call.
 #[allow(clippy::cast_precision_loss)] // A million is exact.
 fn prepare(members: &[Member], calls: usize, skip: usize) -> f64 {
     let (pin, mut rng) = (Pin::new("314159").unwrap(), SystemRng::new().unwrap());
@@ -41,7 +41,7 @@ fn prepare(members: &[Member], calls: usize, skip: usize) -> f64 {
     begun.elapsed().as_secs_f64() * 1e9 / calls as f64
 }
 
-/// Bytes of memory that this process has in use, counted by the system, for libraries in C allocate too.
+/// Resident memory of this process in bytes, as the system counts it: C libraries allocate too.
 fn memory_in_use() -> Option<usize> {
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
     Some(statm.split(' ').nth(1)?.parse::<usize>().ok()? * 4096)
@@ -60,7 +60,7 @@ fn main() {
     let members: Vec<Member> = (0..count).map(|at| member(at, rng)).collect();
     let bytes_a_session = before.zip(memory_in_use()).map(|(before, after)| after.saturating_sub(before) / count);
 
-    // Every length goes through the members from where the one before stopped, so that none finds them in the cache.
+    // Each run starts where the last one stopped, so that the members are not in the cache.
     let (mut by_length, mut skip) = (Vec::new(), 0);
     let mut length = most.min(100);
     while length <= most {
