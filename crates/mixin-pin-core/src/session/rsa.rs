@@ -57,8 +57,8 @@ impl PinToken {
 /// An RSA private key of 1024 to 4096 bits.
 ///
 /// # Security
-/// Zeroized on drop, neither cloned nor printed. The `rsa` crate makes copies of the primes while it reads a key and
-/// computes with it, and does not erase these. Every private operation is blinded with the caller's randomness, and
+/// Zeroized on drop, neither cloned nor printed. But the `rsa` crate leaves copies of the primes in freed memory when it
+/// reads a key, computes with it and drops it. Every private operation is blinded with the caller's randomness, and
 /// its result is checked with the public key before it is returned.
 /// Mixin's oldest sessions have keys of 1024 bits, which a state may be able to break. Register new sessions with
 /// Ed25519.
