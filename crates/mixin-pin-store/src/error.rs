@@ -1,11 +1,11 @@
-//! Everything that can go wrong in keeping iterators.
+//! Errors of the stores.
 
 use std::error::Error as StdError;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{fmt, io};
 
-/// The cause of an error, of a type that this crate does not promise.
+/// The cause of an error. Its type may change in any version.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Why a store failed. The call that failed gave out no iterator.
@@ -14,7 +14,7 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum Error {
-    /// The clock cannot be used, or the last iterator has been given out.
+    /// The clock or the system's generator cannot be used, or no iterators are left.
     Core(mixin_pin_core::Error),
     /// The lease has ended. Another caller may have the session.
     LeaseLost,
@@ -23,27 +23,27 @@ pub enum Error {
     /// The session's last iterator is more than [`MAX_LEAP`](crate::MAX_LEAP) ahead of the clock, and its owner did not
     /// raise it there.
     IteratorAhead {
-        /// How far.
+        /// How far ahead.
         ahead: Duration,
     },
-    /// A session raised that far would have no iterators left.
+    /// Above this iterator the session would have too few iterators left.
     NoRoomAbove {
-        /// The greatest iterator to raise it to.
+        /// The greatest iterator that is allowed.
         greatest: u64,
     },
-    /// The system names no folder for a user's data.
+    /// The system names no folder for the user's data.
     NoDataFolder,
     /// The store's URL is of no known kind.
     Url,
     /// SQLite would read the store's name as a URI.
     SqliteUri,
-    /// SQLite's `:memory:` is another store for each that opens it.
+    /// SQLite's `:memory:` would be a new store at every opening.
     SqliteMemory,
-    /// SQLite, or the file of its database.
+    /// SQLite or its database file.
     Sqlite(SqliteError),
-    /// Redis, or the way to it.
+    /// Redis or the connection to it.
     Redis(RedisError),
-    /// A store of another kind, by [`Error::other`].
+    /// Another kind of store, by [`Error::other`].
     Other(BoxError),
 }
 
@@ -51,48 +51,48 @@ pub enum Error {
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum SqliteError {
-    /// The database's folder or file cannot be made.
+    /// The database's folder or file cannot be created.
     File {
         /// The folder or file.
         path: PathBuf,
         /// Why not.
         cause: io::Error,
     },
-    /// A newer version of this software made the database.
+    /// A newer version of this crate created the database.
     NewerSchema {
         /// The file.
         path: PathBuf,
         /// The schema's version in the file.
         found: i64,
     },
-    /// The file is a database of other software.
+    /// The database belongs to other software.
     OtherDatabase {
         /// The file.
         path: PathBuf,
     },
-    /// The database is ours, but has other tables, views, triggers or columns.
+    /// The database is ours, but its tables, views, triggers or columns were changed.
     Altered {
         /// The file.
         path: PathBuf,
     },
-    /// Other users can write the database, or what SQLite keeps beside it.
+    /// Other users can write the database or a file that SQLite keeps next to it.
     Exposed {
         /// The file.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
     },
-    /// A file beside the database is not its owner's, or other users can write the folder for its holders.
+    /// A file next to the database belongs to another user, or other users can write its `-holders` folder.
     OtherOwner {
         /// The file.
         path: PathBuf,
     },
     /// The database has more than one name.
     HardLinked {
-        /// The file, by one of them.
+        /// The file, by one of its names.
         path: PathBuf,
     },
-    /// The database or a file beside it kept moving while it was opened, or the link that named it now leads elsewhere.
+    /// The database or a file next to it was moved while it was opened, or the link to it now leads elsewhere.
     Moving {
         /// The file.
         path: PathBuf,
@@ -102,7 +102,7 @@ pub enum SqliteError {
         /// The file.
         path: PathBuf,
     },
-    /// The file is no database, or a damaged one.
+    /// The file is not a database, or is damaged.
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -117,38 +117,38 @@ pub enum SqliteError {
         /// The file.
         path: PathBuf,
     },
-    /// Another process has locked the database for longer than this software ever does.
+    /// Another process locked the database for too long.
     Locked {
         /// The file.
         path: PathBuf,
     },
-    /// SQLite failed in another way.
+    /// Another failure of SQLite.
     Other {
         /// The file.
         path: PathBuf,
-        /// What it said.
+        /// SQLite's error.
         cause: BoxError,
     },
 }
 
-/// What is wrong with a Redis server or the way to it.
+/// What is wrong with a Redis server or the connection to it.
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum RedisError {
-    /// The server cannot be reached, or went away.
+    /// The server cannot be reached, or the connection broke.
     Unreachable(BoxError),
-    /// The server has no memory left and refuses to write.
+    /// The server has no memory left and refuses writes.
     Full,
-    /// The server takes no writes: a replica, or one that cannot save.
+    /// The server refuses writes: it is a replica, or it cannot save.
     ReadOnly(BoxError),
-    /// The server holds under our names what this software never writes.
+    /// Other software has written values under our keys.
     Content,
-    /// The server failed in another way.
+    /// Another failure of the server.
     Other(BoxError),
 }
 
 impl Error {
-    /// The failure of a store of your own.
+    /// An error of a store of your own.
     pub fn other(cause: impl Into<BoxError>) -> Self {
         Self::Other(cause.into())
     }
@@ -159,32 +159,32 @@ impl fmt::Display for Error {
         match self {
             Self::Core(error) => error.fmt(f),
             Self::LeaseLost => f.write_str(
-                "the lease of the session ended before it was used; nothing was sent, so the call can be made again",
+                "the lease ended before the request was sent; make the call again",
             ),
             Self::InUse => f.write_str("the session is in use; try again when its call has ended"),
             Self::IteratorAhead { ahead } => write!(
                 f,
-                "the session's last iterator is {} ahead of the clock; set the clock right, or if it is right, forget the \
-                 session (mixin-pin store reset), or where Mixin's server has seen such iterators of it, raise it \
-                 (mixin-pin store raise)",
+                "the session's last iterator is {} ahead of the clock; set the clock right; if it is right, forget the \
+                 session (mixin-pin store reset), or if Mixin's server has seen such iterators, raise it (mixin-pin store \
+                 raise)",
                 span(*ahead)
             ),
             Self::NoRoomAbove { greatest } => write!(
                 f,
-                "above that iterator the session would have none left; raise it to {greatest} at the most, or register a \
-                 new session"
+                "above that iterator the session would have too few left; raise it to {greatest} at most, or register a new \
+                 session"
             ),
             Self::NoDataFolder => {
-                f.write_str("the system names no folder for this user's data; name a store, such as sqlite:FILE")
+                f.write_str("the system names no data folder for this user; name a store, such as sqlite:FILE")
             }
             Self::Url => f.write_str("a store is memory:, sqlite:FILE, redis://HOST or rediss://HOST"),
             Self::SqliteUri => f.write_str(
-                "a SQLite store is named by its path, not by a URI: write sqlite:FILE without file:, or sqlite:./file:… \
-                 for a file of such a name",
+                "a SQLite store is named by its path, not by a URI; write sqlite:FILE without file:, or sqlite:./file:… for \
+                 a file of that name",
             ),
             Self::SqliteMemory => f.write_str(
-                "sqlite::memory: would be another store for each that opens it; name a file, or memory: for a session \
-                 that nothing else uses",
+                "sqlite::memory: would be a new store at every opening; name a file, or memory: for a session that nothing \
+                 else uses",
             ),
             Self::Sqlite(error) => error.fmt(f),
             Self::Redis(error) => error.fmt(f),
@@ -196,59 +196,62 @@ impl fmt::Display for Error {
 impl fmt::Display for SqliteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, cause } => write!(f, "{} cannot be made: {cause}", path.display()),
+            Self::File { path, cause } => write!(f, "{} cannot be created: {cause}", path.display()),
             Self::NewerSchema { path, found } => write!(
                 f,
-                "{} was made by a newer version of this software (schema {found}); update this one",
+                "{} was created by a newer version of this software (schema {found}); update this one",
                 path.display()
             ),
             Self::OtherDatabase { path } => {
-                write!(f, "{} is a database of something else; name another file", path.display())
+                write!(f, "{} is a database of other software; name another file", path.display())
             }
             Self::Altered { path } => write!(
                 f,
-                "{} holds other tables, views, triggers or columns than this software makes; move it away and begin anew: \
-                 a clock that is right keeps the iterators rising",
+                "{} has unknown tables, views, triggers or columns; move it away and start again: a correct clock keeps the \
+                 iterators rising",
                 path.display()
             ),
             Self::Exposed { path, mode } => {
-                write!(f, "{0} can be written by others (mode {mode:03o}); run: chmod 600 {0}", path.display())
+                write!(f, "others can write {0} (mode {mode:03o}); run: chmod 600 {0}", path.display())
             }
             Self::OtherOwner { path } => write!(
                 f,
-                "{} is not the database owner's alone; remove it, and keep the database in a folder that nobody else can \
+                "{} is not only the database owner's; remove it, and keep the database in a folder that nobody else can \
                  write",
                 path.display()
             ),
             Self::HardLinked { path } => write!(
                 f,
-                "{} has more than one name (hard links), and would be another database by each; remove the others",
+                "{} has more than one name (hard links), each of which would be another database; remove the others",
                 path.display()
             ),
             Self::Moving { path } => write!(
                 f,
-                "{} is moved away again and again, or no longer what the link to it names; see which program does it, \
-                 or start this one anew",
+                "{} keeps being moved, or the link to it leads elsewhere now; find the program that does this, or restart \
+                 this one",
                 path.display()
             ),
             Self::Forked { path } => write!(
                 f,
-                "{} cannot be used here: this process was forked from one that had a database open; open it only after \
-                 the fork, or start another program",
+                "{} cannot be used: this process was forked from one that had a database open; open it only after the \
+                 fork, or start another program",
                 path.display()
             ),
             Self::Corrupt { path } => write!(
                 f,
-                "{} is damaged, or no database; move it away and begin anew: a clock that is right keeps the \
-                 iterators rising",
+                "{} is damaged or not a database; move it away and start again: a correct clock keeps the iterators rising",
                 path.display()
             ),
             Self::ReadOnly { path } => {
-                write!(f, "{} cannot be written; check its permissions and its folder's", path.display())
+                write!(f, "{} cannot be written; check its permissions and those of its folder", path.display())
             }
             Self::DiskFull { path } => write!(f, "the disk with {} is full; make room", path.display()),
             Self::Locked { path } => {
-                write!(f, "{} is locked by another process for too long; see which one has it open", path.display())
+                write!(
+                    f,
+                    "{} was locked by another process for too long; find the process that has it open",
+                    path.display()
+                )
             }
             Self::Other { path, cause } => write!(f, "{}: {cause}", path.display()),
         }
@@ -259,10 +262,10 @@ impl fmt::Display for RedisError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(cause) => write!(f, "Redis cannot be reached: {cause}; nothing was sent to Mixin"),
-            Self::Full => f.write_str("Redis is out of memory and takes no writes; raise its maxmemory"),
-            Self::ReadOnly(cause) => write!(f, "Redis takes no writes: {cause}; name the primary"),
+            Self::Full => f.write_str("Redis is out of memory and refuses writes; raise its maxmemory"),
+            Self::ReadOnly(cause) => write!(f, "Redis refuses writes: {cause}; name the primary"),
             Self::Content => {
-                f.write_str("Redis holds something else under mixin-pin's names; name another database of it")
+                f.write_str("Redis has other values under mixin-pin's keys; name another database of that server")
             }
             Self::Other(cause) => write!(f, "Redis: {cause}"),
         }
@@ -283,7 +286,7 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Core(error) => Some(error),
-            // These print as their own text, so their causes are next.
+            // `Display` prints these errors themselves, so the source is their cause.
             Self::Sqlite(error) => error.source(),
             Self::Redis(error) => error.source(),
             Self::Other(error) => error.source(),

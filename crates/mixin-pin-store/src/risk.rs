@@ -1,13 +1,13 @@
-//! What may go wrong with a store that can be used.
+//! Problems of a store that can still be used.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Something that may go wrong with a store that can be used. `Display` says what it is and what to do about it.
+/// A problem of a store that can still be used. `Display` says what it is and what to do about it.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Risk {
-    /// Other users can read the database: session ids and iterators, no secret.
+    /// Other users can read the database. It contains session ids and iterators, but no secret.
     ReadableByOthers {
         /// The file.
         path: PathBuf,
@@ -18,11 +18,11 @@ pub enum Risk {
     WritableFolder {
         /// The folder.
         path: PathBuf,
-        /// Whether they can only add files (the sticky bit), and not move or replace the database.
+        /// Whether the sticky bit is set: then they can add files, but not move or replace the database.
         is_sticky: bool,
     },
-    /// Redis may drop records and leases when memory runs short. A dropped record does no harm while the clock is right; a
-    /// dropped lease lets two callers have one session.
+    /// Redis may drop records and leases when memory runs short. Without its record a session goes by the clock. Without its
+    /// lease a session can be leased twice.
     Eviction {
         /// The server's `maxmemory-policy`.
         policy: String,
@@ -37,19 +37,19 @@ impl fmt::Display for Risk {
             }
             Self::WritableFolder { path, is_sticky: false } => write!(
                 f,
-                "others can write {0}, and so move or replace the database; run: chmod go-w {0}, or name a file in \
+                "others can write {0}, so they can move or replace the database; run: chmod go-w {0}, or name a file in \
                  another folder",
                 path.display()
             ),
             Self::WritableFolder { path, is_sticky: true } => write!(
                 f,
-                "others can make files in {}, beside the database or in its place before it is made; name a file in a \
-                 folder of your own",
+                "others can create files in {}, next to the database or before it; name a file in a folder that only you can \
+                 write",
                 path.display()
             ),
             Self::Eviction { policy } => write!(
                 f,
-                "Redis may drop what it holds when memory runs short (maxmemory-policy {policy}); set it to noeviction"
+                "Redis may drop leases when memory runs short (maxmemory-policy {policy}); set it to noeviction"
             ),
         }
     }
