@@ -1,7 +1,7 @@
-//! What it costs to hold a session, take an iterator and let the session go: SQLite that survives the crash of a process,
-//! and a loss of power; beside the bare synchronisation of one small write, which is the floor of the latter.
+//! Lease a session, reserve an iterator, release the session: in memory, and in SQLite with each durability. The floor of
+//! the durability over power cuts is one small synchronized write.
 //!
-//! The database lies in the build folder, on a real disk; a temporary folder may be memory. `MIXIN_PIN_BENCH_REDIS` adds
+//! The database is in the build folder, on a real disk; a temporary folder may be in memory. `MIXIN_PIN_BENCH_REDIS` adds
 //! a Redis server by its URL.
 
 use std::fs::File;
@@ -12,25 +12,27 @@ use std::time::{Duration, SystemTime};
 use criterion::{Criterion, criterion_group, criterion_main};
 use mixin_pin_core::UnixTime;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_store::{Durability, LeaseReply, LeaseTerms, NonceStore, SqliteStore};
+use mixin_pin_store::{Durability, LeaseReply, LeaseTerms, MemoryStore, NonceStore, SqliteStore};
 
 fn call(store: &dyn NonceStore, session_id: Uuid) -> u64 {
     let terms = LeaseTerms::new(Duration::from_secs(30)).with_confirmed_clock();
-    let LeaseReply::Granted(session) = store.lease(session_id, &terms).unwrap() else { panic!("nobody else holds it") };
-    session.reserve(UnixTime::try_from(SystemTime::now()).unwrap()).unwrap()
+    let LeaseReply::Granted(lease) = store.lease(session_id, &terms).unwrap() else { panic!("busy") };
+    lease.reserve(UnixTime::try_from(SystemTime::now()).unwrap()).unwrap()
 }
 
-fn hold(c: &mut Criterion) {
+fn lease(c: &mut Criterion) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let session = Uuid::from_u128(1);
-    let mut group = c.benchmark_group("hold");
+    let mut group = c.benchmark_group("lease");
+    let store = MemoryStore::new();
+    group.bench_function("memory", |b| b.iter(|| black_box(call(&store, session))));
     for (name, durability) in [("sqlite, crash", Durability::Crash), ("sqlite, power cut", Durability::PowerCut)] {
         let store = SqliteStore::open(&folder.path().join(format!("{durability:?}.db"))).unwrap();
         let store = store.durability(durability);
         group.bench_function(name, |b| b.iter(|| black_box(call(&store, session))));
     }
     let mut file = File::create(folder.path().join("floor")).unwrap();
-    group.bench_function("floor: write and synchronise 4 KiB", |b| {
+    group.bench_function("floor: write and synchronize 4 KiB", |b| {
         b.iter(|| {
             file.rewind().unwrap();
             file.write_all(&[7; 4096]).unwrap();
@@ -39,10 +41,10 @@ fn hold(c: &mut Criterion) {
     });
     if let Ok(url) = std::env::var("MIXIN_PIN_BENCH_REDIS") {
         let store = mixin_pin_store::open(&url).unwrap();
-        group.bench_function("redis", |b| b.iter(|| black_box(call(&store, session))));
+        group.bench_function("redis", |b| b.iter(|| black_box(call(&*store, session))));
     }
     group.finish();
 }
 
-criterion_group!(benches, hold);
+criterion_group!(benches, lease);
 criterion_main!(benches);

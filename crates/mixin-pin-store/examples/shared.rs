@@ -1,4 +1,4 @@
-//! Two callers of one session, as two processes would be: they wait for each other, and iterators rise.
+//! Two callers share a session, as two processes would: they wait for each other, and iterators rise.
 //!
 //! ```sh
 //! cargo run -p mixin-pin-store --example shared
@@ -30,18 +30,18 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn call(name: &str, path: &std::path::Path) -> Result<(), Box<dyn Error>> {
     let store = SqliteStore::open(path)?;
-    // A lease as long as the call may take; the clock of a session that is new here is vouched for.
+    // The lease lasts as long as the call may take. The clock counts as confirmed.
     let terms = LeaseTerms::new(Duration::from_secs(5)).wait(Duration::from_secs(10)).with_confirmed_clock();
     for _ in 0..3 {
         match store.lease(Uuid::from_u128(1), &terms)? {
-            LeaseReply::Granted(session) => {
-                let nonce = session.next(UnixTime::try_from(SystemTime::now())?)?;
+            LeaseReply::Granted(lease) => {
+                let nonce = lease.next(UnixTime::try_from(SystemTime::now())?)?;
                 println!("{name} sends {}", nonce.iterator());
-                // The call is made here. The session is let go when its answer is there.
+                // The call goes here. Dropping the lease after its answer releases the session.
                 thread::sleep(Duration::from_millis(20));
             }
-            LeaseReply::Busy => return Err("the other took too long".into()),
-            LeaseReply::ClockUnconfirmed { .. } => return Err("the clock leapt".into()),
+            LeaseReply::Busy => return Err("the other caller took too long".into()),
+            LeaseReply::ClockUnconfirmed { .. } => return Err("the clock is confirmed already".into()),
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Nonce stores and leases: who may use a session now, and which iterators are theirs.
+//! Nonce stores and leases: which caller may use a session now, and with which iterators.
 
 use std::fmt;
 use std::path::Path;
@@ -12,12 +12,12 @@ use crate::{Error, Risk, SessionRecord};
 
 /// Leases sessions, for callers that share them: threads, processes or machines.
 ///
-/// Rising iterators are not enough where several callers use one session: a request with a higher iterator may overtake
-/// one with a lower iterator, and the server then refuses the late one. So a caller leases the session from the first
-/// iterator to the answer.
+/// If several callers use one session, rising iterators are not enough. A request with a higher iterator may overtake
+/// one with a lower iterator, and the server then refuses the late one. So a caller keeps the session leased from the
+/// first iterator to the answer.
 ///
-/// The trait is object-safe; `&S`, `Box<S>` and `Arc<S>` are stores where `S` is one. A store of your own reports its
-/// failures by [`Error::other`].
+/// The trait is object-safe. If `S` is a store, so are `&S`, `Box<S>` and `Arc<S>`. A store of your own reports its failures
+/// by [`Error::other`].
 ///
 /// # Contract
 /// - The iterators of a session follow the contract of [`NonceSource`] across all its leases.
@@ -33,7 +33,7 @@ pub trait NonceStore: Send + Sync {
     /// Leases a session. Waits for another caller's lease to end, at most as long as the terms say.
     ///
     /// # Errors
-    /// Whatever keeps the store from its contract.
+    /// Any failure of the store.
     fn lease(&self, session_id: Uuid, terms: &LeaseTerms) -> Result<LeaseReply, Error>;
 }
 
@@ -41,7 +41,7 @@ pub trait NonceStore: Send + Sync {
 ///
 /// A release that does not reach the store does no harm: the lease ends by itself.
 pub trait Lease: NonceSource<Error = Error> + Send + Sync {
-    /// How much longer the lease surely lasts. Do not send a request that may take longer.
+    /// How much longer the lease lasts at least. Do not send a request that may take longer.
     fn remaining(&self) -> Duration;
 }
 
@@ -50,36 +50,37 @@ pub trait ManagedStore: NonceStore {
     /// The sessions that the store knows, in no order.
     ///
     /// # Errors
-    /// Whatever keeps the store from being read.
+    /// Any failure of the store.
     fn sessions(&self) -> Result<Vec<SessionRecord>, Error>;
 
     /// Forgets a session, so that its next iterator comes from the clock alone; returns whether it was known.
     ///
     /// # Errors
-    /// [`Error::InUse`] while it is leased, or whatever keeps the store from being written.
+    /// [`Error::InUse`] while it is leased, or any failure of the store.
     fn forget(&self, session_id: Uuid) -> Result<bool, Error>;
 
-    /// Raises a session's last iterator, for a session whose other clients have used greater ones, and returns the last
-    /// iterator. It is never lowered. Iterators up to [`MAX_LEAP`](crate::MAX_LEAP) beyond `to` are then followed, however
-    /// far ahead of the clock. A session that the store does not know, with `to` more than that behind the clock, gains
-    /// nothing: it stays unknown, and the clock's time is returned.
+    /// Raises a session's last iterator to `to`, because other clients of the session have used greater ones. Returns the
+    /// last iterator, which is never lowered.
+    ///
+    /// The store then accepts iterators up to [`MAX_LEAP`](crate::MAX_LEAP) beyond `to`, however far ahead of the clock. If
+    /// the session is new and `to` is more than `MAX_LEAP` behind the clock, raising has no effect: the session stays
+    /// unknown, and the result is the clock's time.
     ///
     /// # Warning
-    /// From then on every other client of the session must be above `to`. If `to` is ahead of the clock, a client that goes
-    /// by the clock is not.
+    /// From then on every other client of the session must use iterators above `to`. If `to` is ahead of the clock, a client
+    /// that derives its iterators from the clock is locked out.
     ///
     /// # Errors
-    /// [`Error::InUse`] while it is leased, [`Error::NoRoomAbove`] near the end of the numbers, or whatever keeps the store
-    /// from being written.
+    /// [`Error::InUse`] while it is leased, [`Error::NoRoomAbove`] near the end of the numbers, or any failure of the store.
     fn raise(&self, session_id: Uuid, to: u64) -> Result<u64, Error>;
 
     /// Where the store keeps its records.
     fn place(&self) -> Place<'_>;
 
-    /// What may go wrong with this store although it can be used.
+    /// Problems that do not keep the store from being used.
     ///
     /// # Errors
-    /// Whatever keeps the store from being asked.
+    /// Any failure of the store.
     fn risks(&self) -> Result<Vec<Risk>, Error> {
         Ok(Vec::new())
     }
@@ -93,11 +94,10 @@ pub enum Place<'s> {
     Memory,
     /// In a file of this machine.
     File(&'s Path),
-    /// On a Redis or Valkey server. Its URL may hold a password, so it is not told.
+    /// On a Redis or Valkey server. The URL is left out because it may contain a password.
     Redis,
 }
 
-/// Each pointer passes the call on to the store behind it.
 macro_rules! by_pointer {
     ($($pointer:ty),*) => {$(
         impl<S: NonceStore + ?Sized> NonceStore for $pointer {
@@ -117,7 +117,7 @@ by_pointer!(&S, Box<S>, Arc<S>);
 ///
 /// let terms = LeaseTerms::new(Duration::from_secs(35)).wait(Duration::from_secs(10));
 /// assert_eq!((terms.duration().as_secs(), terms.max_wait().as_secs()), (35, 10));
-/// // After the server's clock was asked:
+/// // After a comparison with the server's clock:
 /// assert!(!terms.clock_is_confirmed() && terms.with_confirmed_clock().clock_is_confirmed());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +128,7 @@ pub struct LeaseTerms {
 }
 
 impl LeaseTerms {
-    /// A lease that ends by itself after `duration`. The caller does not wait for a session in use.
+    /// A lease that ends by itself after `duration`. By default the caller does not wait for a session in use.
     pub const fn new(duration: Duration) -> Self {
         Self { duration, wait: Duration::ZERO, clock_is_confirmed: false }
     }
@@ -139,23 +139,24 @@ impl LeaseTerms {
         Self { wait, ..self }
     }
 
-    /// The same terms with a clock known to be right, for example from the server's own: the store follows a leap of it.
+    /// The same terms with a clock known to be right, for example after a comparison with the server's. The store then
+    /// accepts a leap of the clock.
     #[must_use]
     pub const fn with_confirmed_clock(self) -> Self {
         Self { clock_is_confirmed: true, ..self }
     }
 
-    /// How long after its start the lease ends by itself.
+    /// The time after which the lease ends by itself.
     pub const fn duration(&self) -> Duration {
         self.duration
     }
 
-    /// How long to wait for a session in use.
+    /// The longest wait for a session in use.
     pub const fn max_wait(&self) -> Duration {
         self.wait
     }
 
-    /// Whether the store follows a leap of the clock.
+    /// Whether the store accepts a leap of the clock.
     pub const fn clock_is_confirmed(&self) -> bool {
         self.clock_is_confirmed
     }
@@ -164,14 +165,14 @@ impl LeaseTerms {
 /// A store's answer to [`NonceStore::lease`].
 #[must_use]
 pub enum LeaseReply {
-    /// The caller has the session.
+    /// The caller leases the session.
     Granted(Box<dyn Lease>),
-    /// Another caller still had it when the wait ended.
+    /// Another caller still leased it when the wait ended.
     Busy,
-    /// The clock is this far ahead of the session's last iterator. Confirm the clock elsewhere, then ask again with
-    /// [`LeaseTerms::with_confirmed_clock`].
+    /// The clock is far ahead of the session's last iterator, or the session is new. Compare the clock with the server's,
+    /// then ask again with [`LeaseTerms::with_confirmed_clock`].
     ClockUnconfirmed {
-        /// How far; None for a session without a last iterator.
+        /// How far. None for a session without a last iterator.
         ahead: Option<Duration>,
     },
 }

@@ -1,47 +1,108 @@
-//! Where the iterators of encrypted PINs are kept, so that they never repeat and never overtake.
+//! Leases of Mixin sessions, and their iterators: the numbers in the nonces of encrypted PINs, which must never repeat and
+//! must reach the server in order.
 //!
-//! **In scope:** [`NonceStore`]s on engines that others keep well: SQLite for any number of processes on one machine
-//! ([`SqliteStore`]), Redis or Valkey for several machines (`RedisStore`, with the feature `redis`), and either by its URL
-//! ([`AnyStore`]). An iterator is kept before it is returned; while a call is under way its session is held, under a
-//! lease. With SQLite a holder that died is replaced at once; with Redis when its lease ends.
+//! **In scope:** [`NonceStore`]s: memory for one process ([`MemoryStore`]), SQLite for the processes of one machine
+//! ([`SqliteStore`], feature `sqlite`, on by default), Redis or Valkey for several machines (`RedisStore`, feature `redis`).
+//! [`open`] opens any of them by its URL. A store saves an iterator before it returns it. During a call the caller leases
+//! the session. If a process dies, SQLite passes its leases on at once; Redis does so when they end.
 //!
-//! **Out of scope, for good:** files of our own making, cryptography, and calls: `mixin-pin-http` makes them and takes any
+//! **Out of scope, for good:** file formats of our own, cryptography, and calls. `mixin-pin-http` makes calls with any
 //! [`NonceStore`].
 //!
 //! # Example
 //!
 //! ```
-//! use std::time::Duration;
+//! use std::time::{Duration, SystemTime};
 //! use mixin_pin_core::{UnixTime, uuid::Uuid};
-//! use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore, SqliteStore};
+//! use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore};
 //!
 //! # fn main() -> Result<(), mixin_pin_store::Error> {
-//! # let folder = tempfile::tempdir().unwrap();
-//! # let file = folder.path().join("iterators.db");
-//! let store = SqliteStore::open(&file)?; // or SqliteStore::open_default()
+//! let store = mixin_pin_store::open("memory:")?; // or "sqlite:FILE", "redis://HOST"
 //! let terms = LeaseTerms::new(Duration::from_secs(35)).wait(Duration::from_secs(10)).with_confirmed_clock();
-//! let session_id = Uuid::from_u128(1);
-//! match store.lease(session_id, &terms)? {
-//!     LeaseReply::Granted(session) => {
-//!         let nonce = session.next(UnixTime::try_from(std::time::SystemTime::now())?)?;
-//!         // Encrypt a PIN with the nonce, send it, wait for the answer, and then let the session go.
+//! match store.lease(Uuid::from_u128(1), &terms)? {
+//!     LeaseReply::Granted(lease) => {
+//!         let nonce = lease.next(UnixTime::try_from(SystemTime::now())?)?;
+//!         // Encrypt a PIN with the nonce, send it, and wait for the answer. Then release the session.
 //! #       assert!(nonce.iterator() > 0);
-//!         drop(session);
+//!         drop(lease);
 //!     }
-//!     LeaseReply::Busy => println!("another process uses the session"),
-//!     LeaseReply::ClockUnconfirmed { .. } => unreachable!("the terms confirm the clock"),
+//!     LeaseReply::Busy => println!("another caller uses the session"),
+//!     LeaseReply::ClockUnconfirmed { .. } => println!("compare the clock with the server's"),
 //! }
 //! # Ok(()) }
 //! ```
+//!
+//! # Other databases
+//! The feature `sqlite` links SQLite (`rusqlite`). A program that uses SQLite through sqlx, diesel or another version of
+//! rusqlite may not link it twice. It turns the default features off and takes Redis, memory, or a store of its own:
+//!
+//! ```
+//! use std::time::Duration;
+//! use mixin_pin_core::uuid::Uuid;
+//! use mixin_pin_core::{NonceSource, UnixTime};
+//! use mixin_pin_store::{Error, Lease, LeaseReply, LeaseTerms, NonceStore};
+//!
+//! /// Your database.
+//! # #[derive(Clone, Default)]
+//! struct Database { /* … */ }
+//!
+//! # impl Database {
+//! #   fn lease(&self, _: Uuid, _: Duration) -> std::io::Result<Option<u64>> { Ok(Some(1)) }
+//! #   fn next_iterator(&self, _: Uuid, _: u64, now: u64) -> std::io::Result<Option<u64>> { Ok(Some(now)) }
+//! #   fn release(&self, _: Uuid, _: u64) {}
+//! # }
+//! struct MyStore(Database);
+//!
+//! struct MyLease { database: Database, session_id: Uuid, fence: u64, ends: std::time::Instant }
+//!
+//! impl NonceStore for MyStore {
+//!     fn lease(&self, session_id: Uuid, terms: &LeaseTerms) -> Result<LeaseReply, Error> {
+//!         let ends = std::time::Instant::now() + terms.duration();
+//!         // One transaction: if no other lease lasts, write a new fence and the lease's end. Repeat for `terms.max_wait()`.
+//!         Ok(match self.0.lease(session_id, terms.duration()).map_err(Error::other)? {
+//!             Some(fence) => {
+//!                 LeaseReply::Granted(Box::new(MyLease { database: self.0.clone(), session_id, fence, ends }))
+//!             }
+//!             None => LeaseReply::Busy,
+//!         })
+//!     }
+//! }
+//!
+//! impl NonceSource for MyLease {
+//!     type Error = Error;
+//!
+//!     fn reserve(&self, now: UnixTime) -> Result<u64, Error> {
+//!         // One transaction: if the fence is still this one, save and return max(last + 1, now).
+//!         let next = self.database.next_iterator(self.session_id, self.fence, now.as_nanos()?).map_err(Error::other)?;
+//!         next.ok_or(Error::LeaseLost)
+//!     }
+//! }
+//!
+//! impl Lease for MyLease {
+//!     fn remaining(&self) -> Duration {
+//!         self.ends.saturating_duration_since(std::time::Instant::now())
+//!     }
+//! }
+//!
+//! impl Drop for MyLease {
+//!     fn drop(&mut self) {
+//!         self.database.release(self.session_id, self.fence);
+//!     }
+//! }
+//! # let _: Box<dyn NonceStore> = Box::new(MyStore(Database::default()));
+//! ```
+//!
+//! [`NonceStore`] states the whole contract, and the feature `test-suite` checks it.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(any(feature = "redis", feature = "sqlite"))]
+mod engine;
 mod error;
-mod grip;
+mod iterators;
 mod lease;
 mod memory;
-mod next;
-mod origin;
+mod record;
 #[cfg(feature = "redis")]
 mod redis;
 mod risk;
@@ -51,14 +112,12 @@ mod sqlite;
 pub mod test_suite;
 mod url;
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-
-use mixin_pin_core::{Error as CoreError, UnixTime, uuid::Uuid};
+use std::time::Duration;
 
 pub use error::{BoxError, Error, RedisError, SqliteError};
 pub use lease::{Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore, Place};
 pub use memory::MemoryStore;
+pub use record::SessionRecord;
 #[cfg(feature = "redis")]
 pub use redis::RedisStore;
 pub use risk::Risk;
@@ -66,75 +125,11 @@ pub use risk::Risk;
 pub use sqlite::{Durability, SqliteStore};
 pub use url::open;
 
-/// How far the clock may be ahead of a session's last iterator before it is asked to be confirmed, and a last iterator
-/// ahead of the clock before it is refused.
+/// Limit for differences between the clock and a session's last iterator. If the clock is further ahead, it must be
+/// confirmed. If the last iterator is further ahead, it is refused.
 pub const MAX_LEAP: Duration = Duration::from_secs(86_400);
 
-/// What a store knows of a session.
-///
-/// ```
-/// use std::time::Duration;
-/// use mixin_pin_core::{UnixTime, uuid::Uuid};
-/// use mixin_pin_store::{LeaseReply, LeaseTerms, ManagedStore, NonceStore, SessionRecord, SqliteStore};
-///
-/// # let folder = tempfile::tempdir().unwrap();
-/// # let path = folder.path().join("iterators.db");
-/// let (store, now) = (SqliteStore::open(&path)?, UnixTime::from_secs(1_700_000_000));
-/// let terms = LeaseTerms::new(Duration::from_secs(35)).with_confirmed_clock();
-/// let LeaseReply::Granted(held) = store.lease(Uuid::from_u128(1), &terms)? else { panic!("nobody holds it") };
-/// let used = held.next(now)?.iterator();
-/// let record: &SessionRecord = &store.sessions()?[0];
-/// assert!(record.last_iterator >= used && record.leased_for.is_some());
-/// # Ok::<(), mixin_pin_store::Error>(())
-/// ```
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionRecord {
-    /// The session.
-    pub session_id: Uuid,
-    /// The last iterator that was given out, or may have been.
-    pub last_iterator: u64,
-    /// For how much longer somebody holds it; None where nobody does.
-    pub leased_for: Option<Duration>,
-    /// How far its owner raised the last iterator; None where nobody did.
-    pub raised_to: Option<u64>,
-}
-
-impl SessionRecord {
-    /// Whether the store refuses to go on from the last iterator at this time: it is more than [`MAX_LEAP`] ahead, and its
-    /// owner did not raise it there.
-    ///
-    /// ```
-    /// use mixin_pin_core::{UnixTime, uuid::Uuid};
-    /// use mixin_pin_store::{ManagedStore, SqliteStore};
-    ///
-    /// # let folder = tempfile::tempdir().unwrap();
-    /// # let path = folder.path().join("iterators.db");
-    /// let store = SqliteStore::open(&path)?;
-    /// store.raise(Uuid::from_u128(1), 9_000_000_000_000_000_000)?;
-    /// let early = UnixTime::from_secs(1_700_000_000);
-    /// assert!(!store.sessions()?[0].is_refused(early)); // its owner raised it
-    /// # Ok::<(), mixin_pin_store::Error>(())
-    /// ```
-    pub fn is_refused(&self, now: UnixTime) -> bool {
-        next::check_lead(self.last_iterator, self.raised_to, now).is_err()
-    }
-}
-
-type Clock = Arc<dyn Fn() -> Result<UnixTime, Error> + Send + Sync>;
-
-fn system_clock() -> Clock {
-    Arc::new(|| Ok(UnixTime::try_from(SystemTime::now())?))
-}
-
-/// Bytes from the system, which draws no two processes the same, forked ones neither.
-fn random<const N: usize>() -> Result<[u8; N], Error> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| CoreError::Randomness)?;
-    Ok(bytes)
-}
-
-/// The README's examples run, too.
+/// Runs the README's examples.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! A store in the memory of this process: enough for a session that one process alone uses.
+//! A store in memory, for a session that only one process uses.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -7,11 +7,11 @@ use std::time::{Duration, Instant, SystemTime};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{NonceSource, UnixTime};
 
-use crate::{Error, Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore, Place, SessionRecord, next};
+use crate::{Error, Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore, Place, SessionRecord, iterators};
 
-/// Iterators and leases in memory, shared by the threads of this process. Clones share what they keep.
+/// Iterators and leases in memory, shared by the threads of this process. Clones share their sessions.
 ///
-/// It knows nothing of other processes or machines, nor of earlier runs: only the clock keeps its iterators above theirs.
+/// The store does not see other processes, other machines or earlier runs. Only the clock keeps its iterators above theirs.
 ///
 /// ```
 /// use std::time::Duration;
@@ -55,7 +55,7 @@ impl Session {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For changes that a lease forbids.
+    /// Locks the state unless the session is leased.
     fn lock_unleased(&self) -> Result<MutexGuard<'_, State>, Error> {
         let state = self.lock();
         if state.leased_for().is_some() { Err(Error::InUse) } else { Ok(state) }
@@ -65,12 +65,12 @@ impl Session {
 impl MemoryStore {
     pub(crate) const URL: &str = "memory:";
 
-    /// A store of its own.
+    /// A new store, separate from all others.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The store that all clients of this process share unless they are given another.
+    /// The default store of this process: all calls return the same.
     pub fn shared() -> Self {
         static SHARED: LazyLock<MemoryStore> = LazyLock::new(MemoryStore::new);
         SHARED.clone()
@@ -98,7 +98,7 @@ impl NonceStore for MemoryStore {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         state.fence = state.fence.wrapping_add(1);
-        // `Instant` has an end; a year is as good as forever.
+        // `Instant` cannot express the end: use a year.
         let until = Instant::now().checked_add(terms.duration());
         let until = until.unwrap_or_else(|| begun + Duration::from_secs(86_400 * 365));
         state.leased_until = Some(until);
@@ -132,11 +132,11 @@ impl ManagedStore for MemoryStore {
     }
 
     fn raise(&self, session_id: Uuid, to: u64) -> Result<u64, Error> {
-        next::check_room(to, u64::MAX)?;
+        iterators::check_room(to, u64::MAX)?;
         let now = UnixTime::try_from(SystemTime::now())?;
         let session = self.session(session_id);
         let mut state = session.lock_unleased()?;
-        if state.last_iterator.is_none() && next::is_far_behind(to, now)? {
+        if state.last_iterator.is_none() && iterators::is_far_behind(to, now)? {
             return Ok(now.as_nanos()?);
         }
         state.raised_to = state.raised_to.max(Some(to));
@@ -161,12 +161,12 @@ impl NonceSource for MemoryLease {
     type Error = Error;
 
     fn reserve(&self, now: UnixTime) -> Result<u64, Error> {
-        // Locked until the iterator is taken, so that nobody takes the session over in between.
+        // Locked until the iterator is saved, so no other caller leases the session meanwhile.
         let mut state = self.session.lock();
         if state.fence != self.fence || self.remaining().is_zero() {
             return Err(Error::LeaseLost);
         }
-        let taken = next::after(state.last_iterator.unwrap_or(0), now, 1)?.last();
+        let taken = iterators::next(state.last_iterator.unwrap_or(0), now)?;
         state.last_iterator = Some(taken);
         Ok(taken)
     }

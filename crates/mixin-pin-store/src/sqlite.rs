@@ -1,12 +1,15 @@
 //! Iterators in one small SQLite database, for any number of processes on one machine.
 //!
-//! A hold is one transaction: the session's row is read, judged, and written with a new fence, the lease's end, the
-//! iterators that the hold takes, and the file by which others see that its process lives. Callers that wait only read.
+//! One transaction takes a lease: it reads and checks the session's row, then writes a new fence, the lease's end, the
+//! iterators reserved with it, and the file that shows whether the process is alive. Callers that wait only read.
 
 mod connections;
 mod file;
-mod presence;
+mod holders;
+mod lease;
+mod rules;
 mod schema;
+mod table;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,31 +17,31 @@ use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
 use etcetera::BaseStrategy as _;
-use mixin_pin_core::{NonceSource, UnixTime, uuid::Uuid};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use mixin_pin_core::{UnixTime, uuid::Uuid};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use crate::grip::{Grip, Patience, Term};
-use crate::next::{self, Clocks, STOCK};
-use crate::{
-    Clock, Error, Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore, Place, Risk, SessionRecord, SqliteError,
-    random, system_clock,
-};
+use crate::engine::{Backoff, Clock, Expiry, LeaseState, system_clock};
+use crate::{Error, LeaseReply, LeaseTerms, ManagedStore, NonceStore, Place, Risk, SessionRecord, iterators};
 
-use connections::{Connections, Generation};
+use connections::Connections;
+use lease::SqliteLease;
+use rules::{ClockCheck, check_clock};
+use table::{COLUMNS, Row, is_needed, nanos, random_fence, read};
 
 /// What a returned iterator survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// The crash of any process at any instant. After a power cut the last iterators may be forgotten, which matters only
-    /// where the clock then stands behind them: it was set back, or the iterators had run ahead of it.
+    /// The crash of any process. A power cut may lose the last iterators. That does harm only if the clock is then behind
+    /// them: because it was set back, or because the iterators had run ahead of it.
     Crash,
-    /// The loss of power too: an iterator is on the disk before it is returned.
+    /// A power cut too: an iterator is on disk before it is returned.
     PowerCut,
 }
 
 /// Iterators in a SQLite database.
 ///
-/// Cheap to share; each caller works on a connection of its own. See the [crate's example](crate).
+/// Clones are cheap and share their connections; each call works on a connection of its own. See the
+/// [crate's example](crate).
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
 
@@ -50,50 +53,41 @@ struct Inner {
 }
 
 impl SqliteStore {
-    /// Opens this user's database in the platform's folder for data, and makes it where there is none.
+    /// Opens the user's database in the platform's data folder. Creates it if there is none.
     ///
     /// # Errors
-    /// [`Error::NoDataFolder`] where the system names none, else as [`SqliteStore::open`].
+    /// [`Error::NoDataFolder`] if the system names no such folder, otherwise as [`SqliteStore::open`].
     pub fn open_default() -> Result<Self, Error> {
         Self::open(&Self::default_path()?)
     }
 
-    /// Where [`SqliteStore::open_default`] looks: on Linux `~/.local/share/mixin-pin/iterators.db`.
-    ///
-    /// ```
-    /// use mixin_pin_store::SqliteStore;
-    ///
-    /// println!("iterators are kept in {}", SqliteStore::default_path()?.display());
-    /// # Ok::<(), mixin_pin_store::Error>(())
-    /// ```
+    /// The path that [`SqliteStore::open_default`] opens: on Linux `~/.local/share/mixin-pin/iterators.db`.
     ///
     /// # Errors
-    /// [`Error::NoDataFolder`] where the system names none.
+    /// [`Error::NoDataFolder`] if the system names no folder for data.
     pub fn default_path() -> Result<PathBuf, Error> {
         let strategy = etcetera::base_strategy::choose_native_strategy().map_err(|_| Error::NoDataFolder)?;
         Ok(strategy.data_dir().join("mixin-pin").join("iterators.db"))
     }
 
-    /// Opens a database, and makes it where there is none: readable by its owner alone, surviving a loss of power.
+    /// Opens a database. Creates it if there is none, readable by its owner only and durable over power cuts.
     ///
-    /// A path is a path here, `:memory:` and `file:…` too. Beside the database, a folder whose name ends in `-holders` has
-    /// a file for each process that holds sessions.
+    /// The argument is always a path, even `:memory:` or `file:…`. Next to the database there is a folder whose name ends
+    /// in `-holders`, with one file for each process that has leases.
     ///
     /// ```
     /// use mixin_pin_store::{Durability, ManagedStore, SqliteStore};
     ///
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let path = folder.path().join("iterators.db");
-    /// let store = SqliteStore::open(&path)?.durability(Durability::Crash); // faster, and for a clock that is kept right
+    /// let store = SqliteStore::open(&path)?.durability(Durability::Crash); // faster, if the clock is kept right
     /// assert!(store.sessions()?.is_empty());
     /// # Ok::<(), mixin_pin_store::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`SqliteError::File`], [`SqliteError::NewerSchema`], [`SqliteError::OtherDatabase`], [`SqliteError::Altered`], [`SqliteError::Exposed`],
-    /// [`SqliteError::OtherOwner`], [`SqliteError::HardLinked`], [`SqliteError::Corrupt`], [`SqliteError::ReadOnly`] or [`SqliteError::DiskFull`] when
-    /// it cannot be used;
-    /// [`SqliteError::Forked`] where a process that had one open was forked.
+    /// [`Error::Sqlite`] if the file cannot be created or used, or if this process was forked from one that had a database
+    /// open.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let path = std::path::absolute(path).map_err(file::failed(path))?;
         let connections = Connections::new(&path)?;
@@ -101,24 +95,13 @@ impl SqliteStore {
         Ok(Self(Arc::new(Inner { connections, durability: Durability::PowerCut, clock: system_clock() })))
     }
 
-    /// The same with another durability.
+    /// The same store with another durability.
     #[must_use]
     pub fn durability(self, durability: Durability) -> Self {
         self.with(|inner| inner.durability = durability)
     }
 
-    /// The same with another clock, for tests.
-    ///
-    /// ```
-    /// use mixin_pin_core::UnixTime;
-    /// use mixin_pin_store::SqliteStore;
-    ///
-    /// # let folder = tempfile::tempdir().unwrap();
-    /// # let path = folder.path().join("iterators.db");
-    /// let store = SqliteStore::open(&path)?.clock(|| UnixTime::from_secs(1_700_000_000));
-    /// assert!(store.path().ends_with("iterators.db"));
-    /// # Ok::<(), mixin_pin_store::Error>(())
-    /// ```
+    /// The same store with another clock, for tests.
     #[must_use]
     pub fn clock(self, clock: impl Fn() -> UnixTime + Send + Sync + 'static) -> Self {
         self.with(|inner| inner.clock = Arc::new(move || Ok(clock())))
@@ -130,7 +113,7 @@ impl SqliteStore {
         Self(Arc::new(inner))
     }
 
-    /// The database's file, by its absolute path: what a link leads to.
+    /// The absolute path of the database. Symbolic links are followed.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
@@ -139,9 +122,12 @@ impl SqliteStore {
 impl ManagedStore for SqliteStore {
     fn sessions(&self) -> Result<Vec<SessionRecord>, Error> {
         let now = (self.0.clock)()?;
-        let rows: Vec<(Uuid, Row)> = self.0.on_connection(|connection| {
-            let mut query = connection.prepare_cached(&format!("SELECT {COLUMNS}, session_id FROM sessions"))?;
-            query.query_map([], |row| Ok((Uuid::from_bytes(row.get(7)?), Row::try_from(row)?)))?.collect()
+        let rows = self.0.connections.with(|connection, _| {
+            let read_all = || -> rusqlite::Result<Vec<(Uuid, Row)>> {
+                let mut query = connection.prepare_cached(&format!("SELECT {COLUMNS}, session_id FROM sessions"))?;
+                query.query_map([], |row| Ok((Uuid::from_bytes(row.get(7)?), Row::try_from(row)?)))?.collect()
+            };
+            read_all().map_err(|cause| self.0.classify(cause))
         })?;
         let record = |(session_id, row): (Uuid, Row)| SessionRecord {
             session_id,
@@ -153,18 +139,18 @@ impl ManagedStore for SqliteStore {
     }
 
     fn forget(&self, session_id: Uuid) -> Result<bool, Error> {
-        self.0.on_free(session_id, |db, row| {
+        self.0.change_unleased(session_id, |db, row| {
             db.execute("DELETE FROM sessions WHERE session_id = ?1", [session_id.as_bytes()])?;
             Ok(row.is_some())
         })
     }
 
     fn raise(&self, session_id: Uuid, to: u64) -> Result<u64, Error> {
-        next::check_room(to, u64::MAX)?;
+        iterators::check_room(to, u64::MAX)?;
         let (fence, now) = (random_fence()?, (self.0.clock)()?);
-        let (is_pointless, now) = (next::is_far_behind(to, now)?, now.as_nanos()?);
-        self.0.on_free(session_id, |db, row| {
-            if row.is_none() && is_pointless {
+        let (has_no_effect, now) = (iterators::is_far_behind(to, now)?, now.as_nanos()?);
+        self.0.change_unleased(session_id, |db, row| {
+            if row.is_none() && has_no_effect {
                 return Ok(now);
             }
             let last = row.as_ref().map_or(to, |row| row.last_iterator.max(to));
@@ -196,49 +182,38 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
-/// A row of the table.
-struct Row {
-    last_iterator: u64,
-    fence: i64,
-    held_until: Option<i64>,
-    lease: i64,
-    /// The file of the process that made the hold with this fence.
-    holder: Option<Uuid>,
-    raised_to: Option<u64>,
-}
-
-/// A hold that somebody else has, and since when it has been looked at: after its whole lease it is over, whatever any
-/// clock says.
-struct Watched {
+/// Another caller's lease, and when this caller first saw it. Once its whole duration has passed since then, the lease is
+/// over, whatever any wall clock says.
+struct Observed {
     fence: i64,
     since: Instant,
 }
 
-impl Watched {
-    fn has_seen_the_end_of(&self, row: &Row) -> bool {
+impl Observed {
+    fn is_over(&self, row: &Row) -> bool {
         self.fence == row.fence && self.since.elapsed() >= Duration::from_nanos(row.lease.unsigned_abs())
     }
 }
 
-/// One look at a session.
-enum Look {
+/// The result of one attempt to lease a session.
+enum Attempt {
     Granted(SqliteLease),
-    Other { fence: i64 },
+    Busy { fence: i64 },
     ClockUnconfirmed { ahead: Option<Duration> },
 }
 
 impl NonceStore for SqliteStore {
     fn lease(&self, session_id: Uuid, terms: &LeaseTerms) -> Result<LeaseReply, Error> {
-        let mut patience = Patience::new(terms.max_wait());
-        let mut watched: Option<Watched> = None;
+        let mut backoff = Backoff::new(terms.max_wait());
+        let mut observed: Option<Observed> = None;
         loop {
-            match self.0.look(session_id, terms, watched.as_ref())? {
-                Look::Granted(lease) => return Ok(LeaseReply::Granted(Box::new(lease))),
-                Look::ClockUnconfirmed { ahead } => return Ok(LeaseReply::ClockUnconfirmed { ahead }),
-                Look::Other { fence } if watched.as_ref().is_some_and(|watched| watched.fence == fence) => {}
-                Look::Other { fence } => watched = Some(Watched { fence, since: Instant::now() }),
+            match self.0.try_lease(session_id, terms, observed.as_ref())? {
+                Attempt::Granted(lease) => return Ok(LeaseReply::Granted(Box::new(lease))),
+                Attempt::ClockUnconfirmed { ahead } => return Ok(LeaseReply::ClockUnconfirmed { ahead }),
+                Attempt::Busy { fence } if observed.as_ref().is_some_and(|observed| observed.fence == fence) => {}
+                Attempt::Busy { fence } => observed = Some(Observed { fence, since: Instant::now() }),
             }
-            if !patience.sleep() {
+            if !backoff.sleep() {
                 return Ok(LeaseReply::Busy);
             }
         }
@@ -250,15 +225,16 @@ impl Inner {
         self.connections.path()
     }
 
-    /// Whether nobody holds the session any more: the lease has ended, or its holder's process.
+    /// Whether the session can be leased: nobody leases it, the lease has ended, or the holder's process is dead.
     fn is_free(&self, row: &Row, now: UnixTime) -> bool {
         row.held_until.is_none_or(|until| until <= nanos(now))
             || row.holder.is_some_and(|holder| self.connections.holders().is_dead(holder))
     }
 
-    /// For how much longer a session is in use, as its owner is told, and None where its record can be changed. A lease
-    /// that by the clock has more than twice its length left is of a clock that was far ahead: who has it now cannot say so,
-    /// and by this clock it would last for years. The fence keeps out who holds it all the same.
+    /// How much longer the session is leased, as shown to its owner. None if its record can be changed.
+    ///
+    /// A lease with more than twice its duration left comes from a clock that was far ahead. By this clock it would last
+    /// for years, so it does not count. Its caller is still kept out by the fence.
     fn leased_for(&self, row: &Row, now: UnixTime) -> Option<Duration> {
         let left = u64::try_from(row.held_until?.checked_sub(nanos(now))?).ok()?;
         let lease = row.lease.unsigned_abs();
@@ -266,68 +242,70 @@ impl Inner {
         (!is_over).then(|| Duration::from_nanos(left.min(lease)))
     }
 
-    /// Holds the session if nobody else does.
-    fn look(self: &Arc<Self>, session_id: Uuid, terms: &LeaseTerms, watched: Option<&Watched>) -> Result<Look, Error> {
+    /// Leases the session if it is free.
+    fn try_lease(
+        self: &Arc<Self>,
+        session_id: Uuid,
+        terms: &LeaseTerms,
+        observed: Option<&Observed>,
+    ) -> Result<Attempt, Error> {
         let (begun, now) = (Instant::now(), (self.clock)()?);
         let failed = |cause| self.classify(cause);
-        let is_free =
-            |row: &Row| watched.is_some_and(|watched| watched.has_seen_the_end_of(row)) || self.is_free(row, now);
+        let is_free = |row: &Row| observed.is_some_and(|observed| observed.is_over(row)) || self.is_free(row, now);
         self.connections.with(|connection, generation| {
-            // A look takes no lock, so that those who wait do not slow down those who work.
+            // Reading takes no lock, so callers that wait do not slow down callers that work.
             if let Some(row) = read(connection, session_id).map_err(failed)?
                 && !is_free(&row)
             {
-                return Ok(Look::Other { fence: row.fence });
+                return Ok(Attempt::Busy { fence: row.fence });
             }
             let own = self.connections.holders().own(|id| is_needed(connection, id));
-            let (look, before) = self.in_transaction(connection, true, |db| {
+            let (attempt, previous) = self.in_transaction(connection, true, |db| {
                 let row = read(db, session_id).map_err(failed)?;
-                if let Some(row) = &row
-                    && !is_free(row)
-                {
-                    return Ok((Look::Other { fence: row.fence }, None));
+                if let Some(row) = &row {
+                    if !is_free(row) {
+                        return Ok((Attempt::Busy { fence: row.fence }, None));
+                    }
+                    iterators::check_last(row.last_iterator, row.raised_to, now)?;
                 }
                 let last = row.as_ref().map(|row| row.last_iterator);
-                if let Some(row) = &row {
-                    next::check_lead(row.last_iterator, row.raised_to, now)?;
+                if let ClockCheck::Leap(ahead) = check_clock(last, now, terms)? {
+                    return Ok((Attempt::ClockUnconfirmed { ahead }, None));
                 }
-                if let Clocks::Leap(ahead) = next::compare(last, now, terms)? {
-                    return Ok((Look::ClockUnconfirmed { ahead }, None));
-                }
-                let stock = next::after(last.unwrap_or(0), now, STOCK)?;
+                let (reserved, greatest) = rules::reserve(last, now)?;
                 let fence = random_fence()?;
-                let lease = i64::try_from(terms.duration().as_nanos()).unwrap_or(i64::MAX);
+                let duration = i64::try_from(terms.duration().as_nanos()).unwrap_or(i64::MAX);
                 db.prepare_cached(
                     "INSERT INTO sessions (session_id, last_iterator, fence, held_until, lease, holder, holder_fence)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?3)
                      ON CONFLICT (session_id) DO UPDATE SET
                      last_iterator = ?2, fence = ?3, held_until = ?4, lease = ?5, holder = ?6, holder_fence = ?3",
                 )
-                .and_then(|mut hold| {
-                    hold.execute(params![
+                .and_then(|mut insert| {
+                    insert.execute(params![
                         session_id.as_bytes(),
-                        stock.last().to_be_bytes(),
+                        greatest.to_be_bytes(),
                         fence,
-                        nanos(now).saturating_add(lease),
-                        lease,
+                        nanos(now).saturating_add(duration),
+                        duration,
                         own.as_ref().map(Uuid::as_bytes),
                     ])
                 })
                 .map_err(failed)?;
-                let grip = Grip::new(Term::new(begun, now, terms.duration()), stock);
-                let held = SqliteLease { store: self.clone(), generation, session_id, fence, grip };
-                Ok((Look::Granted(held), row.and_then(|row| row.holder.filter(|_| row.held_until.is_some()))))
+                let state = LeaseState::new(Expiry::new(begun, now, terms.duration()), reserved);
+                let lease = SqliteLease { store: self.clone(), generation, session_id, fence, state };
+                Ok((Attempt::Granted(lease), row.and_then(|row| row.holder.filter(|_| row.held_until.is_some()))))
             })?;
-            // Of the last session that it held, the file of a process that died goes.
-            if let Some(dead) = before.filter(|dead| Some(*dead) != own && !is_needed(connection, *dead)) {
+            // A dead process's file is removed with the last session that needed it.
+            if let Some(dead) = previous.filter(|dead| Some(*dead) != own && !is_needed(connection, *dead)) {
                 self.connections.holders().clear(dead);
             }
-            Ok(look)
+            Ok(attempt)
         })
     }
 
-    /// Changes a session that nobody holds.
-    fn on_free<T>(
+    /// Changes a session that is not leased.
+    fn change_unleased<T>(
         &self,
         session_id: Uuid,
         change: impl FnOnce(&Transaction<'_>, Option<Row>) -> rusqlite::Result<T>,
@@ -344,175 +322,34 @@ impl Inner {
         })
     }
 
-    /// Runs work in a transaction, which is kept when it succeeds; when it must not be lost, until the disk has it.
+    /// Runs `work` in a transaction and commits it on success. If `is_durable`, the commit has the store's durability.
     fn in_transaction<T>(
         &self,
         connection: &mut Connection,
-        is_precious: bool,
+        is_durable: bool,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let synchronous = if is_precious && self.durability == Durability::PowerCut { "FULL" } else { "NORMAL" };
-        let sort = |cause| self.classify(cause);
-        connection.pragma_update(None, "synchronous", synchronous).map_err(sort)?;
-        let db = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sort)?;
+        let synchronous = if is_durable && self.durability == Durability::PowerCut { "FULL" } else { "NORMAL" };
+        let failed = |cause| self.classify(cause);
+        connection.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
+        let db = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let result = work(&db)?;
-        db.commit().map_err(sort)?;
+        db.commit().map_err(failed)?;
         Ok(result)
     }
 
-    fn on_connection<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
-        self.connections.with(|connection, _| work(connection).map_err(|cause| self.classify(cause)))
-    }
-
     fn classify(&self, cause: rusqlite::Error) -> Error {
-        classify(self.path(), cause)
+        table::classify(self.path(), cause)
     }
 }
 
-fn classify(path: &Path, cause: rusqlite::Error) -> Error {
-    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
-
-    let path = path.to_owned();
-    let error = match cause.sqlite_error_code() {
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-            SqliteError::ReadOnly { path }
-        }
-        Some(ErrorCode::DiskFull) => SqliteError::DiskFull { path },
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => SqliteError::Corrupt { path },
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => SqliteError::Locked { path },
-        _ => match cause {
-            // A value of another kind or length than we write.
-            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) => {
-                SqliteError::Corrupt { path }
-            }
-            cause => SqliteError::Other { path, cause: cause.into() },
-        },
-    };
-    error.into()
-}
-
-/// A number that no other hold has had, not even of a session that was forgotten since.
-fn random_fence() -> Result<i64, Error> {
-    random().map(i64::from_ne_bytes)
-}
-
-const COLUMNS: &str = "last_iterator, fence, held_until, lease, holder, holder_fence, raised_to";
-
-impl TryFrom<&rusqlite::Row<'_>> for Row {
-    type Error = rusqlite::Error;
-
-    fn try_from(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        let (fence, holder_fence): (i64, Option<i64>) = (row.get(1)?, row.get(5)?);
-        let holder: Option<[u8; 16]> = row.get(4)?;
-        Ok(Self {
-            last_iterator: u64::from_be_bytes(row.get(0)?),
-            fence,
-            held_until: row.get(2)?,
-            lease: row.get(3)?,
-            holder: holder.filter(|_| holder_fence == Some(fence)).map(Uuid::from_bytes),
-            raised_to: row.get::<_, Option<_>>(6)?.map(u64::from_be_bytes),
-        })
-    }
-}
-
-fn read(connection: &Connection, session_id: Uuid) -> rusqlite::Result<Option<Row>> {
-    connection
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM sessions WHERE session_id = ?1"))?
-        .query_row([session_id.as_bytes()], |row| Row::try_from(row))
-        .optional()
-}
-
-/// Whether a session waits for the end of its hold by the process with this file, or may do so.
-fn is_needed(connection: &Connection, holder: Uuid) -> bool {
-    let query = "SELECT EXISTS (SELECT 1 FROM sessions
-                 WHERE holder = ?1 AND holder_fence = fence AND held_until IS NOT NULL)";
-    connection.query_row(query, [holder.as_bytes()], |row| row.get(0)).unwrap_or(true)
-}
-
-/// Our own transactions take microseconds, or a disk's synchronisation.
+/// Our own transactions take microseconds, or the time of one disk synchronisation.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 
-/// Waits for another process's transaction: shorter and more evenly than SQLite's own handler, up to ten seconds.
+/// Waits for another process's transaction, up to ten seconds. Its pauses are shorter and more even than those of SQLite's
+/// own handler.
 fn wait_for_lock(tries: i32) -> bool {
     const PAUSE: Duration = Duration::from_micros(500);
     thread::sleep(PAUSE.mul_f64(0.5 + fastrand::f64()));
     PAUSE * tries.unsigned_abs() < LOCK_WAIT
-}
-
-/// Nanoseconds since 1970, as SQLite holds them.
-fn nanos(time: UnixTime) -> i64 {
-    time.as_nanos().ok().and_then(|nanos| i64::try_from(nanos).ok()).unwrap_or(i64::MAX)
-}
-
-/// A lease of this store.
-struct SqliteLease {
-    store: Arc<Inner>,
-    generation: Generation,
-    session_id: Uuid,
-    fence: i64,
-    grip: Grip,
-}
-
-impl SqliteLease {
-    /// Works in a transaction of the database that gave the hold; None where it no longer has its name.
-    fn in_transaction<T>(
-        &self,
-        is_precious: bool,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
-    ) -> Result<Option<T>, Error> {
-        let store = &self.store;
-        store.connections.with_same(self.generation, |connection| store.in_transaction(connection, is_precious, work))
-    }
-}
-
-impl NonceSource for SqliteLease {
-    type Error = Error;
-
-    fn reserve(&self, now: UnixTime) -> Result<u64, Error> {
-        let has_fence = |_| {
-            let found = self.store.connections.with_same(self.generation, |connection| {
-                read(connection, self.session_id).map_err(|cause| self.store.classify(cause))
-            })?;
-            Ok(found.flatten().is_some_and(|row| row.fence == self.fence))
-        };
-        self.grip.take((self.store.clock)().ok(), has_fence, || {
-            let taken = self.in_transaction(true, |db| {
-                let row = read(db, self.session_id).map_err(|cause| self.store.classify(cause))?;
-                let last = row.filter(|row| row.fence == self.fence).ok_or(Error::LeaseLost)?.last_iterator;
-                let taken = next::after(last, now, 1)?;
-                db.prepare_cached("UPDATE sessions SET last_iterator = ?2 WHERE session_id = ?1")
-                    .and_then(|mut take| take.execute(params![self.session_id.as_bytes(), taken.last().to_be_bytes()]))
-                    .map_err(|cause| self.store.classify(cause))?;
-                Ok(taken.last())
-            })?;
-            taken.ok_or(Error::LeaseLost)
-        })
-    }
-}
-
-impl Lease for SqliteLease {
-    fn remaining(&self) -> Duration {
-        if self.store.connections.is_named(self.generation) {
-            self.grip.remaining((self.store.clock)().ok())
-        } else {
-            Duration::ZERO
-        }
-    }
-}
-
-impl Drop for SqliteLease {
-    fn drop(&mut self) {
-        // Where this does not reach the database, the lease ends by itself.
-        let _ = self.in_transaction(false, |db| {
-            db.prepare_cached("UPDATE sessions SET held_until = NULL WHERE session_id = ?1 AND fence = ?2")
-                .and_then(|mut release| release.execute(params![self.session_id.as_bytes(), self.fence]))
-                .map_err(|cause| self.store.classify(cause))
-        });
-    }
-}
-
-impl fmt::Debug for SqliteLease {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteLease").field("session_id", &self.session_id).finish_non_exhaustive()
-    }
 }

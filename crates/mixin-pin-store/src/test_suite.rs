@@ -1,6 +1,6 @@
-//! The contracts of [`NonceSource`] and [`NonceStore`] as tests: whoever implements one runs these against it.
+//! The contracts of [`NonceSource`] and [`NonceStore`] as tests, for implementations of your own.
 //!
-//! Each function panics with a sentence that says which point does not hold. They are for tests alone.
+//! Each function panics with a message that says which point is broken. Use them only in tests.
 //!
 //! ```
 //! use mixin_pin_core::MonotonicNonces;
@@ -9,39 +9,37 @@
 //! test_suite::nonce_source(&MonotonicNonces::new());
 //! ```
 
-use core::fmt::Debug;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use core::time::Duration;
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Instant, SystemTime};
-use std::vec::Vec;
+use std::time::{Duration, Instant, SystemTime};
 
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{NonceSource, UnixTime};
 
 use crate::{Lease, LeaseReply, LeaseTerms, NonceStore};
 
-/// 2023, as good a time as any.
+/// Some time in 2023.
 const START: u64 = 1_700_000_000_000_000_000;
 const THREADS: usize = 4;
 
-/// Holds a source to its contract, whatever it gave out before.
+/// Checks the contract of a source. It may have given out iterators before.
 ///
 /// # Panics
-/// When it breaks it.
+/// If the source breaks its contract.
 pub fn nonce_source<S>(source: &S)
 where
     S: NonceSource + Sync + ?Sized,
     S::Error: Debug,
 {
-    let next = |nanos| source.reserve(UnixTime::from_nanos(nanos)).expect("an iterator can be had");
+    let next = |nanos| source.reserve(UnixTime::from_nanos(nanos)).expect("reserving succeeds");
     let mut last = 0;
     let mut check = |iterator: u64, when: &str| {
         assert!(iterator > last, "{when}, {iterator} followed {last}");
         last = iterator;
     };
     for step in 0..100 {
-        check(next(START + step), "while the clock went on");
+        check(next(START + step), "while the clock advanced");
     }
     for _ in 0..100 {
         check(next(START), "while the clock stood still");
@@ -50,15 +48,15 @@ where
         check(next(START - step * 1_000_000_000), "while the clock went back");
     }
     check(next(0), "at the beginning of time");
-    let nonce = source.next(UnixTime::from_nanos(START + 1_500_000_000)).expect("a nonce can be had");
+    let nonce = source.next(UnixTime::from_nanos(START + 1_500_000_000)).expect("reserving succeeds");
     assert_eq!(nonce.timestamp(), (START + 1_500_000_000) / 1_000_000_000, "the timestamp is the time that was given");
     check(nonce.iterator(), "as a nonce");
 
-    // From threads: nothing is given out twice, and each thread sees its own numbers rise.
+    // From several threads: no iterator repeats, and each thread sees its own rise.
     let per_thread: Vec<Vec<u64>> = thread::scope(|scope| {
         let take = || (0..250).map(|step| next(START + step % 7)).collect::<Vec<u64>>();
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(take)).collect();
-        threads.into_iter().map(|thread| thread.join().expect("a thread that takes iterators")).collect()
+        threads.into_iter().map(|thread| thread.join().expect("the thread does not panic")).collect()
     });
     for taken in &per_thread {
         assert!(taken.is_sorted_by(|one, two| one < two), "a thread's iterators rise");
@@ -69,7 +67,7 @@ where
     check(all[0], "from threads");
 }
 
-/// Holds a source to the end of its contract, one whose last iterator was the last but one of all.
+/// Checks the contract at the end of the numbers. The source's last iterator must be `u64::MAX - 1`.
 ///
 /// ```
 /// use mixin_pin_core::MonotonicNonces;
@@ -79,12 +77,12 @@ where
 /// ```
 ///
 /// # Panics
-/// When it breaks it.
+/// If the source breaks its contract.
 pub fn nonce_source_at_its_end<S: NonceSource + ?Sized>(source: &S)
 where
     S::Error: Debug,
 {
-    let last = source.reserve(UnixTime::from_nanos(START)).expect("the last iterator can be had");
+    let last = source.reserve(UnixTime::from_nanos(START)).expect("reserving succeeds");
     assert_eq!(last, u64::MAX, "the last iterator is the greatest number");
     for now in [0, START, u64::MAX] {
         let beyond = source.reserve(UnixTime::from_nanos(now)).ok();
@@ -92,14 +90,14 @@ where
     }
 }
 
-/// Holds a store to its contract, on sessions of the caller's making: all different, and new to the store.
+/// Checks the contract of a store. `new_session` returns different sessions, which the store does not know.
 ///
 /// ```
 /// use mixin_pin_core::uuid::Uuid;
 /// use mixin_pin_store::{NonceStore, test_suite};
 ///
-/// // A test of your store's.
-/// fn keeps_the_contract(store: &dyn NonceStore) {
+/// // A test of your store.
+/// fn my_store_conforms(store: &dyn NonceStore) {
 ///     let mut last = 0;
 ///     test_suite::nonce_store(store, || {
 ///         last += 1;
@@ -109,86 +107,89 @@ where
 /// ```
 ///
 /// # Panics
-/// When it breaks it.
+/// If the store breaks its contract.
 pub fn nonce_store(store: &dyn NonceStore, mut new_session: impl FnMut() -> Uuid) {
-    a_held_session_is_a_source(store, new_session());
-    a_session_is_held_by_one_at_a_time(store, new_session(), new_session());
-    a_hold_whose_lease_has_ended_is_taken_over(store, new_session());
-    holders_take_turns(store, new_session());
+    a_lease_is_a_source(store, new_session());
+    only_one_caller_leases_a_session(store, new_session(), new_session());
+    a_lease_that_ended_is_taken_over(store, new_session());
+    callers_take_turns(store, new_session());
 }
 
-fn terms(lease: Duration) -> LeaseTerms {
-    LeaseTerms::new(lease).with_confirmed_clock()
+fn terms(duration: Duration) -> LeaseTerms {
+    LeaseTerms::new(duration).with_confirmed_clock()
 }
 
 const LONG: Duration = Duration::from_secs(60);
 
-fn held(store: &dyn NonceStore, session_id: Uuid, terms: &LeaseTerms) -> Box<dyn Lease> {
-    match store.lease(session_id, terms).expect("the session can be asked for") {
-        LeaseReply::Granted(held) => held,
-        LeaseReply::Busy => panic!("a session that nobody holds is busy"),
-        LeaseReply::ClockUnconfirmed { .. } => panic!("a confirmed clock is not believed"),
+fn lease(store: &dyn NonceStore, session_id: Uuid, terms: &LeaseTerms) -> Box<dyn Lease> {
+    match store.lease(session_id, terms).expect("leasing succeeds") {
+        LeaseReply::Granted(lease) => lease,
+        LeaseReply::Busy => panic!("a free session is busy"),
+        LeaseReply::ClockUnconfirmed { .. } => panic!("a confirmed clock is not accepted"),
     }
 }
 
 fn is_busy(store: &dyn NonceStore, session_id: Uuid, terms: &LeaseTerms) -> bool {
-    matches!(store.lease(session_id, terms).expect("the session can be asked for"), LeaseReply::Busy)
+    matches!(store.lease(session_id, terms).expect("leasing succeeds"), LeaseReply::Busy)
 }
 
 fn now() -> UnixTime {
-    UnixTime::try_from(SystemTime::now()).expect("a clock after 1970")
+    UnixTime::try_from(SystemTime::now()).expect("the clock is after 1970")
 }
 
-fn a_held_session_is_a_source(store: &dyn NonceStore, session_id: Uuid) {
-    let held = held(store, session_id, &terms(LONG));
-    assert!(held.remaining() > LONG / 2 && held.remaining() <= LONG, "the lease is as long as was asked for");
-    nonce_source(&*held);
+fn reserve(lease: &dyn Lease) -> u64 {
+    lease.reserve(now()).expect("reserving succeeds")
 }
 
-fn a_session_is_held_by_one_at_a_time(store: &dyn NonceStore, one: Uuid, other: Uuid) {
-    let first = held(store, one, &terms(LONG));
-    let before = first.reserve(now()).expect("an iterator can be had");
-    assert!(is_busy(store, one, &terms(LONG)), "a session is held twice");
+fn a_lease_is_a_source(store: &dyn NonceStore, session_id: Uuid) {
+    let lease = lease(store, session_id, &terms(LONG));
+    assert!(lease.remaining() > LONG / 2 && lease.remaining() <= LONG, "the lease lasts as long as its terms say");
+    nonce_source(&*lease);
+}
+
+fn only_one_caller_leases_a_session(store: &dyn NonceStore, one: Uuid, other: Uuid) {
+    let first = lease(store, one, &terms(LONG));
+    let before = reserve(&*first);
+    assert!(is_busy(store, one, &terms(LONG)), "a session is leased twice");
     let begun = Instant::now();
     let wait = Duration::from_millis(60);
-    assert!(is_busy(store, one, &terms(LONG).wait(wait)), "a session is held twice, after a wait");
+    assert!(is_busy(store, one, &terms(LONG).wait(wait)), "a session is leased twice, after a wait");
     assert!(begun.elapsed() >= wait, "the wait ends early");
-    drop(held(store, other, &terms(LONG)));
+    drop(lease(store, other, &terms(LONG)));
     drop(first);
-    let second = held(store, one, &terms(LONG));
-    let after = second.reserve(now()).expect("an iterator can be had");
-    assert!(after > before, "the next holder's iterator, {after}, is not above {before}");
+    let after = reserve(&*lease(store, one, &terms(LONG)));
+    assert!(after > before, "the next lease's iterator, {after}, is not above {before}");
 }
 
-fn a_hold_whose_lease_has_ended_is_taken_over(store: &dyn NonceStore, session_id: Uuid) {
-    // Long enough for a busy machine to take an iterator in.
-    let lease = Duration::from_secs(1);
-    let first = held(store, session_id, &terms(lease));
-    let before = first.reserve(now()).expect("an iterator can be had");
-    // As one that stalls: it neither releases nor goes on.
-    let second = held(store, session_id, &terms(LONG).wait(lease * 20));
-    let after = second.reserve(now()).expect("an iterator can be had");
-    assert!(after > before, "the new holder's iterator, {after}, is not above {before}");
-    assert_eq!(first.remaining(), Duration::ZERO, "who lost the session believes to hold it");
-    assert!(first.reserve(now()).is_err(), "who lost the session gets another iterator");
+fn a_lease_that_ended_is_taken_over(store: &dyn NonceStore, session_id: Uuid) {
+    // Long enough to reserve an iterator on a busy machine.
+    let duration = Duration::from_secs(1);
+    let first = lease(store, session_id, &terms(duration));
+    let before = reserve(&*first);
+    // The first caller stalls: it neither releases the session nor goes on.
+    let second = lease(store, session_id, &terms(LONG).wait(duration * 20));
+    let after = reserve(&*second);
+    assert!(after > before, "the new lease's iterator, {after}, is not above {before}");
+    assert_eq!(first.remaining(), Duration::ZERO, "a lost lease says that time remains");
+    assert!(first.reserve(now()).is_err(), "a lost lease gives out another iterator");
     drop(first);
-    assert!(is_busy(store, session_id, &terms(LONG)), "who lost the session released the new holder's hold");
-    assert!(second.reserve(now()).expect("an iterator can be had") > after, "the new holder's iterators rise");
+    assert!(is_busy(store, session_id, &terms(LONG)), "dropping a lost lease releases the new one");
+    assert!(reserve(&*second) > after, "the new lease's iterators rise");
 }
 
-fn holders_take_turns(store: &dyn NonceStore, session_id: Uuid) {
-    let (is_held, last) = (AtomicBool::new(false), AtomicU64::new(0));
+fn callers_take_turns(store: &dyn NonceStore, session_id: Uuid) {
+    let (is_leased, last) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 for _ in 0..25 {
-                    let held = held(store, session_id, &terms(LONG).wait(LONG));
-                    assert!(!is_held.swap(true, Ordering::SeqCst), "two hold one session");
-                    let iterator = held.reserve(now()).expect("an iterator can be had");
+                    let lease = lease(store, session_id, &terms(LONG).wait(LONG));
+                    assert!(!is_leased.swap(true, Ordering::SeqCst), "a session is leased twice");
+                    let iterator = reserve(&*lease);
                     let before = last.swap(iterator, Ordering::SeqCst);
                     assert!(iterator > before, "{iterator} followed {before}");
-                    is_held.store(false, Ordering::SeqCst);
-                    drop(held);
+                    is_leased.store(false, Ordering::SeqCst);
+                    drop(lease);
                 }
             });
         }

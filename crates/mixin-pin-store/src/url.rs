@@ -6,16 +6,14 @@ use crate::{Error, ManagedStore, MemoryStore};
 /// `redis://…` or `rediss://…` (TLS).
 ///
 /// ```
-/// # let folder = tempfile::tempdir().unwrap();
-/// # let file = folder.path().join("iterators.db");
-/// let store = mixin_pin_store::open(&format!("sqlite:{}", file.display()))?;
-/// assert!(store.sessions()?.is_empty());
+/// let store = mixin_pin_store::open("memory:")?;
+/// assert!(store.risks()?.is_empty());
 /// # Ok::<(), mixin_pin_store::Error>(())
 /// ```
 ///
 /// # Errors
-/// [`Error::Url`] for any other URL, [`Error::SqliteUri`] or [`Error::SqliteMemory`] for a name that SQLite would not
-/// read as a path, or whatever keeps the store from being used.
+/// [`Error::Url`] for any other URL, [`Error::SqliteUri`] or [`Error::SqliteMemory`] for a name that SQLite would not read
+/// as a path, or the store's own error.
 pub fn open(url: &str) -> Result<Box<dyn ManagedStore>, Error> {
     if url == MemoryStore::URL {
         return Ok(Box::new(MemoryStore::shared()));

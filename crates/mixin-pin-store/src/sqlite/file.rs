@@ -1,4 +1,4 @@
-//! The database's file: made for its owner alone, told from another of the same name, and who else can get at it.
+//! The database's file: its creation for one owner, its identity, and the permissions of other users.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, Metadata, OpenOptions, TryLockError};
@@ -6,13 +6,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::LOCK_WAIT;
-use crate::grip::Patience;
+use crate::engine::Backoff;
 use crate::{Error, Risk, SqliteError};
 
-/// What SQLite keeps beside a database.
+/// Suffixes of the files that SQLite keeps next to a database.
 const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// The path with something at its end.
+/// The path with a suffix.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
@@ -23,7 +23,7 @@ pub(super) fn failed(path: &Path) -> impl Fn(io::Error) -> Error {
     move |cause| Error::Sqlite(SqliteError::File { path: path.to_owned(), cause })
 }
 
-/// Options for a file that its owner alone can read.
+/// Options for a file that only its owner can read.
 pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
@@ -40,14 +40,14 @@ pub(super) fn make_folder(path: &Path) -> Result<(), Error> {
     builder.create(path).map_err(failed(path))
 }
 
-/// The file that a name leads to, beside which SQLite keeps its own; where there is none yet, its place in its folder.
+/// The path that a name leads to. If there is no such file yet, only the links to its folder are followed.
 pub(super) fn resolve(name: &Path) -> Result<PathBuf, Error> {
     if cfg!(not(unix)) {
         return Ok(name.to_owned());
     }
     match (fs::canonicalize(name), name.parent(), name.file_name()) {
         (Ok(path), ..) => Ok(path),
-        // None there, or none that can be had, which making it then tells.
+        // Missing, or unusable: then creating it fails with the reason.
         (Err(_), Some(folder), Some(last)) => {
             make_folder(folder)?;
             Ok(fs::canonicalize(folder).map_err(failed(folder))?.join(last))
@@ -56,10 +56,11 @@ pub(super) fn resolve(name: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-/// Makes the file where there is none; SQLite itself would make it readable by others.
+/// Creates the file if there is none. SQLite itself would make it readable by others.
 ///
-/// Who makes it holds a lock in the holders' folder, which has to be its own: what lies beside it is of a database that was moved away or deleted,
-/// perhaps by one that is in use still, and would be taken for the new one's.
+/// Files left next to it belong to an earlier database that was moved away or deleted, perhaps while in use. SQLite would
+/// take them for files of the new one, so they are removed. A lock in the `-holders` folder, which must belong to this user,
+/// keeps two processes from doing this at once.
 pub(super) fn create(path: &Path, holders: &Path) -> Result<(), Error> {
     let exists = || path.try_exists().unwrap_or(false);
     if exists() {
@@ -76,14 +77,14 @@ pub(super) fn create(path: &Path, holders: &Path) -> Result<(), Error> {
     let mut options = private();
     #[cfg(unix)]
     {
-        // Neither elsewhere, nor waiting for a reader.
+        // Does not follow a link, and does not wait for the reader of a FIFO.
         let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits().cast_signed());
     }
     let lock = options.create(true).truncate(false).open(&lock).map_err(failed(&lock))?;
-    let mut patience = Patience::new(LOCK_WAIT);
+    let mut backoff = Backoff::new(LOCK_WAIT);
     while let Err(TryLockError::WouldBlock) = lock.try_lock() {
-        if !patience.sleep() {
+        if !backoff.sleep() {
             return Err(Error::Sqlite(SqliteError::Locked { path: path.to_owned() }));
         }
     }
@@ -97,14 +98,14 @@ pub(super) fn create(path: &Path, holders: &Path) -> Result<(), Error> {
         }
     }
     match private().create_new(true).open(path) {
-        // A link to nowhere, which SQLite then does not open.
+        // A link to nowhere. SQLite then fails to open it.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made.map(drop).map_err(failed(path)),
     }
 }
 
-/// A file's place on the disk, which a name that is moved takes along. Where files have none, their names cannot be moved
-/// while they are open.
+/// A file's device and inode, which stay with the file when it is renamed. On systems without inodes an open file cannot
+/// be renamed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileId(u64, u64);
 
@@ -130,7 +131,7 @@ impl From<&Metadata> for FileId {
     }
 }
 
-/// All files that those who have a database open must have in common. They are there, and stay, while one has it open.
+/// The files that all users of a database must share. They exist while the database is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) database: FileId,
@@ -171,7 +172,7 @@ mod permissions {
         check_mode(path, &fs::metadata(path).map_err(failed(path))?)
     }
 
-    /// Refuses a database of several names: beside each of them SQLite would keep another `-wal`.
+    /// Refuses a database with several names: SQLite would keep another `-wal` for each of them.
     pub(in super::super) fn check_links(path: &Path) -> Result<(), Error> {
         if fs::metadata(path).map_err(failed(path))?.nlink() > 1 {
             return Err(Error::Sqlite(SqliteError::HardLinked { path: path.to_owned() }));
@@ -179,11 +180,11 @@ mod permissions {
         Ok(())
     }
 
-    /// Refuses what others put beside a database, or can write there: SQLite would play it back onto the database.
+    /// Refuses files next to a database that others put there or can write: SQLite would replay them into the database.
     pub(in super::super) fn check_sidecars(path: &Path) -> Result<(), Error> {
         let owner = fs::metadata(path).map_err(failed(path))?.uid();
         for sidecar in SIDECARS.map(|suffix| beside(path, suffix)) {
-            // It comes and goes with those who have the database open.
+            // These files come and go while the database is used.
             let Ok(found) = fs::symlink_metadata(&sidecar) else { continue };
             if found.uid() != owner || !found.is_file() {
                 return Err(Error::Sqlite(SqliteError::OtherOwner { path: sidecar }));
@@ -193,14 +194,14 @@ mod permissions {
         Ok(())
     }
 
-    /// Whether nobody but the database's owner (and root) can put files into a folder.
+    /// Whether only the database's owner and root can put files into a folder.
     pub(in super::super) fn is_owners_alone(folder: &Path, database: &Path) -> bool {
         let (Ok(folder), Ok(database)) = (fs::symlink_metadata(folder), fs::metadata(database)) else { return false };
         let is_owned = [0, database.uid()].contains(&folder.uid());
         folder.is_dir() && is_owned && folder.mode() & OTHERS_WRITE == 0
     }
 
-    /// Whether a folder is this user's, and nobody else can put files into it.
+    /// Whether a folder belongs to this user, and nobody else can put files into it.
     pub(in super::super) fn is_ones_own(folder: &Path) -> bool {
         let own = rustix::process::geteuid().as_raw();
         fs::symlink_metadata(folder)
@@ -229,17 +230,17 @@ mod permissions {
 mod permissions {
     use super::{Error, Path, Risk, SqliteError};
 
-    #[expect(clippy::unnecessary_wraps, reason = "as where files have permissions")]
+    #[expect(clippy::unnecessary_wraps, reason = "the same signature as on Unix")]
     pub(in super::super) const fn check(_: &Path) -> Result<(), Error> {
         Ok(())
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "as where files have permissions")]
+    #[expect(clippy::unnecessary_wraps, reason = "the same signature as on Unix")]
     pub(in super::super) const fn check_links(_: &Path) -> Result<(), Error> {
         Ok(())
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "as where files have permissions")]
+    #[expect(clippy::unnecessary_wraps, reason = "the same signature as on Unix")]
     pub(in super::super) const fn check_sidecars(_: &Path) -> Result<(), Error> {
         Ok(())
     }

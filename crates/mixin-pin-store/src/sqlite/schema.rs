@@ -1,32 +1,33 @@
-//! The database's table: made, told from others, and brought up to date. Nothing else in the file is obeyed.
+//! The database's only table: creating it, recognizing it, and migrating it. Anything else in the file is refused.
 
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{LOCK_WAIT, classify, file};
-use crate::grip::Patience;
+use super::table::classify;
+use super::{LOCK_WAIT, file};
+use crate::engine::Backoff;
 use crate::{Error, SqliteError};
 
-/// Raised when the table changes.
+/// Increased when the table changes.
 const VERSION: i64 = 2;
-/// "MPIN", so that nobody's other database is taken for ours.
+/// "MPIN": tells our databases from others.
 const APPLICATION_ID: i64 = 0x4d50_494e;
-/// As SQLite keeps it, word by word.
+/// Compared literally with the text that SQLite keeps.
 const TABLE: &str = include_str!("schema-2.sql");
 const TABLE_1: &str = include_str!("schema-1.sql");
 
-/// Whose a database is.
+/// What a database contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     Empty,
-    /// Ours, of the version before.
+    /// Our table in its previous version.
     Version1,
     Current,
 }
 
-/// Lets SQLite do no more than our statements say, whatever the file holds.
+/// Keeps SQLite from running anything that the file itself contains.
 pub(super) fn harden(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     for config in [
@@ -39,19 +40,19 @@ pub(super) fn harden(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Checks whose database it is, makes its table where it is new, and brings that of the version before up to date.
+/// Checks what the database contains. Creates our table in a new one, and migrates the previous version.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     let failed = |cause| classify(path, cause);
-    // Before anything is written, which switching to WAL is.
-    look(connection, path)?;
+    // Checked before anything is written. Switching to WAL writes.
+    read(connection, path)?;
     file::check(path)?;
     switch_to_wal(connection, path)?;
-    // A database of ours is only read: one that cannot be written says so when it is used.
-    if look(connection, path)? == Found::Current {
+    // Our own database is only read here. If it is read-only, its first use fails.
+    if read(connection, path)? == Found::Current {
         return check(connection, path, TABLE);
     }
     let db = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    // Another process may have been here in between.
+    // Another process may have changed it meanwhile.
     match find(&db, path)? {
         Found::Current => {}
         Found::Empty => {
@@ -75,8 +76,8 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Er
     db.commit().map_err(failed)
 }
 
-/// What is found at one instant: another process may be making the table.
-fn look(connection: &mut Connection, path: &Path) -> Result<Found, Error> {
+/// Reads within a transaction, because another process may be creating the table.
+fn read(connection: &mut Connection, path: &Path) -> Result<Found, Error> {
     let failed = |cause| classify(path, cause);
     let db = connection.transaction_with_behavior(TransactionBehavior::Deferred).map_err(failed)?;
     let found = find(&db, path)?;
@@ -99,7 +100,7 @@ fn find(connection: &Connection, path: &Path) -> Result<Found, Error> {
     }
 }
 
-/// Whether the database has this table, and nothing else.
+/// Refuses a database unless it has exactly this table and nothing else.
 fn check(connection: &Connection, path: &Path, table: &str) -> Result<(), Error> {
     let is_ours = connection
         .query_row(
@@ -111,13 +112,13 @@ fn check(connection: &Connection, path: &Path, table: &str) -> Result<(), Error>
     if is_ours == Some(true) { Ok(()) } else { Err(Error::Sqlite(SqliteError::Altered { path: path.to_owned() })) }
 }
 
-/// SQLite does not ask the busy handler when two processes switch at once.
+/// Tries repeatedly, because SQLite does not call the busy handler when two processes switch at once.
 fn switch_to_wal(connection: &Connection, path: &Path) -> Result<(), Error> {
-    let mut patience = Patience::new(LOCK_WAIT);
+    let mut backoff = Backoff::new(LOCK_WAIT);
     loop {
         let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
         match mode.map(|_| ()).map_err(|cause| classify(path, cause)) {
-            Err(Error::Sqlite(SqliteError::Locked { .. })) if patience.sleep() => {}
+            Err(Error::Sqlite(SqliteError::Locked { .. })) if backoff.sleep() => {}
             result => return result,
         }
     }

@@ -1,9 +1,9 @@
-//! Shows the others that a holder's process lives: by a file beside the database that it keeps locked.
+//! Shows whether the process with a lease is alive: it keeps a file next to the database locked.
 //!
-//! The system lets go of the lock when the process ends, however that comes about, and not before: not while the process
-//! is stopped, and not while a child that it forked has a copy of the file. Nobody locks a file of this name again, so
-//! that one without a lock is proof for good. A process's number and start time would be none: in another container the
-//! same number is another process's. Users of one database share a kernel, as WAL wants it, and so see each other's locks.
+//! The system releases the lock when the process ends, however it ends. A stopped process keeps the lock, and a child that
+//! it forked does not release it. A file name is never locked a second time, so a file without a lock proves that its
+//! process is dead. Process ids would prove nothing: another container may use the same number. All users of a database
+//! share a kernel, as SQLite's WAL mode requires, so they see each other's locks.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -12,19 +12,18 @@ use std::sync::{Mutex, PoisonError};
 use mixin_pin_core::uuid::Uuid;
 
 use super::file::{self, FileId};
-use crate::origin::Origin;
-use crate::random;
+use crate::engine::{Process, random};
 
-/// The files of those who hold sessions of one database, this process's among them.
+/// The lock files of all processes that use one database, including this one.
 pub(super) struct Holders {
     database: PathBuf,
     folder: PathBuf,
-    own: Mutex<Option<Presence>>,
-    origin: Origin,
+    own: Mutex<Option<OwnFile>>,
+    process: Process,
 }
 
-/// This process's own file. The lock ends with it.
-struct Presence {
+/// This process's file. Dropping it releases the lock.
+struct OwnFile {
     id: Uuid,
     locked: File,
 }
@@ -32,20 +31,20 @@ struct Presence {
 impl Holders {
     pub(super) fn new(database: &Path) -> Self {
         let folder = file::beside(database, "-holders");
-        Self { database: database.to_owned(), folder, own: Mutex::default(), origin: Origin::here() }
+        Self { database: database.to_owned(), folder, own: Mutex::default(), process: Process::current() }
     }
 
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The name of this process's file, which is made when it is first asked for; what the dead left is then cleared
-    /// away, where no session needs it. None where it cannot be made: then the lease alone counts.
+    /// The name of this process's file. The first call creates it, and removes files of dead processes that no session
+    /// needs. None if it cannot be created: then only the end of the lease counts.
     pub(super) fn own(&self, is_needed: impl Fn(Uuid) -> bool) -> Option<Uuid> {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        // A file that was put in its place, by a backup say, has no lock, and would prove this process dead.
+        // A backup may have replaced the file. The copy has no lock, so this process would look dead.
         if !own.as_ref().is_some_and(|own| self.is_at(own.id, &own.locked)) {
-            *own = self.appear();
+            *own = self.create();
             for id in self.others() {
                 if !is_needed(id) {
                     self.clear(id);
@@ -55,55 +54,55 @@ impl Holders {
         own.as_ref().map(|own| own.id)
     }
 
-    fn appear(&self) -> Option<Presence> {
+    fn create(&self) -> Option<OwnFile> {
         file::make_folder(&self.folder).ok()?;
         if !file::is_owners_alone(&self.folder, &self.database) {
             return None;
         }
-        // More than one, for somebody who looks or clears away may come before the lock.
+        // Several attempts, because another process may check or remove the file before it is locked.
         for _ in 0..8 {
             let id = Uuid::from_bytes(random().ok()?);
             let path = self.path(id);
             let locked = file::private().read(true).create_new(true).open(&path).ok()?;
-            // Who clears away locks, too: what is locked and there stays. Where locks are not kept, the dead could not be
-            // told from the living.
+            // Removal takes the lock too, so a file that is locked and still there stays. On a file system without
+            // locks, dead and living processes look the same.
             if locked.try_lock().is_ok() && path.exists() && !self.is_dead(id) {
-                return Some(Presence { id, locked });
+                return Some(OwnFile { id, locked });
             }
-            // An empty file that nobody names is cleared away later.
+            // If this fails, a later process removes the file.
             let _ = fs::remove_file(&path);
         }
         None
     }
 
-    /// Whether the name is this very file's.
+    /// Whether the name still belongs to this file.
     fn is_at(&self, id: Uuid, file: &File) -> bool {
         let (Ok(file), Ok(named)) = (file.metadata(), FileId::of(&self.path(id))) else { return false };
         FileId::from(&file) == named
     }
 
-    /// Whether the process that made a file is gone for certain. A file that is missing, or that others could have put
-    /// there, proves nothing.
+    /// Whether the process that created a file is certainly dead. A file proves nothing if it is missing, or if other users
+    /// could have put it there.
     pub(super) fn is_dead(&self, id: Uuid) -> bool {
         if !file::is_owners_alone(&self.folder, &self.database) {
             return false;
         }
         let Ok(file) = File::open(self.path(id)) else { return false };
-        // Shared, so that two who look at once do not take each other for the holder.
+        // A shared lock, so two processes that check at once do not mistake each other for the holder.
         match file.try_lock_shared() {
             Ok(()) => true,
             Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
         }
     }
 
-    /// Clears a process's file away if it is dead; its lock keeps one that comes from taking the file for its own.
+    /// Removes a process's file if the process is dead. The lock keeps a new process from using the file meanwhile.
     pub(super) fn clear(&self, id: Uuid) {
         if !file::is_owners_alone(&self.folder, &self.database) {
             return;
         }
         let Ok(file) = File::open(self.path(id)) else { return };
         if file.try_lock().is_ok() && self.is_at(id, &file) {
-            // Another may have done it; else the next one that comes will.
+            // If this fails, another process has removed it, or a later one does.
             let _ = fs::remove_file(self.path(id));
         }
     }
@@ -124,11 +123,11 @@ impl Holders {
 impl Drop for Holders {
     fn drop(&mut self) {
         let own = self.own.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        // A forked child closes its copy of the file, and leaves it to its parent.
+        // A forked child only closes its copy. The file is its parent's.
         if let Some(own) = own
-            && self.origin.is_here()
+            && self.process.is_current()
         {
-            // Else it is cleared away later, as a dead process's.
+            // If this fails, a later process removes the file.
             let _ = fs::remove_file(self.path(own.id));
         }
     }

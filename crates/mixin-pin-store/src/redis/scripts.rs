@@ -1,0 +1,118 @@
+//! The scripts that change a session's record and lease. Redis runs each as one step.
+
+use redis::Script;
+
+/// The scripts, with their hashes.
+#[derive(Clone)]
+pub(super) struct Scripts {
+    pub(super) lease: Script,
+    pub(super) reserve: Script,
+    pub(super) release: Script,
+    pub(super) forget: Script,
+    pub(super) raise: Script,
+}
+
+impl Scripts {
+    pub(super) fn new() -> Self {
+        let script = |body| Script::new(&format!("{COMMON}{body}"));
+        Self {
+            lease: script(LEASE),
+            reserve: script(RESERVE),
+            release: script(RELEASE),
+            forget: script(FORGET),
+            raise: script(RAISE),
+        }
+    }
+}
+
+/// The beginning of every script. Lua's numbers are doubles, so iterators are decimal text, and Redis itself increments them.
+const COMMON: &str = r"
+local record, lease = KEYS[1], KEYS[2]
+local function exceeds(one, other)
+  if #one ~= #other then return #one > #other end
+  return one > other
+end
+-- A value that other software wrote under our keys.
+local function is_foreign(value)
+  return value and value ~= '0' and not string.find(value, '^[1-9]%d*$')
+end
+local function raise(by)
+  local result = redis.pcall('HINCRBY', record, 'iterator', by)
+  return not (type(result) == 'table' and result.err)
+end
+-- Sets the record to the first iterator after the last, at the time now.
+local function advance(now)
+  local last = redis.call('HGET', record, 'iterator')
+  if not last then
+    last = '0'
+    redis.call('HSET', record, 'iterator', last)
+  end
+  if exceeds(now, last) then
+    redis.call('HSET', record, 'iterator', now)
+    return now
+  end
+  if not raise(1) then return nil end
+  return redis.call('HGET', record, 'iterator')
+end
+";
+
+/// Arguments: fence; now; duration of the lease in milliseconds; greatest accepted leap of the clock in nanoseconds, or
+/// empty; how many iterators to reserve after the first; how far ahead a last iterator is refused, in nanoseconds.
+const LEASE: &str = r"
+local fence, now, lease_ms, max_leap, too_far = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[6]
+local holder = redis.call('GET', lease)
+-- Our own fence is there if the answer to an earlier attempt was lost.
+if holder and holder ~= fence then return {'busy'} end
+local last = redis.call('HGET', record, 'iterator')
+local raised = redis.call('HGET', record, 'raised')
+if is_foreign(last) or is_foreign(raised) then return {'foreign'} end
+-- Differences are exact to a microsecond, which is enough for a limit of a day.
+if last then
+  local ahead = tonumber(last) - tonumber(now)
+  local is_raised = raised and tonumber(last) - tonumber(raised) < tonumber(too_far)
+  if ahead >= tonumber(too_far) and not is_raised then return {'ahead', string.format('%.0f', ahead)} end
+end
+if max_leap ~= '' then
+  if not last then return {'leap', ''} end
+  local ahead = tonumber(now) - tonumber(last)
+  if ahead > tonumber(max_leap) then return {'leap', string.format('%.0f', ahead)} end
+end
+local first = advance(now)
+if not first then return {'exhausted'} end
+raise(ARGV[5])
+redis.call('SET', lease, fence, 'PX', lease_ms)
+return {'leased', first, redis.call('HGET', record, 'iterator')}
+";
+
+/// Arguments: fence, now.
+const RESERVE: &str = r"
+if redis.call('GET', lease) ~= ARGV[1] then return {'lost'} end
+local first = advance(ARGV[2])
+if not first then return {'exhausted'} end
+return {'reserved', first}
+";
+
+/// Argument: fence.
+const RELEASE: &str = r"
+if redis.call('GET', lease) == ARGV[1] then redis.call('DEL', lease) end
+return {}
+";
+
+/// Forgets a session that is not leased. Returns how many were known.
+const FORGET: &str = r"
+if redis.call('EXISTS', lease) == 1 then return {'busy'} end
+return {tostring(redis.call('DEL', record))}
+";
+
+/// Arguments: the iterator to raise the last one to; now; `1` if a new session must stay unknown.
+const RAISE: &str = r"
+local to = ARGV[1]
+if redis.call('EXISTS', lease) == 1 then return {'busy'} end
+if ARGV[3] == '1' and redis.call('EXISTS', record) == 0 then return {'raised', ARGV[2]} end
+for _, field in ipairs({'iterator', 'raised'}) do
+  local before = redis.call('HGET', record, field)
+  if is_foreign(before) then return {'foreign'} end
+  if not before or exceeds(to, before) then redis.call('HSET', record, field, to) end
+end
+return {'raised', redis.call('HGET', record, 'iterator')}
+";

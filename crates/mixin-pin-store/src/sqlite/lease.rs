@@ -1,0 +1,86 @@
+//! A lease in the database: further iterators, and the release.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mixin_pin_core::{NonceSource, UnixTime, uuid::Uuid};
+use rusqlite::{Transaction, params};
+
+use super::Inner;
+use super::connections::Generation;
+use super::table::read;
+use crate::engine::LeaseState;
+use crate::{Error, Lease, iterators};
+
+pub(super) struct SqliteLease {
+    pub(super) store: Arc<Inner>,
+    pub(super) generation: Generation,
+    pub(super) session_id: Uuid,
+    pub(super) fence: i64,
+    pub(super) state: LeaseState,
+}
+
+impl SqliteLease {
+    /// Runs `work` in a transaction on the database that granted the lease. Returns None if that file was moved away.
+    fn in_transaction<T>(
+        &self,
+        is_durable: bool,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let store = &self.store;
+        store.connections.with_same(self.generation, |connection| store.in_transaction(connection, is_durable, work))
+    }
+}
+
+impl NonceSource for SqliteLease {
+    type Error = Error;
+
+    fn reserve(&self, now: UnixTime) -> Result<u64, Error> {
+        let has_fence = |_| {
+            let found = self.store.connections.with_same(self.generation, |connection| {
+                read(connection, self.session_id).map_err(|cause| self.store.classify(cause))
+            })?;
+            Ok(found.flatten().is_some_and(|row| row.fence == self.fence))
+        };
+        self.state.take((self.store.clock)().ok(), has_fence, || {
+            let taken = self.in_transaction(true, |db| {
+                let row = read(db, self.session_id).map_err(|cause| self.store.classify(cause))?;
+                let last = row.filter(|row| row.fence == self.fence).ok_or(Error::LeaseLost)?.last_iterator;
+                let taken = iterators::next(last, now)?;
+                db.prepare_cached("UPDATE sessions SET last_iterator = ?2 WHERE session_id = ?1")
+                    .and_then(|mut update| update.execute(params![self.session_id.as_bytes(), taken.to_be_bytes()]))
+                    .map_err(|cause| self.store.classify(cause))?;
+                Ok(taken)
+            })?;
+            taken.ok_or(Error::LeaseLost)
+        })
+    }
+}
+
+impl Lease for SqliteLease {
+    fn remaining(&self) -> Duration {
+        if self.store.connections.is_named(self.generation) {
+            self.state.remaining((self.store.clock)().ok())
+        } else {
+            Duration::ZERO
+        }
+    }
+}
+
+impl Drop for SqliteLease {
+    fn drop(&mut self) {
+        // If this fails, the lease ends by itself.
+        let _ = self.in_transaction(false, |db| {
+            db.prepare_cached("UPDATE sessions SET held_until = NULL WHERE session_id = ?1 AND fence = ?2")
+                .and_then(|mut release| release.execute(params![self.session_id.as_bytes(), self.fence]))
+                .map_err(|cause| self.store.classify(cause))
+        });
+    }
+}
+
+impl fmt::Debug for SqliteLease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteLease").field("session_id", &self.session_id).finish_non_exhaustive()
+    }
+}
