@@ -1,4 +1,4 @@
-//! What each error says, kept word by word: whoever changes a message sees it here, beside all others.
+//! The text of each error is pinned in `testdata/errors.txt`.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Databases that somebody moved, changed or exposed: nobody holds a session twice by one, and none is believed.
+//! Databases that were moved, changed or exposed: they are refused, and never let two callers lease one session.
 
 mod common;
 
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{confirmed, held, new_session, now};
+use common::{confirmed, new_session, now, take_lease};
 use mixin_pin_store::{Error, LeaseReply, LeaseTerms, ManagedStore as _, NonceStore as _, SqliteError, SqliteStore};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -19,7 +19,7 @@ impl Stage {
     }
 
     fn path(&self) -> PathBuf {
-        // The system's folder for such things may be a link.
+        // The system's temporary folder may be a link.
         let folder = if cfg!(unix) { self.0.path().canonicalize().unwrap() } else { self.0.path().to_owned() };
         folder.join("iterators.db")
     }
@@ -45,7 +45,7 @@ fn a_stalled_holder_does_not_release_what_was_forgotten_and_taken_anew() {
     let LeaseReply::Granted(stalled) = store.lease(session, &short).unwrap() else { panic!("busy") };
     std::thread::sleep(Duration::from_millis(60));
     assert!(store.forget(session).unwrap());
-    let next = held(&store, session);
+    let next = take_lease(&store, session);
     drop(stalled);
     assert!(matches!(store.lease(session, &confirmed()).unwrap(), LeaseReply::Busy), "two hold one session");
     assert!(next.reserve(now()).is_ok());
@@ -67,9 +67,9 @@ fn all_deleted(stage: &Stage) {
 
 fn replaced(stage: &Stage) {
     let other = Stage::new();
-    drop(held(&other.open(), new_session()));
+    drop(take_lease(&other.open(), new_session()));
     fs::rename(other.path(), stage.path()).unwrap();
-    // As after every restoring: what belonged to the file before goes with it.
+    // Restoring a backup removes the files of the database before.
     for suffix in ["-wal", "-shm"] {
         fs::remove_file(format!("{}{suffix}", stage.path().display())).unwrap();
     }
@@ -88,10 +88,10 @@ fn what_is_beside_it_is_deleted(stage: &Stage) {
     its_shm_is_deleted(stage);
 }
 
-/// Another has been used in its place meanwhile.
+/// Meanwhile another database was used in its place.
 fn moved_away_and_back(stage: &Stage) {
     moved(stage);
-    drop(held(&stage.open(), new_session()));
+    drop(take_lease(&stage.open(), new_session()));
     fs::rename(stage.0.path().join("moved.db"), stage.path()).unwrap();
 }
 
@@ -101,13 +101,13 @@ fn a_database_that_is_moved_or_deleted_while_in_use_does_not_let_two_hold() {
     for go_away in [moved, deleted, all_deleted, replaced] as [fn(&Stage); 4] {
         let (stage, session) = (Stage::new(), new_session());
         let (one, other) = (stage.open(), stage.open());
-        let before = held(&one, session);
-        drop(held(&other, new_session()));
+        let before = take_lease(&one, session);
+        drop(take_lease(&other, new_session()));
         go_away(&stage);
         assert_eq!(before.remaining(), Duration::ZERO);
         assert!(matches!(before.reserve(now()), Err(Error::LeaseLost)), "another iterator of a database that is gone");
-        // Each of them finds the new one, and none that went.
-        let next = held(&stage.open(), session);
+        // All stores use the new database.
+        let next = take_lease(&stage.open(), session);
         for store in [&one, &other, &stage.open()] {
             assert!(matches!(store.lease(session, &confirmed()).unwrap(), LeaseReply::Busy), "two hold one session");
         }
@@ -119,7 +119,7 @@ fn a_database_that_is_moved_or_deleted_while_in_use_does_not_let_two_hold() {
         let mut last = next.reserve(now()).unwrap();
         drop(next);
         for turn in 0..12 {
-            let iterator = held([&one, &other][turn % 2], session).reserve(now()).unwrap();
+            let iterator = take_lease([&one, &other][turn % 2], session).reserve(now()).unwrap();
             assert!(iterator > last, "{iterator} followed {last}");
             last = iterator;
         }
@@ -140,8 +140,8 @@ fn a_database_whose_files_were_parted_does_not_let_two_hold() {
     for part in ways as [fn(&Stage); 4] {
         let (stage, session) = (Stage::new(), new_session());
         let (one, other) = (stage.open(), stage.open());
-        let before = held(&one, session);
-        drop(held(&other, new_session()));
+        let before = take_lease(&one, session);
+        drop(take_lease(&other, new_session()));
         part(&stage);
         assert_eq!(before.remaining(), Duration::ZERO);
         assert!(matches!(before.reserve(now()), Err(Error::LeaseLost)), "by files that nobody else has");
@@ -149,14 +149,14 @@ fn a_database_whose_files_were_parted_does_not_let_two_hold() {
         for session in [session, new_session()] {
             let holds = stores.map(|store| store.lease(session, &confirmed()).unwrap());
             assert!(
-                holds.iter().filter(|hold| matches!(hold, LeaseReply::Granted(_))).count() <= 1,
+                holds.iter().filter(|lease| matches!(lease, LeaseReply::Granted(_))).count() <= 1,
                 "two hold one session"
             );
         }
         let mut last = 0;
         let session = new_session();
         for turn in 0..12 {
-            let iterator = held(stores[turn % 3], session).reserve(now()).unwrap();
+            let iterator = take_lease(stores[turn % 3], session).reserve(now()).unwrap();
             assert!(iterator > last, "{iterator} followed {last}");
             last = iterator;
         }
@@ -182,15 +182,15 @@ fn names_that_sqlite_reads_otherwise_are_refused() {
         matches!(SqliteStore::open(Path::new("")), Err(Error::Sqlite(SqliteError::File { .. }))),
         "a store of each opener's own"
     );
-    // A path with such a name is a file like any other.
+    // As a path, such a name is an ordinary file.
     for name in ["file:odd.db?mode=memory", ":memory:", "100%20.db"] {
         let path = stage.0.path().join(name);
         let session = new_session();
-        let hold = held(&SqliteStore::open(&path).unwrap(), session);
+        let lease = take_lease(&SqliteStore::open(&path).unwrap(), session);
         let again = SqliteStore::open(&path).unwrap().lease(session, &confirmed()).unwrap();
         assert!(matches!(again, LeaseReply::Busy), "{name} is each opener's own");
         assert!(fs::metadata(&path).unwrap().len() > 0);
-        drop(hold);
+        drop(lease);
     }
 }
 
@@ -201,7 +201,7 @@ fn a_relative_path_is_that_of_the_folder_at_the_time() {
     assert!(store.path().is_absolute() && store.path().ends_with(path));
     drop(store);
     for suffix in ["", "-wal", "-shm"] {
-        // Some are gone with the last connection.
+        // SQLite removes some of them with the last connection.
         let _ = fs::remove_file(format!("relative-iterators.db{suffix}"));
     }
     fs::remove_dir_all("relative-iterators.db-holders").unwrap();
@@ -218,10 +218,10 @@ fn a_database_of_two_names_is_refused_by_both() {
         let refused = SqliteStore::open(path).unwrap_err();
         assert!(matches!(refused, Error::Sqlite(SqliteError::HardLinked { .. })), "{refused:?}");
     }
-    // Nobody can open it, so that who has it open already is alone.
-    drop(held(&used, new_session()));
+    // No other process can open it, so the open store is safe.
+    drop(take_lease(&used, new_session()));
     fs::remove_file(other).unwrap();
-    drop(held(&stage.open(), new_session()));
+    drop(take_lease(&stage.open(), new_session()));
 }
 
 #[cfg(unix)]
@@ -236,26 +236,26 @@ fn a_link_to_a_database_is_that_database() {
     symlink(stage.path(), &link).unwrap();
     let store = SqliteStore::open(&link).unwrap();
     assert_eq!(store.path(), stage.path());
-    let hold = held(&store, session);
+    let lease = take_lease(&store, session);
     assert!(matches!(stage.open().lease(session, &confirmed()).unwrap(), LeaseReply::Busy));
     assert_eq!(fs::read_dir(links.path()).unwrap().count(), 1, "the link alone");
-    // What lies beside the target, where SQLite would play it back, counts.
+    // Files next to the link's target count: SQLite would replay them.
     let journal = format!("{}-journal", stage.path().display());
     symlink(stage.path(), &journal).unwrap();
     assert!(matches!(SqliteStore::open(&link), Err(Error::Sqlite(SqliteError::OtherOwner { .. }))));
     fs::remove_file(&journal).unwrap();
 
-    // A link that leads elsewhere since is another's database, which is not used by half.
+    // A link that leads elsewhere now is another database, and the open store does not mix the two.
     let other = Stage::new();
     let other_store = other.open();
     fs::remove_file(&link).unwrap();
     symlink(other.path(), &link).unwrap();
-    assert!(matches!(hold.reserve(now()), Err(Error::LeaseLost)));
+    assert!(matches!(lease.reserve(now()), Err(Error::LeaseLost)));
     assert!(matches!(store.lease(session, &confirmed()), Err(Error::Sqlite(SqliteError::Moving { .. }))));
     assert_eq!(SqliteStore::open(&link).unwrap().path(), other.path());
-    drop(held(&other_store, session));
+    drop(take_lease(&other_store, session));
 
-    // So it is with a folder's.
+    // The same with a link to a folder.
     let folder = links.path().join("folder");
     symlink(stage.0.path(), &folder).unwrap();
     assert_eq!(SqliteStore::open(&folder.join("new.db")).unwrap().path(), stage.path().with_file_name("new.db"));
@@ -270,9 +270,9 @@ fn many_who_make_a_database_at_once_find_one() {
                 scope.spawn(|| {
                     let store = stage.try_open().unwrap().durability(mixin_pin_store::Durability::Crash);
                     let terms = confirmed().wait(Duration::from_secs(20));
-                    let LeaseReply::Granted(held) = store.lease(session, &terms).unwrap() else { panic!("busy") };
-                    // Nor does one that comes later cost it.
-                    held.reserve(now()).unwrap();
+                    let LeaseReply::Granted(lease) = store.lease(session, &terms).unwrap() else { panic!("busy") };
+                    // A caller that comes later does not end the lease.
+                    lease.reserve(now()).unwrap();
                 });
             }
         });
@@ -295,7 +295,7 @@ mod exposed {
     fn what_others_can_write_is_refused() {
         let stage = Stage::new();
         let store = stage.open();
-        drop(held(&store, new_session()));
+        drop(take_lease(&store, new_session()));
         for mode in [0o620, 0o602, 0o666, 0o777] {
             chmod(stage.path(), mode);
             let refused = stage.try_open().unwrap_err();
@@ -314,13 +314,13 @@ mod exposed {
             );
             chmod(&path, 0o600);
         }
-        // What would be played back onto the database.
+        // SQLite would replay this journal.
         let journal = format!("{}-journal", stage.path().display());
         fs::write(&journal, "").unwrap();
         chmod(&journal, 0o666);
         assert!(matches!(stage.try_open(), Err(Error::Sqlite(SqliteError::Exposed { .. }))));
         fs::remove_file(journal).unwrap();
-        drop(held(&stage.open(), new_session()));
+        drop(take_lease(&stage.open(), new_session()));
     }
 
     #[test]
@@ -333,7 +333,7 @@ mod exposed {
         fs::write(&journal, "").unwrap();
         chmod(&journal, 0o600);
         if std::os::unix::fs::chown(&journal, Some(12_345), None).is_err() {
-            // Not under MIXIN_PIN_REQUIRE_ALL either: who runs the tests is the machine's to say.
+            // Skipped even with MIXIN_PIN_REQUIRE_ALL, because the right depends on the user.
             let test = "what_another_user_put_beside_it_is_refused";
             writeln!(std::io::stderr(), "SKIPPED: {test} needs the right to give a file away").unwrap();
             return;
@@ -342,7 +342,7 @@ mod exposed {
             matches!(stage.try_open(), Err(Error::Sqlite(SqliteError::OtherOwner { path })) if path == Path::new(&journal))
         );
         fs::remove_file(&journal).unwrap();
-        // Not a link to a file of the owner's, either.
+        // A link to the owner's own file is refused, too.
         std::os::unix::fs::symlink(stage.path(), &journal).unwrap();
         assert!(matches!(stage.try_open(), Err(Error::Sqlite(SqliteError::OtherOwner { .. }))));
     }
@@ -355,7 +355,7 @@ mod exposed {
         let holders = |stage: &Stage| PathBuf::from(format!("{}-holders", stage.path().display()));
         let fifo = |path: &Path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
         let begun = Instant::now();
-        // Others can write it: whatever is in there is not looked at.
+        // Others can write the folder, so its files are not opened.
         let stage = Stage::new();
         fs::create_dir(holders(&stage)).unwrap();
         chmod(holders(&stage), 0o777);
@@ -365,12 +365,12 @@ mod exposed {
             matches!(&refused, Error::Sqlite(SqliteError::OtherOwner { path }) if *path == holders(&stage)),
             "{refused:?}"
         );
-        // A link to a folder of one's own is not one's own, either.
+        // A link to the user's own folder is refused, too.
         let (stage, own) = (Stage::new(), tempfile::tempdir().unwrap());
         symlink(own.path(), holders(&stage)).unwrap();
         assert!(matches!(stage.try_open(), Err(Error::Sqlite(SqliteError::OtherOwner { .. }))));
         assert_eq!(fs::read_dir(own.path()).unwrap().count(), 0);
-        // Nor does it wait, or make a file elsewhere, where one's own folder has such a thing.
+        // In the user's own folder a FIFO does not block, and a link creates no file elsewhere.
         let stage = Stage::new();
         fs::create_dir(holders(&stage)).unwrap();
         chmod(holders(&stage), 0o700);
@@ -417,7 +417,7 @@ fn a_database_of_ours_with_more_or_other_in_it_is_refused() {
         "DROP TABLE sessions; CREATE VIEW sessions AS SELECT 1 AS session_id",
     ] {
         let stage = Stage::new();
-        drop(held(&stage.open(), new_session()));
+        drop(take_lease(&stage.open(), new_session()));
         stage.set(change);
         let refused = stage.try_open().unwrap_err();
         assert!(matches!(refused, Error::Sqlite(SqliteError::Altered { .. })), "{change}: {refused:?}");
@@ -428,11 +428,11 @@ fn a_database_of_ours_with_more_or_other_in_it_is_refused() {
 fn what_is_added_while_the_database_is_used_does_nothing() {
     let (stage, session) = (Stage::new(), new_session());
     let store = stage.open();
-    drop(held(&store, session));
+    drop(take_lease(&store, session));
     stage.set("CREATE TRIGGER more AFTER UPDATE ON sessions BEGIN UPDATE sessions SET held_until = NULL; END");
-    let hold = held(&store, session);
+    let lease = take_lease(&store, session);
     assert!(matches!(store.lease(session, &confirmed()).unwrap(), LeaseReply::Busy), "a trigger released it");
-    drop(hold);
+    drop(lease);
 }
 
 #[test]
@@ -444,7 +444,7 @@ fn a_database_of_something_else_is_left_as_it_is() {
     assert_eq!(fs::read(stage.path()).unwrap(), before);
 }
 
-/// As the version before made it.
+/// A database as the previous version created it.
 fn version_1(stage: &Stage) {
     let sql = concat!(
         include_str!("../src/sqlite/schema-1.sql"),
@@ -457,7 +457,7 @@ fn version_1(stage: &Stage) {
 fn a_database_of_the_version_before_is_taken_over() {
     let (stage, session) = (Stage::new(), new_session());
     version_1(&stage);
-    // A process of that version, which has it open and goes on: it raises the fence, and knows no other column.
+    // A process of that version that still runs. It increases the fence, and does not know the new columns.
     let old = Connection::open(stage.path()).unwrap();
     let old_hold = || {
         let sql = "INSERT INTO sessions (session_id, last_iterator, fence, held_until, lease)
@@ -475,13 +475,13 @@ fn a_database_of_the_version_before_is_taken_over() {
     assert_eq!((known.len(), known[0].session_id, known[0].last_iterator), (1, session, 1));
     assert!(matches!(one.lease(session, &confirmed()).unwrap(), LeaseReply::Busy), "the old holder lives");
     old_release();
-    drop(held(&one, session));
+    drop(take_lease(&one, session));
     drop(one);
-    // Its file is gone, and the row still names it.
+    // The row still names the file of a process that has ended.
     old_hold();
     assert!(matches!(other.lease(session, &confirmed()).unwrap(), LeaseReply::Busy), "the old holder lives");
     old_release();
-    drop(held(&other, session));
+    drop(take_lease(&other, session));
 
     let changed = Stage::new();
     version_1(&changed);

@@ -1,8 +1,8 @@
-//! Holders that die, stop or fork: the dead are replaced at once, and nobody else is taken for dead.
+//! Processes with leases that die, stop or fork: leases of dead processes pass on at once, all others stay.
 //!
-//! The trials start this program anew, as their holders.
+//! The trials run this program again as the process with the leases.
 #![cfg(unix)]
-#![allow(unsafe_code)] // `fork` is.
+#![allow(unsafe_code)] // For `fork`.
 
 mod common;
 
@@ -22,7 +22,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 const ORDERS: &str = "MIXIN_PIN_HOLDER";
-/// Far below the lease, and enough for a busy machine.
+/// Much shorter than the lease, and long enough for a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 fn main() {
@@ -58,7 +58,7 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials.into()).exit();
 }
 
-/// A database of a trial's own.
+/// The database of one trial.
 struct Stage(TempDir);
 
 impl Stage {
@@ -74,7 +74,7 @@ impl Stage {
         self.0.path().join("iterators.db-holders")
     }
 
-    /// How many processes have left a file.
+    /// The number of processes with a file.
     fn count(&self) -> usize {
         let entries = fs::read_dir(self.holders()).unwrap().map(|entry| entry.unwrap().file_name());
         entries.filter(|name| name.len() == 32).count()
@@ -97,7 +97,7 @@ impl Stage {
     }
 }
 
-/// A process that holds a session for a minute.
+/// A process that leases sessions for a minute.
 struct Holder {
     process: Child,
     said: Lines<BufReader<ChildStdout>>,
@@ -118,7 +118,7 @@ impl Holder {
         self.said.next().unwrap().unwrap()
     }
 
-    /// Has one that waits for it try again, and tells what came of it.
+    /// Tells a waiting process to try again, and returns its result.
     fn again(&mut self) -> String {
         writeln!(self.process.stdin.as_ref().unwrap()).unwrap();
         self.line()
@@ -136,7 +136,7 @@ impl Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        // It may be gone already.
+        // The process may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -147,7 +147,7 @@ fn say(word: &str) {
     std::io::stdout().flush().unwrap();
 }
 
-/// A holder holds the session that is named, and the next.
+/// Leases the named session and the next one, then does what `order` says.
 fn obey(order: &str, session: Uuid, url: &str) {
     let store = mixin_pin_store::open(url).unwrap();
     let held = [session, next(session)].map(|session| take(&*store, session, Duration::ZERO).unwrap());
@@ -228,7 +228,7 @@ fn ended_silently() {
         holder.process.wait().unwrap();
         drop(assert_free(&*stage.open(), session));
     }
-    // Nor does it matter that the one who waits was there first.
+    // The same if the waiting caller came first.
     let (stage, session) = (Stage::new(), new_session());
     let mut holder = stage.holder("wait", session);
     thread::scope(|scope| {
@@ -305,7 +305,7 @@ fn unproven() {
     let (stage, session) = (Stage::new(), new_session());
     let mut holder = stage.holder("wait", session);
     holder.kill();
-    // As after a hold by an older version of this software, which writes no file and raises the fence.
+    // As after a lease of an older version, which writes no file and increases the fence.
     stage.set("UPDATE sessions SET fence = fence + 1");
     assert_busy(&*stage.open(), session);
 
@@ -314,7 +314,7 @@ fn unproven() {
     holder.kill();
     fs::remove_dir_all(stage.holders()).unwrap();
     assert_busy(&*stage.open(), session);
-    // Nor where somebody else could have put the file there.
+    // The same if another user could have put the file there.
     let (stage, session) = (Stage::new(), new_session());
     let mut holder = stage.holder("wait", session);
     holder.kill();
@@ -376,7 +376,7 @@ fn parted() {
         let mut other = stage.holder("again", session);
         assert_eq!(other.line(), "released");
         part(&stage);
-        // Until the other lets go of the old files, these may be of no use; then nobody holds.
+        // The new files may be unusable until the other process closes the old ones. Then nobody has a lease.
         let open = || mixin_pin_store::open(&stage.url()).and_then(|store| store.lease(session, &confirmed()));
         let first = open();
         if matches!(first, Ok(LeaseReply::Granted(_))) {
@@ -388,7 +388,7 @@ fn parted() {
     }
 }
 
-/// As a backup that is unpacked over it does.
+/// As unpacking a backup does.
 fn replaced() {
     let (stage, session) = (Stage::new(), new_session());
     let store = stage.open();
@@ -423,15 +423,15 @@ fn come_and_clear() {
     });
 }
 
-/// Forks while two sessions are held; both processes say what they then get.
+/// Forks while two sessions are leased. Both processes print what they get afterwards.
 fn fork(store: &dyn ManagedStore, held: [Box<dyn Lease>; 2], session: Uuid) {
     let third = Uuid::from_u128(session.as_u128() ^ 1 << 65);
     // SAFETY: this program has no other thread.
     let child = unsafe { libc::fork() };
     assert!(child >= 0);
     if child > 0 {
-        // The child first, so that what it does could do harm.
-        // SAFETY: waits for the child, whose status nobody wants.
+        // The child runs first, so its actions could do harm.
+        // SAFETY: waits for the child and ignores its status.
         assert_eq!(unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) }, child);
     }
     let who = if child == 0 { "child" } else { "parent" };
@@ -451,7 +451,8 @@ fn fork(store: &dyn ManagedStore, held: [Box<dyn Lease>; 2], session: Uuid) {
     unsafe { libc::_exit(0) };
 }
 
-/// What child and parent said: their iterators of the hold they both saw, how long it lasted, and a new hold.
+/// What child and parent print: their iterators from the lease before the fork, its remaining time, and the result of a new
+/// lease.
 fn forked(url: &str) -> [(Vec<u64>, u64, String); 2] {
     let mut holder = Holder::start("fork", new_session(), url);
     ["child", "parent"].map(|who| {

@@ -9,7 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use common::{
-    MINUTE, assert_sessions_are_raised, assert_sessions_are_shown_and_forgotten, confirmed, held, new_session, now,
+    MINUTE, assert_sessions_are_raised, assert_sessions_are_shown_and_forgotten, confirmed, new_session, now,
+    take_lease,
 };
 use mixin_pin_store::{Error, LeaseReply, LeaseTerms, ManagedStore, MemoryStore, NonceStore, Place, test_suite};
 
@@ -27,11 +28,11 @@ fn the_store_conforms_behind_each_pointer() {
 #[test]
 fn clones_share_their_sessions_and_stores_do_not() {
     let (store, session) = (MemoryStore::new(), new_session());
-    let _lease = held(&store, session);
+    let _lease = take_lease(&store, session);
     assert!(matches!(store.clone().lease(session, &confirmed()).unwrap(), LeaseReply::Busy));
-    drop(held(&MemoryStore::new(), session));
+    drop(take_lease(&MemoryStore::new(), session));
 
-    let _lease = held(&MemoryStore::shared(), session);
+    let _lease = take_lease(&MemoryStore::shared(), session);
     let named = mixin_pin_store::open("memory:").unwrap();
     assert!(matches!(named.lease(session, &confirmed()).unwrap(), LeaseReply::Busy));
     assert_eq!((named.place(), named.risks().unwrap()), (Place::Memory, vec![]));
@@ -57,7 +58,7 @@ fn a_stalled_caller_neither_uses_nor_releases_a_session_that_was_forgotten_and_l
     stalled.reserve(now()).unwrap();
     thread::sleep(Duration::from_millis(30));
     assert!(store.forget(session).unwrap());
-    let next = held(&store, session);
+    let next = take_lease(&store, session);
     assert!(matches!(stalled.reserve(now()), Err(Error::LeaseLost)));
     drop(stalled);
     assert!(matches!(store.lease(session, &confirmed()).unwrap(), LeaseReply::Busy));

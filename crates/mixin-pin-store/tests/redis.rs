@@ -1,4 +1,4 @@
-//! The Redis store against a real server: its contract, failovers, servers that cannot be used, clocks.
+//! The Redis store on a real server: its contract, failovers, clocks, and servers that cannot be used.
 #![cfg(feature = "redis")]
 
 mod common;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::redis_server::RedisServer;
 use common::{
     MINUTE, TestClock, assert_sessions_are_raised, assert_sessions_are_shown_and_forgotten,
-    assert_what_is_far_ahead_is_refused, confirmed, held, new_session, now,
+    assert_what_is_far_ahead_is_refused, confirmed, new_session, now, take_lease,
 };
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Error as CoreError, UnixTime};
@@ -41,7 +41,7 @@ fn clocks_that_disagree_or_jump_back_change_nothing_and_a_leap_is_not_followed()
         if turn == 10 {
             one.set(START - DAY);
         }
-        let iterator = held(&stores[turn % 2], session).reserve(UnixTime::from_secs(START)).unwrap();
+        let iterator = take_lease(&stores[turn % 2], session).reserve(UnixTime::from_secs(START)).unwrap();
         assert!(iterator > last, "{iterator} followed {last}");
         last = iterator;
     }
@@ -59,14 +59,14 @@ fn after_a_failover_that_lost_the_last_write_iterators_are_not_below_the_clock()
     let Some(server) = RedisServer::start(test, &[]) else { return };
     let store = RedisStore::open(&server.url()).unwrap();
     let session = new_session();
-    let first = held(&store, session);
+    let first = take_lease(&store, session);
     let before = first.reserve(now()).unwrap();
-    // What the replica had not seen: the whole session, its lease too.
+    // The failover loses the whole session and its lease.
     server.command(&["FLUSHALL"]);
-    let second = held(&store, session);
+    let second = take_lease(&store, session);
     assert!(second.reserve(now()).unwrap() > before);
     for _ in 0..2 {
-        // Of the stock that was taken before, and none of it.
+        // Neither a reserved iterator nor a new one.
         assert!(matches!(first.reserve(now()), Err(Error::LeaseLost)), "the fence is another's");
     }
     drop(first);
@@ -83,14 +83,14 @@ fn the_numbers_end_with_an_error() {
     let session = new_session();
     let key = format!("mixin-pin:{{{session}}}");
     let last = (i64::MAX - 1).to_string();
-    // The owner raised it nearly so far.
+    // The owner raised it almost that far.
     server.command(&["HSET", &key, "iterator", &last, "raised", &last]);
-    let hold = held(&store, session);
-    assert_eq!(hold.reserve(now()).unwrap(), i64::MAX.unsigned_abs());
+    let lease = take_lease(&store, session);
+    assert_eq!(lease.reserve(now()).unwrap(), i64::MAX.unsigned_abs());
     for _ in 0..2 {
-        assert!(matches!(hold.reserve(now()), Err(Error::Core(CoreError::IteratorExhausted))));
+        assert!(matches!(lease.reserve(now()), Err(Error::Core(CoreError::IteratorExhausted))));
     }
-    drop(hold);
+    drop(lease);
     assert!(matches!(store.lease(session, &confirmed()), Err(Error::Core(CoreError::IteratorExhausted))));
 }
 
@@ -113,7 +113,7 @@ fn a_last_iterator_far_ahead_of_the_clock_is_refused_until_its_owner_says_so() {
         write,
         i64::MAX.unsigned_abs(),
     );
-    // What no number of Redis's holds.
+    // Beyond the integers of Redis.
     let store = RedisStore::open(&server.url()).unwrap();
     let session = new_session();
     write(session, u64::MAX);
@@ -136,20 +136,20 @@ fn a_connection_that_the_server_closed_is_made_anew() {
     let Some(server) = RedisServer::start("a_connection_that_the_server_closed_is_made_anew", &[]) else { return };
     let store = RedisStore::open(&server.url()).unwrap();
     let session = new_session();
-    let before = held(&store, session).reserve(now()).unwrap();
+    let before = take_lease(&store, session).reserve(now()).unwrap();
     server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no"]);
-    assert!(held(&store, session).reserve(now()).unwrap() > before);
+    assert!(take_lease(&store, session).reserve(now()).unwrap() > before);
 }
 
 #[test]
 fn servers_that_cannot_be_used_are_told_apart() {
-    // Nobody listens on this one.
+    // Nothing listens on this port.
     assert!(matches!(RedisStore::open("redis://127.0.0.1:9/0"), Err(Error::Redis(RedisError::Unreachable(_)))));
     assert!(matches!(RedisStore::open("redis://"), Err(Error::Url | Error::Redis(RedisError::Unreachable(_)))));
     let Some(mut server) = RedisServer::start("servers_that_cannot_be_used_are_told_apart", &[]) else { return };
     let store = RedisStore::open(&server.url()).unwrap();
     let session = new_session();
-    drop(held(&store, session));
+    drop(take_lease(&store, session));
     let refused = || store.lease(session, &confirmed()).unwrap_err();
 
     assert_eq!(store.risks().unwrap(), []);

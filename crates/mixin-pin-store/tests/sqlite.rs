@@ -1,4 +1,4 @@
-//! The SQLite store: its contract, clocks that go astray, and databases that cannot be used.
+//! The SQLite store: its contract, wrong clocks, and databases that cannot be used.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{
     MINUTE, TestClock, assert_sessions_are_raised, assert_sessions_are_shown_and_forgotten,
-    assert_what_is_far_ahead_is_refused, confirmed, held, new_session, now,
+    assert_what_is_far_ahead_is_refused, confirmed, new_session, now, take_lease,
 };
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Error as CoreError, UnixTime};
@@ -50,9 +50,9 @@ fn iterators_rise_over_restarts() {
     for _ in 0..5 {
         let store = open(&folder);
         for _ in 0..3 {
-            let held = held(&store, session);
+            let lease = take_lease(&store, session);
             for _ in 0..3 {
-                let iterator = held.reserve(now()).unwrap();
+                let iterator = lease.reserve(now()).unwrap();
                 assert!(iterator > last, "{iterator} followed {last}");
                 last = iterator;
             }
@@ -70,7 +70,7 @@ fn a_clock_that_jumps_back_a_day_or_that_others_see_differently_changes_nothing(
         if turn == 10 {
             one.set(START - DAY);
         }
-        let iterator = held(&stores[turn % 2], session).reserve(UnixTime::from_secs(START)).unwrap();
+        let iterator = take_lease(&stores[turn % 2], session).reserve(UnixTime::from_secs(START)).unwrap();
         assert!(iterator > last, "{iterator} followed {last}");
         last = iterator;
     }
@@ -85,7 +85,7 @@ fn a_leap_of_the_clock_is_not_followed_until_it_is_confirmed() {
     let unconfirmed = LeaseTerms::new(MINUTE);
     let first = store.lease(session, &unconfirmed).unwrap();
     assert!(matches!(first, LeaseReply::ClockUnconfirmed { ahead: None }), "{first:?}");
-    drop(held(&store, session));
+    drop(take_lease(&store, session));
 
     clock.set(START + DAY - 1);
     assert!(matches!(store.lease(session, &unconfirmed).unwrap(), LeaseReply::Granted(_)));
@@ -94,9 +94,11 @@ fn a_leap_of_the_clock_is_not_followed_until_it_is_confirmed() {
         panic!("a year's leap was followed")
     };
     assert_eq!(ahead.as_secs() / DAY, 399);
-    // Set right again: nothing is burnt.
+    // After the clock is set right, no iterators are lost.
     clock.set(START + DAY);
-    let LeaseReply::Granted(session) = store.lease(session, &unconfirmed).unwrap() else { panic!("burnt") };
+    let LeaseReply::Granted(session) = store.lease(session, &unconfirmed).unwrap() else {
+        panic!("the leap was followed")
+    };
     assert!(session.reserve(UnixTime::from_secs(START)).unwrap() < (START + 2 * DAY) * 1_000_000_000);
 }
 
@@ -104,10 +106,10 @@ fn a_leap_of_the_clock_is_not_followed_until_it_is_confirmed() {
 fn the_numbers_end_with_an_error() {
     let (folder, session) = (folder(), new_session());
     let store = open(&folder);
-    drop(held(&store, session));
-    // The owner raised it nearly so far.
+    drop(take_lease(&store, session));
+    // The owner raised it almost that far.
     set(&folder, "UPDATE sessions SET last_iterator = x'fffffffffffffffe', raised_to = x'ffffffffffff0000'");
-    let last = held(&store, session);
+    let last = take_lease(&store, session);
     test_suite::nonce_source_at_its_end(&*last);
     drop(last);
     let ended = store.lease(session, &confirmed());
@@ -122,14 +124,14 @@ fn a_lease_ends_whatever_the_clock_says() {
     let lease = Duration::from_secs(1);
     let terms = LeaseTerms::new(lease).with_confirmed_clock();
     let LeaseReply::Granted(first) = store.lease(session, &terms).unwrap() else { panic!("busy") };
-    // By the clock, the hold lasts for a day and more. Nobody waits that long.
+    // By this clock, the lease lasts for more than a day.
     clock.set(START - DAY);
     assert!(matches!(store.lease(session, &terms).unwrap(), LeaseReply::Busy));
     let LeaseReply::Granted(second) = store.lease(session, &terms.wait(lease * 20)).unwrap() else {
         panic!("busy for good")
     };
     assert!(first.reserve(now()).is_err() && second.reserve(now()).is_ok());
-    // And a machine that slept, whose own clock says that no time went by.
+    // A machine that slept: its monotonic clock says that no time has passed.
     clock.set(START + DAY);
     assert_eq!(second.remaining(), Duration::ZERO);
 }
@@ -140,9 +142,9 @@ fn who_was_replaced_by_a_clock_that_leapt_and_came_back_gets_no_further_iterator
     let (right, leapt) = (TestClock::new(START), TestClock::new(START + 100));
     let (one, other) = (open(&folder).clock(right.read()), open(&folder).clock(leapt.read()));
     for taken in 0..3 {
-        let first = held(&one, session);
+        let first = take_lease(&one, session);
         let before = (0..taken).map(|_| first.reserve(UnixTime::from_secs(START)).unwrap()).last().unwrap_or(0);
-        let second = held(&other, session);
+        let second = take_lease(&other, session);
         assert!(second.reserve(UnixTime::from_secs(START)).unwrap() > before);
         assert!(matches!(first.reserve(UnixTime::from_secs(START)), Err(Error::LeaseLost)), "{taken} taken before");
     }
@@ -154,9 +156,9 @@ fn a_hold_of_a_clock_that_was_years_ahead_keeps_its_owner_from_nothing() {
     let clock = TestClock::new(START + 3 * 365 * DAY);
     let died = || {
         let store = open(&folder).clock(clock.read());
-        std::mem::forget(held(&store, session));
+        std::mem::forget(take_lease(&store, session));
         drop(store);
-        // Without a proof of its death.
+        // Nothing shows that the process is dead.
         fs::remove_dir_all(folder.path().join("iterators.db-holders")).unwrap();
     };
     died();
@@ -167,8 +169,8 @@ fn a_hold_of_a_clock_that_was_years_ahead_keeps_its_owner_from_nothing() {
     died();
     assert!(store.forget(session).unwrap());
 
-    // A clock that goes back a little is no reason to take the living for gone.
-    let _held = held(&store, session);
+    // A clock that goes back a little does not end a lease.
+    let _held = take_lease(&store, session);
     let behind = open(&folder).clock(TestClock::new(START - 30).read());
     assert!(matches!(behind.forget(session), Err(Error::InUse)));
     assert!(matches!(behind.raise(session, last), Err(Error::InUse)));
@@ -204,7 +206,7 @@ fn only_the_owner_may_read_the_database() {
     let folder = folder();
     let path = folder.path().join("data").join("mixin-pin").join("iterators.db");
     let store = SqliteStore::open(&path).unwrap();
-    drop(held(&store, new_session()));
+    drop(take_lease(&store, new_session()));
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(path.parent().unwrap()), 0o700);
     for entry in fs::read_dir(path.parent().unwrap()).unwrap() {
@@ -238,13 +240,13 @@ fn databases_that_cannot_be_used_are_told_apart() {
 fn a_database_that_is_damaged_while_it_is_used_says_so() {
     let (folder, session) = (folder(), new_session());
     let store = open(&folder);
-    drop(held(&store, session));
-    // SQLite itself would keep this out by STRICT tables; somebody's editor does not.
+    drop(take_lease(&store, session));
+    // Eight bytes are expected.
     set(&folder, "UPDATE sessions SET last_iterator = x'00'");
     assert!(matches!(store.lease(session, &confirmed()), Err(Error::Sqlite(SqliteError::Corrupt { .. }))));
 }
 
-/// A small file system of the test's own, where this machine lets us mount one.
+/// A small file system for one test, if this machine allows mounting.
 #[cfg(target_os = "linux")]
 struct Mounted {
     folder: TempDir,
@@ -262,7 +264,7 @@ impl Mounted {
         if mount.status().is_ok_and(|status| status.success()) {
             return Some(Self { folder });
         }
-        // Not under MIXIN_PIN_REQUIRE_ALL either: whether a file system may be mounted is the machine's to say.
+        // Skipped even with MIXIN_PIN_REQUIRE_ALL, because the right to mount depends on the machine.
         writeln!(std::io::stderr(), "SKIPPED: {test} needs the right to mount a file system").unwrap();
         None
     }
@@ -282,14 +284,14 @@ fn a_full_disk_says_so_and_gives_out_no_iterator() {
     let Some(disk) = Mounted::new("a_full_disk_says_so_and_gives_out_no_iterator", "size=256k") else { return };
     let store = SqliteStore::open(&disk.folder.path().join("iterators.db")).unwrap();
     let session = new_session();
-    let before = held(&store, session).reserve(now()).unwrap();
+    let before = take_lease(&store, session).reserve(now()).unwrap();
     let ballast = disk.folder.path().join("ballast");
-    // Until nothing more goes in, which is an error by itself.
+    // Fills the disk, which fails.
     let _ = fs::write(&ballast, vec![0; 1 << 20]);
     let full = (0..200).find_map(|_| store.lease(new_session(), &confirmed()).err());
     assert!(matches!(full, Some(Error::Sqlite(SqliteError::DiskFull { .. }))), "{full:?}");
     fs::remove_file(ballast).unwrap();
-    assert!(held(&store, session).reserve(now()).unwrap() > before);
+    assert!(take_lease(&store, session).reserve(now()).unwrap() > before);
 }
 
 #[cfg(target_os = "linux")]
@@ -298,7 +300,7 @@ fn a_read_only_disk_says_so() {
     let Some(disk) = Mounted::new("a_read_only_disk_says_so", "size=1m") else { return };
     let path = disk.folder.path().join("iterators.db");
     let store = SqliteStore::open(&path).unwrap();
-    drop(held(&store, new_session()));
+    drop(take_lease(&store, new_session()));
     drop(store);
     let remount = std::process::Command::new("mount").args(["-o", "remount,ro"]).arg(disk.folder.path()).status();
     assert!(remount.unwrap().success());

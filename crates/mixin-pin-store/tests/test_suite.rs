@@ -1,4 +1,4 @@
-//! The suite for nonce sources: our own passes, and it catches each way to break the contract.
+//! The test suite for nonce sources: our own source passes, and broken sources are caught.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use mixin_pin_core::{Error, MonotonicNonces, NonceSource, UnixTime};
 use mixin_pin_store::test_suite;
 
-/// A source that is one function.
+/// A source made of one function.
 struct By<F>(F);
 
 impl<F: Fn(u64) -> Result<u64, Error>> NonceSource for By<F> {
@@ -34,7 +34,7 @@ fn the_in_memory_source_conforms() {
 
 #[test]
 fn sources_that_break_the_contract_are_caught() {
-    // As every client in use has it: the clock, and hope.
+    // The clock alone, as in most clients.
     assert_caught(|| test_suite::nonce_source(&By(Ok)), "while the clock stood still");
     // One more than the last, but only while the clock does not go back.
     let forgetful = AtomicU64::new(0);
@@ -44,7 +44,7 @@ fn sources_that_break_the_contract_are_caught() {
         Ok(next.max(now))
     });
     assert_caught(std::panic::AssertUnwindSafe(|| test_suite::nonce_source(&source)), "at the beginning of time");
-    // A memory for each thread.
+    // Each thread has its own last iterator.
     thread_local!(static LAST: Cell<u64> = const { Cell::new(0) });
     let lonely = |now: u64| {
         LAST.set(now.max(LAST.get() + 1));

@@ -1,4 +1,4 @@
-//! What the store's tests share: session ids, clocks to set, a Redis server of the test's own, and what holds for every store.
+//! Shared by the tests: session ids, test clocks, a Redis server, and checks for every store.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub mod redis_server;
@@ -27,9 +27,9 @@ pub fn confirmed() -> LeaseTerms {
     LeaseTerms::new(MINUTE).with_confirmed_clock()
 }
 
-pub fn held(store: &(impl NonceStore + ?Sized), session_id: Uuid) -> Box<dyn Lease> {
+pub fn take_lease(store: &(impl NonceStore + ?Sized), session_id: Uuid) -> Box<dyn Lease> {
     match store.lease(session_id, &confirmed()).unwrap() {
-        LeaseReply::Granted(held) => held,
+        LeaseReply::Granted(lease) => lease,
         LeaseReply::Busy => panic!("busy"),
         LeaseReply::ClockUnconfirmed { .. } => panic!("a confirmed clock"),
     }
@@ -40,32 +40,32 @@ fn is_in_memory(store: &dyn ManagedStore) -> bool {
     store.place() == Place::Memory
 }
 
-/// Of a new store: its sessions are shown, and forgotten unless they are held.
+/// Checks that a new store lists its sessions, and forgets them unless they are leased.
 pub fn assert_sessions_are_shown_and_forgotten(store: &dyn ManagedStore) {
     let session = new_session();
     assert_eq!(store.sessions().unwrap(), []);
     let ahead = u64::from(!is_in_memory(store));
-    let hold = held(store, session);
-    let iterator = hold.reserve(now()).unwrap();
+    let lease = take_lease(store, session);
+    let iterator = lease.reserve(now()).unwrap();
     let [record] = &store.sessions().unwrap()[..] else { panic!("one session") };
     assert_eq!((record.session_id, record.last_iterator), (session, iterator + ahead), "reserved with the lease");
     assert!(record.leased_for.is_some_and(|left| left > MINUTE / 2 && left <= MINUTE));
     assert!(matches!(store.forget(session), Err(Error::InUse)));
-    drop(hold);
+    drop(lease);
     assert_eq!(store.sessions().unwrap()[0].leased_for, None);
     assert!(store.forget(session).unwrap());
     assert!(!store.forget(session).unwrap());
     assert_eq!(store.sessions().unwrap(), []);
 }
 
-/// A last iterator far ahead of the clock is refused even with a confirmed clock, and followed once the session's owner
-/// says that it is right. `write` sets a session's last iterator as no software of ours would.
+/// Checks that a last iterator far ahead of the clock is refused even with a confirmed clock, unless the session's owner
+/// raised it there. `write` sets a session's last iterator directly.
 pub fn assert_what_is_far_ahead_is_refused(store: &dyn ManagedStore, write: impl Fn(Uuid, u64), greatest: u64) {
     const DAY: u64 = 86_400_000_000_000;
     let begun = now().as_nanos().unwrap();
     for far in [begun + DAY + DAY / 24, begun + 400 * DAY, greatest - 2 * DAY, greatest - 1, greatest] {
         let session = new_session();
-        drop(held(store, session));
+        drop(take_lease(store, session));
         write(session, far);
         let refused = |last: u64| {
             for terms in [LeaseTerms::new(MINUTE), confirmed()] {
@@ -83,7 +83,7 @@ pub fn assert_what_is_far_ahead_is_refused(store: &dyn ManagedStore, write: impl
         match store.raise(session, far) {
             Ok(last) => {
                 assert!(last == far && far <= greatest - DAY);
-                assert_eq!(held(store, session).reserve(now()).unwrap(), far + 1);
+                assert_eq!(take_lease(store, session).reserve(now()).unwrap(), far + 1);
                 if let Some(beyond) = far.checked_add(DAY + DAY / 24).filter(|beyond| *beyond <= greatest) {
                     write(session, beyond);
                     refused(beyond);
@@ -92,15 +92,15 @@ pub fn assert_what_is_far_ahead_is_refused(store: &dyn ManagedStore, write: impl
             Err(Error::NoRoomAbove { greatest: allowed }) => assert!(far > allowed && allowed < greatest - DAY),
             Err(error) => panic!("{error:?}"),
         }
-        // Or the clock leads again.
+        // A forgotten session follows the clock again.
         assert!(store.forget(session).unwrap());
-        let hold = store.lease(session, &LeaseTerms::new(MINUTE)).unwrap();
-        assert!(matches!(hold, LeaseReply::ClockUnconfirmed { ahead: None }), "{hold:?}");
-        assert!(held(store, session).reserve(now()).unwrap() < begun + DAY);
+        let lease = store.lease(session, &LeaseTerms::new(MINUTE)).unwrap();
+        assert!(matches!(lease, LeaseReply::ClockUnconfirmed { ahead: None }), "{lease:?}");
+        assert!(take_lease(store, session).reserve(now()).unwrap() < begun + DAY);
     }
 }
 
-/// A session is raised, also one that is new to the store, never lowered, and not while it is held.
+/// Checks that known and new sessions are raised, never lowered, and not while they are leased.
 pub fn assert_sessions_are_raised(store: &dyn ManagedStore) {
     let (session, to) = (new_session(), now().as_nanos().unwrap() + 3_600_000_000_000);
     let ahead = u64::from(!is_in_memory(store));
@@ -109,24 +109,24 @@ pub fn assert_sessions_are_raised(store: &dyn ManagedStore) {
         store.sessions().unwrap().into_iter().find(|record| record.session_id == session).unwrap()
     };
     assert_eq!((record(store).last_iterator, record(store).raised_to, record(store).leased_for), (to, Some(to), None));
-    let LeaseReply::Granted(hold) = store.lease(session, &LeaseTerms::new(MINUTE)).unwrap() else {
+    let LeaseReply::Granted(lease) = store.lease(session, &LeaseTerms::new(MINUTE)).unwrap() else {
         panic!("not an hour ahead")
     };
-    assert_eq!(hold.reserve(now()).unwrap(), to + 1);
+    assert_eq!(lease.reserve(now()).unwrap(), to + 1);
     assert!(matches!(store.raise(session, to + 100), Err(Error::InUse)));
-    drop(hold);
+    drop(lease);
     assert_eq!(store.raise(session, 7).unwrap(), to + 1 + ahead, "never lowered");
     assert_eq!(record(store).raised_to, Some(to));
     assert_eq!(store.raise(session, to + 100).unwrap(), to + 100);
-    assert_eq!(held(store, session).reserve(now()).unwrap(), to + 101);
+    assert_eq!(take_lease(store, session).reserve(now()).unwrap(), to + 101);
     for beyond in [u64::MAX, u64::MAX - 1, u64::MAX - 86_400_000_000_000] {
         assert!(matches!(store.raise(session, beyond), Err(Error::NoRoomAbove { .. })));
     }
-    assert!(held(store, session).reserve(now()).is_ok(), "the session is as it was");
+    assert!(take_lease(store, session).reserve(now()).is_ok(), "the session is as it was");
 
-    // Where the clock leads far anyway, a session that is new stays new: its clock has not been confirmed.
+    // Raising a new session far behind the clock has no effect.
     let (unknown, begun) = (new_session(), now().as_nanos().unwrap());
-    assert!(store.raise(unknown, 5).unwrap() >= begun, "the next iterator is above it already");
+    assert!(store.raise(unknown, 5).unwrap() >= begun, "the next iterator is above it anyway");
     assert!(store.sessions().unwrap().iter().all(|record| record.session_id != unknown));
     if !is_in_memory(store) {
         let reply = store.lease(unknown, &LeaseTerms::new(MINUTE)).unwrap();

@@ -1,4 +1,4 @@
-//! A Redis or Valkey server of a test's own.
+//! A Redis or Valkey server for one test.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// A Redis or Valkey server on a free port, without persistence, that ends with the test.
+/// A Redis or Valkey server on a free port, without persistence. It stops with the test.
 pub struct RedisServer {
     process: Child,
     port: u16,
@@ -17,12 +17,12 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// None, said loudly, where there is no server to start.
+    /// Starts a server. Returns None and prints a warning if none is installed.
     #[expect(clippy::explicit_write, reason = "the test harness keeps what eprintln! says of a test that passes")]
     pub fn start(test: &str, more: &[&str]) -> Option<Self> {
         for program in ["redis-server", "valkey-server"] {
             let folder = tempfile::tempdir().unwrap();
-            // Redis takes no port 0 for "any"; one that was free a moment ago will do.
+            // Redis cannot choose a free port itself.
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let process = Command::new(program)
                 .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
@@ -56,7 +56,7 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
-    /// Runs one of Redis's own commands.
+    /// Runs a Redis command.
     pub fn command(&self, words: &[&str]) -> String {
         let output =
             Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words).output().expect("redis-cli");
@@ -71,7 +71,7 @@ impl RedisServer {
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
-        // It may be gone already.
+        // The process may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
