@@ -355,6 +355,12 @@ impl From<HttpError> for Error {
     }
 }
 
+impl From<mixin_pin_http::SettingsError> for Error {
+    fn from(error: mixin_pin_http::SettingsError) -> Self {
+        Self::Http(error.into())
+    }
+}
+
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         Self::Store(error)

@@ -1,10 +1,10 @@
-//! Addresses of the API and of proxies: scheme, host and port, and nothing that could be mistaken for them.
+//! Addresses of the API and of proxies: scheme, host and port.
 
 use ureq::http::Uri;
 
-/// Reads an address that has no path, query or fragment. A port is 1 to 65535.
+/// Parses an address without path, query or fragment. Its port must be 1 to 65535.
 pub(crate) fn parse(text: &str) -> Option<Uri> {
-    // `Uri` forgets a fragment.
+    // `Uri` drops a fragment.
     if text.contains(['#', '?']) {
         return None;
     }
@@ -12,7 +12,7 @@ pub(crate) fn parse(text: &str) -> Option<Uri> {
     let authority = uri.authority()?;
     let port = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, rest)| rest);
     let port = port.strip_prefix(authority.host())?;
-    // `Uri` treats an invalid port as an absent one.
+    // `Uri` treats an invalid port as absent.
     let is_number =
         |port: &str| port.bytes().all(|c| c.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
     let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_number);

@@ -1,4 +1,4 @@
-//! Settings, from which a client is made: where the API is, how to get there, and within which settings.
+//! Client settings: API address, proxy, time limits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,61 +13,46 @@ use ureq::tls::TlsConfig;
 use crate::retry::LONGEST;
 use crate::signer::BoxSigner;
 use crate::transport::Transport;
-use crate::{Error, address, proxy};
+use crate::{Error, SettingsError, address, proxy};
 
 /// Mixin's own API.
 pub const DEFAULT_API: &str = "https://api.mixin.one";
 
-/// What a [`Client`](crate::Client) speaks for: a session, and where its iterators are kept.
-///
-/// ```
-/// use mixin_pin_http::{ClientBuilder, UserSession};
-///
-/// /// What this program sets for every client of a user's.
-/// fn settings(builder: ClientBuilder<UserSession>) -> ClientBuilder<UserSession> {
-///     builder.user_agent("my-bot/1.0")
-/// }
-/// ```
-pub struct UserSession {
-    pub(crate) session: Session<BoxSigner>,
-    pub(crate) store: Box<dyn NonceStore>,
-}
-
-/// What holds for every call: how long it may take, how long its token lives, where its randomness comes from.
+/// The time limits of a client.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
-    /// A call, once its session is held.
+    /// For a call, after the session is leased.
     pub(crate) call: Duration,
-    /// The wait for a session that another call uses, where one was set.
+    /// For the wait for a session that another call uses, if one was set.
     wait: Option<Duration>,
     pub(crate) token: Duration,
 }
 
 impl Settings {
-    /// What a lease has beyond the time of the call, for what comes before and after: a quarter of it, within these bounds.
+    /// Bounds of the time that a lease lasts beyond a call: a quarter of the call's time.
     const MARGIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
     fn margin(&self) -> Duration {
         (self.call / 4).clamp(Self::MARGIN.0, Self::MARGIN.1)
     }
 
-    /// How long a call holds its session at most.
+    /// The duration of a call's lease.
     pub(crate) fn lease(&self) -> Duration {
         self.call.saturating_add(self.margin())
     }
 
-    /// How long to wait for a session: by default longer than a lease like this one, which a crashed holder may have left.
+    /// The wait for a session. By default longer than a lease, which a crashed process may have left.
     pub(crate) fn wait(&self) -> Duration {
         self.wait.unwrap_or_else(|| self.lease().saturating_add(self.margin()))
     }
 }
 
-/// The clock, read where a call begins.
+/// The current time.
 pub(crate) fn now() -> Result<UnixTime, Error> {
     Ok(UnixTime::try_from(SystemTime::now())?)
 }
 
-/// Settings of a [`Client`](crate::Client), an [`OAuthClient`](crate::OAuthClient), or of one exchange.
+/// Settings of a [`Client`](crate::Client), an [`OAuthClient`](crate::OAuthClient), or (with `()`) of one exchange of a code.
 ///
 /// ```
 /// use std::time::Duration;
@@ -83,7 +68,7 @@ pub(crate) fn now() -> Result<UnixTime, Error> {
 ///     .base_url("https://api.mixin.one")
 ///     .connect_timeout(Duration::from_secs(5))
 ///     .timeout(Duration::from_secs(20))
-///     .wait(Duration::from_secs(10)) // for a session that another call uses
+///     .wait(Duration::from_secs(10))
 ///     .token_lifetime(Duration::from_secs(30))
 ///     .user_agent("my-bot/1.0")
 ///     .device_id("9f2c7c0e-3d5b-4f63-8a1b-6f4f0d3f6b1e")
@@ -91,11 +76,12 @@ pub(crate) fn now() -> Result<UnixTime, Error> {
 ///     .build()?;
 /// # Ok(()) }
 /// ```
-pub struct ClientBuilder<S = UserSession> {
-    pub(crate) issuer: S,
+pub struct ClientBuilder<S = Session<BoxSigner>> {
+    pub(crate) session: S,
+    pub(crate) store: Option<Box<dyn NonceStore>>,
     base_url: String,
     connect_timeout: Duration,
-    settings: Settings,
+    pub(crate) settings: Settings,
     user_agent: String,
     device_id: Option<String>,
     proxy: Proxy,
@@ -109,9 +95,10 @@ enum Proxy {
 }
 
 impl<S> ClientBuilder<S> {
-    pub(crate) fn new(issuer: S) -> Self {
+    pub(crate) fn new(session: S) -> Self {
         Self {
-            issuer,
+            session,
+            store: None,
             base_url: DEFAULT_API.to_owned(),
             connect_timeout: Duration::from_secs(10),
             settings: Settings { call: Duration::from_secs(30), wait: None, token: DEFAULT_LIFETIME },
@@ -122,38 +109,38 @@ impl<S> ClientBuilder<S> {
         }
     }
 
-    /// The API's address, [`DEFAULT_API`] by default: scheme, host and port, with no path, query or fragment.
+    /// The API's address: scheme, host and port, without path, query or fragment. [`DEFAULT_API`] by default.
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = url.into();
         self
     }
 
-    /// How long connecting may take, TLS included; ten seconds by default. Like every time here it counts as a day where it
-    /// is longer.
+    /// Time limit for connecting, including TLS. Ten seconds by default. Like all times here, at most a day.
     #[must_use]
     pub const fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = no_longer_than_a_day(limit);
         self
     }
 
-    /// How long a whole call may take, with every further attempt, once its session is held; thirty seconds by default.
+    /// Time limit for a call with all its attempts, after the session is leased. Thirty seconds by default.
     #[must_use]
     pub const fn timeout(mut self, limit: Duration) -> Self {
         self.settings.call = no_longer_than_a_day(limit);
         self
     }
 
-    /// How long a PIN call waits for a session that another call uses, in this process or another; by default ten seconds
-    /// longer than a call may take, and so longer than the lease that a crashed process may have left. Where the store
-    /// wants the clock confirmed, asking the server may take as long as a call besides.
+    /// Time limit for the wait of a PIN call for a session that another call uses, in this process or another.
+    ///
+    /// The default is ten seconds more than the limit for a call, so it is longer than a lease that a crashed process may
+    /// have left. If the store asks for a confirmation of the clock, that may take as long as another call.
     #[must_use]
     pub const fn wait(mut self, limit: Duration) -> Self {
         self.settings.wait = Some(no_longer_than_a_day(limit));
         self
     }
 
-    /// How long tokens are good; a minute by default.
+    /// How long tokens are valid. A minute by default.
     #[must_use]
     pub const fn token_lifetime(mut self, lifetime: Duration) -> Self {
         self.settings.token = no_longer_than_a_day(lifetime);
@@ -174,59 +161,44 @@ impl<S> ClientBuilder<S> {
         self
     }
 
-    /// A proxy's URL (`http`, `https`, `socks4`, `socks4a`, `socks5` or `socks5h`), or None for no proxy at all.
+    /// A proxy's URL (`http`, `https`, `socks4`, `socks4a`, `socks5` or `socks5h`), or None for no proxy.
     ///
-    /// By default the environment decides as it does for curl: `https_proxy` or `http_proxy` by the API's scheme, else
-    /// `all_proxy`, each in small letters or capitals and not empty; `no_proxy` lists the hosts that are reached without one. An API on this machine is always reached without one.
+    /// By default the environment decides, as for curl: `https_proxy` or `http_proxy` by the API's scheme, otherwise
+    /// `all_proxy`, in lower or upper case. Empty variables do not count. `no_proxy` lists hosts that are reached directly.
+    /// An API on this machine is reached directly, too.
     #[must_use]
     pub fn proxy(mut self, url: Option<&str>) -> Self {
         self.proxy = url.map_or(Proxy::Direct, |url| Proxy::Url(url.to_owned()));
         self
     }
 
-    /// Allows plain HTTP to another machine. To this machine it is always allowed.
-    ///
-    /// ```
-    /// use mixin_pin_http::{Error, OAuthClient};
-    ///
-    /// let exchange = || OAuthClient::exchange().base_url("http://192.0.2.1:8080"); // a sandbox on another machine
-    /// # use mixin_pin_http::core::{CodeVerifier, Ed25519Key, SystemRng, uuid::Uuid};
-    /// # use mixin_pin_http::protocol::oauth::CodeExchange;
-    /// # let mut rng = SystemRng::new()?;
-    /// # let (verifier, public_key) = (CodeVerifier::generate(&mut rng), Ed25519Key::generate(&mut rng).public_key());
-    /// # let code =
-    /// #     CodeExchange { app_id: Uuid::nil(), code: "", verifier: &verifier, client_secret: None, public_key: &public_key };
-    /// assert!(matches!(exchange().send(&code), Err(Error::PlainHttp)));
-    /// let allowed = exchange().allow_plain_http(true);
-    /// # drop(allowed);
-    /// # Ok::<(), Error>(())
-    /// ```
+    /// Allows plain HTTP to another machine, such as a sandbox. Plain HTTP to this machine is always allowed.
     ///
     /// # Security
-    /// Whoever is on the way can read tokens, and use them while they last.
+    /// Anyone on the network can read tokens, and use them until they expire.
     #[must_use]
     pub const fn allow_plain_http(mut self, allow: bool) -> Self {
         self.plain_http = allow;
         self
     }
 
-    /// The issuer, the way to the API, and what holds for every call.
-    pub(crate) fn into_parts(self) -> Result<(S, Transport, Settings), Error> {
-        let uri = address::parse(&self.base_url).ok_or(Error::BaseUrl)?;
+    /// The connection to the API.
+    pub(crate) fn transport(&self) -> Result<Transport, SettingsError> {
+        let uri = address::parse(&self.base_url).ok_or(SettingsError::BaseUrl)?;
         let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
         let local = is_loopback(host);
         match scheme {
             "https" => {}
             "http" if local || self.plain_http => {}
-            "http" => return Err(Error::PlainHttp),
-            _ => return Err(Error::BaseUrl),
+            "http" => return Err(SettingsError::PlainHttp),
+            _ => return Err(SettingsError::BaseUrl),
         }
         if uri.authority().is_none_or(|authority| authority.as_str().contains('@')) {
-            return Err(Error::BaseUrl);
+            return Err(SettingsError::BaseUrl);
         }
         for text in [Some(&self.user_agent), self.device_id.as_ref()].into_iter().flatten() {
             if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-                return Err(Error::Header);
+                return Err(SettingsError::Header);
             }
         }
 
@@ -236,32 +208,31 @@ impl<S> ClientBuilder<S> {
         let config = ureq::config::Config::builder()
             .tls_config(tls)
             .http_status_as_error(false)
-            // A redirection would carry the token, and perhaps a PIN, to another address.
+            // Following a redirection would send the token, and perhaps a PIN, to another address.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .timeout_connect(Some(self.connect_timeout))
             .allow_non_standard_methods(true)
-            .user_agent(self.user_agent);
+            .user_agent(&self.user_agent);
         let proxy = match &self.proxy {
             Proxy::FromEnvironment if !local => proxy::from_environment(scheme, host, |name| std::env::var_os(name))?,
             Proxy::FromEnvironment | Proxy::Direct => None,
             Proxy::Url(url) => Some(proxy::parse(url, "the proxy that was set")?),
         };
-        // From the parts that were looked at, so that nothing else of the text can change where a path goes.
+        // Only the parts that were checked, so nothing else in the text can change the target of a path.
         let base_url = format!("{scheme}://{}", uri.authority().map_or("", Authority::as_str));
-        let transport = Transport::new(config.proxy(proxy).build(), base_url, self.device_id);
-        Ok((self.issuer, transport, self.settings))
+        Ok(Transport::new(config.proxy(proxy).build(), base_url, self.device_id.clone()))
     }
 }
 
 impl<S> fmt::Debug for ClientBuilder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A proxy's URL may hold a password.
+        // A proxy's URL may contain a password.
         f.debug_struct("ClientBuilder").field("base_url", &self.base_url).finish_non_exhaustive()
     }
 }
 
-/// `Duration::min` is not for constants.
+/// `Duration::min` is not a constant function.
 const fn no_longer_than_a_day(limit: Duration) -> Duration {
     if limit.as_secs() < LONGEST.as_secs() { limit } else { LONGEST }
 }

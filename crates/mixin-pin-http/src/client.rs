@@ -1,4 +1,4 @@
-//! The client: one session, its iterators, and the calls that it makes.
+//! The client: a session, its store, and its calls.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,27 +14,26 @@ use mixin_pin_store::{Lease, LeaseReply, LeaseTerms, MemoryStore, NonceStore};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::builder::{ClientBuilder, Settings, UserSession, now};
-use crate::lane::Lane;
+use crate::builder::{ClientBuilder, Settings, now};
 use crate::probe::{ClockOffset, Probe};
+use crate::queue::Queue;
 use crate::retry::{Attempts, Deadline};
 use crate::signer::{self, BoxSigner};
 use crate::transport::{Received, Transport};
-use crate::{Error, NextStep, Outcome};
+use crate::{Error, NextStep, Outcome, SettingsError};
 
-/// How far the clock may be from the server's.
+/// The accepted distance between the clock and the server's.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
-/// Further attempts at a call that only reads, and at a PIN call that was never connected.
+/// Further attempts for a call that only reads, and for a PIN call without a connection.
 const READ_RETRIES: u32 = 3;
 const CONNECT_RETRIES: u32 = 2;
-
-/// How often a session is held anew because this process stalled until its hold had ended.
-const STALLS: u32 = 3;
+/// Further leases for a call, if this process stalls until its lease ends.
+const LEASE_RETRIES: u32 = 3;
 
 /// A blocking client for one session.
 ///
-/// Cheap to share behind an `Arc`. Its connections are kept alive. The PIN calls of one session wait for each other:
-/// within a process whichever client makes them, and beyond it where the clients share a store.
+/// Share it behind an `Arc`: it keeps its connections open. The PIN calls of one session take turns, within a process and,
+/// if clients share a store, between processes and machines.
 ///
 /// ```no_run
 /// use mixin_pin_http::core::{Pin, SystemRng};
@@ -57,15 +56,15 @@ pub struct Client {
     store: Box<dyn NonceStore>,
     transport: Transport,
     settings: Settings,
-    lane: Arc<Lane>,
+    queue: Arc<Queue>,
 }
 
 impl Client {
-    /// A client for Mixin's own API, with iterators kept in memory: right while this process alone uses the session.
+    /// A client for Mixin's API, with iterators in memory. Use it only if no other process uses the session.
     ///
     /// # Errors
-    /// None with these settings; see [`ClientBuilder::build`].
-    pub fn new(session: Session) -> Result<Self, Error> {
+    /// A proxy in the environment that cannot be used.
+    pub fn new(session: Session) -> Result<Self, SettingsError> {
         Self::builder(session).build()
     }
 
@@ -74,23 +73,12 @@ impl Client {
         Self::builder_with_signer(session.map_signer(signer::fastest))
     }
 
-    /// A client whose requests this signer signs, such as a key in hardware.
+    /// A client with a signer of your own, such as a key in hardware.
     pub fn builder_with_signer<S: Signer + Send + Sync + 'static>(session: Session<S>) -> ClientBuilder {
-        ClientBuilder::new(UserSession {
-            session: session.map_signer(|signer| Box::new(signer) as BoxSigner),
-            store: Box::new(MemoryStore::shared()),
-        })
+        ClientBuilder::new(session.map_signer(|signer| Box::new(signer) as BoxSigner))
     }
 
-    /// The session that this client speaks for.
-    ///
-    /// ```no_run
-    /// use mixin_pin_http::Client;
-    ///
-    /// fn name(client: &Client) -> String {
-    ///     format!("the bot {}", client.session().user_id())
-    /// }
-    /// ```
+    /// The session of this client.
     pub const fn session(&self) -> &Session<BoxSigner> {
         &self.session
     }
@@ -113,7 +101,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Protocol`] when Mixin refuses, another when the call was never sent.
+    /// [`Error::Protocol`] if Mixin refuses, another error if the call was not sent.
     pub fn create_pin(&self, pin: &Pin) -> Result<Outcome<User>, Error> {
         self.pin_call(NextStep::ResolveUpdate, |mut calls| calls.create_pin(pin))
     }
@@ -126,7 +114,7 @@ impl Client {
         self.pin_call(NextStep::ResolveUpdate, |mut calls| calls.change_pin(old, new))
     }
 
-    /// Creates the PIN, or changes it where there is an old one.
+    /// Creates the PIN, or changes it if there is an old one.
     ///
     /// ```no_run
     /// use mixin_pin_http::core::Pin;
@@ -135,7 +123,7 @@ impl Client {
     /// # fn update(client: &Client) -> Result<(), Error> {
     /// let (old, new) = (Pin::new("314159")?, Pin::new("271828")?);
     /// let old = client.me()?.has_pin.then_some(&old);
-    /// let user = client.update_pin(old, &new)?.done(); // None: find out by `resolve_update`
+    /// let user = client.update_pin(old, &new)?.done(); // None: use `resolve_update`
     /// # Ok(()) }
     /// ```
     ///
@@ -148,14 +136,14 @@ impl Client {
         }
     }
 
-    /// Proves the PIN: `POST /pin/verify`. A wrong one costs one of the day's tries.
+    /// Verifies the PIN: `POST /pin/verify`. A wrong PIN costs one of the day's tries.
     ///
     /// ```no_run
     /// use mixin_pin_http::core::Pin;
     /// use mixin_pin_http::protocol::answer::{ErrorCode, Reason};
     /// use mixin_pin_http::{Client, Error};
     ///
-    /// /// None where it is not known: prove once more, which changes nothing, though a wrong PIN costs a try each time.
+    /// /// None if unknown. Verify again: that changes nothing, but a wrong PIN costs a try each time.
     /// fn is_right(client: &Client, pin: &Pin) -> Result<Option<bool>, Error> {
     ///     match client.verify_pin(pin) {
     ///         Ok(outcome) => Ok(outcome.done().map(|_| true)),
@@ -170,20 +158,20 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn verify_pin(&self, pin: &Pin) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::ProveAgain, |mut calls| calls.verify_pin(pin))
+        self.pin_call(NextStep::VerifyAgain, |mut calls| calls.verify_pin(pin))
     }
 
-    /// Installs a user's first TIP key, in the place of the digits where there are any: `POST /pin/update`. There is no
-    /// way back to digits.
+    /// Installs a user's first TIP key: `POST /pin/update`. It replaces the six-digit PIN if there is one. There is no way back
+    /// to digits.
     ///
     /// ```no_run
     /// use mixin_pin_http::core::{Pin, tip::TipKey};
     /// use mixin_pin_http::{Client, Error};
     ///
     /// # fn install(client: &Client, digits: &Pin, seed: &[u8; 32]) -> Result<(), Error> {
-    /// let key = TipKey::from_seed(seed); // kept somewhere already: from here on nothing else proves the user
+    /// let key = TipKey::from_seed(seed); // save it first: from now on it is the only credential
     /// if client.install_tip(Some(digits), &key)?.done().is_some() {
-    ///     let user = client.verify_tip(&key)?.done(); // None: prove once more
+    ///     let user = client.verify_tip(&key)?.done(); // None: verify again
     /// } else {
     ///     println!("it may be installed"); // see `resolve_update`
     /// }
@@ -199,7 +187,7 @@ impl Client {
         })
     }
 
-    /// Changes one TIP key for another: `POST /pin/update`. `old_counter` is the `tip_counter` of [`Client::me`].
+    /// Replaces the TIP key: `POST /pin/update`. `old_counter` is the `tip_counter` of [`Client::me`].
     ///
     /// ```no_run
     /// use mixin_pin_http::core::tip::TipKey;
@@ -207,7 +195,7 @@ impl Client {
     ///
     /// # fn change(client: &Client, old: &TipKey, new: &TipKey) -> Result<(), Error> {
     /// let counter = client.me()?.tip_counter;
-    /// let user = client.change_tip(old, counter, new)?.done(); // None: find out by `resolve_update`
+    /// let user = client.change_tip(old, counter, new)?.done(); // None: use `resolve_update`
     /// # Ok(()) }
     /// ```
     ///
@@ -217,16 +205,16 @@ impl Client {
         self.pin_call(NextStep::ResolveUpdate, |mut calls| calls.change_tip(old, old_counter, new))
     }
 
-    /// Proves the TIP key: `POST /pin/verify`.
+    /// Verifies the TIP key: `POST /pin/verify`.
     ///
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn verify_tip(&self, key: &TipKey) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::ProveAgain, |mut calls| calls.verify_tip(key))
+        self.pin_call(NextStep::VerifyAgain, |mut calls| calls.verify_tip(key))
     }
 
-    /// Makes any other call that carries a PIN, a [`Pin`] or what [`TipKey::secret`] made of an action, and returns its
-    /// `data`.
+    /// Makes any other call with a PIN, and returns its `data`. The PIN is a [`Pin`], or the result of [`TipKey::secret`] for an
+    /// action.
     ///
     /// ```no_run
     /// use mixin_pin_http::core::Pin;
@@ -237,7 +225,7 @@ impl Client {
     /// let path = format!("/addresses/{address_id}/delete");
     /// match client.call_with_pin::<Value>("POST", &path, &Map::new(), pin)? {
     ///     Outcome::Done(_) => println!("removed"),
-    ///     Outcome::Unknown(lost) => println!("look whether it is still there: {}", lost.cause),
+    ///     Outcome::Unknown(lost) => println!("check whether it is still there: {}", lost.cause),
     /// }
     /// # Ok(()) }
     /// ```
@@ -249,14 +237,14 @@ impl Client {
         method: &str,
         path: &str,
         body: &Map<String, Value>,
-        proof: impl Into<Secret>,
+        pin: impl Into<Secret>,
     ) -> Result<Outcome<T>, Error> {
-        let proof = proof.into();
-        self.pin_call(NextStep::LookFirst, |mut calls| calls.with_pin(method, path, body, &proof))
+        let pin = pin.into();
+        self.pin_call(NextStep::CheckFirst, |mut calls| calls.with_pin(method, path, body, &pin))
     }
 
-    /// Makes any other call that carries a TIP signature of the action that path and body ask for, and returns its
-    /// `data`. An action that is another than they ask for is refused before anything is sent.
+    /// Makes any other call with a TIP signature of its action, and returns its `data`. If path and body ask for another
+    /// action, the call is refused before anything is sent.
     ///
     /// ```no_run
     /// use mixin_pin_http::core::tip::{TipAction, TipKey};
@@ -268,7 +256,7 @@ impl Client {
     /// let action = TipAction::RemoveAddress { address_id };
     /// match client.call_with_tip::<serde_json::Value>("POST", &path, &Default::default(), key, &action)? {
     ///     Outcome::Done(_) => println!("removed"),
-    ///     Outcome::Unknown(lost) => println!("look whether it is still there: {}", lost.cause),
+    ///     Outcome::Unknown(lost) => println!("check whether it is still there: {}", lost.cause),
     /// }
     /// # Ok(()) }
     /// ```
@@ -283,41 +271,41 @@ impl Client {
         key: &TipKey,
         action: &TipAction<'_>,
     ) -> Result<Outcome<T>, Error> {
-        self.pin_call(NextStep::LookFirst, |mut calls| calls.with_tip(method, path, body, key, action))
+        self.pin_call(NextStep::CheckFirst, |mut calls| calls.with_tip(method, path, body, key, action))
     }
 
-    /// Registers the user with the safe under `safe_key`, approved by the installed TIP key: `POST /safe/users`.
+    /// Registers the user with Mixin Safe under `safe_key`: `POST /safe/users`. The installed TIP key approves.
     ///
     /// ```no_run
     /// use mixin_pin_http::core::tip::TipKey;
     /// use mixin_pin_http::{Client, Error};
     ///
     /// # fn register(client: &Client, tip_key: &TipKey) -> Result<(), Error> {
-    /// // The PIN's key and the safe's may be one.
-    /// let user = client.register_safe(tip_key, tip_key)?.done(); // None: look whether it is registered
+    /// // One key may serve for both.
+    /// let user = client.register_safe(tip_key, tip_key)?.done(); // None: check whether it is registered
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn register_safe(&self, tip_key: &TipKey, safe_key: &TipKey) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::LookFirst, |mut calls| calls.register_safe(tip_key, safe_key))
+        self.pin_call(NextStep::CheckFirst, |mut calls| calls.register_safe(tip_key, safe_key))
     }
 
     /// Reads the user: `GET /me`.
     ///
     /// # Errors
-    /// [`Error::Protocol`] when Mixin refuses or answers strangely, another when there was no answer.
+    /// [`Error::Protocol`] if Mixin refuses or its answer is not valid, another error if there is no answer.
     pub fn me(&self) -> Result<User, Error> {
         self.me_with_time().map(|(user, _)| user)
     }
 
-    /// The user, and the server's time at the answer, where it names it.
+    /// The user, and the server's time if the answer names it.
     pub(crate) fn me_with_time(&self) -> Result<(User, Option<UnixTime>), Error> {
         self.read_with_time(|mut calls| calls.me())
     }
 
-    /// Asks the server once who this is, `GET /me`, and compares clocks: for a check that all is well before any PIN is sent.
+    /// Reads the user (`GET /me`) and compares the clocks: a check before any PIN is sent.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -336,7 +324,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Any error when there was no answer. A refusal is in [`Probe::user`].
+    /// If there is no answer. A refusal is in [`Probe::user`].
     pub fn probe(&self) -> Result<Probe, Error> {
         let (asked_at, mut rng) = (now()?, SystemRng::new()?);
         let deadline = Deadline::new(self.settings.call);
@@ -344,7 +332,7 @@ impl Client {
         let received = self.transport.exchange(&request, &deadline)?;
         let answered_at = now()?;
         let user = received.answer().read(request.request_id()).map_err(Error::from);
-        // Only an answer of Mixin's, be it a refusal, tells its time.
+        // Only Mixin's own answers count, refusals included.
         let is_mixins = user.as_ref().err().is_none_or(Error::is_refusal);
         let clock = match received.server_time.filter(|_| is_mixins) {
             Some(server) => Some(ClockOffset::new(server, asked_at, answered_at)?),
@@ -353,7 +341,7 @@ impl Client {
         Ok(Probe { user, clock })
     }
 
-    /// Reads the log, such as the failed attempts at the PIN: `GET /logs`.
+    /// Reads the log, for example of wrong PINs: `GET /logs`.
     ///
     /// ```no_run
     /// use mixin_pin_http::protocol::call::LogQuery;
@@ -372,7 +360,7 @@ impl Client {
         self.read(|mut calls| calls.logs(query))
     }
 
-    /// Registers a user with a session of its own under this app's session: `POST /users`.
+    /// Registers a user of this app, with a session of its own: `POST /users`.
     ///
     /// ```no_run
     /// use mixin_pin_http::core::token::VerifyingKey;
@@ -380,7 +368,7 @@ impl Client {
     /// use mixin_pin_http::{Client, Error};
     ///
     /// # fn register(app: &Client) -> Result<(), Error> {
-    /// let key = Ed25519Key::generate(&mut SystemRng::new()?); // to be kept before it is registered
+    /// let key = Ed25519Key::generate(&mut SystemRng::new()?); // save it before the call
     /// let user = app.register(&VerifyingKey::Ed25519(key.public_key()), "Alice")?.done();
     /// # Ok(()) }
     /// ```
@@ -392,12 +380,12 @@ impl Client {
         let (now, mut rng) = (now()?, SystemRng::new()?);
         let deadline = Deadline::new(self.settings.call);
         let request = self.calls(now, &mut rng).register(&secret, full_name)?;
-        Outcome::settle(&request, NextStep::LookFirst, self.transport.send(&request, &deadline))
+        Outcome::settle(&request, NextStep::CheckFirst, self.transport.send(&request, &deadline))
     }
 
-    /// Makes any other call, with a body of JSON or none, and returns its `data`.
+    /// Makes any other call, with an optional JSON body, and returns its `data`.
     ///
-    /// Whatever is not a `GET` waits for the session's PIN calls, since its body may carry a PIN.
+    /// A call that is not a `GET` takes turns with the session's PIN calls, because its body may contain a PIN.
     ///
     /// ```no_run
     /// use mixin_pin_http::{Client, Error};
@@ -406,12 +394,12 @@ impl Client {
     /// # fn call(client: &Client) -> Result<(), Error> {
     /// let assets = client.call::<Value>("GET", "/safe/assets/fetch", None)?.done().unwrap_or_default();
     /// let body = json!({ "full_name": "Alice" });
-    /// let user = client.call::<Value>("POST", "/me", Some(&body))?.done(); // None: look whether it was changed
+    /// let user = client.call::<Value>("POST", "/me", Some(&body))?.done(); // None: check whether it was changed
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
-    /// As [`Client::create_pin`]; for a `GET` every failure is an error, for it changes nothing.
+    /// As [`Client::create_pin`]. A `GET` changes nothing, so all its failures are errors.
     pub fn call<T: DeserializeOwned>(
         &self,
         method: &str,
@@ -423,11 +411,10 @@ impl Client {
         if matches!(method, "GET" | "HEAD") {
             return self.read(|mut calls| calls.other(method, path, body)).map(Outcome::Done);
         }
-        self.pin_call(NextStep::LookFirst, |mut calls| calls.other(method, path, body))
+        self.pin_call(NextStep::CheckFirst, |mut calls| calls.other(method, path, body))
     }
 
-    /// Makes a call that changes nothing, so that every failure is an error, and that is made anew where the server or the
-    /// way to it fails.
+    /// Makes a call that changes nothing. It is repeated if the server or the connection fails.
     fn read<T, F>(&self, prepare: F) -> Result<T, Error>
     where
         T: DeserializeOwned,
@@ -436,7 +423,7 @@ impl Client {
         self.read_with_time(prepare).map(|(answer, _)| answer)
     }
 
-    /// The same, and the server's time at the answer, where it names it.
+    /// As `read`. Also returns the server's time if the answer names it.
     fn read_with_time<T, F>(&self, prepare: F) -> Result<(T, Option<UnixTime>), Error>
     where
         T: DeserializeOwned,
@@ -451,32 +438,32 @@ impl Client {
             let (is_limited, retry_after) = limits.unwrap_or_default();
             let read = |received: Received| Ok((received.answer().read(request.request_id())?, received.server_time));
             match received.and_then(read) {
-                Err(error) if (is_limited || is_passing(&error)) && attempts.wait(retry_after, &mut rng) => {}
+                Err(error) if (is_limited || is_transient(&error)) && attempts.wait(retry_after, &mut rng) => {}
                 result => return result,
             }
         }
     }
 
-    /// Holds the session from the first iterator to the answer, so that iterators arrive in order. Where no connection
-    /// was made, nothing was sent: the call is encrypted afresh and tried again.
+    /// Leases the session from the first iterator to the answer, so iterators arrive in order. Without a connection nothing
+    /// was sent: then the PIN is encrypted again, with new iterators, and the call is repeated.
     fn pin_call<T, F>(&self, next: NextStep, prepare: F) -> Result<Outcome<T>, Error>
     where
         T: DeserializeOwned,
         F: Fn(Calls<'_, BoxSigner, &dyn Lease>) -> Result<PreparedRequest, CallError>,
     {
         let mut rng = SystemRng::new()?;
-        let mut left = STALLS;
+        let mut retries = LEASE_RETRIES;
         loop {
-            let outcome = self.hold(|held| {
-                let prepare = |rng: &mut SystemRng| match prepare(self.calls(now()?, rng).nonces(&held)) {
-                    Err(CallError::Nonce(_)) if held.remaining() == Duration::ZERO => Err(Error::LeaseLost),
+            let outcome = self.with_lease(|lease| {
+                let prepare = |rng: &mut SystemRng| match prepare(self.calls(now()?, rng).nonces(&lease)) {
+                    Err(CallError::Nonce(_)) if lease.remaining() == Duration::ZERO => Err(Error::LeaseLost),
                     result => Ok(result?),
                 };
                 let mut attempts = Attempts::new(self.settings.call, CONNECT_RETRIES);
                 loop {
                     let request = prepare(&mut rng)?;
-                    // Looked at after the signing, which may take long.
-                    if held.remaining() < attempts.deadline().for_sending()? {
+                    // Checked after signing, which may take long.
+                    if lease.remaining() < attempts.deadline().for_sending()? {
                         return Err(Error::LeaseLost);
                     }
                     match self.transport.send(&request, attempts.deadline()) {
@@ -487,18 +474,18 @@ impl Client {
             });
             match outcome {
                 // This process stalled before it sent anything.
-                Err(Error::LeaseLost) if left > 0 => left -= 1,
+                Err(Error::LeaseLost) if retries > 0 => retries -= 1,
                 outcome => return outcome,
             }
         }
     }
 
-    /// Does something while the session is held.
-    fn hold<T>(&self, work: impl FnOnce(&dyn Lease) -> Result<T, Error>) -> Result<T, Error> {
+    /// Runs `work` while the session is leased.
+    fn with_lease<T>(&self, work: impl FnOnce(&dyn Lease) -> Result<T, Error>) -> Result<T, Error> {
         let begun = Instant::now();
         let busy = || Error::SessionBusy { waited: begun.elapsed() };
         let wait = self.settings.wait();
-        let _lane = self.lane.enter(wait).ok_or_else(busy)?;
+        let _turn = self.queue.turn(wait).ok_or_else(busy)?;
         let mut terms = LeaseTerms::new(self.settings.lease());
         loop {
             terms = terms.wait(wait.saturating_sub(begun.elapsed()));
@@ -513,7 +500,7 @@ impl Client {
         }
     }
 
-    /// Asks the server whether the clock is right. Only an answer of Mixin's that names the server's time confirms it.
+    /// Compares the clock with the server's. Only Mixin's own answer with the server's time confirms the clock.
     fn confirm_clock(&self) -> Result<(), Error> {
         let clock = self.probe().and_then(|probe| match probe.user {
             Err(error) if !error.is_refusal() => Err(error),
@@ -525,7 +512,7 @@ impl Client {
 
     pub(crate) fn exchange(&self, request: &PreparedRequest) -> Result<Received, Error> {
         let wait = self.settings.wait();
-        let _lane = self.lane.enter(wait).ok_or(Error::SessionBusy { waited: wait })?;
+        let _turn = self.queue.turn(wait).ok_or(Error::SessionBusy { waited: wait })?;
         self.transport.exchange(request, &Deadline::new(self.settings.call))
     }
 
@@ -538,9 +525,9 @@ impl Client {
     }
 }
 
-impl ClientBuilder<UserSession> {
-    /// Where iterators are kept and sessions held: in memory by default, which is right while one process alone uses the
-    /// session. `mixin-pin-store` has others.
+impl ClientBuilder {
+    /// The store of iterators and leases. The default is in memory, for a session that only one process uses.
+    /// `mixin-pin-store` has stores for several processes or machines.
     ///
     /// ```no_run
     /// use mixin_pin_http::core::Session;
@@ -548,24 +535,25 @@ impl ClientBuilder<UserSession> {
     /// use mixin_pin_http::{Client, Error};
     ///
     /// # fn client(session: Session) -> Result<(), Error> {
-    /// let store = MemoryStore::new(); // or `SqliteStore::open_default()?`, for the processes of this machine
+    /// let store = MemoryStore::new(); // or `SqliteStore::open_default()?`, for several processes
     /// let client = Client::builder(session).store(store).build()?;
     /// # Ok(()) }
     /// ```
     #[must_use]
     pub fn store(mut self, store: impl NonceStore + 'static) -> Self {
-        self.issuer.store = Box::new(store);
+        self.store = Some(Box::new(store));
         self
     }
 
-    /// Makes the client. Nothing is sent yet.
+    /// Builds the client. Sends nothing.
     ///
     /// # Errors
-    /// [`Error::BaseUrl`], [`Error::PlainHttp`], [`Error::Proxy`] or [`Error::Header`] for settings that cannot be
-    /// used.
-    pub fn build(self) -> Result<Client, Error> {
-        let (UserSession { session, store }, transport, settings) = self.into_parts()?;
-        Ok(Client { lane: Lane::of(session.session_id()), session, store, transport, settings })
+    /// Settings that cannot be used.
+    pub fn build(self) -> Result<Client, SettingsError> {
+        let transport = self.transport()?;
+        let Self { session, store, settings, .. } = self;
+        let store = store.unwrap_or_else(|| Box::new(MemoryStore::shared()));
+        Ok(Client { queue: Queue::of(session.session_id()), session, store, transport, settings })
     }
 }
 
@@ -575,8 +563,8 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Whether a failure of a call that only reads may pass by itself.
-fn is_passing(error: &Error) -> bool {
+/// Whether a call that only reads may succeed if it is repeated.
+fn is_transient(error: &Error) -> bool {
     match error {
         Error::Connect(_) | Error::Interrupted(_) => true,
         Error::Protocol(ProtocolError::Answer(error)) => match error {

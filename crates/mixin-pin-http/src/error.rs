@@ -1,4 +1,4 @@
-//! Everything that can go wrong between a call and its answer.
+//! Errors of calls and of client settings.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,76 +9,84 @@ use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError, Remedy}
 
 use crate::ClockOffset;
 
-/// Why a call failed. No variant carries secret data.
+/// Why a call failed. No variant contains secret data.
 ///
-/// What a failure cost and what to do about it is in the book: `docs/errors.md`, by code and by word.
+/// The book lists every error with its cost and its remedy: `docs/errors.md`.
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum Error {
-    /// The request could not be prepared, or the answer is a refusal or not to be understood.
+    /// The client cannot be built.
+    Settings(SettingsError),
+    /// The request could not be prepared, the API refused it, or the answer is not valid.
     Protocol(ProtocolError),
-    /// The API address is not an `http` or `https` URL of a host, and perhaps a port, alone.
-    BaseUrl,
-    /// Plain HTTP to another machine would show tokens to whoever is on the way.
-    PlainHttp,
-    /// A proxy's address cannot be used.
-    Proxy {
-        /// Where it comes from: the name of an environment variable, or "the proxy that was set".
-        source: &'static str,
-    },
-    /// A header's value has characters that no header may have.
-    Header,
-    /// The store of iterators failed.
+    /// The nonce store failed.
     Store(mixin_pin_store::Error),
-    /// Somebody else used the session for longer than this call was to wait.
+    /// Another caller used the session for the whole wait.
     SessionBusy {
-        /// How long was waited.
+        /// How long this call waited.
         waited: Duration,
     },
-    /// The hold on the session ended before the request could be sent.
+    /// The session's lease ended before the request could be sent.
     LeaseLost,
-    /// The call's time was over before the request could be sent: waiting or signing took too long.
+    /// The call's time limit passed before the request could be sent, because waiting or signing took too long.
     TimeOver {
-        /// The call's time.
+        /// The limit.
         limit: Duration,
     },
-    /// The server did not confirm that the clock is right, which the store of iterators wants to know.
+    /// The nonce store asked for a confirmation of the clock, and the server gave none.
     ClockUnconfirmed(Box<Self>),
     /// The answer does not name the server's time (`X-Server-Time`).
     NoServerTime,
     /// The clock is far from the server's.
     Clock {
-        /// How far, and which way.
+        /// How far, and in which direction.
         offset: ClockOffset,
     },
     /// No connection was made: nothing was sent.
     Connect(TransportError),
-    /// The connection failed after it was made: the request may have arrived.
+    /// The connection broke after it was made: the request may have arrived.
     Interrupted(TransportError),
-    /// No answer came within the call's time: the request may have arrived.
+    /// No answer came within the call's time limit: the request may have arrived.
     Timeout {
-        /// The call's time.
+        /// The limit.
         limit: Duration,
     },
-    /// The answer is longer than the limit, and was not read.
+    /// The answer is too long and was not read.
     AnswerTooLong {
-        /// The limit, in bytes.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// The server answered with a redirection, which is not followed.
+    /// The server answered with a redirection, which the client does not follow.
     Redirect {
         /// The HTTP status.
         status: u16,
     },
 }
 
+/// Why a client cannot be built with its settings. Nothing was sent.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettingsError {
+    /// The API address is not an `http` or `https` URL of only a host and an optional port.
+    BaseUrl,
+    /// Plain HTTP to another machine would expose tokens on the network.
+    PlainHttp,
+    /// A proxy's address is not valid.
+    Proxy {
+        /// Its origin: the name of an environment variable, or "the proxy that was set".
+        origin: &'static str,
+    },
+    /// The user agent or the device id contains characters other than printable ASCII.
+    Header,
+}
+
 impl Error {
-    /// Whether it is certain that the call changed nothing: it was never sent, or the API refused it for a reason that no
-    /// copy of the request can have got round.
+    /// Whether the call certainly changed nothing: it was never sent, or the API refused it for a reason that rules out
+    /// that a copy of the request was accepted.
     ///
-    /// A refusal that may be about a copy (a bare 401, 429 or 20119, see
-    /// [`ApiError::may_answer_a_copy`](mixin_pin_protocol::answer::ApiError::may_answer_a_copy)) leaves open what became of
-    /// the first copy, and so is not certain.
+    /// Some refusals may be about a copy that a machine on the network made (a bare 401, 429 or 20119, see
+    /// [`ApiError::may_answer_a_copy`](mixin_pin_protocol::answer::ApiError::may_answer_a_copy)). They leave open what
+    /// became of the first copy, so they are not certain.
     ///
     /// ```
     /// use mixin_pin_http::Error;
@@ -95,12 +103,9 @@ impl Error {
             | Self::Timeout { .. }
             | Self::AnswerTooLong { .. }
             | Self::Redirect { .. } => false,
-            // Any other protocol error arose before the request was sent.
+            // All other errors arise before the request is sent.
             Self::Protocol(_)
-            | Self::BaseUrl
-            | Self::PlainHttp
-            | Self::Proxy { .. }
-            | Self::Header
+            | Self::Settings(_)
             | Self::Store(_)
             | Self::SessionBusy { .. }
             | Self::LeaseLost
@@ -111,36 +116,28 @@ impl Error {
             | Self::Connect(_) => true,
         }
     }
-}
 
-impl Error {
     /// What to do about it.
     ///
-    /// Look up what became of a call before you make it again, unless [`Error::nothing_changed`].
+    /// Unless [`Error::nothing_changed`], find out what became of the call before you make it again.
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Protocol(error) => error.remedy(),
             Self::ClockUnconfirmed(error) => error.remedy(),
             Self::SessionBusy { .. } | Self::LeaseLost | Self::TimeOver { .. } | Self::Connect(_) => Remedy::TryAgain,
-            Self::BaseUrl
-            | Self::PlainHttp
-            | Self::Proxy { .. }
-            | Self::Header
-            | Self::Store(_)
-            | Self::NoServerTime
-            | Self::Clock { .. } => Remedy::Mend,
+            Self::Settings(_) | Self::Store(_) | Self::NoServerTime | Self::Clock { .. } => Remedy::Mend,
             Self::Interrupted(_) | Self::Timeout { .. } | Self::AnswerTooLong { .. } | Self::Redirect { .. } => {
                 Remedy::Alert
             }
         }
     }
 
-    /// Whether the API refused a request, be it this one or a copy.
+    /// Whether the API refused a request, this one or a copy.
     pub(crate) const fn is_refusal(&self) -> bool {
         matches!(self, Self::Protocol(ProtocolError::Answer(error)) if error.is_refusal())
     }
 
-    /// Whether the API refused a request for a reason that this copy of it may have had.
+    /// Whether the API refused a request for a reason that applies to this copy of it.
     pub(crate) fn is_refusal_of_this_copy(&self) -> bool {
         matches!(self, Self::Protocol(ProtocolError::Answer(AnswerError::Refusal(refusal)))
             if !refusal.reason().is_some_and(Reason::is_of_a_copy))
@@ -150,46 +147,54 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Settings(error) => error.fmt(f),
             Self::Protocol(error) => error.fmt(f),
-            Self::BaseUrl => f.write_str("the API address must be a URL like https://api.mixin.one, without a path"),
-            Self::PlainHttp => f.write_str(
-                "plain HTTP to another machine would show every token on the way; use https, or allow it expressly",
-            ),
-            Self::Proxy { source } => write!(
-                f,
-                "the proxy cannot be used (see {source}), and nothing was sent: give a URL like http://proxy.example:3128, \
-                 its scheme http, https, socks4, socks4a, socks5 or socks5h"
-            ),
-            Self::Header => f.write_str("the user agent and the device id must be printable ASCII"),
-            Self::Store(error) => write!(f, "the store of iterators failed, nothing was sent: {error}"),
+            Self::Store(error) => write!(f, "the nonce store failed, nothing was sent: {error}"),
             Self::SessionBusy { waited } => write!(
                 f,
-                "the session was in use for {waited:.1?} by another call, perhaps of another process; nothing was sent, \
-                 try again"
+                "another call, perhaps of another process, used the session for {waited:.1?}; nothing was sent, try again"
             ),
-            Self::LeaseLost => f.write_str("the hold on the session ended before the request was sent; try again"),
+            Self::LeaseLost => f.write_str("the session's lease ended before the request was sent; try again"),
             Self::TimeOver { limit } => write!(
                 f,
-                "the call's time of {limit:.1?} was over before the request was sent; give it more, or a faster signer"
+                "the call's time limit of {limit:.1?} passed before the request was sent; set a longer one, or use a \
+                 faster signer"
             ),
             Self::ClockUnconfirmed(error) => {
                 write!(f, "the server did not confirm that this clock is right, and no PIN was sent: {error}")
             }
-            Self::NoServerTime => f.write_str(
-                "the answer does not name the server's time; check the API address and any proxy on the way",
-            ),
+            Self::NoServerTime => {
+                f.write_str("the answer does not name the server's time; check the API address and any proxy")
+            }
             Self::Clock { offset } => write!(
                 f,
-                "this machine's clock is {offset}; nothing was sent, because an iterator from a wrong clock can lock the \
-                 session. Set the clock right"
+                "this machine's clock is {offset}; set the clock right. Nothing was sent, because an iterator from a \
+                 wrong clock can lock the session"
             ),
             Self::Connect(error) => write!(f, "no connection to the API, nothing was sent: {error}"),
-            Self::Interrupted(error) => write!(f, "the connection to the API failed before the answer came: {error}"),
+            Self::Interrupted(error) => write!(f, "the connection to the API broke before the answer came: {error}"),
             Self::Timeout { limit } => write!(f, "no answer came within {limit:.1?}"),
             Self::AnswerTooLong { limit } => write!(f, "the answer is longer than {limit} bytes and was not read"),
             Self::Redirect { status } => {
-                write!(f, "the server redirects (HTTP {status}); check the API address, for no call is sent on")
+                write!(f, "the server redirects (HTTP {status}), which is never followed; check the API address")
             }
+        }
+    }
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BaseUrl => f.write_str("the API address must be a URL like https://api.mixin.one, without a path"),
+            Self::PlainHttp => {
+                f.write_str("plain HTTP to another machine would expose every token; use https, or allow it explicitly")
+            }
+            Self::Proxy { origin } => write!(
+                f,
+                "the proxy cannot be used (see {origin}), and nothing was sent; give a URL like http://proxy.example:3128 \
+                 with the scheme http, https, socks4, socks4a, socks5 or socks5h"
+            ),
+            Self::Header => f.write_str("the user agent and the device id must be printable ASCII"),
         }
     }
 }
@@ -197,13 +202,21 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            // Its text is this error's text.
+            // `Display` prints this error itself, so the source is its cause.
             Self::Protocol(error) => error.source(),
             Self::Store(error) => Some(error),
             Self::ClockUnconfirmed(error) => Some(error.as_ref()),
             Self::Connect(error) | Self::Interrupted(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+impl StdError for SettingsError {}
+
+impl From<SettingsError> for Error {
+    fn from(error: SettingsError) -> Self {
+        Self::Settings(error)
     }
 }
 
@@ -237,20 +250,7 @@ impl From<mixin_pin_core::Error> for Error {
     }
 }
 
-/// What the network said. Its kind is private, so that the HTTP library can change.
-///
-/// ```
-/// use mixin_pin_http::{Error, TransportError};
-///
-/// fn is_slow(error: &Error) -> bool {
-///     match error {
-///         Error::Connect(cause) | Error::Interrupted(cause) => TransportError::is_timeout(cause),
-///         Error::Timeout { .. } => true,
-///         _ => false,
-///     }
-/// }
-/// assert!(!is_slow(&Error::LeaseLost));
-/// ```
+/// A network error. Its content is private, so the HTTP library can change.
 #[derive(Debug)]
 pub struct TransportError(ureq::Error);
 

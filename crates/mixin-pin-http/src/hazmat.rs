@@ -1,7 +1,7 @@
-//! Sharp tools: what only tests, checkers and demonstrations may do.
+//! Tools for tests and demonstrations only.
 //!
-//! A client has no use for this module: sending a prepared request a second time breaks the rule that an encrypted
-//! PIN is sent once, and leaves it to the server alone to refuse it.
+//! Do not use this module in a client. Sending a prepared request a second time breaks the rule that an encrypted PIN is sent
+//! once. Only the server can then refuse the repetition.
 
 use mixin_pin_protocol::AnswerError;
 use mixin_pin_protocol::answer::ApiError;
@@ -15,18 +15,18 @@ use crate::{Client, Error};
 pub struct RawAnswer {
     /// The HTTP status.
     pub status: u16,
-    /// What the envelope held.
+    /// The content of the answer's envelope.
     pub data: Result<Value, ApiError>,
 }
 
-/// Sends a prepared request exactly as it is, even one that was sent before.
+/// Sends a prepared request as it is, even if it was sent before.
 ///
 /// ```no_run
 /// use mixin_pin_http::hazmat::{self, RawAnswer};
 /// use mixin_pin_http::protocol::call::PreparedRequest;
 /// use mixin_pin_http::{Client, Error};
 ///
-/// /// Whether a server refuses what it saw before, as it must.
+/// /// Whether a server refuses a repeated request, as it must.
 /// fn refuses_repetition(client: &Client, request: &PreparedRequest) -> Result<bool, Error> {
 ///     let first: RawAnswer = hazmat::send(client, request)?;
 ///     let second = hazmat::send(client, request)?;
@@ -35,7 +35,7 @@ pub struct RawAnswer {
 /// ```
 ///
 /// # Errors
-/// Everything but a refusal of the API's, which is in the answer.
+/// All errors except the API's refusal, which is in the answer.
 pub fn send(client: &Client, request: &PreparedRequest) -> Result<RawAnswer, Error> {
     let received = client.exchange(request)?;
     let data = match received.answer().read(request.request_id()) {

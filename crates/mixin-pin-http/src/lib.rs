@@ -1,20 +1,19 @@
 //! A blocking client for Mixin's PIN calls.
 //!
-//! **In scope:** carrying the requests that [`mixin_pin_protocol`] prepares over HTTP, one PIN call of a session at a
-//! time, telling apart what was done, what was refused, and what nobody knows, and finding out about the last.
+//! **In scope:** sending the requests that [`mixin_pin_protocol`] prepares over HTTP, one PIN call of a session at a time;
+//! telling whether a call was carried out, was refused, or has an unknown outcome; and resolving unknown PIN changes.
 //!
-//! **Out of scope, for good:** cryptography and JSON, which are the core's and the protocol's; files and terminals,
-//! which are the command's.
+//! **Out of scope, for good:** cryptography and JSON (core and protocol), files and terminals (the command).
 //!
 //! # Money
-//! An encrypted PIN is never sent twice, and a PIN call never made again once a byte of it may have been sent. When its
-//! answer is lost, the call returns [`Outcome::Unknown`]: it may have been carried out. For a change of the PIN
-//! [`Client::resolve_update`] finds out. While a PIN call is under way its session is held in a
-//! [`NonceStore`](store::NonceStore), so that iterators arrive in order.
+//! An encrypted PIN is never sent twice, and a PIN call is never repeated once a byte of it may have been sent. If its answer
+//! is lost, the call returns [`Outcome::Unknown`]: it may have been carried out. After a PIN change,
+//! [`Client::resolve_update`] finds out. A PIN call leases its session from a [`NonceStore`](store::NonceStore), so iterators
+//! arrive in order.
 //!
 //! # Speed
-//! With the feature `accel`, on by default, the core's own keys are handed to `mixin-pin-accel`, which makes the same
-//! signatures faster. A signer of your own is taken as it is.
+//! With the feature `accel`, on by default, `mixin-pin-accel` signs with the core's keys. Its signatures are the same, and
+//! faster. A signer of your own is used as it is.
 //!
 //! # Example
 //!
@@ -39,20 +38,20 @@ mod builder;
 mod client;
 mod error;
 pub mod hazmat;
-mod lane;
 mod oauth;
 mod outcome;
 mod probe;
 mod proxy;
+mod queue;
 mod resolve;
 mod retry;
 mod signer;
 mod transport;
 
-pub use builder::{ClientBuilder, DEFAULT_API, UserSession};
+pub use builder::{ClientBuilder, DEFAULT_API};
 pub use client::Client;
-pub use error::{Error, TransportError};
-pub use oauth::{NoSession, OAuthClient};
+pub use error::{Error, SettingsError, TransportError};
+pub use oauth::OAuthClient;
 pub use outcome::{NextStep, Outcome, Unknown};
 pub use probe::{ClockOffset, Probe};
 pub use resolve::{Credential, Resolution, ResolutionPlan, Verdict};
@@ -61,7 +60,7 @@ pub use mixin_pin_core as core;
 pub use mixin_pin_protocol as protocol;
 pub use mixin_pin_store as store;
 
-/// The README's examples run, too.
+/// Runs the README's examples.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

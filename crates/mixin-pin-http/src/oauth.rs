@@ -1,4 +1,4 @@
-//! The client of an app that acts for a user, and the exchange that begins it.
+//! The client of an app that acts for a user, and the exchange of a code for its session.
 
 use std::fmt;
 
@@ -14,9 +14,9 @@ use crate::builder::{ClientBuilder, Settings, now};
 use crate::retry::Deadline;
 use crate::signer::{self, BoxSigner};
 use crate::transport::Transport;
-use crate::{Error, NextStep, Outcome};
+use crate::{Error, NextStep, Outcome, SettingsError};
 
-/// A blocking client for one OAuth session. It makes no PIN calls, and reads no answer that the server did not sign.
+/// A blocking client for one OAuth session. It makes no PIN calls. It rejects answers that the server did not sign.
 ///
 /// ```no_run
 /// use mixin_pin_http::OAuthClient;
@@ -28,8 +28,8 @@ use crate::{Error, NextStep, Outcome};
 /// let key = Ed25519Key::generate(&mut SystemRng::new()?);
 /// let public_key = key.public_key();
 /// let exchange = CodeExchange { app_id, code, verifier: &verifier, client_secret: None, public_key: &public_key };
-/// let grant = OAuthClient::exchange().send(&exchange)?.done().expect("or the user approves once more");
-/// // Keep `grant.to_keystore(app_id, &key)`: the code is spent.
+/// let grant = OAuthClient::exchange().send(&exchange)?.done().expect("if this is lost, the user approves again");
+/// // Save `grant.to_keystore(app_id, &key)`: the code cannot be exchanged again.
 /// let client = OAuthClient::builder(grant.into_session(app_id, key)?).build()?;
 /// println!("acting for {} within {}", client.me()?.full_name, client.session().scope());
 /// let friends = client.call::<serde_json::Value>("GET", "/friends", None)?.done();
@@ -41,24 +41,13 @@ pub struct OAuthClient {
     settings: Settings,
 }
 
-/// No session: an exchange is sent to get one.
-///
-/// ```
-/// use mixin_pin_http::{ClientBuilder, NoSession, OAuthClient};
-///
-/// let exchange: ClientBuilder<NoSession> = OAuthClient::exchange().user_agent("my-app/1.0");
-/// # drop(exchange);
-/// ```
-#[derive(Debug)]
-pub struct NoSession(());
-
 impl OAuthClient {
-    /// A client for this session, for Mixin's own API unless told otherwise.
+    /// A client with other settings. With the feature `accel` a faster library signs with the session's key.
     pub fn builder(session: OAuthSession) -> ClientBuilder<OAuthSession<BoxSigner>> {
         Self::builder_with_signer(session.map_signer(|key| signer::fastest(SessionKey::Ed25519(key))))
     }
 
-    /// A client whose requests this signer signs.
+    /// A client with a signer of your own, such as a key in hardware.
     pub fn builder_with_signer<S: Signer + Send + Sync + 'static>(
         session: OAuthSession<S>,
     ) -> ClientBuilder<OAuthSession<BoxSigner>> {
@@ -66,31 +55,30 @@ impl OAuthClient {
     }
 
     /// Settings for [`ClientBuilder::send`], which exchanges a code.
-    pub fn exchange() -> ClientBuilder<NoSession> {
-        ClientBuilder::new(NoSession(()))
+    pub fn exchange() -> ClientBuilder<()> {
+        ClientBuilder::new(())
     }
 
-    /// The session that this client speaks for.
+    /// The session of this client.
     pub const fn session(&self) -> &OAuthSession<BoxSigner> {
         &self.session
     }
 
-    /// Reads the user who granted, as far as the scope shows: `GET /me`.
+    /// Reads the user who granted access, as far as the scope allows: `GET /me`.
     ///
     /// # Errors
-    /// [`Error::Protocol`] when Mixin refuses, or the answer is not signed as it must be; another when there was no
-    /// answer.
+    /// [`Error::Protocol`] if Mixin refuses or the answer is not signed correctly, another error if there is no answer.
     pub fn me(&self) -> Result<User, Error> {
         let (now, mut rng) = (now()?, SystemRng::new()?);
         let deadline = Deadline::new(self.settings.call);
         self.send(&self.calls(now, &mut rng).me()?, &deadline)
     }
 
-    /// Makes any other call within the scope, with a body of JSON or none, and returns its `data`.
+    /// Makes any other call within the scope, with an optional JSON body, and returns its `data`.
     ///
     /// # Errors
-    /// As [`OAuthClient::me`], and refuses a body with a field for a PIN; for a `GET` every failure is an error, for it
-    /// changes nothing.
+    /// As [`OAuthClient::me`]. A body with a field for a PIN is refused. A `GET` changes nothing, so all its failures are
+    /// errors.
     pub fn call<T: DeserializeOwned>(
         &self,
         method: &str,
@@ -105,7 +93,7 @@ impl OAuthClient {
         if request.is_read() {
             result.map(Outcome::Done)
         } else {
-            Outcome::settle(&request, NextStep::LookFirst, result)
+            Outcome::settle(&request, NextStep::CheckFirst, result)
         }
     }
 
@@ -126,27 +114,26 @@ impl fmt::Debug for OAuthClient {
 }
 
 impl ClientBuilder<OAuthSession<BoxSigner>> {
-    /// Makes the client. Nothing is sent yet.
+    /// Builds the client. Sends nothing.
     ///
     /// # Errors
-    /// [`Error::BaseUrl`], [`Error::PlainHttp`], [`Error::Proxy`] or [`Error::Header`] for settings that cannot be
-    /// used.
-    pub fn build(self) -> Result<OAuthClient, Error> {
-        let (session, transport, settings) = self.into_parts()?;
-        Ok(OAuthClient { session, transport, settings })
+    /// Settings that cannot be used.
+    pub fn build(self) -> Result<OAuthClient, SettingsError> {
+        Ok(OAuthClient { transport: self.transport()?, settings: self.settings, session: self.session })
     }
 }
 
-impl ClientBuilder<NoSession> {
-    /// Exchanges a code for what was granted: `POST /oauth/token`.
+impl ClientBuilder<()> {
+    /// Exchanges a code for a grant: `POST /oauth/token`.
     ///
-    /// A code can be exchanged once. [`Outcome::Unknown`] means that the user has to approve again.
+    /// A code can be exchanged once. After [`Outcome::Unknown`] the user must approve again.
     ///
     /// # Errors
-    /// [`Error::Protocol`] when Mixin refuses, another when the request was never sent.
+    /// [`Error::Protocol`] if Mixin refuses, another error if the request was not sent.
     pub fn send(self, exchange: &CodeExchange<'_>) -> Result<Outcome<Grant>, Error> {
-        let (_, transport, settings) = self.into_parts()?;
+        let transport = self.transport()?;
         let request = exchange.prepare(&mut SystemRng::new()?);
-        Outcome::settle(&request, NextStep::LookFirst, transport.send(&request, &Deadline::new(settings.call)))
+        let result = transport.send(&request, &Deadline::new(self.settings.call));
+        Outcome::settle(&request, NextStep::CheckFirst, result)
     }
 }

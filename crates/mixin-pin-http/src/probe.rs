@@ -1,4 +1,4 @@
-//! What one harmless call tells about a session and the clock.
+//! A check of the session and the clock by one harmless call.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,18 +8,18 @@ use mixin_pin_protocol::answer::User;
 
 use crate::Error;
 
-/// What [`Client::probe`](crate::Client::probe) found: the server was there.
+/// The result of [`Client::probe`](crate::Client::probe), if the server answered.
 #[non_exhaustive]
 #[derive(Debug)]
 pub struct Probe {
-    /// Whom the session speaks for, or why Mixin refuses it.
+    /// The user of the session, or why Mixin refuses the session.
     pub user: Result<User, Error>,
-    /// How far this machine's clock is from the server's, where an answer of Mixin's, be it a refusal, names the server's time.
-    /// What a gateway or a portal says of the time is not believed.
+    /// The distance of this machine's clock from the server's, if Mixin's answer names the server's time. A refusal counts; an
+    /// answer from a gateway or a captive portal does not.
     pub clock: Option<ClockOffset>,
 }
 
-/// How far a clock is from the server's, beyond what the call itself took.
+/// The distance of a clock from the server's, beyond the duration of the call itself.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,7 +31,7 @@ pub struct Probe {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClockOffset {
-    /// The clock is right, as nearly as one call can tell.
+    /// The clock is right, as far as one call can tell.
     None,
     /// The clock is ahead of the server's.
     Ahead(Duration),
@@ -40,7 +40,7 @@ pub enum ClockOffset {
 }
 
 impl ClockOffset {
-    /// Where the server's time lies beside the times at which it was asked and at which it had answered.
+    /// Compares the server's time with the times just before the request and just after the answer.
     pub(crate) fn new(server: UnixTime, asked: UnixTime, answered: UnixTime) -> Result<Self, mixin_pin_core::Error> {
         let between = |early: UnixTime, late: UnixTime| {
             Ok(Duration::from_nanos(late.as_nanos()?.saturating_sub(early.as_nanos()?)))
@@ -54,7 +54,7 @@ impl ClockOffset {
         })
     }
 
-    /// How far, whichever way.
+    /// The distance in either direction.
     pub const fn distance(self) -> Duration {
         match self {
             Self::None => Duration::ZERO,
@@ -73,7 +73,7 @@ impl fmt::Display for ClockOffset {
     }
 }
 
-/// A time in its largest unit that there are at least two of: people need no more of a clock that is wrong.
+/// A time in the largest unit of which there are at least two.
 struct Rough(Duration);
 
 impl fmt::Display for Rough {

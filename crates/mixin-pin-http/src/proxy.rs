@@ -1,15 +1,15 @@
-//! Which proxy, if any, the way to the API goes through: as curl reads the environment, and never silently around one.
+//! The proxy for the API, read from the environment as curl does. An invalid proxy is an error and is never bypassed.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
 
-use crate::{Error, address};
+use crate::{SettingsError, address};
 
-/// The port of a proxy that names none, as for curl. HTTPS has its own.
+/// The default port of a proxy, as for curl. `https` has its own.
 const DEFAULT_PORT: u16 = 1080;
 
 /// Reads a proxy's URL. Without a scheme it is an HTTP proxy, as for curl.
-pub(crate) fn parse(url: &str, source: &'static str) -> Result<ureq::Proxy, Error> {
+pub(crate) fn parse(url: &str, origin: &'static str) -> Result<ureq::Proxy, SettingsError> {
     let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let read = || {
         let uri = address::parse(&url)?;
@@ -20,16 +20,16 @@ pub(crate) fn parse(url: &str, source: &'static str) -> Result<ureq::Proxy, Erro
         };
         ureq::Proxy::new(&url).ok()
     };
-    read().ok_or(Error::Proxy { source })
+    read().ok_or(SettingsError::Proxy { origin })
 }
 
-/// The proxy that the environment names for a host: the first variable that is not empty counts.
+/// The proxy that the environment names for a host. The first variable that is not empty counts.
 pub(crate) fn from_environment(
     scheme: &str,
     host: &str,
     get: impl Fn(&str) -> Option<OsString>,
-) -> Result<Option<ureq::Proxy>, Error> {
-    // In a CGI program HTTP_PROXY is whatever the request's header Proxy says.
+) -> Result<Option<ureq::Proxy>, SettingsError> {
+    // In a CGI program a request can set HTTP_PROXY by its header `Proxy`.
     let is_cgi = get("REQUEST_METHOD").is_some();
     let names: &[&str] = match scheme {
         "http" if is_cgi => &["http_proxy", "all_proxy", "ALL_PROXY"],
@@ -37,17 +37,17 @@ pub(crate) fn from_environment(
         _ => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
     };
     let get = |name: &str| get(name).filter(|value| !value.is_empty());
-    let Some((source, value)) = names.iter().find_map(|name| Some((*name, get(name)?))) else { return Ok(None) };
+    let Some((origin, value)) = names.iter().find_map(|name| Some((*name, get(name)?))) else { return Ok(None) };
     let no_proxy = ["no_proxy", "NO_PROXY"].into_iter().find_map(get).unwrap_or_default();
     if is_listed(&no_proxy.to_string_lossy(), host) {
         return Ok(None);
     }
-    let value = value.to_str().ok_or(Error::Proxy { source })?;
-    parse(value, source).map(Some)
+    let value = value.to_str().ok_or(SettingsError::Proxy { origin })?;
+    parse(value, origin).map(Some)
 }
 
-/// Whether a list of hosts, separated by commas or blanks, has this one: by its name or a domain above it, as an address or
-/// a network (`10.0.0.0/8`), or because it is `*`, which is all of them.
+/// Whether a list of hosts, separated by commas or blanks, contains a host: by its name, a parent domain, its address, its
+/// network (`10.0.0.0/8`), or `*` for all hosts.
 fn is_listed(list: &str, host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches([']', '.']).to_ascii_lowercase();
     let address = host.parse::<IpAddr>().ok();
@@ -66,7 +66,7 @@ fn is_listed(list: &str, host: &str) -> bool {
         })
 }
 
-/// Whether an address begins with so many bits of a network's; with all of them where there is no number, or none.
+/// Whether an address is in a network. Without a number of bits, or with 0, all bits must match.
 fn is_within(address: IpAddr, network: IpAddr, bits: Option<&str>) -> bool {
     let (address, network, len) = match (address, network) {
         (IpAddr::V4(one), IpAddr::V4(other)) => {
@@ -83,7 +83,7 @@ fn is_within(address: IpAddr, network: IpAddr, bits: Option<&str>) -> bool {
 mod tests {
     use super::*;
 
-    fn choose(scheme: &str, host: &str, variables: &[(&str, &str)]) -> Result<Option<String>, Error> {
+    fn choose(scheme: &str, host: &str, variables: &[(&str, &str)]) -> Result<Option<String>, SettingsError> {
         let get = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
         Ok(from_environment(scheme, host, get)?.map(|proxy| proxy.uri().to_string()))
     }
@@ -135,7 +135,7 @@ mod tests {
             ("HTTPS_PROXY", "http://\u{e9}"),
         ] {
             let error = choose("https", "api.example", &[(name, value)]).unwrap_err();
-            assert!(matches!(error, Error::Proxy { source } if source == name), "{value}: {error:?}");
+            assert!(matches!(error, SettingsError::Proxy { origin } if origin == name), "{value}: {error:?}");
             assert_eq!(choose("https", "api.example", &[(name, value), ("NO_PROXY", "*")]).unwrap(), None);
         }
         for scheme in ["http", "https", "socks4", "socks4a", "socks", "socks5", "socks5h"] {

@@ -1,5 +1,7 @@
-//! Finding out what became of a PIN change whose answer was lost: by looking where that tells, else by proving the new
-//! PIN once and then the old one. What it may cost is said before anything is spent, and nothing is tried twice.
+//! Finds out what became of a PIN change whose answer was lost.
+//!
+//! Reading the user is enough in some cases. Otherwise the new PIN is verified once, then the old one. The plan tells the
+//! possible cost before anything is verified, and no PIN is verified twice.
 
 use std::time::Duration;
 
@@ -11,21 +13,11 @@ use mixin_pin_protocol::{AnswerError, Error as ProtocolError};
 use crate::builder::now;
 use crate::{Client, Error, Outcome, Unknown};
 
-/// How long after its token expired a request may still be carried out: it was let in just before, and the server's
-/// machines do not all have one clock.
+/// A request may still be carried out this long after its token expired: it may have been accepted just before, and the
+/// clocks of the server's machines differ.
 const AFTER_EXPIRY: Duration = Duration::from_secs(5);
 
-/// What proves a user: digits, or a TIP key.
-///
-/// ```
-/// use mixin_pin_http::Credential;
-/// use mixin_pin_http::core::{Pin, tip::TipKey};
-///
-/// let (digits, key) = (Pin::new("314159")?, TipKey::from_seed(&[7; 32]));
-/// assert!(matches!(Credential::from(&digits), Credential::Digits(_)));
-/// assert!(matches!(Credential::from(&key), Credential::Tip(_)));
-/// # Ok::<(), mixin_pin_http::Error>(())
-/// ```
+/// A six-digit PIN or a TIP key.
 #[derive(Debug, Clone, Copy)]
 pub enum Credential<'c> {
     /// A six-digit PIN.
@@ -46,12 +38,12 @@ impl<'c> From<&'c TipKey> for Credential<'c> {
     }
 }
 
-/// What became of a change, and what finding it out cost.
+/// What became of a change, and the cost of finding out.
 ///
 /// ```
 /// use mixin_pin_http::{Resolution, Verdict};
 ///
-/// /// Whether the new PIN is to be kept, once that is known.
+/// /// Whether to keep the new PIN, if that is known.
 /// fn keep_new(resolution: &Resolution) -> Option<bool> {
 ///     match resolution.verdict {
 ///         Verdict::Applied(_) => Some(true),
@@ -64,8 +56,8 @@ impl<'c> From<&'c TipKey> for Credential<'c> {
 pub struct Resolution {
     /// What became of it.
     pub verdict: Verdict,
-    /// How many of the day's tries it has spent at the most. A refusal that does not say why counts as one, though it may
-    /// have cost none.
+    /// How many of the day's tries were spent at most. A refusal without a reason counts as one, although it may have cost
+    /// none.
     pub tries_spent: u32,
 }
 
@@ -73,35 +65,35 @@ pub struct Resolution {
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum Verdict {
-    /// It was carried out: the new PIN holds.
+    /// It was carried out: the new PIN is valid.
     Applied(User),
-    /// It was not, and will not be: the old PIN holds, or there is still none.
+    /// It was not and will not be carried out: the old PIN is valid, or there is still none.
     NotApplied(User),
-    /// It has not been carried out so far. The lost request may still arrive: resolve once more after this time, with the same
+    /// It was not carried out yet, but the lost request may still arrive. Resolve again after `remaining`, with the same
     /// `expires_at`.
     NotYet {
         /// When the request's token expires.
         expires_at: UnixTime,
-        /// How long it may still be carried out, by the server's clock.
+        /// How long it may still be carried out by the server's clock.
         remaining: Duration,
     },
-    /// Neither the new PIN nor the old one holds: somebody else changed it.
+    /// Neither the new nor the old PIN is valid: another client changed it.
     Neither,
-    /// No proof was accepted, and at least one was refused without a reason that says that its PIN was wrong. It may be wrong, the
-    /// server may refuse this session's iterators, or somebody on the way sends each request twice. Keep both PINs.
-    Unproven,
-    /// The day's tries are spent, so that no PIN can be proved today.
+    /// No PIN was accepted, and at least one was refused without a reason. The PIN may be wrong, the server may refuse this
+    /// session's iterators, or a machine on the network may send each request twice. Keep both PINs.
+    Undetermined,
+    /// The day's tries are spent, so no PIN can be verified today.
     TriesSpent,
-    /// The answer to a proof was lost, too. Nothing more was tried: resolve once more when the way to the server is good.
+    /// The answer to a verification was lost, too, and nothing more was tried. Resolve again when the connection is good.
     Lost(Unknown),
 }
 
-/// How a lost change is going to be settled, once it was looked at.
+/// How a lost change will be settled, after reading the user.
 ///
 /// ```no_run
 /// use mixin_pin_http::{Error, ResolutionPlan, Verdict};
 ///
-/// /// Settles it where a try is left for the owner in the worst case.
+/// /// Settles the change if at least one try remains for the owner.
 /// fn settle(plan: ResolutionPlan<'_>, tries_left: u32) -> Result<Option<Verdict>, Error> {
 ///     let is_safe = plan.may_cost() == 0 || tries_left > plan.may_cost();
 ///     if is_safe { plan.settle().map(|resolution| Some(resolution.verdict)) } else { Ok(None) }
@@ -118,21 +110,21 @@ pub struct ResolutionPlan<'c> {
 
 #[derive(Debug)]
 enum Step {
-    /// Looking was enough.
+    /// Reading the user was enough.
     Known(Box<Verdict>),
-    /// The new PIN is to be proved, then the old one.
-    ProveNew,
-    /// The change has not been carried out. Proving the old PIN spends a greater iterator than the lost request's, so
-    /// that it cannot be carried out any more.
-    ProveOld,
+    /// Verify the new PIN, then the old one.
+    VerifyNew,
+    /// The change has not been carried out. Verifying the old PIN uses a greater iterator than the lost request, which
+    /// therefore cannot be carried out any more.
+    VerifyOld,
 }
 
 impl Client {
-    /// Begins to find out what became of a change of the PIN whose answer was lost, [`Client::create_pin`] and its kin:
-    /// looks at the user, which changes nothing, and plans the rest.
+    /// Begins to find out what became of a PIN change whose answer was lost ([`Client::create_pin`], [`Client::change_pin`],
+    /// [`Client::install_tip`], [`Client::change_tip`]). Reads the user, which changes nothing, and plans the rest.
     ///
-    /// `old` and `new` are what that call was given; `expires_at` is what it returned in [`Unknown`], or None where that is
-    /// gone: then it is taken to have been made just now.
+    /// `old` and `new` are the arguments of that call. `expires_at` is from its [`Unknown`]. If it is None, the call counts as
+    /// made just now.
     ///
     /// ```no_run
     /// use mixin_pin_http::core::Pin;
@@ -143,8 +135,8 @@ impl Client {
     ///     let plan = client.resolve_update(Some(old.into()), new.into(), lost.expires_at)?;
     ///     println!("finding out may cost {} of the day's tries", plan.may_cost());
     ///     match plan.settle()?.verdict {
-    ///         Verdict::Applied(_) => println!("the new PIN holds"),
-    ///         Verdict::NotApplied(_) => println!("the old PIN holds"),
+    ///         Verdict::Applied(_) => println!("the new PIN is valid"),
+    ///         Verdict::NotApplied(_) => println!("the old PIN is valid"),
     ///         other => println!("{other:?}"),
     ///     }
     /// }
@@ -168,13 +160,13 @@ impl Client {
         let known = |verdict| Step::Known(Box::new(verdict));
         let step = match (new, old) {
             (Credential::Tip(key), _) if is_installed(key) => known(Verdict::Applied(user)),
-            // There is no way back from a TIP key, so that one which is neither is somebody else's.
+            // A TIP key can only be replaced by another. If the installed key is neither, another client installed it.
             (_, Some(Credential::Tip(key))) if !is_installed(key) => known(Verdict::Neither),
             (_, None | Some(Credential::Digits(_))) if installed.is_some() => known(Verdict::Neither),
             (_, Some(_)) if !user.has_pin => known(Verdict::Neither),
-            (Credential::Tip(_), Some(_)) => Step::ProveOld,
+            (Credential::Tip(_), Some(_)) => Step::VerifyOld,
             (_, None) if !user.has_pin => {
-                // The server judges the token by its own clock, which alone tells whether it has expired.
+                // Only the server's clock decides whether the token has expired.
                 let server_time = server_time.ok_or(Error::NoServerTime)?;
                 let over = expires_at.secs().saturating_add(AFTER_EXPIRY.as_secs());
                 known(match over.checked_sub(server_time.secs()) {
@@ -182,33 +174,33 @@ impl Client {
                     Some(seconds) => Verdict::NotYet { expires_at, remaining: Duration::from_secs(seconds) },
                 })
             }
-            // Somebody set digits, where a TIP key was to be.
+            // Another client set digits.
             (Credential::Tip(_), None) => known(Verdict::Neither),
-            (Credential::Digits(_), _) => Step::ProveNew,
+            (Credential::Digits(_), _) => Step::VerifyNew,
         };
         Ok(ResolutionPlan { client: self, old, new, step })
     }
 
-    fn prove(&self, credential: Credential<'_>) -> Result<Proved, Error> {
+    fn check(&self, credential: Credential<'_>) -> Result<Checked, Error> {
         let outcome = match credential {
             Credential::Digits(pin) => self.verify_pin(pin),
             Credential::Tip(key) => self.verify_tip(key),
         };
         match outcome {
-            Ok(Outcome::Done(user)) => Ok(Proved::Right(user)),
-            Ok(Outcome::Unknown(lost)) => Ok(Proved::Lost(lost)),
+            Ok(Outcome::Done(user)) => Ok(Checked::Right(user)),
+            Ok(Outcome::Unknown(lost)) => Ok(Checked::Lost(lost)),
             Err(Error::Protocol(ProtocolError::Answer(AnswerError::Refusal(error)))) => {
                 match (error.code, error.reason()) {
-                    (ErrorCode::PinIncorrect, None) => Ok(Proved::Wrong { cost: 1, is_certain: false }),
+                    (ErrorCode::PinIncorrect, None) => Ok(Checked::Wrong { cost: 1, is_certain: false }),
                     (ErrorCode::PinIncorrect, Some(Reason::Pin | Reason::Signature)) => {
-                        Ok(Proved::Wrong { cost: 1, is_certain: true })
+                        Ok(Checked::Wrong { cost: 1, is_certain: true })
                     }
-                    // Without a PIN, and with digits where a TIP key is set or the other way round, there is no try.
+                    // No try is spent if no PIN is set, or if the credential is of the other kind.
                     (ErrorCode::PinIncorrect, Some(Reason::NoPinSet)) | (ErrorCode::PinFormat, _) => {
-                        Ok(Proved::Wrong { cost: 0, is_certain: true })
+                        Ok(Checked::Wrong { cost: 0, is_certain: true })
                     }
-                    (ErrorCode::TooManyRequests, _) => Ok(Proved::TriesSpent),
-                    // Any other refusal says nothing of the PIN, such as one for the iterator.
+                    (ErrorCode::TooManyRequests, _) => Ok(Checked::TriesSpent),
+                    // Any other refusal, such as one for the iterator, says nothing about the PIN.
                     _ => Err(AnswerError::Refusal(error).into()),
                 }
             }
@@ -217,9 +209,9 @@ impl Client {
     }
 }
 
-enum Proved {
+enum Checked {
     Right(User),
-    /// It is wrong, or for a refusal that does not say why, may be.
+    /// It is wrong, or may be wrong if the refusal has no reason.
     Wrong {
         cost: u32,
         is_certain: bool,
@@ -229,78 +221,78 @@ enum Proved {
 }
 
 impl ResolutionPlan<'_> {
-    /// How many of the day's tries settling may cost at the most.
+    /// How many of the day's tries settling may cost at most.
     pub const fn may_cost(&self) -> u32 {
         match (&self.step, &self.old) {
             (Step::Known(_), _) => 0,
-            // Only if the lost request arrives just now.
-            (Step::ProveOld, _) | (Step::ProveNew, None) => 1,
-            (Step::ProveNew, Some(_)) => 2,
+            // The old PIN costs a try only if the lost request arrives just now.
+            (Step::VerifyOld, _) | (Step::VerifyNew, None) => 1,
+            (Step::VerifyNew, Some(_)) => 2,
         }
     }
 
-    /// Settles it: proves what has to be proved, each PIN once.
+    /// Settles the change. Verifies each PIN at most once.
     ///
     /// # Errors
-    /// Whatever keeps a proof from being sent, or a refusal that says nothing about the PIN. Nothing more was tried then.
+    /// If a verification cannot be sent, or is refused for a reason that says nothing about the PIN. Then nothing more is
+    /// tried.
     pub fn settle(self) -> Result<Resolution, Error> {
         let Self { client, old, new, step } = self;
-        let mut proofs = Proofs { client, tries_spent: 0, are_certain: true };
+        let mut checks = Checks { client, tries_spent: 0, are_certain: true };
         let verdict = match (step, old) {
             (Step::Known(verdict), _) => *verdict,
-            (Step::ProveNew, old) => match (proofs.prove(new, Verdict::Applied)?, old) {
+            (Step::VerifyNew, old) => match (checks.check(new, Verdict::Applied)?, old) {
                 (Some(verdict), _) => verdict,
-                (None, Some(old)) => match proofs.prove(old, Verdict::NotApplied)? {
+                (None, Some(old)) => match checks.check(old, Verdict::NotApplied)? {
                     Some(verdict) => verdict,
-                    None => proofs.neither(),
+                    None => checks.neither(),
                 },
-                (None, None) => proofs.neither(),
+                (None, None) => checks.neither(),
             },
-            (Step::ProveOld, Some(old)) => {
-                if let Some(verdict) = proofs.prove(old, Verdict::NotApplied)? {
+            (Step::VerifyOld, Some(old)) => {
+                if let Some(verdict) = checks.check(old, Verdict::NotApplied)? {
                     verdict
                 } else {
-                    // The old one held a moment ago: the lost request has arrived in between, or somebody else's.
+                    // The old PIN was valid a moment ago, so the lost request or another client's has just arrived.
                     let user = client.me()?;
                     match new {
                         Credential::Tip(key) if user.tip_key_base64 == key.public_key().to_base64_url() => {
                             Verdict::Applied(user)
                         }
-                        _ => proofs.neither(),
+                        _ => checks.neither(),
                     }
                 }
             }
-            (Step::ProveOld, None) => Verdict::Neither,
+            (Step::VerifyOld, None) => Verdict::Neither,
         };
-        Ok(Resolution { verdict, tries_spent: proofs.tries_spent })
+        Ok(Resolution { verdict, tries_spent: checks.tries_spent })
     }
 }
 
-/// None when the old PIN is wrong.
-/// The proofs that settling takes, and what they spent and left open.
-struct Proofs<'c> {
+/// The verifications of a plan, and their cost.
+struct Checks<'c> {
     client: &'c Client,
     tries_spent: u32,
     are_certain: bool,
 }
 
-impl Proofs<'_> {
-    /// The verdict where a PIN holds, or where no further one can be proved; None where it is refused as wrong.
-    fn prove(&mut self, pin: Credential<'_>, holds: impl FnOnce(User) -> Verdict) -> Result<Option<Verdict>, Error> {
-        Ok(match self.client.prove(pin)? {
-            Proved::Right(user) => Some(holds(user)),
-            Proved::Wrong { cost, is_certain } => {
+impl Checks<'_> {
+    /// Verifies a PIN. Returns the verdict if it is valid, or if no further PIN can be verified. None if it is refused.
+    fn check(&mut self, pin: Credential<'_>, if_valid: impl FnOnce(User) -> Verdict) -> Result<Option<Verdict>, Error> {
+        Ok(match self.client.check(pin)? {
+            Checked::Right(user) => Some(if_valid(user)),
+            Checked::Wrong { cost, is_certain } => {
                 self.tries_spent += cost;
                 self.are_certain &= is_certain;
                 None
             }
-            Proved::TriesSpent => Some(Verdict::TriesSpent),
-            Proved::Lost(lost) => Some(Verdict::Lost(lost)),
+            Checked::TriesSpent => Some(Verdict::TriesSpent),
+            Checked::Lost(lost) => Some(Verdict::Lost(lost)),
         })
     }
 
-    /// The verdict where none was accepted.
+    /// The verdict if no PIN was accepted.
     const fn neither(&self) -> Verdict {
-        if self.are_certain { Verdict::Neither } else { Verdict::Unproven }
+        if self.are_certain { Verdict::Neither } else { Verdict::Undetermined }
     }
 }

@@ -1,4 +1,4 @@
-//! When a call must be over, how long to wait before an attempt is made anew, and when to give up.
+//! Deadlines and repeated attempts.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use mixin_pin_core::rand_core::Rng;
 
 use crate::Error;
 
-/// No call, wait or token lasts longer than this: the clocks below cannot count on for ever.
+/// The greatest limit for a call, a wait or a token. `Instant` cannot express arbitrary times.
 pub(crate) const LONGEST: Duration = Duration::from_secs(86_400);
 
-/// When a call must be over.
+/// The end of a call's time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     at: Instant,
@@ -18,7 +18,7 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// So long from now, a day at the most.
+    /// `limit` from now, at most a day.
     pub(crate) fn new(limit: Duration) -> Self {
         let limit = limit.min(LONGEST);
         Self { at: Instant::now() + limit, limit }
@@ -28,7 +28,7 @@ impl Deadline {
         self.at.saturating_duration_since(Instant::now())
     }
 
-    /// How long a request that is sent now may take.
+    /// The time limit for a request that is sent now.
     pub(crate) fn for_sending(&self) -> Result<Duration, Error> {
         match self.time_left() {
             Duration::ZERO => Err(Error::TimeOver { limit: self.limit }),
@@ -48,7 +48,7 @@ impl Attempts {
     const FIRST: Duration = Duration::from_millis(100);
     const LONGEST: Duration = Duration::from_secs(5);
 
-    /// As many further attempts as `retries`, if they fit into the time.
+    /// At most `retries` further attempts, within `limit`.
     pub(crate) fn new(limit: Duration, retries: u32) -> Self {
         Self { deadline: Deadline::new(limit), left: retries, pause: Self::FIRST }
     }
@@ -57,12 +57,12 @@ impl Attempts {
         &self.deadline
     }
 
-    /// Sleeps until the next attempt, as long as the server asked for or else longer each time, with jitter; false when
-    /// there is to be none.
+    /// Sleeps before the next attempt: as long as the server asked for, otherwise longer each time. Returns false if there
+    /// must be no further attempt.
     pub(crate) fn wait(&mut self, asked_for: Option<Duration>, rng: &mut impl Rng) -> bool {
         let Some(left) = self.left.checked_sub(1) else { return false };
         self.left = left;
-        // From half of the pause to all of it, so that many clients do not come back at once.
+        // Jitter, between half and all of the pause, keeps many clients from returning at once.
         let jitter = f64::from(rng.next_u32()) / f64::from(u32::MAX) / 2.0;
         let pause = asked_for.unwrap_or_else(|| self.pause.mul_f64(0.5 + jitter));
         self.pause = (self.pause * 2).min(Self::LONGEST);

@@ -1,4 +1,4 @@
-//! The signer of a client: any signer behind one type, and the fastest one for a key of the core's.
+//! The signer of a client: any signer, or the fastest one for a session's key.
 
 use mixin_pin_core::SessionKey;
 use mixin_pin_core::token::Signer;

@@ -1,4 +1,4 @@
-//! Carries one prepared request to the server and its answer back: once, to one address, within limits.
+//! Sends one prepared request to the server, once and within limits, and reads its answer.
 
 use std::cell::Cell;
 use std::io::Read as _;
@@ -18,7 +18,7 @@ use ureq::unversioned::transport::{
 use ureq::{AsSendBody, Body};
 
 use crate::retry::Deadline;
-use crate::{Error, TransportError};
+use crate::{Error, SettingsError, TransportError};
 
 #[derive(Debug)]
 pub(crate) struct Transport {
@@ -34,7 +34,7 @@ impl Transport {
         Self { agent: ureq::Agent::with_parts(config, connector, resolver), base_url, device_id }
     }
 
-    /// Sends a request and reads its answer, unless its time is over.
+    /// Sends a request and parses its answer.
     pub(crate) fn send<T: DeserializeOwned>(
         &self,
         prepared: &PreparedRequest,
@@ -44,9 +44,9 @@ impl Transport {
         Ok(received.answer().read(prepared.request_id())?)
     }
 
-    /// Sends a request and takes its answer unread, unless its time is over.
+    /// Sends a request and returns its answer unparsed.
     pub(crate) fn exchange(&self, prepared: &PreparedRequest, deadline: &Deadline) -> Result<Received, Error> {
-        // Looked at here, after the signing: from the next step on nobody knows what arrived.
+        // Checked after signing. Once sending begins, it is unknown what arrived.
         let limit = deadline.for_sending()?;
         let mut request = ureq::http::Request::builder().method(prepared.method()).uri(format!(
             "{}{}",
@@ -66,13 +66,13 @@ impl Transport {
         } else {
             self.run(request.body(prepared.body()), limit)?
         };
-        let mut response = result.map_err(|error| sort(error, limit))?;
+        let mut response = result.map_err(|error| classify(error, limit))?;
 
         let status = response.status().as_u16();
         if response.status().is_redirection() {
             return Err(Error::Redirect { status });
         }
-        // A header that is not text is not empty either: it matches nothing.
+        // A header that is not text counts as present, but matches nothing.
         let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap_or("?").to_owned());
         let (request_id, integrity_token) = (header("X-Request-Id"), header("X-Integrity-Token"));
         let retry_after = header("Retry-After").and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
@@ -86,17 +86,17 @@ impl Transport {
         request: Result<Request<B>, ureq::http::Error>,
         limit: Duration,
     ) -> Result<Result<Response<Body>, ureq::Error>, Error> {
-        let request = request.map_err(|_| Error::Header)?;
+        let request = request.map_err(|_| SettingsError::Header)?;
         Ok(self.agent.run(self.agent.configure_request(request).timeout_global(Some(limit)).build()))
     }
 }
 
-/// An answer, unread.
+/// An answer before parsing.
 pub(crate) struct Received {
     pub(crate) status: u16,
-    /// How long the server asks to be left alone, where it says so in seconds.
+    /// `Retry-After`, if it is in seconds.
     pub(crate) retry_after: Option<Duration>,
-    /// The server's own clock, where it names it.
+    /// The server's time, if the answer names it.
     pub(crate) server_time: Option<UnixTime>,
     request_id: Option<String>,
     integrity_token: Option<String>,
@@ -127,9 +127,8 @@ fn read_body(body: &mut Body, limit: Duration) -> Result<Vec<u8>, Error> {
     if bytes.len() > MAX_BODY_LEN { Err(too_long) } else { Ok(bytes) }
 }
 
-/// Whether anything can have been sent when `ureq` gives up. Its errors alone do not tell: an I/O error may come from
-/// connecting or from sending.
-fn sort(error: ureq::Error, limit: Duration) -> Error {
+/// Tells whether anything may have been sent. `ureq`'s errors do not: an I/O error may come from connecting or from sending.
+fn classify(error: ureq::Error, limit: Duration) -> Error {
     if CONNECTING.get() == Connecting::Failed {
         Error::Connect(TransportError::new(error))
     } else {
@@ -144,8 +143,8 @@ fn interrupted(error: ureq::Error, limit: Duration) -> Error {
     }
 }
 
-/// How far the connection of this thread's current request got. `NotTried` covers one taken from the pool, after which
-/// whatever goes wrong may have gone wrong after sending.
+/// The state of the connection for this thread's current request. `NotTried` includes a pooled connection: any failure on it
+/// may come after sending.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Connecting {
     NotTried,
@@ -158,7 +157,7 @@ thread_local! {
     static CONNECTING: Cell<Connecting> = const { Cell::new(Connecting::NotTried) };
 }
 
-/// Notes whether a connection, with its TLS handshake, was made.
+/// Records whether a connection was made, including TLS.
 #[derive(Debug)]
 struct WatchedConnector(DefaultConnector);
 
@@ -167,13 +166,13 @@ impl Connector for WatchedConnector {
 
     fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
         let result = self.0.connect(details, chained);
-        // Told at the end: a connection to a proxy passes here too, inside the one that it is for.
+        // Set last, because the connection to a proxy passes here first, inside this call.
         CONNECTING.set(if result.is_ok() { Connecting::Made } else { Connecting::Failed });
         result
     }
 }
 
-/// Notes whether the name was found, which `ureq` asks before it looks at its pool. IP literals skip DNS and its thread.
+/// Records whether the host name was found: `ureq` resolves it before it uses its pool. IP literals skip DNS and its thread.
 #[derive(Debug)]
 struct WatchedResolver(DefaultResolver);
 
@@ -192,7 +191,7 @@ impl Resolver for WatchedResolver {
     }
 }
 
-/// The address that a URL names, if it names one and not a host.
+/// The address in a URL, unless it has a host name.
 fn address(uri: &Uri) -> Option<SocketAddr> {
     DefaultResolver::host_and_port(uri.scheme()?, uri.authority()?)?.parse().ok()
 }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Server, USER, builder, pin, read_request};
-use mixin_pin_http::{Error, Outcome};
+use mixin_pin_http::{Error, Outcome, SettingsError};
 use mixin_pin_protocol::answer::{ErrorCode, User};
 use mixin_pin_protocol::{AnswerError, Error as ProtocolError};
 
@@ -197,10 +197,10 @@ fn settings_that_cannot_be_used_are_named() {
         "https://user:pw@x",
         "https://x y",
     ] {
-        assert!(matches!(build(url), Err(Error::BaseUrl)), "{url}");
+        assert!(matches!(build(url), Err(SettingsError::BaseUrl)), "{url}");
     }
     for url in ["http://api.mixin.one", "http://10.0.0.1:80", "http://localhost.example"] {
-        assert!(matches!(build(url), Err(Error::PlainHttp)), "{url}");
+        assert!(matches!(build(url), Err(SettingsError::PlainHttp)), "{url}");
         assert!(builder().base_url(url).allow_plain_http(true).build().is_ok());
     }
     for url in
@@ -208,10 +208,10 @@ fn settings_that_cannot_be_used_are_named() {
     {
         assert!(build(url).is_ok(), "{url}");
     }
-    assert!(matches!(builder().proxy(Some("no proxy")).build(), Err(Error::Proxy { .. })));
+    assert!(matches!(builder().proxy(Some("no proxy")).build(), Err(SettingsError::Proxy { .. })));
     assert!(builder().proxy(Some("http://proxy.example:3128")).build().is_ok());
-    assert!(matches!(builder().user_agent("a\r\nb").build(), Err(Error::Header)));
-    assert!(matches!(builder().device_id("\u{e9}").build(), Err(Error::Header)));
+    assert!(matches!(builder().user_agent("a\r\nb").build(), Err(SettingsError::Header)));
+    assert!(matches!(builder().device_id("\u{e9}").build(), Err(SettingsError::Header)));
 }
 
 #[test]

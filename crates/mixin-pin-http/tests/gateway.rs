@@ -15,7 +15,7 @@ use mixin_pin_core::token::{Algorithm, Signer};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, Error as CoreError, Session, rand_core::CryptoRng};
 use mixin_pin_http::store::MemoryStore;
-use mixin_pin_http::{Client, Error, NextStep, Outcome};
+use mixin_pin_http::{Client, Error, NextStep, Outcome, SettingsError};
 use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError};
 use serde_json::{Map, Value};
 
@@ -34,7 +34,7 @@ fn a_gateways_error_in_mixins_envelope_leaves_a_transfer_unknown() {
         for code in [0, 408, 409, 500, 502, 503, 504, 7000, 7002, 10_001, 20_125, 99_999] {
             let server = Server::answering(status, error(code, ""));
             let Outcome::Unknown(lost) = transfer(&server.client()).unwrap() else { panic!("{status} {code}") };
-            assert_eq!((lost.next, server.requests.load(Ordering::SeqCst)), (NextStep::LookFirst, 1));
+            assert_eq!((lost.next, server.requests.load(Ordering::SeqCst)), (NextStep::CheckFirst, 1));
             assert!(
                 matches!(*lost.cause, Error::Protocol(ProtocolError::Answer(AnswerError::Failure(_)))),
                 "{status} {code}: {lost:?}"
@@ -248,6 +248,6 @@ fn a_proxy_that_is_no_proxy_means_that_nothing_was_sent() {
         assert!(connections.load(Ordering::SeqCst) > 0, "{scheme}: it was gone round");
     }
     for url in ["socks6://x:1", "ftp://x:1", "http://x:99999", "http://", "http://x/path"] {
-        assert!(matches!(builder().proxy(Some(url)).build(), Err(Error::Proxy { .. })), "{url}");
+        assert!(matches!(builder().proxy(Some(url)).build(), Err(SettingsError::Proxy { .. })), "{url}");
     }
 }

@@ -99,8 +99,8 @@ fn a_try_is_counted_where_one_may_have_been_spent() {
         (vec![refused(Some(Reason::NoPinSet)), refused(Some(Reason::NoPinSet))], "neither", 0),
         (vec![refused(Some(Reason::Pin)), refused(Some(Reason::Pin))], "neither", 2),
         // A proxy that sends each proof twice would hand back the same.
-        (vec![refused(None), refused(None)], "unproven", 2),
-        (vec![refused(None), refused(Some(Reason::Pin))], "unproven", 2),
+        (vec![refused(None), refused(None)], "undetermined", 2),
+        (vec![refused(None), refused(Some(Reason::Pin))], "undetermined", 2),
         (vec![done()], "applied", 0),
     ];
     for (answers, expected, spent) in cases {
@@ -109,7 +109,7 @@ fn a_try_is_counted_where_one_may_have_been_spent() {
             Verdict::Applied(_) => "applied",
             Verdict::NotApplied(_) => "not applied",
             Verdict::Neither => "neither",
-            Verdict::Unproven => "unproven",
+            Verdict::Undetermined => "undetermined",
             other => panic!("{other:?}"),
         };
         assert_eq!((name, resolution.tries_spent), (expected, spent), "{answers:?}");

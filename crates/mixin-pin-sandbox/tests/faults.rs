@@ -127,7 +127,7 @@ impl Bot {
             None => {}
             Some(Ok(Outcome::Done(_))) => self.verified += 1,
             Some(Ok(Outcome::Unknown(lost))) => {
-                assert_eq!(lost.next, NextStep::ProveAgain);
+                assert_eq!(lost.next, NextStep::VerifyAgain);
                 self.unknown += 1;
             }
             Some(Err(error)) => assert_never_sent(&error),

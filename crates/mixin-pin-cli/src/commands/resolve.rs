@@ -78,7 +78,7 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
             let text = format!("{WARN}neither{WARN:#}: the PIN is neither the old one nor the new one");
             ("neither", text, Some(Error::DoesNotHold))
         }
-        Verdict::Unproven => {
+        Verdict::Undetermined => {
             let text = format!(
                 "{WARN}still unknown{WARN:#}: no PIN was accepted, and the answers do not say why. Both may be wrong, another \
                  client's iterators may be ahead (mixin-pin explain 20119), or a proxy may send each request twice"

@@ -16,16 +16,9 @@ use mixin_pin_http::store::MemoryStore;
 use mixin_pin_http::{Client, Error, Outcome};
 use mixin_pin_protocol::call::LogQuery;
 use mixin_pin_protocol::{AnswerError, Error as ProtocolError};
-use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore, test_suite};
+use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore};
 
 const DAY: Duration = Duration::from_secs(86_400);
-
-#[test]
-fn the_memory_store_conforms() {
-    let ids = AtomicUsize::new(1);
-    let new_session = || Uuid::from_u128(ids.fetch_add(1, Ordering::SeqCst) as u128);
-    test_suite::nonce_store(&MemoryStore::new(), new_session);
-}
 
 /// A server that fails so many times, then answers.
 fn failing(times: usize, failure: &'static str) -> Server {
