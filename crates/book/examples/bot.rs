@@ -75,5 +75,5 @@ fn write(path: &Path, pin: &Pin) -> Result<()> {
 fn new_pin() -> Result<Pin> {
     let mut rng = SystemRng::new()?;
     let number = std::iter::repeat_with(|| rng.next_u32() >> 12).find(|number| *number < 1_000_000);
-    Ok(Pin::new(&format!("{:06}", number.unwrap_or_default()))?)
+    Ok(Pin::new(format!("{:06}", number.unwrap_or_default()))?)
 }

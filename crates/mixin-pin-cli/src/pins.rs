@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn few_are_weak() {
-        let weak = (0..1_000_000).filter(|number| is_weak(&Pin::new(&format!("{number:06}")).unwrap())).count();
+        let weak = (0..1_000_000).filter(|number| is_weak(&Pin::new(format!("{number:06}")).unwrap())).count();
         assert!((50_000..150_000).contains(&weak), "{weak}");
     }
 }

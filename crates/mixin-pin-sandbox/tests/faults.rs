@@ -198,7 +198,7 @@ fn assert_never_sent(error: &Error) {
 }
 
 fn random_pin() -> Pin {
-    Pin::new(&format!("{:06}", fastrand::u32(0..1_000_000))).unwrap()
+    Pin::new(format!("{:06}", fastrand::u32(0..1_000_000))).unwrap()
 }
 
 fn random_key() -> Box<TipKey> {

@@ -1,5 +1,4 @@
 //! The store in memory: its contract, its records, and stores behind pointers.
-#![cfg(feature = "test-suite")]
 
 mod common;
 
