@@ -288,7 +288,7 @@ fn stores_that_cannot_be_used_say_so() {
     fs::write(&text, "no database, but long enough to be taken for one".repeat(40)).unwrap();
     let damaged = verify(&format!("sqlite:{text}"));
     assert_eq!((damaged.code, damaged.kind().as_str()), (4, "store"));
-    assert!(damaged.stdout.contains("is damaged, or no database"));
+    assert!(damaged.stdout.contains("is damaged or not a database"));
     for other in ["sqlite:file:iterators.db", "sqlite::memory:"] {
         let refused = verify(other);
         assert_eq!((refused.code, refused.kind().as_str()), (2, "store"), "{other}");
