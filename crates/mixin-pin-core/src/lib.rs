@@ -54,7 +54,7 @@
 //! |---|---|---|
 //! | `std` (default) | conversions from [`std::time`](https://doc.rust-lang.org/std/time/) | `alloc` |
 //! | `rsa` (default) | RSA sessions, RS512 | `alloc` |
-//! | `ed25519` (default) | Ed25519 sessions, EdDSA | |
+//! | `ed25519` (default) | Ed25519 sessions, EdDSA, TIP keys; with `alloc` OAuth | |
 //! | `alloc` | functions that return a `String` or `Vec` | a heap |
 //! | `getrandom` (default) | [`SystemRng`](https://docs.rs/mixin-pin-core), the system's randomness | an operating system |
 //!

@@ -19,7 +19,7 @@ impl Pin {
     /// Length in bytes: one for each digit.
     pub const LEN: usize = 6;
 
-    /// Reads a PIN from text or bytes.
+    /// Reads a PIN from text or bytes. Pass a reference: a `String` that is given away is freed without being erased.
     ///
     /// ```
     /// use mixin_pin_core::{Error, Pin};

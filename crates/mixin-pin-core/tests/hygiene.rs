@@ -52,7 +52,8 @@ fn ed25519_sessions_leave_nothing() {
 /// What RSA must not leave: the PIN key, the private key's text and DER, and its private exponents as numbers.
 ///
 /// The primes and the coefficient as numbers are not among the marks: the `rsa` crate copies them into the parameters and
-/// the intermediate values of its arithmetic, and frees these without erasing them.
+/// the intermediate values of its arithmetic, and frees these without erasing them. It does the same with the padded
+/// message of an unwrapped PIN token, in Montgomery form.
 struct RsaMarks {
     pem: String,
     marks: Vec<Vec<u8>>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mixin_pin_protocol::answer::Reason;
 use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError, Remedy};
+use mixin_pin_store::{Error as StoreError, RedisError, SqliteError};
 
 use crate::ClockOffset;
 
@@ -20,7 +21,7 @@ pub enum Error {
     /// The request could not be prepared, the API refused it, or the answer is not valid.
     Protocol(ProtocolError),
     /// The nonce store failed.
-    Store(mixin_pin_store::Error),
+    Store(StoreError),
     /// Another caller used the session for the whole wait.
     SessionBusy {
         /// How long this call waited.
@@ -119,12 +120,23 @@ impl Error {
 
     /// What to do about it.
     ///
-    /// Unless [`Error::nothing_changed`], find out what became of the call before you make it again.
+    /// Unless [`Error::nothing_changed`], find out what became of the call before you make it again. After a call that only
+    /// reads, [`Remedy::Alert`] means that you can try again.
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Protocol(error) => error.remedy(),
-            Self::ClockUnconfirmed(error) => error.remedy(),
-            Self::SessionBusy { .. } | Self::LeaseLost | Self::TimeOver { .. } | Self::Connect(_) => Remedy::TryAgain,
+            // The question for the time failed. It changes nothing, and no PIN was sent.
+            Self::ClockUnconfirmed(error) => match error.remedy() {
+                Remedy::Alert => Remedy::TryAgain,
+                remedy => remedy,
+            },
+            Self::Store(StoreError::LeaseLost | StoreError::InUse)
+            | Self::Store(StoreError::Redis(RedisError::Unreachable(_)))
+            | Self::Store(StoreError::Sqlite(SqliteError::Locked { .. }))
+            | Self::SessionBusy { .. }
+            | Self::LeaseLost
+            | Self::TimeOver { .. }
+            | Self::Connect(_) => Remedy::TryAgain,
             Self::Settings(_) | Self::Store(_) | Self::NoServerTime | Self::Clock { .. } => Remedy::Mend,
             Self::Interrupted(_) | Self::Timeout { .. } | Self::AnswerTooLong { .. } | Self::Redirect { .. } => {
                 Remedy::Alert

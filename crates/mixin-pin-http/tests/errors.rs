@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mixin_pin_http::protocol::{AnswerError, Remedy};
 use mixin_pin_http::store::Error as StoreError;
 use mixin_pin_http::{ClockOffset, Error, NextStep, SettingsError};
 
@@ -29,4 +30,30 @@ fn every_error_says_what_it_said() {
     let said: Vec<_> = errors.iter().map(ToString::to_string).chain(next.iter().map(ToString::to_string)).collect();
     let said = said.join("\n") + "\n";
     assert_eq!(said, include_str!("../testdata/errors.txt"));
+}
+
+#[test]
+fn nothing_that_was_not_sent_calls_a_person() {
+    let limit = Duration::from_secs(30);
+    let behind = ClockOffset::Behind(Duration::from_secs(301));
+    for (error, remedy) in [
+        (SettingsError::BaseUrl.into(), Remedy::Mend),
+        (Error::Store(StoreError::other("the disk is full")), Remedy::Mend),
+        (Error::Store(StoreError::LeaseLost), Remedy::TryAgain),
+        (Error::Store(StoreError::InUse), Remedy::TryAgain),
+        (Error::SessionBusy { waited: limit }, Remedy::TryAgain),
+        (Error::LeaseLost, Remedy::TryAgain),
+        (Error::TimeOver { limit }, Remedy::TryAgain),
+        (Error::ClockUnconfirmed(Box::new(Error::Timeout { limit })), Remedy::TryAgain),
+        (Error::ClockUnconfirmed(Box::new(Error::NoServerTime)), Remedy::Mend),
+        (Error::Clock { offset: behind }, Remedy::Mend),
+    ] {
+        assert!(error.nothing_changed(), "{error}");
+        assert_eq!(error.remedy(), remedy, "{error}");
+    }
+    for error in [Error::Timeout { limit }, Error::Redirect { status: 302 }, AnswerError::Server { status: 502 }.into()]
+    {
+        assert!(!error.nothing_changed(), "{error}");
+        assert_eq!(error.remedy(), Remedy::Alert, "{error}");
+    }
 }

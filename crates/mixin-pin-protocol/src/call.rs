@@ -39,7 +39,7 @@ const FIRST_TIP_COUNTER: u64 = 1;
 /// Prepares calls of one session at one time.
 ///
 /// Calls that carry a PIN need a nonce source: see [`Calls::nonces`]. Each method draws the nonces it needs, after it
-/// has checked its arguments.
+/// has checked its arguments. The lifetime is checked when the token is signed.
 ///
 /// ```
 /// use getrandom::{SysRng, rand_core::UnwrapErr};

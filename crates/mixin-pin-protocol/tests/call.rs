@@ -99,6 +99,27 @@ fn nonces_that_do_not_rise_are_refused() {
 }
 
 #[test]
+fn a_call_with_wrong_arguments_takes_no_nonce() {
+    let (session, _) = session(DASHBOARD);
+    let mut rng = rng();
+    let nonces = Falling(Cell::new(9));
+    let mut calls = Calls::new(&session, NOW, &mut rng).nonces(&nonces);
+    let (pin, key, other) = (Pin::new("314159").unwrap(), TipKey::from_seed(&[7; 32]), TipKey::from_seed(&[8; 32]));
+    let with_field = serde_json::json!({ "pin": "" });
+    let action = TipAction::Verify { timestamp: 5 };
+    let none = Map::new();
+    assert!(calls.with_pin("post", "/transfers", &none, &pin).is_err());
+    assert!(calls.with_pin("POST", "transfers", &none, &pin).is_err());
+    assert!(calls.with_pin("GET", "/transfers", &none, &pin).is_err());
+    assert!(calls.with_pin("POST", "/transfers", with_field.as_object().unwrap(), &pin).is_err());
+    assert!(calls.with_tip("POST", "/account/deactivate", &none, &key, &action).is_err());
+    assert!(calls.change_tip(&key, u64::MAX, &other).is_err());
+    assert_eq!(nonces.0.get(), 9);
+    calls.verify_pin(&pin).unwrap();
+    assert_eq!(nonces.0.get(), 8);
+}
+
+#[test]
 fn a_failed_nonce_source_is_named_with_its_cause() {
     let (session, _) = session(DASHBOARD);
     let (nonces, mut rng) = (Falling(Cell::new(0)), rng());

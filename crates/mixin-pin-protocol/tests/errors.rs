@@ -103,6 +103,7 @@ fn a_refusal_says_what_to_do() {
     assert_eq!((spent.remedy(), spent.tries_left()), (Remedy::WaitUntil, None));
     assert_eq!(spent.retry_at(), Some(UnixTime::from_secs(1_700_006_400)));
     for (json, remedy) in [
+        (r#"{"code":401,"extra":{"reason":"token_expired"}}"#, Remedy::Alert),
         (r#"{"code":20119}"#, Remedy::AskOwner),
         (r#"{"code":20119,"extra":{"reason":"iterator"}}"#, Remedy::Mend),
         (r#"{"code":401,"extra":{"reason":"request_repeated"}}"#, Remedy::Alert),

@@ -80,6 +80,12 @@ impl Database {
         Ok(database)
     }
 
+    /// Runs `work`, which only reads. It does not wait for another process that writes.
+    pub(crate) fn read<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        transact(&mut connection, TransactionBehavior::Deferred, self.capacity, work)
+    }
+
     /// Runs `work` in a transaction: committed if it succeeds, rolled back if it fails.
     pub(crate) fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<T, Error> {
         self.write_then(work, |result| result)
@@ -93,7 +99,7 @@ impl Database {
     ) -> U {
         // A panic inside a transaction has rolled it back, so the connection is usable.
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        then(transact(&mut connection, self.capacity, work))
+        then(transact(&mut connection, TransactionBehavior::Immediate, self.capacity, work))
     }
 }
 
@@ -110,10 +116,11 @@ fn open_file(path: &Path) -> rusqlite::Result<Connection> {
 
 fn transact<T>(
     connection: &mut Connection,
+    behavior: TransactionBehavior,
     capacity: Capacity,
     work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let inner = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite_error)?;
+    let inner = connection.transaction_with_behavior(behavior).map_err(sqlite_error)?;
     let transaction = Transaction { inner, capacity };
     let result = work(&transaction)?;
     transaction.inner.commit().map_err(sqlite_error)?;

@@ -81,7 +81,7 @@ impl Service {
     }
 
     pub(crate) fn app_keystore(&self) -> Result<Zeroizing<String>, Error> {
-        self.database.write(|tx| tx.app_keystore()?.map(Zeroizing::new).ok_or(Error::DatabaseContent))
+        self.database.read(|tx| tx.app_keystore()?.map(Zeroizing::new).ok_or(Error::DatabaseContent))
     }
 
     /// Answers any request. With a `refusal`, that is the answer.
@@ -135,7 +135,7 @@ impl Service {
     }
 
     pub(crate) fn status_page(&self) -> Result<String, Error> {
-        let users = self.database.write(|tx| tx.newest_users(status::MAX_USERS))?;
+        let users = self.database.read(|tx| tx.newest_users(status::MAX_USERS))?;
         let calls = self.recent.as_ref().map(RecentCalls::newest_first).unwrap_or_default();
         Ok(status::page(&users, day(self.now()), &calls))
     }
@@ -191,7 +191,7 @@ impl Service {
             return self.check_app_token(request, &token, now);
         }
         let claims = token.claims().map_err(|fault| unauthorized(fault.as_str()))?;
-        let user = self.database.write(|tx| tx.user_of_session(claims.sid))?;
+        let user = self.database.read(|tx| tx.user_of_session(claims.sid))?;
         let user =
             user.filter(|user| user.user_id == claims.uid).ok_or_else(|| unauthorized(Reason::Session.as_str()))?;
         let key = VerifyingKey::from_text(&user.session_secret)?;

@@ -79,36 +79,41 @@ impl Demo<'_> {
         let (client, session) = self.register()?;
         let (nonces, mut rng) = (MonotonicNonces::new(), SystemRng::new()?);
         let ((key, _), (other, _)) = (TipKey::generate(&mut rng), TipKey::generate(&mut rng));
-        let mut calls = Calls::new(&session, now()?, &mut rng).nonces(&nonces);
+        // Each call at its own time, as a client would make it.
+        macro_rules! calls {
+            () => {
+                Calls::new(&session, now()?, &mut rng).nonces(&nonces)
+            };
+        }
         let (first, second, wrong) = (Pin::new("142857")?, Pin::new("271828")?, Pin::new("000000")?);
         let with_pin = Expected::Data(|user| user["has_pin"] == true);
 
-        let request = calls.me()?;
+        let request = calls!().me()?;
         self.step(&client, &request, "a new user has no PIN", Expected::Data(|user| user["has_pin"] == false))?;
-        let request = calls.create_pin(&first)?;
+        let request = calls!().create_pin(&first)?;
         self.step(&client, &request, "create the PIN", with_pin)?;
-        let request = calls.verify_pin(&first)?;
+        let request = calls!().verify_pin(&first)?;
         self.step(&client, &request, "verify it", with_pin)?;
-        let request = calls.verify_pin(&wrong)?;
+        let request = calls!().verify_pin(&wrong)?;
         self.step(&client, &request, "a wrong PIN costs a try", Expected::WrongPin { tries_left: 4 })?;
-        let request = calls.change_pin(&first, &second)?;
+        let request = calls!().change_pin(&first, &second)?;
         self.step(&client, &request, "change it", with_pin)?;
-        let request = calls.verify_pin(&first)?;
+        let request = calls!().verify_pin(&first)?;
         self.step(&client, &request, "the old PIN is refused", Expected::WrongPin { tries_left: 3 })?;
-        let request = calls.verify_pin(&second)?;
+        let request = calls!().verify_pin(&second)?;
         self.step(&client, &request, "the new PIN is right", with_pin)?;
         let replayed = Expected::Refused(ErrorCode::Unauthorized);
         self.step(&client, &request, "the same request again is refused", replayed)?;
         let both = Expected::Data(|logs| logs.as_array().is_some_and(|entries| entries.len() == 2));
-        let request = calls.logs(&LogQuery::wrong_pins())?;
+        let request = calls!().logs(&LogQuery::wrong_pins())?;
         self.step(&client, &request, "both failed attempts are in the log", both)?;
 
         let with_tip = Expected::Data(|user| user["tip_counter"] == 1);
-        let request = calls.change_to_tip(&second, &key)?;
+        let request = calls!().change_to_tip(&second, &key)?;
         self.step(&client, &request, "a TIP key takes the digits' place", with_tip)?;
-        let request = calls.verify_tip(&key)?;
+        let request = calls!().verify_tip(&key)?;
         self.step(&client, &request, "its signature is right", with_tip)?;
-        let request = calls.verify_tip(&other)?;
+        let request = calls!().verify_tip(&other)?;
         self.step(&client, &request, "another key's costs a try", Expected::WrongPin { tries_left: 2 })?;
         self.output.progress(String::new)
     }

@@ -83,7 +83,7 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
                 "{WARN}still unknown{WARN:#}: no PIN was accepted, and the answers do not say why. Both may be wrong, another \
                  client's iterators may be ahead (mixin-pin explain 20119), or a proxy may send each request twice"
             );
-            ("unproven", text, Some(Error::Unresolved))
+            ("undetermined", text, Some(Error::Unresolved))
         }
         Verdict::TriesSpent => {
             let text = format!("{WARN}the day's tries are spent{WARN:#}: resolve again tomorrow");

@@ -40,7 +40,9 @@ pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mixin-pin"));
     command.env_remove("MIXIN_API").env_remove("MIXIN_KEYSTORE").env_remove("MIXIN_STORE");
     // The tests must not use the developer's own store.
-    command.env("XDG_DATA_HOME", env!("CARGO_TARGET_TMPDIR")).env("HOME", env!("CARGO_TARGET_TMPDIR"));
+    for folder in ["XDG_DATA_HOME", "HOME", "APPDATA", "USERPROFILE"] {
+        command.env(folder, env!("CARGO_TARGET_TMPDIR"));
+    }
     command
 }
 

@@ -58,7 +58,7 @@ impl PinToken {
 ///
 /// # Security
 /// Zeroized on drop, neither cloned nor printed. But the `rsa` crate leaves copies of the primes in freed memory when it
-/// reads a key, computes with it and drops it. Every private operation is blinded with the caller's randomness, and
+/// reads a key, computes with it and drops it, and of an unwrapped PIN token in a form that gives the PIN key. Every private operation is blinded with the caller's randomness, and
 /// its result is checked with the public key before it is returned.
 /// Mixin's oldest sessions have keys of 1024 bits, which a state may be able to break. Register new sessions with
 /// Ed25519.

@@ -61,12 +61,11 @@ impl ApiError {
     /// What to do about it: by the [`Reason`] if there is one, else by the code.
     pub fn remedy(&self) -> Remedy {
         match self.reason() {
+            // The first copy of the request may have been carried out.
+            Some(reason) if reason.is_of_a_copy() => Remedy::Alert,
             Some(Reason::Pin | Reason::Signature | Reason::NoPinSet | Reason::OldPinNeeded) => Remedy::AskOwner,
             Some(Reason::TriesSpent) => Remedy::WaitUntil,
-            Some(Reason::RequestRepeated) => Remedy::Alert,
-            Some(Reason::Ciphertext | Reason::Timestamp | Reason::Iterator | Reason::Session | Reason::Token(_)) => {
-                Remedy::Mend
-            }
+            Some(_) => Remedy::Mend,
             None => self.code.remedy(),
         }
     }

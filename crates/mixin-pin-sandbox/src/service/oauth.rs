@@ -173,7 +173,7 @@ impl Service {
         now: UnixTime,
     ) -> Result<Token, HandlerError> {
         let claims = token.oauth_claims().map_err(|fault| unauthorized(fault.as_str()))?;
-        let found = self.database.write(|tx| tx.authorization(claims.aid))?;
+        let found = self.database.read(|tx| tx.authorization(claims.aid))?;
         let Some(AuthorizationRow {
             user_id: Some(user_id),
             app_key: Some(key),

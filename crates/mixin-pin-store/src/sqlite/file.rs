@@ -228,7 +228,7 @@ mod permissions {
 
 #[cfg(not(unix))]
 mod permissions {
-    use super::{Error, Path, Risk, SqliteError};
+    use super::{Error, Path, Risk};
 
     #[expect(clippy::unnecessary_wraps, reason = "the same signature as on Unix")]
     pub(in super::super) const fn check(_: &Path) -> Result<(), Error> {
