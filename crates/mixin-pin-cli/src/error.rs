@@ -410,7 +410,7 @@ mod tests {
 
     /// Pins each message, with its exit code and its word for scripts.
     #[test]
-    fn every_error_says_what_it_said() {
+    fn error_messages_are_unchanged() {
         let path = Path::new("keystore.json");
         let cause = || io::Error::other("as the system says");
         let days = Duration::from_secs(400 * 86_400);

@@ -3,7 +3,7 @@
 use mixin_pin_core::Error;
 
 #[test]
-fn every_error_says_what_it_said() {
+fn error_messages_are_unchanged() {
     let errors = [
         Error::PinFormat,
         Error::EncryptedPinFormat,

@@ -29,7 +29,7 @@ fn main() -> Result<()> {
     let ed25519 = Client::builder(register_ed25519(&app)?).base_url(&url).build()?;
     for (name, client) in [("RSA", rsa), ("Ed25519", ed25519)] {
         live(&client)?;
-        println!("ok {name} session: created, verified, changed, given over to a TIP key, used for a call");
+        println!("ok {name} session: created, verified, changed, replaced by a TIP key, used for a call");
     }
     Ok(())
 }
@@ -43,7 +43,7 @@ fn register_rsa(app: &Client) -> Result<Session> {
     Ok(Session::rsa(user.user_id, session_id, key, &PinToken::from_base64(&user.pin_token)?, &mut rng)?)
 }
 
-/// We agree on a PIN key with the server's.
+/// Derives the PIN key from our key and the server's.
 fn register_ed25519(app: &Client) -> Result<Session> {
     let key = Ed25519Key::generate(&mut SystemRng::new()?);
     let user = known(app.register(&VerifyingKey::Ed25519(key.public_key()), "Life of a PIN")?)?;
@@ -59,7 +59,7 @@ fn live(client: &Client) -> Result<()> {
     known(client.change_pin(&first, &second)?)?;
     let refused = client.verify_pin(&first).expect_err("the old PIN is wrong now");
     assert_eq!(code(&refused), Some(ErrorCode::PinIncorrect), "{refused}");
-    assert_eq!(client.pin_logs(&LogQuery::wrong_pins())?.len(), 1, "which is in the log");
+    assert_eq!(client.pin_logs(&LogQuery::wrong_pins())?.len(), 1, "the refusal is in the log");
 
     let (key, _seed) = TipKey::generate(&mut SystemRng::new()?);
     let user: User = known(client.install_tip(Some(&second), &key)?)?;

@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_scheme_host_and_port_alone() {
+    fn an_address_has_only_scheme_host_and_port() {
         for text in
             ["https://x", "https://x/", "http://x:1", "socks5h://u:p@x:65535", "https://[::1]:8/", "HTTPS://X.example"]
         {

@@ -148,7 +148,7 @@ impl Client {
     ///     match client.verify_pin(pin) {
     ///         Ok(outcome) => Ok(outcome.done().map(|_| true)),
     ///         Err(Error::Protocol(error)) if error.reason() == Some(Reason::Pin) => Ok(Some(false)),
-    ///         // Without a reason it may be the iterator that was refused.
+    ///         // A refusal without a reason may be about the iterator.
     ///         Err(Error::Protocol(error)) if error.api_error().is_some_and(|e| e.code == ErrorCode::PinIncorrect) => Ok(None),
     ///         Err(error) => Err(error),
     ///     }
@@ -360,7 +360,7 @@ impl Client {
         self.read(|mut calls| calls.logs(query))
     }
 
-    /// Registers a user of this app, with a session of its own: `POST /users`.
+    /// Registers a user of this app with a new session: `POST /users`.
     ///
     /// ```no_run
     /// use mixin_pin_http::core::token::VerifyingKey;
@@ -423,7 +423,7 @@ impl Client {
         self.read_with_time(prepare).map(|(answer, _)| answer)
     }
 
-    /// As `read`. Also returns the server's time if the answer names it.
+    /// Like `read`. Also returns the server's time if the answer names it.
     fn read_with_time<T, F>(&self, prepare: F) -> Result<(T, Option<UnixTime>), Error>
     where
         T: DeserializeOwned,
@@ -444,8 +444,8 @@ impl Client {
         }
     }
 
-    /// Leases the session from the first iterator to the answer, so iterators arrive in order. Without a connection nothing
-    /// was sent: then the PIN is encrypted again, with new iterators, and the call is repeated.
+    /// Leases the session from the first iterator to the answer, so iterators arrive in order. If no connection was made,
+    /// nothing was sent. Then the PIN is encrypted again with new iterators, and the call is repeated.
     fn pin_call<T, F>(&self, next: NextStep, prepare: F) -> Result<Outcome<T>, Error>
     where
         T: DeserializeOwned,

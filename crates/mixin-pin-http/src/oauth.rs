@@ -1,4 +1,4 @@
-//! The client of an app that acts for a user, and the exchange of a code for its session.
+//! The client of an app that acts for a user, and the exchange of an OAuth code for its session.
 
 use std::fmt;
 

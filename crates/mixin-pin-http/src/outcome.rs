@@ -29,7 +29,7 @@ use crate::Error;
 pub enum Outcome<T> {
     /// It was carried out, and this is the answer.
     Done(T),
-    /// Not known. The request may have arrived and its answer was lost, or the answer is a refusal that may be about a copy
+    /// Not known. The answer was lost and the request may have arrived, or the answer is a refusal that may be about a copy
     /// made on the network.
     Unknown(Unknown),
 }

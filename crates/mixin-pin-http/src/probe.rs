@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_within_the_call_is_no_offset() {
+    fn a_server_time_during_the_call_is_no_offset() {
         let offset = |server| {
             let secs = UnixTime::from_secs;
             ClockOffset::new(secs(server), secs(100), secs(102)).unwrap()
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_distance_has_the_unit_that_tells_it_best() {
+    fn a_distance_is_shown_in_a_suitable_unit() {
         let text = |millis| Rough(Duration::from_millis(millis)).to_string();
         assert_eq!([text(40), text(1_900), text(2_000)], ["0.0 seconds", "1.9 seconds", "2 seconds"]);
         assert_eq!([text(119_000), text(120_000), text(7_199_000)], ["119 seconds", "2 minutes", "119 minutes"]);

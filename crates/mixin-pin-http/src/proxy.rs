@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_of_the_scheme_comes_before_the_one_for_all() {
+    fn the_schemes_variable_takes_precedence_over_all_proxy() {
         let all = [
             ("ALL_PROXY", "socks5://a:1"),
             ("all_proxy", "socks5://b:1"),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_variable_is_none_and_a_request_names_no_proxy() {
+    fn empty_variables_do_not_count_and_a_request_cannot_name_a_proxy() {
         let empty = [("https_proxy", ""), ("HTTPS_PROXY", ""), ("ALL_PROXY", "http://d:1")];
         assert_eq!(choose("https", "api.example", &empty).unwrap().unwrap(), "http://d:1/");
         assert_eq!(choose("https", "api.example", &empty[..2]).unwrap(), None);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_refused_and_its_variable_named() {
+    fn an_invalid_proxy_is_refused_and_its_variable_named() {
         for (name, value) in [
             ("ALL_PROXY", "no proxy"),
             ("HTTPS_PROXY", "ftp://x:1"),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_without_a_proxy_are_found_as_curl_finds_them() {
+    fn no_proxy_is_read_as_curl_reads_it() {
         let listed = [
             ("api.example", "api.example"),
             ("api.example", "example"),

@@ -28,7 +28,7 @@ impl Queue {
         queue
     }
 
-    /// Waits for a turn, which lasts until the guard is dropped. None if there is none within `wait`.
+    /// Waits for a turn, which lasts until the guard is dropped. Returns None if no turn comes within `wait`.
     pub(crate) fn turn(&self, wait: Duration) -> Option<Turn<'_>> {
         let is_taken = self.is_taken.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.freed.wait_timeout_while(is_taken, wait, |is_taken| *is_taken);

@@ -124,7 +124,7 @@ impl Client {
     /// [`Client::install_tip`], [`Client::change_tip`]). Reads the user, which changes nothing, and plans the rest.
     ///
     /// `old` and `new` are the arguments of that call. `expires_at` is from its [`Unknown`]. If it is None, the call counts as
-    /// made just now.
+    /// just made.
     ///
     /// ```no_run
     /// use mixin_pin_http::core::Pin;
@@ -195,7 +195,7 @@ impl Client {
                     (ErrorCode::PinIncorrect, Some(Reason::Pin | Reason::Signature)) => {
                         Ok(Checked::Wrong { cost: 1, is_certain: true })
                     }
-                    // No try is spent if no PIN is set, or if the credential is of the other kind.
+                    // If no PIN is set, or the credential is of the other kind, no try is spent.
                     (ErrorCode::PinIncorrect, Some(Reason::NoPinSet)) | (ErrorCode::PinFormat, _) => {
                         Ok(Checked::Wrong { cost: 0, is_certain: true })
                     }

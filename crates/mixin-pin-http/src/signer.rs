@@ -11,7 +11,7 @@ pub(crate) fn fastest(key: SessionKey) -> mixin_pin_accel::FastKey {
     key.into()
 }
 
-/// Without the feature `accel`, the key signs by itself.
+/// Without the feature `accel`, the core signs with the key.
 #[cfg(not(feature = "accel"))]
 pub(crate) const fn fastest(key: SessionKey) -> SessionKey {
     key

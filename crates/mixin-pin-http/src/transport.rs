@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_told_from_a_name() {
+    fn addresses_and_host_names_are_distinguished() {
         let found = |url: &str| address(&url.parse().unwrap()).map(|address| address.to_string());
         assert_eq!(found("http://127.0.0.1:8080/me").as_deref(), Some("127.0.0.1:8080"));
         assert_eq!(found("https://[::1]/me").as_deref(), Some("[::1]:443"));

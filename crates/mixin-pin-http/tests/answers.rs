@@ -1,4 +1,4 @@
-//! What the client makes of servers that misbehave: each in its own way, and never by sending again.
+//! Servers that misbehave: the client classifies each answer, and sends nothing twice.
 
 mod common;
 
@@ -45,7 +45,7 @@ fn a_web_page_leaves_the_outcome_unknown() {
 }
 
 #[test]
-fn server_trouble_leaves_the_outcome_unknown() {
+fn a_server_error_leaves_the_outcome_unknown() {
     let server = Server::answering("502 Bad Gateway", "<html>");
     assert_eq!(protocol(server.lost()), AnswerError::Server { status: 502 });
     let body = r#"{"error":{"status":500,"code":7000,"description":"Internal"}}"#;
@@ -59,7 +59,7 @@ fn an_empty_answer_leaves_the_outcome_unknown() {
 }
 
 #[test]
-fn json_cut_off_leaves_the_outcome_unknown() {
+fn truncated_json_leaves_the_outcome_unknown() {
     let error = Server::answering("200 OK", &USER[..30]).lost();
     assert_eq!(protocol(error), AnswerError::CutOff { status: 200 });
 }
@@ -80,7 +80,7 @@ fn a_connection_closed_without_an_answer_leaves_the_outcome_unknown() {
 #[test]
 fn a_server_that_never_answers_leaves_the_outcome_unknown_in_time() {
     let server = Server::start(|stream, _| {
-        // Until the client gives up and closes.
+        // Waits until the client gives up and closes the connection.
         let _ = stream.read(&mut [0; 1]);
     });
     let client = builder().base_url(&server.url).timeout(Duration::from_millis(300)).build().unwrap();
@@ -97,7 +97,7 @@ fn ten_mebibytes_are_refused_whether_announced_or_not() {
     let streamed = Server::start(|stream, id| {
         let head = format!("HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nConnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
-        // The client closes when it has seen enough, after which writing fails.
+        // The client closes the connection when the answer is too long. Then writing fails.
         for _ in 0..160 {
             if stream.write_all(&vec![b' '; 65_536]).is_err() {
                 break;
@@ -134,34 +134,34 @@ fn a_redirection_is_not_followed() {
 }
 
 #[test]
-fn what_is_no_http_leaves_the_outcome_unknown() {
+fn an_answer_that_is_not_http_leaves_the_outcome_unknown() {
     let server = Server::start(|stream, _| stream.write_all(b"220 mail.example ESMTP\r\n").unwrap());
     assert!(matches!(server.lost(), Error::Interrupted(_)));
 }
 
 #[test]
-fn where_nothing_listens_nothing_was_sent() {
-    // A free port might be taken by another test before the client knocks; nobody listens on this one.
+fn a_refused_connection_means_that_nothing_was_sent() {
+    // Nothing listens on this port. Another test might take a free port before the client connects.
     let client = builder().base_url("http://127.0.0.1:9").build().unwrap();
     let error = client.verify_pin(&pin()).unwrap_err();
     assert!(matches!(error, Error::Connect(_)) && error.nothing_changed(), "{error:?}");
 }
 
 #[test]
-fn a_name_that_is_not_found_means_that_nothing_was_sent() {
-    // RFC 6761, section 6.4: no such name ever is.
+fn an_unknown_host_name_means_that_nothing_was_sent() {
+    // RFC 6761, section 6.4: this name never exists.
     let client = builder().base_url("https://mixin-pin.invalid").proxy(None).build().unwrap();
     let error = client.verify_pin(&pin()).unwrap_err();
     assert!(matches!(error, Error::Connect(_)) && error.nothing_changed(), "{error:?}");
 }
 
 #[test]
-fn a_tls_handshake_that_fails_has_sent_nothing() {
+fn a_failed_tls_handshake_means_that_nothing_was_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            // Plain HTTP where TLS is spoken.
+            // The server answers in plain HTTP.
             let _ = stream.unwrap().write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         }
     });
@@ -170,7 +170,7 @@ fn a_tls_handshake_that_fails_has_sent_nothing() {
 }
 
 #[test]
-fn a_read_that_fails_is_an_error_and_not_unknown() {
+fn a_failed_read_is_an_error_and_never_unknown() {
     let server = Server::start(|_, _| ());
     assert!(matches!(server.client().me().unwrap_err(), Error::Interrupted(_)));
     assert!(matches!(server.client().call::<User>("GET", "/me", None).unwrap_err(), Error::Interrupted(_)));
@@ -179,7 +179,7 @@ fn a_read_that_fails_is_an_error_and_not_unknown() {
 }
 
 #[test]
-fn settings_that_cannot_be_used_are_named() {
+fn invalid_settings_are_named() {
     let build = |url: &str| builder().base_url(url).build();
     for url in [
         "",
@@ -250,7 +250,7 @@ fn a_proxy_and_the_headers_are_used_as_set() {
         line
     });
     let client = builder().base_url("https://api.example").proxy(Some(&proxy)).build().unwrap();
-    assert!(matches!(client.verify_pin(&pin()).unwrap_err(), Error::Connect(_)), "the tunnel was never made");
+    assert!(matches!(client.verify_pin(&pin()).unwrap_err(), Error::Connect(_)), "no tunnel was made");
     assert!(server.join().unwrap().starts_with("CONNECT api.example:443 "));
 }
 

@@ -1,4 +1,4 @@
-//! The text of each error is pinned in `testdata/errors.txt`. Texts of the network are not.
+//! The text of each error, compared with `testdata/errors.txt`. Texts from the network library are left out.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use mixin_pin_http::store::Error as StoreError;
 use mixin_pin_http::{ClockOffset, Error, NextStep, SettingsError};
 
 #[test]
-fn every_error_says_what_it_said() {
+fn error_messages_are_unchanged() {
     let errors = [
         SettingsError::BaseUrl.into(),
         SettingsError::PlainHttp.into(),

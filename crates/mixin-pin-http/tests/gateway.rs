@@ -1,5 +1,5 @@
-//! What stands between the client and the API: gateways that answer in its place, proxies that send twice, slow signers.
-//! What cannot be known is called unknown, and what was never sent is not.
+//! Gateways that answer in place of the API, proxies that send requests twice, and slow signers. The outcome is unknown only
+//! if something may have been sent.
 
 mod common;
 
@@ -46,12 +46,12 @@ fn a_gateways_error_in_mixins_envelope_leaves_a_transfer_unknown() {
             );
         }
     }
-    // A documented code counts only where it comes as Mixin's refusals do.
+    // A documented code counts only in an answer that looks like Mixin's refusals.
     for status in ["400 Bad Request", "403 Forbidden", "429 Too Many Requests", "500 Oops", "503 Service Unavailable"] {
         let server = Server::answering(status, error(10_002, ""));
         assert!(matches!(transfer(&server.client()).unwrap(), Outcome::Unknown(_)), "{status}");
     }
-    // An answer with both `data` and `error` says nothing.
+    // An answer with both `data` and `error` decides nothing.
     let both = r#"{"data":{"ok":1},"error":{"status":202,"code":10002}}"#;
     assert!(matches!(transfer(&Server::answering("200 OK", both).client()).unwrap(), Outcome::Unknown(_)));
     for code in [400, 403, 404, 10_002, 10_006, 20_117, 20_118, 20_120] {
@@ -61,7 +61,7 @@ fn a_gateways_error_in_mixins_envelope_leaves_a_transfer_unknown() {
 }
 
 #[test]
-fn reads_are_made_anew_where_the_server_is_in_trouble_in_its_own_words() {
+fn reads_are_repeated_after_mixins_own_server_errors() {
     for (status, code, requests) in [
         ("200 OK", 500, 4),
         ("500 Oops", 7000, 4),
@@ -76,7 +76,7 @@ fn reads_are_made_anew_where_the_server_is_in_trouble_in_its_own_words() {
 }
 
 #[test]
-fn a_refusal_that_may_be_about_a_copy_leaves_a_change_unknown_and_refuses_a_proof() {
+fn a_refusal_that_may_be_about_a_copy_leaves_changes_unknown_and_fails_verifications() {
     let extras =
         ["", r#","extra":"once more""#, r#","extra":{"left":4}"#, r#","extra":{"reason":"iterator too small"}"#];
     for code in [401, 429, 20_119] {
@@ -88,7 +88,7 @@ fn a_refusal_that_may_be_about_a_copy_leaves_a_change_unknown_and_refuses_a_proo
                 panic!("{code}")
             };
             assert_eq!(lost.next, NextStep::ResolveUpdate);
-            // A proof changes nothing: its refusal is an error, though what the PIN is stays open.
+            // Verifying changes nothing, so its refusal is an error, even if it does not tell whether the PIN is right.
             let refused = server().client().verify_pin(&pin()).unwrap_err();
             assert!(
                 matches!(refused, Error::Protocol(ProtocolError::Answer(AnswerError::Refusal(_))))
@@ -96,13 +96,13 @@ fn a_refusal_that_may_be_about_a_copy_leaves_a_change_unknown_and_refuses_a_proo
             );
         }
     }
-    // A reason that is known says that it was this copy.
+    // A known reason shows that this copy was refused.
     for (code, reason) in [(20_119, "pin"), (20_119, "signature"), (20_119, "ciphertext"), (401, "token_signature")] {
         let body = error(code, &format!(r#","extra":{{"reason":"{reason}"}}"#));
         let error = transfer(&Server::answering("202 Accepted", body).client()).unwrap_err();
         assert!(error.nothing_changed(), "{reason}: {error:?}");
     }
-    // A request that the server knows already, or that has expired there, was sent by somebody else, too.
+    // A repeated or expired request has a copy that was sent by something on the network.
     for reason in ["request_repeated", "token_expired"] {
         let body = error(401, &format!(r#","extra":{{"reason":"{reason}"}}"#));
         let server = Server::answering("202 Accepted", body);
@@ -110,7 +110,7 @@ fn a_refusal_that_may_be_about_a_copy_leaves_a_change_unknown_and_refuses_a_proo
     }
 }
 
-/// Ed25519, after a while.
+/// Signs with Ed25519 after a pause.
 struct SlowSigner(Ed25519Key, Duration);
 
 impl Signer for SlowSigner {
@@ -129,7 +129,7 @@ impl Signer for SlowSigner {
 }
 
 #[test]
-fn a_signer_that_is_slower_than_the_call_or_the_lease_has_sent_nothing() {
+fn a_signer_slower_than_the_call_or_the_lease_sends_nothing() {
     let server = Server::answering("200 OK", USER);
     let client = |signing: u64, limit: u64| {
         let public = Ed25519Key::from_bytes(&[2; 32]).unwrap().public_key().to_x25519().unwrap();
@@ -142,7 +142,7 @@ fn a_signer_that_is_slower_than_the_call_or_the_lease_has_sent_nothing() {
         let builder = Client::builder_with_signer(session).base_url(&server.url).store(MemoryStore::new());
         builder.timeout(Duration::from_millis(limit)).build().unwrap()
     };
-    // Longer than the call's time, and than its lease, which is a tenth of a second longer.
+    // The call may take 200 ms, and its lease lasts 300 ms.
     for signing in [250, 500] {
         let slow = client(signing, 200);
         for result in [
@@ -176,7 +176,7 @@ fn a_body_is_never_sent_with_a_get() {
 }
 
 #[test]
-fn times_without_end_are_good_for_a_day() {
+fn endless_time_limits_count_as_a_day() {
     let server = Server::answering("200 OK", USER);
     let long = Duration::from_secs(u64::MAX);
     let client = builder().base_url(&server.url).timeout(long).connect_timeout(long).wait(long).token_lifetime(long);
@@ -185,7 +185,7 @@ fn times_without_end_are_good_for_a_day() {
     assert!(client.me().unwrap().has_pin);
 }
 
-/// Takes one SOCKS5 connection and hands its stream over, as the API behind it. Tells what host it was asked for.
+/// Accepts one SOCKS5 connection. Returns its stream, on which the test answers as the API, and the requested host.
 fn socks5(listener: &TcpListener) -> (TcpStream, String) {
     let (mut stream, _) = listener.accept().unwrap();
     let read = |stream: &mut TcpStream, len: usize| {
@@ -228,8 +228,8 @@ fn a_socks_proxy_carries_the_call() {
 }
 
 #[test]
-fn a_proxy_that_is_no_proxy_means_that_nothing_was_sent() {
-    // Whatever speaks at the other end is not what was named.
+fn a_server_that_is_no_proxy_means_that_nothing_was_sent() {
+    // A mail server answers in place of the proxy.
     for scheme in ["http", "https", "socks4", "socks4a", "socks5", "socks5h"] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = format!("{scheme}://{}", listener.local_addr().unwrap());
@@ -245,7 +245,7 @@ fn a_proxy_that_is_no_proxy_means_that_nothing_was_sent() {
         let client = client.connect_timeout(Duration::from_secs(2)).build().unwrap();
         let error = client.verify_pin(&pin()).unwrap_err();
         assert!(matches!(error, Error::Connect(_)) && error.nothing_changed(), "{scheme}: {error:?}");
-        assert!(connections.load(Ordering::SeqCst) > 0, "{scheme}: it was gone round");
+        assert!(connections.load(Ordering::SeqCst) > 0, "{scheme}: the proxy was bypassed");
     }
     for url in ["socks6://x:1", "ftp://x:1", "http://x:99999", "http://", "http://x/path"] {
         assert!(matches!(builder().proxy(Some(url)).build(), Err(SettingsError::Proxy { .. })), "{url}");

@@ -1,7 +1,7 @@
-//! A server that answers with whatever a generator makes up: the client ends every call, believes only what is an
-//! answer, sends no encrypted PIN twice, and keeps its memory in bounds.
+//! A server that sends generated answers, valid or not: the client ends every call, accepts only valid answers, sends no
+//! encrypted PIN twice, and limits its memory.
 //!
-//! `MIXIN_PIN_CASES` in the environment says how many answers, `MIXIN_PIN_SEED` where the generator begins.
+//! Environment variables: `MIXIN_PIN_CASES` is the number of answers, and `MIXIN_PIN_SEED` seeds the generator.
 
 mod common;
 
@@ -20,10 +20,10 @@ use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_test_memory::{Memory, peak_of_thread};
 use serde_json::Value;
 
-/// What the client may have in memory at a time.
+/// The most memory, in bytes, that the client may use.
 const MAX_MEMORY: usize = 32 << 20;
 
-/// What a call may take.
+/// Time limit for a call.
 const TIMEOUT: Duration = Duration::from_millis(400);
 
 #[global_allocator]
@@ -33,11 +33,11 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
-/// What was sent for an answer, as far as the client's verdict on it depends on that.
+/// The parts of a sent answer that decide how the client must classify it.
 struct Sent {
     /// The values of `X-Request-Id`.
     ids: Vec<String>,
-    /// The body, its framing taken off.
+    /// The body without its framing.
     body: Vec<u8>,
     asked_id: String,
 }
@@ -50,7 +50,7 @@ fn bytes(rng: &mut Rng, len: usize) -> Vec<u8> {
     std::iter::repeat_with(|| rng.u8(..)).take(len).collect()
 }
 
-/// A body: one that Mixin might send, one like it, or anything.
+/// A body that Mixin might send, one that resembles it, or any bytes.
 fn body(rng: &mut Rng) -> Vec<u8> {
     const REFUSAL: &str = r#"{"error":{"status":202,"code":20119,"description":"PIN incorrect.","extra":{"left":4}}}"#;
     const LOGS: &str = r#"{"data":[{"log_id":"1","code":"PIN_INCORRECT"}]}"#;
@@ -95,7 +95,7 @@ fn body(rng: &mut Rng) -> Vec<u8> {
         90..98 => b"<!doctype html><title>Sign in to the hotel</title>".to_vec(),
         98 => pick(rng, &["[", "{\"a\":", "9", " ", "\\"]).repeat(rng.usize(1..5000)).into_bytes(),
         _ => {
-            // As long as is read at all, and as large in memory as it can be made.
+            // The longest body that the client reads, with the content that needs the most memory.
             let (unit, fit) =
                 pick(rng, &[("0,", 1 << 19), ("[],", 1 << 18), ("\"\",", 1 << 18), ("\"\":{},", 1 << 17)]);
             let list = unit.repeat(fit - 100);
@@ -106,7 +106,7 @@ fn body(rng: &mut Rng) -> Vec<u8> {
     }
 }
 
-/// Writes one answer. Whatever it is, the connection ends with it.
+/// Writes one answer. The connection ends after it.
 fn answer(stream: &mut TcpStream, asked_id: &str, rng: &mut Rng) -> Sent {
     let mut body = body(rng);
     let mut head = match rng.u32(..20) {
@@ -147,7 +147,7 @@ fn answer(stream: &mut TcpStream, asked_id: &str, rng: &mut Rng) -> Sent {
     let mut framed = body.clone();
     match rng.u32(..20) {
         0 => {
-            // Up to the end of the connection.
+            // The body extends to the end of the connection.
         }
         1 => {
             let _ = write!(head, "Content-Length: {}\r\n", pick(rng, &["-1", "18446744073709551616", "x", "", "1, 2"]));
@@ -181,11 +181,11 @@ fn answer(stream: &mut TcpStream, asked_id: &str, rng: &mut Rng) -> Sent {
         }
     }
     head.push_str("\r\n");
-    // A client that has seen enough hangs up, which is no failure here.
+    // The client may close the connection early, which is not a failure.
     let _ = stream.write_all(head.as_bytes());
     match rng.u32(..1000) {
         0 => {
-            // Without end, until the client is tired of it.
+            // An endless body, until the client closes the connection.
             let junk = [b' '; 1 << 14];
             while stream.write_all(&junk).is_ok() {}
         }
@@ -194,7 +194,7 @@ fn answer(stream: &mut TcpStream, asked_id: &str, rng: &mut Rng) -> Sent {
                 let _ = stream.write_all(&[*byte]);
                 thread::sleep(Duration::from_millis(10));
             }
-            // Silent until the client hangs up, if it wants more at all.
+            // Waits until the client closes the connection.
             stream.set_read_timeout(Some(2 * TIMEOUT)).unwrap();
             let _ = stream.read(&mut [0]);
         }
@@ -227,7 +227,7 @@ fn request(stream: &mut TcpStream) -> Option<(String, String)> {
 }
 
 #[test]
-fn whatever_a_server_answers_the_client_keeps_its_head() {
+fn the_client_survives_any_answer() {
     let (cases, seed) = (setting("MIXIN_PIN_CASES", 5_000), setting("MIXIN_PIN_SEED", 7));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -239,7 +239,7 @@ fn whatever_a_server_answers_the_client_keeps_its_head() {
             let Some((id, body)) = request(&mut stream) else { continue };
             assert!(bodies.insert(body), "an encrypted PIN came twice");
             let answered = answer(&mut stream, &id, &mut rng);
-            // Closed before the next request, which the client would send over it else.
+            // Closed before the next request, or the client could send that one over this connection.
             drop(stream);
             if sent_to.send(answered).is_err() {
                 break;
@@ -253,7 +253,7 @@ fn whatever_a_server_answers_the_client_keeps_its_head() {
         let result = client.verify_pin(&pin());
         let sent = sent
             .recv_timeout(Duration::from_secs(30))
-            .unwrap_or_else(|_| panic!("case {case}: the server did not see it, {result:?}"));
+            .unwrap_or_else(|_| panic!("case {case}: the server received no request, {result:?}"));
         let value =
             || serde_json::Deserializer::from_slice(&sent.body).into_iter::<Value>().next().and_then(Result::ok);
         let is_named = || sent.ids.first() == Some(&sent.asked_id);

@@ -1,5 +1,5 @@
-//! No secret is left in heap memory that a call gives back: each block is looked through as it is freed. Nor is one said by
-//! what a call returns, or logged at the level TRACE.
+//! A call leaves no secret in the heap memory that it frees: each block is searched as it is freed. No secret is in the
+//! call's result or in the log at level TRACE.
 
 mod common;
 
@@ -18,7 +18,7 @@ const TIP_SEED: [u8; 32] = *b"a seed that is found where it is";
 #[global_allocator]
 static MEMORY: Memory = Memory;
 
-/// Keeps all that the libraries below the client log but the wire itself.
+/// Records all log messages of the client's libraries, except the bytes on the wire.
 struct Log(Mutex<String>);
 
 impl log::Log for Log {
@@ -27,7 +27,7 @@ impl log::Log for Log {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        // The bytes on the wire, in hex: a token and an encrypted PIN are among them, which docs/security.md tells.
+        // These messages are the bytes on the wire in hex, with tokens and encrypted PINs. See docs/security.md.
         if record.target() != "ureq_proto::util" {
             writeln!(self.0.lock().unwrap(), "{} {}", record.target(), record.args()).unwrap();
         }
@@ -53,13 +53,13 @@ fn calls_leave_no_secret() {
         &TIP_SEED[..16],
         &TIP_SEED[16..],
     ];
-    assert_eq!(left_behind(&marks, || format!("PIN {DIGITS}")), 1, "what is left is found");
+    assert_eq!(left_behind(&marks, || format!("PIN {DIGITS}")), 1, "the search finds a secret");
 
     let done = Server::answering("200 OK", USER);
     let refused =
         Server::answering("202 Accepted", r#"{"error":{"status":202,"code":20119,"description":"PIN incorrect."}}"#);
     let lost = Server::start(|_, _| ());
-    let mut said = String::new();
+    let mut shown = String::new();
     log::set_logger(&LOG).unwrap();
     log::set_max_level(log::LevelFilter::Trace);
     let left = left_behind(&marks, || {
@@ -73,21 +73,21 @@ fn calls_leave_no_secret() {
                 client.install_tip(Some(&pin), &key),
                 client.verify_tip(&key),
             ] {
-                write!(said, "{outcome:?}").unwrap();
+                write!(shown, "{outcome:?}").unwrap();
                 if let Err(error) = &outcome {
-                    write!(said, "{error}").unwrap();
+                    write!(shown, "{error}").unwrap();
                 }
             }
-            write!(said, "{:?}", client.me()).unwrap();
+            write!(shown, "{:?}", client.me()).unwrap();
         }
     });
     assert_eq!(left, 0);
-    assert!(said.contains("PinIncorrect") && said.contains("Unknown"), "{said}");
+    assert!(shown.contains("PinIncorrect") && shown.contains("Unknown"), "{shown}");
     let logged = LOG.0.lock().unwrap();
     assert!(logged.contains("ureq"), "something is logged");
-    assert!(!logged.contains("eyJ"), "no token is: {logged}");
+    assert!(!logged.contains("eyJ"), "a token is logged: {logged}");
     for mark in marks {
         assert!(!holds(logged.as_bytes(), mark), "{logged}");
-        assert!(!holds(said.as_bytes(), mark), "{said}");
+        assert!(!holds(shown.as_bytes(), mark), "{shown}");
     }
 }

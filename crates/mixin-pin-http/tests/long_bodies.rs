@@ -10,7 +10,7 @@ use common::{builder, read_pieces};
 use mixin_pin_http::Outcome;
 use serde_json::{Value, json};
 
-/// Answers one request with `answer`, and tells in which pieces it was read.
+/// Answers one request with `answer`, and returns the pieces in which the request was read.
 fn serve(answer: String) -> (String, thread::JoinHandle<Vec<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! A lost change is settled by the server's clock, and what a refusal does not say is not made up.
+//! A lost change is settled by the server's clock. A refusal without a reason does not settle it.
 
 mod common;
 
@@ -18,7 +18,7 @@ fn now() -> u64 {
     UnixTime::try_from(SystemTime::now()).unwrap().secs()
 }
 
-/// A server whose clock is so many seconds behind, or that has none, and whose user has no PIN.
+/// A server whose user has no PIN, and whose clock is this many seconds behind. With None it does not tell the time.
 fn server_without_pin(behind: Option<u64>) -> Server {
     Server::start(move |stream, id| {
         let time = behind.map_or_else(String::new, |behind| {
@@ -36,8 +36,8 @@ fn verdict(server: &Server, expires_at: Option<u64>) -> Result<Verdict, Error> {
 }
 
 #[test]
-fn a_token_is_good_until_the_servers_own_clock_says_otherwise() {
-    // Expired by this machine's clock, by a minute; the server is two behind.
+fn the_servers_clock_decides_when_a_token_has_expired() {
+    // Expired a minute ago by this machine's clock. The server's clock is two minutes behind.
     let server = server_without_pin(Some(120));
     match verdict(&server, Some(now() - 60)).unwrap() {
         Verdict::NotYet { remaining, .. } => assert!((60..=70).contains(&remaining.as_secs()), "{remaining:?}"),
@@ -45,14 +45,14 @@ fn a_token_is_good_until_the_servers_own_clock_says_otherwise() {
     }
     assert!(matches!(verdict(&server, Some(now() - 180)).unwrap(), Verdict::NotApplied(_)));
     assert!(matches!(verdict(&server_without_pin(Some(0)), Some(now() - 60)).unwrap(), Verdict::NotApplied(_)));
-    // Just expired: a request that was let in may still be at work.
+    // It has just expired: the server may still be carrying out a request that it accepted before.
     assert!(matches!(verdict(&server_without_pin(Some(0)), Some(now())).unwrap(), Verdict::NotYet { .. }));
 }
 
 #[test]
-fn the_end_does_not_move_from_one_run_to_the_next() {
+fn the_expiry_stays_the_same_from_run_to_run() {
     let server = server_without_pin(Some(0));
-    let Verdict::NotYet { expires_at, .. } = verdict(&server, None).unwrap() else { panic!("it was made just now") };
+    let Verdict::NotYet { expires_at, .. } = verdict(&server, None).unwrap() else { panic!("the call was just made") };
     for _ in 0..3 {
         match verdict(&server, Some(expires_at.secs())).unwrap() {
             Verdict::NotYet { expires_at: again, .. } => assert_eq!(again, expires_at),
@@ -63,12 +63,12 @@ fn the_end_does_not_move_from_one_run_to_the_next() {
 }
 
 #[test]
-fn without_the_servers_time_nothing_is_said_of_its_clock() {
+fn without_the_servers_time_a_first_pin_is_not_settled() {
     let error = verdict(&server_without_pin(None), Some(now() - 3_600)).unwrap_err();
     assert!(matches!(error, Error::NoServerTime), "{error:?}");
 }
 
-/// Settles a change of digits against a server that answers `GET /me`, then these.
+/// Settles a change of digits against a server that answers `GET /me`, and then gives these answers.
 fn settle(answers: &[String]) -> (Result<Resolution, Error>, usize) {
     let mut rest: Vec<String> = answers.to_vec();
     rest.insert(0, USER.to_owned());
@@ -91,14 +91,14 @@ fn refused(reason: Option<Reason>) -> String {
 }
 
 #[test]
-fn a_try_is_counted_where_one_may_have_been_spent() {
+fn tries_that_may_have_been_spent_are_counted() {
     let done = || USER.to_owned();
     let cases = [
         (vec![refused(Some(Reason::Pin)), done()], "not applied", 1),
         (vec![refused(None), done()], "not applied", 1),
         (vec![refused(Some(Reason::NoPinSet)), refused(Some(Reason::NoPinSet))], "neither", 0),
         (vec![refused(Some(Reason::Pin)), refused(Some(Reason::Pin))], "neither", 2),
-        // A proxy that sends each proof twice would hand back the same.
+        // The same happens if a proxy sends each verification twice.
         (vec![refused(None), refused(None)], "undetermined", 2),
         (vec![refused(None), refused(Some(Reason::Pin))], "undetermined", 2),
         (vec![done()], "applied", 0),
@@ -117,14 +117,14 @@ fn a_try_is_counted_where_one_may_have_been_spent() {
 }
 
 #[test]
-fn a_refusal_that_did_not_look_at_the_pin_proves_nothing() {
+fn a_refusal_for_another_reason_than_the_pin_settles_nothing() {
     for reason in [Reason::Iterator, Reason::Ciphertext, Reason::Timestamp] {
         let (settled, sent) = settle(&[refused(Some(reason))]);
         let error = settled.unwrap_err();
         assert!(matches!(&error, Error::Protocol(_)) && error.to_string().contains(reason.as_str()), "{error:?}");
-        assert_eq!(sent, 1, "the old one is not tried after it");
+        assert_eq!(sent, 1, "the old PIN is not verified after it");
     }
-    // A copy's refusal leaves the proof lost.
+    // After the refusal of a copy, the result of the verification is unknown.
     let repeated = r#"{"error":{"status":202,"code":401,"extra":{"reason":"request_repeated"}}}"#.to_owned();
     let (settled, sent) = settle(&[repeated]);
     assert!(matches!(settled.unwrap(), Resolution { verdict: Verdict::Lost(_), tries_spent: 0 }));

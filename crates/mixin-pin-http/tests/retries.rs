@@ -1,4 +1,4 @@
-//! Waiting, trying again and giving up: what the client does before a call, between attempts, and about the clock.
+//! Waiting for a session, repeating calls, giving up, and checking the clock.
 
 mod common;
 
@@ -20,13 +20,13 @@ use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A server that fails so many times, then answers.
+/// A server that fails this many times, then answers.
 fn failing(times: usize, failure: &'static str) -> Server {
     let left = AtomicUsize::new(times);
     Server::start(move |stream, id| {
         let is_failing = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
         let (head, body) = if is_failing { (failure, "<html>") } else { ("200 OK", USER) };
-        // An empty head is a connection that breaks.
+        // An empty head stands for a broken connection.
         if !head.is_empty() {
             respond(stream, &format!("{head}\r\nX-Request-Id: {id}"), body);
         }
@@ -34,19 +34,19 @@ fn failing(times: usize, failure: &'static str) -> Server {
 }
 
 #[test]
-fn reads_are_made_anew_where_the_server_or_the_way_fails() {
+fn reads_are_repeated_after_the_server_or_the_connection_failed() {
     for failure in ["", "502 Bad Gateway", "429 Too Many Requests\r\nRetry-After: 0"] {
         let server = failing(2, failure);
         assert!(server.client().me().unwrap().has_pin, "{failure:?}");
         assert_eq!(server.requests.load(Ordering::SeqCst), 3);
         let server = failing(9, failure);
         server.client().pin_logs(&LogQuery::wrong_pins()).unwrap_err();
-        assert_eq!(server.requests.load(Ordering::SeqCst), 4, "and no further");
+        assert_eq!(server.requests.load(Ordering::SeqCst), 4, "no further attempt");
     }
 }
 
 #[test]
-fn pin_calls_are_not_made_anew_once_they_may_have_been_sent() {
+fn pin_calls_that_may_have_been_sent_are_not_repeated() {
     for failure in ["", "502 Bad Gateway", "429 Too Many Requests\r\nRetry-After: 0"] {
         let server = failing(1, failure);
         assert!(matches!(server.client().verify_pin(&pin()).unwrap(), Outcome::Unknown(_)), "{failure:?}");
@@ -55,7 +55,7 @@ fn pin_calls_are_not_made_anew_once_they_may_have_been_sent() {
 }
 
 #[test]
-fn retry_after_is_waited_for_unless_the_call_would_end_first() {
+fn the_client_waits_for_retry_after_unless_the_call_ends_first() {
     let limited = "429 Too Many Requests\r\nRetry-After: 1";
     let server = failing(1, limited);
     let begun = Instant::now();
@@ -71,8 +71,8 @@ fn retry_after_is_waited_for_unless_the_call_would_end_first() {
 }
 
 #[test]
-fn where_no_connection_was_made_a_pin_call_is_encrypted_afresh_and_sent_once() {
-    // A proxy that makes no tunnel the first time, and is the server itself the second.
+fn without_a_connection_a_pin_call_is_encrypted_again_and_sent_once() {
+    // A proxy that refuses the first tunnel and answers the second itself.
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", proxy.local_addr().unwrap());
     let server = thread::spawn(move || {
@@ -100,17 +100,17 @@ fn where_no_connection_was_made_a_pin_call_is_encrypted_afresh_and_sent_once() {
 }
 
 #[test]
-fn a_session_in_use_is_waited_for_as_long_as_was_asked() {
+fn a_call_waits_for_a_session_in_use_up_to_its_limit() {
     let server = Server::answering("200 OK", USER);
     let store = MemoryStore::new();
     let wait = Duration::from_millis(500);
     let client = builder().base_url(&server.url).store(store.clone()).wait(wait).build().unwrap();
     let session_id = client.session().session_id();
-    let hold = |lease| match store.lease(session_id, &LeaseTerms::new(lease)).unwrap() {
-        LeaseReply::Granted(held) => held,
+    let lease = |duration| match store.lease(session_id, &LeaseTerms::new(duration)).unwrap() {
+        LeaseReply::Granted(lease) => lease,
         other => panic!("{other:?}"),
     };
-    let other_call = hold(DAY);
+    let other_call = lease(DAY);
     let begun = Instant::now();
     let error = client.verify_pin(&pin()).unwrap_err();
     assert!(matches!(error, Error::SessionBusy { .. }) && error.nothing_changed(), "{error:?}");
@@ -119,13 +119,13 @@ fn a_session_in_use_is_waited_for_as_long_as_was_asked() {
     assert!(client.me().is_ok(), "reads do not wait");
     drop(other_call);
     client.verify_pin(&pin()).unwrap().done().unwrap();
-    // And one that crashed is waited for no longer than its lease.
-    std::mem::forget(hold(Duration::from_millis(30)));
+    // A crashed caller's lease ends by itself.
+    std::mem::forget(lease(Duration::from_millis(30)));
     client.verify_pin(&pin()).unwrap().done().unwrap();
 }
 
 #[test]
-fn threads_of_one_session_wait_for_each_other_as_long_as_was_asked() {
+fn threads_of_one_session_wait_for_each_other_up_to_the_limit() {
     let (arrived, arrival) = mpsc::channel();
     let (answer, may_answer) = mpsc::channel();
     let server = Server::start(move |stream, id| {
@@ -143,7 +143,7 @@ fn threads_of_one_session_wait_for_each_other_as_long_as_was_asked() {
     });
 }
 
-/// A store that wants the clock confirmed.
+/// A store that asks for a confirmation of the clock.
 struct Doubting {
     ahead: Option<Duration>,
     was_confirmed: Arc<AtomicBool>,
@@ -160,8 +160,8 @@ impl NonceStore for Doubting {
     }
 }
 
-/// Answers every request, and says that it is so much later than it is, or says nothing of the time.
-fn server_of_another_time(later: Option<i128>) -> Server {
+/// Answers every request. Its clock is this many nanoseconds ahead. With None it does not tell the time.
+fn server_with_clock(later: Option<i128>) -> Server {
     Server::start(move |stream, id| {
         let now = UnixTime::try_from(SystemTime::now()).unwrap().as_nanos().unwrap();
         let time = later.map_or_else(String::new, |later| format!("\r\nX-Server-Time: {}", i128::from(now) + later));
@@ -169,26 +169,26 @@ fn server_of_another_time(later: Option<i128>) -> Server {
     })
 }
 
-fn doubting(server: &Server, ahead: Option<Duration>) -> (Client, Arc<AtomicBool>) {
+fn client_of_doubting_store(server: &Server, ahead: Option<Duration>) -> (Client, Arc<AtomicBool>) {
     let was_confirmed = Arc::new(AtomicBool::new(false));
     let store = Doubting { ahead, was_confirmed: was_confirmed.clone(), store: MemoryStore::new() };
     (builder().base_url(&server.url).store(store).build().unwrap(), was_confirmed)
 }
 
 #[test]
-fn a_clock_that_the_store_doubts_is_compared_with_the_servers() {
+fn an_unconfirmed_clock_is_compared_with_the_servers() {
     const HOUR: i128 = 3_600_000_000_000;
     for (later, ahead, is_right) in [
         (Some(0), None, true),
         (Some(0), Some(DAY * 400), true),
         (Some(HOUR), None, false),
         (Some(-HOUR), Some(DAY * 400), false),
-        // Where the server names no time, nobody vouches for the clock.
+        // Without the server's time the clock is not confirmed.
         (None, None, false),
         (None, Some(DAY * 400), false),
     ] {
-        let server = server_of_another_time(later);
-        let (client, was_confirmed) = doubting(&server, ahead);
+        let server = server_with_clock(later);
+        let (client, was_confirmed) = client_of_doubting_store(&server, ahead);
         let result = client.verify_pin(&pin());
         let requests = server.requests.load(Ordering::SeqCst);
         if is_right {
@@ -208,17 +208,17 @@ fn a_clock_that_the_store_doubts_is_compared_with_the_servers() {
 }
 
 #[test]
-fn a_server_that_cannot_be_asked_the_time_means_that_no_pin_was_sent() {
-    let (client, _) = doubting(&Server::start(|_, _| ()), None);
+fn without_an_answer_to_confirm_the_clock_no_pin_is_sent() {
+    let (client, _) = client_of_doubting_store(&Server::start(|_, _| ()), None);
     let error = client.verify_pin(&pin()).unwrap_err();
     assert!(matches!(error, Error::ClockUnconfirmed(_)) && error.nothing_changed(), "{error:?}");
 }
 
 #[test]
-fn only_an_answer_of_mixins_confirms_a_clock() {
+fn only_mixins_own_answer_confirms_a_clock() {
     let now = || UnixTime::try_from(SystemTime::now()).unwrap().as_nanos().unwrap();
     let page = "<html>Welcome to the hotel</html>";
-    // A captive portal's page, with or without a time; a cache's old answer; a server in trouble; and a refusal, which will do.
+    // A captive portal's page, with or without a time; a cached answer; a server error; and a refusal, which confirms.
     for (head, body, is_confirmed) in [
         ("403 Forbidden\r\nX-Request-Id: ID", page, false),
         ("403 Forbidden\r\nX-Request-Id: ID\r\nX-Server-Time: NOW", page, false),
@@ -232,7 +232,7 @@ fn only_an_answer_of_mixins_confirms_a_clock() {
         let server = Server::start(move |stream, id| {
             respond(stream, &head.replace("ID", id).replace("NOW", &now().to_string()), body);
         });
-        let (client, was_confirmed) = doubting(&server, None);
+        let (client, was_confirmed) = client_of_doubting_store(&server, None);
         let result = client.verify_pin(&pin());
         assert_eq!(was_confirmed.load(Ordering::SeqCst), is_confirmed, "{head}: {result:?}");
         if !is_confirmed {
@@ -244,7 +244,7 @@ fn only_an_answer_of_mixins_confirms_a_clock() {
 }
 
 #[test]
-fn a_probe_tells_the_time_of_mixins_answers_alone() {
+fn a_probe_takes_the_time_from_mixins_own_answers_only() {
     let now = || UnixTime::try_from(SystemTime::now()).unwrap().as_nanos().unwrap();
     let probe = |head: &'static str, body: &'static str| {
         let server = Server::start(move |stream, id| {
@@ -259,7 +259,7 @@ fn a_probe_tells_the_time_of_mixins_answers_alone() {
     assert!(probe("502 Bad Gateway", r#"{"error":{"code":502}}"#).clock.is_none());
 }
 
-/// A store whose holder stalls so many times until its hold has ended.
+/// A store whose first leases end at once, as if the caller stalled.
 struct Stalling {
     left: AtomicUsize,
     store: MemoryStore,
@@ -273,7 +273,7 @@ impl NonceStore for Stalling {
 }
 
 #[test]
-fn a_hold_that_ended_before_anything_was_sent_is_taken_anew_a_few_times() {
+fn a_session_is_leased_again_a_few_times_if_the_lease_ends_before_sending() {
     let server = Server::answering("200 OK", USER);
     let client = |stalls| {
         let store = Stalling { left: AtomicUsize::new(stalls), store: MemoryStore::new() };

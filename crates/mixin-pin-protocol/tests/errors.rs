@@ -15,7 +15,7 @@ fn api(code: u32) -> ApiError {
 }
 
 #[test]
-fn every_error_says_what_it_said() {
+fn error_messages_are_unchanged() {
     let cause = mixin_pin_core::Error::Ed25519Key;
     let nonce = std::io::Error::other("disk full");
     let errors: Vec<Error> = vec![

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mixin_pin_store::{Error, RedisError, SqliteError};
 
 #[test]
-fn every_error_says_what_it_said() {
+fn error_messages_are_unchanged() {
     let path = || PathBuf::from("/data/iterators.db");
     let errors = [
         Error::LeaseLost,

@@ -1,4 +1,4 @@
-//! Servers of the tests' own making, and clients for them.
+//! Servers for the tests, and clients for them.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ pub fn pin() -> Pin {
 }
 
 pub fn builder() -> ClientBuilder {
-    // Each test has a session of its own, so that none waits for another's.
+    // Each test has its own session, so no test waits for another.
     static NEXT: AtomicUsize = AtomicUsize::new(1);
     let key = Ed25519Key::from_bytes(&[1; 32]).unwrap();
     let server = Ed25519Key::from_bytes(&[2; 32]).unwrap().public_key().to_x25519().unwrap();
@@ -24,7 +24,7 @@ pub fn builder() -> ClientBuilder {
     Client::builder(Session::ed25519(Uuid::nil(), session_id, key, &server).unwrap())
 }
 
-/// A server on a free port that answers each request by `behave`, and counts them.
+/// A server on a free port that answers each request by `behave` and counts the requests.
 pub struct Server {
     pub url: String,
     pub requests: Arc<AtomicUsize>,
@@ -48,7 +48,7 @@ impl Server {
         Self { url, requests }
     }
 
-    /// Answers every request with this status and body, the request id repeated.
+    /// Answers every request with this status and body, and with the id of the request.
     pub fn answering(status: &'static str, body: impl Into<String>) -> Self {
         let body = body.into();
         Self::start(move |stream, id| respond(stream, &format!("{status}\r\nX-Request-Id: {id}"), &body))
@@ -58,7 +58,7 @@ impl Server {
         builder().base_url(&self.url).build().unwrap()
     }
 
-    /// Verifies a PIN, which must end in `Unknown`, and returns why. One request must have been sent.
+    /// Verifies a PIN and returns why the outcome is unknown. Exactly one request must have been sent.
     pub fn lost(&self) -> Error {
         self.lost_by(&self.client())
     }
@@ -66,7 +66,7 @@ impl Server {
     pub fn lost_by(&self, client: &Client) -> Error {
         match client.verify_pin(&pin()).unwrap() {
             Outcome::Unknown(lost) => {
-                assert_eq!(self.requests.load(Ordering::SeqCst), 1, "sent once and never again");
+                assert_eq!(self.requests.load(Ordering::SeqCst), 1, "sent exactly once");
                 assert!(!lost.request_id.is_nil());
                 *lost.cause
             }
@@ -75,8 +75,8 @@ impl Server {
     }
 }
 
-/// Answers with this status, with the headers on the lines after it, and this body. Says that the connection ends here:
-/// the client would send its next request over it if it were quicker than the end.
+/// Answers with this head (the status, and further headers on the lines after it) and this body. Announces that the
+/// connection closes. Otherwise the client could send its next request over it before it is closed.
 pub fn respond(stream: &mut TcpStream, head: &str, body: &str) {
     let len = body.len();
     write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}").unwrap();
@@ -87,7 +87,7 @@ pub fn read_request(stream: &mut TcpStream) -> String {
     read_pieces(stream).1
 }
 
-/// Reads a request to its end and returns the pieces that it came in, and its id.
+/// Reads a request to its end and returns the pieces in which it arrived, and its id.
 pub fn read_pieces(stream: &mut TcpStream) -> (Vec<Vec<u8>>, String) {
     let (mut pieces, mut buffer) = (Vec::<Vec<u8>>::new(), vec![0; 1 << 20]);
     loop {
