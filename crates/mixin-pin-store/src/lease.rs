@@ -22,13 +22,13 @@ use crate::{Error, Risk, SessionRecord};
 /// # Contract
 /// - The iterators of a session follow the contract of [`NonceSource`] across all its leases.
 /// - At most one caller has a session's lease at any moment. Another may take the session over once the lease has ended or
-///   the holder's process is proven dead. The former holder, or a child forked from it, then gets no further iterator.
+///   the former caller's process is certainly dead. That caller, or a child forked from it, then gets no further iterator.
 /// - Sessions do not wait for each other.
 /// - A store that outlives its process does not follow a clock that leaps far ahead of the session's last iterator unless
 ///   the terms confirm the clock: an iterator from a year ahead would lock out every client that goes by the clock for a
-///   year. Nor does it go on from a last iterator far ahead of the clock unless the session's owner raised it there.
+///   year. It also refuses a last iterator far ahead of the clock unless the session's owner raised it there.
 ///
-/// The feature `test-suite` checks an implementation against this.
+/// The feature `test-suite` checks an implementation against this contract.
 pub trait NonceStore: Send + Sync {
     /// Leases a session. Waits for another caller's lease to end, at most as long as the terms say.
     ///
@@ -37,23 +37,23 @@ pub trait NonceStore: Send + Sync {
     fn lease(&self, session_id: Uuid, terms: &LeaseTerms) -> Result<LeaseReply, Error>;
 }
 
-/// A leased session: the source of its nonces. Dropping it releases the session.
+/// A lease of a session, and the source of its nonces. Dropping it releases the session.
 ///
 /// A release that does not reach the store does no harm: the lease ends by itself.
 pub trait Lease: NonceSource<Error = Error> + Send + Sync {
-    /// How much longer the lease lasts at least. Do not send a request that may take longer.
+    /// The least time for which the lease still lasts. Do not send a request that may take longer.
     fn remaining(&self) -> Duration;
 }
 
 /// A store whose records can be listed and changed.
 pub trait ManagedStore: NonceStore {
-    /// The sessions that the store knows, in no order.
+    /// The sessions that the store knows, in any order.
     ///
     /// # Errors
     /// Any failure of the store.
     fn sessions(&self) -> Result<Vec<SessionRecord>, Error>;
 
-    /// Forgets a session, so that its next iterator comes from the clock alone; returns whether it was known.
+    /// Forgets a session. Its next iterator then comes from the clock alone. Returns whether the session was known.
     ///
     /// # Errors
     /// [`Error::InUse`] while it is leased, or any failure of the store.
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn terms_keep_what_was_set_before() {
+    fn setting_a_term_keeps_the_others() {
         let (duration, wait) = (Duration::from_secs(35), Duration::from_secs(10));
         let terms = LeaseTerms::new(duration).with_confirmed_clock().wait(wait);
         assert_eq!((terms.duration(), terms.max_wait(), terms.clock_is_confirmed()), (duration, wait, true));

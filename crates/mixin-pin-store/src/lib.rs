@@ -34,7 +34,7 @@
 //!
 //! # Other databases
 //! The feature `sqlite` links SQLite (`rusqlite`). A program that uses SQLite through sqlx, diesel or another version of
-//! rusqlite may not link it twice. It turns the default features off and takes Redis, memory, or a store of its own:
+//! rusqlite may not link it twice. It turns the default features off and takes Redis, memory, or its own store:
 //!
 //! ```
 //! use std::time::Duration;

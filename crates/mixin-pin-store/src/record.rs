@@ -1,4 +1,4 @@
-//! What a store knows of a session.
+//! What a store knows about a session.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use mixin_pin_core::uuid::Uuid;
 
 use crate::iterators;
 
-/// What a store knows of a session.
+/// What a store knows about a session.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRecord {

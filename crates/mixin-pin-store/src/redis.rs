@@ -79,7 +79,7 @@ impl RedisStore {
     /// Opens a store by the URL of a Redis or Valkey server, and checks that the server answers.
     ///
     /// TLS (`rediss://`) trusts the system's root certificates, or those that `SSL_CERT_FILE` names. It uses the process's
-    /// default `rustls` crypto provider. If there is none, aws-lc-rs becomes the default.
+    /// default `rustls` crypto provider. If no default is set, aws-lc-rs becomes the default.
     ///
     /// # Errors
     /// [`Error::Url`] for an invalid URL, [`RedisError::Unreachable`] if there is no answer, or [`RedisError::Other`] if the
@@ -127,7 +127,7 @@ impl ManagedStore for RedisStore {
         })?;
         let mut sessions = Vec::new();
         for (key, (last, raised_to), left) in found {
-            // Forgotten meanwhile.
+            // The session was forgotten meanwhile.
             let Some(last) = last else { continue };
             let id = key.strip_prefix(PREFIX).map(|id| id.trim_start_matches('{').trim_end_matches('}'));
             sessions.push(SessionRecord {
@@ -178,7 +178,7 @@ impl ManagedStore for RedisStore {
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URL may hold a password.
+        // The URL may contain a password.
         f.debug_struct("RedisStore").finish_non_exhaustive()
     }
 }

@@ -40,7 +40,7 @@ pub enum Durability {
 
 /// Iterators in a SQLite database.
 ///
-/// Clones are cheap and share their connections; each call works on a connection of its own. See the
+/// Clones are cheap and share their connections. Each call uses a separate connection. See the
 /// [crate's example](crate).
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
@@ -53,7 +53,7 @@ struct Inner {
 }
 
 impl SqliteStore {
-    /// Opens the user's database in the platform's data folder. Creates it if there is none.
+    /// Opens the user's database in the platform's data folder. Creates it if it does not exist.
     ///
     /// # Errors
     /// [`Error::NoDataFolder`] if the system names no such folder, otherwise as [`SqliteStore::open`].
@@ -70,7 +70,7 @@ impl SqliteStore {
         Ok(strategy.data_dir().join("mixin-pin").join("iterators.db"))
     }
 
-    /// Opens a database. Creates it if there is none, readable by its owner only and durable over power cuts.
+    /// Opens a database. Creates it if it does not exist, readable by its owner only and durable over power cuts.
     ///
     /// The argument is always a path, even `:memory:` or `file:…`. Next to the database there is a folder whose name ends
     /// in `-holders`, with one file for each process that has leases.
@@ -225,7 +225,7 @@ impl Inner {
         self.connections.path()
     }
 
-    /// Whether the session can be leased: nobody leases it, the lease has ended, or the holder's process is dead.
+    /// Whether the session can be leased: it is not leased, the lease has ended, or the holder's process is dead.
     fn is_free(&self, row: &Row, now: UnixTime) -> bool {
         row.held_until.is_none_or(|until| until <= nanos(now))
             || row.holder.is_some_and(|holder| self.connections.holders().is_dead(holder))
@@ -234,7 +234,7 @@ impl Inner {
     /// How much longer the session is leased, as shown to its owner. None if its record can be changed.
     ///
     /// A lease with more than twice its duration left comes from a clock that was far ahead. By this clock it would last
-    /// for years, so it does not count. Its caller is still kept out by the fence.
+    /// for years, so it does not count. The fence still keeps its caller from using the session.
     fn leased_for(&self, row: &Row, now: UnixTime) -> Option<Duration> {
         let left = u64::try_from(row.held_until?.checked_sub(nanos(now))?).ok()?;
         let lease = row.lease.unsigned_abs();

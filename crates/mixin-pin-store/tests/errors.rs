@@ -1,4 +1,4 @@
-//! The text of each error is pinned in `testdata/errors.txt`.
+//! The text of each error, compared with `testdata/errors.txt`.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Databases that were moved, changed or exposed: they are refused, and never let two callers lease one session.
+//! Databases that were moved, changed or exposed to other users. They never lease one session twice.
 
 mod common;
 
@@ -38,7 +38,7 @@ impl Stage {
 }
 
 #[test]
-fn a_stalled_holder_does_not_release_what_was_forgotten_and_taken_anew() {
+fn a_stalled_caller_does_not_release_a_session_that_was_forgotten_and_leased_again() {
     let (stage, session) = (Stage::new(), new_session());
     let store = stage.open();
     let short = LeaseTerms::new(Duration::from_millis(50)).with_confirmed_clock();
@@ -47,7 +47,7 @@ fn a_stalled_holder_does_not_release_what_was_forgotten_and_taken_anew() {
     assert!(store.forget(session).unwrap());
     let next = take_lease(&store, session);
     drop(stalled);
-    assert!(matches!(store.lease(session, &confirmed()).unwrap(), LeaseReply::Busy), "two hold one session");
+    assert!(matches!(store.lease(session, &confirmed()).unwrap(), LeaseReply::Busy), "the session is leased twice");
     assert!(next.reserve(now()).is_ok());
 }
 
@@ -75,20 +75,20 @@ fn replaced(stage: &Stage) {
     }
 }
 
-fn its_wal_is_deleted(stage: &Stage) {
+fn wal_is_deleted(stage: &Stage) {
     fs::remove_file(format!("{}-wal", stage.path().display())).unwrap();
 }
 
-fn its_shm_is_deleted(stage: &Stage) {
+fn shm_is_deleted(stage: &Stage) {
     fs::remove_file(format!("{}-shm", stage.path().display())).unwrap();
 }
 
-fn what_is_beside_it_is_deleted(stage: &Stage) {
-    its_wal_is_deleted(stage);
-    its_shm_is_deleted(stage);
+fn wal_and_shm_are_deleted(stage: &Stage) {
+    wal_is_deleted(stage);
+    shm_is_deleted(stage);
 }
 
-/// Meanwhile another database was used in its place.
+/// Meanwhile another database is used under its name.
 fn moved_away_and_back(stage: &Stage) {
     moved(stage);
     drop(take_lease(&stage.open(), new_session()));
@@ -97,7 +97,7 @@ fn moved_away_and_back(stage: &Stage) {
 
 #[cfg(unix)]
 #[test]
-fn a_database_that_is_moved_or_deleted_while_in_use_does_not_let_two_hold() {
+fn a_database_that_is_moved_or_deleted_while_in_use_does_not_lease_a_session_twice() {
     for go_away in [moved, deleted, all_deleted, replaced] as [fn(&Stage); 4] {
         let (stage, session) = (Stage::new(), new_session());
         let (one, other) = (stage.open(), stage.open());
@@ -105,16 +105,19 @@ fn a_database_that_is_moved_or_deleted_while_in_use_does_not_let_two_hold() {
         drop(take_lease(&other, new_session()));
         go_away(&stage);
         assert_eq!(before.remaining(), Duration::ZERO);
-        assert!(matches!(before.reserve(now()), Err(Error::LeaseLost)), "another iterator of a database that is gone");
+        assert!(matches!(before.reserve(now()), Err(Error::LeaseLost)), "an iterator from a database that is gone");
         // All stores use the new database.
         let next = take_lease(&stage.open(), session);
         for store in [&one, &other, &stage.open()] {
-            assert!(matches!(store.lease(session, &confirmed()).unwrap(), LeaseReply::Busy), "two hold one session");
+            assert!(
+                matches!(store.lease(session, &confirmed()).unwrap(), LeaseReply::Busy),
+                "the session is leased twice"
+            );
         }
         drop(before);
         assert!(
             matches!(one.lease(session, &confirmed()).unwrap(), LeaseReply::Busy),
-            "nor is it released by the old holder"
+            "the old lease released the new one"
         );
         let mut last = next.reserve(now()).unwrap();
         drop(next);
@@ -135,8 +138,8 @@ fn a_database_that_is_moved_or_deleted_while_in_use_does_not_let_two_hold() {
 
 #[cfg(unix)]
 #[test]
-fn a_database_whose_files_were_parted_does_not_let_two_hold() {
-    let ways = [its_wal_is_deleted, its_shm_is_deleted, what_is_beside_it_is_deleted, moved_away_and_back];
+fn a_database_that_lost_its_wal_or_shm_does_not_lease_a_session_twice() {
+    let ways = [wal_is_deleted, shm_is_deleted, wal_and_shm_are_deleted, moved_away_and_back];
     for part in ways as [fn(&Stage); 4] {
         let (stage, session) = (Stage::new(), new_session());
         let (one, other) = (stage.open(), stage.open());
@@ -144,13 +147,16 @@ fn a_database_whose_files_were_parted_does_not_let_two_hold() {
         drop(take_lease(&other, new_session()));
         part(&stage);
         assert_eq!(before.remaining(), Duration::ZERO);
-        assert!(matches!(before.reserve(now()), Err(Error::LeaseLost)), "by files that nobody else has");
+        assert!(
+            matches!(before.reserve(now()), Err(Error::LeaseLost)),
+            "an iterator from files that no other caller uses"
+        );
         let stores = [&stage.open(), &one, &other];
         for session in [session, new_session()] {
-            let holds = stores.map(|store| store.lease(session, &confirmed()).unwrap());
+            let replies = stores.map(|store| store.lease(session, &confirmed()).unwrap());
             assert!(
-                holds.iter().filter(|lease| matches!(lease, LeaseReply::Granted(_))).count() <= 1,
-                "two hold one session"
+                replies.iter().filter(|reply| matches!(reply, LeaseReply::Granted(_))).count() <= 1,
+                "the session is leased twice"
             );
         }
         let mut last = 0;
@@ -170,7 +176,7 @@ fn a_database_whose_files_were_parted_does_not_let_two_hold() {
 }
 
 #[test]
-fn names_that_sqlite_reads_otherwise_are_refused() {
+fn names_with_a_special_meaning_for_sqlite_are_refused() {
     let stage = Stage::new();
     for url in ["sqlite:file:x.db", "sqlite:FILE:x.db?mode=memory", "sqlite:file:///tmp/x.db"] {
         assert!(matches!(mixin_pin_store::open(url), Err(Error::SqliteUri)), "{url}");
@@ -180,7 +186,7 @@ fn names_that_sqlite_reads_otherwise_are_refused() {
     }
     assert!(
         matches!(SqliteStore::open(Path::new("")), Err(Error::Sqlite(SqliteError::File { .. }))),
-        "a store of each opener's own"
+        "SQLite opens a temporary database"
     );
     // As a path, such a name is an ordinary file.
     for name in ["file:odd.db?mode=memory", ":memory:", "100%20.db"] {
@@ -188,14 +194,14 @@ fn names_that_sqlite_reads_otherwise_are_refused() {
         let session = new_session();
         let lease = take_lease(&SqliteStore::open(&path).unwrap(), session);
         let again = SqliteStore::open(&path).unwrap().lease(session, &confirmed()).unwrap();
-        assert!(matches!(again, LeaseReply::Busy), "{name} is each opener's own");
+        assert!(matches!(again, LeaseReply::Busy), "{name} is not a file");
         assert!(fs::metadata(&path).unwrap().len() > 0);
         drop(lease);
     }
 }
 
 #[test]
-fn a_relative_path_is_that_of_the_folder_at_the_time() {
+fn a_relative_path_starts_at_the_current_folder_when_it_is_opened() {
     let path = Path::new("relative-iterators.db");
     let store = SqliteStore::open(path).unwrap();
     assert!(store.path().is_absolute() && store.path().ends_with(path));
@@ -209,7 +215,7 @@ fn a_relative_path_is_that_of_the_folder_at_the_time() {
 
 #[cfg(unix)]
 #[test]
-fn a_database_of_two_names_is_refused_by_both() {
+fn a_database_with_two_names_is_refused_under_both() {
     let stage = Stage::new();
     let used = stage.open();
     let other = stage.0.path().join("other.db");
@@ -226,7 +232,7 @@ fn a_database_of_two_names_is_refused_by_both() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_to_a_database_is_that_database() {
+fn a_link_to_a_database_opens_that_database() {
     use std::os::unix::fs::symlink;
 
     let (stage, links) = (Stage::new(), tempfile::tempdir().unwrap());
@@ -238,7 +244,7 @@ fn a_link_to_a_database_is_that_database() {
     assert_eq!(store.path(), stage.path());
     let lease = take_lease(&store, session);
     assert!(matches!(stage.open().lease(session, &confirmed()).unwrap(), LeaseReply::Busy));
-    assert_eq!(fs::read_dir(links.path()).unwrap().count(), 1, "the link alone");
+    assert_eq!(fs::read_dir(links.path()).unwrap().count(), 1, "only the link");
     // Files next to the link's target count: SQLite would replay them.
     let journal = format!("{}-journal", stage.path().display());
     symlink(stage.path(), &journal).unwrap();
@@ -262,7 +268,7 @@ fn a_link_to_a_database_is_that_database() {
 }
 
 #[test]
-fn many_who_make_a_database_at_once_find_one() {
+fn concurrent_callers_create_one_database() {
     for _ in 0..40 {
         let (stage, session) = (Stage::new(), new_session());
         std::thread::scope(|scope| {
@@ -292,7 +298,7 @@ mod exposed {
     }
 
     #[test]
-    fn what_others_can_write_is_refused() {
+    fn files_that_others_can_write_are_refused() {
         let stage = Stage::new();
         let store = stage.open();
         drop(take_lease(&store, new_session()));
@@ -324,7 +330,7 @@ mod exposed {
     }
 
     #[test]
-    fn what_another_user_put_beside_it_is_refused() {
+    fn files_of_another_user_next_to_the_database_are_refused() {
         use std::io::Write as _;
 
         let stage = Stage::new();
@@ -334,7 +340,7 @@ mod exposed {
         chmod(&journal, 0o600);
         if std::os::unix::fs::chown(&journal, Some(12_345), None).is_err() {
             // Skipped even with MIXIN_PIN_REQUIRE_ALL, because the right depends on the user.
-            let test = "what_another_user_put_beside_it_is_refused";
+            let test = "files_of_another_user_next_to_the_database_are_refused";
             writeln!(std::io::stderr(), "SKIPPED: {test} needs the right to give a file away").unwrap();
             return;
         }
@@ -348,7 +354,7 @@ mod exposed {
     }
 
     #[test]
-    fn the_lock_for_making_a_database_is_opened_in_a_folder_of_ones_own_alone() {
+    fn the_creation_lock_is_opened_only_in_the_users_own_folder() {
         use std::os::unix::fs::symlink;
         use std::time::Instant;
 
@@ -385,7 +391,7 @@ mod exposed {
     }
 
     #[test]
-    fn what_others_can_read_or_replace_is_told() {
+    fn files_that_others_can_read_or_replace_are_reported() {
         let stage = Stage::new();
         let store = stage.open();
         chmod(stage.0.path(), 0o700);
@@ -405,7 +411,7 @@ mod exposed {
 }
 
 #[test]
-fn a_database_of_ours_with_more_or_other_in_it_is_refused() {
+fn a_database_of_ours_that_was_changed_is_refused() {
     for change in [
         "CREATE TABLE more (x)",
         "CREATE VIEW more AS SELECT * FROM sessions",
@@ -425,18 +431,18 @@ fn a_database_of_ours_with_more_or_other_in_it_is_refused() {
 }
 
 #[test]
-fn what_is_added_while_the_database_is_used_does_nothing() {
+fn a_trigger_added_while_the_database_is_in_use_does_not_run() {
     let (stage, session) = (Stage::new(), new_session());
     let store = stage.open();
     drop(take_lease(&store, session));
     stage.set("CREATE TRIGGER more AFTER UPDATE ON sessions BEGIN UPDATE sessions SET held_until = NULL; END");
     let lease = take_lease(&store, session);
-    assert!(matches!(store.lease(session, &confirmed()).unwrap(), LeaseReply::Busy), "a trigger released it");
+    assert!(matches!(store.lease(session, &confirmed()).unwrap(), LeaseReply::Busy), "a trigger released the session");
     drop(lease);
 }
 
 #[test]
-fn a_database_of_something_else_is_left_as_it_is() {
+fn a_database_of_other_software_stays_unchanged() {
     let stage = Stage::new();
     stage.set("CREATE TABLE sessions (x)");
     let before = fs::read(stage.path()).unwrap();
@@ -454,12 +460,12 @@ fn version_1(stage: &Stage) {
 }
 
 #[test]
-fn a_database_of_the_version_before_is_taken_over() {
+fn a_database_of_the_previous_version_is_migrated() {
     let (stage, session) = (Stage::new(), new_session());
     version_1(&stage);
-    // A process of that version that still runs. It increases the fence, and does not know the new columns.
+    // A process of that version still runs. It increases the fence, and does not know the new columns.
     let old = Connection::open(stage.path()).unwrap();
-    let old_hold = || {
+    let old_lease = || {
         let sql = "INSERT INTO sessions (session_id, last_iterator, fence, held_until, lease)
                    VALUES (?1, x'0000000000000001', 1, ?2, 60000000000)
                    ON CONFLICT (session_id) DO UPDATE SET fence = fence + 1, held_until = ?2, lease = 60000000000";
@@ -469,17 +475,23 @@ fn a_database_of_the_version_before_is_taken_over() {
     let old_release = || {
         old.execute("UPDATE sessions SET held_until = NULL", []).unwrap();
     };
-    old_hold();
+    old_lease();
     let (one, other) = (stage.open(), stage.open());
     let known = one.sessions().unwrap();
     assert_eq!((known.len(), known[0].session_id, known[0].last_iterator), (1, session, 1));
-    assert!(matches!(one.lease(session, &confirmed()).unwrap(), LeaseReply::Busy), "the old holder lives");
+    assert!(
+        matches!(one.lease(session, &confirmed()).unwrap(), LeaseReply::Busy),
+        "the old process still has its lease"
+    );
     old_release();
     drop(take_lease(&one, session));
     drop(one);
     // The row still names the file of a process that has ended.
-    old_hold();
-    assert!(matches!(other.lease(session, &confirmed()).unwrap(), LeaseReply::Busy), "the old holder lives");
+    old_lease();
+    assert!(
+        matches!(other.lease(session, &confirmed()).unwrap(), LeaseReply::Busy),
+        "the old process still has its lease"
+    );
     old_release();
     drop(take_lease(&other, session));
 
@@ -490,7 +502,7 @@ fn a_database_of_the_version_before_is_taken_over() {
 }
 
 #[test]
-fn many_who_open_a_database_of_the_version_before_at_once_find_one() {
+fn concurrent_callers_migrate_a_database_once() {
     let (stage, session) = (Stage::new(), new_session());
     version_1(&stage);
     std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Processes with leases that die, stop or fork: leases of dead processes pass on at once, all others stay.
+//! Processes with leases that die, stop or fork: the leases of dead processes end at once, all others stay.
 //!
 //! The trials run this program again as the process with the leases.
 #![cfg(unix)]
@@ -32,22 +32,22 @@ fn main() {
         return obey(&word(), word().parse().unwrap(), &word());
     }
     let trials = [
-        ("a_killed_holder_is_replaced_at_once_in_each_of_its_sessions", killed as fn()),
-        ("so_is_one_that_ended_without_a_word", ended_silently),
-        ("those_who_find_the_dead_at_once_still_take_turns", many_find_the_dead),
-        ("a_dead_holder_keeps_nobody_from_forgetting", forgotten),
-        ("a_holder_that_panics_lets_go", panicked),
-        ("a_stopped_holder_is_not_dead", stopped),
-        ("nor_is_another_thread_or_one_that_lost_its_handle", same_process),
-        ("without_its_file_or_with_another_fence_nobody_is_taken_for_dead", unproven),
-        ("without_a_place_for_the_file_there_is_the_lease", no_place),
-        ("the_files_of_the_dead_are_cleared_away", cleared),
-        ("processes_whose_files_were_parted_do_not_both_hold", parted),
-        ("a_file_that_was_replaced_proves_nobody_dead", replaced),
-        ("those_who_clear_away_leave_the_files_of_those_who_come", come_and_clear),
+        ("a_killed_process_loses_all_its_leases_at_once", killed as fn()),
+        ("a_process_that_exits_or_aborts_loses_its_leases_at_once", ended_silently),
+        ("callers_that_find_a_dead_process_at_the_same_time_take_turns", many_find_the_dead),
+        ("a_session_leased_by_a_dead_process_can_be_forgotten", forgotten),
+        ("a_process_that_panics_releases_its_leases", panicked),
+        ("a_stopped_process_keeps_its_leases", stopped),
+        ("a_lease_whose_handle_was_lost_lasts_while_its_process_lives", same_process),
+        ("without_its_file_or_with_another_fence_a_process_does_not_count_as_dead", not_certainly_dead),
+        ("if_no_file_can_be_created_the_end_of_the_lease_counts", no_place),
+        ("the_files_of_dead_processes_are_removed", cleared),
+        ("processes_with_different_database_files_never_both_lease_a_session", parted),
+        ("a_process_whose_file_was_replaced_does_not_count_as_dead", replaced),
+        ("removing_files_of_dead_processes_spares_new_ones", come_and_clear),
         ("a_forked_process_does_not_use_the_database_of_its_parent", forked_sqlite),
         #[cfg(feature = "redis")]
-        ("a_fork_does_not_let_two_hold_by_redis", forked_redis),
+        ("a_forked_process_does_not_use_its_parents_lease_on_redis", forked_redis),
     ];
     let trials = trials.map(|(name, trial)| {
         Trial::test(name, move || {
@@ -110,7 +110,7 @@ impl Holder {
         let mut process = command.stderr(Stdio::null()).spawn().unwrap();
         let said = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut holder = Self { process, said };
-        assert_eq!(holder.line(), "held");
+        assert_eq!(holder.line(), "leased");
         holder
     }
 
@@ -150,33 +150,33 @@ fn say(word: &str) {
 /// Leases the named session and the next one, then does what `order` says.
 fn obey(order: &str, session: Uuid, url: &str) {
     let store = mixin_pin_store::open(url).unwrap();
-    let held = [session, next(session)].map(|session| take(&*store, session, Duration::ZERO).unwrap());
-    say("held");
+    let leases = [session, next(session)].map(|session| take(&*store, session, Duration::ZERO).unwrap());
+    say("leased");
     match order {
         "wait" => thread::sleep(MINUTE),
         "exit" => process::exit(0),
         "abort" => process::abort(),
         "panic" => panic!("as ordered"),
         "forget" => {
-            mem::forget(held);
+            mem::forget(leases);
             drop(store);
             thread::sleep(MINUTE);
         }
         "release" => {
-            drop(held);
+            drop(leases);
             say("released");
             thread::sleep(MINUTE);
         }
         "again" => {
-            drop(held);
+            drop(leases);
             say("released");
             let mut kept = None;
             for _ in std::io::stdin().lines() {
                 kept = kept.or_else(|| take(&*store, session, Duration::ZERO));
-                say(if kept.is_some() { "held" } else { "busy" });
+                say(if kept.is_some() { "leased" } else { "busy" });
             }
         }
-        "fork" => fork(&*store, held, session),
+        "fork" => fork(&*store, leases, session),
         _ => unreachable!(),
     }
 }
@@ -187,7 +187,7 @@ fn next(session: Uuid) -> Uuid {
 
 fn take(store: &dyn ManagedStore, session: Uuid, wait: Duration) -> Option<Box<dyn Lease>> {
     match store.lease(session, &confirmed().wait(wait)).unwrap() {
-        LeaseReply::Granted(held) => Some(held),
+        LeaseReply::Granted(lease) => Some(lease),
         _ => None,
     }
 }
@@ -195,14 +195,14 @@ fn take(store: &dyn ManagedStore, session: Uuid, wait: Duration) -> Option<Box<d
 #[track_caller]
 fn assert_free(store: &dyn ManagedStore, session: Uuid) -> Box<dyn Lease> {
     let begun = Instant::now();
-    let held = take(store, session, MINUTE / 2).expect("a dead holder's session can be had");
+    let lease = take(store, session, MINUTE / 2).expect("a dead process's session can be leased");
     assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
-    held
+    lease
 }
 
 #[track_caller]
 fn assert_busy(store: &dyn ManagedStore, session: Uuid) {
-    assert!(take(store, session, Duration::from_millis(150)).is_none(), "taken from a holder that lives");
+    assert!(take(store, session, Duration::from_millis(150)).is_none(), "a living process lost its lease");
 }
 
 fn killed() {
@@ -212,11 +212,11 @@ fn killed() {
     assert_busy(&*store, session);
     assert!(store.sessions().unwrap().iter().all(|record| record.leased_for.is_some()));
     holder.kill();
-    assert!(store.sessions().unwrap().iter().all(|record| record.leased_for.is_none()), "nobody holds them any more");
-    let held = [session, next(session)].map(|session| assert_free(&*store, session));
-    assert!(held.iter().all(|held| held.reserve(now()).is_ok() && held.remaining() > MINUTE / 2));
-    assert_eq!(stage.count(), 1, "whose successor lives");
-    drop(held);
+    assert!(store.sessions().unwrap().iter().all(|record| record.leased_for.is_none()), "they are not leased any more");
+    let leases = [session, next(session)].map(|session| assert_free(&*store, session));
+    assert!(leases.iter().all(|lease| lease.reserve(now()).is_ok() && lease.remaining() > MINUTE / 2));
+    assert_eq!(stage.count(), 1, "only this process has a file");
+    drop(leases);
     drop(store);
     assert_eq!(stage.count(), 0);
 }
@@ -244,15 +244,15 @@ fn many_find_the_dead() {
     let (stage, session) = (Stage::new(), new_session());
     for _ in 0..5 {
         let mut holder = stage.holder("wait", session);
-        let is_held = AtomicBool::new(false);
+        let is_leased = AtomicBool::new(false);
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     let store = stage.open();
-                    let held = take(&*store, session, MINUTE / 2).unwrap();
-                    assert!(!is_held.swap(true, Ordering::SeqCst), "two hold one session");
-                    held.reserve(now()).unwrap();
-                    is_held.store(false, Ordering::SeqCst);
+                    let lease = take(&*store, session, MINUTE / 2).unwrap();
+                    assert!(!is_leased.swap(true, Ordering::SeqCst), "the session is leased twice");
+                    lease.reserve(now()).unwrap();
+                    is_leased.store(false, Ordering::SeqCst);
                 });
             }
             thread::sleep(Duration::from_millis(30));
@@ -287,12 +287,12 @@ fn stopped() {
 fn same_process() {
     let (stage, session) = (Stage::new(), new_session());
     let (one, other) = (stage.open(), stage.open());
-    let held = take(&*one, session, Duration::ZERO).unwrap();
+    let lease = take(&*one, session, Duration::ZERO).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| assert_busy(&*other, session));
         scope.spawn(|| assert_busy(&*one, session));
     });
-    mem::forget(held);
+    mem::forget(lease);
     drop(one);
     assert_busy(&*other, session);
 
@@ -301,7 +301,7 @@ fn same_process() {
     assert_busy(&*other, session);
 }
 
-fn unproven() {
+fn not_certainly_dead() {
     let (stage, session) = (Stage::new(), new_session());
     let mut holder = stage.holder("wait", session);
     holder.kill();
@@ -330,8 +330,8 @@ fn no_place() {
     fs::remove_dir_all(stage.holders()).unwrap();
     fs::write(stage.holders(), "").unwrap();
     let short = LeaseTerms::new(Duration::from_millis(300)).with_confirmed_clock();
-    let LeaseReply::Granted(held) = store.lease(session, &short).unwrap() else { panic!("busy") };
-    mem::forget(held);
+    let LeaseReply::Granted(lease) = store.lease(session, &short).unwrap() else { panic!("busy") };
+    mem::forget(lease);
     drop(store);
     let store = stage.open();
     assert!(take(&*store, session, Duration::ZERO).is_none());
@@ -347,11 +347,15 @@ fn cleared() {
     }
     let lives = stage.holder("wait", new_session());
     let session = new_session();
-    let mut died_holding = stage.holder("wait", session);
-    died_holding.kill();
+    let mut died_with_lease = stage.holder("wait", session);
+    died_with_lease.kill();
     let store = stage.open();
     let other = take(&*store, new_session(), Duration::ZERO).unwrap();
-    assert_eq!(stage.count(), 3, "of the one that lives, the one whose session waits, and this one's");
+    assert_eq!(
+        stage.count(),
+        3,
+        "the files of the living process, of the dead one whose session is still leased, and of this one"
+    );
     let taken = [session, next(session)].map(|session| assert_free(&*store, session));
     assert_eq!(stage.count(), 2);
     drop((lives, taken, other));
@@ -380,15 +384,15 @@ fn parted() {
         let open = || mixin_pin_store::open(&stage.url()).and_then(|store| store.lease(session, &confirmed()));
         let first = open();
         if matches!(first, Ok(LeaseReply::Granted(_))) {
-            assert_eq!(other.again(), "busy", "two hold one session");
+            assert_eq!(other.again(), "busy", "the session is leased twice");
             drop(first);
         }
-        assert_eq!(other.again(), "held");
+        assert_eq!(other.again(), "leased");
         assert_busy(&*stage.open(), session);
     }
 }
 
-/// As unpacking a backup does.
+/// Replaces the file as unpacking a backup does.
 fn replaced() {
     let (stage, session) = (Stage::new(), new_session());
     let store = stage.open();
@@ -398,9 +402,9 @@ fn replaced() {
     let copy = stage.0.path().join("copy");
     fs::copy(&own, &copy).unwrap();
     fs::rename(copy, own).unwrap();
-    let held = take(&*store, session, Duration::ZERO).unwrap();
+    let lease = take(&*store, session, Duration::ZERO).unwrap();
     assert_busy(&*stage.open(), session);
-    drop(held);
+    drop(lease);
 }
 
 fn come_and_clear() {
@@ -411,12 +415,12 @@ fn come_and_clear() {
             scope.spawn(|| {
                 for _ in 0..60 {
                     let (store, session) = (stage.open(), new_session());
-                    let held = take(&*store, session, Duration::ZERO).unwrap();
+                    let lease = take(&*store, session, Duration::ZERO).unwrap();
                     let sql = "SELECT lower(hex(holder)) FROM sessions WHERE session_id = ?1";
                     let database = Connection::open(stage.path()).unwrap();
                     let name: String = database.query_row(sql, [session.as_bytes()], |row| row.get(0)).unwrap();
-                    assert!(stage.holders().join(name).is_file(), "a holder that lives has lost its file");
-                    drop(held);
+                    assert!(stage.holders().join(name).is_file(), "a living process has lost its file");
+                    drop(lease);
                 }
             });
         }
@@ -424,7 +428,7 @@ fn come_and_clear() {
 }
 
 /// Forks while two sessions are leased. Both processes print what they get afterwards.
-fn fork(store: &dyn ManagedStore, held: [Box<dyn Lease>; 2], session: Uuid) {
+fn fork(store: &dyn ManagedStore, leases: [Box<dyn Lease>; 2], session: Uuid) {
     let third = Uuid::from_u128(session.as_u128() ^ 1 << 65);
     // SAFETY: this program has no other thread.
     let child = unsafe { libc::fork() };
@@ -435,13 +439,13 @@ fn fork(store: &dyn ManagedStore, held: [Box<dyn Lease>; 2], session: Uuid) {
         assert_eq!(unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) }, child);
     }
     let who = if child == 0 { "child" } else { "parent" };
-    let iterators: Vec<_> = (0..3).map(|_| held[0].reserve(now()).unwrap_or(0).to_string()).collect();
-    let remaining = held[0].remaining().as_secs();
-    drop(held);
+    let iterators: Vec<_> = (0..3).map(|_| leases[0].reserve(now()).unwrap_or(0).to_string()).collect();
+    let remaining = leases[0].remaining().as_secs();
+    drop(leases);
     let new = match store.lease(third, &confirmed()) {
-        Ok(LeaseReply::Granted(held)) => {
-            mem::forget(held);
-            "held"
+        Ok(LeaseReply::Granted(lease)) => {
+            mem::forget(lease);
+            "leased"
         }
         Ok(_) => "busy",
         Err(_) => "error",
@@ -464,24 +468,26 @@ fn forked(url: &str) -> [(Vec<u64>, u64, String); 2] {
     })
 }
 
-fn assert_parent_alone_goes_on([child, parent]: &[(Vec<u64>, u64, String); 2]) {
-    assert_eq!((&child.0[..], child.1), (&[0, 0, 0][..], 0), "the hold is its parent's");
+fn assert_only_parent_continues([child, parent]: &[(Vec<u64>, u64, String); 2]) {
+    assert_eq!((&child.0[..], child.1), (&[0, 0, 0][..], 0), "the child cannot use its parent's lease");
     assert!(parent.0.is_sorted_by(|one, two| one < two) && parent.0[0] > 0 && parent.1 > 30, "{parent:?}");
 }
 
 fn forked_sqlite() {
     let stage = Stage::new();
     let said = forked(&stage.url());
-    assert_parent_alone_goes_on(&said);
-    assert_eq!([&said[0].2[..], &said[1].2], ["error", "held"]);
+    assert_only_parent_continues(&said);
+    assert_eq!([&said[0].2[..], &said[1].2], ["error", "leased"]);
 }
 
 #[cfg(feature = "redis")]
 fn forked_redis() {
     use common::redis_server::RedisServer;
 
-    let Some(server) = RedisServer::start("a_fork_does_not_let_two_hold_by_redis", &[]) else { return };
+    let Some(server) = RedisServer::start("a_forked_process_does_not_use_its_parents_lease_on_redis", &[]) else {
+        return;
+    };
     let said = forked(&server.url());
-    assert_parent_alone_goes_on(&said);
-    assert_eq!([&said[0].2[..], &said[1].2], ["held", "busy"]);
+    assert_only_parent_continues(&said);
+    assert_eq!([&said[0].2[..], &said[1].2], ["leased", "busy"]);
 }

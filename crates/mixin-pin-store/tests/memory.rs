@@ -48,7 +48,7 @@ fn sessions_are_raised_and_never_lowered() {
 }
 
 #[test]
-fn a_stalled_caller_neither_uses_nor_releases_a_session_that_was_forgotten_and_leased_anew() {
+fn a_stalled_caller_neither_uses_nor_releases_a_session_that_was_forgotten_and_leased_again() {
     let (store, session) = (MemoryStore::new(), new_session());
     let stalled = match store.lease(session, &LeaseTerms::new(Duration::from_millis(20))).unwrap() {
         LeaseReply::Granted(lease) => lease,
@@ -65,7 +65,7 @@ fn a_stalled_caller_neither_uses_nor_releases_a_session_that_was_forgotten_and_l
 }
 
 #[test]
-fn callers_that_wait_take_turns_although_the_session_is_forgotten() {
+fn waiting_callers_take_turns_even_if_the_session_is_forgotten() {
     let (store, session) = (MemoryStore::new(), new_session());
     let is_leased = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -77,7 +77,7 @@ fn callers_that_wait_take_turns_although_the_session_is_forgotten() {
                         else {
                             panic!("busy")
                         };
-                        assert!(!is_leased.swap(true, Ordering::SeqCst), "two have the lease");
+                        assert!(!is_leased.swap(true, Ordering::SeqCst), "the session is leased twice");
                         lease.reserve(now()).unwrap();
                         is_leased.store(false, Ordering::SeqCst);
                     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::redis_server::RedisServer;
 use common::{
-    MINUTE, TestClock, assert_sessions_are_raised, assert_sessions_are_shown_and_forgotten,
-    assert_what_is_far_ahead_is_refused, confirmed, new_session, now, take_lease,
+    MINUTE, TestClock, assert_iterators_far_ahead_are_refused, assert_sessions_are_raised,
+    assert_sessions_are_shown_and_forgotten, confirmed, new_session, now, take_lease,
 };
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Error as CoreError, UnixTime};
@@ -27,8 +27,8 @@ fn the_store_conforms() {
 }
 
 #[test]
-fn clocks_that_disagree_or_jump_back_change_nothing_and_a_leap_is_not_followed() {
-    let test = "clocks_that_disagree_or_jump_back_change_nothing_and_a_leap_is_not_followed";
+fn iterators_rise_with_clocks_that_disagree_or_go_back_and_do_not_follow_a_leap() {
+    let test = "iterators_rise_with_clocks_that_disagree_or_go_back_and_do_not_follow_a_leap";
     let Some(server) = RedisServer::start(test, &[]) else { return };
     let session = new_session();
     let (one, other) = (TestClock::new(START), TestClock::new(START - 600));
@@ -67,18 +67,18 @@ fn after_a_failover_that_lost_the_last_write_iterators_are_not_below_the_clock()
     assert!(second.reserve(now()).unwrap() > before);
     for _ in 0..2 {
         // Neither a reserved iterator nor a new one.
-        assert!(matches!(first.reserve(now()), Err(Error::LeaseLost)), "the fence is another's");
+        assert!(matches!(first.reserve(now()), Err(Error::LeaseLost)), "the fence belongs to another lease");
     }
     drop(first);
     assert!(
         matches!(store.lease(session, &confirmed()).unwrap(), LeaseReply::Busy),
-        "nor does it release another's hold"
+        "the lost lease released the new one"
     );
 }
 
 #[test]
-fn the_numbers_end_with_an_error() {
-    let Some(server) = RedisServer::start("the_numbers_end_with_an_error", &[]) else { return };
+fn after_the_last_iterator_there_is_an_error() {
+    let Some(server) = RedisServer::start("after_the_last_iterator_there_is_an_error", &[]) else { return };
     let store = RedisStore::open(&server.url()).unwrap();
     let session = new_session();
     let key = format!("mixin-pin:{{{session}}}");
@@ -95,20 +95,20 @@ fn the_numbers_end_with_an_error() {
 }
 
 #[test]
-fn sessions_are_shown_and_forgotten_unless_they_are_held() {
-    let test = "sessions_are_shown_and_forgotten_unless_they_are_held";
+fn sessions_are_shown_and_forgotten_unless_they_are_leased() {
+    let test = "sessions_are_shown_and_forgotten_unless_they_are_leased";
     let Some(server) = RedisServer::start(test, &[]) else { return };
     assert_sessions_are_shown_and_forgotten(&*mixin_pin_store::open(&server.url()).unwrap());
 }
 
 #[test]
-fn a_last_iterator_far_ahead_of_the_clock_is_refused_until_its_owner_says_so() {
-    let test = "a_last_iterator_far_ahead_of_the_clock_is_refused_until_its_owner_says_so";
+fn a_last_iterator_far_ahead_of_the_clock_is_refused_until_its_owner_raises_it() {
+    let test = "a_last_iterator_far_ahead_of_the_clock_is_refused_until_its_owner_raises_it";
     let Some(server) = RedisServer::start(test, &[]) else { return };
     let write = |session: Uuid, last: u64| {
         server.command(&["HSET", &format!("mixin-pin:{{{session}}}"), "iterator", &last.to_string()]);
     };
-    assert_what_is_far_ahead_is_refused(
+    assert_iterators_far_ahead_are_refused(
         &*mixin_pin_store::open(&server.url()).unwrap(),
         write,
         i64::MAX.unsigned_abs(),
@@ -132,8 +132,8 @@ fn sessions_are_raised_and_never_lowered() {
 }
 
 #[test]
-fn a_connection_that_the_server_closed_is_made_anew() {
-    let Some(server) = RedisServer::start("a_connection_that_the_server_closed_is_made_anew", &[]) else { return };
+fn a_connection_that_the_server_closed_is_replaced() {
+    let Some(server) = RedisServer::start("a_connection_that_the_server_closed_is_replaced", &[]) else { return };
     let store = RedisStore::open(&server.url()).unwrap();
     let session = new_session();
     let before = take_lease(&store, session).reserve(now()).unwrap();
@@ -142,11 +142,11 @@ fn a_connection_that_the_server_closed_is_made_anew() {
 }
 
 #[test]
-fn servers_that_cannot_be_used_are_told_apart() {
+fn each_unusable_server_has_its_own_error() {
     // Nothing listens on this port.
     assert!(matches!(RedisStore::open("redis://127.0.0.1:9/0"), Err(Error::Redis(RedisError::Unreachable(_)))));
     assert!(matches!(RedisStore::open("redis://"), Err(Error::Url | Error::Redis(RedisError::Unreachable(_)))));
-    let Some(mut server) = RedisServer::start("servers_that_cannot_be_used_are_told_apart", &[]) else { return };
+    let Some(mut server) = RedisServer::start("each_unusable_server_has_its_own_error", &[]) else { return };
     let store = RedisStore::open(&server.url()).unwrap();
     let session = new_session();
     drop(take_lease(&store, session));

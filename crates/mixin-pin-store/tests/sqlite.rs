@@ -6,8 +6,8 @@ use std::fs;
 use std::time::Duration;
 
 use common::{
-    MINUTE, TestClock, assert_sessions_are_raised, assert_sessions_are_shown_and_forgotten,
-    assert_what_is_far_ahead_is_refused, confirmed, new_session, now, take_lease,
+    MINUTE, TestClock, assert_iterators_far_ahead_are_refused, assert_sessions_are_raised,
+    assert_sessions_are_shown_and_forgotten, confirmed, new_session, now, take_lease,
 };
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Error as CoreError, UnixTime};
@@ -33,7 +33,7 @@ fn set(folder: &TempDir, sql: &str) {
 }
 
 #[test]
-fn the_store_conforms_whatever_it_survives() {
+fn the_store_conforms_with_each_durability() {
     for durability in [Durability::PowerCut, Durability::Crash] {
         let folder = folder();
         test_suite::nonce_store(&open(&folder).durability(durability), new_session);
@@ -61,7 +61,7 @@ fn iterators_rise_over_restarts() {
 }
 
 #[test]
-fn a_clock_that_jumps_back_a_day_or_that_others_see_differently_changes_nothing() {
+fn iterators_rise_with_clocks_that_disagree_or_go_back_a_day() {
     let (folder, session) = (folder(), new_session());
     let (one, other) = (TestClock::new(START), TestClock::new(START - 600));
     let stores = [open(&folder).clock(one.read()), open(&folder).clock(other.read())];
@@ -103,7 +103,7 @@ fn a_leap_of_the_clock_is_not_followed_until_it_is_confirmed() {
 }
 
 #[test]
-fn the_numbers_end_with_an_error() {
+fn after_the_last_iterator_there_is_an_error() {
     let (folder, session) = (folder(), new_session());
     let store = open(&folder);
     drop(take_lease(&store, session));
@@ -117,7 +117,7 @@ fn the_numbers_end_with_an_error() {
 }
 
 #[test]
-fn a_lease_ends_whatever_the_clock_says() {
+fn a_lease_ends_even_by_a_clock_that_went_back() {
     let (folder, session) = (folder(), new_session());
     let clock = TestClock::new(START);
     let store = open(&folder).clock(clock.read());
@@ -137,7 +137,7 @@ fn a_lease_ends_whatever_the_clock_says() {
 }
 
 #[test]
-fn who_was_replaced_by_a_clock_that_leapt_and_came_back_gets_no_further_iterator() {
+fn a_caller_that_lost_its_lease_to_a_leaping_clock_gets_no_further_iterator() {
     let (folder, session) = (folder(), new_session());
     let (right, leapt) = (TestClock::new(START), TestClock::new(START + 100));
     let (one, other) = (open(&folder).clock(right.read()), open(&folder).clock(leapt.read()));
@@ -151,7 +151,7 @@ fn who_was_replaced_by_a_clock_that_leapt_and_came_back_gets_no_further_iterator
 }
 
 #[test]
-fn a_hold_of_a_clock_that_was_years_ahead_keeps_its_owner_from_nothing() {
+fn a_lease_by_a_clock_that_was_years_ahead_does_not_block_the_owner() {
     let (folder, session) = (folder(), new_session());
     let clock = TestClock::new(START + 3 * 365 * DAY);
     let died = || {
@@ -170,7 +170,7 @@ fn a_hold_of_a_clock_that_was_years_ahead_keeps_its_owner_from_nothing() {
     assert!(store.forget(session).unwrap());
 
     // A clock that goes back a little does not end a lease.
-    let _held = take_lease(&store, session);
+    let _lease = take_lease(&store, session);
     let behind = open(&folder).clock(TestClock::new(START - 30).read());
     assert!(matches!(behind.forget(session), Err(Error::InUse)));
     assert!(matches!(behind.raise(session, last), Err(Error::InUse)));
@@ -178,19 +178,19 @@ fn a_hold_of_a_clock_that_was_years_ahead_keeps_its_owner_from_nothing() {
 }
 
 #[test]
-fn sessions_are_shown_and_forgotten_unless_they_are_held() {
+fn sessions_are_shown_and_forgotten_unless_they_are_leased() {
     assert_sessions_are_shown_and_forgotten(&open(&folder()));
 }
 
 #[test]
-fn a_last_iterator_far_ahead_of_the_clock_is_refused_until_its_owner_says_so() {
+fn a_last_iterator_far_ahead_of_the_clock_is_refused_until_its_owner_raises_it() {
     let folder = folder();
     let write = |session: Uuid, last: u64| {
         let sql =
             format!("UPDATE sessions SET last_iterator = x'{last:016x}' WHERE session_id = x'{}'", session.simple());
         set(&folder, &sql);
     };
-    assert_what_is_far_ahead_is_refused(&open(&folder), write, u64::MAX);
+    assert_iterators_far_ahead_are_refused(&open(&folder), write, u64::MAX);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn only_the_owner_may_read_the_database() {
 }
 
 #[test]
-fn databases_that_cannot_be_used_are_told_apart() {
+fn each_unusable_database_has_its_own_error() {
     let folder = folder();
     let path = folder.path().join("iterators.db");
     drop(open(&folder));
@@ -229,7 +229,7 @@ fn databases_that_cannot_be_used_are_told_apart() {
     assert!(matches!(SqliteStore::open(&other), Err(Error::Sqlite(SqliteError::OtherDatabase { .. }))));
 
     let text = folder.path().join("notes.txt");
-    fs::write(&text, "this is no database, but long enough to look like one".repeat(40)).unwrap();
+    fs::write(&text, "this is not a database, but long enough to look like one".repeat(40)).unwrap();
     assert!(matches!(SqliteStore::open(&text), Err(Error::Sqlite(SqliteError::Corrupt { .. }))));
 
     let in_a_file = text.join("iterators.db");
@@ -237,7 +237,7 @@ fn databases_that_cannot_be_used_are_told_apart() {
 }
 
 #[test]
-fn a_database_that_is_damaged_while_it_is_used_says_so() {
+fn damage_to_a_database_in_use_is_reported() {
     let (folder, session) = (folder(), new_session());
     let store = open(&folder);
     drop(take_lease(&store, session));
@@ -280,8 +280,8 @@ impl Drop for Mounted {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_says_so_and_gives_out_no_iterator() {
-    let Some(disk) = Mounted::new("a_full_disk_says_so_and_gives_out_no_iterator", "size=256k") else { return };
+fn a_full_disk_is_reported_and_no_iterator_is_given_out() {
+    let Some(disk) = Mounted::new("a_full_disk_is_reported_and_no_iterator_is_given_out", "size=256k") else { return };
     let store = SqliteStore::open(&disk.folder.path().join("iterators.db")).unwrap();
     let session = new_session();
     let before = take_lease(&store, session).reserve(now()).unwrap();
@@ -296,8 +296,8 @@ fn a_full_disk_says_so_and_gives_out_no_iterator() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_read_only_disk_says_so() {
-    let Some(disk) = Mounted::new("a_read_only_disk_says_so", "size=1m") else { return };
+fn a_read_only_disk_is_reported() {
+    let Some(disk) = Mounted::new("a_read_only_disk_is_reported", "size=1m") else { return };
     let path = disk.folder.path().join("iterators.db");
     let store = SqliteStore::open(&path).unwrap();
     drop(take_lease(&store, new_session()));
@@ -309,7 +309,7 @@ fn a_read_only_disk_says_so() {
 }
 
 #[test]
-fn urls_name_a_file_or_a_server() {
+fn other_urls_are_refused() {
     for url in ["", "sqlite:", "/tmp/x.db", "memory", "http://localhost", "postgres://localhost"] {
         assert!(matches!(mixin_pin_store::open(url), Err(Error::Url)), "{url}");
     }

@@ -123,7 +123,7 @@ impl Connections {
         &self.holders
     }
 
-    /// Runs `work` on a connection to the file that the path names now. Creates the file if there is none.
+    /// Runs `work` on a connection to the file that the path names now. Creates the file if it does not exist.
     pub(super) fn with<T>(
         &self,
         work: impl FnOnce(&mut Connection, Generation) -> Result<T, Error>,
@@ -244,7 +244,7 @@ impl Connections {
             schema::harden(&connection).map_err(failed)?;
             connection.busy_handler(Some(wait_for_lock)).map_err(failed)?;
             let prepared = schema::prepare(&mut connection, &self.path);
-            // Otherwise the file was moved meanwhile, and the result does not matter.
+            // Otherwise the file was moved meanwhile, and the result is ignored.
             if FileId::of(&self.path).is_ok_and(|after| after == before) {
                 prepared?;
                 // The connection has read, so `-wal` and `-shm` exist.

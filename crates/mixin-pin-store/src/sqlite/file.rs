@@ -56,9 +56,9 @@ pub(super) fn resolve(name: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-/// Creates the file if there is none. SQLite itself would make it readable by others.
+/// Creates the file if it does not exist. SQLite itself would make it readable by others.
 ///
-/// Files left next to it belong to an earlier database that was moved away or deleted, perhaps while in use. SQLite would
+/// Files left next to it belong to an earlier database that was moved away or deleted, possibly while in use. SQLite would
 /// take them for files of the new one, so they are removed. A lock in the `-holders` folder, which must belong to this user,
 /// keeps two processes from doing this at once.
 pub(super) fn create(path: &Path, holders: &Path) -> Result<(), Error> {
@@ -70,7 +70,7 @@ pub(super) fn create(path: &Path, holders: &Path) -> Result<(), Error> {
         make_folder(folder)?;
     }
     make_folder(holders)?;
-    if !permissions::is_ones_own(holders) {
+    if !permissions::is_private(holders) {
         return Err(Error::Sqlite(SqliteError::OtherOwner { path: holders.to_owned() }));
     }
     let lock = holders.join("lock");
@@ -201,8 +201,8 @@ mod permissions {
         folder.is_dir() && is_owned && folder.mode() & OTHERS_WRITE == 0
     }
 
-    /// Whether a folder belongs to this user, and nobody else can put files into it.
-    pub(in super::super) fn is_ones_own(folder: &Path) -> bool {
+    /// Whether a folder belongs to this user, and no other user can put files into it.
+    pub(in super::super) fn is_private(folder: &Path) -> bool {
         let own = rustix::process::geteuid().as_raw();
         fs::symlink_metadata(folder)
             .is_ok_and(|folder| folder.is_dir() && folder.uid() == own && folder.mode() & OTHERS_WRITE == 0)
@@ -249,7 +249,7 @@ mod permissions {
         folder.is_dir()
     }
 
-    pub(in super::super) fn is_ones_own(folder: &Path) -> bool {
+    pub(in super::super) fn is_private(folder: &Path) -> bool {
         folder.is_dir()
     }
 

@@ -1,8 +1,8 @@
 //! Shows whether the process with a lease is alive: it keeps a file next to the database locked.
 //!
 //! The system releases the lock when the process ends, however it ends. A stopped process keeps the lock, and a child that
-//! it forked does not release it. A file name is never locked a second time, so a file without a lock proves that its
-//! process is dead. Process ids would prove nothing: another container may use the same number. All users of a database
+//! it forked does not release it. A file name is never locked a second time, so a file without a lock means that its
+//! process is dead. Process ids would not do: another container may use the same number. All users of a database
 //! share a kernel, as SQLite's WAL mode requires, so they see each other's locks.
 
 use std::fs::{self, File, TryLockError};
@@ -81,7 +81,7 @@ impl Holders {
         FileId::from(&file) == named
     }
 
-    /// Whether the process that created a file is certainly dead. A file proves nothing if it is missing, or if other users
+    /// Whether the process that created a file is certainly dead. A file does not count if it is missing, or if other users
     /// could have put it there.
     pub(super) fn is_dead(&self, id: Uuid) -> bool {
         if !file::is_owners_alone(&self.folder, &self.database) {

@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_leads_and_the_last_is_exceeded() {
+    fn iterators_follow_the_clock_and_exceed_the_last() {
         let after = |last, now| taken(reserve(Some(last), UnixTime::from_nanos(now)).unwrap().0);
         assert_eq!(after(10, 50), [50, 51]);
         assert_eq!(after(50, 50), [51, 52]);
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn after_the_last_number_comes_none() {
+    fn after_the_last_number_there_are_no_iterators() {
         let ended = reserve(Some(u64::MAX), UnixTime::from_nanos(50));
         assert!(matches!(ended, Err(Error::Core(CoreError::IteratorExhausted))));
     }

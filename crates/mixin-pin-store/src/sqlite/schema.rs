@@ -12,7 +12,7 @@ use crate::{Error, SqliteError};
 
 /// Increased when the table changes.
 const VERSION: i64 = 2;
-/// "MPIN": tells our databases from others.
+/// "MPIN": identifies our databases.
 const APPLICATION_ID: i64 = 0x4d50_494e;
 /// Compared literally with the text that SQLite keeps.
 const TABLE: &str = include_str!("schema-2.sql");

@@ -35,7 +35,7 @@ pub fn take_lease(store: &(impl NonceStore + ?Sized), session_id: Uuid) -> Box<d
     }
 }
 
-/// A store in memory reserves no iterators ahead, and does not doubt the clock.
+/// Whether the store is in memory. Such a store reserves no iterators ahead and never asks for a confirmation of the clock.
 fn is_in_memory(store: &dyn ManagedStore) -> bool {
     store.place() == Place::Memory
 }
@@ -60,7 +60,7 @@ pub fn assert_sessions_are_shown_and_forgotten(store: &dyn ManagedStore) {
 
 /// Checks that a last iterator far ahead of the clock is refused even with a confirmed clock, unless the session's owner
 /// raised it there. `write` sets a session's last iterator directly.
-pub fn assert_what_is_far_ahead_is_refused(store: &dyn ManagedStore, write: impl Fn(Uuid, u64), greatest: u64) {
+pub fn assert_iterators_far_ahead_are_refused(store: &dyn ManagedStore, write: impl Fn(Uuid, u64), greatest: u64) {
     const DAY: u64 = 86_400_000_000_000;
     let begun = now().as_nanos().unwrap();
     for far in [begun + DAY + DAY / 24, begun + 400 * DAY, greatest - 2 * DAY, greatest - 1, greatest] {
@@ -122,7 +122,7 @@ pub fn assert_sessions_are_raised(store: &dyn ManagedStore) {
     for beyond in [u64::MAX, u64::MAX - 1, u64::MAX - 86_400_000_000_000] {
         assert!(matches!(store.raise(session, beyond), Err(Error::NoRoomAbove { .. })));
     }
-    assert!(take_lease(store, session).reserve(now()).is_ok(), "the session is as it was");
+    assert!(take_lease(store, session).reserve(now()).is_ok(), "the session is unchanged");
 
     // Raising a new session far behind the clock has no effect.
     let (unknown, begun) = (new_session(), now().as_nanos().unwrap());
