@@ -164,7 +164,7 @@ impl fmt::Display for Error {
             Self::Store(error) => write!(f, "the nonce store failed, nothing was sent: {error}"),
             Self::SessionBusy { waited } => write!(
                 f,
-                "another call, perhaps of another process, used the session for {waited:.1?}; nothing was sent, try again"
+                "another call, possibly in another process, used the session for {waited:.1?}; nothing was sent, try again"
             ),
             Self::LeaseLost => f.write_str("the session's lease ended before the request was sent; try again"),
             Self::TimeOver { limit } => write!(
