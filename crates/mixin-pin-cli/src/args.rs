@@ -248,8 +248,8 @@ pub(crate) struct ResolveArgs {
 pub(crate) enum StoreCommand {
     /// List the sessions, their last iterators, and which ones are in use.
     Show(StoreShowArgs),
-    /// Forget a session, so that its next iterator comes from the clock. For a session that was renewed, or whose iterators
-    /// came from a clock that was wrong.
+    /// Forget a session. Its next iterator then comes from the clock. Use this for a session that was renewed, or whose
+    /// iterators came from a wrong clock.
     Reset(StoreResetArgs),
     /// Raise a session's last iterator, after another client has used greater ones.
     ///
@@ -259,7 +259,7 @@ pub(crate) enum StoreCommand {
     ///
     /// This cannot be undone: after the next call, every client of the session must stay above that iterator, even one that
     /// uses only its clock. If the iterator is ahead of the clock, such a client is refused until the clock has passed it,
-    /// perhaps for ever. Near the greatest number, nobody can use the session again.
+    /// possibly for ever. Near the greatest number, no client can use the session again.
     Raise(StoreRaiseArgs),
 }
 

@@ -71,7 +71,7 @@ pub(crate) fn open_store_quietly(args: &StoreArgs) -> Result<Box<dyn ManagedStor
     })
 }
 
-/// The store's name in reports: its file or its kind. A Redis URL may hold a password and is not shown.
+/// The store's name in reports: its file or its kind. A Redis URL may contain a password and is not shown.
 pub(crate) fn store_name(store: &dyn ManagedStore) -> String {
     match store.place() {
         Place::File(path) => ShownPath(path).to_string(),

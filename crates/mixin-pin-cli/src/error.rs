@@ -40,7 +40,7 @@ pub(crate) enum Error {
     SpendKeyMissing { which: &'static str },
     /// The new spend key is the installed one.
     SameSpendKey,
-    /// The arguments after --tip are no action.
+    /// The arguments after --tip do not form an action.
     Usage(clap::Error),
     /// A body with a PIN must be a JSON object.
     BodyNoObject,
@@ -93,9 +93,9 @@ pub(crate) enum FileProblem {
     TooLong {
         limit: usize,
     },
-    /// It is no list of a sandbox's accounts.
+    /// It is not a list of a sandbox's accounts.
     Accounts(serde_json::Error),
-    /// It is the keystore of an account that is listed already.
+    /// It is the keystore of an account that is already listed.
     AccountTwice,
 }
 
@@ -108,13 +108,13 @@ impl FileProblem {
 /// Why a keystore cannot be used.
 #[derive(Debug)]
 pub(crate) enum KeystoreProblem {
-    /// Its content is no complete keystore.
+    /// Its content is not a complete keystore.
     Content(KeystoreError),
     /// The passphrase is wrong.
     Passphrase,
     /// It cannot be unlocked with any passphrase.
     Unlock(age::DecryptError),
-    /// It is locked already.
+    /// It is already locked.
     Locked,
     /// It is not locked.
     NotLocked,
@@ -294,7 +294,7 @@ impl FileProblem {
             Self::TooLong { limit } => {
                 write!(f, "{shown} is longer than {}, the limit for such files; is it the right one?", size(*limit))
             }
-            // Only the position: the file may hold PINs.
+            // Only the position: the file may contain PINs.
             Self::Accounts(cause) => write!(
                 f,
                 "{shown} is not a list of accounts: see line {}, column {}; mixin-pin help sandbox shows one",

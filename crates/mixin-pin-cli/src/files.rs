@@ -61,8 +61,8 @@ pub(crate) fn read_secret_quietly(path: &Path, name: &Path, limit: usize) -> Res
     }
 }
 
-/// Reads to the end; None if that is beyond the limit. The buffer has its full length from the start: a growing one would
-/// leave copies in freed memory.
+/// Reads to the end. Returns None if that is beyond the limit. The buffer has its full length from the start: a growing one
+/// would leave copies in freed memory.
 fn read_in_place(mut input: impl Read, limit: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     let mut bytes = Zeroizing::new(vec![0; limit + 1]);
     let mut len = 0;
@@ -115,7 +115,7 @@ pub(crate) struct SecretFile {
 }
 
 impl SecretFile {
-    /// Begins the file in its folder, so that what could fail later fails now.
+    /// Creates the file in its folder early, so that errors occur now and not later.
     pub(crate) fn create(path: &Path) -> Result<Self, Error> {
         let failed = |cause| FileProblem::Write(cause).at(path);
         if ShownPath(path).is_hidden() {
@@ -156,7 +156,7 @@ impl Replacement {
         begin().map_err(|cause| FileProblem::Write(cause).at(path))
     }
 
-    /// Replaces a secret by a text that is none, with the old file's mode. At every moment one of the two is there.
+    /// Replaces a secret by a text without secrets, with the old file's mode. At every moment one of the two exists.
     pub(crate) fn finish_locked(self, text: &[u8]) -> Result<(), Error> {
         let Self { file, path, old } = self;
         let aside = with_suffix(&path, ".locking");
@@ -164,15 +164,15 @@ impl Replacement {
             write(file, &aside, text, Some(&old))?;
             fs::set_permissions(&aside, old.permissions())
                 .and_then(|()| fs::rename(&aside, &path))
-                // The new file is of no use. The first error is the one to report.
+                // The new file is useless. The first error is reported.
                 .inspect_err(|_| drop(fs::remove_file(&aside)))?;
             Ok(system::sync_folder(folder(&path)))
         });
         report(replaced, &path, &aside)
     }
 
-    /// Replaces a text that is no secret by a secret. No system can do that at once without a second name for the secret. So
-    /// the old file moves to another name, and is removed once the new one is there.
+    /// Replaces a text without secrets by a secret. No system can do that in one step without a second name for the secret. So
+    /// the old file moves to another name, and is removed once the new one exists.
     pub(crate) fn finish_secret(self, text: &[u8]) -> Result<(), Error> {
         let Self { file, path, old } = self;
         let aside = with_suffix(&path, ".before-unlock");
@@ -193,8 +193,8 @@ impl Replacement {
     }
 }
 
-/// Whether a complete file survives a power cut under its name. Not every file system can sync a folder, and not every folder
-/// allows it. The file is there all the same.
+/// Whether a complete file survives a power cut under its name. Some file systems cannot sync a folder, and some folders do
+/// not allow it. The file exists in any case.
 type Synced = io::Result<()>;
 
 /// Reports how the file at `path` was written; `taken` is the name that must not exist before. Signals wait while files are
@@ -236,7 +236,7 @@ fn write(file: Option<Unnamed>, path: &Path, text: &[u8], old: Option<&Metadata>
     let written = write_new(path, text).and_then(|file| copy_owner_and_sync(&file, old));
     written.inspect_err(|error| {
         if error.kind() != io::ErrorKind::AlreadyExists {
-            // A part of a file is of no use. The first error is the one to report.
+            // A part of a file is useless. The first error is reported.
             let _ = fs::remove_file(path);
         }
     })
@@ -285,9 +285,9 @@ mod tests {
         names
     }
 
-    /// On file systems without unnamed files, with them, and with some that cannot be named in this folder.
+    /// Tries file systems without unnamed files, with them, and with unnamed files that cannot be named in this folder.
     #[test]
-    fn files_are_complete_or_not_there_and_never_take_a_place_that_is_taken() {
+    fn files_are_complete_or_absent_and_replace_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         for unnamed_in in [None, Some(folder.path()), Some(Path::new("/dev/shm")).filter(|other| other.is_dir())] {
@@ -303,7 +303,7 @@ mod tests {
             replacement().finish_secret(b"secret").unwrap();
             assert_eq!((fs::read(&path).unwrap(), names(folder.path())), (b"secret".to_vec(), vec![path.clone()]));
 
-            // A file with the name that the old file would take is left alone, and so is the old file.
+            // If another file has the name that the old file would get, both stay unchanged.
             let aside = with_suffix(&path, ".before-unlock");
             fs::write(&aside, "mine").unwrap();
             assert!(

@@ -66,7 +66,7 @@ pub(crate) fn into_session(path: &Path, keystore: Keystore) -> Result<Session, E
     session.map_err(|cause| KeystoreProblem::Content(cause).at(path))
 }
 
-/// Whether the file holds the PIN as well as the key.
+/// Whether the file contains the PIN as well as the key.
 pub(crate) fn holds_pin(keystore: &Keystore) -> bool {
     keystore.further_secrets().contains(&"pin")
 }

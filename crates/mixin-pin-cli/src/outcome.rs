@@ -85,7 +85,7 @@ mod tests {
     use crate::args::{Cli, Command};
 
     #[test]
-    fn the_next_command_is_for_the_same_store_and_api_or_there_is_none() {
+    fn the_next_command_has_the_same_store_and_api_or_is_left_out() {
         let next = |given: &[&str], name: &'static str, value: &'static str| {
             let words = [&["mixin-pin", "me", "--keystore", "me.json"], given].concat();
             let Command::Me(args) = Cli::try_parse_from(words).unwrap().command else { unreachable!() };

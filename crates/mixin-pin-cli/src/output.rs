@@ -51,7 +51,7 @@ impl Output {
         let message = without_secrets(&error.to_string());
         let help = format!("mixin-pin explain {topic}");
         if !self.json {
-            // Messages from clap have line ends of their own.
+            // Messages from clap have several lines, so they are not escaped here.
             let message = if matches!(error, Error::Usage(_)) { message } else { Shown(&message).to_string() };
             complain("error", BAD, &message);
             complain("help", DIM, &help);
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_styles_pass_and_nothing_else_that_a_terminal_acts_upon() {
+    fn only_our_styles_pass_unescaped() {
         for style in [GOOD, BAD, WARN, DIM] {
             let styled = format!("{style}x{style:#}\n\ty");
             assert_eq!(harmless(&styled), styled);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn json_says_the_same_with_escapes() {
+    fn json_with_escapes_has_the_same_value() {
         let value = json!({ "a\u{7f}\u{9b}": ["\u{202e}\u{2028}\u{e0041}\n\u{1b}é"] });
         let text = json_text(format!("{value:#}"));
         assert!(!text.contains(|c| c != '\n' && Shown::escapes(c)), "{text}");

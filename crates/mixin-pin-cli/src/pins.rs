@@ -27,7 +27,7 @@ pub(crate) fn read(source: &PinSource, which: &'static str) -> Result<Pin, Error
     }
 }
 
-/// Reads a new PIN: twice at a prompt, because what is typed is not shown. Warns if it is weak.
+/// Reads a new PIN. A prompt asks twice, because it does not show the PIN. Warns if the PIN is weak.
 pub(crate) fn read_new(source: &PinSource, which: &'static str) -> Result<Pin, Error> {
     let pin = read(source, which)?;
     if is_weak(&pin) {
@@ -45,8 +45,8 @@ fn pin(answer: &str, which: &'static str) -> Result<Pin, Error> {
     Pin::new(answer).map_err(|cause| Error::Pin { which, cause })
 }
 
-/// Asks on the terminal without echo. If `read` rejects the answer, what was pasted after it is dropped: the shell would take
-/// it for commands.
+/// Asks on the terminal without echo. If `read` rejects the answer, the rest of a paste is dropped: the shell would take it
+/// for commands.
 pub(crate) fn prompt<T>(
     which: &'static str,
     read: impl FnOnce(Zeroizing<String>) -> Result<T, Error>,
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_no_pin_and_takes_no_room() {
+    fn a_long_line_is_refused_and_not_read_to_its_end() {
         for (length, end, is_whole) in
             [(MAX_LINE, "", true), (MAX_LINE, "\r\n", true), (MAX_LINE + 1, "\n", false), (MAX_LINE + 1, "", false)]
         {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_tried_first_is_told_from_the_rest() {
+    fn weak_pins_are_recognized() {
         let is_weak = |text: &str| is_weak(&Pin::new(text).unwrap());
         for text in [
             "123456", "654321", "000000", "777777", "246802", "890123", // sequences
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn few_are_weak() {
+    fn few_pins_are_weak() {
         let weak = (0..1_000_000).filter(|number| is_weak(&Pin::new(format!("{number:06}")).unwrap())).count();
         assert!((50_000..150_000).contains(&weak), "{weak}");
     }

@@ -1,7 +1,7 @@
 //! Shows values from the command line and the environment in messages: as they are, or by length and kind if they may be
 //! secrets.
 //!
-//! By mistake a key, a whole keystore or a PIN may stand where a file name belongs. It must not get into a log from there.
+//! A user may give a key, a whole keystore or a PIN by mistake where a file name belongs. It must not get into a log.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -110,7 +110,7 @@ pub(crate) fn secret_kind(text: &str) -> Option<&'static str> {
     }
 }
 
-/// One or several groups of six digits, perhaps with separators. More digits are a date or a number.
+/// One or several groups of six digits, with or without separators. More digits are a date or a number.
 fn is_digits(text: &str) -> bool {
     let is_between = |c: char| c.is_whitespace() || matches!(c, '-' | ',' | ';');
     let is_six = |text: &str| text.chars().filter(|c| c.is_numeric()).count() == 6;
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn random_keys_are_told_by_their_length() {
+    fn random_keys_are_recognized() {
         use base64::Engine as _;
         use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
         use mixin_pin_core::rand_core::Rng as _;
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_told_by_its_kind() {
+    fn a_value_that_is_no_name_is_shown_by_its_kind() {
         for (text, kind) in [
             ("{\"app_id\":1}", "JSON"),
             (" [1]", "JSON"),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_what_is_there_is_a_name() {
+    fn the_name_of_an_existing_file_is_no_secret() {
         let folder = tempfile::tempdir().unwrap();
         let commit = "3f786850e387550fdab836ed7e6dc881de23001b";
         let release = folder.path().join(commit);
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_a_word_for_a_shell_as_it_is_or_none() {
+    fn a_path_is_quoted_for_a_shell_or_left_out() {
         let word = |text: &str| ShownPath(Path::new(text)).as_word();
         assert_eq!(word("me.json").as_deref(), Some("me.json"));
         assert_eq!(word("-rf").as_deref(), Some("./-rf"));
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn no_password_is_in_a_path() {
+    fn a_path_has_no_password() {
         for url in ["redis://a@h", "redis://:x@h/", "rediss://u:p@h:1/0", "redis://u:p@ss@h", "--store=redis://a@h"] {
             assert!(has_password(url), "{url}");
         }
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_loses_the_values_that_may_be_secrets() {
+    fn values_that_may_be_secrets_are_removed_from_messages() {
         let hex = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
         for (value, message, left) in [
             ("739146".to_owned(), "no 739146 here".to_owned(), "no ****** here"),
@@ -314,7 +314,7 @@ mod tests {
             (format!("--store=sqlite:{hex}"), format!("{hex} is damaged"), "****** is damaged"),
             ("redis://:hunter2@host/".to_owned(), "at redis://:hunter2@host/".to_owned(), "at redis://******@host/"),
             ("me.json".to_owned(), "me.json is damaged".to_owned(), "me.json is damaged"),
-            // A user's name is replaced only as one, and short values that are in all words are not replaced.
+            // A user's name is replaced only in its URL. Short values are not replaced, because they are parts of other words.
             ("redis://a@h:1/".to_owned(), "at redis://a@h:1/: can be".to_owned(), "at redis://******@h:1/: can be"),
             ("[".to_owned(), "a [list]".to_owned(), "a [list]"),
             ("{\"a\"".to_owned(), "{\"a\": 1}".to_owned(), "{\"a\": 1}"),

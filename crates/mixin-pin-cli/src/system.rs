@@ -1,6 +1,6 @@
 //! What differs between operating systems: file modes, terminals and signals.
 //!
-//! Each system has one module with the same functions and types. No other file of the command asks for the system.
+//! Each system has one module with the same functions and types. No other file of the command depends on the system.
 
 #[cfg(unix)]
 mod unix;

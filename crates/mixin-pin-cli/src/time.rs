@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_names_no_unit_that_is_zero() {
+    fn a_span_leaves_out_units_that_are_zero() {
         let said = |seconds| span(Duration::from_secs(seconds));
         for seconds in [0, 59] {
             assert_eq!(said(seconds), "less than a minute");

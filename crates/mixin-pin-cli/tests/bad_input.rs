@@ -1,4 +1,4 @@
-//! Bad input: each kind gets its own error, on the right stream, with the right exit code.
+//! Bad input: each kind has its own error, on the right stream, with the right exit code.
 
 mod common;
 
@@ -17,7 +17,7 @@ fn fails(args: &[&str], stdin: &[u8], code: i32, kind: &str, part: &str) {
 }
 
 #[test]
-fn pins_that_are_none_are_refused_before_anything_is_sent() {
+fn malformed_pins_are_refused_before_anything_is_sent() {
     let folder = tempfile::tempdir().unwrap();
     let keystore = keystore(folder.path(), "keystore-dashboard.json");
     let encrypt = ["encrypt", "--pin-stdin", "--keystore", text(&keystore)];
@@ -31,7 +31,7 @@ fn pins_that_are_none_are_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn the_mistakes_of_beginners_are_told_the_next_step() {
+fn common_mistakes_get_advice() {
     fails(&["verify"], b"", 2, "usage", "'mixin-pin sandbox --user-keystore-out me.json'");
     for pin in [&["314159"][..], &["--pin", "314159"], &["--pin=314159"]] {
         let args = [&["verify", "--keystore", "k.json"], pin].concat();
@@ -43,7 +43,7 @@ fn the_mistakes_of_beginners_are_told_the_next_step() {
 }
 
 #[test]
-fn keystores_that_cannot_be_used_are_told_apart() {
+fn each_unusable_keystore_has_its_own_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("k.json");
     let me = ["me", "--keystore", text(&path)];
@@ -74,7 +74,7 @@ fn keystores_that_cannot_be_used_are_told_apart() {
 }
 
 #[test]
-fn keystores_are_checked_without_showing_anything_secret() {
+fn checking_a_keystore_shows_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     for (name, shape) in [
         ("keystore-rsa-bot.json", "rsa-bot"),
@@ -96,7 +96,7 @@ fn keystores_are_checked_without_showing_anything_secret() {
 
 #[cfg(unix)]
 #[test]
-fn a_keystore_that_others_may_read_is_warned_about() {
+fn a_keystore_that_others_can_read_gets_a_warning() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let folder = tempfile::tempdir().unwrap();
@@ -109,7 +109,7 @@ fn a_keystore_that_others_may_read_is_warned_about() {
 
 #[cfg(unix)]
 #[test]
-fn files_with_keys_are_their_owners_alone_and_never_overwrite() {
+fn key_files_are_readable_by_their_owner_only_and_replace_no_file() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let sandbox = SandboxProcess::start(&[]);
@@ -128,7 +128,7 @@ fn files_with_keys_are_their_owners_alone_and_never_overwrite() {
 }
 
 #[test]
-fn a_user_without_an_app_registers_nobody_and_leaves_no_file() {
+fn a_session_that_is_no_apps_cannot_register_a_user_and_leaves_no_file() {
     let sandbox = SandboxProcess::start(&[]);
     let user = sandbox.register("ed25519");
     let out = sandbox.path("none.json");
@@ -141,7 +141,7 @@ fn a_user_without_an_app_registers_nobody_and_leaves_no_file() {
 }
 
 #[test]
-fn wrong_usage_is_told_as_usage_and_shows_no_pin() {
+fn usage_errors_show_no_pin() {
     for args in
         [&["verify"][..], &["nothing"], &[], &["inspect"], &["inspect", "--token", "x"], &["me", "--timeout", "x"]]
     {

@@ -21,7 +21,7 @@ fn doctor(keystore: &str, api: &str, store: &str) -> Run {
 }
 
 #[test]
-fn a_session_that_works_is_well() {
+fn doctor_finds_no_problem_with_a_working_session() {
     let sandbox = SandboxProcess::start(&[]);
     let store = format!("sqlite:{}", sandbox.path("store.db"));
     let me = sandbox.register("ed25519");
@@ -47,7 +47,7 @@ fn a_session_that_works_is_well() {
 }
 
 #[test]
-fn what_is_missing_is_said_and_what_needs_it_is_skipped() {
+fn missing_parts_are_reported_and_dependent_checks_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let known = keystore(folder.path(), "keystore-dashboard.json");
     let nothing = folder.path().join("nothing.json");
@@ -64,12 +64,12 @@ fn what_is_missing_is_said_and_what_needs_it_is_skipped() {
     let sandbox = SandboxProcess::start(&[]);
     let stranger = doctor(text(&known), &sandbox.url, "memory:");
     assert_eq!((stranger.code, verdict(&stranger, "session").as_str()), (1, "bad"));
-    assert_eq!(verdict(&stranger, "clock"), "ok", "a refusal names the time, too");
+    assert_eq!(verdict(&stranger, "clock"), "ok", "a refusal also names the time");
 }
 
 #[cfg(unix)]
 #[test]
-fn a_keystore_that_others_can_read_is_no_small_matter() {
+fn a_keystore_that_others_can_read_is_reported() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let folder = tempfile::tempdir().unwrap();
@@ -83,7 +83,7 @@ fn a_keystore_that_others_can_read_is_no_small_matter() {
 
 #[cfg(unix)]
 #[test]
-fn a_store_that_others_can_read_or_replace_is_no_small_matter() {
+fn a_store_that_others_can_read_or_replace_is_reported() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let folder = tempfile::tempdir().unwrap();
@@ -92,7 +92,7 @@ fn a_store_that_others_can_read_or_replace_is_no_small_matter() {
     let store = format!("sqlite:{}", text(&place.join("iterators.db")));
     let check = || {
         let run = doctor(text(&known), "http://127.0.0.1:9", &store);
-        assert_eq!(run.stderr, "", "said in the report");
+        assert_eq!(run.stderr, "", "the risk is in the report");
         run
     };
     let has_risk =

@@ -66,7 +66,7 @@ fn server(answer: &Value) -> String {
 }
 
 #[test]
-fn a_hostile_server_draws_nothing() {
+fn a_hostile_server_cannot_control_the_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let keystore = keystore(folder.path(), "keystore-dashboard.json");
     let user = json!({ "data": {
@@ -123,7 +123,7 @@ fn token(header: &Value, claims: &Value) -> String {
 }
 
 #[test]
-fn a_hostile_capture_draws_no_verdict() {
+fn a_hostile_capture_cannot_fake_a_verdict() {
     let folder = tempfile::tempdir().unwrap();
     let claims = json!({
         "uid": HOSTILE, "sid": [HOSTILE], "jti": HOSTILE, "iat": 1, "exp": u64::MAX, "sig": HOSTILE, "scp": HOSTILE,
@@ -163,7 +163,7 @@ fn a_hostile_capture_draws_no_verdict() {
 }
 
 #[test]
-fn a_hostile_name_draws_nothing() {
+fn a_hostile_file_name_cannot_control_the_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let hostile = HOSTILE.replace(['\0', '/'], "");
     let file = folder.path().join(&hostile);

@@ -27,7 +27,7 @@ fn the_documented_request_has_expired() {
 }
 
 #[test]
-fn in_2018_nothing_about_it_failed() {
+fn the_documented_request_was_valid_in_2018() {
     let report = inspect(&["--public-key", &public_key(), "--at", "1525333400"]).done().json();
     assert_eq!((&report["alg"], &report["expired"]), (&json!("RS512"), &json!(false)));
     assert_eq!(report["lifetime_seconds"], 90 * 86_400);
@@ -54,7 +54,7 @@ fn the_key_may_be_pem_or_a_file_and_the_request_may_come_by_standard_input() {
 }
 
 #[test]
-fn a_wrong_key_or_none_is_told() {
+fn a_wrong_or_missing_key_is_reported() {
     let unchecked = inspect(&["--at", "1525333400"]).done().json();
     assert_eq!(unchecked["signature"], json!({ "checked": false, "valid": null }));
     let other = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";

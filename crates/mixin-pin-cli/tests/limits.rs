@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use common::{Run, command, finished, keystore, private, testdata, text};
 
-/// Runs the command with limited memory and time, so that a failing test harms nothing else.
+/// Runs the command with limited memory and time, so a failing test does not harm the machine.
 fn run_bounded(passphrase_file: Option<&Path>, args: &[&str], stdin: Stdio) -> Run {
     let plain = command();
     let mut bounded = Command::new("sh");
@@ -33,7 +33,7 @@ fn assert_too_long(run: &Run, limit: &str, what: &str) {
 }
 
 #[test]
-fn what_has_no_end_is_not_read_to_its_end() {
+fn endless_input_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let good = keystore(folder.path(), "keystore-dashboard.json");
     let good = text(&good);
@@ -65,7 +65,7 @@ fn what_has_no_end_is_not_read_to_its_end() {
     ] {
         let run = run_bounded(None, &[&["--json"], args].concat(), File::open(zero).unwrap().into());
         if limit.is_empty() {
-            // It asks the server first, and no server answers here.
+            // This command asks the server first, and no server answers here.
             assert_eq!(run.code, 4, "{args:?}: {run:?}");
         } else {
             assert_too_long(&run, limit, &format!("{args:?}"));
@@ -84,19 +84,19 @@ fn what_has_no_end_is_not_read_to_its_end() {
 }
 
 #[test]
-fn a_pipe_without_an_end_is_left() {
+fn an_endless_pipe_is_refused_and_closed() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let mut feeder = Command::new("sh").args(["-c", "exec cat /dev/zero > \"$1\"", "sh"]).arg(&pipe).spawn().unwrap();
     let run = run_bounded(None, &["--json", "keystore", "check", text(&pipe)], Stdio::null());
-    // Without a reader it has ended.
+    // Without a reader, it ends.
     feeder.wait().unwrap();
     assert_too_long(&run, "64 KiB", "a pipe");
 }
 
 #[test]
-fn the_longest_that_may_be_is_read() {
+fn input_of_the_longest_allowed_length_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("long.json");
     let text_of = |length: usize| {

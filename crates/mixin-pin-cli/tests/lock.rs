@@ -24,7 +24,7 @@ fn passphrase_file(folder: &Path) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_locked_keystore_works_with_its_passphrase_alone_and_unlocks_to_what_it_was() {
+fn a_locked_keystore_needs_its_passphrase_and_unlocks_to_the_same_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = keystore(folder.path(), "keystore-dashboard.json");
     let before = fs::read(&path).unwrap();
@@ -52,15 +52,15 @@ fn a_locked_keystore_works_with_its_passphrase_alone_and_unlocks_to_what_it_was(
         assert_eq!((refused.code, refused.kind().as_str()), (2, "passphrase"), "{refused:?}");
         assert!(!format!("{refused:?}").contains("small"), "{refused:?}");
     }
-    let nobody = finished(command().args(["--json", "keystore", "check", text(&path)]).output().unwrap());
-    assert_eq!(nobody.code, 2, "{nobody:?}");
+    let without_passphrase = finished(command().args(["--json", "keystore", "check", text(&path)]).output().unwrap());
+    assert_eq!(without_passphrase.code, 2, "{without_passphrase:?}");
 
     run_with(&right, &["keystore", "unlock", text(&path)]).done();
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
 #[test]
-fn what_cannot_be_locked_or_unlocked_stays_as_it_is() {
+fn files_that_cannot_be_locked_or_unlocked_stay_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let passphrase = passphrase_file(folder.path());
     let open = keystore(folder.path(), "keystore-dashboard.json");
@@ -91,7 +91,7 @@ fn what_cannot_be_locked_or_unlocked_stays_as_it_is() {
 }
 
 #[test]
-fn a_new_keystore_need_never_stand_on_the_disk_as_it_is() {
+fn a_new_keystore_can_be_locked_before_it_is_written() {
     let sandbox = SandboxProcess::start(&[]);
     let passphrase = passphrase_file(sandbox.folder.path());
     let out = sandbox.path("me.json");

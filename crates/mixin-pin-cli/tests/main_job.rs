@@ -37,7 +37,7 @@ fn a_pin_is_created_verified_changed_and_refused() {
 }
 
 #[test]
-fn the_environment_names_keystore_and_api() {
+fn keystore_and_api_can_come_from_the_environment() {
     let sandbox = SandboxProcess::start(&[]);
     let keystore = sandbox.register("ed25519");
     let output = command().arg("me").env("MIXIN_API", &sandbox.url).env("MIXIN_KEYSTORE", &keystore).output();
@@ -46,7 +46,7 @@ fn the_environment_names_keystore_and_api() {
 }
 
 #[test]
-fn what_is_encrypted_decrypts_and_the_pin_shows_only_when_asked() {
+fn an_encrypted_pin_decrypts_and_is_shown_only_with_reveal() {
     let sandbox = SandboxProcess::start(&[]);
     for (kind, url_safe) in [("rsa1024", false), ("ed25519", true)] {
         let keystore = sandbox.register(kind);
@@ -60,9 +60,9 @@ fn what_is_encrypted_decrypts_and_the_pin_shows_only_when_asked() {
 
         // A ciphertext may begin with a hyphen, as base64url does.
         let decrypt = ["decrypt", "--keystore", &keystore, "--json"];
-        let opened = run(&[&decrypt[..], &["--", ciphertext]].concat(), b"").done().json();
+        let decrypted = run(&[&decrypt[..], &["--", ciphertext]].concat(), b"").done().json();
         assert_eq!(
-            opened,
+            decrypted,
             json!({ "kind": "six-digit", "timestamp": encrypted["timestamp"], "iterator": encrypted["iterator"] })
         );
         let revealed = run(&[&decrypt[..], &["--reveal", "--", ciphertext]].concat(), b"").done().json();
@@ -71,7 +71,7 @@ fn what_is_encrypted_decrypts_and_the_pin_shows_only_when_asked() {
 }
 
 #[test]
-fn a_ciphertext_of_another_session_does_not_hold() {
+fn a_ciphertext_of_another_session_does_not_decrypt() {
     let folder = tempfile::tempdir().unwrap();
     let rsa = common::keystore(folder.path(), "keystore-rsa-bot.json");
     let dashboard = common::keystore(folder.path(), "keystore-dashboard.json");
@@ -107,7 +107,7 @@ fn a_token_covers_exactly_its_request() {
 }
 
 #[test]
-fn an_empty_body_is_none_for_any_command() {
+fn every_command_refuses_an_empty_body() {
     let folder = tempfile::tempdir().unwrap();
     let keystore = common::keystore(folder.path(), "keystore-dashboard.json");
     let empty = folder.path().join("empty.json");
@@ -125,7 +125,7 @@ fn an_empty_body_is_none_for_any_command() {
 }
 
 #[test]
-fn where_nothing_listens_the_exit_code_says_network() {
+fn without_a_server_the_error_is_a_network_error() {
     let folder = tempfile::tempdir().unwrap();
     let keystore = common::keystore(folder.path(), "keystore-dashboard.json");
     // Nothing listens on this port. Another test could take a free one.
@@ -209,7 +209,7 @@ fn the_sandbox_stops_cleanly_and_a_restart_forgets_nothing() {
 }
 
 #[test]
-fn times_that_no_clock_can_hold_are_refused_and_no_panic() {
+fn times_out_of_range_are_refused_without_a_panic() {
     let folder = tempfile::tempdir().unwrap();
     let keystore = common::keystore(folder.path(), "keystore-dashboard.json");
     let keystore = common::text(&keystore);

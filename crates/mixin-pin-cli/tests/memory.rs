@@ -49,7 +49,7 @@ impl Marks {
         marks.push(("TIP key's text", SPEND_KEY.into()));
         marks.push(("passphrase", PASSPHRASE.into()));
         marks.push(("TIP key", [0x5e, 0xed].repeat(8)));
-        // Unoptimized code leaves the PIN key on the stack, from where it gets into the padding of other values.
+        // Unoptimized code leaves the PIN key on the stack. From there it gets into the padding of other values.
         if !cfg!(debug_assertions) {
             let session = Keystore::parse(&bytes).unwrap().into_session(&mut SystemRng::new().unwrap()).unwrap();
             marks.push(("PIN key", session.pin_key().expose()[..16].to_vec()));
@@ -111,7 +111,7 @@ fn the_command_leaves_no_secret() {
 
         let marks = Marks::of(&keystore);
         let locked = sandbox.path(&format!("{kind}-locked.json"));
-        // age keeps the plaintext in a buffer of its own. The process ends right after.
+        // age keeps the plaintext in its own buffer. The process ends right after.
         let kept = marks.left_by(&watcher, &["keystore", "lock", &keystore, "--out", &locked], "");
         assert!(kept.iter().all(|text| text.contains("text, 1 times") || text.contains("PEM, 1 times")), "{kept:?}");
         assert_eq!(kept.len(), 2, "the key and the TIP key: {kept:?}");

@@ -1,4 +1,4 @@
-//! The prompt: asks on the terminal and does not show what is typed.
+//! The prompt: it asks on the terminal and does not show the answer.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -33,8 +33,8 @@ fn a_new_pin_is_asked_for_twice() {
 }
 
 #[test]
-fn a_new_pin_that_is_tried_first_is_warned_of_and_taken() {
-    let test = "a_new_pin_that_is_tried_first_is_warned_of_and_taken";
+fn a_weak_new_pin_gets_a_warning_and_is_accepted() {
+    let test = "a_weak_new_pin_gets_a_warning_and_is_accepted";
     let folder = tempfile::tempdir().unwrap();
     let keystore = keystore(folder.path(), "keystore-dashboard.json");
     let args = ["update", "--new-user", "--keystore", text(&keystore), "--api", "http://127.0.0.1:9"];
@@ -47,8 +47,8 @@ fn a_new_pin_that_is_tried_first_is_warned_of_and_taken() {
 }
 
 #[test]
-fn a_passphrase_is_asked_for_where_a_keystore_is_locked() {
-    let test = "a_passphrase_is_asked_for_where_a_keystore_is_locked";
+fn a_locked_keystore_asks_for_its_passphrase() {
+    let test = "a_locked_keystore_asks_for_its_passphrase";
     let folder = tempfile::tempdir().unwrap();
     let keystore = keystore(folder.path(), "keystore-dashboard.json");
     let Some(mut terminal) = Terminal::run(test, &["keystore", "lock", text(&keystore)]) else { return };
@@ -56,7 +56,7 @@ fn a_passphrase_is_asked_for_where_a_keystore_is_locked() {
     terminal.answer("new passphrase again: ", "b");
     let (shown, code) = terminal.finish();
     assert_eq!(code, 2, "{shown}");
-    assert!(std::fs::read(&keystore).unwrap().starts_with(b"{"), "it is unchanged");
+    assert!(std::fs::read(&keystore).unwrap().starts_with(b"{"), "the keystore is unchanged");
 
     let mut terminal = Terminal::run(test, &["keystore", "lock", text(&keystore)]).unwrap();
     terminal.answer("new passphrase: ", "pebbles");
@@ -73,8 +73,8 @@ fn a_passphrase_is_asked_for_where_a_keystore_is_locked() {
 }
 
 #[test]
-fn a_spend_key_is_asked_for_where_none_is_given() {
-    let test = "a_spend_key_is_asked_for_where_none_is_given";
+fn a_missing_spend_key_is_asked_for() {
+    let test = "a_missing_spend_key_is_asked_for";
     let Some(mut terminal) = Terminal::run(test, &["tip", "sign", "--json", "read-emergency-contact"]) else {
         return;
     };

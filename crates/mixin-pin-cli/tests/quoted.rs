@@ -1,4 +1,4 @@
-//! No message quotes a value that may be a secret: a key, a keystore or a PIN in the place of a file name or another value.
+//! No message quotes a value that may be a secret, such as a key, a keystore or a PIN in place of a file name.
 
 mod common;
 
@@ -37,7 +37,7 @@ fn assert_unseen(run: &Run, mark: &str, what: &str) {
     }
 }
 
-/// Runs the command in a folder of its own.
+/// Runs the command in this folder.
 fn run_in(folder: &Path, env: &[(&str, &str)], args: &[&str]) -> Run {
     let mut command = command();
     command.current_dir(folder).env("XDG_DATA_HOME", folder).env("HOME", folder).env("MIXIN_API", "http://127.0.0.1:9");
@@ -122,7 +122,7 @@ fn no_value_that_may_be_a_secret_is_quoted() {
                 "C" => text(&curl).to_owned(),
                 word => word.replace('@', secret),
             });
-            // Text and JSON in turn. Another secret of the same kind gets the other one.
+            // Text and JSON alternate. Another secret of the same kind gets the other form.
             let json = if (at + place_at).is_multiple_of(2) { Some("--json".to_owned()) } else { None };
             let words: Vec<String> = json.into_iter().chain(words).collect();
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -173,7 +173,7 @@ fn no_variable_is_quoted() {
 }
 
 #[test]
-fn what_was_given_instead_of_a_name_is_told_by_length_and_kind() {
+fn a_value_in_place_of_a_file_name_is_shown_by_length_and_kind() {
     let folder = tempfile::tempdir().unwrap();
     let json = fs::read_to_string(testdata("keystore-dashboard.json")).unwrap();
     let length = json.chars().count();
@@ -204,7 +204,7 @@ fn what_was_given_instead_of_a_name_is_told_by_length_and_kind() {
 }
 
 #[test]
-fn a_file_is_not_named_by_a_secret() {
+fn no_file_is_created_under_a_secret_name() {
     let folder = tempfile::tempdir().unwrap();
     for (secret, _) in secrets() {
         let store = format!("sqlite:{secret}");
@@ -252,7 +252,7 @@ fn verify(folder: &Path, env: &[(&str, &str)], args: &[&str]) -> Run {
 }
 
 #[test]
-fn the_next_command_is_not_given_where_it_would_quote_a_secret() {
+fn no_next_command_is_given_if_it_would_quote_a_secret() {
     let api = server_that_goes_away();
     let folder = tempfile::tempdir().unwrap();
     let good = keystore(folder.path(), "keystore-dashboard.json");
@@ -308,7 +308,7 @@ fn the_next_command_has_the_same_keystore_and_store() {
 
 #[cfg(unix)]
 #[test]
-fn the_way_to_close_a_file_can_be_run() {
+fn the_chmod_command_in_a_warning_can_be_run() {
     let folder = tempfile::tempdir().unwrap();
     let odd = folder.path().join("my keys;x");
     fs::create_dir(&odd).unwrap();

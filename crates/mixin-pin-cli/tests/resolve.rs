@@ -37,7 +37,7 @@ fn api(behind: u64) -> String {
 }
 
 #[test]
-fn the_end_stands_still_and_is_told_by_the_servers_clock() {
+fn the_expiry_stays_the_same_and_is_decided_by_the_servers_clock() {
     let folder = tempfile::tempdir().unwrap();
     let keystore = common::keystore(folder.path(), "keystore-dashboard.json");
     let api = api(30);

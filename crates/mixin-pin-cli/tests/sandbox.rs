@@ -24,7 +24,7 @@ fn accounts(folder: &Path) -> (String, String) {
 }
 
 #[test]
-fn who_is_in_the_file_is_known_from_the_start_and_every_call_is_recorded() {
+fn listed_accounts_exist_from_the_start_and_every_call_is_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let (file, alice) = accounts(folder.path());
     let (record, db) = (folder.path().join("calls.jsonl"), folder.path().join("sandbox.db"));
@@ -36,7 +36,7 @@ fn who_is_in_the_file_is_known_from_the_start_and_every_call_is_recorded() {
         let wrong = sandbox.run(&["verify", "--keystore", &alice, "--pin-stdin"], "271828");
         assert_eq!((wrong.code, wrong.kind().as_str()), (1, "refused"));
     }
-    // The same database keeps what has changed.
+    // The database keeps the changes over a restart.
     let sandbox = SandboxProcess::start(&args);
     let logs = sandbox.run(&["logs", "--keystore", &alice], "").done().json();
     assert_eq!(logs["logs"].as_array().unwrap().len(), 1);
@@ -51,11 +51,14 @@ fn who_is_in_the_file_is_known_from_the_start_and_every_call_is_recorded() {
     let body: Value = serde_json::from_str(verifications[0]["body"].as_str().unwrap()).unwrap();
     assert_eq!(body["pin_base64"], verifications[0]["pins"][0]["ciphertext"]);
     assert!(!recorded.contains(PIN) && !recorded.contains("271828"), "{recorded}");
-    assert!(lines.iter().any(|line| line["path"].as_str().unwrap().starts_with("/logs")), "it is appended to");
+    assert!(
+        lines.iter().any(|line| line["path"].as_str().unwrap().starts_with("/logs")),
+        "the second run appends to the record"
+    );
 }
 
 #[test]
-fn a_file_that_is_no_list_of_accounts_is_refused_without_being_quoted() {
+fn an_invalid_list_of_accounts_is_refused_and_not_quoted() {
     let folder = tempfile::tempdir().unwrap();
     keystore(folder.path(), "keystore-dashboard.json");
     let file = folder.path().join("accounts.json");
@@ -88,14 +91,14 @@ fn a_file_that_is_no_list_of_accounts_is_refused_without_being_quoted() {
 }
 
 #[test]
-fn a_user_may_be_there_at_once() {
+fn a_user_can_be_registered_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let me = folder.path().join("me.json");
     let sandbox = SandboxProcess::start(&["--user-keystore-out", text(&me)]);
     sandbox.run(&["update", "--new-user", "--keystore", text(&me), "--pin-stdin"], PIN).done();
     sandbox.run(&["verify", "--keystore", text(&me), "--pin-stdin"], PIN).done();
     let again = run(&["--json", "sandbox", "--user-keystore-out", text(&me)], b"");
-    assert_eq!((again.code, again.kind().as_str()), (2, "input"), "it is not replaced: {again:?}");
+    assert_eq!((again.code, again.kind().as_str()), (2, "input"), "the file is not replaced: {again:?}");
 }
 
 /// Sends a request without a client, which would check the answer.
@@ -157,7 +160,7 @@ fn a_browser_shows_the_page() {
 
 #[cfg(unix)]
 #[test]
-fn a_signal_ends_it_within_seconds_whatever_is_open() {
+fn a_signal_ends_the_sandbox_within_seconds_despite_open_connections() {
     for signal in ["-TERM", "-INT"] {
         let mut sandbox = SandboxProcess::start(&[]);
         let host = sandbox.url.strip_prefix("http://").unwrap().to_owned();
@@ -170,7 +173,7 @@ fn a_signal_ends_it_within_seconds_whatever_is_open() {
                 stream
             })
             .collect();
-        // By then the sandbox has read everything.
+        // When this is answered, the sandbox has read everything above.
         ask(&sandbox.url, "GET", "/me");
         let begun = Instant::now();
         assert_eq!(sandbox.stop(signal), Some(0));
@@ -180,7 +183,7 @@ fn a_signal_ends_it_within_seconds_whatever_is_open() {
 }
 
 #[test]
-fn the_record_and_the_page_tell_nothing_that_a_refused_request_carried() {
+fn the_record_and_the_page_show_no_content_of_a_refused_request() {
     let folder = tempfile::tempdir().unwrap();
     let (file, alice) = accounts(folder.path());
     let record = folder.path().join("calls.jsonl");

@@ -14,7 +14,7 @@ const PIN: &str = "271828";
 const NEW_PIN: &str = "314159";
 const PIN_IN_FILE: &str = "161803";
 
-/// The secrets: PINs, private keys in every form in which they are written, and the PIN key.
+/// The secrets: PINs, the PIN key, and private keys in every written form.
 struct Marks(Vec<String>);
 
 impl Marks {
@@ -61,7 +61,7 @@ fn forms(bytes: &[u8]) -> [String; 5] {
 }
 
 #[test]
-fn the_search_finds_what_is_shown() {
+fn the_search_finds_a_shown_pin() {
     let folder = tempfile::tempdir().unwrap();
     let path = common::keystore(folder.path(), "keystore-dashboard.json");
     let marks = Marks::of(text(&path));
@@ -78,7 +78,7 @@ fn no_command_shows_a_secret() {
         let registered = sandbox.path(&format!("{kind}.json"));
         let new = ["keystore", "new", "--kind", kind, "--name", "x", "--app-keystore", &sandbox.app_keystore];
         let new = sandbox.run(&[&new[..], &["--out", &registered]].concat(), "").done();
-        // The keystore with everything that a careless owner may keep there.
+        // A keystore with every secret that a careless owner may keep in it.
         let mut fields: Value = serde_json::from_slice(&fs::read(&registered).unwrap()).unwrap();
         fields["pin"] = PIN_IN_FILE.into();
         fields["spend_private_key"] = "5eed".repeat(16).into();
@@ -144,7 +144,7 @@ fn no_command_shows_a_secret() {
         for json in [&[][..], &["--json"]] {
             for keys in [&[][..], &["--keystore", &path]] {
                 let run = run(&[json, &["inspect", "--curl", "-"], keys].concat(), curl.as_bytes());
-                assert_eq!(run.code, 1, "the token is for no body: {run:?}");
+                assert_eq!(run.code, 1, "the token is for a request without a body: {run:?}");
                 marks.assert_absent(&run, "inspect");
             }
         }

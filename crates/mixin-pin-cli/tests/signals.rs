@@ -1,4 +1,4 @@
-//! Signals: after one that ends or stops the command at a prompt, the terminal echoes again and no file is left.
+//! Signals: if one ends or stops the command at a prompt, the terminal echoes again and no file is left.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -20,8 +20,8 @@ fn prompt_for_a_pin(keystore: &Path) -> String {
 }
 
 #[test]
-fn what_ends_the_command_at_a_prompt_turns_the_echo_on_again() {
-    let test = "what_ends_the_command_at_a_prompt_turns_the_echo_on_again";
+fn a_signal_at_a_prompt_restores_the_echo() {
+    let test = "a_signal_at_a_prompt_restores_the_echo";
     let folder = tempfile::tempdir().unwrap();
     let keystore = keystore(folder.path(), "keystore-dashboard.json");
     for how in ["\u{3}", "\u{1c}", "INT", "TERM", "HUP", "QUIT"] {
@@ -34,12 +34,12 @@ fn what_ends_the_command_at_a_prompt_turns_the_echo_on_again() {
         terminal.wait_for("pid ");
         let pid = terminal.wait_for(" done-pid");
         terminal.wait_for("PIN: ");
-        // Half a PIN. The next reader must not get it.
+        // Half a PIN, which the next reader must not get.
         terminal.types("739");
         if how.len() == 1 {
             terminal.types(how);
         } else {
-            // Wait until the half has reached the terminal.
+            // Wait until it has reached the terminal.
             std::thread::sleep(Duration::from_millis(200));
             let pid = pid.trim_end_matches(" done-pid");
             assert!(Command::new("kill").args(["-s", how, pid]).status().unwrap().success());
@@ -53,8 +53,8 @@ fn what_ends_the_command_at_a_prompt_turns_the_echo_on_again() {
 }
 
 #[test]
-fn a_stopped_prompt_leaves_the_echo_on_and_is_silent_again_when_it_goes_on() {
-    let test = "a_stopped_prompt_leaves_the_echo_on_and_is_silent_again_when_it_goes_on";
+fn a_stopped_prompt_restores_the_echo_until_it_continues() {
+    let test = "a_stopped_prompt_restores_the_echo_until_it_continues";
     let folder = tempfile::tempdir().unwrap();
     let keystore = keystore(folder.path(), "keystore-dashboard.json");
     let script = format!(
@@ -76,8 +76,8 @@ fn a_stopped_prompt_leaves_the_echo_on_and_is_silent_again_when_it_goes_on() {
 }
 
 #[test]
-fn a_signal_that_is_ignored_from_the_start_ends_nothing() {
-    let test = "a_signal_that_is_ignored_from_the_start_ends_nothing";
+fn a_signal_that_is_ignored_from_the_start_stays_ignored() {
+    let test = "a_signal_that_is_ignored_from_the_start_stays_ignored";
     let folder = tempfile::tempdir().unwrap();
     let keystore = keystore(folder.path(), "keystore-dashboard.json");
     for signal in ["HUP", "INT", "QUIT", "TERM", "TSTP"] {
@@ -131,8 +131,8 @@ fn a_signal_ends_the_command_while_output_is_stopped() {
 }
 
 #[test]
-fn what_is_pasted_behind_an_answer_that_is_none_does_not_go_to_the_shell() {
-    let test = "what_is_pasted_behind_an_answer_that_is_none_does_not_go_to_the_shell";
+fn a_paste_after_a_rejected_answer_does_not_go_to_the_shell() {
+    let test = "a_paste_after_a_rejected_answer_does_not_go_to_the_shell";
     let folder = tempfile::tempdir().unwrap();
     let keystore = keystore(folder.path(), "keystore-dashboard.json");
     let (long, longest) = ("9".repeat(1100), "9".repeat(3000));
@@ -165,8 +165,8 @@ fn what_is_pasted_behind_an_answer_that_is_none_does_not_go_to_the_shell() {
 }
 
 #[test]
-fn a_prompt_from_the_background_asks_once_in_front() {
-    let test = "a_prompt_from_the_background_asks_once_in_front";
+fn a_prompt_from_the_background_is_shown_once_in_the_foreground() {
+    let test = "a_prompt_from_the_background_is_shown_once_in_the_foreground";
     let folder = tempfile::tempdir().unwrap();
     let keystore = keystore(folder.path(), "keystore-dashboard.json");
     // The modes while another process owns the terminal must not be restored at the end.
@@ -188,11 +188,11 @@ fn a_prompt_from_the_background_asks_once_in_front() {
 }
 
 #[test]
-fn a_prompt_that_nobody_could_wake_is_not_stopped() {
-    let test = "a_prompt_that_nobody_could_wake_is_not_stopped";
+fn a_prompt_that_no_shell_could_resume_is_not_stopped() {
+    let test = "a_prompt_that_no_shell_could_resume_is_not_stopped";
     let folder = tempfile::tempdir().unwrap();
     let keystore = keystore(folder.path(), "keystore-dashboard.json");
-    // Without a shell that controls jobs, as in a container.
+    // There is no shell with job control, as in a container.
     let Some(mut terminal) = Terminal::start(test, &format!("exec {}", prompt_for_a_pin(&keystore))) else { return };
     terminal.wait_for("PIN: ");
     terminal.types("\u{1a}");
@@ -203,8 +203,8 @@ fn a_prompt_that_nobody_could_wake_is_not_stopped() {
 }
 
 #[test]
-fn a_prompt_takes_the_keys_that_mend_a_line() {
-    let test = "a_prompt_takes_the_keys_that_mend_a_line";
+fn a_prompt_accepts_line_editing_keys() {
+    let test = "a_prompt_accepts_line_editing_keys";
     let folder = tempfile::tempdir().unwrap();
     let keystore = keystore(folder.path(), "keystore-dashboard.json");
     for (keys, is_taken) in [("99\u{15}73914x\u{7f}6\n", true), ("739146\r", true), ("\u{4}", false), ("7391\n", false)]
@@ -224,9 +224,9 @@ fn others(folder: &Path, known: &[&str]) -> Vec<String> {
     names.filter(|name| !known.contains(&name.as_str())).collect()
 }
 
-fn wait_until(mut holds: impl FnMut() -> bool) {
+fn wait_until(mut is_true: impl FnMut() -> bool) {
     let start = Instant::now();
-    while !holds() {
+    while !is_true() {
         assert!(start.elapsed() < Duration::from_secs(10));
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -241,7 +241,7 @@ fn signals_leave_no_file_behind() {
     let before = fs::read(&keystore).unwrap();
     for signal in ["TERM", "KILL"] {
         for more in [&[][..], &["--out", "other.json"]] {
-            // It has begun its file and waits for the passphrase.
+            // The command has created its file and waits for the passphrase.
             let mut child = command()
                 .current_dir(folder.path())
                 .args(["keystore", "lock", "keystore-dashboard.json"])
@@ -282,7 +282,7 @@ fn locked_cheaply(text: &[u8], passphrase: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_plaintext_stands_under_its_name_alone_whenever_the_command_is_killed() {
+fn after_a_kill_at_any_moment_the_plaintext_is_only_under_its_final_name() {
     let folder = tempfile::tempdir().unwrap();
     let tools = tempfile::tempdir().unwrap();
     let library = killer(tools.path());
@@ -316,7 +316,7 @@ fn the_plaintext_stands_under_its_name_alone_whenever_the_command_is_killed() {
                     is_kept = true;
                 } else {
                     assert_eq!(file.file_name().unwrap(), name, "call {call}: the plaintext is in {file:?}");
-                    assert_eq!(content, plain, "call {call}: a part");
+                    assert_eq!(content, plain, "call {call}: the plaintext is incomplete");
                     is_open = true;
                 }
             }
@@ -335,7 +335,7 @@ fn the_plaintext_stands_under_its_name_alone_whenever_the_command_is_killed() {
 }
 
 #[test]
-fn a_file_that_is_complete_is_a_success_where_its_folder_cannot_be_synced() {
+fn a_complete_file_is_a_success_even_if_its_folder_cannot_be_synced() {
     let folder = tempfile::tempdir().unwrap();
     let tools = tempfile::tempdir().unwrap();
     let library = killer(tools.path());
@@ -364,7 +364,7 @@ fn a_file_that_is_complete_is_a_success_where_its_folder_cannot_be_synced() {
 }
 
 #[test]
-fn a_locked_keystore_keeps_its_mode_and_a_hard_link_is_warned_of() {
+fn a_locked_keystore_keeps_its_mode_and_a_hard_link_gets_a_warning() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     let folder = tempfile::tempdir().unwrap();
@@ -385,9 +385,9 @@ fn a_locked_keystore_keeps_its_mode_and_a_hard_link_is_warned_of() {
     assert!(locked.stderr.contains("another name") && locked.stderr.contains("hard link"), "{locked:?}");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
     assert_eq!(owner(&path), before);
-    assert!(fs::read(&other).unwrap().starts_with(b"{"), "hence the warning");
+    assert!(fs::read(&other).unwrap().starts_with(b"{"), "the other name still has the plaintext");
     fs::remove_file(&other).unwrap();
-    // Unlocked, only its owner can read it.
+    // Only its owner can read an unlocked keystore.
     let unlocked = run("unlock").done();
     assert!(!unlocked.stderr.contains("another name"), "{unlocked:?}");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

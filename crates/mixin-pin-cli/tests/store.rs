@@ -1,4 +1,4 @@
-//! Iterators of the command: kept over processes, shown, forgotten, raised, and a change settled whose answer was lost.
+//! The command's store of iterators: it survives processes and can be shown, reset and raised. Lost updates are resolved.
 
 mod common;
 
@@ -87,17 +87,17 @@ impl Stage {
 }
 
 #[test]
-fn a_session_is_raised_and_what_that_means_is_said() {
+fn raising_a_session_explains_the_consequences() {
     let stage = Stage::new();
     let first = stage.next();
     let to = (nanos() + DAY / 2).to_string();
     let raised = stage.raise(&["--to", &to]).done();
     assert_eq!((&raised.json()["raised_to"], &raised.json()["last_iterator"]), (&json!(to), &json!(to)));
-    assert_eq!(raised.stderr, "", "half a day is no danger");
+    assert_eq!(raised.stderr, "", "half a day needs no warning");
     let next = stage.next();
     assert_eq!(next.to_string(), (to.parse::<u64>().unwrap() + 1).to_string());
 
-    // Never lowered.
+    // The last iterator is never lowered.
     let lower =
         run(&["store", "raise", &stage.session, "--store", &stage.store, "--to", &first.to_string()], b"").done();
     assert!(lower.stdout.contains("not raised") && lower.stdout.contains("every other client"), "{lower:?}");
@@ -106,7 +106,7 @@ fn a_session_is_raised_and_what_that_means_is_said() {
     assert_eq!(lower["raised_to"], Value::Null, "nothing was raised");
     assert!(lower["last_iterator"].as_str().unwrap().parse::<u64>().unwrap() > next);
 
-    // Far ahead only where that is meant, and with a warning; then it is followed.
+    // Far ahead it needs --far-ahead and gives a warning.
     let far = (nanos() + 400 * DAY + DAY / 2).to_string();
     let refused = stage.raise(&["--to", &far]);
     let said = refused.json()["error"]["message"].as_str().unwrap().to_owned();
@@ -131,7 +131,7 @@ fn a_session_is_raised_and_what_that_means_is_said() {
 }
 
 #[test]
-fn a_session_is_raised_to_the_time_of_the_server() {
+fn a_session_can_be_raised_to_the_servers_time() {
     let stage = Stage::new();
     let before = nanos();
     let raised = stage.raise(&["--to-server-time", "--keystore", &stage.keystore]).done().json();
@@ -141,13 +141,13 @@ fn a_session_is_raised_to_the_time_of_the_server() {
 }
 
 #[test]
-fn a_session_that_is_new_and_raised_below_its_clock_stays_new() {
+fn a_new_session_raised_below_the_clock_stays_new() {
     let stage = Stage::new();
     let raised = stage.raise(&["--to", "5"]).done();
     assert_eq!(raised.json()["raised_to"], Value::Null);
     let shown = run(&["store", "show", "--json", "--store", &stage.store], b"").done().json();
     assert_eq!(shown["sessions"], json!([]));
-    // Else its clock would be 50 years ahead of the last iterator.
+    // Otherwise the clock would be 50 years ahead of the last iterator.
     assert!(stage.next() > 5);
 }
 
@@ -156,22 +156,22 @@ fn a_session_that_is_in_use_is_not_raised() {
     let stage = Stage::new();
     let store = SqliteStore::open(Path::new(&stage.sandbox.path("iterators.db"))).unwrap();
     let terms = LeaseTerms::new(Duration::from_secs(60)).with_confirmed_clock();
-    let LeaseReply::Granted(held) = store.lease(stage.session.parse().unwrap(), &terms).unwrap() else {
+    let LeaseReply::Granted(lease) = store.lease(stage.session.parse().unwrap(), &terms).unwrap() else {
         panic!("busy")
     };
     let refused = stage.raise(&["--to", "5"]);
     assert_eq!((refused.code, refused.kind().as_str()), (4, "store"));
     assert!(refused.stdout.contains("the session is in use"), "{refused:?}");
-    drop(held);
+    drop(lease);
     stage.raise(&["--to", "5"]).done();
 }
 
 #[test]
-fn an_iterator_far_ahead_is_not_followed_and_both_ways_out_work() {
-    for way_out in ["reset", "raise"] {
+fn an_iterator_far_ahead_is_refused_and_both_remedies_work() {
+    for remedy in ["reset", "raise"] {
         let stage = Stage::new();
         let far = nanos() + 400 * DAY;
-        // A clock that was wrong, and believed.
+        // A wrong clock that was confirmed.
         let path = stage.sandbox.path("iterators.db");
         let store = SqliteStore::open(Path::new(&path)).unwrap().clock(move || UnixTime::from_nanos(far));
         let terms = LeaseTerms::new(Duration::from_secs(60)).with_confirmed_clock();
@@ -192,7 +192,7 @@ fn an_iterator_far_ahead_is_not_followed_and_both_ways_out_work() {
         let text = check["text"].as_str().unwrap();
         assert_eq!((found.code, &check["verdict"]), (1, &json!("bad")), "{text}");
         assert!(text.contains("days") && text.contains(&format!("store reset {}", stage.session)), "{text}");
-        if way_out == "reset" {
+        if remedy == "reset" {
             run(&["store", "reset", "--store", &stage.store, &stage.session], b"").done();
             assert!(stage.next() < nanos());
         } else {
@@ -205,7 +205,7 @@ fn an_iterator_far_ahead_is_not_followed_and_both_ways_out_work() {
 
 #[cfg(unix)]
 #[test]
-fn a_store_that_others_can_read_is_warned_of_and_one_that_they_can_write_is_refused() {
+fn a_store_that_others_can_read_gets_a_warning_and_one_that_they_can_write_is_refused() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let stage = Stage::new();
@@ -225,7 +225,7 @@ fn a_store_that_others_can_read_is_warned_of_and_one_that_they_can_write_is_refu
 }
 
 #[test]
-fn eight_processes_at_once_are_all_taken() {
+fn eight_concurrent_processes_all_succeed() {
     let sandbox = SandboxProcess::start(&[]);
     let (keystore, store) = (sandbox.register("ed25519"), store(&sandbox));
     let with = |args: &[&str]| {
@@ -277,7 +277,7 @@ fn a_lost_update_is_resolved() {
 }
 
 #[test]
-fn stores_that_cannot_be_used_say_so() {
+fn each_unusable_store_has_its_own_error() {
     let sandbox = SandboxProcess::start(&[]);
     let keystore = sandbox.register("ed25519");
     let verify =
@@ -285,7 +285,7 @@ fn stores_that_cannot_be_used_say_so() {
     let unknown = verify("postgres://localhost");
     assert_eq!((unknown.code, unknown.kind().as_str()), (2, "store"));
     let text = sandbox.path("notes.txt");
-    fs::write(&text, "no database, but long enough to be taken for one".repeat(40)).unwrap();
+    fs::write(&text, "not a database, but long enough to look like one".repeat(40)).unwrap();
     let damaged = verify(&format!("sqlite:{text}"));
     assert_eq!((damaged.code, damaged.kind().as_str()), (4, "store"));
     assert!(damaged.stdout.contains("is damaged or not a database"));
@@ -302,8 +302,8 @@ fn stores_that_cannot_be_used_say_so() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_user_of_redis_who_may_not_ask_for_its_settings_can_use_it() {
-    let test = "a_user_of_redis_who_may_not_ask_for_its_settings_can_use_it";
+fn a_redis_user_without_the_right_to_send_info_can_use_the_store() {
+    let test = "a_redis_user_without_the_right_to_send_info_can_use_the_store";
     let user = ["--user", "limited", "on", ">secret", "~*", "&*", "+@all", "-@dangerous"];
     let Some(redis) = TlsRedis::start_with(test, &user) else { return };
     let url = format!("rediss://limited:secret@localhost:{}/0", redis.port);
@@ -320,7 +320,7 @@ fn a_user_of_redis_who_may_not_ask_for_its_settings_can_use_it() {
     redis_run(&["doctor", "--keystore", &keystore, "--api", &sandbox.url]);
 }
 
-/// A Redis server that speaks TLS only, under a certificate of the test's own.
+/// A Redis server that accepts only TLS, with a certificate that the test makes.
 #[cfg(target_os = "linux")]
 struct TlsRedis {
     process: std::process::Child,
@@ -330,7 +330,7 @@ struct TlsRedis {
 
 #[cfg(target_os = "linux")]
 impl TlsRedis {
-    /// None, said loudly, where there is no such server.
+    /// Starts a server. Returns None and prints a warning if none is installed.
     fn start(test: &str) -> Option<Self> {
         Self::start_with(test, &[])
     }
@@ -346,7 +346,7 @@ impl TlsRedis {
         openssl.args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]);
         openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
         let made = openssl.current_dir(folder.path()).stderr(Stdio::null()).status();
-        // Redis takes no port 0 for "any"; one that was free a moment ago will do.
+        // Redis cannot choose a free port itself.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut redis = Command::new("redis-server");
         redis.args(["--port", "0", "--tls-port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
@@ -372,7 +372,7 @@ impl TlsRedis {
 #[cfg(target_os = "linux")]
 impl Drop for TlsRedis {
     fn drop(&mut self) {
-        // It may be gone already.
+        // The process may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -380,8 +380,8 @@ impl Drop for TlsRedis {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn redis_is_spoken_to_over_tls_and_only_under_a_certificate_that_is_trusted() {
-    let test = "redis_is_spoken_to_over_tls_and_only_under_a_certificate_that_is_trusted";
+fn redis_over_tls_needs_a_trusted_certificate() {
+    let test = "redis_over_tls_needs_a_trusted_certificate";
     let Some(redis) = TlsRedis::start(test) else { return };
     let url = format!("rediss://localhost:{}/0", redis.port);
     let show = |trusted: bool| {

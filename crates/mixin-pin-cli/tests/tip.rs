@@ -48,7 +48,7 @@ fn a_tip_key_is_installed_verified_changed_and_refused() {
 }
 
 #[test]
-fn the_keystores_spend_key_is_used_where_it_is_asked_for() {
+fn the_keystores_spend_key_is_used_with_tip() {
     let sandbox = SandboxProcess::start(&[]);
     let registered = sandbox.register("ed25519");
     let mut fields: Value = serde_json::from_slice(&fs::read(&registered).unwrap()).unwrap();
@@ -72,7 +72,7 @@ fn the_keystores_spend_key_is_used_where_it_is_asked_for() {
 }
 
 #[test]
-fn keys_that_are_missing_or_none_are_told() {
+fn missing_and_malformed_keys_are_reported() {
     let sandbox = SandboxProcess::start(&[]);
     let keystore = sandbox.register("ed25519");
     let with = |args: &[&str], stdin: &str| sandbox.run(&[args, &["--keystore", &keystore]].concat(), stdin);
@@ -87,7 +87,7 @@ fn keys_that_are_missing_or_none_are_told() {
 
 #[cfg(unix)]
 #[test]
-fn a_new_key_is_its_owners_alone_and_shown_to_nobody() {
+fn a_new_key_is_readable_by_its_owner_only_and_never_shown() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let folder = tempfile::tempdir().unwrap();
@@ -107,7 +107,7 @@ fn a_new_key_is_its_owners_alone_and_shown_to_nobody() {
 
 /// The command line options for the action of a vector.
 fn options(vector: &Value) -> Vec<String> {
-    // OAuth is one word on the command line.
+    // "OAuth" is one word on the command line.
     let name: String =
         vector["action"].as_str().unwrap().replace("OAuth", "Oauth").chars().fold(String::new(), |mut name, c| {
             if c.is_uppercase() && !name.is_empty() {
@@ -154,7 +154,7 @@ fn every_action_is_signed_as_the_vectors_say() {
 }
 
 #[test]
-fn any_call_is_made_with_a_pin_or_an_action() {
+fn any_call_can_carry_a_pin_or_an_action() {
     let sandbox = SandboxProcess::start(&[]);
     let keystore = sandbox.register("ed25519");
     // Everything after --tip belongs to the action, so the session comes first.

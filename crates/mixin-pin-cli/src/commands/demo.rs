@@ -129,7 +129,7 @@ impl Demo<'_> {
         let registered = Expected::Data(|user| user["session_id"].is_string());
         let data = self.step(&app, &request, "register a user under the app's session", registered)?;
         let user: User = serde_json::from_value(data).map_err(|_| Error::Registration)?;
-        // By the keystore's text, as an operator has it: one session for the calls, one for the client.
+        // Reads the keystore's text twice, as an operator would: one session for the calls, one for the client.
         let text = key.keystore(&user)?;
         let mut session = || Keystore::parse(text.as_bytes())?.into_session(&mut rng);
         let client = self.client(session()?)?;

@@ -27,7 +27,7 @@ const CLOCK_LIMIT: Duration = Duration::from_secs(300);
 /// Beyond this offset the clock deserves a warning.
 const CLOCK_NOTICE: Duration = Duration::from_secs(5);
 
-/// What only the server knows.
+/// Facts that only the server knows.
 const UNSEEN: &str = "Not visible from here: whether another client of this session has used greater iterators; the server \
                       then refuses PINs with 20119 (mixin-pin help store raise).";
 

@@ -73,7 +73,7 @@ fn next_nonce(session: &Session, args: &StoreArgs) -> Result<Nonce, Error> {
     let terms = LeaseTerms::new(Duration::from_secs(10)).wait(Duration::from_secs(args.wait.unwrap_or(DEFAULT_WAIT)));
     let (store, session_id) = (open_store(args)?, session.session_id());
     let mut reply = store.lease(session_id, &terms)?;
-    // The session is new to the store, and no server is asked for its time. So the clock is trusted.
+    // The session is new to the store, and this command asks no server for its time. So it trusts the clock.
     if matches!(reply, LeaseReply::ClockUnconfirmed { ahead: None }) {
         reply = store.lease(session_id, &terms.with_confirmed_clock())?;
     }

@@ -16,7 +16,7 @@ pub(crate) fn run(args: &ExplainArgs, output: &Output) -> Result<(), Error> {
     output.result(&json!({ "what": wanted, "text": text }), || text.replace("**", "").replace("### ", ""))
 }
 
-/// The section that explains an error: that of the API's code if there is one, else that of the error's kind.
+/// The section that explains an error: that of the API's code if it has one, otherwise that of the error's kind.
 pub(crate) fn topic_of(error: &Error) -> String {
     let code = error.api().map(|api| api.code.as_u32().to_string());
     code.filter(|code| section(code).is_some()).unwrap_or_else(|| error.kind().to_owned())
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_ends_where_the_next_begins() {
+    fn a_section_ends_where_the_next_begins() {
         let topics: Vec<_> = topics().collect();
         assert!(topics.len() > 20 && topics.contains(&"20119") && topics.contains(&"sandbox"), "{topics:?}");
         for topic in topics {

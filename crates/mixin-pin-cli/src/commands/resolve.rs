@@ -115,6 +115,6 @@ fn run_again(args: &ResolveArgs, expires_at: &str) -> Option<String> {
 }
 
 fn old_tip_key(key: &SpendKey, installed: Option<&Ed25519PublicKey>) -> Result<TipKey, Error> {
-    // If neither reading matches, the installed key is a new one already, and either reading will do.
+    // If neither reading matches, a new key is already installed, and either reading will do.
     Ok(key.to_tip_key(installed).or_else(|_| key.to_tip_key(None))?)
 }

@@ -181,7 +181,7 @@ impl SilentTerminal {
         Ok(asked)
     }
 
-    /// Drops what was typed or pasted after a rejected answer. It would go to the shell.
+    /// Drops input that was typed or pasted after a rejected answer. It would go to the shell.
     pub(crate) fn forget_typed(&self) {
         /// The rest of a paste may still be on its way.
         const PASTE: Duration = Duration::from_millis(50);
@@ -205,7 +205,7 @@ impl Drop for SilentTerminal {
             prompt.inspect(|prompt| prompt.echo_on())
         };
         if let Some(prompt) = prompt {
-            // The answer's line end was not shown either. A terminal that is gone needs none.
+            // The answer's line end was not shown either. If the terminal is gone, this fails, which does no harm.
             let _ = (&prompt.terminal).write_all(b"\n");
         }
     }
@@ -230,7 +230,7 @@ pub(crate) fn hard_linked(path: &Path) -> Option<u64> {
 
 /// Gives a file to the owner of another.
 pub(crate) fn copy_owner(file: &File, of: &Metadata) {
-    // Only root can give files away. For everybody else the owner is the same already, or stays the process's user.
+    // Only root can give files away. For other users the owner is already the same, or stays the process's user.
     let _ = fchown(file, Some(of.uid()), Some(of.gid()));
 }
 

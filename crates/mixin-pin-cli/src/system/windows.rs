@@ -1,5 +1,5 @@
-//! Windows, and every other system that is not Unix. Files get the access rights of their folder, and the system ends the
-//! process as it likes.
+//! Windows, and every other system that is not Unix. Files get the access rights of their folder, and signals are not
+//! handled.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Cursor, Read};
@@ -48,7 +48,7 @@ impl SilentTerminal {
         Ok(Self(Cursor::new(answer).chain(b"\n")))
     }
 
-    /// Does nothing: what was typed ahead stays with the console.
+    /// Does nothing: the console keeps input that was typed ahead.
     pub(crate) const fn forget_typed(&self) {}
 }
 
@@ -67,12 +67,12 @@ pub(crate) fn stdin() -> io::Result<impl Read> {
 /// Does nothing: a new file has its folder's access rights.
 pub(crate) const fn owner_only(_: &mut OpenOptions) {}
 
-/// None: modes do not exist here.
+/// Returns None: modes do not exist here.
 pub(crate) const fn exposed_mode(_: &Path) -> Option<u32> {
     None
 }
 
-/// None: links are not looked for here.
+/// Returns None: hard links are not looked for here.
 pub(crate) const fn hard_linked(_: &Path) -> Option<u64> {
     None
 }
@@ -86,7 +86,7 @@ pub(crate) const fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// None: files without a name do not exist here.
+/// Returns None: files without a name do not exist here.
 #[allow(clippy::unnecessary_wraps, reason = "it can fail on Unix")]
 pub(crate) const fn create_unnamed(_: &Path) -> io::Result<Option<File>> {
     Ok(None)

@@ -1,4 +1,4 @@
-//! A command on a terminal of its own, which the `script` command provides.
+//! A command on a separate terminal, which the `script` command provides.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 pub struct Terminal {
     child: Child,
     shown: String,
-    /// How much of `shown` has been waited for.
+    /// The part of `shown` that `wait_for` has consumed.
     seen: usize,
 }
 

@@ -1,6 +1,6 @@
 /*
- * Preloaded into the command: looks through every block of memory as it is freed, whoever frees it, for the marks in
- * WATCH_MARKS (hex, with commas between), and appends to the file WATCH_REPORT at the end how often each was found.
+ * Preloaded into the command. Searches every block of memory when it is freed, by Rust or C code, for the marks in
+ * WATCH_MARKS (hex, separated by commas). At the end it appends to the file WATCH_REPORT how often each mark was found.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -56,8 +56,8 @@ void free(void *block) {
   real_free(block);
 }
 
-/* Growing is allocating, copying and freeing, so that what is left in the old block is seen. Shrinking gives the end back,
- * in place as glibc does it; what the end holds is seen, and then no more there. */
+/* Growing allocates, copies and frees, so the old block is searched. Shrinking keeps the block, as in glibc: its end is
+ * searched, then erased. */
 void *realloc(void *block, size_t len) {
   size_t old = block == NULL ? 0 : malloc_usable_size(block);
   if (block != NULL && len != 0 && len <= old) {
