@@ -66,12 +66,12 @@ impl RsaMarks {
         let der = key.to_pkcs1_der();
         let mut marks = vec![PIN_KEY[..16].to_vec(), pem.lines().nth(12).unwrap().as_bytes().to_vec()];
         // Version, modulus, public exponent and their headers are the first 270 bytes. Then come d, p, q, dp, dq and the
-        // coefficient, each behind a header of 3 or 4 bytes; a mark is a part of the middle.
+        // coefficient, each after a header of 3 or 4 bytes. Each mark is a part of the middle.
         for (name, at) in [("d", 273), ("p", 531), ("q", 663), ("dp", 795), ("dq", 926), ("coefficient", 1057)] {
             let part = &der[at + 40..at + 64];
             marks.push(part.to_vec());
             if name.starts_with('d') {
-                // As the machine's numbers have it.
+                // In the byte order of the machine's numbers.
                 marks.push(part.iter().rev().copied().collect());
             }
         }
@@ -84,7 +84,7 @@ impl RsaMarks {
 }
 
 #[test]
-fn an_rsa_session_from_reading_its_key_to_dropping_it_leaves_nothing() {
+fn rsa_sessions_leave_nothing() {
     let marks = RsaMarks::new();
     let pin_key = PinKey::from_bytes(&PIN_KEY).unwrap();
     let public_key = RsaKey::from_pem(&marks.pem).unwrap().public_key();
@@ -128,8 +128,8 @@ fn after_drop<T>(value: T) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_dropped_is_erased_where_it_stood() {
-    assert!(holds(&after_drop(*b"xx739146xx"), DIGITS), "what is not erased is found");
+fn dropped_values_are_erased_in_place() {
+    assert!(holds(&after_drop(*b"xx739146xx"), DIGITS), "the search finds what is not erased");
     let pin = || Pin::new(DIGITS).unwrap();
     let tip_key: [u8; 40] = std::array::from_fn(|at| SEED[at % 32]);
     let signature: [u8; 64] = std::array::from_fn(|at| SEED[at % 32]);
@@ -147,7 +147,7 @@ fn what_is_dropped_is_erased_where_it_stood() {
 }
 
 #[test]
-fn what_is_zeroized_by_hand_is_zeros() {
+fn zeroized_values_are_zeros() {
     let mut pin = Pin::new(DIGITS).unwrap();
     pin.zeroize();
     assert_eq!(pin.expose(), &[0; 6]);
@@ -157,7 +157,7 @@ fn what_is_zeroized_by_hand_is_zeros() {
 }
 
 #[test]
-fn nothing_shown_holds_a_secret() {
+fn debug_shows_no_secret() {
     let key = Ed25519Key::from_bytes(&SEED).unwrap();
     let server = Ed25519Key::from_bytes(&[8; 32]).unwrap().public_key().to_x25519().unwrap();
     let nonce = MonotonicNonces::new().next(common::NOW).unwrap();
@@ -178,8 +178,8 @@ fn nothing_shown_holds_a_secret() {
         (format!("{:?}", TipKey::from_seed(&SEED)), "TipKey"),
         (format!("{verifier:?}"), "CodeVerifier"),
     ] {
-        assert!(shown.contains(name), "{shown} does not say what it is");
-        // As text, as a list of numbers, in hex, and as a string's `Debug`.
+        assert!(shown.contains(name), "{shown} does not name its type");
+        // Secrets as text, as a list of numbers, in hex, and as a string's `Debug`.
         let list = format!("{}, {}", DIGITS[0], DIGITS[1]);
         let seeds = [format!("{}, {}, {}", SEED[0], SEED[1], SEED[2]), common::hex(&SEED[..4]), "a seed".to_owned()];
         let keys = [common::hex(&PIN_KEY[..4]), "a pin key".to_owned(), "97, 32, 112".to_owned()];

@@ -78,7 +78,7 @@ fn rsa_session(folder: &Path, bits: &str) -> (Session, VerifyingKey) {
     .unwrap();
     assert_eq!(session.pin_key().expose(), &[0x42; 32], "unwraps what OpenSSL wrapped");
 
-    // OpenSSL unwraps what is wrapped here.
+    // OpenSSL unwraps a PIN token that is wrapped here.
     let SessionKey::Rsa(key) = session.signer() else { unreachable!() };
     let wrapped = key.public_key().wrap_pin_key(session.pin_key(), session_id, &mut rng()).unwrap();
     write(folder, "wrapped", &STANDARD.decode(wrapped.to_base64()).unwrap());
@@ -178,8 +178,8 @@ fn rsa_sessions_of_every_size_agree_with_openssl() {
 }
 
 #[test]
-fn a_key_of_three_primes_is_refused() {
-    let Some(folder) = workshop("a_key_of_three_primes_is_refused") else {
+fn a_key_with_three_primes_is_refused() {
+    let Some(folder) = workshop("a_key_with_three_primes_is_refused") else {
         return;
     };
     openssl(folder.path(), &["genrsa", "-traditional", "-primes", "3", "-out", "key.pem", "2048"]);

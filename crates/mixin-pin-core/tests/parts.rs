@@ -16,7 +16,7 @@ use mixin_pin_core::{
 const IDS: [Uuid; 3] = [Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3)];
 
 #[test]
-fn a_session_keeps_its_ids_whatever_signs_for_it() {
+fn a_session_with_another_signer_keeps_its_ids_and_pin_key() {
     let server = Ed25519Key::generate(&mut rng()).public_key().to_x25519().unwrap();
     let key = Ed25519Key::generate(&mut rng());
     let public_key = key.public_key();
@@ -51,7 +51,7 @@ fn an_oauth_session_signs_for_its_app() {
 }
 
 #[test]
-fn secrets_come_out_of_blocks_and_of_copies() {
+fn blocks_and_copies_keep_their_secrets() {
     let pin = Pin::new("314159").unwrap();
     for secret in [Secret::from(&pin), Secret::TipKey([4; 40]), Secret::TipSignature([5; 64])] {
         let copy = Secret::from(&secret);
@@ -66,7 +66,7 @@ fn secrets_come_out_of_blocks_and_of_copies() {
 }
 
 #[test]
-fn a_generated_tip_key_is_that_of_its_seed() {
+fn a_generated_tip_key_is_the_key_of_its_seed() {
     let (key, seed) = TipKey::generate(&mut rng());
     assert_eq!(key.public_key(), TipKey::from_seed(&seed).public_key());
     let scalar = [0x40; 32];
@@ -75,7 +75,7 @@ fn a_generated_tip_key_is_that_of_its_seed() {
 }
 
 #[test]
-fn an_rsa_public_key_is_written_as_it_is_read() {
+fn a_written_rsa_public_key_is_read_back() {
     let key = VerifyingKey::Rsa(RsaKey::from_pem(&testdata("rsa-2048-pkcs8.pem")).unwrap().public_key());
     let text = key.to_session_secret().unwrap();
     assert_eq!(VerifyingKey::from_text(&text).unwrap(), key);

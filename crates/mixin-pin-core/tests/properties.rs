@@ -1,4 +1,4 @@
-//! What must hold for every input.
+//! Properties of every input.
 #![cfg(feature = "alloc")]
 
 mod common;
@@ -52,7 +52,7 @@ fn block(plain: &Plain, timestamp: u64, iterator: u64) -> PinBlock {
 
 proptest! {
     #[test]
-    fn what_is_encrypted_opens_to_the_same_block(
+    fn an_encrypted_block_decrypts_to_itself(
         key in any::<[u8; 32]>(), iv in any::<[u8; 16]>(), plain in plain(), timestamp: u64, iterator: u64,
     ) {
         let key = PinKey::from_bytes(&key).unwrap();
@@ -65,7 +65,7 @@ proptest! {
     }
 
     #[test]
-    fn no_flipped_bit_opens_to_the_block_that_was_encrypted(
+    fn a_ciphertext_with_a_flipped_bit_does_not_decrypt_to_the_same_block(
         key in any::<[u8; 32]>(), iv in any::<[u8; 16]>(), plain in plain(), timestamp: u64, iterator: u64,
         at in any::<prop::sample::Index>(), bit in 0..8_u8,
     ) {
@@ -74,14 +74,14 @@ proptest! {
         let mut bytes = encrypted.as_bytes().to_vec();
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
-        // CBC has no authentication: the changed ciphertext may open, but never to what was encrypted.
-        if let Ok(opened) = key.decrypt(&EncryptedPin::from_bytes(&bytes).unwrap()) {
-            prop_assert_ne!(opened, block(&plain, timestamp, iterator));
+        // CBC has no authentication: the changed ciphertext may decrypt, but never to the same block.
+        if let Ok(decrypted) = key.decrypt(&EncryptedPin::from_bytes(&bytes).unwrap()) {
+            prop_assert_ne!(decrypted, block(&plain, timestamp, iterator));
         }
     }
 
     #[test]
-    fn no_truncation_or_extension_opens_to_the_block_that_was_encrypted(
+    fn a_shorter_or_longer_ciphertext_does_not_decrypt_to_the_same_block(
         key in any::<[u8; 32]>(), iv in any::<[u8; 16]>(), plain in plain(), timestamp: u64, iterator: u64,
         keep in any::<prop::sample::Index>(), more in prop::collection::vec(any::<u8>(), 1..80),
     ) {
@@ -92,8 +92,8 @@ proptest! {
         let tail = whole[keep.index(whole.len()) + 1..].to_vec();
         let longer = [whole, &more].concat();
         for bytes in [shorter, tail, longer] {
-            if let Ok(pin) = EncryptedPin::from_bytes(&bytes) && let Ok(opened) = key.decrypt(&pin) {
-                prop_assert_ne!(opened, block(&plain, timestamp, iterator));
+            if let Ok(pin) = EncryptedPin::from_bytes(&bytes) && let Ok(decrypted) = key.decrypt(&pin) {
+                prop_assert_ne!(decrypted, block(&plain, timestamp, iterator));
             }
         }
     }
@@ -106,7 +106,7 @@ proptest! {
     }
 
     #[test]
-    fn the_request_hash_is_sha256_of_the_parts_joined(
+    fn the_request_hash_is_sha256_of_the_joined_parts(
         method in "[A-Z]{3,7}", path in "/[!-~]{0,60}", body in prop::collection::vec(any::<u8>(), 0..400),
     ) {
         use sha2::Digest as _;
@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn nonces_strictly_increase_whatever_the_clock_does(clock in prop::collection::vec(any::<u64>(), 1..60)) {
+    fn nonces_strictly_increase_with_any_clock(clock in prop::collection::vec(any::<u64>(), 1..60)) {
         let nonces = MonotonicNonces::new();
         let mut last = 0;
         for nanos in clock {
@@ -134,7 +134,7 @@ proptest! {
 }
 
 #[test]
-fn eight_threads_and_a_clock_that_jumps_back_never_meet() {
+fn iterators_do_not_repeat_with_eight_threads_and_a_clock_that_jumps_back() {
     const PER_THREAD: usize = 5_000;
     let nonces = MonotonicNonces::new();
     let clock = AtomicU64::new(1_795_517_646_000_000_000);
@@ -145,7 +145,7 @@ fn eight_threads_and_a_clock_that_jumps_back_never_meet() {
                 scope.spawn(move || {
                     (0..PER_THREAD)
                         .map(|round| {
-                            // Forward by a little, and now and then a whole day back.
+                            // Usually forward by a little, sometimes back by a whole day.
                             let now = if (round + thread) % 97 == 0 {
                                 clock.fetch_sub(86_400_000_000_000, Ordering::Relaxed)
                             } else {
@@ -160,12 +160,12 @@ fn eight_threads_and_a_clock_that_jumps_back_never_meet() {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     for of_one in &given {
-        assert!(of_one.windows(2).all(|pair| pair[0] < pair[1]), "each thread sees them rise");
+        assert!(of_one.windows(2).all(|pair| pair[0] < pair[1]), "iterators rise in each thread");
     }
     let mut all = given.concat();
     all.sort_unstable();
     all.dedup();
-    assert_eq!(all.len(), 8 * PER_THREAD, "none was given twice");
+    assert_eq!(all.len(), 8 * PER_THREAD, "no iterator is given out twice");
 }
 
 #[cfg(feature = "ed25519")]
@@ -189,21 +189,21 @@ mod tokens {
             .to_owned()
     }
 
-    /// Every single-character change to another base64url character, a dot or nothing at all.
+    /// Tries every change of one character to another base64url character or a dot, and its removal.
     fn assert_every_change_is_refused(token: &str, key: &VerifyingKey) {
         const OTHERS: &[u8] = b"AQgw-_09.";
         Jws::parse(token).unwrap().verify(key).unwrap();
-        let holds = |text: &str| Jws::parse(text).and_then(|jws| jws.verify(key)).is_ok();
+        let is_valid = |text: &str| Jws::parse(text).and_then(|jws| jws.verify(key)).is_ok();
         for at in 0..token.len() {
             let (head, tail) = token.split_at(at);
-            assert!(!holds(&format!("{head}{}", &tail[1..])), "without character {at}");
+            assert!(!is_valid(&format!("{head}{}", &tail[1..])), "without character {at}");
             for other in OTHERS.iter().filter(|c| **c != token.as_bytes()[at]) {
                 let changed = format!("{head}{}{}", char::from(*other), &tail[1..]);
-                assert!(!holds(&changed), "{} at {at}", char::from(*other));
+                assert!(!is_valid(&changed), "{} at {at}", char::from(*other));
             }
         }
         for changed in [format!("{token}A"), format!("A{token}"), format!("{token}="), format!("{token} ")] {
-            assert!(!holds(&changed), "{changed}");
+            assert!(!is_valid(&changed), "{changed}");
         }
     }
 

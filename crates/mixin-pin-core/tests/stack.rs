@@ -52,7 +52,7 @@ fn left_below<T>(marks: &[&[u8]], work: impl FnOnce() -> T) -> usize {
 }
 
 #[test]
-fn what_is_left_is_found() {
+fn the_search_finds_a_secret() {
     let leave = || {
         let mut digits = [0; 6];
         digits.copy_from_slice(DIGITS);

@@ -1,4 +1,4 @@
-//! What values look like as text, and that references and boxes sign as what they refer to.
+//! Values as text, and references and boxes in place of their targets.
 #![cfg(all(feature = "rsa", feature = "ed25519", feature = "getrandom"))]
 
 mod common;
@@ -15,7 +15,7 @@ use mixin_pin_core::{
 };
 
 #[test]
-fn names_are_those_of_the_protocol() {
+fn values_are_shown_under_the_protocols_names() {
     assert_eq!(SecretKind::ALL.map(|kind| kind.to_string()), ["six-digit", "tip-key", "tip-signature"]);
     assert_eq!([Algorithm::Rs512, Algorithm::EdDsa].map(|algorithm| algorithm.to_string()), ["RS512", "EdDSA"]);
     assert_eq!(Amount::new("1.50").unwrap().to_string(), "1.5");
@@ -33,7 +33,7 @@ fn an_encrypted_pin_is_shown_as_it_is_sent() {
 }
 
 #[test]
-fn keys_are_written_as_they_are_read() {
+fn written_keys_are_read_back() {
     let key = Ed25519Key::from_bytes(&[7; 32]).unwrap();
     let public = key.public_key();
     assert_eq!(public.to_base64_url().len(), 43);
@@ -55,7 +55,7 @@ fn keys_are_written_as_they_are_read() {
 }
 
 #[test]
-fn a_received_token_does_not_show_itself() {
+fn debug_does_not_show_a_received_token() {
     let vectors = common::vectors("docs-tokens.json");
     let token = text(&list(&vectors, "tokens")[0], "token");
     let shown = format!("{:?}", Jws::parse(token).unwrap());
@@ -63,7 +63,7 @@ fn a_received_token_does_not_show_itself() {
 }
 
 #[test]
-fn a_signed_token_does_not_show_itself() {
+fn debug_does_not_show_a_signed_token() {
     let session = session();
     let hash = RequestHash::of("GET", "/me", b"");
     let claims = session.claims(hash, Uuid::nil(), common::NOW, Duration::from_secs(60)).unwrap();
@@ -79,7 +79,7 @@ fn session() -> Session {
 }
 
 #[test]
-fn references_and_boxes_sign_as_what_they_hold() {
+fn references_and_boxes_behave_as_their_targets() {
     let key = Ed25519Key::from_bytes(&[7; 32]).unwrap();
     let mut expected = [0; 64];
     key.sign(b"message", &mut rng(), &mut expected).unwrap();
@@ -96,7 +96,7 @@ fn references_and_boxes_sign_as_what_they_hold() {
 }
 
 #[test]
-fn an_oauth_session_and_its_code_keep_what_they_were_made_of() {
+fn an_oauth_session_has_its_scope_and_each_code_its_challenge() {
     let server = Ed25519Key::from_bytes(&[8; 32]).unwrap().public_key();
     let key = Ed25519Key::from_bytes(&[7; 32]).unwrap();
     let session = OAuthSession::new(Uuid::nil(), Uuid::nil(), "PROFILE:READ", key, server).unwrap();
@@ -110,7 +110,7 @@ fn an_oauth_session_and_its_code_keep_what_they_were_made_of() {
 #[test]
 fn randomness_is_random() {
     fn differ(mut rng: impl mixin_pin_core::rand_core::CryptoRng) {
-        // Of three numbers of 32 bits two are alike once in a billion.
+        // All three numbers of 32 bits are alike once in 2⁶⁴.
         let small = [rng.next_u32(), rng.next_u32(), rng.next_u32()];
         assert!(small[0] != small[1] || small[1] != small[2]);
         assert_ne!(rng.next_u64(), rng.next_u64());
@@ -122,7 +122,7 @@ fn randomness_is_random() {
 }
 
 #[test]
-fn a_block_shows_its_kind_and_not_its_secret() {
+fn debug_shows_a_block_without_its_secret() {
     let nonce = MonotonicNonces::new().next(common::NOW).unwrap();
     let shown = format!("{:?}", PinBlock::new(Pin::new("739146").unwrap(), nonce));
     assert!(shown.contains("PinBlock") && !shown.contains("739146"), "{shown}");

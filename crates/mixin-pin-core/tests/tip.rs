@@ -1,5 +1,5 @@
-//! TIP keys and actions against vectors that `testdata/make-tip.py` computed without this project, and what may and
-//! may not share a body.
+//! TIP keys and actions against vectors that `testdata/make-tip.py` computed without this project, and the actions that
+//! share a body.
 #![cfg(feature = "ed25519")]
 
 mod common;
@@ -11,7 +11,7 @@ use mixin_pin_core::{Ed25519PublicKey, Error, Secret};
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// Hands an action of the vectors to `use_it`, for it borrows what it is made of.
+/// Passes an action of the vectors to `use_it`, because the action borrows its parts.
 fn with_action<T>(vector: &Value, use_it: impl FnOnce(&TipAction<'_>) -> T) -> T {
     let fields = &vector["fields"];
     let id = |name: &str| -> Uuid { text(fields, name).parse().unwrap() };
@@ -77,7 +77,7 @@ fn with_action<T>(vector: &Value, use_it: impl FnOnce(&TipAction<'_>) -> T) -> T
 }
 
 #[test]
-fn every_actions_body_and_signature_are_those_of_the_vectors() {
+fn bodies_and_signatures_of_all_actions_match_the_vectors() {
     let tip = vectors("tip.json");
     let key = TipKey::from_text(text(&tip, "seed")).unwrap();
     assert_eq!(hex(key.public_key().as_bytes()), text(&tip, "public_key"));
@@ -91,14 +91,14 @@ fn every_actions_body_and_signature_are_those_of_the_vectors() {
         });
         assert_eq!(hex(&signature), text(vector, "signature"), "signature of {name}");
         for other in actions {
-            let holds = with_action(other, |action| action.verify(&signature, key.public_key()).is_ok());
-            assert_eq!(holds, other == vector, "{name} signed, {} checked", text(other, "action"));
+            let is_valid = with_action(other, |action| action.verify(&signature, key.public_key()).is_ok());
+            assert_eq!(is_valid, other == vector, "{name} signed, {} checked", text(other, "action"));
         }
     }
 }
 
 #[test]
-fn installations_and_raw_scalars_are_those_of_the_vectors() {
+fn installations_and_raw_scalars_match_the_vectors() {
     let tip = vectors("tip.json");
     let key = TipKey::from_text(text(&tip, "seed")).unwrap();
     let expected = text(&tip["installation"], "secret");
@@ -115,16 +115,16 @@ fn installations_and_raw_scalars_are_those_of_the_vectors() {
 }
 
 #[test]
-fn keys_that_are_none_are_refused() {
+fn malformed_keys_are_refused() {
     for text in ["", "00", "no key"].map(str::to_owned).into_iter().chain([31, 33, 65].map(|len| "00".repeat(len))) {
         assert_eq!(TipKey::from_text(&text).unwrap_err(), Error::Ed25519Key, "{text:?}");
     }
-    // 64 bytes whose halves do not belong together.
+    // 64 bytes whose halves are not a pair of keys.
     assert_eq!(TipKey::from_text(&"01".repeat(64)).unwrap_err(), Error::Ed25519KeyMismatch);
 }
 
 #[test]
-fn debug_shows_the_public_key_alone() {
+fn debug_shows_no_seed() {
     let tip = vectors("tip.json");
     let key = TipKey::from_text(text(&tip, "seed")).unwrap();
     let seed = unhex(text(&tip, "seed"));
@@ -133,7 +133,7 @@ fn debug_shows_the_public_key_alone() {
 }
 
 #[test]
-fn the_documented_collisions_are_the_ones_there_are() {
+fn the_documented_collisions_exist() {
     let (id, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let amount = |text| Amount::new(text).unwrap();
     let address = |destination, tag, label| TipAction::AddAddress { asset_id: id, destination, tag, label }.body();
@@ -151,7 +151,7 @@ fn the_documented_collisions_are_the_ones_there_are() {
     assert_eq!(pay(&id.to_string(), &both[1..], 1, "5"), pay("", &both, 1, "5"));
 }
 
-/// The parameters of the actions whose texts stand between identifiers, and so cannot be shifted.
+/// The parameters of actions whose texts stand between ids. Characters cannot shift from one text to the next.
 #[derive(Debug, Clone, PartialEq)]
 enum Fixed {
     Transfer(u128, u128, String, u128, String),
@@ -184,7 +184,7 @@ impl Fixed {
 }
 
 fn fixed() -> impl Strategy<Value = Fixed> {
-    // Few values, so that pairs are often alike but for a shift.
+    // Few values, so pairs often differ only by such a shift.
     let id = || prop_oneof![Just(0), Just(0x1111_1111_1111_1111_1111_1111_1111_1111_u128), 0..4_u128];
     let code = || "[0-1-]{0,3}";
     prop_oneof![
@@ -198,7 +198,7 @@ fn fixed() -> impl Strategy<Value = Fixed> {
 }
 
 #[test]
-fn the_signature_for_the_safe_is_that_of_the_vector() {
+fn the_signature_for_the_safe_matches_the_vector() {
     let vectors = vectors("tip.json");
     let key = TipKey::from_text(text(&vectors, "seed")).unwrap();
     let user_id: Uuid = text(&vectors["safe"], "user_id").parse().unwrap();
@@ -210,12 +210,12 @@ fn the_signature_for_the_safe_is_that_of_the_vector() {
 
 proptest! {
     #[test]
-    fn other_actions_share_no_body(one in fixed(), two in fixed()) {
+    fn different_actions_have_different_bodies(one in fixed(), two in fixed()) {
         prop_assert_eq!(one.body() == two.body(), one == two);
     }
 
     #[test]
-    fn a_signature_holds_for_its_action_alone(seed: [u8; 32], one: u64, two: u64, flip in 0..512_usize) {
+    fn a_signature_is_valid_for_its_action_only(seed: [u8; 32], one: u64, two: u64, flip in 0..512_usize) {
         let key = TipKey::from_seed(&seed);
         let action = TipAction::Verify { timestamp: one };
         let mut signature = key.sign(&action);
@@ -236,7 +236,7 @@ proptest! {
     }
 
     #[test]
-    fn a_scalar_is_read_as_itself(scalar: [u8; 32]) {
+    fn a_scalar_is_read_back(scalar: [u8; 32]) {
         let Ok(key) = TipKey::from_scalar(&scalar) else { return Ok(()) };
         let action = TipAction::ReadEmergencyContact;
         prop_assert!(action.verify(&key.sign(&action), key.public_key()).is_ok());

@@ -1,4 +1,4 @@
-//! Real data: the documentation's own requests of 2018, and what other people's clients make.
+//! Real data: the documentation's own requests of 2018, and the output of other clients.
 #![cfg(all(feature = "rsa", feature = "ed25519"))]
 
 mod common;
@@ -24,7 +24,7 @@ fn hash_of(request: &Value) -> RequestHash {
 }
 
 #[test]
-fn tokens_of_the_2018_documentation_come_out_as_their_fields_say() {
+fn tokens_of_the_2018_documentation_verify_as_expected() {
     let docs = vectors("docs-tokens.json");
     let key = VerifyingKey::from_text(text(&docs, "public_key")).unwrap();
     assert!(matches!(&key, VerifyingKey::Rsa(rsa) if rsa.bits() == 1024));
@@ -39,7 +39,7 @@ fn tokens_of_the_2018_documentation_come_out_as_their_fields_say() {
 }
 
 #[test]
-fn pins_and_tokens_of_other_clients_open_and_verify() {
+fn pins_and_tokens_of_other_clients_decrypt_and_verify() {
     let clients = vectors("clients.json");
     for vector in list(&clients, "sessions") {
         let name = text(vector, "name");
@@ -68,7 +68,7 @@ fn pins_and_tokens_of_other_clients_open_and_verify() {
 }
 
 #[test]
-fn the_keystore_of_2020_leads_to_the_same_pin_key() {
+fn the_keystore_of_2020_has_the_same_pin_key() {
     let clients = vectors("clients.json");
     let vector = list(&clients, "sessions").iter().find(|s| s["keystore_2020"].is_object()).unwrap();
     let old = &vector["keystore_2020"];
@@ -79,7 +79,7 @@ fn the_keystore_of_2020_leads_to_the_same_pin_key() {
 }
 
 #[test]
-fn the_known_answer_of_mixins_dart_client_is_met_to_the_byte() {
+fn ciphertexts_equal_those_of_mixins_dart_client() {
     let dart = vectors("mixin-dart.json");
     let key = Ed25519Key::from_text(text(&dart, "private_key")).unwrap();
     let server = X25519PublicKey::from_base64(text(&dart, "pin_token")).unwrap();
@@ -93,7 +93,7 @@ fn the_known_answer_of_mixins_dart_client_is_met_to_the_byte() {
 }
 
 #[test]
-fn a_pin_token_opens_under_its_own_session_id_only() {
+fn a_pin_token_unwraps_under_its_own_session_id_only() {
     let clients = vectors("clients.json");
     let keystore = &list(&clients, "sessions")[0]["keystore"];
     let key = RsaKey::from_pem(text(keystore, "private_key")).unwrap();
@@ -110,7 +110,7 @@ fn a_pin_token_opens_under_its_own_session_id_only() {
 }
 
 #[test]
-fn rsa_keys_are_read_from_both_kinds_of_pem_and_nothing_else() {
+fn rsa_keys_are_read_from_both_kinds_of_pem_only() {
     assert_eq!(RsaKey::from_pem(&common::testdata("rsa-2048-pkcs8.pem")).unwrap().public_key().bits(), 2048);
     let small = RsaKey::from_pem(&common::testdata("rsa-512.pem")).unwrap_err();
     assert_eq!(small, Error::RsaKeySize { bits: 512 });
@@ -144,7 +144,7 @@ fn session(keystore: &Value) -> Session {
 }
 
 #[test]
-fn what_nist_encrypted_in_cbc_is_decrypted() {
+fn nist_cbc_vectors_decrypt() {
     let nist = vectors("nist-cbc.json");
     let decrypt = |key: &[u8], iv: &[u8], vector: &Value| {
         let mut blocks = unhex(text(vector, "ciphertext"));

