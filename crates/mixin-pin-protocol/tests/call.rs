@@ -28,7 +28,7 @@ fn session(text: &str) -> (Session, VerifyingKey) {
     (keystore.into_session(&mut rng()).unwrap(), key)
 }
 
-fn assert_holds(request: &PreparedRequest, key: &VerifyingKey) {
+fn assert_valid(request: &PreparedRequest, key: &VerifyingKey) {
     let header = |wanted| request.headers().find(|(name, _)| *name == wanted).map(|(_, value)| value);
     let received = ReceivedRequest {
         method: request.method(),
@@ -44,7 +44,7 @@ fn assert_holds(request: &PreparedRequest, key: &VerifyingKey) {
 }
 
 #[test]
-fn pins_travel_in_the_fields_of_their_session() {
+fn pins_are_sent_in_the_fields_of_their_session() {
     for (keystore, old_field, new_field) in [(RSA_BOT, "old_pin", "pin"), (DASHBOARD, "old_pin_base64", "pin_base64")] {
         let (session, key) = session(keystore);
         let (nonces, mut rng) = (MonotonicNonces::new(), rng());
@@ -57,26 +57,26 @@ fn pins_travel_in_the_fields_of_their_session() {
         };
 
         let create = calls.create_pin(&new).unwrap();
-        assert_holds(&create, &key);
+        assert_valid(&create, &key);
         assert_eq!(create.path(), "/pin/update");
         assert_eq!(serde_json::from_slice::<Value>(create.body()).unwrap()[old_field], "");
         assert_eq!(decrypt(&create, new_field).secret().expose(), b"654321");
 
         let change = calls.change_pin(&old, &new).unwrap();
-        assert_holds(&change, &key);
+        assert_valid(&change, &key);
         let (encrypted_old, encrypted_new) = (decrypt(&change, old_field), decrypt(&change, new_field));
         assert_eq!(encrypted_old.secret().expose(), b"123456");
         assert_eq!(encrypted_new.secret().expose(), b"654321");
         assert!(encrypted_old.iterator() < encrypted_new.iterator());
 
         let verify = calls.verify_pin(&new).unwrap();
-        assert_holds(&verify, &key);
+        assert_valid(&verify, &key);
         assert_eq!((verify.method(), verify.path()), ("POST", "/pin/verify"));
         assert_eq!(decrypt(&verify, new_field).timestamp(), NOW.secs());
     }
 }
 
-/// Counts down, against the contract.
+/// Counts down, which breaks the contract.
 struct Falling(Cell<u64>);
 
 impl NonceSource for Falling {
@@ -137,13 +137,13 @@ fn reads_and_any_other_call_are_signed() {
     let mut rng = rng();
     let mut calls = Calls::new(&session, NOW, &mut rng);
     let me = calls.me().unwrap();
-    assert_holds(&me, &key);
+    assert_valid(&me, &key);
     assert!(me.is_read() && me.body().is_empty());
 
     let query =
         LogQuery { limit: Some(100), offset: Some("2026-11-24T12:00:00.5+08:00".to_owned()), ..LogQuery::wrong_pins() };
     let logs = calls.logs(&query).unwrap();
-    assert_holds(&logs, &key);
+    assert_valid(&logs, &key);
     assert_eq!(logs.path(), "/logs?category=PIN_INCORRECT&limit=100&offset=2026-11-24T12%3A00%3A00.5%2B08%3A00");
     for limit in [0, 101] {
         let query = LogQuery { limit: Some(limit), ..LogQuery::default() };
@@ -152,13 +152,13 @@ fn reads_and_any_other_call_are_signed() {
 
     let body = br#"{"amount": "1.50"}"#;
     let other = calls.other("POST", "/transfers", Some(body)).unwrap();
-    assert_holds(&other, &key);
+    assert_valid(&other, &key);
     assert!(!other.is_read());
     assert_eq!(other.body(), body);
 }
 
 #[test]
-fn what_cannot_be_sent_is_refused() {
+fn invalid_requests_are_refused() {
     let (session, _) = session(DASHBOARD);
     let mut rng = rng();
     let mut calls = Calls::new(&session, NOW, &mut rng);
@@ -207,7 +207,7 @@ fn tip_calls_use_the_later_fields_in_every_session() {
         let mut calls = Calls::new(&session, NOW, &mut rng).nonces(&nonces);
         let (old, new) = (TipKey::from_seed(&[1; 32]), TipKey::from_seed(&[2; 32]));
         let decrypt = |request: &PreparedRequest, field: &str| {
-            assert_holds(request, &key);
+            assert_valid(request, &key);
             let body: Value = serde_json::from_slice(request.body()).unwrap();
             let encrypted = EncryptedPin::from_base64(body[field].as_str().unwrap()).unwrap();
             session.pin_key().decrypt(&encrypted).unwrap()
@@ -244,7 +244,7 @@ fn tip_calls_use_the_later_fields_in_every_session() {
 }
 
 #[test]
-fn any_call_carries_a_pin_in_its_field() {
+fn any_call_can_carry_a_pin_in_its_field() {
     let body = || serde_json::json!({ "amount": "1.5" }).as_object().unwrap().clone();
     for (keystore, field) in [(RSA_BOT, "pin"), (DASHBOARD, "pin_base64")] {
         let (session, key) = session(keystore);
@@ -252,7 +252,7 @@ fn any_call_carries_a_pin_in_its_field() {
         let mut calls = Calls::new(&session, NOW, &mut rng).nonces(&nonces);
         let pin = Pin::new("123456").unwrap();
         let request = calls.with_pin("POST", "/transfers", &body(), &pin).unwrap();
-        assert_holds(&request, &key);
+        assert_valid(&request, &key);
         let sent: Value = serde_json::from_slice(request.body()).unwrap();
         let encrypted = EncryptedPin::from_base64(sent[field].as_str().unwrap()).unwrap();
         assert_eq!(session.pin_key().decrypt(&encrypted).unwrap().secret().expose(), b"123456");
@@ -268,7 +268,7 @@ fn any_call_carries_a_pin_in_its_field() {
 }
 
 #[test]
-fn a_path_has_an_end() {
+fn a_path_has_a_maximum_length() {
     let (session, _) = session(DASHBOARD);
     let mut rng = rng();
     let mut calls = Calls::new(&session, NOW, &mut rng);
@@ -278,7 +278,7 @@ fn a_path_has_an_end() {
 }
 
 #[test]
-fn what_only_reads_has_no_body() {
+fn a_read_has_no_body() {
     let (session, _) = session(DASHBOARD);
     let (nonces, mut rng) = (MonotonicNonces::new(), rng());
     let mut calls = Calls::new(&session, NOW, &mut rng).nonces(&nonces);
@@ -295,7 +295,7 @@ fn what_only_reads_has_no_body() {
 }
 
 #[test]
-fn no_spelling_of_a_path_gets_round_the_check_of_its_action() {
+fn no_spelling_of_a_path_bypasses_the_check_of_its_action() {
     let (session, _) = session(DASHBOARD);
     let (nonces, mut rng) = (MonotonicNonces::new(), rng());
     let mut calls = Calls::new(&session, NOW, &mut rng).nonces(&nonces);

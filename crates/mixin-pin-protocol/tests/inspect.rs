@@ -29,7 +29,7 @@ fn texts(report: &Report, level: Level) -> Vec<&str> {
 }
 
 #[test]
-fn every_curl_line_gives_the_request_beside_it() {
+fn every_curl_line_parses_to_its_request() {
     for token in docs().0 {
         let request = CapturedRequest::from_curl(token["curl"].as_str().unwrap()).unwrap();
         assert_eq!(request.method, token["method"]);
@@ -40,7 +40,7 @@ fn every_curl_line_gives_the_request_beside_it() {
 }
 
 #[test]
-fn every_report_says_what_the_vector_says() {
+fn every_report_matches_its_vector() {
     let (tokens, key) = docs();
     for token in tokens {
         let request = CapturedRequest::from_curl(token["curl"].as_str().unwrap()).unwrap();
@@ -52,7 +52,7 @@ fn every_report_says_what_the_vector_says() {
 }
 
 #[test]
-fn the_request_that_creates_a_pin_held_in_2018() {
+fn the_request_that_creates_a_pin_was_valid_in_2018() {
     let report = inspect(&request("/pin/update"), &knowing(&docs().1), IN_2018).unwrap();
     assert_eq!(report.alg, "RS512");
     assert_eq!(texts(&report, Level::Fail), <[&str; 0]>::default());
@@ -66,7 +66,7 @@ fn the_request_that_creates_a_pin_held_in_2018() {
 }
 
 #[test]
-fn today_it_has_expired() {
+fn the_documented_request_has_expired_by_now() {
     let today = UnixTime::from_secs(1_795_517_646);
     let report = inspect(&request("/pin/update"), &knowing(&docs().1), today).unwrap();
     assert!(report.expired && !report.is_valid());
@@ -74,14 +74,14 @@ fn today_it_has_expired() {
 }
 
 #[test]
-fn without_a_key_the_signature_is_left_open() {
+fn without_a_key_the_signature_is_not_checked() {
     let report = inspect(&request("/pin/update"), &Known::default(), IN_2018).unwrap();
     assert!(report.is_valid() && !report.signature.checked);
     assert_eq!(report.signature.valid, None);
 }
 
 #[test]
-fn what_was_changed_is_seen() {
+fn a_changed_request_is_not_valid() {
     let (_, key) = docs();
     let inspected = |change: fn(&mut CapturedRequest)| {
         let mut request = request("/pin/update");

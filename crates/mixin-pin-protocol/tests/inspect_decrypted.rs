@@ -55,19 +55,19 @@ fn assert_fails_once(request: &PreparedRequest, part: &str) {
     assert!(found.len() == 1 && found[0].contains(part), "{found:?}");
 }
 
-/// A request with a block of the test's making in a field of the test's choice.
+/// A request with a PIN block that the test chooses.
 fn with_block(path: &str, body: Value, secret: impl Into<Secret>, timestamp: u64, iterator: u64) -> PreparedRequest {
     let (session, _) = session();
     let block = hazmat::block(secret, timestamp, iterator);
     let encrypted = hazmat::encrypt_with_iv(session.pin_key(), &block, &[5; 16]);
-    let Value::Object(mut body) = body else { panic!("no object") };
+    let Value::Object(mut body) = body else { panic!("not an object") };
     body.insert("pin_base64".to_owned(), encrypted.to_url_safe().as_str().into());
     let body = Value::Object(body).to_string();
     Calls::new(&session, NOW, &mut rng()).other("POST", path, Some(body.as_bytes())).unwrap()
 }
 
 #[test]
-fn what_our_own_calls_hold_is_shown_and_holds() {
+fn the_content_of_our_own_calls_is_shown_and_valid() {
     let (session, _) = session();
     let (nonces, mut rng) = (MonotonicNonces::new(), rng());
     let mut calls = Calls::new(&session, NOW, &mut rng).nonces(&nonces);
@@ -90,7 +90,7 @@ fn what_our_own_calls_hold_is_shown_and_holds() {
 }
 
 #[test]
-fn a_block_of_another_session_does_not_open() {
+fn a_block_of_another_session_does_not_decrypt() {
     let nonce = MonotonicNonces::new().next(NOW).unwrap();
     let other = PinKey::from_bytes(&[9; 32]).unwrap().encrypt(Pin::new("123456").unwrap(), nonce, &mut rng());
     let body = json!({"pin_base64": other.to_url_safe().as_str()}).to_string();
@@ -118,7 +118,7 @@ fn times_and_iterators_are_checked() {
 }
 
 #[test]
-fn a_signature_must_be_of_this_key_and_of_what_the_request_asks_for() {
+fn a_signature_must_be_by_this_key_over_the_requested_action() {
     let id = Uuid::from_u128(9);
     let action = |amount| TipAction::Transfer {
         asset_id: id,
@@ -148,7 +148,7 @@ fn a_signature_must_be_of_this_key_and_of_what_the_request_asks_for() {
 }
 
 #[test]
-fn a_key_to_be_installed_must_be_one_and_have_a_counter() {
+fn a_key_to_be_installed_must_be_valid_and_have_a_counter() {
     let (now, nanos) = (NOW.secs(), NOW.as_nanos().unwrap());
     let update = |secret: Secret| with_block("/pin/update", json!({"old_pin_base64": ""}), secret, now, nanos);
     assert_eq!(fails(&inspected(&update(tip_key().installation(1)))), <[&str; 0]>::default());
@@ -157,7 +157,7 @@ fn a_key_to_be_installed_must_be_one_and_have_a_counter() {
 }
 
 #[test]
-fn without_the_keys_nothing_inside_is_checked() {
+fn without_the_keys_the_encrypted_content_is_not_checked() {
     let (session, key) = session();
     let (nonces, mut rng) = (MonotonicNonces::new(), rng());
     let secret = tip_key().secret(&TipAction::ReadEmergencyContact);

@@ -1,4 +1,4 @@
-//! Every shape of keystore, and what is said of each that is incomplete.
+//! Every shape of keystore, and the errors of incomplete and damaged ones.
 
 use mixin_pin_protocol::KeystoreError;
 use mixin_pin_protocol::core::Error as CoreError;
@@ -20,7 +20,7 @@ fn parse(text: &str) -> Result<Keystore, KeystoreError> {
     Keystore::parse(text.as_bytes())
 }
 
-/// The keystore with one field changed, or removed where the value is null.
+/// The keystore with one field changed, or removed if the value is null.
 fn changed(text: &str, field: &str, value: Value) -> String {
     let mut keystore: Value = serde_json::from_str(text).unwrap();
     let fields = keystore.as_object_mut().unwrap();
@@ -57,14 +57,14 @@ fn the_shapes_of_one_session_share_its_pin_key() {
 }
 
 #[test]
-fn an_oauth_keystore_is_read_and_refused_where_a_pin_is_needed() {
+fn an_oauth_keystore_is_read_but_makes_no_pin_session() {
     let keystore = parse(OAUTH).unwrap();
     assert_eq!(keystore.shape(), KeystoreShape::OAuth);
     assert_eq!(keystore.into_session(&mut rng()).unwrap_err(), KeystoreError::OAuth);
 }
 
 #[test]
-fn what_else_the_file_holds_is_named_and_not_shown() {
+fn further_secrets_in_a_keystore_are_named_and_not_shown() {
     let text = changed(BARE_USER, "pin", json!("271828"));
     let keystore = parse(&text).unwrap();
     assert_eq!(keystore.further_secrets(), ["pin", "spend_private_key"]);
@@ -130,7 +130,7 @@ fn a_pin_token_of_another_session_is_refused() {
 }
 
 #[test]
-fn files_that_are_no_keystore_say_so() {
+fn files_that_are_no_keystores_have_their_own_error() {
     assert_eq!(Keystore::parse(b"{\"pin\": \"\xff\"}").unwrap_err(), KeystoreError::NotText);
     assert_eq!(parse("{\n  \"pin\": 7,\n  oops").unwrap_err(), KeystoreError::NotJson { line: 3, column: 3 });
     for text in ["", "[]", "\"text\"", "7", "null"] {
@@ -166,7 +166,7 @@ fn a_written_keystore_is_read_back() {
 }
 
 #[test]
-fn a_spend_key_is_read_as_the_keystore_or_the_public_key_says() {
+fn the_keystore_or_the_public_key_decides_how_a_spend_key_is_read() {
     use mixin_pin_protocol::core::tip::TipKey;
 
     let seed = TipKey::from_seed(&[0x42; 32]);

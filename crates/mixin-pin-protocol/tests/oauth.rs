@@ -74,7 +74,7 @@ fn a_code_is_exchanged_with_its_verifier_and_without_a_token() {
 }
 
 #[test]
-fn a_grant_becomes_a_keystore_that_is_read_back() {
+fn the_keystore_of_a_grant_is_read_back() {
     let key = Ed25519Key::from_bytes(&[4; 32]).unwrap();
     let text = grant().to_keystore(APP, &key).unwrap();
     let keystore = Keystore::parse(text.as_bytes()).unwrap();
@@ -87,7 +87,7 @@ fn a_grant_becomes_a_keystore_that_is_read_back() {
 }
 
 #[test]
-fn a_keystore_is_used_as_what_it_is() {
+fn a_keystore_is_used_as_its_own_kind() {
     let oauth = include_bytes!("../testdata/keystore-oauth.json");
     let own = include_bytes!("../testdata/keystore-dashboard.json");
     assert_eq!(Keystore::parse(oauth).unwrap().into_session(&mut rng()).unwrap_err(), KeystoreError::OAuth);
@@ -95,7 +95,7 @@ fn a_keystore_is_used_as_what_it_is() {
 }
 
 #[test]
-fn calls_hold_as_oauth_tokens_and_not_as_a_users_own() {
+fn oauth_calls_are_valid_as_oauth_tokens_only() {
     let session = session();
     let key = VerifyingKey::Ed25519(Ed25519Key::from_bytes(&[4; 32]).unwrap().public_key());
     let request = OAuthCalls::new(&session, NOW, &mut rng()).me().unwrap();
@@ -133,7 +133,7 @@ fn a_request_with_a_pin_is_refused_before_it_is_signed() {
     assert!(matches!(calls.other("POST", "x", None), Err(CallError::Path)));
 }
 
-/// What the server signs for an answer, or pretends to.
+/// The integrity token of an answer, signed with any key.
 fn integrity(key: &Ed25519Key, request_id: Uuid, path: &str, body: &str) -> String {
     let hash = RequestHash::of("GET", path, body.as_bytes());
     let claims = Claims::answer(request_id, hash, NOW, Duration::from_secs(60)).unwrap();
@@ -141,7 +141,7 @@ fn integrity(key: &Ed25519Key, request_id: Uuid, path: &str, body: &str) -> Stri
 }
 
 #[test]
-fn an_answer_is_read_only_when_the_server_signed_it() {
+fn an_answer_is_read_only_if_the_server_signed_it() {
     let session = session();
     let sent = OAuthCalls::new(&session, NOW, &mut rng()).me().unwrap();
     let id = sent.request_id();
@@ -182,6 +182,6 @@ fn an_unsigned_refusal_of_a_change_gives_no_reason() {
     let body = br#"{"error":{"status":202,"code":401,"extra":{"reason":"token_signature"}}}"#;
     let answer = Answer { status: 202, request_id: Some(&id), integrity_token: None, body };
     let Err(AnswerError::Refusal(refusal)) = answer.read_signed::<User>(&sent, session.server_key()) else { panic!() };
-    // Who sits inside TLS could else say that nothing changed.
+    // Otherwise a proxy inside TLS could claim that nothing changed.
     assert!(refusal.may_answer_a_copy() && refusal.extra.is_none(), "{refusal:?}");
 }

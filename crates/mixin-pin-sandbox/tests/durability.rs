@@ -125,7 +125,7 @@ fn a_database_name_is_always_a_file_name() {
     use std::path::PathBuf;
     use std::process::Command;
 
-    // This test runs itself in a process and a folder of its own.
+    // This test runs itself in a separate process and folder.
     const DATABASE: &str = "MIXIN_PIN_TEST_DATABASE";
     if let Some(database) = env::var_os(DATABASE) {
         let config = Config { database: Some(PathBuf::from(database)), ..Config::default() };

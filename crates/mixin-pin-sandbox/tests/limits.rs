@@ -114,7 +114,7 @@ fn a_client_that_reads_no_answers_is_cut_off() {
 }
 
 #[test]
-fn slow_clients_on_every_connection_lock_nobody_out() {
+fn slow_clients_on_every_connection_lock_out_no_other_client() {
     const CONNECTIONS: usize = 8;
     let sandbox = quick(CONNECTIONS);
     for _ in 0..3 {
@@ -137,7 +137,7 @@ fn bodies_that_do_not_arrive_delay_no_other_client() {
     let slow: Vec<TcpStream> = (0..32)
         .map(|number| connect(&sandbox, &if number % 2 == 0 { format!("{chunked}5\r\nx") } else { format!("{long}x") }))
         .collect();
-    // By now the sandbox has read the above.
+    // When this is answered, the sandbox has read everything above.
     client(&sandbox, register(&sandbox, Kind::Ed25519)).me().unwrap();
     let begun = Instant::now();
     let chunked = chunked.replace("Host: sandbox", "Host: sandbox\r\nConnection: close");
@@ -155,7 +155,7 @@ fn bodies_that_do_not_arrive_delay_no_other_client() {
 fn idle_connections_close_when_no_file_descriptors_are_left() {
     use std::{env, fs, io, process};
 
-    // The file in which this test, run in a process of its own, writes the address of its sandbox.
+    // The file to which this test, run as a separate process, writes the address of its sandbox.
     const ADDRESS_FILE: &str = "MIXIN_PIN_TEST_ADDRESS";
     if let Some(path) = env::var_os(ADDRESS_FILE).map(std::path::PathBuf::from) {
         let sandbox = sandbox();
@@ -201,7 +201,7 @@ fn idle_connections_close_when_no_file_descriptors_are_left() {
 // Other systems may have shorter queues.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_client_behind_a_crowd_can_connect() {
+fn a_client_behind_many_others_can_connect() {
     let sandbox = quick(1);
     let _crowd: Vec<TcpStream> =
         (0..300).map(|_| TcpStream::connect_timeout(&sandbox.address(), Duration::from_millis(900)).unwrap()).collect();
@@ -252,7 +252,7 @@ fn idle_and_busy_connections_close_when_others_wait() {
 }
 
 #[test]
-fn it_stops_within_seconds_with_open_connections() {
+fn the_sandbox_stops_within_seconds_despite_open_connections() {
     for drop_it in [false, true] {
         let sandbox = sandbox();
         let open: Vec<TcpStream> =
@@ -260,7 +260,7 @@ fn it_stops_within_seconds_with_open_connections() {
                 .iter()
                 .map(|sent| connect(&sandbox, sent))
                 .collect();
-        // By now the sandbox has read the above.
+        // When this is answered, the sandbox has read everything above.
         client(&sandbox, register(&sandbox, Kind::Ed25519)).me().unwrap();
         let address = sandbox.address();
         let begun = Instant::now();

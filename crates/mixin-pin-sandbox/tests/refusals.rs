@@ -181,7 +181,7 @@ fn a_repeated_header_counts_as_missing() {
 }
 
 #[test]
-fn where_repeated_requests_are_allowed_the_iterator_still_refuses_them() {
+fn repeated_requests_are_still_refused_for_their_iterators_if_allowed() {
     let config = Config { refuse_repeated_requests: false, ..Config::default() };
     let sandbox = Sandbox::start(&config).unwrap();
     let client = with_pin(&sandbox);

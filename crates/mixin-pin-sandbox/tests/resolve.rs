@@ -100,7 +100,7 @@ fn a_first_pin_is_settled() {
     assert_eq!(stage.settle(NOTHING, &first, &lost), ("not yet", 0, 0), "it may still arrive");
     let plan = stage.client.resolve_update(None, (&first).into(), lost.expires_at).unwrap();
     let Verdict::NotYet { expires_at, remaining } = plan.settle().unwrap().verdict else { panic!("{lost:?}") };
-    assert_eq!(Some(expires_at), lost.expires_at, "the end does not move");
+    assert_eq!(Some(expires_at), lost.expires_at, "the expiry stays the same");
     thread::sleep(remaining);
     assert_eq!(stage.settle(NOTHING, &first, &lost), ("not applied", 0, 0), "its token has expired");
     let lost = stage.lose(Fault::CloseAfter, |client| client.create_pin(&first));

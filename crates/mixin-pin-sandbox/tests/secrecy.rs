@@ -1,4 +1,4 @@
-//! Neither the database nor the observations hold an unencrypted PIN, and no user can spend another's tries.
+//! Neither the database nor the observations contain an unencrypted PIN, and no user can spend another's tries.
 
 mod common;
 
@@ -21,7 +21,7 @@ fn pin(digits: &str) -> Pin {
 }
 
 #[test]
-fn neither_the_database_nor_the_observations_hold_a_pin() {
+fn neither_the_database_nor_the_observations_contain_a_pin() {
     let folder = tempfile::tempdir().unwrap();
     let observed = Arc::new(Mutex::new(String::new()));
     let listener = observed.clone();

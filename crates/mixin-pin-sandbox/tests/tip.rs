@@ -50,7 +50,7 @@ fn a_tip_key_is_installed_verified_changed_and_refused() {
 }
 
 #[test]
-fn digits_give_way_to_a_tip_key_for_good() {
+fn a_tip_key_replaces_digits_permanently() {
     for kind in Kind::ALL {
         let sandbox = sandbox();
         let client = client(&sandbox, register(&sandbox, kind));

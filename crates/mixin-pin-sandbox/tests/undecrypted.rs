@@ -92,7 +92,7 @@ fn nothing_is_decrypted_without_a_valid_token() {
     let watched = Watched::start();
     let session = with_pin(&watched.sandbox);
     let (captured, moved, inside) = captured(&session);
-    assert_eq!(session.pin_key().decrypt(&moved).unwrap().iterator(), inside, "the test's own attack works");
+    assert_eq!(session.pin_key().decrypt(&moved).unwrap().iterator(), inside, "the second block decrypts to the PIN");
     let junk = EncryptedPin::from_bytes(&[9; 80]).unwrap();
 
     let early = UnixTime::from_secs(now().secs() - 61);

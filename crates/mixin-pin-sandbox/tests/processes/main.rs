@@ -230,7 +230,7 @@ fn killed_between_reserve_and_answer(stage: &Stage) {
                     thread::sleep(Duration::from_micros(fastrand::u64(0..6_000)));
                     worker.kill().unwrap();
                     worker.wait().unwrap();
-                    // The killed process's request must arrive first: with SQLite nobody waits for its lease, and a late
+                    // The killed process's request must arrive first: with SQLite no process waits for its lease, and a late
                     // request would be refused.
                     thread::sleep(Duration::from_millis(20));
                     line.clear();
