@@ -73,7 +73,7 @@ fn a_buffer_of_another_length_is_an_error() {
 }
 
 #[test]
-fn a_token_signed_fast_holds_and_the_key_is_not_shown() {
+fn a_fast_signature_is_valid_and_the_key_is_not_shown() {
     use std::time::Duration;
 
     use mixin_pin_core::uuid::Uuid;

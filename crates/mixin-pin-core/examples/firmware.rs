@@ -1,7 +1,7 @@
-//! A device that holds a session and makes the request that verifies a PIN, without a heap or a standard library.
+//! A device that keeps a session and makes the request that verifies a PIN, without a heap or a standard library.
 //!
-//! On a microcontroller this is a program part: the board's start-up code calls `_start` and hands in what the board
-//! has. On other machines the same device code runs as a command.
+//! On a microcontroller this is part of a program: the board's start-up code calls `_start` and passes in the board's
+//! functions. On other machines the same device code runs as a command.
 //!
 //! ```sh
 //! cargo build --target thumbv7em-none-eabi -p mixin-pin-core --example firmware --no-default-features --features ed25519

@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_are_those_of_the_protocol() {
+    fn lengths_match_the_protocol() {
         let lens = SecretKind::ALL.map(|k| (k.secret_len(), k.padded_len(), k.encrypted_len(), k.padding_byte()));
         assert_eq!(lens, [(6, 32, 48, 10), (40, 64, 80, 8), (64, 96, 112, 16)]);
         assert_eq!(SecretKind::from_encrypted_len(80), Some(SecretKind::TipKey));
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_lie_as_the_protocol_says() {
+    fn the_layout_matches_the_protocol() {
         let block = PinBlock { secret: Pin::new("123456").unwrap().into(), timestamp: 0x0102_0304, iterator: 0x0506 };
         let mut bytes = [0xff; 32];
         write_padded(&block.secret, block.timestamp, block.iterator, &mut bytes);
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wrong_byte_of_padding_or_digit_refuses_the_block() {
+    fn a_wrong_padding_byte_or_digit_is_refused() {
         let block = PinBlock { secret: Pin::new("123456").unwrap().into(), timestamp: 1, iterator: 2 };
         let mut good = [0; 32];
         write_padded(&block.secret, block.timestamp, block.iterator, &mut good);

@@ -249,14 +249,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encrypted_decrypts() {
+    fn an_encrypted_pin_decrypts() {
         let block = key().decrypt(&encrypted()).unwrap();
         assert_eq!((block.timestamp(), block.iterator()), (5, 9));
         assert_eq!(block.secret().expose(), b"123456");
     }
 
     #[test]
-    fn every_kind_of_secret_travels() {
+    fn every_kind_of_secret_decrypts() {
         for secret in [Secret::TipKey([0xa5; 40]), Secret::TipSignature([0x5a; 64])] {
             let kind = secret.kind();
             let encrypted = hazmat::encrypt_with_iv(&key(), &hazmat::block(secret, 1, 2), &[1; 16]);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_encrypted_pin_is_refused() {
+    fn malformed_encrypted_pins_are_refused() {
         for text in
             ["", "====", "AAAA", "not base64!", "+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7+_v7"]
         {

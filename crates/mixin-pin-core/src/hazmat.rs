@@ -31,7 +31,7 @@ pub fn encrypt_with_iv(key: &PinKey, block: &PinBlock, iv: &[u8; 16]) -> Encrypt
 /// [`Error::Decrypt`] if the length is not a multiple of 16 bytes.
 ///
 /// # Security
-/// To tell others which blocks decrypt to valid padding is to be a padding oracle.
+/// A caller that tells others which blocks decrypt to valid padding is a padding oracle.
 pub fn decrypt_blocks(key: &PinKey, iv: &[u8; 16], blocks: &mut [u8]) -> Result<(), Error> {
     key.decrypt_blocks(iv, blocks)
 }

@@ -36,7 +36,7 @@ const RAW_SCALAR_DOMAIN: &[u8] = b"mixin-pin TIP raw scalar nonce prefix v1";
 ///
 /// # Security
 /// Zeroized on drop, neither cloned nor printed. Signing is deterministic and in constant time. For a raw scalar, a
-/// prefix derived from the scalar gives each message a nonce of its own.
+/// prefix derived from the scalar gives each message its own nonce.
 ///
 /// # Example
 ///
@@ -185,7 +185,7 @@ fn safe_body(user_id: Uuid) -> [u8; 32] {
     Sha3_256::digest(user_id.hyphenated().encode_lower(&mut buffer)).into()
 }
 
-/// The first half of 64 bytes. Sums of shares may come with a second half that says nothing.
+/// The first half of 64 bytes. Sums of shares may come with a second half without meaning.
 fn first_half(bytes: &[u8]) -> Result<&[u8; 32], Error> {
     match bytes.len() {
         32 | 64 => bytes.first_chunk().ok_or(Error::Ed25519Key),
@@ -255,7 +255,7 @@ mod tests {
     const SEED: [u8; 32] = [0x42; 32];
 
     #[test]
-    fn a_seed_signs_as_rfc_8032_says() {
+    fn a_seed_signs_as_in_rfc_8032() {
         use ed25519_dalek::Signer as _;
 
         let action = TipAction::Verify { timestamp: 7 };
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_expected_public_key_picks_the_reading() {
+    fn the_expected_public_key_selects_seed_or_scalar() {
         let seed = TipKey::from_seed(&SEED);
         let scalar = TipKey::from_scalar(&SEED).unwrap();
         let (hex, long) = ("42".repeat(32), ["42".repeat(32), "00".repeat(32)].concat());

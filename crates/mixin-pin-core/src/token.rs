@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_are_what_they_say() {
+    fn encoded_headers_decode_to_their_json() {
         for algorithm in [Algorithm::Rs512, Algorithm::EdDsa] {
             let mut buffer = [0; 64];
             let len = URL_SAFE_NO_PAD.decode_slice(algorithm.header(), &mut buffer).unwrap();

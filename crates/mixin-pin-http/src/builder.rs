@@ -208,7 +208,7 @@ impl<S> ClientBuilder<S> {
         let config = ureq::config::Config::builder()
             .tls_config(tls)
             .http_status_as_error(false)
-            // Following a redirection would send the token, and perhaps a PIN, to another address.
+            // Following a redirection would send the token, and possibly a PIN, to another address.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .timeout_connect(Some(self.connect_timeout))

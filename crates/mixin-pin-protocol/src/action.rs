@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named_and_other_paths_ask_for_nothing() {
+    fn missing_fields_are_named_and_other_paths_ask_for_no_action() {
         let ask = |method: &str, path: &str, body: Value| {
             requested(method, path, body.as_object().unwrap(), Uuid::nil()).map(|asked| asked.is_some())
         };

@@ -220,7 +220,7 @@ mod tests {
     const USER: &str = r#"{"data":{"user_id":"06aed1e3-bd77-4a59-991a-5bb5ae6fbb09","session_id":"","new":[1]}}"#;
 
     #[test]
-    fn the_user_is_read_and_what_is_unknown_ignored() {
+    fn the_user_is_read_and_unknown_fields_are_ignored() {
         let user = read_ours(200, USER).unwrap();
         assert_eq!((user.has_pin, user.session_id), (false, None));
     }
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_says_so_in_its_own_way() {
+    fn each_invalid_answer_has_its_own_error() {
         let cases = [
             (200, "", AnswerError::Empty { status: 200 }),
             (200, "  \n", AnswerError::Empty { status: 200 }),
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_no_text_says_nothing() {
+    fn a_body_that_is_no_text_is_not_json() {
         let body = |inside: &[u8]| [br#"{"error":{"code":20119,"unknown":""#, inside, br#""}}"#].concat();
         let answer = |status, body: &[u8]| {
             let id = SENT.to_string();
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn an_array_is_no_object() {
+    fn an_array_does_not_count_as_an_object() {
         let id = "06aed1e3-bd77-4a59-991a-5bb5ae6fbb09";
         for body in ["[8,[0,2]]", "[null,[202,20119]]", r#"{"error":[202,20119]}"#, &format!(r#"{{"data":["{id}"]}}"#)]
         {
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_another_request_or_to_none_is_refused() {
+    fn an_answer_with_another_request_id_or_none_is_refused() {
         assert_eq!(read(200, Some(&Uuid::nil().to_string()), USER), Err(AnswerError::RequestIdMismatch));
         assert_eq!(read(200, Some("no id"), USER), Err(AnswerError::RequestIdMismatch));
         assert_eq!(read(200, None, USER), Err(AnswerError::RequestIdMissing));
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_documented_refusal_that_comes_as_mixins_do_is_one() {
+    fn only_a_documented_code_with_http_20x_is_a_refusal() {
         let error = |http: u16, code: u32| {
             read_ours(http, &format!(r#"{{"error":{{"status":202,"code":{code},"description":"d"}}}}"#)).unwrap_err()
         };

@@ -38,7 +38,7 @@ impl<'r> ReceivedRequest<'r> {
     /// The token in the `Authorization` header.
     ///
     /// # Errors
-    /// [`TokenFault::Missing`] when there is none.
+    /// [`TokenFault::Missing`] when the header is absent or has no token.
     pub fn token(&self) -> Result<&'r str, TokenFault> {
         let (scheme, token) = self.authorization.and_then(|text| text.split_once(' ')).ok_or(TokenFault::Missing)?;
         if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(TokenFault::Missing) }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bearer_is_found_whatever_its_case() {
+    fn the_bearer_is_found_in_any_case() {
         let mut request = ReceivedRequest {
             method: "GET",
             path: "/me",

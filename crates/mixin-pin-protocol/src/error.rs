@@ -21,7 +21,7 @@ pub use token::{BlockError, TokenFault};
 /// Any error of this crate, for callers that do not need the error of a single operation.
 ///
 /// No variant carries secret data. Its text is the inner error's text. `docs/errors.md` in the repository explains each
-/// failure, its cost and its cure.
+/// failure, its cost and its remedy.
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum Error {

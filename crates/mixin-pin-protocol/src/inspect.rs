@@ -376,7 +376,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_well() {
+    fn durations_are_shown_in_words() {
         assert_eq!(duration(0), "no time");
         assert_eq!(duration(61), "1 minute 1 second");
         assert_eq!(duration(7_776_000), "90 days");

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_loses_nothing_and_has_nothing_left_to_escape() {
+    fn shown_text_unescapes_to_the_original() {
         for c in '\0'..=char::MAX {
             let text = c.to_string();
             let shown = Shown(&text).to_string();
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_standard_library_holds_unprintable_among_marks_and_spaces_is_escaped() {
+    fn unprintable_characters_of_the_standard_library_are_escaped() {
         for c in ('\0'..='\u{a0}').chain('\u{2000}'..='\u{206f}') {
             // After a letter, because a combining mark at the beginning would be escaped.
             let is_printable = format!("a{c}").escape_debug().count() == 2 || matches!(c, '"' | '\'' | '\\');

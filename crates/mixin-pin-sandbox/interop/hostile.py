@@ -351,7 +351,7 @@ def crowd():
     new = run("keystore", "new", "--kind", "ed25519", "--app-keystore", sandbox.app, "--name", "N", "--out", keystore,
               "--api", sandbox.url, timeout=60)
     took = time.monotonic() - begun
-    promise(new.returncode == 0, f"an honest client is served after {took:.1f} s, beside a crowd: {said(new)}")
+    promise(new.returncode == 0, f"an honest client is served after {took:.1f} s, despite a crowd: {said(new)}")
     # Unsigned requests that ask the sandbox to store large text.
     app_id = json.load(open(sandbox.app))["app_id"]
     body = json.dumps({"client_id": app_id, "scope": "PROFILE:READ " * 70_000, "code_challenge": "x" * 60_000}).encode()
@@ -367,7 +367,7 @@ def crowd():
     promise(sandbox.memory() < 150, f"the crowd takes little memory: {sandbox.memory()} MiB")
     # The page is for this machine only.
     promise(sandbox.request("GET", "/", Host="evil.example")[0] >= 400, "a name of another machine sees no page")
-    promise(sandbox.request("GET", "/", Origin="http://evil.example")[0] >= 400, "nor does another origin")
+    promise(sandbox.request("GET", "/", Origin="http://evil.example")[0] >= 400, "another origin sees no page")
     promise(sandbox.request("GET", "/")[0] == 200, "this machine sees it")
     took = sandbox.stop()
     # Two seconds are promised. A busy machine may take longer.
@@ -412,7 +412,7 @@ def encrypted_pins(sandbox_args=()):
 
 
 def killed(keystore):
-    """A process that is killed while it has the lease delays no other."""
+    """A process that is killed while it has the lease delays no other process."""
     silent = Server(lambda handler, _: time.sleep(60) if handler.command == "POST" else (200, repeating(handler), USER))
     working = Server(lambda handler, _: (200, repeating(handler), USER))
     store = f"sqlite:{SCRATCH}/killed.db"

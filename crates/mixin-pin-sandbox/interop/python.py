@@ -156,8 +156,8 @@ def public_key(config):
     return ed25519.Ed25519PrivateKey.from_private_bytes(config.private_key[:32]).public_key()
 
 
-def check(holds):
-    assert holds
+def check(is_true):
+    assert is_true
 
 
 for kind in ["rsa1024", "rsa2048", "ed25519"]:

@@ -1,4 +1,4 @@
-//! Refuses what other web pages make a browser ask: checks of the headers `Host` and `Origin`.
+//! Refuses requests that other web pages make a browser send, by the headers `Host` and `Origin`.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_that_was_reached_is_this_machine_and_its_neighbours_are_not() {
+    fn only_the_reached_address_and_loopback_are_this_machine() {
         let local = "192.168.1.5:8080".parse().unwrap();
         assert_eq!(own_port("192.168.1.5:8080", local), Some(8080));
         assert_eq!(own_port("[::ffff:192.168.1.5]:1", local), Some(1));

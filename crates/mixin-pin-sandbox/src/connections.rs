@@ -1,6 +1,6 @@
 //! Connections: their number, the time limits of each, and how they end.
 //!
-//! Connections over the limit wait in the system's queue, and so do those for which the system has no file descriptor.
+//! Connections over the limit wait in the system's queue, as do those for which the system has no file descriptor.
 //! Idle connections then close at once, and busy ones within their time limits.
 
 use std::convert::Infallible;
@@ -56,7 +56,7 @@ pub(crate) struct Addresses {
     pub(crate) peer: SocketAddr,
 }
 
-/// Listens with a long queue: the usual one is too short for a small crowd. Must be called inside the runtime.
+/// Listens with a long queue, because the usual one is too short. Must be called inside the runtime.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     system::reuse_address(&socket)?;

@@ -20,7 +20,7 @@
 //!
 //! # Security
 //! The sandbox is for tests on one machine. It decrypts nothing before it has verified the token, and shows iterators only
-//! of calls that succeeded. Its database file holds unencrypted private keys, and PINs as keyed hashes. Only the owner can
+//! of calls that succeeded. Its database file contains unencrypted private keys, and PINs as keyed hashes. Only the owner can
 //! read the file. Anyone who reads it can find the PINs by trying.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -61,7 +61,7 @@ use service::Service;
 /// A year. Longer time limits could overflow the clock.
 const MAX_TIME_LIMIT: Duration = Duration::from_secs(365 * 86_400);
 
-/// A clock: the system's, or a test's own.
+/// A clock: the system's, or one that a test controls.
 pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
 
 /// Called after every request, in the order of their transactions. The next request waits until it returns. If a change
@@ -177,7 +177,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Opens the database, creates the app if it is new, and starts to listen on threads of its own.
+    /// Opens the database, creates the app if it is new, and starts to listen on its own threads.
     ///
     /// # Errors
     /// [`Error::Listen`] if the address is not available, [`Error::Runtime`] if the threads cannot be started, and the
@@ -230,7 +230,7 @@ impl Sandbox {
     }
 
     /// Adds a user with keys of your own. A client can then use the keystore that it has, and tests can start with the same
-    /// users each time. An account that the database already has, as after a restart, is left as it is.
+    /// users each time. An account that the database already has, as after a restart, stays unchanged.
     ///
     /// ```
     /// use mixin_pin_core::{Ed25519Key, Pin, PinKey, SystemRng, token::VerifyingKey, uuid::Uuid};

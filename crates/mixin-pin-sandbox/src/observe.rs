@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn each_iterator_is_with_its_own_field() {
+    fn each_iterator_belongs_to_its_field() {
         let success = Success::from(json!({})).with_iterator("pin", 7);
         let seen = observed("/x", r#"{"old_pin_base64":"A","pin":"B","x":1}"#, &Reply::of(Ok(success)).unwrap());
         let pins: Vec<_> = seen.pins.iter().map(|pin| (pin.ciphertext.as_str(), pin.iterator)).collect();

@@ -13,7 +13,7 @@ const LABEL: &[u8] = b"mixin-pin-sandbox PIN";
 ///
 /// # Security
 /// The key is in the same database: an attacker who reads all of it can try the million PINs. The hash protects a PIN
-/// where only this column leaks, as in a log.
+/// if only this column leaks, as in a log.
 pub(crate) struct PinHash([u8; 32]);
 
 impl PinHash {
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_is_of_one_pin_and_one_key() {
+    fn a_hash_depends_on_pin_and_key() {
         let (pin, other) = (Pin::new("123456").unwrap(), Pin::new("123457").unwrap());
         let (key, other_key) = (PinKey::from_bytes(&[1; 32]).unwrap(), PinKey::from_bytes(&[2; 32]).unwrap());
         let hash = PinHash::of(&pin, &key).unwrap();

@@ -1,4 +1,4 @@
-//! The in-memory source: the clock's time, or one more than the last iterator where the clock does not move on.
+//! The in-memory source: the clock's time, or one more than the last iterator if the clock does not advance.
 
 use super::NonceSource;
 use crate::{Error, UnixTime};
@@ -10,7 +10,7 @@ use crate::{Error, UnixTime};
 /// the same in one thread and is not `Sync`.
 ///
 /// It does not know what other processes use, and after a restart it knows only the clock. If two processes use a
-/// session, use a source that both share, as `mixin-pin-store` has them.
+/// session, use a source that both share, such as a store of `mixin-pin-store`.
 ///
 /// ```
 /// use mixin_pin_core::{MonotonicNonces, NonceSource, UnixTime};
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_64_bits_is_an_error_and_stays_one() {
+    fn after_64_bits_every_call_is_an_error() {
         let nonces = MonotonicNonces::starting_after(u64::MAX - 1);
         let now = UnixTime::from_secs(1);
         assert_eq!(nonces.reserve(now), Ok(u64::MAX));

@@ -260,7 +260,7 @@ mod tests {
     const PUBLIC: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
 
     #[test]
-    fn a_seed_and_a_key_pair_give_one_key() {
+    fn a_seed_and_its_key_pair_are_the_same_key() {
         let seed = Ed25519Key::from_text(SEED).unwrap();
         let mut pair = [0; 64];
         pair[..32].copy_from_slice(seed.expose_seed());
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_are_those_of_rfc_8032() {
+    fn signatures_match_rfc_8032() {
         // Section 7.1, tests 1 and 3.
         let vectors = [
             (
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn malformed_keys_are_refused() {
         for text in ["", "00", &SEED[..63], &SEED[1..], "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A==", "\u{e9}"] {
             assert_eq!(Ed25519Key::from_text(text).unwrap_err(), Error::Ed25519Key, "{text:?}");
         }

@@ -186,7 +186,7 @@ mod tests {
     use alloc::format;
 
     #[test]
-    fn a_verifier_survives_its_text() {
+    fn a_verifier_is_read_back() {
         let verifier = CodeVerifier([7; 32]);
         let again = CodeVerifier::from_text(&verifier.to_text()).unwrap();
         assert_eq!(again.challenge(), verifier.challenge());

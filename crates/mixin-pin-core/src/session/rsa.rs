@@ -182,7 +182,7 @@ impl RsaKey {
         let number = BoxedUint::from_be_slice(ciphertext, self.key.n_bits_precision()).map_err(|_| Error::PinToken)?;
         let message = rsa_decrypt_and_check(&self.key, Some(rng), &number).map_err(|_| Error::PinToken)?;
         let mut bytes = Zeroizing::new(Zeroizing::new(message).to_be_bytes());
-        // The number has whole machine words, and so perhaps more bytes than the modulus.
+        // The number has whole machine words, so it may have more bytes than the modulus.
         let start = bytes.len().saturating_sub(ciphertext.len());
         oaep::decode(&mut bytes[start..], label)
     }
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pem_of_an_rsa_key_is_refused() {
+    fn other_pem_is_refused() {
         let junk = ["", "private key", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n"];
         for pem in junk {
             assert_eq!(RsaKey::from_pem(pem).unwrap_err(), Error::RsaPem, "{pem:?}");
@@ -388,7 +388,7 @@ mod tests {
     impl rand_core::TryCryptoRng for Counted {}
 
     #[test]
-    fn every_private_operation_is_blinded_with_the_generator_of_the_caller() {
+    fn every_private_operation_is_blinded_with_the_callers_generator() {
         let key = RsaKey::generate(&mut rng(), 1024).unwrap();
         for _ in 0..2 {
             let mut drawn = Counted(0);
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_do_not_belong_together_are_no_key() {
+    fn inconsistent_rsa_numbers_are_refused() {
         let [key, other] = [(); 2].map(|()| RsaKey::generate(&mut rng(), 1024).unwrap().to_pkcs1_der());
         let read = |der| RsaPrivateKeyRef::from_der(der).unwrap();
         let exchanges: [for<'a> fn(&mut RsaPrivateKeyRef<'a>, RsaPrivateKeyRef<'a>); 9] = [

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zeros_are_cut_where_they_say_nothing() {
+    fn superfluous_zeros_are_removed() {
         for (text, canonical) in [
             ("0", "0"),
             ("0.0", "0"),

@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn oauth_and_answers_have_claims_of_their_own() {
+    fn oauth_and_answers_have_their_own_claims() {
         let (now, minute) = (UnixTime::from_secs(1_700_000_000), Duration::from_secs(60));
         let (app, authorization, request) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
         let hash = RequestHash::of("GET", "/me", b"");
@@ -351,7 +351,7 @@ mod tests {
 
     #[cfg(feature = "ed25519")]
     #[test]
-    fn a_short_buffer_is_told_what_it_lacks() {
+    fn the_error_of_a_short_buffer_names_the_needed_length() {
         struct NoRandomness;
         impl rand_core::TryRng for NoRandomness {
             type Error = core::convert::Infallible;

@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_compact_jws_is_refused() {
+    fn malformed_tokens_are_refused() {
         for text in
             ["", ".", "..", "a.b", "a.b.c.d", ".e30.AAAA", "e30.e30.", "e30.e3 0.AAAA", "e30.e30.AA=", "e30.e30.AB"]
         {
@@ -220,7 +220,7 @@ mod tests {
 
     #[cfg(all(feature = "alloc", feature = "ed25519"))]
     #[test]
-    fn base64url_that_looks_like_pem_is_read_as_what_it_is() {
+    fn base64url_that_looks_like_pem_is_still_read() {
         let text = "-----BEGINCKCCCEAEEEEEEEEEEEEEEEEEEEEEEEEEE";
         assert_eq!(VerifyingKey::from_text(text).unwrap().to_session_secret().unwrap(), text);
     }

@@ -145,7 +145,7 @@ read_from_objects_only!(ApiError);
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
-    /// 400: the body is no valid data.
+    /// 400: the body is not valid data.
     BadRequest,
     /// 401: the token is invalid, expired, of another session, or for another request.
     Unauthorized,
@@ -163,7 +163,7 @@ pub enum ErrorCode {
     PhoneCodeInvalid,
     /// 20114: the phone code has expired.
     PhoneCodeExpired,
-    /// 20118: not the form of a PIN.
+    /// 20118: the PIN has the wrong format.
     PinFormat,
     /// 20119: the PIN, its encryption or its iterator is wrong.
     PinIncorrect,
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_mixin_does_not_document_is_no_refusal() {
+    fn undocumented_codes_are_no_refusals() {
         for code in
             [0, 200, 202, 408, 409, 500, 502, 503, 504, 7000, 7001, 7002, 10_001, 10_003, 20_125, 99_999, u32::MAX]
         {
@@ -313,14 +313,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_stays_on_its_line() {
+    fn a_servers_text_stays_on_its_line() {
         let error = error(r#"{"code":20117,"description":"a\n\u001b[2J\u202eb","extra":{"\u009b":"\u2028"}}"#);
         let text = error.to_string();
         assert!(!text.contains(Shown::escapes) && text.contains(r"a\n\u{1b}[2J\u{202e}b"), "{text}");
     }
 
     #[test]
-    fn codes_survive_the_way_through_the_enum() {
+    fn codes_convert_to_the_enum_and_back() {
         for code in
             [0, 400, 401, 403, 404, 429, 500, 7000, 7001, 10_002, 10_006, 20_113, 20_114, 20_118, 20_119, 99_999]
         {

@@ -23,7 +23,7 @@ pub struct User {
     /// Whether a PIN of either kind is set.
     #[serde(default)]
     pub has_pin: bool,
-    /// The TIP public key; empty if there is none.
+    /// The TIP public key; empty if no key is set.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tip_key_base64: String,
     /// How often the TIP key was set.

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_first_copy_would_have_been_refused_for_is_about_no_copy() {
+    fn a_reason_that_would_refuse_the_first_copy_is_not_about_a_copy() {
         let certain = |word: &str| !Reason::from_word(word).unwrap().may_be_of_a_copy();
         for word in ["pin", "signature", "ciphertext", "no_pin_set", "old_pin_needed"] {
             assert!(certain(word), "{word}");

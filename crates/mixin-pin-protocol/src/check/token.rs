@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_is_there_twice_is_refused() {
+    fn a_repeated_claim_is_refused() {
         for claims in [
             r#"{"sid":1,"sid":1}"#,
             r#"{"exp":1,"exp":2}"#,

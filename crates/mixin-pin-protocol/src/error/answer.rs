@@ -5,7 +5,7 @@ use std::fmt;
 use super::Remedy;
 use crate::answer::{ApiError, Reason};
 
-/// Why an answer is no success.
+/// Why an answer is not a success.
 ///
 /// Only [`AnswerError::Refusal`] means that this copy of the request changed nothing. After any other variant the call
 /// may have been carried out.
@@ -14,7 +14,7 @@ use crate::answer::{ApiError, Reason};
 pub enum AnswerError {
     /// Mixin refused the call with a code that it documents as a refusal.
     Refusal(Box<ApiError>),
-    /// An error in Mixin's envelope that is no documented refusal. The call may have been carried out.
+    /// An error in Mixin's envelope that is not a documented refusal. The call may have been carried out.
     Failure(Box<ApiError>),
     /// The answer to an OAuth session is not signed as it must be.
     Integrity(IntegrityFault),
@@ -76,7 +76,7 @@ impl AnswerError {
         matches!(self, Self::Refusal(_))
     }
 
-    /// The error that the answer's envelope holds, if any.
+    /// The error in the answer's envelope, if any.
     pub const fn api_error(&self) -> Option<&ApiError> {
         match self {
             Self::Refusal(error) | Self::Failure(error) => Some(error),
@@ -84,7 +84,7 @@ impl AnswerError {
         }
     }
 
-    /// What to do about it. A failure that is no refusal leaves the outcome unknown: [`Remedy::Alert`].
+    /// What to do about it. A failure that is not a refusal leaves the outcome unknown: [`Remedy::Alert`].
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Refusal(error) => error.remedy(),
@@ -158,7 +158,7 @@ impl From<IntegrityFault> for AnswerError {
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IntegrityFault {
-    /// There is none.
+    /// The header is absent.
     Missing,
     /// It cannot be read.
     Format,

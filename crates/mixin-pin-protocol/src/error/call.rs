@@ -11,7 +11,7 @@ use super::Remedy;
 pub enum CallError {
     /// The token cannot be signed, or the time or the token's lifetime is out of range.
     Core(mixin_pin_core::Error),
-    /// The nonce source failed. Holds the source's error.
+    /// The nonce source failed. Contains the source's error.
     Nonce(Box<dyn StdError + Send + Sync>),
     /// The nonce source gave the new PIN an iterator that is not greater than the old PIN's.
     NonceOrder,

@@ -27,7 +27,7 @@ pub enum Remedy {
     TryAgain,
     /// Ask the owner of the PIN: the PIN is wrong or not set, or the owner must grant or supply something.
     AskOwner,
-    /// Wait until `retry_at`, or if that is unknown for a while. After too many wrong PINs, wait for the next day.
+    /// Wait until `retry_at`, or for a while if that is unknown. After too many wrong PINs, wait for the next day.
     WaitUntil,
     /// Correct something on this side: the call, the keystore, the clock, the settings or the software. The same call
     /// fails again.

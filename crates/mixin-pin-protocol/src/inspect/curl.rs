@@ -112,7 +112,7 @@ pub(super) fn parse(text: &str) -> Result<CapturedRequest, CurlError> {
 
 /// The words of the first command that starts with `curl`, over as many lines as its quotes and backslashes span.
 fn command(text: &str) -> Result<Vec<String>, CurlError> {
-    // Line ends are the shell's; what is between quotes is taken as it stands.
+    // Converted to a shell's line ends. All else between quotes stays unchanged.
     let text = text.replace("\r\n", "\n");
     let starts_command = |line: &str| line.starts_with("curl ") || line == "curl \\";
     let mut rest = text.as_str();
@@ -130,8 +130,8 @@ fn command(text: &str) -> Result<Vec<String>, CurlError> {
     })
 }
 
-/// The command up to its end, the lines that a backslash goes on to joined: the splitter would make words of such line
-/// ends. None when a quote or the command does not end.
+/// The command up to its end. Lines that end in a backslash are joined, because the splitter would make words of their line
+/// ends. Returns None when a quote or the command does not end.
 fn one_line(text: &str) -> Option<String> {
     let mut command = String::new();
     let mut quote = None;
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_method_follows_from_the_body_where_it_is_not_told() {
+    fn without_a_method_the_body_decides_it() {
         let get = parse("curl -H 'Authorization: Bearer a.b.c' http://localhost").unwrap();
         assert_eq!((get.method.as_str(), get.path.as_str(), get.plain_http), ("GET", "/", true));
         let post = parse("curl -H 'Authorization: Bearer a.b.c' https://x?q -d '{}'").unwrap();
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn each_thing_that_is_missing_or_strange_is_named() {
+    fn missing_and_unsupported_parts_are_named() {
         let auth = "-H 'Authorization: Bearer a.b.c'";
         for (text, expected) in [
             ("wget https://x".to_owned(), CurlError::Missing),

@@ -5,7 +5,7 @@
 
 use zeroize::Zeroizing;
 
-/// The text of a JSON string. None if it is no string, or has half of a surrogate pair.
+/// The text of a JSON string. Returns None if it is not a string, or has half of a surrogate pair.
 pub(super) fn unescape(quoted: &str) -> Option<Zeroizing<String>> {
     let inside = quoted.strip_prefix('"')?.strip_suffix('"')?;
     // An escape is longer than its character, so this never grows and leaves no copies.
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_are_what_the_parser_makes_of_them() {
+    fn strings_unescape_as_in_the_json_parser() {
         let strings = [
             r#""""#,
             r#""plain""#,
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn every_string_comes_back() {
+    fn every_string_is_read_back() {
         proptest::proptest!(|(text: String)| {
             let read = unescape(&serde_json::to_string(&text).unwrap()).unwrap();
             proptest::prop_assert_eq!(&*read, &text);

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_log_entries_are_dropped_the_users_own_first() {
+    fn the_oldest_log_entries_are_dropped_starting_with_the_users_own() {
         let database = database();
         let log = |user| {
             let log_id = Uuid::from_u128(7);

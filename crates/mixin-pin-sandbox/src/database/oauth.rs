@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_waiting_authorization_is_dropped_and_no_approved_one() {
+    fn the_oldest_waiting_authorization_is_dropped_but_never_an_approved_one() {
         let database = database();
         let exists = |id| database.write(|tx| tx.authorization(Uuid::from_u128(id))).unwrap().is_some();
         let add = |id| database.write(|tx| tx.add_authorization(Uuid::from_u128(id), Uuid::nil(), "x", "x")).unwrap();

@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_users_are_added_than_there_is_room_for_and_none_is_dropped() {
+    fn a_full_table_accepts_no_more_users_and_drops_none() {
         let database = database();
         let add = |id| {
             let user = NewUser {

@@ -54,7 +54,7 @@ impl Service {
         })?;
         let action =
             action.map(|action| json!({ "name": action.prefix(), "body": encode_string(action.body().as_bytes()) }));
-        // After the iterator: a copy of a call is refused for its iterator, not for what the call has changed.
+        // Checked after the iterator: a copy of a call is refused for its iterator, not for the changes that the call made.
         let effect = effect(tx, call, &body)?;
         tx.set_last_iterator(call.user.session_id, block.iterator())?;
         self.check_credential(tx, call, &credential).map_err(|error| match error {

@@ -75,7 +75,7 @@ impl Service {
             None => None,
         };
         let block = self.decrypt(call, "pin", body.pin, old.as_ref().map_or(last, |(_, iterator)| *iterator))?;
-        // After the iterator: a copy of the call that set the PIN is refused for its iterator.
+        // Checked after the iterator: a copy of the call that set the PIN is refused for its iterator.
         if old.is_none() && call.user.has_pin() {
             return Err(Refusal::new(ErrorCode::PinIncorrect, Reason::OldPinNeeded.as_str()).into());
         }

@@ -56,7 +56,7 @@ mod tests {
 
     const SEED: [u8; HASH_LEN] = [9; HASH_LEN];
 
-    /// Encodes a block of a hash, padding and message behind a first byte.
+    /// Encodes a first byte, then a block of hash, padding and message.
     fn encode(first: u8, label_hash: &[u8], padded: &[u8]) -> Vec<u8> {
         let mut block = [label_hash, padded].concat();
         mask(&mut block, &SEED);
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_encoded_right_is_decoded() {
+    fn only_valid_encodings_are_decoded() {
         let hash = Sha256::digest(b"label");
         let decoded = |first, padded: &[u8]| decode(&mut encode(first, &hash, padded), b"label");
         assert_eq!(decoded(0, b"\0\0\x01message").unwrap()[..], *b"message");
