@@ -34,7 +34,7 @@ bench:
 targets:
     .ci/targets
 
-# Write the recorded output in docs/command.md anew.
+# Record the output in docs/command.md again.
 record:
     cargo build --locked --bin mixin-pin
     .ci/record

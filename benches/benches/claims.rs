@@ -24,7 +24,7 @@ fn hash(c: &mut Criterion) {
     group.finish();
 }
 
-/// Does not sign, so that the bench measures the rest of a token.
+/// Does not sign, so the bench measures the rest of a token.
 struct Free;
 
 impl Signer for Free {

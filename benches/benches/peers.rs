@@ -49,7 +49,7 @@ fn signatures(c: &mut Criterion) {
     group.finish();
 }
 
-/// The other client library written in Rust. It parses its keys anew for each call.
+/// The other client library written in Rust. It parses its keys again for each call.
 fn mixin_sdk_rs(c: &mut Criterion) {
     use mixin_sdk_rs::{auth::sign_authentication_token, pin::encrypt_ed25519_pin, safe::SafeUser};
 

@@ -60,7 +60,7 @@ fn main() {
     let members: Vec<Member> = (0..count).map(|at| member(at, rng)).collect();
     let bytes_a_session = before.zip(memory_in_use()).map(|(before, after)| after.saturating_sub(before) / count);
 
-    // Each run starts where the last one stopped, so that the members are not in the cache.
+    // Each run starts where the last one stopped, so the members are not in the cache.
     let (mut by_length, mut skip) = (Vec::new(), 0);
     let mut length = most.min(100);
     while length <= most {

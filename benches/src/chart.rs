@@ -1,4 +1,4 @@
-//! Bar charts as SVG, on a logarithmic scale: how long each client takes for one work.
+//! Bar charts as SVG, on a logarithmic scale: the time that each client takes for one work.
 
 use std::fmt::Write as _;
 

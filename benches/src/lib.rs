@@ -73,7 +73,7 @@ pub fn rsa_key(bits: usize) -> RsaKey {
     RsaKey::generate(&mut rng, bits).expect("1024 to 4096 bits")
 }
 
-/// Counts instead of drawing random numbers, so that a bench does not measure the generator.
+/// Counts instead of drawing random numbers, so a bench does not measure the generator.
 #[derive(Debug, Default)]
 pub struct Counter(u64);
 

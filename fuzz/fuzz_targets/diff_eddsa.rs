@@ -55,7 +55,7 @@ struct Input<'a> {
 
 fuzz_target!(|input: Input<'_>| {
     // Verification takes four times as long as signing, and a new key as long again, so both are rare. A hash of the whole
-    // input selects the check: with a field for it, the fuzzer would prefer the slowest check, which has the most edges.
+    // input selects the check: with a separate field, the fuzzer would prefer the slowest check, which has the most edges.
     let mut hasher = DefaultHasher::new();
     input.hash(&mut hasher);
     let Input { pair, seed, change: (at, value), message } = input;

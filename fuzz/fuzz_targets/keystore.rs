@@ -29,6 +29,6 @@ fuzz_target!(|bytes: &[u8]| {
     if let Some(complaint) = complaint {
         let said = format!("{complaint} {complaint:?}");
         assert!(!said.contains(MARK), "{said}");
-        assert!(said.len() < 1000, "a complaint of {} bytes", said.len());
+        assert!(said.len() < 1000, "an error message of {} bytes", said.len());
     }
 });

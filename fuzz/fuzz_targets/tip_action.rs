@@ -99,11 +99,11 @@ const PATHS: [&str; 21] = [
 fuzz_target!(|input: (u8, &str)| {
     let (path, text) = input;
     if let Ok(amount) = Amount::new(text) {
-        assert_eq!(Amount::new(&amount.to_string()), Ok(amount), "a canonical amount is its own");
+        assert_eq!(Amount::new(&amount.to_string()), Ok(amount), "a canonical amount is read back");
         let id = Uuid::from_u128(5);
         check(&TipAction::Transfer { asset_id: id, opponent_id: id, amount, trace_id: id, memo: text });
     }
-    // The body, behind a path of its own where there is none of the list's.
+    // The body, after a listed path or one of the fuzzer's choice.
     let (path, body) = match PATHS.get(usize::from(path)) {
         Some(path) => (path.replace("ID", ID), text),
         None => text.split_once('\n').map_or((String::new(), text), |(path, body)| (path.to_owned(), body)),

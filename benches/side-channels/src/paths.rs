@@ -109,7 +109,7 @@ fn rsa_pem() -> String {
     pem
 }
 
-/// How many branches and addresses of `operation` depend on a secret.
+/// The number of branches and addresses of `operation` that depend on a secret.
 fn reports<T>(operation: impl FnOnce() -> T) -> usize {
     let before = memcheck_count_errors();
     black_box(operation());
@@ -135,13 +135,14 @@ fn main() -> ExitCode {
         eprintln!("this program needs valgrind: ./run paths");
         return ExitCode::FAILURE;
     }
-    // One report each for verdicts that are no secret: that a block decrypts, that keys agree. Decrypting digits has a
-    // second one, because `Pin::new` checks them again.
+    // One report each for results that are not secret: whether a block decrypts, whether keys agree. Decrypting digits
+    // has a second one, because `Pin::new` checks them again.
     //
-    // RSA is the `rsa` crate's. It blinds base, exponents and primes with fresh random numbers. Three reports concern
-    // the random base: is it below the modulus, has it an inverse, is the result right. The others are in the division
-    // that makes Montgomery parameters of a prime times a random factor: its steps follow the length of that product,
-    // which is another one in each operation. The counts are those of version 0.10.0; look at the log if they change.
+    // The `rsa` crate implements RSA. It blinds base, exponents and primes with fresh random numbers. Three reports
+    // concern the random base: whether it is below the modulus, whether it has an inverse, and whether the result is
+    // right. The others are in the division that makes Montgomery parameters of a prime times a random factor. Its steps
+    // depend on the length of that product, which differs in each operation. The counts are for version 0.10.0. If they
+    // change, look at the log.
     let checks: [(&str, usize, usize); 14] = [
         ("a key schedule is made", 0, reports(|| PinKey::from_bytes(&secret([7; 32])))),
         ("digits are encrypted", 0, encrypt(|| secret(pin()).into())),

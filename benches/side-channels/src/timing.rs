@@ -1,5 +1,5 @@
-//! Does the core's time depend on secrets? By `dudect`: two classes of inputs in random order, and Welch's t over their
-//! times. Above 4.5 the times differ. The functions named `control` differ on purpose.
+//! Does the core's time depend on secrets? `dudect` runs two classes of inputs in random order and computes Welch's t of
+//! their times. Above 4.5 the times differ. The functions named `control` differ on purpose.
 //!
 //! The environment variable `SAMPLES` sets the number of samples; the default is a million.
 

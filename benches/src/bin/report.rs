@@ -214,7 +214,7 @@ fn fleet_text(fleet: &Fleet, figures: &Figures) -> Result<String, Box<dyn Error>
     Ok(text)
 }
 
-/// Puts a block between its marks, if the page has them.
+/// Puts a block between its marks in the page. Returns None if the page lacks them.
 fn replace(text: &str, name: &str, block: &str) -> Option<String> {
     let (begin, end) = (format!("<!-- {name}: written by report -->"), format!("<!-- /{name} -->"));
     let (before, rest) = text.split_once(&begin)?;
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_replaces_what_its_marks_enclose() {
+    fn a_block_replaces_the_text_between_its_marks() {
         let page = "a\n<!-- t: written by report -->old<!-- /t -->\nz";
         let once = replace(page, "t", "new").unwrap();
         assert_eq!(once, "a\n<!-- t: written by report -->\n\nnew\n\n<!-- /t -->\nz");

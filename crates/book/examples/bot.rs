@@ -1,5 +1,5 @@
 //! A bot that changes its own PIN; run it by a timer. It survives restarts at any moment, lost answers and wrong PINs.
-//! The file `pin.txt` holds the PIN. `pin.next` exists while a change is pending.
+//! The file `pin.txt` contains the PIN. `pin.next` exists while a change is pending.
 //!
 //! ```sh
 //! cargo run -p mixin-pin-book --example bot -- keystore.json pin.txt [API]
@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     let next_file = pin_file.with_extension("next");
     let current = read(&pin_file)?.ok_or("the PIN file is missing")?;
     if let Some(next) = read(&next_file)? {
-        println!("a change was under way when this stopped last");
+        println!("a change was pending when this program stopped");
         return settle(&client, &current, &next, None, &pin_file, &next_file);
     }
     let next = new_pin()?;

@@ -1,5 +1,5 @@
-//! A transport for a browser, which has no clock, socket or thread of its own. In WebAssembly `Host` is the page's `fetch`,
-//! `Date.now` and `crypto.getRandomValues`. Here a stand-in sends each request to a sandbox.
+//! A transport for a browser: it uses no clock, socket or thread. In WebAssembly `Host` is the page's `fetch`, `Date.now`
+//! and `crypto.getRandomValues`. Here a stand-in sends each request to a sandbox.
 //!
 //! ```sh
 //! cargo run -p mixin-pin-book --example wasm_transport

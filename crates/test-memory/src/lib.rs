@@ -1,6 +1,6 @@
 //! An allocator for tests: it counts allocations, measures the memory in use, and searches freed memory.
 //!
-//! A test file uses it so:
+//! A test file uses it like this:
 //!
 //! ```ignore
 //! #[global_allocator]
@@ -113,7 +113,7 @@ mod tests {
     static MEMORY: Memory = Memory;
 
     #[test]
-    fn what_is_left_is_found_and_what_is_erased_is_not() {
+    fn secrets_are_found_unless_erased() {
         let mark = b"a mark";
         assert_eq!(left_behind(&[mark], || mark.to_vec()), 1);
         assert_eq!(
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_peak_outlasts_what_made_it() {
+    fn the_peak_stays_after_memory_is_freed() {
         // Twice the expected peak, because memory of other threads that this thread freed is subtracted.
         drop(black_box(vec![1_u8; 2 << 20]));
         assert!(peak_of_thread() >= 1 << 20 && peak_of_process() >= 1 << 20);
