@@ -1,8 +1,8 @@
-//! What the report compares: each work, the benches that time it, and the floor that no implementation can beat.
+//! The work that the report compares, the benches that time it, and the floors that no implementation can beat.
 
 use crate::figures::Figures;
 
-/// One work.
+/// One kind of work.
 #[derive(Debug)]
 pub struct Work {
     /// Name in `performance.json`.

@@ -40,7 +40,7 @@ fn copy_to(seen: &mut [u8]) {
     unsafe { std::ptr::copy(black_box(area.as_ptr().cast()), seen.as_mut_ptr(), DEPTH) };
 }
 
-/// How often the marks are on the stack below after `work`.
+/// Counts the marks on the stack below the caller after `work`.
 fn left_below<T>(marks: &[&[u8]], work: impl FnOnce() -> T) -> usize {
     let mut seen = vec![0; DEPTH];
     fill();
@@ -73,7 +73,7 @@ fn pins_are_encrypted_and_compared_without_a_trace() {
     let nonce = MonotonicNonces::new().next(NOW).unwrap();
     let mut bytes = key.encrypt(Pin::new(DIGITS).unwrap(), nonce, &mut rng()).as_bytes().to_vec();
     bytes[8] ^= 1; // another timestamp
-    bytes[0] ^= 0x40; // the first digit is no digit
+    bytes[0] ^= 0x40; // the first character is no digit
     let encrypted = EncryptedPin::from_bytes(&bytes).unwrap();
     assert_eq!(left_below(&[&DIGITS[1..], marks[1], marks[2]], || key.decrypt(&encrypted).is_ok()), 0);
 }

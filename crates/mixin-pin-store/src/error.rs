@@ -216,8 +216,8 @@ impl fmt::Display for SqliteError {
             }
             Self::OtherOwner { path } => write!(
                 f,
-                "{} is not only the database owner's; remove it, and keep the database in a folder that nobody else can \
-                 write",
+                "{} belongs to another user, or others can write it; remove it, and keep the database in a folder that only \
+                 you can write",
                 path.display()
             ),
             Self::HardLinked { path } => write!(

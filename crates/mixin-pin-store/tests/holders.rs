@@ -380,7 +380,7 @@ fn parted() {
         let mut other = stage.holder("again", session);
         assert_eq!(other.line(), "released");
         part(&stage);
-        // The new files may be unusable until the other process closes the old ones. Then nobody has a lease.
+        // The new files may be unusable until the other process closes the old ones. Then no caller has a lease.
         let open = || mixin_pin_store::open(&stage.url()).and_then(|store| store.lease(session, &confirmed()));
         let first = open();
         if matches!(first, Ok(LeaseReply::Granted(_))) {

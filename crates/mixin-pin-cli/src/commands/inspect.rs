@@ -139,7 +139,7 @@ fn time(claims: &serde_json::Map<String, Value>, name: &str) -> String {
     u64::try_from(seconds).map_or_else(|_| seconds.to_string(), date)
 }
 
-/// Unix seconds as a date, or as a number beyond the calendar.
+/// Unix seconds as a date, or as a number if they are beyond the calendar.
 fn date(seconds: u64) -> String {
     calendar(UnixTime::from_secs(seconds)).map_or_else(|| seconds.to_string(), |time| format!("{time} ({seconds})"))
 }

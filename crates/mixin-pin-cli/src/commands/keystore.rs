@@ -66,7 +66,7 @@ pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Err
              {algorithm}{bits}\n  also holds  {more}"
         );
         if is_oauth {
-            text.push_str("\n  note        an OAuth authorization has no PIN of its own");
+            text.push_str("\n  note        an OAuth authorization has no PIN");
         }
         text
     })
