@@ -335,7 +335,7 @@ impl TlsRedis {
         Self::start_with(test, &[])
     }
 
-    #[expect(clippy::explicit_write, reason = "the test harness keeps what eprintln! says of a test that passes")]
+    #[expect(clippy::explicit_write, reason = "the test harness hides what eprintln! prints in a test that passes")]
     fn start_with(test: &str, more: &[&str]) -> Option<Self> {
         use std::io::Write as _;
         use std::process::{Command, Stdio};

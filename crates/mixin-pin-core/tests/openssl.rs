@@ -25,7 +25,7 @@ const X25519_PKCS8: &str = "302e020100300506032b656e04220420";
 const X25519_SPKI: &str = "302a300506032b656e032100";
 
 /// A folder for keys and messages. Without `openssl`, None and a message on standard error.
-#[expect(clippy::explicit_write, reason = "the test harness keeps what eprintln! says of a test that passes")]
+#[expect(clippy::explicit_write, reason = "the test harness hides what eprintln! prints in a test that passes")]
 fn workshop(test: &str) -> Option<TempDir> {
     let version = Command::new("openssl").arg("version").output();
     match version {

@@ -55,7 +55,7 @@ struct Inner {
     scripts: Scripts,
 }
 
-/// Connections that no caller uses now. A forked child must not use its parent's.
+/// Connections that are not in use. A forked child must not use its parent's.
 struct Idle {
     process: Process,
     connections: Vec<Connection>,

@@ -117,7 +117,7 @@ fn after_the_last_iterator_there_is_an_error() {
 }
 
 #[test]
-fn a_lease_ends_even_by_a_clock_that_went_back() {
+fn a_lease_ends_although_the_clock_went_back() {
     let (folder, session) = (folder(), new_session());
     let clock = TestClock::new(START);
     let store = open(&folder).clock(clock.read());
@@ -128,7 +128,7 @@ fn a_lease_ends_even_by_a_clock_that_went_back() {
     clock.set(START - DAY);
     assert!(matches!(store.lease(session, &terms).unwrap(), LeaseReply::Busy));
     let LeaseReply::Granted(second) = store.lease(session, &terms.wait(lease * 20)).unwrap() else {
-        panic!("busy for good")
+        panic!("the lease does not end")
     };
     assert!(first.reserve(now()).is_err() && second.reserve(now()).is_ok());
     // A machine that slept: its monotonic clock says that no time has passed.
@@ -254,7 +254,7 @@ struct Mounted {
 
 #[cfg(target_os = "linux")]
 impl Mounted {
-    #[expect(clippy::explicit_write, reason = "the test harness keeps what eprintln! says of a test that passes")]
+    #[expect(clippy::explicit_write, reason = "the test harness hides what eprintln! prints in a test that passes")]
     fn new(test: &str, options: &str) -> Option<Self> {
         use std::io::Write as _;
 

@@ -95,7 +95,7 @@ impl Claims<'static> {
 }
 
 impl<'s> Claims<'s> {
-    /// Claims of any issuer. An OAuth session's scope is checked already.
+    /// Claims of any issuer. The caller has checked an OAuth session's scope.
     pub(crate) fn issue(
         issuer: Issuer<'s>,
         request_id: Uuid,
@@ -252,8 +252,8 @@ const fn encoded_len(bytes: usize) -> usize {
 /// A signed token, ready for `Authorization: Bearer`.
 ///
 /// # Security
-/// Its owner may make its one request until it expires. `Debug` is redacted and there is no `Display`. It is not
-/// zeroized, because it is sent in the clear inside TLS and expires soon.
+/// Anyone who has it can make its one request until it expires. `Debug` is redacted and there is no `Display`. It is
+/// not zeroized, because it is sent in the clear inside TLS and expires soon.
 #[cfg(feature = "alloc")]
 #[derive(Clone)]
 pub struct Token(alloc::string::String);

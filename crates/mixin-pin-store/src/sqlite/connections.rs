@@ -64,7 +64,7 @@ pub(super) struct Connections {
     pool: Mutex<Pool>,
 }
 
-/// A connection in use. Declared first, so it is closed before its entry is removed.
+/// A connection in use. The field is declared first, so the connection is closed before its entry is removed.
 struct Lent<'a> {
     connection: Connection,
     entry: Entry<'a>,
@@ -266,7 +266,7 @@ fn lend<T>(mut lent: Lent<'_>, work: impl FnOnce(&mut Connection, Generation) ->
 /// Whether the files of all connections of this process still have their names. Closes idle connections to other files.
 fn are_all_named() -> bool {
     let all: Vec<_> = ALL.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect();
-    // Counts, because every store must close its idle connections.
+    // Counts all, because every store must close its idle connections.
     all.iter().filter(|one| !one.close_unnamed()).count() == 0
 }
 

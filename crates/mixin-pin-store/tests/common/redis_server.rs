@@ -18,7 +18,7 @@ pub struct RedisServer {
 
 impl RedisServer {
     /// Starts a server. Returns None and prints a warning if none is installed.
-    #[expect(clippy::explicit_write, reason = "the test harness keeps what eprintln! says of a test that passes")]
+    #[expect(clippy::explicit_write, reason = "the test harness hides what eprintln! prints in a test that passes")]
     pub fn start(test: &str, more: &[&str]) -> Option<Self> {
         for program in ["redis-server", "valkey-server"] {
             let folder = tempfile::tempdir().unwrap();
