@@ -1,5 +1,5 @@
-//! Prepares 10² to 10⁶ calls with 10⁴ sessions in one process. Measures the memory of a session, the time of a call and the
-//! gain by a second thread.
+//! Prepares 10² to 10⁶ calls with 10⁴ sessions in one process. Measures the memory per session, the time per call and the
+//! gain from a second thread.
 //!
 //! Not a criterion bench, because it measures how the figures change with the number of calls. Writes `target/scale.json`
 //! for the report. `cargo test` runs a thousandth of it.
@@ -28,8 +28,8 @@ fn member(at: usize, rng: &mut SystemRng) -> Member {
     Member { session: session.map_signer(FastKey::from), nonces: MonotonicNonces::new() }
 }
 
-/// Prepares calls with one member after another. Returns nanoseconds a call.
-#[allow(clippy::cast_precision_loss)] // A million is exact.
+/// Prepares calls with one member after another. Returns nanoseconds per call.
+#[allow(clippy::cast_precision_loss)] // A million is exact as `f64`.
 fn prepare(members: &[Member], calls: usize, skip: usize) -> f64 {
     let (pin, mut rng) = (Pin::new("314159").unwrap(), SystemRng::new().unwrap());
     let begun = Instant::now();

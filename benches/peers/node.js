@@ -1,5 +1,5 @@
-// Times the official Node SDK. Prints nanoseconds of each work as a JSON object. The SDK takes Ed25519 sessions and PINs
-// in hex only.
+// Times the official Node SDK. Prints nanoseconds for each kind of work as a JSON object. The SDK takes Ed25519 sessions
+// and PINs in hex only.
 const crypto = require('crypto');
 const sdk = require('@mixin.dev/mixin-node-sdk');
 

@@ -1,4 +1,4 @@
-"""Times Python's mixinsdk. Prints nanoseconds of each work as a JSON object. mixinsdk encrypts digits only."""
+"""Times Python's mixinsdk. Prints nanoseconds for each kind of work as a JSON object. mixinsdk encrypts digits only."""
 
 import base64
 import json

@@ -254,8 +254,8 @@ pub(crate) enum StoreCommand {
     /// Raise a session's last iterator, after another client has used greater ones.
     ///
     /// Without this, the server refuses every PIN call from here with 20119, as if the PIN were wrong. The last iterator is
-    /// never lowered, and cannot be raised while the session is in use. A raised iterator is followed however far ahead of
-    /// the clock it is.
+    /// never lowered, and cannot be raised while the session is in use. A raised iterator is accepted at any distance ahead
+    /// of the clock.
     ///
     /// This cannot be undone: after the next call, every client of the session must stay above that iterator, even one that
     /// uses only its clock. If the iterator is ahead of the clock, such a client is refused until the clock has passed it,

@@ -44,7 +44,7 @@ fn neither_the_database_nor_the_observations_contain_a_pin() {
             kept.extend(fs::read(file.unwrap().path()).unwrap());
         }
     };
-    // With the write-ahead log, and again after it was merged.
+    // Looks while the write-ahead log exists, and again after it was merged.
     look();
     sandbox.stop().unwrap();
     look();
@@ -68,7 +68,7 @@ fn no_user_spends_anothers_tries() {
     let create = Calls::new(&attacker, now(), &mut rng()).nonces(&nonces).create_pin(&pin(FIRST)).unwrap();
     assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
 
-    // With the victim's ids, but another key.
+    // The attacker uses the victim's ids, but another key.
     let key = Ed25519Key::generate(&mut rng());
     let pin_key = PinKey::from_bytes(victim.pin_key().expose()).unwrap();
     let forged = Session::from_parts(victim.user_id(), victim.session_id(), key, pin_key);
@@ -76,7 +76,7 @@ fn no_user_spends_anothers_tries() {
         let guess = Calls::new(&forged, now(), &mut rng()).nonces(&nonces).verify_pin(&pin(WRONG)).unwrap();
         assert_eq!(verdict(&send(&sandbox, &guess)), (401, "token_signature"));
     }
-    // As itself, beyond the day's tries.
+    // The attacker uses its own session, beyond the day's tries.
     let mut verdicts = Vec::new();
     for _ in 0..8 {
         let guess = Calls::new(&attacker, now(), &mut rng()).nonces(&nonces).verify_pin(&pin(WRONG)).unwrap();

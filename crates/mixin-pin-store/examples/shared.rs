@@ -41,7 +41,7 @@ fn call(name: &str, path: &std::path::Path) -> Result<(), Box<dyn Error>> {
                 thread::sleep(Duration::from_millis(20));
             }
             LeaseReply::Busy => return Err("the other caller took too long".into()),
-            LeaseReply::ClockUnconfirmed { .. } => return Err("the clock is confirmed already".into()),
+            LeaseReply::ClockUnconfirmed { .. } => return Err("the clock is already confirmed".into()),
         }
     }
     Ok(())

@@ -73,7 +73,7 @@ Examples:
   mixin-pin resolve --keystore keystore.json --new-user --pin-stdin < pin.txt";
 
 pub(crate) const STORE: &str = "\
-A last iterator more than a day ahead of the clock is not followed: either the clock or the iterator is wrong. If the clock
+A last iterator more than a day ahead of the clock is refused: either the clock or the iterator is wrong. If the clock
 is right, `reset` makes it lead again. If the server has seen such iterators from another client, it refuses calls with 20119,
 and only `raise` helps. Every client of the session must then stay above that iterator for ever.
 

@@ -6,13 +6,13 @@ use crate::Error;
 
 /// An amount: digits, optionally a point and more digits, without sign, exponent or superfluous zeros.
 ///
-/// Trailing zeros after the point are removed, and so is a point at the end. Any other text that is not canonical is
-/// refused, because the signed text must be the text that is sent.
+/// Zeros at the end of the fraction are removed, and the point with them if no digit is left after it. Any other text that
+/// is not canonical is refused, because the signed text must be the text that is sent.
 ///
 /// ```
 /// use mixin_pin_core::tip::Amount;
 ///
-/// assert_eq!(Amount::new("1.50")?.to_string(), "1.5"); // to be sent, too
+/// assert_eq!(Amount::new("1.50")?.to_string(), "1.5"); // send this text, too
 /// assert_eq!(Amount::new("10.00")?.to_string(), "10");
 /// for text in ["", "-1", "+1", "1e3", ".5", "5.", "01", "1,5", " 1", "1.5.0"] {
 ///     assert!(Amount::new(text).is_err(), "{text}");

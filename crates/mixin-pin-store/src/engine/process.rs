@@ -1,4 +1,4 @@
-//! Tells a process from a child that was forked from it. The child has the memory of its parent, but none of its locks.
+//! Distinguishes a process from a child that was forked from it. The child has the memory of its parent, but none of its locks.
 
 use forkguard::Guard;
 
@@ -8,7 +8,7 @@ pub(crate) struct Process(Option<Guard>);
 
 impl Process {
     pub(crate) fn current() -> Self {
-        // Without memory for the guard, forks go unnoticed.
+        // If there is no memory for the guard, forks are not detected.
         Self(Guard::try_new().ok())
     }
 
