@@ -130,9 +130,12 @@ impl Error {
                 Remedy::Alert => Remedy::TryAgain,
                 remedy => remedy,
             },
-            Self::Store(StoreError::LeaseLost | StoreError::InUse)
-            | Self::Store(StoreError::Redis(RedisError::Unreachable(_)))
-            | Self::Store(StoreError::Sqlite(SqliteError::Locked { .. }))
+            Self::Store(
+                StoreError::LeaseLost
+                | StoreError::InUse
+                | StoreError::Redis(RedisError::Unreachable(_))
+                | StoreError::Sqlite(SqliteError::Locked { .. }),
+            )
             | Self::SessionBusy { .. }
             | Self::LeaseLost
             | Self::TimeOver { .. }
