@@ -7,6 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+#[cfg(unix)]
 use std::time::{Duration, Instant};
 
 use common::{SandboxProcess, keystore, private, run, testdata, text};

@@ -51,20 +51,24 @@ fn a_stalled_caller_does_not_release_a_session_that_was_forgotten_and_leased_aga
     assert!(next.reserve(now()).is_ok());
 }
 
+#[cfg(unix)]
 fn moved(stage: &Stage) {
     fs::rename(stage.path(), stage.0.path().join("moved.db")).unwrap();
 }
 
+#[cfg(unix)]
 fn deleted(stage: &Stage) {
     fs::remove_file(stage.path()).unwrap();
 }
 
+#[cfg(unix)]
 fn all_deleted(stage: &Stage) {
     for suffix in ["", "-wal", "-shm"] {
         fs::remove_file(format!("{}{suffix}", stage.path().display())).unwrap();
     }
 }
 
+#[cfg(unix)]
 fn replaced(stage: &Stage) {
     let other = Stage::new();
     drop(take_lease(&other.open(), new_session()));
@@ -75,20 +79,24 @@ fn replaced(stage: &Stage) {
     }
 }
 
+#[cfg(unix)]
 fn wal_is_deleted(stage: &Stage) {
     fs::remove_file(format!("{}-wal", stage.path().display())).unwrap();
 }
 
+#[cfg(unix)]
 fn shm_is_deleted(stage: &Stage) {
     fs::remove_file(format!("{}-shm", stage.path().display())).unwrap();
 }
 
+#[cfg(unix)]
 fn wal_and_shm_are_deleted(stage: &Stage) {
     wal_is_deleted(stage);
     shm_is_deleted(stage);
 }
 
 /// Meanwhile another database is used under its name.
+#[cfg(unix)]
 fn moved_away_and_back(stage: &Stage) {
     moved(stage);
     drop(take_lease(&stage.open(), new_session()));

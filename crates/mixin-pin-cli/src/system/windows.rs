@@ -30,6 +30,7 @@ impl StopSignal {
         Ok(Self)
     }
 
+    #[allow(clippy::unused_self, reason = "the same signature as on Unix")]
     pub(crate) fn wait(self) {
         loop {
             std::thread::park();
@@ -49,6 +50,7 @@ impl SilentTerminal {
     }
 
     /// Does nothing: the console keeps input that was typed ahead.
+    #[allow(clippy::unused_self, reason = "the same signature as on Unix")]
     pub(crate) const fn forget_typed(&self) {}
 }
 

@@ -1,10 +1,5 @@
-//! Processes with leases that die, stop or fork: the leases of dead processes end at once, all others stay.
-//!
-//! The trials run this program again as the process with the leases.
-#![cfg(unix)]
+//! The trials, which run this program again as the process with the leases.
 #![allow(unsafe_code)] // For `fork`.
-
-mod common;
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, mem, process, thread};
 
-use common::{MINUTE, confirmed, new_session, now};
+use crate::common::{MINUTE, confirmed, new_session, now};
 use libtest_mimic::{Arguments, Failed, Trial};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_store::{Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore as _};
@@ -25,7 +20,7 @@ const ORDERS: &str = "MIXIN_PIN_HOLDER";
 /// Much shorter than the lease, and long enough for a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-fn main() {
+pub fn main() {
     if let Ok(orders) = env::var(ORDERS) {
         let mut words = orders.splitn(3, ' ').map(str::to_owned);
         let mut word = || words.next().unwrap();
@@ -482,7 +477,7 @@ fn forked_sqlite() {
 
 #[cfg(feature = "redis")]
 fn forked_redis() {
-    use common::redis_server::RedisServer;
+    use crate::common::redis_server::RedisServer;
 
     let Some(server) = RedisServer::start("a_forked_process_does_not_use_its_parents_lease_on_redis", &[]) else {
         return;
