@@ -32,8 +32,7 @@ impl Pin {
     /// # Errors
     /// [`Error::PinFormat`] unless there are exactly six ASCII digits. Blanks are not trimmed.
     pub fn new(digits: impl AsRef<[u8]>) -> Result<Self, Error> {
-        let digits: &[u8; Self::LEN] = digits.as_ref().try_into().map_err(|_| Error::PinFormat)?;
-        if bool::from(are_digits(digits)) { Ok(Self(*digits)) } else { Err(Error::PinFormat) }
+        Ok(Self(*checked(digits.as_ref())?))
     }
 
     pub(crate) const fn duplicate(&self) -> Self {
@@ -44,6 +43,12 @@ impl Pin {
     pub const fn expose(&self) -> &[u8; Self::LEN] {
         &self.0
     }
+}
+
+/// Six ASCII digits, checked in time that does not depend on them.
+fn checked(digits: &[u8]) -> Result<&[u8; Pin::LEN], Error> {
+    let digits: &[u8; Pin::LEN] = digits.try_into().map_err(|_| Error::PinFormat)?;
+    if bool::from(are_digits(digits)) { Ok(digits) } else { Err(Error::PinFormat) }
 }
 
 /// Whether all bytes are ASCII digits, in time that does not depend on them.
