@@ -123,8 +123,8 @@ impl Client {
     /// Begins to find out what became of a PIN change whose answer was lost ([`Client::create_pin`], [`Client::change_pin`],
     /// [`Client::install_tip`], [`Client::change_tip`]). Reads the user, which changes nothing, and plans the rest.
     ///
-    /// `old` and `new` are the arguments of that call. `expires_at` is from its [`Unknown`]. If it is None, the call counts as
-    /// just made.
+    /// Pass the `old` and `new` PIN of that call, and the `expires_at` of its [`Unknown`]. With None instead, the call is
+    /// taken to have been made just now.
     ///
     /// ```no_run
     /// use mixin_pin_http::core::Pin;

@@ -11,7 +11,8 @@ use crate::{Error, Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore, Plac
 
 /// Iterators and leases in memory, shared by the threads of this process. Clones share their sessions.
 ///
-/// The store does not see other processes, such as a forked child, other machines or earlier runs. Only the clock keeps its iterators above theirs.
+/// The store does not see other machines, earlier runs or other processes, forked children included. Only the clock keeps its
+/// iterators above theirs.
 ///
 /// ```
 /// use std::time::Duration;
