@@ -8,7 +8,7 @@ use mixin_pin_benches::{NOW, criterion};
 use mixin_pin_core::rand_core::CryptoRng;
 use mixin_pin_core::token::{Algorithm, Claims, RequestHash, Signer};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Error, SystemRng};
+use mixin_pin_core::{SignerError, SystemRng};
 use sha2::Digest as _;
 
 fn hash(c: &mut Criterion) {
@@ -36,7 +36,7 @@ impl Signer for Free {
         64
     }
 
-    fn sign(&self, _: &[u8], _: &mut dyn CryptoRng, _: &mut [u8]) -> Result<(), Error> {
+    fn sign(&self, _: &[u8], _: &mut dyn CryptoRng, _: &mut [u8]) -> Result<(), SignerError> {
         Ok(())
     }
 }

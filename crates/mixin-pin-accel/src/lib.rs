@@ -35,7 +35,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA512, RsaKeyPair};
 use mixin_pin_core::rand_core::CryptoRng;
 use mixin_pin_core::token::{Algorithm, Signer};
-use mixin_pin_core::{Ed25519Key, Error, RsaKey, SessionKey};
+use mixin_pin_core::{Ed25519Key, RsaKey, SessionKey, SignerError};
 #[cfg(feature = "openssl")]
 use openssl::{hash::MessageDigest, pkey::PKey, pkey::Private, rsa::Rsa, sign};
 
@@ -126,29 +126,30 @@ impl Signer for FastKey {
         }
     }
 
-    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
+    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), SignerError> {
         match &self.0 {
             Key::AwsEd25519(pair) => {
                 let made = pair.sign(message);
                 let made = made.as_ref();
                 if signature.len() != made.len() {
-                    return Err(Error::Signer);
+                    return Err(SignerError::new());
                 }
                 signature.copy_from_slice(made);
                 Ok(())
             }
             Key::AwsRsa(pair) => {
                 if signature.len() != pair.public_modulus_len() {
-                    return Err(Error::Signer);
+                    return Err(SignerError::new());
                 }
-                pair.sign(&RSA_PKCS1_SHA512, &SystemRandom::new(), message, signature).map_err(|_| Error::Signer)
+                pair.sign(&RSA_PKCS1_SHA512, &SystemRandom::new(), message, signature).map_err(SignerError::with_cause)
             }
             #[cfg(feature = "openssl")]
             Key::OpenSslRsa(key) => {
-                let mut signer = sign::Signer::new(MessageDigest::sha512(), key).map_err(|_| Error::Signer)?;
+                let mut signer = sign::Signer::new(MessageDigest::sha512(), key).map_err(SignerError::with_cause)?;
                 match signer.sign_oneshot(signature, message) {
                     Ok(len) if len == signature.len() => Ok(()),
-                    _ => Err(Error::Signer),
+                    Ok(_) => Err(SignerError::new()),
+                    Err(cause) => Err(SignerError::with_cause(cause)),
                 }
             }
             Key::Pure(key) => key.sign(message, rng, signature),

@@ -67,7 +67,7 @@ fn a_buffer_of_another_length_is_an_error() {
     for fast in keys.into_iter().map(FastKey::from) {
         for len in [0, fast.signature_len() - 1, fast.signature_len() + 1] {
             let refused = fast.sign(b"message", &mut UnwrapErr(SysRng), &mut vec![0; len]);
-            assert_eq!(refused, Err(Error::Signer), "{fast:?} {len}");
+            assert_eq!(refused.unwrap_err().to_string(), Error::Signer.to_string(), "{fast:?} {len}");
         }
     }
 }

@@ -54,7 +54,7 @@ pub enum Error {
     TokenFormat,
     /// The signature is not valid.
     Signature,
-    /// A signer failed, or its signature has another length than it announced.
+    /// A signer failed, or its signature has a length that the algorithm does not have. [`SignerError`] has the cause.
     Signer,
     /// The buffer is too small for the result.
     BufferTooSmall {
@@ -116,3 +116,54 @@ impl fmt::Display for Error {
 }
 
 impl core::error::Error for Error {}
+
+/// Why a [`Signer`](crate::token::Signer) made no signature: a key, a device or a service failed.
+///
+/// ```
+/// # #[cfg(feature = "alloc")] {
+/// use core::error::Error as _;
+/// use mixin_pin_core::SignerError;
+///
+/// let error = SignerError::with_cause("the token is locked");
+/// assert_eq!(error.source().unwrap().to_string(), "the token is locked");
+/// assert_eq!(error.to_string(), SignerError::new().to_string());
+/// # }
+/// ```
+///
+/// # Security
+/// The cause is the signer's own error. Its text is not checked for secrets.
+#[non_exhaustive]
+#[derive(Debug, Default)]
+pub struct SignerError {
+    #[cfg(feature = "alloc")]
+    cause: Option<alloc::boxed::Box<dyn core::error::Error + Send + Sync>>,
+}
+
+impl SignerError {
+    /// An error without a cause.
+    pub const fn new() -> Self {
+        Self {
+            #[cfg(feature = "alloc")]
+            cause: None,
+        }
+    }
+
+    /// An error with its cause, such as a device's or a service's error.
+    #[cfg(feature = "alloc")]
+    pub fn with_cause(cause: impl Into<alloc::boxed::Box<dyn core::error::Error + Send + Sync>>) -> Self {
+        Self { cause: Some(cause.into()) }
+    }
+}
+
+impl fmt::Display for SignerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Error::Signer.fmt(f)
+    }
+}
+
+impl core::error::Error for SignerError {
+    #[cfg(feature = "alloc")]
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.cause.as_ref().map(|cause| &**cause as _)
+    }
+}

@@ -88,7 +88,7 @@ pub use uuid;
 
 pub use block::{PinBlock, Secret, SecretKind};
 pub use cipher::{EncodedPin, EncryptedPin, PinKey};
-pub use error::Error;
+pub use error::{Error, SignerError};
 pub use nonce::{MonotonicNonces, Nonce, NonceSource};
 pub use pin::Pin;
 #[cfg(feature = "ed25519")]

@@ -14,7 +14,7 @@ use rand_core::CryptoRng;
 use uuid::Uuid;
 
 use crate::token::{Algorithm, Claims, RequestHash, Signer};
-use crate::{Error, PinKey, UnixTime};
+use crate::{Error, PinKey, SignerError, UnixTime};
 
 /// A session's private key, in pure Rust.
 ///
@@ -52,7 +52,7 @@ impl Signer for SessionKey {
         }
     }
 
-    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
+    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), SignerError> {
         match *self {
             #[cfg(feature = "rsa")]
             Self::Rsa(ref key) => key.sign(message, rng, signature),
@@ -175,9 +175,7 @@ impl<S> Session<S> {
     pub fn map_signer<T>(self, map: impl FnOnce(S) -> T) -> Session<T> {
         Session::from_parts(self.user_id, self.session_id, map(self.signer), self.pin_key)
     }
-}
 
-impl<S: Signer> Session<S> {
     /// The claims of a token for one request.
     ///
     /// Send `request_id` as `X-Request-Id`, too. The token is valid from `now` for `lifetime` in whole seconds.
@@ -193,23 +191,38 @@ impl<S: Signer> Session<S> {
     ) -> Result<Claims<'static>, Error> {
         Claims::new(self.user_id, self.session_id, request_id, request_hash, now, lifetime)
     }
+}
 
+impl<S: Signer> Session<S> {
     /// Signs claims with the session's key.
     ///
     /// # Errors
-    /// [`Error::Signer`] if the key or its device fails.
+    /// [`Error::Signer`] if the key or its device fails. To keep the cause, sign in two steps: [`Claims::unsigned`].
     #[cfg(feature = "alloc")]
     pub fn sign(&self, claims: &Claims<'_>, rng: &mut dyn CryptoRng) -> Result<crate::token::Token, Error> {
         claims.sign(&self.signer, rng)
     }
 }
 
-impl<S: Signer> fmt::Debug for Session<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl<S> Session<S> {
+    fn debug(&self, algorithm: Algorithm, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("user_id", &self.user_id)
             .field("session_id", &self.session_id)
-            .field("algorithm", &self.signer.algorithm())
+            .field("algorithm", &algorithm)
             .finish_non_exhaustive()
+    }
+}
+
+impl<S: Signer> fmt::Debug for Session<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.debug(self.signer.algorithm(), f)
+    }
+}
+
+/// A session whose signing key is elsewhere. Its owner knows the algorithm only.
+impl fmt::Debug for Session<Algorithm> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.debug(self.signer, f)
     }
 }

@@ -20,7 +20,7 @@ pub use action::{TipAction, TipBody};
 pub use amount::Amount;
 
 use crate::encoding::decode_secret;
-use crate::{Ed25519PublicKey, Error, Secret};
+use crate::{Ed25519PublicKey, Error, Secret, SignerError};
 
 /// Length of a TIP signature, in bytes.
 pub const TIP_SIGNATURE_LEN: usize = 64;
@@ -147,7 +147,11 @@ impl TipKey {
 
     /// Signs an action, without a heap.
     pub fn sign(&self, action: &TipAction<'_>) -> [u8; TIP_SIGNATURE_LEN] {
-        raw_sign::<Sha512>(&self.secret, action.body().as_bytes(), self.public.as_key()).to_bytes()
+        self.sign_message(action.body().as_bytes())
+    }
+
+    fn sign_message(&self, message: &[u8]) -> [u8; TIP_SIGNATURE_LEN] {
+        raw_sign::<Sha512>(&self.secret, message, self.public.as_key()).to_bytes()
     }
 
     /// Signs an action, and makes the signature the secret of a PIN block.
@@ -155,16 +159,74 @@ impl TipKey {
         Secret::TipSignature(self.sign(action))
     }
 
-    /// Signs a user's id for the field `signature` of `POST /safe/users`: SHA3-256 of the id's text.
+    /// Signs a user's id for the field `signature` of `POST /safe/users`.
     ///
     /// The signature shows the server that the user owns the key for the safe. [`verify_safe_signature`] checks it.
     pub fn sign_for_safe(&self, user_id: Uuid) -> [u8; TIP_SIGNATURE_LEN] {
-        raw_sign::<Sha512>(&self.secret, &safe_body(user_id), self.public.as_key()).to_bytes()
+        self.sign_message(&safe_message(user_id))
     }
 
     /// The secret that installs this key: the public key and a counter, which is 1 for the first key and grows with each.
     pub fn installation(&self, counter: u64) -> Secret {
         TipInstallation { public_key: self.public.clone(), counter }.into()
+    }
+}
+
+/// Signs with a TIP key. [`TipKey`] implements it, and so may a key in a device or at a service.
+///
+/// ```
+/// use mixin_pin_core::tip::{TIP_SIGNATURE_LEN, TipAction, TipKey, TipSigner};
+/// use mixin_pin_core::{Ed25519PublicKey, SignerError};
+///
+/// /// A key in hardware, behind its driver's signing call.
+/// struct Device<D>(Ed25519PublicKey, D);
+///
+/// impl<D: Fn(&[u8]) -> Option<[u8; TIP_SIGNATURE_LEN]>> TipSigner for Device<D> {
+///     fn public_key(&self) -> &Ed25519PublicKey {
+///         &self.0
+///     }
+///
+///     fn sign(&self, message: &[u8]) -> Result<[u8; TIP_SIGNATURE_LEN], SignerError> {
+///         (self.1)(message).ok_or(SignerError::new())
+///     }
+/// }
+///
+/// # let key = TipKey::from_seed(&[7; 32]);
+/// # let public_key = key.public_key().clone();
+/// let device = Device(public_key, |message: &[u8]| TipSigner::sign(&key, message).ok());
+/// let action = TipAction::Verify { timestamp: 1_700_000_000_000_000_000 };
+/// let signature = device.sign(action.body().as_bytes())?;
+/// action.verify(&signature, device.public_key())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait TipSigner {
+    /// The public key, Mixin's `tip_key_base64`.
+    fn public_key(&self) -> &Ed25519PublicKey;
+
+    /// Signs a message: an action's [`TipBody`], or the [`safe_message`] of a user. Ed25519 without a prehash.
+    ///
+    /// # Errors
+    /// [`SignerError`] if the key or its device fails.
+    fn sign(&self, message: &[u8]) -> Result<[u8; TIP_SIGNATURE_LEN], SignerError>;
+}
+
+impl TipSigner for TipKey {
+    fn public_key(&self) -> &Ed25519PublicKey {
+        &self.public
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; TIP_SIGNATURE_LEN], SignerError> {
+        Ok(self.sign_message(message))
+    }
+}
+
+impl<S: TipSigner + ?Sized> TipSigner for &S {
+    fn public_key(&self) -> &Ed25519PublicKey {
+        (**self).public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; TIP_SIGNATURE_LEN], SignerError> {
+        (**self).sign(message)
     }
 }
 
@@ -177,10 +239,11 @@ pub fn verify_safe_signature(
     signature: &[u8; TIP_SIGNATURE_LEN],
     key: &Ed25519PublicKey,
 ) -> Result<(), Error> {
-    key.verify(&safe_body(user_id), signature)
+    key.verify(&safe_message(user_id), signature)
 }
 
-fn safe_body(user_id: Uuid) -> [u8; 32] {
+/// What a key for the safe signs: SHA3-256 of the text of the user's id.
+pub fn safe_message(user_id: Uuid) -> [u8; 32] {
     let mut buffer = Uuid::encode_buffer();
     Sha3_256::digest(user_id.hyphenated().encode_lower(&mut buffer)).into()
 }

@@ -7,16 +7,17 @@ mod hash;
 mod jws;
 
 use core::fmt;
+use core::ops::RangeInclusive;
 
 use rand_core::CryptoRng;
 
-use crate::Error;
+use crate::SignerError;
 
 pub use claims::Claims;
-#[cfg(feature = "alloc")]
-pub use claims::Token;
 #[cfg(all(feature = "ed25519", feature = "alloc"))]
 pub(crate) use claims::{Issuer, check_scope};
+#[cfg(feature = "alloc")]
+pub use claims::{Token, UnsignedToken};
 pub use hash::RequestHash;
 pub use jws::{Jws, VerifyingKey};
 
@@ -49,6 +50,14 @@ impl Algorithm {
             Self::EdDsa => "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9",
         }
     }
+
+    /// The lengths of its signatures, in bytes: for RS512 those of keys of 1024 to 4096 bits.
+    const fn signature_lens(self) -> RangeInclusive<usize> {
+        match self {
+            Self::Rs512 => 128..=MAX_SIGNATURE_LEN,
+            Self::EdDsa => 64..=64,
+        }
+    }
 }
 
 impl fmt::Display for Algorithm {
@@ -61,10 +70,12 @@ impl fmt::Display for Algorithm {
 ///
 /// `rng` is for blinding. An implementation that needs no randomness ignores it.
 ///
+/// A key that signs asynchronously needs no `Signer`: see `UnsignedToken`.
+///
 /// ```
 /// use mixin_pin_core::rand_core::CryptoRng;
 /// use mixin_pin_core::token::{Algorithm, Signer};
-/// use mixin_pin_core::Error;
+/// use mixin_pin_core::SignerError;
 ///
 /// /// A key in hardware, behind its driver's signing call.
 /// struct Device<D>(D);
@@ -78,8 +89,8 @@ impl fmt::Display for Algorithm {
 ///         64
 ///     }
 ///
-///     fn sign(&self, message: &[u8], _: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
-///         let made = (self.0)(message).filter(|made| made.len() == signature.len()).ok_or(Error::Signer)?;
+///     fn sign(&self, message: &[u8], _: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), SignerError> {
+///         let made = (self.0)(message).filter(|made| made.len() == signature.len()).ok_or(SignerError::new())?;
 ///         signature.copy_from_slice(&made);
 ///         Ok(())
 ///     }
@@ -87,7 +98,7 @@ impl fmt::Display for Algorithm {
 ///
 /// let broken = Device(|_: &[u8]| None);
 /// let mut rng = getrandom::rand_core::UnwrapErr(getrandom::SysRng);
-/// assert_eq!(broken.sign(b"message", &mut rng, &mut [0; 64]), Err(Error::Signer));
+/// assert!(broken.sign(b"message", &mut rng, &mut [0; 64]).is_err());
 /// ```
 pub trait Signer {
     /// The algorithm of its signatures.
@@ -99,8 +110,8 @@ pub trait Signer {
     /// Signs `message` into `signature`, a buffer of exactly [`Signer::signature_len`] bytes.
     ///
     /// # Errors
-    /// [`Error::Signer`] if the key or its device fails, or if the buffer has another length.
-    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error>;
+    /// [`SignerError`] if the key or its device fails, or if the buffer has another length.
+    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), SignerError>;
 }
 
 impl<S: Signer + ?Sized> Signer for &S {
@@ -112,7 +123,7 @@ impl<S: Signer + ?Sized> Signer for &S {
         (**self).signature_len()
     }
 
-    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
+    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), SignerError> {
         (**self).sign(message, rng, signature)
     }
 }
@@ -127,7 +138,7 @@ impl<S: Signer + ?Sized> Signer for alloc::boxed::Box<S> {
         (**self).signature_len()
     }
 
-    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
+    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), SignerError> {
         (**self).sign(message, rng, signature)
     }
 }

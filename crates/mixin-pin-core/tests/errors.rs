@@ -34,3 +34,18 @@ fn error_messages_are_unchanged() {
     let said = said.join("\n") + "\n";
     assert_eq!(said, include_str!("../testdata/errors.txt"));
 }
+
+#[cfg(feature = "alloc")]
+#[test]
+fn a_signers_error_has_one_text_and_keeps_its_cause() {
+    use std::error::Error as _;
+
+    use mixin_pin_core::SignerError;
+
+    let bare = SignerError::new();
+    assert_eq!(bare.to_string(), Error::Signer.to_string());
+    assert!(bare.source().is_none());
+    let caused = SignerError::with_cause(std::io::Error::other("the card is not in its slot"));
+    assert_eq!(caused.to_string(), Error::Signer.to_string());
+    assert_eq!(caused.source().unwrap().to_string(), "the card is not in its slot");
+}

@@ -13,7 +13,7 @@ use std::time::Duration;
 use common::{Server, USER, builder, pin, read_request, respond};
 use mixin_pin_core::token::{Algorithm, Signer};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, Error as CoreError, Session, rand_core::CryptoRng};
+use mixin_pin_core::{Ed25519Key, Session, SignerError, rand_core::CryptoRng};
 use mixin_pin_http::store::MemoryStore;
 use mixin_pin_http::{Client, Error, NextStep, Outcome, SettingsError};
 use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError};
@@ -122,7 +122,7 @@ impl Signer for SlowSigner {
         self.0.signature_len()
     }
 
-    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), CoreError> {
+    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), SignerError> {
         thread::sleep(self.1);
         self.0.sign(message, rng, signature)
     }

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::encoding::{decode_public, decode_secret};
 use crate::token::{Algorithm, Signer};
-use crate::{Error, PinKey};
+use crate::{Error, PinKey, SignerError};
 
 /// DER before the 32 bytes of the key (RFC 8410, section 4).
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
@@ -105,8 +105,8 @@ impl Signer for Ed25519Key {
         Signature::BYTE_SIZE
     }
 
-    fn sign(&self, message: &[u8], _: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
-        let out: &mut [u8; Signature::BYTE_SIZE] = signature.try_into().map_err(|_| Error::Signer)?;
+    fn sign(&self, message: &[u8], _: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), SignerError> {
+        let out: &mut [u8; Signature::BYTE_SIZE] = signature.try_into().map_err(|_| SignerError::new())?;
         *out = raw_sign::<Sha512>(&self.expanded, message, self.key.as_ref()).to_bytes();
         Ok(())
     }

@@ -48,7 +48,7 @@ pub struct OAuthSession<S = Ed25519Key> {
     server_key: VerifyingKey,
 }
 
-impl<S: Signer> OAuthSession<S> {
+impl<S> OAuthSession<S> {
     /// A session for an authorization. `scope` lists what was granted, separated by blanks. `server_key` signs the answers.
     ///
     /// # Errors
@@ -106,10 +106,17 @@ impl<S: Signer> OAuthSession<S> {
         Claims::issue(Issuer::OAuth { app_id, authorization_id, scope }, request_id, request_hash, now, lifetime)
     }
 
+    /// The key that signs this session's requests.
+    pub const fn signer(&self) -> &S {
+        &self.signer
+    }
+}
+
+impl<S: Signer> OAuthSession<S> {
     /// Signs claims with the session's key.
     ///
     /// # Errors
-    /// [`Error::Signer`] if the key or its device fails.
+    /// [`Error::Signer`] if the key or its device fails. To keep the cause, sign in two steps: [`Claims::unsigned`].
     pub fn sign(&self, claims: &Claims<'_>, rng: &mut dyn CryptoRng) -> Result<Token, Error> {
         claims.sign(&self.signer, rng)
     }

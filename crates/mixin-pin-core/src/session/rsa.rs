@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::encoding::decode_public;
 use crate::token::{Algorithm, Signer};
-use crate::{Error, PinKey};
+use crate::{Error, PinKey, SignerError};
 
 const SIZES: core::ops::RangeInclusive<usize> = 1024..=4096;
 /// SPKI of 4096 bits with a long exponent.
@@ -197,12 +197,12 @@ impl Signer for RsaKey {
         self.key.size()
     }
 
-    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), Error> {
+    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), SignerError> {
         if signature.len() != self.signature_len() {
-            return Err(Error::Signer);
+            return Err(SignerError::new());
         }
         // Blinded, and verified with the public key before it is returned.
-        let made = self.key.pkcs1v15_sign_with_rng::<Sha512, _>(rng, message).map_err(|_| Error::Signer)?;
+        let made = self.key.pkcs1v15_sign_with_rng::<Sha512, _>(rng, message).map_err(|_| SignerError::new())?;
         signature.copy_from_slice(&made);
         Ok(())
     }
@@ -309,6 +309,7 @@ fn bit_len(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString as _;
     use rand_core::Rng as _;
     use rsa::pkcs1::UintRef;
     use rsa::pkcs8::der::Encode as _;
@@ -437,7 +438,8 @@ mod tests {
     fn a_buffer_of_another_length_is_refused() {
         let key = RsaKey::generate(&mut rng(), 1024).unwrap();
         for len in [0, 127, 129] {
-            assert_eq!(key.sign(b"", &mut rng(), &mut alloc::vec![0; len]), Err(Error::Signer));
+            let refused = key.sign(b"", &mut rng(), &mut alloc::vec![0; len]);
+            assert_eq!(refused.unwrap_err().to_string(), Error::Signer.to_string(), "{len}");
         }
     }
 }

@@ -8,7 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand_core::CryptoRng;
 use uuid::Uuid;
 
-use super::{MAX_SIGNATURE_LEN, RequestHash, Signer};
+use super::{Algorithm, MAX_SIGNATURE_LEN, RequestHash, Signer};
+#[cfg(feature = "alloc")]
+use crate::SignerError;
 use crate::{Error, UnixTime};
 
 /// What a token states: the issuer, the period of validity, and the one request that it permits.
@@ -126,22 +128,18 @@ impl<'s> Claims<'s> {
         rng: &mut dyn CryptoRng,
         out: &'o mut [u8],
     ) -> Result<&'o str, Error> {
+        let (algorithm, len) = (signer.algorithm(), signer.signature_len());
         let mut signature = [0; MAX_SIGNATURE_LEN];
-        let signature = signature.get_mut(..signer.signature_len()).ok_or(Error::Signer)?;
-        let needed = self.token_len(signer);
+        let signature = signature.get_mut(..len).filter(|_| algorithm.signature_lens().contains(&len));
+        let signature = signature.ok_or(Error::Signer)?;
+        let end = self.message_len(algorithm);
+        let needed = end + 1 + encoded_len(len);
         let out = out.get_mut(..needed).ok_or(Error::BufferTooSmall { needed })?;
         // The buffer has room for all that follows.
         let short = |_| Error::BufferTooSmall { needed };
 
-        let header = signer.algorithm().header().as_bytes();
-        let (head, rest) = out.split_at_mut(header.len() + 1);
-        head[..header.len()].copy_from_slice(header);
-        head[header.len()] = b'.';
-        let mut claims = Base64Writer::new(rest);
-        self.write_json(&mut claims).map_err(short)?;
-        let end = head.len() + claims.finish().map_err(short)?;
-
-        signer.sign(&out[..end], rng, signature)?;
+        self.write_message(algorithm, &mut out[..end]).map_err(short)?;
+        signer.sign(&out[..end], rng, signature).map_err(|_| Error::Signer)?;
         out[end] = b'.';
         URL_SAFE_NO_PAD.encode_slice(signature, &mut out[end + 1..]).map_err(|_| short(fmt::Error))?;
         core::str::from_utf8(out).map_err(|_| Error::TokenFormat)
@@ -150,22 +148,42 @@ impl<'s> Claims<'s> {
     /// Signs the claims.
     ///
     /// # Errors
-    /// [`Error::Signer`] if the signer fails.
+    /// [`Error::Signer`] if the signer fails. [`UnsignedToken::sign`] keeps the cause.
     #[cfg(feature = "alloc")]
     pub fn sign<S: Signer + ?Sized>(&self, signer: &S, rng: &mut dyn CryptoRng) -> Result<Token, Error> {
-        let mut bytes = alloc::vec![0; Token::SCHEME.len() + self.token_len(signer)];
-        let (scheme, token) = bytes.split_at_mut(Token::SCHEME.len());
-        scheme.copy_from_slice(Token::SCHEME.as_bytes());
-        self.sign_into(signer, rng, token)?;
-        alloc::string::String::from_utf8(bytes).map(Token).map_err(|_| Error::TokenFormat)
+        self.unsigned(signer.algorithm()).sign(signer, rng).map_err(|_| Error::Signer)
     }
 
-    /// Length of the token with this signer, in characters.
-    fn token_len<S: Signer + ?Sized>(&self, signer: &S) -> usize {
+    /// The token without its signature, to be signed elsewhere or later.
+    #[cfg(feature = "alloc")]
+    pub fn unsigned(&self, algorithm: Algorithm) -> UnsignedToken {
+        let end = Token::SCHEME.len() + self.message_len(algorithm);
+        // Room for the signature, so that adding it does not allocate.
+        let mut bytes = alloc::vec::Vec::with_capacity(end + 1 + encoded_len(*algorithm.signature_lens().end()));
+        bytes.extend_from_slice(Token::SCHEME.as_bytes());
+        bytes.resize(end, 0);
+        // Does not fail: the buffer has the counted length.
+        let _ = self.write_message(algorithm, &mut bytes[Token::SCHEME.len()..]);
+        UnsignedToken { algorithm, bytes }
+    }
+
+    /// Length of header and claims with the dot between them, in characters.
+    fn message_len(&self, algorithm: Algorithm) -> usize {
         let mut json = Counter(0);
         // Counting does not fail.
         let _ = self.write_json(&mut json);
-        signer.algorithm().header().len() + 1 + encoded_len(json.0) + 1 + encoded_len(signer.signature_len())
+        algorithm.header().len() + 1 + encoded_len(json.0)
+    }
+
+    /// Writes header and claims, the bytes to sign. `out` has their length.
+    fn write_message(&self, algorithm: Algorithm, out: &mut [u8]) -> fmt::Result {
+        let header = algorithm.header().as_bytes();
+        let (head, claims) = out.split_at_mut_checked(header.len() + 1).ok_or(fmt::Error)?;
+        head[..header.len()].copy_from_slice(header);
+        head[header.len()] = b'.';
+        let mut claims = Base64Writer::new(claims);
+        self.write_json(&mut claims)?;
+        claims.flush()
     }
 
     /// Every value is hex digits, hyphens, a number or a checked scope: nothing to escape.
@@ -223,12 +241,6 @@ impl<'o> Base64Writer<'o> {
         self.filled = 0;
         Ok(())
     }
-
-    /// The number of characters written.
-    fn finish(mut self) -> Result<usize, fmt::Error> {
-        self.flush()?;
-        Ok(self.written)
-    }
 }
 
 impl fmt::Write for Base64Writer<'_> {
@@ -247,6 +259,102 @@ impl fmt::Write for Base64Writer<'_> {
 /// Characters of unpadded base64.
 const fn encoded_len(bytes: usize) -> usize {
     (bytes * 4).div_ceil(3)
+}
+
+/// A token that lacks its signature. The private key may be in a device, in another process or at a service.
+///
+/// ```
+/// # #[cfg(feature = "ed25519")] {
+/// use core::time::Duration;
+/// use getrandom::{SysRng, rand_core::UnwrapErr};
+/// use mixin_pin_core::token::{Algorithm, Jws, RequestHash, Signer, VerifyingKey};
+/// use mixin_pin_core::{Ed25519Key, PinKey, Session, UnixTime, uuid::Uuid};
+///
+/// # let mut rng = UnwrapErr(SysRng);
+/// # let key = Ed25519Key::generate(&mut rng);
+/// # let public_key = key.public_key();
+/// # let mut remote_sign = |message: &[u8]| {
+/// #     let mut signature = [0; 64];
+/// #     key.sign(message, &mut rng, &mut signature).map(|()| signature)
+/// # };
+/// // This process has the PIN key. The signer's place holds the algorithm.
+/// let pin_key = PinKey::from_bytes(&[7; 32])?;
+/// let session = Session::from_parts(Uuid::from_u128(1), Uuid::from_u128(2), Algorithm::EdDsa, pin_key);
+/// let (hash, now) = (RequestHash::of("GET", "/me", b""), UnixTime::from_secs(1_700_000_000));
+/// let claims = session.claims(hash, Uuid::from_u128(3), now, Duration::from_secs(60))?;
+///
+/// let unsigned = claims.unsigned(*session.signer());
+/// let signature = remote_sign(unsigned.message())?; // may be awaited
+/// let token = unsigned.with_signature(&signature)?;
+/// Jws::parse(token.as_str())?.verify(&VerifyingKey::Ed25519(public_key))?;
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Security
+/// A signature made of it permits the one request of its claims. `Debug` shows only the algorithm.
+#[cfg(feature = "alloc")]
+pub struct UnsignedToken {
+    algorithm: Algorithm,
+    /// [`Token::SCHEME`] and the message, with room for the signature.
+    bytes: alloc::vec::Vec<u8>,
+}
+
+#[cfg(feature = "alloc")]
+impl UnsignedToken {
+    /// The algorithm of the signature to make.
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The bytes to sign: header and claims as base64url, with a dot between them.
+    pub fn message(&self) -> &[u8] {
+        &self.bytes[Token::SCHEME.len()..]
+    }
+
+    /// Signs the token.
+    ///
+    /// # Errors
+    /// [`SignerError`] if the signer fails, or if it has another algorithm.
+    pub fn sign<S: Signer + ?Sized>(self, signer: &S, rng: &mut dyn CryptoRng) -> Result<Token, SignerError> {
+        if signer.algorithm() != self.algorithm {
+            return Err(SignerError::with_cause("the signer has another algorithm than the token"));
+        }
+        let mut signature = [0; MAX_SIGNATURE_LEN];
+        let signature = signature.get_mut(..signer.signature_len()).ok_or_else(wrong_length)?;
+        signer.sign(self.message(), rng, signature)?;
+        self.with_signature(signature).map_err(|_| wrong_length())
+    }
+
+    /// Adds the signature: 64 bytes for [`Algorithm::EdDsa`], 128 to 512 bytes for [`Algorithm::Rs512`].
+    ///
+    /// The signature is not verified.
+    ///
+    /// # Errors
+    /// [`Error::Signer`] for another length.
+    pub fn with_signature(self, signature: &[u8]) -> Result<Token, Error> {
+        let Self { algorithm, mut bytes } = self;
+        if !algorithm.signature_lens().contains(&signature.len()) {
+            return Err(Error::Signer);
+        }
+        bytes.push(b'.');
+        let start = bytes.len();
+        bytes.resize(start + encoded_len(signature.len()), 0);
+        URL_SAFE_NO_PAD.encode_slice(signature, &mut bytes[start..]).map_err(|_| Error::Signer)?;
+        alloc::string::String::from_utf8(bytes).map(Token).map_err(|_| Error::TokenFormat)
+    }
+}
+
+#[cfg(feature = "alloc")]
+fn wrong_length() -> SignerError {
+    SignerError::with_cause("the signature has a length that its algorithm does not have")
+}
+
+#[cfg(feature = "alloc")]
+impl fmt::Debug for UnsignedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnsignedToken").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
 }
 
 /// A signed token, ready for `Authorization: Bearer`.
@@ -315,7 +423,8 @@ mod tests {
         let (mut out, mut decoded) = ([0; 700], [0; 512]);
         let mut base64 = Base64Writer::new(&mut out);
         claims.write_json(&mut base64).unwrap();
-        let len = base64.finish().unwrap();
+        base64.flush().unwrap();
+        let len = base64.written;
         let len = URL_SAFE_NO_PAD.decode_slice(&out[..len], &mut decoded).unwrap();
         assert_eq!(core::str::from_utf8(&decoded[..len]).unwrap(), expected);
     }
@@ -370,7 +479,7 @@ mod tests {
 
         let key = crate::Ed25519Key::from_bytes(&[7; 32]).unwrap();
         let claims = claims(1_700_000_000, 60).unwrap();
-        let needed = claims.token_len(&key);
+        let needed = claims.message_len(Algorithm::EdDsa) + 1 + encoded_len(64);
         let mut buffer = [0; 600];
         let short = claims.sign_into(&key, &mut NoRandomness, &mut buffer[..needed - 1]);
         assert_eq!(short, Err(Error::BufferTooSmall { needed }));
