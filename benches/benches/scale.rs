@@ -35,8 +35,8 @@ fn prepare(members: &[Member], calls: usize, skip: usize) -> f64 {
     let begun = Instant::now();
     for at in skip..skip + calls {
         let member = &members[at % members.len()];
-        let mut calls = Calls::new(&member.session, NOW, &mut rng).nonces(&member.nonces);
-        black_box(calls.verify_pin(&pin).unwrap());
+        let unsigned = Calls::new(&member.session, NOW, &mut rng).nonces(&member.nonces).verify_pin(&pin).unwrap();
+        black_box(unsigned.sign(member.session.signer(), &mut rng).unwrap());
     }
     begun.elapsed().as_secs_f64() * 1e9 / calls as f64
 }

@@ -48,7 +48,9 @@ impl AsyncClient {
     async fn verify_pin(&self, pin: &Pin) -> Result<Outcome<User>> {
         let nonces = self.nonces.lock().await;
         let now = UnixTime::try_from(SystemTime::now())?;
-        let request = Calls::new(&self.session, now, &mut SystemRng::new()?).nonces(&*nonces).verify_pin(pin)?;
+        let rng = &mut SystemRng::new()?;
+        let request = Calls::new(&self.session, now, rng).nonces(&*nonces).verify_pin(pin)?;
+        let request = request.sign(self.session.signer(), rng)?;
         Ok(self.send(request).await)
     }
 

@@ -38,7 +38,8 @@ struct Wallet<H> {
 impl<H: Host> Wallet<H> {
     async fn me(&self) -> Result<User> {
         let now = self.now()?;
-        let request = Calls::new(&self.session, now, &mut self.host.randomness()?).me()?;
+        let rng = &mut self.host.randomness()?;
+        let request = Calls::new(&self.session, now, rng).me()?.sign(self.session.signer(), rng)?;
         let (status, id, body) = self.host.fetch(&request).await?;
         let answer = Answer { status, request_id: id.as_deref(), integrity_token: None, body: &body };
         Ok(answer.read(request.request_id())?)

@@ -8,7 +8,7 @@ use mixin_pin_core::tip::{TipAction, TipKey};
 use mixin_pin_core::token::{Signer, VerifyingKey};
 use mixin_pin_core::{Pin, Secret, Session, SystemRng, UnixTime};
 use mixin_pin_protocol::answer::{ErrorCode, LogEntry, User};
-use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest};
+use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest, UnsignedRequest};
 use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError};
 use mixin_pin_store::{Lease, LeaseReply, LeaseTerms, MemoryStore, NonceStore};
 use serde::de::DeserializeOwned;
@@ -328,7 +328,7 @@ impl Client {
     pub fn probe(&self) -> Result<Probe, Error> {
         let (asked_at, mut rng) = (now()?, SystemRng::new()?);
         let deadline = Deadline::new(self.settings.call);
-        let request = self.calls(asked_at, &mut rng).me()?;
+        let request = self.calls(asked_at, &mut rng).me()?.sign(self.session.signer(), &mut rng)?;
         let received = self.transport.exchange(&request, &deadline)?;
         let answered_at = now()?;
         let user = received.answer().read(request.request_id()).map_err(Error::from);
@@ -379,7 +379,7 @@ impl Client {
         let secret = session_key.to_session_secret()?;
         let (now, mut rng) = (now()?, SystemRng::new()?);
         let deadline = Deadline::new(self.settings.call);
-        let request = self.calls(now, &mut rng).register(&secret, full_name)?;
+        let request = self.calls(now, &mut rng).register(&secret, full_name)?.sign(self.session.signer(), &mut rng)?;
         Outcome::settle(&request, NextStep::CheckFirst, self.transport.send(&request, &deadline))
     }
 
@@ -418,7 +418,7 @@ impl Client {
     fn read<T, F>(&self, prepare: F) -> Result<T, Error>
     where
         T: DeserializeOwned,
-        F: Fn(Calls<'_, BoxSigner>) -> Result<PreparedRequest, CallError>,
+        F: Fn(Calls<'_>) -> Result<UnsignedRequest, CallError>,
     {
         self.read_with_time(prepare).map(|(answer, _)| answer)
     }
@@ -427,12 +427,12 @@ impl Client {
     fn read_with_time<T, F>(&self, prepare: F) -> Result<(T, Option<UnixTime>), Error>
     where
         T: DeserializeOwned,
-        F: Fn(Calls<'_, BoxSigner>) -> Result<PreparedRequest, CallError>,
+        F: Fn(Calls<'_>) -> Result<UnsignedRequest, CallError>,
     {
         let mut rng = SystemRng::new()?;
         let mut attempts = Attempts::new(self.settings.call, READ_RETRIES);
         loop {
-            let request = prepare(self.calls(now()?, &mut rng))?;
+            let request = prepare(self.calls(now()?, &mut rng))?.sign(self.session.signer(), &mut rng)?;
             let received = self.transport.exchange(&request, attempts.deadline());
             let limits = received.as_ref().map(|received| (received.status == 429, received.retry_after));
             let (is_limited, retry_after) = limits.unwrap_or_default();
@@ -449,7 +449,7 @@ impl Client {
     fn pin_call<T, F>(&self, next: NextStep, prepare: F) -> Result<Outcome<T>, Error>
     where
         T: DeserializeOwned,
-        F: Fn(Calls<'_, BoxSigner, &dyn Lease>) -> Result<PreparedRequest, CallError>,
+        F: Fn(Calls<'_, &dyn Lease>) -> Result<UnsignedRequest, CallError>,
     {
         let mut rng = SystemRng::new()?;
         let mut retries = LEASE_RETRIES;
@@ -457,7 +457,7 @@ impl Client {
             let outcome = self.with_lease(|lease| {
                 let prepare = |rng: &mut SystemRng| match prepare(self.calls(now()?, rng).nonces(&lease)) {
                     Err(CallError::Nonce(_)) if lease.remaining() == Duration::ZERO => Err(Error::LeaseLost),
-                    result => Ok(result?),
+                    result => Ok(result?.sign(self.session.signer(), rng)?),
                 };
                 let mut attempts = Attempts::new(self.settings.call, CONNECT_RETRIES);
                 loop {
@@ -520,7 +520,7 @@ impl Client {
         self.settings.token
     }
 
-    fn calls<'c>(&'c self, now: UnixTime, rng: &'c mut SystemRng) -> Calls<'c, BoxSigner> {
+    fn calls<'c>(&'c self, now: UnixTime, rng: &'c mut SystemRng) -> Calls<'c> {
         Calls::new(&self.session, now, rng).lifetime(self.settings.token)
     }
 }

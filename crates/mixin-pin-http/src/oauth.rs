@@ -71,7 +71,8 @@ impl OAuthClient {
     pub fn me(&self) -> Result<User, Error> {
         let (now, mut rng) = (now()?, SystemRng::new()?);
         let deadline = Deadline::new(self.settings.call);
-        self.send(&self.calls(now, &mut rng).me()?, &deadline)
+        let request = self.calls(now, &mut rng).me()?.sign(self.session.signer(), &mut rng)?;
+        self.send(&request, &deadline)
     }
 
     /// Makes any other call within the scope, with an optional JSON body, and returns its `data`.
@@ -89,6 +90,7 @@ impl OAuthClient {
         let (now, mut rng) = (now()?, SystemRng::new()?);
         let deadline = Deadline::new(self.settings.call);
         let request = self.calls(now, &mut rng).other(method, path, body.as_deref().map(str::as_bytes))?;
+        let request = request.sign(self.session.signer(), &mut rng)?;
         let result = self.send(&request, &deadline);
         if request.is_read() {
             result.map(Outcome::Done)

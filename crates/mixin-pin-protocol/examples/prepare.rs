@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut rng = UnwrapErr(SysRng);
     let session = Keystore::parse(&std::fs::read(path)?)?.into_session(&mut rng)?;
     let now = UnixTime::try_from(SystemTime::now())?;
-    let request = Calls::new(&session, now, &mut rng).me()?;
+    let request = Calls::new(&session, now, &mut rng).me()?.sign(session.signer(), &mut rng)?;
     print!("curl 'https://api.mixin.one{}'", request.path());
     for (name, value) in request.headers() {
         print!(" \\\n  -H '{name}: {value}'");

@@ -69,7 +69,8 @@ impl Answer<'_> {
         }
         let error = envelope.error.map(|error| {
             let is_refusal = is_mixins && error.code.is_refusal();
-            (if is_refusal { AnswerError::Refusal } else { AnswerError::Failure })(Box::new(error))
+            let error = Box::new(ApiError { request_id: Some(sent), ..error });
+            (if is_refusal { AnswerError::Refusal } else { AnswerError::Failure })(error)
         });
         // The API always repeats the id. A server in front of it does not know the id, so an answer without one is accepted
         // only if it leaves the outcome unknown.
@@ -104,7 +105,9 @@ impl Answer<'_> {
     ///
     /// # const KEYSTORE: &str = include_str!("../testdata/keystore-oauth.json");
     /// let session = Keystore::parse(KEYSTORE.as_bytes())?.into_oauth_session()?;
-    /// let sent = OAuthCalls::new(&session, UnixTime::from_secs(1_700_000_000), &mut UnwrapErr(SysRng)).me()?;
+    /// let mut rng = UnwrapErr(SysRng);
+    /// let sent = OAuthCalls::new(&session, UnixTime::from_secs(1_700_000_000), &mut rng).me()?;
+    /// let sent = sent.sign(session.signer(), &mut rng)?;
     /// let id = sent.request_id().to_string();
     /// // `integrity_token` is the header `X-Integrity-Token`.
     /// let answer = Answer { status: 200, request_id: Some(&id), integrity_token: None, body: br#"{"data":{}}"# };

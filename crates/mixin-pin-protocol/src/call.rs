@@ -1,6 +1,6 @@
-//! Prepares calls: method, path, headers, body, and a token that signs exactly these.
+//! Prepares calls: method, path, headers, body, and a token that covers exactly these.
 //!
-//! A transport sends them. [`crate::answer`] reads the answers.
+//! The session's key signs them, here or elsewhere. A transport sends them. [`crate::answer`] reads the answers.
 
 mod body;
 mod log_query;
@@ -13,9 +13,10 @@ use base16ct::lower::encode_string;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mixin_pin_core::rand_core::CryptoRng;
-use mixin_pin_core::tip::{TipAction, TipKey};
-use mixin_pin_core::token::Signer;
-use mixin_pin_core::{EncodedPin, Nonce, NonceSource, Pin, Secret, Session, SessionKey, UnixTime};
+use mixin_pin_core::tip::{TipAction, TipInstallation, TipSigner, safe_message};
+use mixin_pin_core::token::{Algorithm, Claims, Signer};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{EncodedPin, Nonce, NonceSource, Pin, PinKey, Secret, Session, UnixTime};
 use serde_json::{Map, Value, json};
 
 use crate::action::{check_spelling, requested};
@@ -28,7 +29,7 @@ pub use body::encode_pin;
 pub(crate) use body::has_pin_field;
 pub use log_query::LogQuery;
 
-pub use crate::request::{PreparedRequest, check_request, random_uuid};
+pub use crate::request::{PreparedRequest, UnsignedRequest, check_request, random_uuid};
 
 /// How long a token is valid by default: one minute.
 pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
@@ -36,10 +37,10 @@ pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
 /// The counter of a user's first TIP key.
 const FIRST_TIP_COUNTER: u64 = 1;
 
-/// Prepares calls of one session at one time.
+/// Prepares calls of one session at one time. The session's key then signs each.
 ///
 /// Calls that carry a PIN need a nonce source: see [`Calls::nonces`]. Each method draws the nonces it needs, after it
-/// has checked its arguments. The lifetime is checked when the token is signed.
+/// has checked its arguments and made its TIP signatures. The lifetime is checked last.
 ///
 /// ```
 /// use getrandom::{SysRng, rand_core::UnwrapErr};
@@ -50,22 +51,28 @@ const FIRST_TIP_COUNTER: u64 = 1;
 /// let mut rng = UnwrapErr(SysRng);
 /// let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?; // the text of keystore.json
 /// let nonces = MonotonicNonces::new(); // or a lease of `mixin-pin-store`, which remembers
-/// let mut calls = Calls::new(&session, UnixTime::from_secs(1_700_000_000), &mut rng).nonces(&nonces);
+/// let now = UnixTime::from_secs(1_700_000_000);
 ///
-/// let request = calls.verify_pin(&Pin::new("314159")?)?;
+/// let request = Calls::new(&session, now, &mut rng).nonces(&nonces).verify_pin(&Pin::new("314159")?)?;
+/// let request = request.sign(session.signer(), &mut rng)?;
 /// assert_eq!((request.method(), request.path()), ("POST", "/pin/verify"));
 /// assert!(request.body().starts_with(br#"{"pin_base64":""#));
 ///
 /// let body = br#"{"full_name":"Alice"}"#;
-/// let request = calls.other("POST", "/me", Some(body))?;
-/// assert_eq!(request.body(), body); // exactly these bytes are signed
+/// let request = Calls::new(&session, now, &mut rng).other("POST", "/me", Some(body))?;
+/// let request = request.sign(session.signer(), &mut rng)?;
+/// assert_eq!(request.body(), body); // the token covers exactly these bytes
 /// # Ok::<(), mixin_pin_protocol::Error>(())
 /// ```
-pub struct Calls<'c, S = SessionKey, N: ?Sized = NoNonces> {
-    session: &'c Session<S>,
+pub struct Calls<'c, N: ?Sized = NoNonces> {
+    user_id: Uuid,
+    session_id: Uuid,
+    pin_key: &'c PinKey,
+    algorithm: Algorithm,
     now: UnixTime,
     rng: &'c mut dyn CryptoRng,
     lifetime: Duration,
+    request_id: Option<Uuid>,
     nonces: &'c N,
 }
 
@@ -73,50 +80,82 @@ pub struct Calls<'c, S = SessionKey, N: ?Sized = NoNonces> {
 #[derive(Debug)]
 pub struct NoNonces(());
 
-impl<S: Signer, N: ?Sized> fmt::Debug for Calls<'_, S, N> {
+impl<N: ?Sized> fmt::Debug for Calls<'_, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Calls").field("session", &self.session).field("now", &self.now).finish_non_exhaustive()
+        f.debug_struct("Calls")
+            .field("user_id", &self.user_id)
+            .field("session_id", &self.session_id)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
     }
 }
 
-impl<'c, S: Signer> Calls<'c, S> {
+impl<'c> Calls<'c> {
     /// Calls of this session at the time `now`, with tokens of [`DEFAULT_LIFETIME`] and without a nonce source.
     ///
     /// # Security
-    /// `rng` gives the request ids and the IVs of encrypted PINs, and blinds RSA.
-    pub fn new(session: &'c Session<S>, now: UnixTime, rng: &'c mut dyn CryptoRng) -> Self {
-        Self { session, now, rng, lifetime: DEFAULT_LIFETIME, nonces: &NoNonces(()) }
+    /// `rng` gives the request ids and the IVs of encrypted PINs.
+    pub fn new<S: Signer>(session: &'c Session<S>, now: UnixTime, rng: &'c mut dyn CryptoRng) -> Self {
+        Self::for_algorithm(session, session.signer().algorithm(), now, rng)
+    }
+
+    /// Like [`Calls::new`], for a session whose key signs elsewhere with this algorithm.
+    pub fn for_algorithm<S>(
+        session: &'c Session<S>,
+        algorithm: Algorithm,
+        now: UnixTime,
+        rng: &'c mut dyn CryptoRng,
+    ) -> Self {
+        Self {
+            user_id: session.user_id(),
+            session_id: session.session_id(),
+            pin_key: session.pin_key(),
+            algorithm,
+            now,
+            rng,
+            lifetime: DEFAULT_LIFETIME,
+            request_id: None,
+            nonces: &NoNonces(()),
+        }
     }
 }
 
-impl<'c, S: Signer, N: ?Sized> Calls<'c, S, N> {
+impl<'c, N: ?Sized> Calls<'c, N> {
     /// Sets how long tokens are valid, in whole seconds.
     #[must_use]
     pub fn lifetime(self, lifetime: Duration) -> Self {
         Self { lifetime, ..self }
     }
 
+    /// Sets the id of the next request. Later ones get random ids.
+    ///
+    /// Pass a new [`random_uuid`], which is known before the call is prepared.
+    #[must_use]
+    pub fn request_id(self, request_id: Uuid) -> Self {
+        Self { request_id: Some(request_id), ..self }
+    }
+
     /// Sets the source of nonces, for calls that carry a PIN.
     #[must_use]
-    pub fn nonces<M: NonceSource + ?Sized>(self, nonces: &'c M) -> Calls<'c, S, M> {
-        let Self { session, now, rng, lifetime, nonces: _ } = self;
-        Calls { session, now, rng, lifetime, nonces }
+    pub fn nonces<M: NonceSource + ?Sized>(self, nonces: &'c M) -> Calls<'c, M> {
+        let Self { user_id, session_id, pin_key, algorithm, now, rng, lifetime, request_id, nonces: _ } = self;
+        Calls { user_id, session_id, pin_key, algorithm, now, rng, lifetime, request_id, nonces }
     }
 
     /// `GET /me`.
     ///
     /// # Errors
-    /// [`CallError::Core`] when the token cannot be signed.
-    pub fn me(&mut self) -> Result<PreparedRequest, CallError> {
-        self.sign(Draft::get("/me"))
+    /// [`CallError::Core`] when the token would expire out of range.
+    pub fn me(&mut self) -> Result<UnsignedRequest, CallError> {
+        self.unsigned(Draft::get("/me"))
     }
 
     /// `GET /logs`.
     ///
     /// # Errors
-    /// [`CallError::LogLimit`] for a limit outside 1 to 100, [`CallError::Core`] when the token cannot be signed.
-    pub fn logs(&mut self, query: &LogQuery) -> Result<PreparedRequest, CallError> {
-        self.sign(Draft::get(query.path()?))
+    /// [`CallError::LogLimit`] for a limit outside 1 to 100, [`CallError::Core`] when the token would expire out of range.
+    pub fn logs(&mut self, query: &LogQuery) -> Result<UnsignedRequest, CallError> {
+        self.unsigned(Draft::get(query.path()?))
     }
 
     /// `POST /users`: registers a user and its session under this app's session. `session_secret` is the public key of
@@ -125,34 +164,37 @@ impl<'c, S: Signer, N: ?Sized> Calls<'c, S, N> {
     /// [`VerifyingKey::to_session_secret`]: mixin_pin_core::token::VerifyingKey::to_session_secret
     ///
     /// # Errors
-    /// [`CallError::Core`] when the token cannot be signed.
-    pub fn register(&mut self, session_secret: &str, full_name: &str) -> Result<PreparedRequest, CallError> {
+    /// [`CallError::Core`] when the token would expire out of range.
+    pub fn register(&mut self, session_secret: &str, full_name: &str) -> Result<UnsignedRequest, CallError> {
         let body = json!({ "session_secret": session_secret, "full_name": full_name });
-        self.sign(Draft::post("/users", body.to_string()))
+        self.unsigned(Draft::post("/users", body.to_string()))
     }
 
     /// Any other call: signs the method, the path with its query, and a JSON body if there is one.
     ///
     /// # Errors
     /// [`CallError::Method`], [`CallError::Path`], [`CallError::BodyNotJson`] or [`CallError::BodyOfRead`] for a request
-    /// that cannot be sent, [`CallError::Core`] when the token cannot be signed.
-    pub fn other(&mut self, method: &str, path: &str, body: Option<&[u8]>) -> Result<PreparedRequest, CallError> {
-        self.sign(Draft::new(method, path)?.with_json(body)?)
+    /// that cannot be sent, [`CallError::Core`] when the token would expire out of range.
+    pub fn other(&mut self, method: &str, path: &str, body: Option<&[u8]>) -> Result<UnsignedRequest, CallError> {
+        self.unsigned(Draft::new(method, path)?.with_json(body)?)
     }
 
-    fn sign(&mut self, draft: Draft) -> Result<PreparedRequest, CallError> {
-        let request_id = random_uuid(self.rng);
-        let claims = self.session.claims(draft.hash(), request_id, self.now, self.lifetime)?;
-        let token = self.session.sign(&claims, &mut self.rng)?;
-        Ok(draft.signed(request_id, token, UnixTime::from_secs(claims.expires_at())))
+    fn unsigned(&mut self, draft: Draft) -> Result<UnsignedRequest, CallError> {
+        let request_id = self.request_id.take().unwrap_or_else(|| random_uuid(self.rng));
+        let (user_id, session_id) = (self.user_id, self.session_id);
+        let claims = Claims::new(user_id, session_id, request_id, draft.hash(), self.now, self.lifetime)?;
+        Ok(draft.claimed(request_id, &claims, self.algorithm))
     }
 }
 
 /// Calls that carry a PIN.
 ///
-/// Every method returns [`CallError::Nonce`] when the nonce source fails, and [`CallError::Core`] when the token cannot
-/// be signed.
-impl<S: Signer, N> Calls<'_, S, N>
+/// Every method returns [`CallError::Nonce`] when the nonce source fails, and [`CallError::Core`] when the token would
+/// expire out of range.
+///
+/// TIP signatures are made before a nonce is drawn. So if a [`TipSigner`] cannot sign at once, it can keep the message and
+/// fail, and the same call at the same time repeats the message when the signature is there.
+impl<N> Calls<'_, N>
 where
     N: NonceSource<Error: Into<Box<dyn StdError + Send + Sync>>> + ?Sized,
 {
@@ -160,7 +202,7 @@ where
     ///
     /// # Errors
     /// [`CallError::Nonce`] or [`CallError::Core`].
-    pub fn create_pin(&mut self, pin: &Pin) -> Result<PreparedRequest, CallError> {
+    pub fn create_pin(&mut self, pin: &Pin) -> Result<UnsignedRequest, CallError> {
         self.update(None, pin.into())
     }
 
@@ -168,7 +210,7 @@ where
     ///
     /// # Errors
     /// [`CallError::Nonce`], [`CallError::NonceOrder`] or [`CallError::Core`].
-    pub fn change_pin(&mut self, old: &Pin, new: &Pin) -> Result<PreparedRequest, CallError> {
+    pub fn change_pin(&mut self, old: &Pin, new: &Pin) -> Result<UnsignedRequest, CallError> {
         self.update(Some(old.into()), new.into())
     }
 
@@ -176,16 +218,16 @@ where
     ///
     /// # Errors
     /// [`CallError::Nonce`] or [`CallError::Core`].
-    pub fn create_tip(&mut self, key: &TipKey) -> Result<PreparedRequest, CallError> {
-        self.update(None, key.installation(FIRST_TIP_COUNTER))
+    pub fn create_tip(&mut self, key: &dyn TipSigner) -> Result<UnsignedRequest, CallError> {
+        self.update(None, installation(key, FIRST_TIP_COUNTER))
     }
 
     /// `POST /pin/update` from digits to a TIP key with the counter 1. This cannot be undone. Draws two nonces.
     ///
     /// # Errors
     /// [`CallError::Nonce`], [`CallError::NonceOrder`] or [`CallError::Core`].
-    pub fn change_to_tip(&mut self, old: &Pin, key: &TipKey) -> Result<PreparedRequest, CallError> {
-        self.update(Some(old.into()), key.installation(FIRST_TIP_COUNTER))
+    pub fn change_to_tip(&mut self, old: &Pin, key: &dyn TipSigner) -> Result<UnsignedRequest, CallError> {
+        self.update(Some(old.into()), installation(key, FIRST_TIP_COUNTER))
     }
 
     /// `POST /pin/update` from one TIP key to another. Draws two nonces.
@@ -194,50 +236,60 @@ where
     /// `tip_counter` of `GET /me`. The new key is installed with the next counter.
     ///
     /// # Errors
-    /// [`CallError::TipCounter`] when the counter has no successor, else as [`Calls::change_pin`].
-    pub fn change_tip(&mut self, old: &TipKey, old_counter: u64, new: &TipKey) -> Result<PreparedRequest, CallError> {
+    /// [`CallError::TipCounter`] when the counter has no successor, [`CallError::Signer`] when the old key fails, else as
+    /// [`Calls::change_pin`].
+    pub fn change_tip(
+        &mut self,
+        old: &dyn TipSigner,
+        old_counter: u64,
+        new: &dyn TipSigner,
+    ) -> Result<UnsignedRequest, CallError> {
         let counter = old_counter.checked_add(1).ok_or(CallError::TipCounter)?;
-        let old = old.secret(&TipAction::Verify { timestamp: old_counter });
-        self.update(Some(old), new.installation(counter))
+        let old = signed(old, &TipAction::Verify { timestamp: old_counter })?;
+        self.update(Some(old), installation(new, counter))
     }
 
     /// `POST /pin/verify` with digits.
     ///
     /// # Errors
     /// [`CallError::Nonce`] or [`CallError::Core`].
-    pub fn verify_pin(&mut self, pin: &Pin) -> Result<PreparedRequest, CallError> {
+    pub fn verify_pin(&mut self, pin: &Pin) -> Result<UnsignedRequest, CallError> {
         self.with_pin("POST", "/pin/verify", &Map::new(), pin)
     }
 
     /// `POST /pin/verify` with a TIP key. The key signs the time of these calls.
     ///
     /// # Errors
-    /// [`CallError::Core`] when the time does not fit 64 bits of nanoseconds or the token cannot be signed,
-    /// [`CallError::Nonce`].
-    pub fn verify_tip(&mut self, key: &TipKey) -> Result<PreparedRequest, CallError> {
+    /// [`CallError::Core`] when the time does not fit 64 bits of nanoseconds or the token would expire out of range,
+    /// [`CallError::Signer`], [`CallError::Nonce`].
+    pub fn verify_tip(&mut self, key: &dyn TipSigner) -> Result<UnsignedRequest, CallError> {
         let timestamp = self.now.as_nanos()?;
         let mut body = Map::new();
         body.insert("timestamp".to_owned(), timestamp.into());
-        self.with_pin("POST", "/pin/verify", &body, key.secret(&TipAction::Verify { timestamp }))
+        self.with_pin("POST", "/pin/verify", &body, signed(key, &TipAction::Verify { timestamp })?)
     }
 
     /// `POST /safe/users`: registers the user with the safe. The installed TIP key approves it, and `safe_key` signs the
     /// user's id. Both keys may be the same.
     ///
     /// # Errors
-    /// [`CallError::Nonce`] or [`CallError::Core`].
-    pub fn register_safe(&mut self, tip_key: &TipKey, safe_key: &TipKey) -> Result<PreparedRequest, CallError> {
-        let user_id = self.session.user_id();
+    /// [`CallError::Signer`], [`CallError::Nonce`] or [`CallError::Core`].
+    pub fn register_safe(
+        &mut self,
+        tip_key: &dyn TipSigner,
+        safe_key: &dyn TipSigner,
+    ) -> Result<UnsignedRequest, CallError> {
+        let user_id = self.user_id;
         let public_key = safe_key.public_key();
         let mut body = Map::new();
         body.insert("public_key".to_owned(), encode_string(public_key.as_bytes()).into());
-        body.insert("signature".to_owned(), URL_SAFE_NO_PAD.encode(safe_key.sign_for_safe(user_id)).into());
+        body.insert("signature".to_owned(), URL_SAFE_NO_PAD.encode(safe_key.sign(&safe_message(user_id))?).into());
         self.with_tip("POST", "/safe/users", &body, tip_key, &TipAction::RegisterSafe { user_id, public_key })
     }
 
     /// Any other call that carries a PIN: puts the encrypted PIN into the body's `pin` or `pin_base64`.
     ///
-    /// `secret` is a [`Pin`], or a TIP signature made by [`TipKey::secret`]. This method does not check whether the
+    /// `secret` is a [`Pin`], or a TIP signature ([`Secret::TipSignature`]). This method does not check whether the
     /// signed action fits the request; [`Calls::with_tip`] does.
     ///
     /// # Errors
@@ -248,20 +300,22 @@ where
         path: &str,
         body: &Map<String, Value>,
         secret: impl Into<Secret>,
-    ) -> Result<PreparedRequest, CallError> {
-        if has_pin_field(body) {
-            return Err(CallError::PinField);
-        }
-        let draft = Draft::new(method, path)?;
-        if draft.is_read() {
-            return Err(CallError::BodyOfRead);
-        }
+    ) -> Result<UnsignedRequest, CallError> {
+        self.encrypted(draft_of_pin(method, path, body)?, body, secret)
+    }
+
+    fn encrypted(
+        &mut self,
+        draft: Draft,
+        body: &Map<String, Value>,
+        secret: impl Into<Secret>,
+    ) -> Result<UnsignedRequest, CallError> {
         let nonce = self.next_nonce()?;
-        let pin = self.session.pin_key().encrypt(secret, nonce, self.rng);
-        let fields = PinFields::of(self.session, pin.kind());
+        let pin = self.pin_key.encrypt(secret, nonce, self.rng);
+        let fields = PinFields::of(self.algorithm, pin.kind());
         let mut body = body.clone();
         body.insert(fields.pin().to_owned(), fields.encode(&pin).as_str().into());
-        self.sign(draft.with_body(Value::Object(body).to_string().into_bytes())?)
+        self.unsigned(draft.with_body(Value::Object(body).to_string().into_bytes())?)
     }
 
     /// Any other call that carries a TIP signature: signs the action and puts the encrypted signature into the body's
@@ -286,7 +340,7 @@ where
     ///
     /// let path = format!("/addresses/{address_id}/delete");
     /// let request = calls.with_tip("POST", &path, &Default::default(), &key, &action)?;
-    /// assert!(request.body().starts_with(br#"{"pin_base64":"#));
+    /// assert_eq!(request.path(), path);
     ///
     /// let path = format!("/addresses/{}/delete", Uuid::from_u128(2));
     /// let refused = calls.with_tip("POST", &path, &Default::default(), &key, &action);
@@ -296,24 +350,25 @@ where
     ///
     /// # Errors
     /// [`CallError::Action`] when the action does not fit the request, or when the path may be another spelling of a
-    /// known one; else as [`Calls::with_pin`].
+    /// known one; [`CallError::Signer`] when the key fails; else as [`Calls::with_pin`].
     pub fn with_tip(
         &mut self,
         method: &str,
         path: &str,
         body: &Map<String, Value>,
-        key: &TipKey,
+        key: &dyn TipSigner,
         action: &TipAction<'_>,
-    ) -> Result<PreparedRequest, CallError> {
+    ) -> Result<UnsignedRequest, CallError> {
         check_spelling(method, path)?;
-        let requested = requested(method, path, body, self.session.user_id())?;
+        let requested = requested(method, path, body, self.user_id)?;
         if requested.is_some_and(|requested| requested.action() != *action) {
             return Err(ActionError::Mismatch.into());
         }
-        self.with_pin(method, path, body, key.secret(action))
+        let draft = draft_of_pin(method, path, body)?;
+        self.encrypted(draft, body, signed(key, action)?)
     }
 
-    fn update(&mut self, old: Option<Secret>, new: Secret) -> Result<PreparedRequest, CallError> {
+    fn update(&mut self, old: Option<Secret>, new: Secret) -> Result<UnsignedRequest, CallError> {
         // The old PIN first: Mixin reads it first, so its iterator must be the lower one.
         let old = old.map(|secret| Ok::<_, CallError>((secret, self.next_nonce()?))).transpose()?;
         let nonce = self.next_nonce()?;
@@ -321,17 +376,34 @@ where
             return Err(CallError::NonceOrder);
         }
         // The new PIN decides the fields of both: TIP keys never change back to digits.
-        let fields = PinFields::of(self.session, new.kind());
+        let fields = PinFields::of(self.algorithm, new.kind());
         let mut encrypt =
-            |(secret, nonce): (Secret, Nonce)| fields.encode(&self.session.pin_key().encrypt(secret, nonce, self.rng));
+            |(secret, nonce): (Secret, Nonce)| fields.encode(&self.pin_key.encrypt(secret, nonce, self.rng));
         let old = old.map(&mut encrypt);
         let new = encrypt((new, nonce));
         let old = old.as_ref().map_or("", EncodedPin::as_str);
         let body = json!({ (fields.old_pin()): old, (fields.pin()): new.as_str() });
-        self.sign(Draft::post("/pin/update", body.to_string()))
+        self.unsigned(Draft::post("/pin/update", body.to_string()))
     }
 
     fn next_nonce(&self) -> Result<Nonce, CallError> {
         self.nonces.next(self.now).map_err(|error| CallError::Nonce(error.into()))
     }
+}
+
+/// Method and path of a call that carries a PIN, checked before a key signs and a nonce is drawn.
+fn draft_of_pin(method: &str, path: &str, body: &Map<String, Value>) -> Result<Draft, CallError> {
+    if has_pin_field(body) {
+        return Err(CallError::PinField);
+    }
+    let draft = Draft::new(method, path)?;
+    if draft.is_read() { Err(CallError::BodyOfRead) } else { Ok(draft) }
+}
+
+fn signed(key: &dyn TipSigner, action: &TipAction<'_>) -> Result<Secret, CallError> {
+    Ok(Secret::TipSignature(key.sign(action.body().as_bytes())?))
+}
+
+fn installation(key: &dyn TipSigner, counter: u64) -> Secret {
+    TipInstallation { public_key: key.public_key().clone(), counter }.into()
 }

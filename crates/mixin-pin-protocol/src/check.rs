@@ -61,7 +61,8 @@ impl<'r> ReceivedRequest<'r> {
 /// let keystore = Keystore::parse(KEYSTORE.as_bytes())?;
 /// let key = keystore.public_key();
 /// let now = UnixTime::from_secs(1_700_000_000);
-/// let sent = Calls::new(&keystore.into_session(&mut rng)?, now, &mut rng).me()?;
+/// let session = keystore.into_session(&mut rng)?;
+/// let sent = Calls::new(&session, now, &mut rng).me()?.sign(session.signer(), &mut rng)?;
 ///
 /// let request_id = sent.request_id().to_string();
 /// let received = ReceivedRequest {

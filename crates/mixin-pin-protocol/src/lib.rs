@@ -19,6 +19,7 @@
 //! let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
 //! let (now, nonces) = (UnixTime::from_secs(1_700_000_000), MonotonicNonces::new());
 //! let request = Calls::new(&session, now, &mut rng).nonces(&nonces).verify_pin(&Pin::new("314159")?)?;
+//! let request = request.sign(session.signer(), &mut rng)?;
 //! assert_eq!((request.method(), request.path()), ("POST", "/pin/verify"));
 //! // send(request.method(), request.path(), request.headers(), request.body())
 //! # Ok(()) }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use mixin_pin_core::rand_core::CryptoRng;
-use mixin_pin_core::token::Signer;
+use mixin_pin_core::token::{Algorithm, Signer};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{CodeVerifier, Ed25519Key, Ed25519PublicKey, Error, OAuthSession, UnixTime};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::CallError;
-use crate::call::{DEFAULT_LIFETIME, PreparedRequest, has_pin_field, random_uuid};
+use crate::call::{DEFAULT_LIFETIME, PreparedRequest, UnsignedRequest, has_pin_field, random_uuid};
 use crate::keystore::write_oauth;
 use crate::object::read_from_objects_only;
 use crate::request::Draft;
@@ -78,7 +78,7 @@ impl CodeExchange<'_> {
         let mut json = Vec::with_capacity(512 + 6 * (self.code.len() + self.client_secret.map_or(0, str::len)));
         // Cannot fail: the keys are strings, and a `Vec` accepts every write.
         let _ = serde_json::to_writer(&mut json, &body);
-        Draft::post("/oauth/token", json).unsigned(random_uuid(rng))
+        Draft::post("/oauth/token", json).tokenless(random_uuid(rng))
     }
 }
 
@@ -159,9 +159,11 @@ impl Grant {
 /// ```
 pub struct OAuthCalls<'c, S = Ed25519Key> {
     session: &'c OAuthSession<S>,
+    algorithm: Algorithm,
     now: UnixTime,
     rng: &'c mut dyn CryptoRng,
     lifetime: Duration,
+    request_id: Option<Uuid>,
 }
 
 impl<S> fmt::Debug for OAuthCalls<'_, S> {
@@ -176,7 +178,19 @@ impl<'c, S: Signer> OAuthCalls<'c, S> {
     /// # Security
     /// `rng` gives the request ids.
     pub fn new(session: &'c OAuthSession<S>, now: UnixTime, rng: &'c mut dyn CryptoRng) -> Self {
-        Self { session, now, rng, lifetime: DEFAULT_LIFETIME }
+        Self::for_algorithm(session, session.signer().algorithm(), now, rng)
+    }
+}
+
+impl<'c, S> OAuthCalls<'c, S> {
+    /// Like [`OAuthCalls::new`], for a session whose key signs elsewhere with this algorithm.
+    pub fn for_algorithm(
+        session: &'c OAuthSession<S>,
+        algorithm: Algorithm,
+        now: UnixTime,
+        rng: &'c mut dyn CryptoRng,
+    ) -> Self {
+        Self { session, algorithm, now, rng, lifetime: DEFAULT_LIFETIME, request_id: None }
     }
 
     /// Sets how long tokens are valid, in whole seconds.
@@ -185,30 +199,35 @@ impl<'c, S: Signer> OAuthCalls<'c, S> {
         Self { lifetime, ..self }
     }
 
+    /// Sets the id of the next request. Later ones get random ids.
+    #[must_use]
+    pub fn request_id(self, request_id: Uuid) -> Self {
+        Self { request_id: Some(request_id), ..self }
+    }
+
     /// `GET /me`: the user who granted the authorization, as far as the scope allows.
     ///
     /// # Errors
-    /// [`CallError::Core`] when the token cannot be signed.
-    pub fn me(&mut self) -> Result<PreparedRequest, CallError> {
-        self.sign(Draft::get("/me"))
+    /// [`CallError::Core`] when the token would expire out of range.
+    pub fn me(&mut self) -> Result<UnsignedRequest, CallError> {
+        self.unsigned(Draft::get("/me"))
     }
 
     /// Any other call: signs the method, the path with its query, and a JSON body if there is one.
     ///
     /// # Errors
     /// [`CallError::OAuthPin`] when the body has a PIN field, else as [`Calls::other`](crate::call::Calls::other).
-    pub fn other(&mut self, method: &str, path: &str, body: Option<&[u8]>) -> Result<PreparedRequest, CallError> {
+    pub fn other(&mut self, method: &str, path: &str, body: Option<&[u8]>) -> Result<UnsignedRequest, CallError> {
         let draft = Draft::new(method, path)?.with_json(body)?;
         if serde_json::from_slice::<Map<String, Value>>(draft.body()).is_ok_and(|fields| has_pin_field(&fields)) {
             return Err(CallError::OAuthPin);
         }
-        self.sign(draft)
+        self.unsigned(draft)
     }
 
-    fn sign(&mut self, draft: Draft) -> Result<PreparedRequest, CallError> {
-        let request_id = random_uuid(self.rng);
+    fn unsigned(&mut self, draft: Draft) -> Result<UnsignedRequest, CallError> {
+        let request_id = self.request_id.take().unwrap_or_else(|| random_uuid(self.rng));
         let claims = self.session.claims(draft.hash(), request_id, self.now, self.lifetime)?;
-        let token = self.session.sign(&claims, &mut self.rng)?;
-        Ok(draft.signed(request_id, token, UnixTime::from_secs(claims.expires_at())))
+        Ok(draft.claimed(request_id, &claims, self.algorithm))
     }
 }

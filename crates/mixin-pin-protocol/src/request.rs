@@ -1,12 +1,12 @@
-//! A prepared request: built, signed over exactly its bytes, then sent by any transport.
+//! A request: prepared, signed over exactly its bytes, then sent by any transport.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use mixin_pin_core::UnixTime;
 use mixin_pin_core::rand_core::CryptoRng;
-use mixin_pin_core::token::{RequestHash, Token};
+use mixin_pin_core::token::{Algorithm, Claims, RequestHash, Signer, Token, UnsignedToken};
 use mixin_pin_core::uuid::{Builder, Uuid};
+use mixin_pin_core::{SignerError, UnixTime};
 use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
 
@@ -14,6 +14,103 @@ use crate::CallError;
 
 /// The longest path that is accepted. Every HTTP library can send it, and Mixin's paths are far shorter.
 const MAX_PATH_LEN: usize = 32 << 10;
+
+/// A request whose token lacks its signature. Sign it to send it.
+///
+/// ```
+/// use getrandom::{SysRng, rand_core::UnwrapErr};
+/// use mixin_pin_protocol::call::Calls;
+/// use mixin_pin_protocol::core::token::Algorithm;
+/// use mixin_pin_protocol::core::{PinKey, Session, UnixTime, uuid::Uuid};
+///
+/// # fn main() -> Result<(), mixin_pin_protocol::Error> {
+/// # let remote_sign = |_: &[u8]| [0; 64];
+/// let mut rng = UnwrapErr(SysRng);
+/// // The private key is elsewhere. The signer's place holds the algorithm.
+/// let pin_key = PinKey::from_bytes(&[7; 32])?;
+/// let session = Session::from_parts(Uuid::from_u128(1), Uuid::from_u128(2), Algorithm::EdDsa, pin_key);
+/// let now = UnixTime::from_secs(1_700_000_000);
+/// let unsigned = Calls::for_algorithm(&session, Algorithm::EdDsa, now, &mut rng).me()?;
+/// let signature = remote_sign(unsigned.message()); // may be awaited
+/// let request = unsigned.with_signature(&signature)?;
+/// assert!(request.authorization().is_some());
+/// # Ok(()) }
+/// ```
+///
+/// # Security
+/// It becomes one signed request only, because the encrypted PIN in it is one-time. So it is not `Clone`. `Debug` shows
+/// neither body nor message. The body is zeroized on drop.
+pub struct UnsignedRequest {
+    draft: Draft,
+    request_id: Uuid,
+    token: UnsignedToken,
+    expires_at: UnixTime,
+}
+
+impl UnsignedRequest {
+    /// `GET`, `POST`, ….
+    pub fn method(&self) -> &str {
+        &self.draft.method
+    }
+
+    /// The part of the URL after the host, query included.
+    pub fn path(&self) -> &str {
+        &self.draft.path
+    }
+
+    /// The request's id, which the answer must repeat.
+    pub const fn request_id(&self) -> Uuid {
+        self.request_id
+    }
+
+    /// When the token expires. Mixin does not carry the request out afterwards.
+    pub const fn expires_at(&self) -> UnixTime {
+        self.expires_at
+    }
+
+    /// The algorithm of the signature to make.
+    pub const fn algorithm(&self) -> Algorithm {
+        self.token.algorithm()
+    }
+
+    /// The bytes to sign.
+    pub fn message(&self) -> &[u8] {
+        self.token.message()
+    }
+
+    /// Signs the request with the session's key.
+    ///
+    /// # Errors
+    /// [`CallError::Signer`] if the signer fails, or if it has another algorithm.
+    ///
+    /// # Security
+    /// `rng` blinds RSA.
+    pub fn sign<S: Signer + ?Sized>(self, signer: &S, rng: &mut dyn CryptoRng) -> Result<PreparedRequest, CallError> {
+        let Self { draft, request_id, token, expires_at } = self;
+        Ok(draft.prepared(request_id, Some((token.sign(signer, rng)?, expires_at))))
+    }
+
+    /// Adds a signature of [`UnsignedRequest::message`] that was made elsewhere. It is not verified.
+    ///
+    /// # Errors
+    /// [`CallError::Signer`] if the signature has a length that the algorithm does not have.
+    pub fn with_signature(self, signature: &[u8]) -> Result<PreparedRequest, CallError> {
+        let Self { draft, request_id, token, expires_at } = self;
+        let wrong_length = "the signature has a length that its algorithm does not have";
+        let token = token.with_signature(signature).map_err(|_| SignerError::with_cause(wrong_length))?;
+        Ok(draft.prepared(request_id, Some((token, expires_at))))
+    }
+}
+
+impl fmt::Debug for UnsignedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnsignedRequest")
+            .field("method", &self.method())
+            .field("path", &self.path())
+            .field("request_id", &self.request_id)
+            .finish_non_exhaustive()
+    }
+}
 
 /// A signed request, to be sent exactly as it is by any transport.
 ///
@@ -31,7 +128,8 @@ const MAX_PATH_LEN: usize = 32 << 10;
 /// # fn main() -> Result<(), mixin_pin_protocol::Error> {
 /// let mut rng = UnwrapErr(SysRng);
 /// let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?; // the text of keystore.json
-/// let request = Calls::new(&session, UnixTime::from_secs(1_700_000_000), &mut rng).me()?;
+/// let unsigned = Calls::new(&session, UnixTime::from_secs(1_700_000_000), &mut rng).me()?;
+/// let request = unsigned.sign(session.signer(), &mut rng)?;
 /// println!("{} https://api.mixin.one{}", request.method(), request.path());
 /// for (name, value) in request.headers() {
 ///     println!("{name}: {value}");
@@ -123,7 +221,7 @@ pub fn random_uuid(rng: &mut dyn CryptoRng) -> Uuid {
     Builder::from_random_bytes(bytes).into_uuid()
 }
 
-/// A request that is not signed yet.
+/// Method, path and body of a request.
 pub(crate) struct Draft {
     method: Cow<'static, str>,
     path: Cow<'static, str>,
@@ -179,11 +277,14 @@ impl Draft {
         RequestHash::of(&self.method, &self.path, &self.body)
     }
 
-    pub(crate) fn signed(self, request_id: Uuid, token: Token, expires_at: UnixTime) -> PreparedRequest {
-        self.prepared(request_id, Some((token, expires_at)))
+    /// The request that these claims permit.
+    pub(crate) fn claimed(self, request_id: Uuid, claims: &Claims<'_>, algorithm: Algorithm) -> UnsignedRequest {
+        let expires_at = UnixTime::from_secs(claims.expires_at());
+        UnsignedRequest { draft: self, request_id, token: claims.unsigned(algorithm), expires_at }
     }
 
-    pub(crate) fn unsigned(self, request_id: Uuid) -> PreparedRequest {
+    /// A request without a token.
+    pub(crate) fn tokenless(self, request_id: Uuid) -> PreparedRequest {
         self.prepared(request_id, None)
     }
 

@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest, check_request};
+use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest, UnsignedRequest, check_request};
 use mixin_pin_protocol::check::{ReceivedRequest, ReceivedToken, check_token};
 use mixin_pin_protocol::core::tip::{TipAction, TipKey};
-use mixin_pin_protocol::core::token::VerifyingKey;
+use mixin_pin_protocol::core::token::{Signer, VerifyingKey};
 use mixin_pin_protocol::core::{
     EncryptedPin, Error as CoreError, MonotonicNonces, NonceSource, Pin, Session, UnixTime,
 };
@@ -26,6 +26,10 @@ fn session(text: &str) -> (Session, VerifyingKey) {
     let keystore = Keystore::parse(text.as_bytes()).unwrap();
     let key = keystore.public_key();
     (keystore.into_session(&mut rng()).unwrap(), key)
+}
+
+fn signed<S: Signer>(session: &Session<S>, request: Result<UnsignedRequest, CallError>) -> PreparedRequest {
+    request.unwrap().sign(session.signer(), &mut rng()).unwrap()
 }
 
 fn assert_valid(request: &PreparedRequest, key: &VerifyingKey) {
@@ -56,20 +60,20 @@ fn pins_are_sent_in_the_fields_of_their_session() {
             session.pin_key().decrypt(&encrypted).unwrap()
         };
 
-        let create = calls.create_pin(&new).unwrap();
+        let create = signed(&session, calls.create_pin(&new));
         assert_valid(&create, &key);
         assert_eq!(create.path(), "/pin/update");
         assert_eq!(serde_json::from_slice::<Value>(create.body()).unwrap()[old_field], "");
         assert_eq!(decrypt(&create, new_field).secret().expose(), b"654321");
 
-        let change = calls.change_pin(&old, &new).unwrap();
+        let change = signed(&session, calls.change_pin(&old, &new));
         assert_valid(&change, &key);
         let (encrypted_old, encrypted_new) = (decrypt(&change, old_field), decrypt(&change, new_field));
         assert_eq!(encrypted_old.secret().expose(), b"123456");
         assert_eq!(encrypted_new.secret().expose(), b"654321");
         assert!(encrypted_old.iterator() < encrypted_new.iterator());
 
-        let verify = calls.verify_pin(&new).unwrap();
+        let verify = signed(&session, calls.verify_pin(&new));
         assert_valid(&verify, &key);
         assert_eq!((verify.method(), verify.path()), ("POST", "/pin/verify"));
         assert_eq!(decrypt(&verify, new_field).timestamp(), NOW.secs());
@@ -136,13 +140,13 @@ fn reads_and_any_other_call_are_signed() {
     let (session, key) = session(DASHBOARD);
     let mut rng = rng();
     let mut calls = Calls::new(&session, NOW, &mut rng);
-    let me = calls.me().unwrap();
+    let me = signed(&session, calls.me());
     assert_valid(&me, &key);
     assert!(me.is_read() && me.body().is_empty());
 
     let query =
         LogQuery { limit: Some(100), offset: Some("2026-11-24T12:00:00.5+08:00".to_owned()), ..LogQuery::wrong_pins() };
-    let logs = calls.logs(&query).unwrap();
+    let logs = signed(&session, calls.logs(&query));
     assert_valid(&logs, &key);
     assert_eq!(logs.path(), "/logs?category=PIN_INCORRECT&limit=100&offset=2026-11-24T12%3A00%3A00.5%2B08%3A00");
     for limit in [0, 101] {
@@ -151,7 +155,7 @@ fn reads_and_any_other_call_are_signed() {
     }
 
     let body = br#"{"amount": "1.50"}"#;
-    let other = calls.other("POST", "/transfers", Some(body)).unwrap();
+    let other = signed(&session, calls.other("POST", "/transfers", Some(body)));
     assert_valid(&other, &key);
     assert!(!other.is_read());
     assert_eq!(other.body(), body);
@@ -191,7 +195,7 @@ fn debug_shows_neither_token_nor_body() {
     let (session, _) = session(DASHBOARD);
     let nonces = MonotonicNonces::new();
     let pin = Pin::new("123456").unwrap();
-    let request = Calls::new(&session, NOW, &mut rng()).nonces(&nonces).verify_pin(&pin).unwrap();
+    let request = signed(&session, Calls::new(&session, NOW, &mut rng()).nonces(&nonces).verify_pin(&pin));
     let debug = format!("{request:?}");
     assert!(debug.contains("/pin/verify") && !debug.contains("Bearer") && !debug.contains("pin_base64"), "{debug}");
 }
@@ -217,16 +221,16 @@ fn tip_calls_use_the_later_fields_in_every_session() {
             TipInstallation::from_bytes(block.secret().expose().try_into().unwrap()).unwrap()
         };
 
-        let create = calls.create_tip(&old).unwrap();
+        let create = signed(&session, calls.create_tip(&old));
         assert_eq!(installed(&create), TipInstallation { public_key: old.public_key().clone(), counter: 1 });
         assert_eq!(serde_json::from_slice::<Value>(create.body()).unwrap()["old_pin_base64"], "");
 
         let digits = Pin::new("123456").unwrap();
-        let change = calls.change_to_tip(&digits, &new).unwrap();
+        let change = signed(&session, calls.change_to_tip(&digits, &new));
         assert_eq!(decrypt(&change, "old_pin_base64").kind(), SecretKind::SixDigits);
         assert_eq!(installed(&change).public_key, *new.public_key());
 
-        let rotate = calls.change_tip(&old, 7, &new).unwrap();
+        let rotate = signed(&session, calls.change_tip(&old, 7, &new));
         assert_eq!(installed(&rotate).counter, 8);
         let block = decrypt(&rotate, "old_pin_base64");
         let signature = block.secret().expose().try_into().unwrap();
@@ -234,7 +238,7 @@ fn tip_calls_use_the_later_fields_in_every_session() {
         let last = calls.change_tip(&old, u64::MAX, &new);
         assert!(matches!(last, Err(CallError::TipCounter)));
 
-        let verify = calls.verify_tip(&old).unwrap();
+        let verify = signed(&session, calls.verify_tip(&old));
         let timestamp = serde_json::from_slice::<Value>(verify.body()).unwrap()["timestamp"].as_u64().unwrap();
         assert_eq!(timestamp, NOW.as_nanos().unwrap());
         let block = decrypt(&verify, "pin_base64");
@@ -251,7 +255,7 @@ fn any_call_can_carry_a_pin_in_its_field() {
         let (nonces, mut rng) = (MonotonicNonces::new(), rng());
         let mut calls = Calls::new(&session, NOW, &mut rng).nonces(&nonces);
         let pin = Pin::new("123456").unwrap();
-        let request = calls.with_pin("POST", "/transfers", &body(), &pin).unwrap();
+        let request = signed(&session, calls.with_pin("POST", "/transfers", &body(), &pin));
         assert_valid(&request, &key);
         let sent: Value = serde_json::from_slice(request.body()).unwrap();
         let encrypted = EncryptedPin::from_base64(sent[field].as_str().unwrap()).unwrap();
@@ -290,7 +294,7 @@ fn a_read_has_no_body() {
         let pin = Pin::new("123456").unwrap();
         let refused = calls.with_pin(method, "/me", &Map::new(), &pin);
         assert!(matches!(refused, Err(CallError::BodyOfRead)), "{method}");
-        assert!(calls.other(method, "/me", None).unwrap().is_read());
+        assert!(signed(&session, calls.other(method, "/me", None)).is_read());
     }
 }
 

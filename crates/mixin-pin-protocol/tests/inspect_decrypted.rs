@@ -1,6 +1,7 @@
 //! Reports with the session's keys, which include the content of the encrypted PINs.
 
-use mixin_pin_protocol::call::{Calls, PreparedRequest};
+use mixin_pin_protocol::CallError;
+use mixin_pin_protocol::call::{Calls, PreparedRequest, UnsignedRequest};
 use mixin_pin_protocol::core::tip::{Amount, TipAction, TipKey};
 use mixin_pin_protocol::core::token::VerifyingKey;
 use mixin_pin_protocol::core::uuid::Uuid;
@@ -24,6 +25,10 @@ fn session() -> (Session, VerifyingKey) {
 
 fn tip_key() -> TipKey {
     TipKey::from_seed(&[7; 32])
+}
+
+fn signed(session: &Session, request: Result<UnsignedRequest, CallError>) -> PreparedRequest {
+    request.unwrap().sign(session.signer(), &mut rng()).unwrap()
 }
 
 fn captured(request: &PreparedRequest) -> CapturedRequest {
@@ -63,7 +68,7 @@ fn with_block(path: &str, body: Value, secret: impl Into<Secret>, timestamp: u64
     let Value::Object(mut body) = body else { panic!("not an object") };
     body.insert("pin_base64".to_owned(), encrypted.to_url_safe().as_str().into());
     let body = Value::Object(body).to_string();
-    Calls::new(&session, NOW, &mut rng()).other("POST", path, Some(body.as_bytes())).unwrap()
+    signed(&session, Calls::new(&session, NOW, &mut rng()).other("POST", path, Some(body.as_bytes())))
 }
 
 #[test]
@@ -73,19 +78,19 @@ fn the_content_of_our_own_calls_is_shown_and_valid() {
     let mut calls = Calls::new(&session, NOW, &mut rng).nonces(&nonces);
     let (pin, key) = (Pin::new("123456").unwrap(), tip_key());
 
-    let report = inspected(&calls.change_pin(&pin, &pin).unwrap());
+    let report = inspected(&signed(&session, calls.change_pin(&pin, &pin)));
     assert_eq!(fails(&report), <[&str; 0]>::default());
     let iterators: Vec<u64> = report.pins.iter().map(|pin| pin.decrypted.as_ref().unwrap().iterator).collect();
     assert_eq!(iterators, [NOW.as_nanos().unwrap(), NOW.as_nanos().unwrap() + 1]);
     assert!(!format!("{report:?}").contains("123456"));
 
-    let report = inspected(&calls.verify_tip(&key).unwrap());
+    let report = inspected(&signed(&session, calls.verify_tip(&key)));
     assert_eq!(report.pins[0].decrypted.as_ref().unwrap().signature_holds, Some(true));
-    let report = inspected(&calls.change_tip(&key, 4, &TipKey::from_seed(&[8; 32])).unwrap());
+    let report = inspected(&signed(&session, calls.change_tip(&key, 4, &TipKey::from_seed(&[8; 32]))));
     assert_eq!(fails(&report), <[&str; 0]>::default());
     assert_eq!(report.pins[0].decrypted.as_ref().unwrap().signature_holds, Some(true));
     assert_eq!(report.pins[1].decrypted.as_ref().unwrap().counter, Some(5));
-    let report = inspected(&calls.register_safe(&key, &key).unwrap());
+    let report = inspected(&signed(&session, calls.register_safe(&key, &key)));
     assert_eq!((fails(&report).len(), report.pins[0].decrypted.as_ref().unwrap().signature_holds), (0, Some(true)));
 }
 
@@ -95,7 +100,8 @@ fn a_block_of_another_session_does_not_decrypt() {
     let other = PinKey::from_bytes(&[9; 32]).unwrap().encrypt(Pin::new("123456").unwrap(), nonce, &mut rng());
     let body = json!({"pin_base64": other.to_url_safe().as_str()}).to_string();
     let (session, _) = session();
-    let request = Calls::new(&session, NOW, &mut rng()).other("POST", "/pin/verify", Some(body.as_bytes())).unwrap();
+    let request =
+        signed(&session, Calls::new(&session, NOW, &mut rng()).other("POST", "/pin/verify", Some(body.as_bytes())));
     assert_fails_once(&request, "does not decrypt");
 }
 
@@ -162,7 +168,7 @@ fn without_the_keys_the_encrypted_content_is_not_checked() {
     let (nonces, mut rng) = (MonotonicNonces::new(), rng());
     let secret = tip_key().secret(&TipAction::ReadEmergencyContact);
     let mut calls = Calls::new(&session, NOW, &mut rng).nonces(&nonces);
-    let request = calls.with_pin("POST", "/transfers", &Map::new(), secret).unwrap();
+    let request = signed(&session, calls.with_pin("POST", "/transfers", &Map::new(), secret));
     let known = Known { public_key: Some(&key), ..Known::default() };
     let report = inspect(&captured(&request), &known, NOW).unwrap();
     assert!(report.is_valid() && report.pins[0].decrypted.is_none());

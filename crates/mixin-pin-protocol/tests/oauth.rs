@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use mixin_pin_protocol::answer::{Answer, User};
-use mixin_pin_protocol::call::{Calls, PreparedRequest};
+use mixin_pin_protocol::call::{Calls, PreparedRequest, UnsignedRequest};
 use mixin_pin_protocol::check::{ReceivedRequest, ReceivedToken, check_oauth_token, check_token};
-use mixin_pin_protocol::core::token::{Claims, RequestHash, VerifyingKey};
+use mixin_pin_protocol::core::token::{Claims, RequestHash, Signer, VerifyingKey};
 use mixin_pin_protocol::core::uuid::Uuid;
 use mixin_pin_protocol::core::{CodeVerifier, Ed25519Key, OAuthSession, UnixTime};
 use mixin_pin_protocol::keystore::{Keystore, KeystoreShape};
@@ -37,6 +37,10 @@ fn grant() -> Grant {
 
 fn session() -> OAuthSession {
     grant().into_session(APP, Ed25519Key::from_bytes(&[4; 32]).unwrap()).unwrap()
+}
+
+fn signed(signer: &impl Signer, request: Result<UnsignedRequest, CallError>) -> PreparedRequest {
+    request.unwrap().sign(signer, &mut rng()).unwrap()
 }
 
 fn received<'r>(request: &'r PreparedRequest, request_id: &'r str) -> ReceivedRequest<'r> {
@@ -98,7 +102,7 @@ fn a_keystore_is_used_as_its_own_kind() {
 fn oauth_calls_are_valid_as_oauth_tokens_only() {
     let session = session();
     let key = VerifyingKey::Ed25519(Ed25519Key::from_bytes(&[4; 32]).unwrap().public_key());
-    let request = OAuthCalls::new(&session, NOW, &mut rng()).me().unwrap();
+    let request = signed(session.signer(), OAuthCalls::new(&session, NOW, &mut rng()).me());
     let id = request.request_id().to_string();
     let received = received(&request, &id);
     let token = ReceivedToken::parse(received.token().unwrap()).unwrap();
@@ -114,7 +118,7 @@ fn oauth_calls_are_valid_as_oauth_tokens_only() {
 
     let own = Keystore::parse(include_bytes!("../testdata/keystore-dashboard.json")).unwrap();
     let own = own.into_session(&mut rng()).unwrap();
-    let request = Calls::new(&own, NOW, &mut rng()).me().unwrap();
+    let request = signed(own.signer(), Calls::new(&own, NOW, &mut rng()).me());
     let token = request.authorization().unwrap().strip_prefix("Bearer ").unwrap();
     assert!(!ReceivedToken::parse(token).unwrap().is_oauth());
 }
@@ -143,7 +147,7 @@ fn integrity(key: &Ed25519Key, request_id: Uuid, path: &str, body: &str) -> Stri
 #[test]
 fn an_answer_is_read_only_if_the_server_signed_it() {
     let session = session();
-    let sent = OAuthCalls::new(&session, NOW, &mut rng()).me().unwrap();
+    let sent = signed(session.signer(), OAuthCalls::new(&session, NOW, &mut rng()).me());
     let id = sent.request_id();
     let read = |token: Option<&str>, body: &str| {
         let request_id = id.to_string();
@@ -177,7 +181,7 @@ fn an_answer_is_read_only_if_the_server_signed_it() {
 #[test]
 fn an_unsigned_refusal_of_a_change_gives_no_reason() {
     let session = session();
-    let sent = OAuthCalls::new(&session, NOW, &mut rng()).other("POST", "/x", None).unwrap();
+    let sent = signed(session.signer(), OAuthCalls::new(&session, NOW, &mut rng()).other("POST", "/x", None));
     let id = sent.request_id().to_string();
     let body = br#"{"error":{"status":202,"code":401,"extra":{"reason":"token_signature"}}}"#;
     let answer = Answer { status: 202, request_id: Some(&id), integrity_token: None, body };

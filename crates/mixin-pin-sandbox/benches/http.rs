@@ -69,6 +69,7 @@ fn one_session(c: &mut Criterion) {
                 client.verify_pin(black_box(&pin())).unwrap().done().unwrap();
                 ours += begun.elapsed();
                 let request = Calls::new(&session, now(), &mut rng).nonces(&nonces).verify_pin(&pin()).unwrap();
+                let request = request.sign(session.signer(), &mut rng).unwrap();
                 let begun = Instant::now();
                 black_box(send(&agent, &url, &request));
                 bare.push(begun.elapsed());

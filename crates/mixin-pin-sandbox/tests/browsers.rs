@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Kind, app, ask, get, now, register, rng};
+use common::{Kind, app, ask, get, now, register, rng, signed};
 use mixin_pin_core::CodeVerifier;
 use mixin_pin_protocol::call::Calls;
 use mixin_pin_sandbox::{Config, Sandbox};
@@ -115,7 +115,7 @@ fn signed_calls_are_accepted_by_any_name_and_from_any_origin() {
     let sandbox = with_page();
     let session = register(&sandbox, Kind::Ed25519);
     for origin in [None, Some("http://evil.example")] {
-        let me = Calls::new(&session, now(), &mut rng()).me().unwrap();
+        let me = signed(&session, Calls::new(&session, now(), &mut rng()).me());
         let mut headers: Vec<(&str, &str)> = me.headers().collect();
         headers.push(("Host", "mixin.example"));
         headers.extend(origin.map(|origin| ("Origin", origin)));

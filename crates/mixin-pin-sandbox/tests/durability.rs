@@ -5,7 +5,7 @@ mod common;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use common::{Given, Kind, TestClock, client, now, reason, register, rng, sandbox, send, verdict};
+use common::{Given, Kind, TestClock, client, now, reason, register, rng, sandbox, send, signed, verdict};
 use mixin_pin_core::{MonotonicNonces, NonceSource as _, Pin};
 use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest};
 use mixin_pin_protocol::keystore::Keystore;
@@ -20,10 +20,10 @@ fn fifty_concurrent_wrong_pins_get_no_more_than_the_days_tries() {
     let sandbox = sandbox();
     let session = register(&sandbox, Kind::Ed25519);
     let nonces = MonotonicNonces::new();
-    let create = Calls::new(&session, now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")).unwrap();
+    let create = signed(&session, Calls::new(&session, now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")));
     assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
     let requests: Vec<PreparedRequest> = (0..50)
-        .map(|_| Calls::new(&session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("999999")).unwrap())
+        .map(|_| signed(&session, Calls::new(&session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("999999"))))
         .collect();
 
     let start = Barrier::new(requests.len());
@@ -59,10 +59,11 @@ fn a_restart_keeps_tries_iterators_and_request_ids() {
     let session = register(&first, Kind::Rsa1024);
     let nonces = MonotonicNonces::new();
     let early = Given(nonces.reserve(now()).unwrap());
-    let create = Calls::new(&session, now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")).unwrap();
+    let create = signed(&session, Calls::new(&session, now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")));
     assert_eq!(verdict(&send(&first, &create)), (0, ""));
     for _ in 0..4 {
-        let wrong = Calls::new(&session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("999999")).unwrap();
+        let wrong =
+            signed(&session, Calls::new(&session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("999999")));
         assert_eq!(verdict(&send(&first, &wrong)), (20_119, "pin"));
     }
     first.stop().unwrap();
@@ -70,9 +71,9 @@ fn a_restart_keeps_tries_iterators_and_request_ids() {
     let second = Sandbox::start(&config).unwrap();
     assert_eq!(second.app_keystore(), app_keystore);
     assert_eq!(verdict(&send(&second, &create)), (401, "request_repeated"));
-    let late = Calls::new(&session, now(), &mut rng()).nonces(&early).verify_pin(&pin("123456")).unwrap();
+    let late = signed(&session, Calls::new(&session, now(), &mut rng()).nonces(&early).verify_pin(&pin("123456")));
     assert_eq!(verdict(&send(&second, &late)), (20_119, "iterator"));
-    let last_try = Calls::new(&session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("999999")).unwrap();
+    let last_try = signed(&session, Calls::new(&session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("999999")));
     let answer = send(&second, &last_try);
     assert_eq!(answer["error"]["extra"]["tries_left"], 0);
     let client = client(&second, session);
@@ -104,14 +105,17 @@ fn two_sandboxes_share_a_database() {
     let sandboxes = [Sandbox::start(&config).unwrap(), Sandbox::start(&config).unwrap()];
     let session = register(&sandboxes[0], Kind::Ed25519);
     let nonces = MonotonicNonces::new();
-    let create = Calls::new(&session, clock.now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")).unwrap();
+    let create =
+        signed(&session, Calls::new(&session, clock.now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")));
     assert_eq!(verdict(&send(&sandboxes[1], &create)), (0, ""));
     assert_eq!(verdict(&send(&sandboxes[0], &create)), (401, "request_repeated"));
     // Each drops the expired request ids that the other recorded.
     for round in 0..3 {
         for at in [0, 0, 0, 1] {
-            let verify =
-                Calls::new(&session, clock.now(), &mut rng()).nonces(&nonces).verify_pin(&pin("123456")).unwrap();
+            let verify = signed(
+                &session,
+                Calls::new(&session, clock.now(), &mut rng()).nonces(&nonces).verify_pin(&pin("123456")),
+            );
             assert_eq!(verdict(&send(&sandboxes[(at + round) % 2], &verify)), (0, ""), "{round}");
         }
         clock.advance(86_400);
@@ -203,7 +207,7 @@ fn a_failed_commit_is_observed_as_a_failure() {
         )
         .unwrap();
     let nonces = MonotonicNonces::new();
-    let create = Calls::new(&session, now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")).unwrap();
+    let create = signed(&session, Calls::new(&session, now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")));
     observed.lock().unwrap().clear();
     assert_eq!(verdict(&send(&sandbox, &create)).0, 500);
     database.execute_batch("DROP TRIGGER full").unwrap();

@@ -10,7 +10,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use common::{Kind, app, client, now, register, rng, sandbox};
+use common::{Kind, app, client, now, register, rng, sandbox, signed};
 use fastrand::Rng;
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::{Ed25519Key, MonotonicNonces, Pin, Session, X25519PublicKey};
@@ -117,7 +117,7 @@ fn the_sandbox_survives_hostile_clients() {
 
     let mut answers = 0;
     for case in 0..cases {
-        let request = Calls::new(&attacker, now(), &mut rng()).nonces(&nonces).verify_pin(&pin()).unwrap();
+        let request = signed(&attacker, Calls::new(&attacker, now(), &mut rng()).nonces(&nonces).verify_pin(&pin()));
         let mut stream = connect(&sandbox);
         // The sandbox may close the connection before all is written.
         let _ = stream.write_all(&malformed(&mut generator, &wire(&request)));

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Kind, app, client, now, reason, refusal, register, rng, sandbox, send, verdict};
+use common::{Kind, app, client, now, reason, refusal, register, rng, sandbox, send, signed, verdict};
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::{Ed25519Key, MonotonicNonces, Pin};
 use mixin_pin_http::Outcome;
@@ -63,14 +63,16 @@ fn a_replayed_request_is_refused() {
         let sandbox = sandbox();
         let session = register(&sandbox, kind);
         let nonces = MonotonicNonces::new();
-        let create = Calls::new(&session, now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")).unwrap();
+        let create =
+            signed(&session, Calls::new(&session, now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")));
         assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
         assert_eq!(verdict(&send(&sandbox, &create)), (401, "request_repeated"));
-        let verify = Calls::new(&session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("123456")).unwrap();
+        let verify =
+            signed(&session, Calls::new(&session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("123456")));
         assert_eq!(verdict(&send(&sandbox, &verify)), (0, ""));
         assert_eq!(verdict(&send(&sandbox, &verify)), (401, "request_repeated"));
         // Reads may be repeated.
-        let me = Calls::new(&session, now(), &mut rng()).me().unwrap();
+        let me = signed(&session, Calls::new(&session, now(), &mut rng()).me());
         assert_eq!(verdict(&send(&sandbox, &me)), (0, ""));
         assert_eq!(verdict(&send(&sandbox, &me)), (0, ""));
     }

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Kind, TestClock, client, now, reason, register, rng, sandbox, send, send_parts, verdict};
+use common::{Kind, TestClock, client, now, reason, register, rng, sandbox, send, send_parts, signed, verdict};
 use mixin_pin_core::token::{Claims, RequestHash};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{EncryptedPin, MonotonicNonces, Pin, Secret, Session, UnixTime, hazmat};
@@ -74,18 +74,20 @@ fn after_the_days_tries_even_the_right_pin_is_refused_until_the_next_day() {
     let app = app.into_session(&mut rng()).unwrap();
     let key = mixin_pin_core::Ed25519Key::generate(&mut rng());
     let secret = mixin_pin_core::token::VerifyingKey::Ed25519(key.public_key()).to_session_secret().unwrap();
-    let registration = Calls::new(&app, clock.now(), &mut rng()).register(&secret, "x").unwrap();
+    let registration = signed(&app, Calls::new(&app, clock.now(), &mut rng()).register(&secret, "x"));
     let user = &send(&sandbox, &registration)["data"];
     let server = mixin_pin_core::X25519PublicKey::from_base64(user["pin_token_base64"].as_str().unwrap()).unwrap();
     let id = |field: &str| user[field].as_str().unwrap().parse().unwrap();
     let session = Session::ed25519(id("user_id"), id("session_id"), key, &server).unwrap();
     let nonces = MonotonicNonces::new();
     let verify = |digits| {
-        let request = Calls::new(&session, clock.now(), &mut rng()).nonces(&nonces).verify_pin(&pin(digits)).unwrap();
+        let request =
+            signed(&session, Calls::new(&session, clock.now(), &mut rng()).nonces(&nonces).verify_pin(&pin(digits)));
         let answer = send(&sandbox, &request);
         (verdict(&answer).0, verdict(&answer).1.to_owned(), answer["error"]["extra"]["tries_left"].as_u64())
     };
-    let create = Calls::new(&session, clock.now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")).unwrap();
+    let create =
+        signed(&session, Calls::new(&session, clock.now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")));
     assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
 
     for left in (0..5).rev() {
@@ -166,7 +168,7 @@ fn a_repeated_header_counts_as_missing() {
     let sandbox = sandbox();
     let client = with_pin(&sandbox);
     let session = client.session();
-    let me = Calls::new(session, now(), &mut rng()).me().unwrap();
+    let me = signed(session, Calls::new(session, now(), &mut rng()).me());
     let id = me.request_id().to_string();
     let (bearer, id) = (("Authorization", me.authorization().unwrap()), ("X-Request-Id", id.as_str()));
     for (headers, verdict) in [
@@ -187,7 +189,7 @@ fn repeated_requests_are_still_refused_for_their_iterators_if_allowed() {
     let client = with_pin(&sandbox);
     let session = client.session();
     let nonces = MonotonicNonces::new();
-    let request = Calls::new(session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("123456")).unwrap();
+    let request = signed(session, Calls::new(session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("123456")));
     assert_eq!(verdict(&send(&sandbox, &request)), (0, ""));
     assert_eq!(verdict(&send(&sandbox, &request)), (20_119, "iterator"));
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::sync::{Arc, Mutex};
 
-use common::{Kind, client, now, reason, register, rng, sandbox, send, verdict};
+use common::{Kind, client, now, reason, register, rng, sandbox, send, signed, verdict};
 use mixin_pin_core::{Ed25519Key, MonotonicNonces, Pin, PinKey, Session};
 use mixin_pin_protocol::call::Calls;
 use mixin_pin_sandbox::{Config, Sandbox};
@@ -63,9 +63,9 @@ fn no_user_spends_anothers_tries() {
     let sandbox = sandbox();
     let (victim, attacker) = (register(&sandbox, Kind::Ed25519), register(&sandbox, Kind::Ed25519));
     let nonces = MonotonicNonces::new();
-    let create = Calls::new(&victim, now(), &mut rng()).nonces(&nonces).create_pin(&pin(FIRST)).unwrap();
+    let create = signed(&victim, Calls::new(&victim, now(), &mut rng()).nonces(&nonces).create_pin(&pin(FIRST)));
     assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
-    let create = Calls::new(&attacker, now(), &mut rng()).nonces(&nonces).create_pin(&pin(FIRST)).unwrap();
+    let create = signed(&attacker, Calls::new(&attacker, now(), &mut rng()).nonces(&nonces).create_pin(&pin(FIRST)));
     assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
 
     // The attacker uses the victim's ids, but another key.
@@ -73,13 +73,13 @@ fn no_user_spends_anothers_tries() {
     let pin_key = PinKey::from_bytes(victim.pin_key().expose()).unwrap();
     let forged = Session::from_parts(victim.user_id(), victim.session_id(), key, pin_key);
     for _ in 0..20 {
-        let guess = Calls::new(&forged, now(), &mut rng()).nonces(&nonces).verify_pin(&pin(WRONG)).unwrap();
+        let guess = signed(&forged, Calls::new(&forged, now(), &mut rng()).nonces(&nonces).verify_pin(&pin(WRONG)));
         assert_eq!(verdict(&send(&sandbox, &guess)), (401, "token_signature"));
     }
     // The attacker uses its own session, beyond the day's tries.
     let mut verdicts = Vec::new();
     for _ in 0..8 {
-        let guess = Calls::new(&attacker, now(), &mut rng()).nonces(&nonces).verify_pin(&pin(WRONG)).unwrap();
+        let guess = signed(&attacker, Calls::new(&attacker, now(), &mut rng()).nonces(&nonces).verify_pin(&pin(WRONG)));
         verdicts.push(verdict(&send(&sandbox, &guess)).0);
     }
     assert_eq!(verdicts, [20_119, 20_119, 20_119, 20_119, 20_119, 429, 429, 429]);

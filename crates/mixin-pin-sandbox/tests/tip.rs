@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Kind, client, now, reason, refusal, register, rng, sandbox, send, verdict};
+use common::{Kind, client, now, reason, refusal, register, rng, sandbox, send, signed, verdict};
 use mixin_pin_core::tip::{TipAction, TipKey};
 use mixin_pin_core::{MonotonicNonces, NonceSource, Pin, Secret};
 use mixin_pin_protocol::answer::User;
@@ -89,8 +89,10 @@ fn counters_that_do_not_grow_and_invalid_keys_are_refused() {
     let update = |old: Option<Secret>, new: Secret| {
         let old = old.map_or_else(String::new, encrypt);
         let body = json!({ "old_pin_base64": old, "pin_base64": encrypt(new) }).to_string();
-        let request =
-            Calls::new(&session, now(), &mut rng()).other("POST", "/pin/update", Some(body.as_bytes())).unwrap();
+        let request = signed(
+            &session,
+            Calls::new(&session, now(), &mut rng()).other("POST", "/pin/update", Some(body.as_bytes())),
+        );
         let answer = send(&sandbox, &request);
         (verdict(&answer).0, verdict(&answer).1.to_owned())
     };

@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::{Kind, get, now, register, rng, send_parts, verdict};
+use common::{Kind, get, now, register, rng, send_parts, signed, verdict};
 use mixin_pin_core::token::{Claims, RequestHash};
 use mixin_pin_core::{EncryptedPin, MonotonicNonces, Nonce, NonceSource as _, Pin, Session, UnixTime, hazmat};
 use mixin_pin_protocol::call::{Calls, random_uuid};
@@ -40,7 +40,8 @@ impl Watched {
 fn with_pin(sandbox: &Sandbox) -> Session {
     let session = register(sandbox, Kind::Ed25519);
     let nonces = MonotonicNonces::new();
-    let create = Calls::new(&session, now(), &mut rng()).nonces(&nonces).create_pin(&Pin::new(PIN).unwrap()).unwrap();
+    let create =
+        signed(&session, Calls::new(&session, now(), &mut rng()).nonces(&nonces).create_pin(&Pin::new(PIN).unwrap()));
     assert_eq!(verdict(&common::send(sandbox, &create)), (0, ""));
     session
 }
@@ -161,7 +162,8 @@ fn iterators_are_shown_only_of_calls_that_succeeded() {
     let (old, new) = (encrypt(PIN), encrypt("271828"));
     let text = |encrypted: &EncryptedPin| encrypted.to_standard().as_str().to_owned();
     let body = json!({ "pin": text(&new.0), "old_pin": text(&old.0) }).to_string();
-    let update = Calls::new(&session, now(), &mut rng()).other("POST", "/pin/update", Some(body.as_bytes())).unwrap();
+    let update =
+        signed(&session, Calls::new(&session, now(), &mut rng()).other("POST", "/pin/update", Some(body.as_bytes())));
     assert_eq!(verdict(&common::send(&watched.sandbox, &update)), (0, ""));
     let iterators: Vec<_> = watched.last().pins.iter().map(|pin| pin.iterator).collect();
     assert_eq!(iterators, [Some(old.1), Some(new.1)]);

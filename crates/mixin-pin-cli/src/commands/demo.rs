@@ -88,32 +88,32 @@ impl Demo<'_> {
         let (first, second, wrong) = (Pin::new("142857")?, Pin::new("271828")?, Pin::new("000000")?);
         let with_pin = Expected::Data(|user| user["has_pin"] == true);
 
-        let request = calls!().me()?;
+        let request = calls!().me()?.sign(session.signer(), &mut rng)?;
         self.step(&client, &request, "a new user has no PIN", Expected::Data(|user| user["has_pin"] == false))?;
-        let request = calls!().create_pin(&first)?;
+        let request = calls!().create_pin(&first)?.sign(session.signer(), &mut rng)?;
         self.step(&client, &request, "create the PIN", with_pin)?;
-        let request = calls!().verify_pin(&first)?;
+        let request = calls!().verify_pin(&first)?.sign(session.signer(), &mut rng)?;
         self.step(&client, &request, "verify it", with_pin)?;
-        let request = calls!().verify_pin(&wrong)?;
+        let request = calls!().verify_pin(&wrong)?.sign(session.signer(), &mut rng)?;
         self.step(&client, &request, "a wrong PIN costs a try", Expected::WrongPin { tries_left: 4 })?;
-        let request = calls!().change_pin(&first, &second)?;
+        let request = calls!().change_pin(&first, &second)?.sign(session.signer(), &mut rng)?;
         self.step(&client, &request, "change it", with_pin)?;
-        let request = calls!().verify_pin(&first)?;
+        let request = calls!().verify_pin(&first)?.sign(session.signer(), &mut rng)?;
         self.step(&client, &request, "the old PIN is refused", Expected::WrongPin { tries_left: 3 })?;
-        let request = calls!().verify_pin(&second)?;
+        let request = calls!().verify_pin(&second)?.sign(session.signer(), &mut rng)?;
         self.step(&client, &request, "the new PIN is right", with_pin)?;
         let replayed = Expected::Refused(ErrorCode::Unauthorized);
         self.step(&client, &request, "the same request again is refused", replayed)?;
         let both = Expected::Data(|logs| logs.as_array().is_some_and(|entries| entries.len() == 2));
-        let request = calls!().logs(&LogQuery::wrong_pins())?;
+        let request = calls!().logs(&LogQuery::wrong_pins())?.sign(session.signer(), &mut rng)?;
         self.step(&client, &request, "both failed attempts are in the log", both)?;
 
         let with_tip = Expected::Data(|user| user["tip_counter"] == 1);
-        let request = calls!().change_to_tip(&second, &key)?;
+        let request = calls!().change_to_tip(&second, &key)?.sign(session.signer(), &mut rng)?;
         self.step(&client, &request, "a TIP key takes the digits' place", with_tip)?;
-        let request = calls!().verify_tip(&key)?;
+        let request = calls!().verify_tip(&key)?.sign(session.signer(), &mut rng)?;
         self.step(&client, &request, "its signature is right", with_tip)?;
-        let request = calls!().verify_tip(&other)?;
+        let request = calls!().verify_tip(&other)?.sign(session.signer(), &mut rng)?;
         self.step(&client, &request, "another key's costs a try", Expected::WrongPin { tries_left: 2 })?;
         self.output.progress(String::new)
     }
@@ -125,6 +125,7 @@ impl Demo<'_> {
         let key = NewKey::generate(self.kind)?;
         let secret = key.public_key().to_session_secret()?;
         let request = Calls::new(&app, now()?, &mut rng).register(&secret, "Demo User")?;
+        let request = request.sign(app.signer(), &mut rng)?;
         let app = self.client(app)?;
         let registered = Expected::Data(|user| user["session_id"].is_string());
         let data = self.step(&app, &request, "register a user under the app's session", registered)?;

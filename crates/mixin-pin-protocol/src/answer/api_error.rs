@@ -3,6 +3,7 @@
 use std::fmt;
 
 use mixin_pin_core::UnixTime;
+use mixin_pin_core::uuid::Uuid;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -40,6 +41,9 @@ pub struct ApiError {
     /// Details: an object, a text, or absent.
     #[serde(default)]
     pub extra: Option<Value>,
+    /// The id of the request that was answered so. [`Answer::read`](super::Answer::read) sets it.
+    #[serde(skip)]
+    pub request_id: Option<Uuid>,
 }
 
 impl ApiError {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 /// Encodes an encrypted PIN in the base64 that this session's calls use: standard and padded for the digits of an RSA
 /// session, URL-safe and unpadded for everything else.
 pub fn encode_pin<S: Signer>(session: &Session<S>, pin: &EncryptedPin) -> EncodedPin {
-    PinFields::of(session, pin.kind()).encode(pin)
+    PinFields::of(session.signer().algorithm(), pin.kind()).encode(pin)
 }
 
 /// The fields of a body that hold encrypted PINs.
@@ -20,8 +20,8 @@ pub(super) enum PinFields {
 }
 
 impl PinFields {
-    pub(super) fn of<S: Signer>(session: &Session<S>, kind: SecretKind) -> Self {
-        match (session.signer().algorithm(), kind) {
+    pub(super) const fn of(algorithm: Algorithm, kind: SecretKind) -> Self {
+        match (algorithm, kind) {
             (Algorithm::Rs512, SecretKind::SixDigits) => Self::Digits,
             _ => Self::Later,
         }

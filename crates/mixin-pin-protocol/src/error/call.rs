@@ -3,14 +3,18 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use mixin_pin_core::SignerError;
+
 use super::Remedy;
 
 /// Why a request cannot be prepared. Nothing was sent.
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum CallError {
-    /// The token cannot be signed, or the time or the token's lifetime is out of range.
+    /// The time or the token's lifetime is out of range.
     Core(mixin_pin_core::Error),
+    /// The signer of the token or of a TIP action failed. Contains the signer's error.
+    Signer(SignerError),
     /// The nonce source failed. Contains the source's error.
     Nonce(Box<dyn StdError + Send + Sync>),
     /// The nonce source gave the new PIN an iterator that is not greater than the old PIN's.
@@ -50,6 +54,7 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Core(error) => return error.fmt(f),
+            Self::Signer(error) => return error.fmt(f),
             Self::Action(error) => return error.fmt(f),
             Self::Nonce(_) => "the nonce source failed; nothing was sent",
             Self::NonceOrder => "the nonce source gave iterators that do not rise; repair it before the next call",
@@ -74,6 +79,7 @@ impl StdError for CallError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Core(error) => error.source(),
+            Self::Signer(error) => error.source(),
             Self::Action(error) => error.source(),
             Self::Nonce(cause) => Some(&**cause),
             _ => None,
@@ -84,6 +90,12 @@ impl StdError for CallError {
 impl From<mixin_pin_core::Error> for CallError {
     fn from(error: mixin_pin_core::Error) -> Self {
         Self::Core(error)
+    }
+}
+
+impl From<SignerError> for CallError {
+    fn from(error: SignerError) -> Self {
+        Self::Signer(error)
     }
 }
 

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use mixin_pin_core::token::VerifyingKey;
+use mixin_pin_core::token::{Signer, VerifyingKey};
 use mixin_pin_core::{Ed25519Key, NonceSource, PinToken, RsaKey, Session, SystemRng, UnixTime, X25519PublicKey};
 use mixin_pin_http::{Client, Error, Outcome, Unknown};
 use mixin_pin_protocol::answer::{ApiError, User};
-use mixin_pin_protocol::call::PreparedRequest;
+use mixin_pin_protocol::call::{PreparedRequest, UnsignedRequest};
 use mixin_pin_protocol::keystore::Keystore;
-use mixin_pin_protocol::{AnswerError, Error as ProtocolError};
+use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError};
 use mixin_pin_sandbox::{Config, Sandbox};
 use serde_json::Value;
 
@@ -39,6 +39,11 @@ pub fn rng() -> SystemRng {
 
 pub fn now() -> UnixTime {
     SystemTime::now().try_into().unwrap()
+}
+
+/// The request, signed with the session's key.
+pub fn signed<S: Signer>(session: &Session<S>, request: Result<UnsignedRequest, CallError>) -> PreparedRequest {
+    request.unwrap().sign(session.signer(), &mut rng()).unwrap()
 }
 
 /// A nonce source with one iterator, reserved before the call is prepared.

@@ -146,6 +146,7 @@ fn one_call(orders: &Orders) {
     let mut rng = SystemRng::new().unwrap();
     let mut calls = Calls::new(client.session(), now, &mut rng).nonces(&reserved);
     let request = calls.verify_pin(&Pin::new(PIN).unwrap()).unwrap();
+    let request = request.sign(client.session().signer(), &mut rng).unwrap();
     let answer = hazmat::send(&client, &request).unwrap();
     println!("answered {}", answer.status);
 }
