@@ -16,7 +16,7 @@ use mixin_pin_http::store::MemoryStore;
 use mixin_pin_http::{Client, Error, Outcome};
 use mixin_pin_protocol::call::LogQuery;
 use mixin_pin_protocol::{AnswerError, Error as ProtocolError};
-use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore};
+use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore, PendingCall};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -151,12 +151,20 @@ struct Doubting {
 }
 
 impl NonceStore for Doubting {
-    fn lease(&self, session_id: Uuid, terms: &LeaseTerms) -> Result<LeaseReply, mixin_pin_store::Error> {
+    fn lease(&self, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<LeaseReply, mixin_pin_store::Error> {
         if !terms.clock_is_confirmed() {
             return Ok(LeaseReply::ClockUnconfirmed { ahead: self.ahead });
         }
         self.was_confirmed.store(true, Ordering::SeqCst);
         self.store.lease(session_id, terms)
+    }
+
+    fn pending(&self, session_id: Uuid) -> Result<Vec<PendingCall>, mixin_pin_store::Error> {
+        self.store.pending(session_id)
+    }
+
+    fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, mixin_pin_store::Error> {
+        self.store.settle(session_id, request_id)
     }
 }
 
@@ -266,9 +274,17 @@ struct Stalling {
 }
 
 impl NonceStore for Stalling {
-    fn lease(&self, session_id: Uuid, terms: &LeaseTerms) -> Result<LeaseReply, mixin_pin_store::Error> {
+    fn lease(&self, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<LeaseReply, mixin_pin_store::Error> {
         let stalls = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
         self.store.lease(session_id, &if stalls { LeaseTerms::new(Duration::ZERO) } else { *terms })
+    }
+
+    fn pending(&self, session_id: Uuid) -> Result<Vec<PendingCall>, mixin_pin_store::Error> {
+        self.store.pending(session_id)
+    }
+
+    fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, mixin_pin_store::Error> {
+        self.store.settle(session_id, request_id)
     }
 }
 

@@ -12,7 +12,7 @@ use mixin_pin_core::{Error as CoreError, UnixTime};
 use crate::Error;
 
 pub(crate) use backoff::Backoff;
-pub(crate) use lease_state::{Expiry, LeaseState, PER_LEASE, Reserved};
+pub(crate) use lease_state::{Expiry, LeaseState};
 pub(crate) use process::Process;
 
 pub(crate) type Clock = Arc<dyn Fn() -> Result<UnixTime, Error> + Send + Sync>;

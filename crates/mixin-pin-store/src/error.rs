@@ -20,6 +20,9 @@ pub enum Error {
     LeaseLost,
     /// The session is leased, so its record cannot be changed.
     InUse,
+    /// The journal lists calls of the session, so it cannot be forgotten. Settle them first, with
+    /// [`NonceStore::settle`](crate::NonceStore::settle).
+    Unsettled,
     /// The session's last iterator is more than [`MAX_LEAP`](crate::MAX_LEAP) ahead of the clock, and its owner did not
     /// raise it there.
     IteratorAhead {
@@ -162,6 +165,10 @@ impl fmt::Display for Error {
                 "the lease ended before the request was sent; make the call again",
             ),
             Self::InUse => f.write_str("the session is in use; try again when its call has ended"),
+            Self::Unsettled => f.write_str(
+                "the journal lists calls of this session; find out whether Mixin has applied each, settle it, then forget \
+                 the session",
+            ),
             Self::IteratorAhead { ahead } => write!(
                 f,
                 "the session's last iterator is {} ahead of the clock; set the clock right; if it is right, forget the \

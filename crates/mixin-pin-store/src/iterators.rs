@@ -1,5 +1,6 @@
 //! The rules for iterators, as arithmetic on a session's last iterator and the clock. The same for every engine.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use mixin_pin_core::{Error as CoreError, UnixTime};
@@ -9,6 +10,15 @@ use crate::{Error, MAX_LEAP};
 /// The iterator after `last` at the time `now`.
 pub(crate) fn next(last: u64, now: UnixTime) -> Result<u64, Error> {
     Ok(last.checked_add(1).ok_or(CoreError::IteratorExhausted)?.max(now.as_nanos()?))
+}
+
+/// How many iterators a lease reserves: as many as the call with the most PINs needs. Gaps between iterators are allowed.
+pub(crate) const PER_LEASE: u64 = 2;
+
+/// Reserves the iterators after `last` at the time `now`. Reserves fewer at the end of the numbers.
+pub(crate) fn reserve(last: Option<u64>, now: UnixTime) -> Result<RangeInclusive<u64>, Error> {
+    let first = next(last.unwrap_or(0), now)?;
+    Ok(first..=first.saturating_add(PER_LEASE - 1))
 }
 
 /// A last iterator this far ahead of the clock is refused. One second beyond the limit, because calls also count iterators
@@ -50,6 +60,22 @@ mod tests {
         assert_eq!(next(90, 50).unwrap(), 91);
         assert_eq!(next(0, 0).unwrap(), 1);
         assert!(matches!(next(u64::MAX, 50), Err(Error::Core(CoreError::IteratorExhausted))));
+    }
+
+    #[test]
+    fn iterators_follow_the_clock_and_exceed_the_last() {
+        let after = |last, now| reserve(Some(last), UnixTime::from_nanos(now)).unwrap().collect::<Vec<_>>();
+        assert_eq!(after(10, 50), [50, 51]);
+        assert_eq!(after(50, 50), [51, 52]);
+        assert_eq!(after(90, 50), [91, 92]);
+        assert_eq!(after(0, 0), [1, 2]);
+        assert_eq!(after(u64::MAX - 1, 50), [u64::MAX]);
+    }
+
+    #[test]
+    fn after_the_last_number_there_are_no_iterators() {
+        let ended = reserve(Some(u64::MAX), UnixTime::from_nanos(50));
+        assert!(matches!(ended, Err(Error::Core(CoreError::IteratorExhausted))));
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mixin_pin_core::NonceSource;
 use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{NonceSource, UnixTime};
 
-use crate::{Error, Risk, SessionRecord};
+use crate::{CallIntent, Error, PendingCall, Risk, SessionRecord};
 
 /// Leases sessions, for callers that share them: threads, processes or machines.
 ///
@@ -28,13 +28,37 @@ use crate::{Error, Risk, SessionRecord};
 ///   the terms confirm the clock: an iterator from a year ahead would lock out every client that goes by the clock for a
 ///   year. It also refuses a last iterator far ahead of the clock unless the session's owner raised it there.
 ///
+/// # Journal
+/// If the terms of a lease name a call, the store writes an entry for it together with the lease. So an entry exists before
+/// the first byte of the call is sent.
+/// - Releasing the lease removes the entry, unless [`Lease::keep_entry`] keeps it. This holds for a lease that has ended,
+///   too: entries are removed by their request ids.
+/// - The entry stays after a crash, or if its removal does not reach the store. So a call that the journal lists may never
+///   have been sent, or its outcome may be known. A call that it does not list has a known outcome.
+/// - An entry stays until it is settled, with one exception: the session's next lease drops a
+///   [`VerifyPin`](crate::CallKind::VerifyPin) whose token expired more than a day ago. Such a call changed nothing.
+///
 /// The feature `test-suite` checks an implementation against this contract.
 pub trait NonceStore: Send + Sync {
     /// Leases a session. Waits for another caller's lease to end, at most as long as the terms say.
     ///
     /// # Errors
     /// Any failure of the store.
-    fn lease(&self, session_id: Uuid, terms: &LeaseTerms) -> Result<LeaseReply, Error>;
+    fn lease(&self, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<LeaseReply, Error>;
+
+    /// The calls of a session that are under way or whose outcome is unknown, in the order of their iterators.
+    ///
+    /// # Errors
+    /// Any failure of the store.
+    fn pending(&self, session_id: Uuid) -> Result<Vec<PendingCall>, Error>;
+
+    /// Removes the entry of a call whose outcome is known now. Returns whether there was one.
+    ///
+    /// A power cut or a failover may undo it. Then the call is listed again.
+    ///
+    /// # Errors
+    /// Any failure of the store.
+    fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, Error>;
 }
 
 /// A lease of a session, and the source of its nonces. Dropping it releases the session.
@@ -43,6 +67,14 @@ pub trait NonceStore: Send + Sync {
 pub trait Lease: NonceSource<Error = Error> + Send + Sync {
     /// The least time for which the lease still lasts. Do not send a request that may take longer.
     fn remaining(&self) -> Duration;
+
+    /// When the lease was granted, by the store's clock. The entry of its call has the same time as
+    /// [`sent_at`](PendingCall::sent_at).
+    fn granted_at(&self) -> UnixTime;
+
+    /// Sets whether dropping the lease keeps the entry of its call. At first it does not. Set it before the first byte is
+    /// sent, and clear it when the outcome is known.
+    fn keep_entry(&self, keep: bool);
 }
 
 /// A store whose records can be listed and changed.
@@ -53,10 +85,18 @@ pub trait ManagedStore: NonceStore {
     /// Any failure of the store.
     fn sessions(&self) -> Result<Vec<SessionRecord>, Error>;
 
+    /// Calls of all sessions that are under way or whose outcome is unknown, by session and then in the order of their
+    /// iterators.
+    ///
+    /// # Errors
+    /// Any failure of the store.
+    fn all_pending(&self) -> Result<Vec<PendingCall>, Error>;
+
     /// Forgets a session. Its next iterator then comes from the clock alone. Returns whether the session was known.
     ///
     /// # Errors
-    /// [`Error::InUse`] while it is leased, or any failure of the store.
+    /// [`Error::InUse`] while it is leased, [`Error::Unsettled`] while the journal lists calls of it, or any failure of the
+    /// store.
     fn forget(&self, session_id: Uuid) -> Result<bool, Error>;
 
     /// Raises a session's last iterator to `to`, because other clients of the session have used greater ones. Returns the
@@ -101,8 +141,16 @@ pub enum Place<'s> {
 macro_rules! by_pointer {
     ($($pointer:ty),*) => {$(
         impl<S: NonceStore + ?Sized> NonceStore for $pointer {
-            fn lease(&self, session_id: Uuid, terms: &LeaseTerms) -> Result<LeaseReply, Error> {
+            fn lease(&self, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<LeaseReply, Error> {
                 (**self).lease(session_id, terms)
+            }
+
+            fn pending(&self, session_id: Uuid) -> Result<Vec<PendingCall>, Error> {
+                (**self).pending(session_id)
+            }
+
+            fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, Error> {
+                (**self).settle(session_id, request_id)
             }
         }
     )*};
@@ -121,16 +169,17 @@ by_pointer!(&S, Box<S>, Arc<S>);
 /// assert!(!terms.clock_is_confirmed() && terms.with_confirmed_clock().clock_is_confirmed());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeaseTerms {
+pub struct LeaseTerms<'c> {
     duration: Duration,
     wait: Duration,
     clock_is_confirmed: bool,
+    call: Option<&'c CallIntent>,
 }
 
-impl LeaseTerms {
+impl<'c> LeaseTerms<'c> {
     /// A lease that ends by itself after `duration`. By default the caller does not wait for a session in use.
     pub const fn new(duration: Duration) -> Self {
-        Self { duration, wait: Duration::ZERO, clock_is_confirmed: false }
+        Self { duration, wait: Duration::ZERO, clock_is_confirmed: false, call: None }
     }
 
     /// The same terms, waiting at most `wait` for a session in use.
@@ -144,6 +193,13 @@ impl LeaseTerms {
     #[must_use]
     pub const fn with_confirmed_clock(self) -> Self {
         Self { clock_is_confirmed: true, ..self }
+    }
+
+    /// The same terms for a lease that makes this call. The store records it in its journal.
+    #[must_use]
+    pub const fn for_call(self, call: &CallIntent) -> LeaseTerms<'_> {
+        let Self { duration, wait, clock_is_confirmed, call: _ } = self;
+        LeaseTerms { duration, wait, clock_is_confirmed, call: Some(call) }
     }
 
     /// The time after which the lease ends by itself.
@@ -160,13 +216,18 @@ impl LeaseTerms {
     pub const fn clock_is_confirmed(&self) -> bool {
         self.clock_is_confirmed
     }
+
+    /// The call that the lease is for.
+    pub const fn call(&self) -> Option<&'c CallIntent> {
+        self.call
+    }
 }
 
 /// A store's answer to [`NonceStore::lease`].
 #[must_use]
-pub enum LeaseReply {
+pub enum LeaseReply<L = Box<dyn Lease>> {
     /// The caller leases the session.
-    Granted(Box<dyn Lease>),
+    Granted(L),
     /// Another caller still leased it when the wait ended.
     Busy,
     /// The clock is far ahead of the session's last iterator, or the session is new. Compare the clock with the server's,
@@ -177,7 +238,7 @@ pub enum LeaseReply {
     },
 }
 
-impl fmt::Debug for LeaseReply {
+impl<L> fmt::Debug for LeaseReply<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Granted(_) => f.write_str("Granted(..)"),
@@ -199,5 +260,15 @@ mod tests {
         let terms = LeaseTerms::new(duration).wait(wait).with_confirmed_clock();
         assert_eq!((terms.duration(), terms.max_wait(), terms.clock_is_confirmed()), (duration, wait, true));
         assert!(!LeaseTerms::new(duration).clock_is_confirmed());
+        let call = CallIntent {
+            request_id: Uuid::nil(),
+            method: "POST".into(),
+            path: "/pin/verify".into(),
+            kind: crate::CallKind::VerifyPin,
+            token_lifetime: duration,
+        };
+        let for_call = terms.for_call(&call);
+        assert_eq!((for_call.duration(), for_call.max_wait(), for_call.clock_is_confirmed()), (duration, wait, true));
+        assert_eq!((for_call.wait(wait).with_confirmed_clock().call(), terms.call()), (Some(&call), None));
     }
 }

@@ -4,7 +4,8 @@
 //! **In scope:** [`NonceStore`]s: memory for one process ([`MemoryStore`]), SQLite for the processes of one machine
 //! ([`SqliteStore`], feature `sqlite`, on by default), Redis or Valkey for several machines (`RedisStore`, feature `redis`).
 //! [`open`] opens any of them by its URL. A store saves an iterator before it returns it. During a call the caller leases
-//! the session. If a process dies, SQLite passes its leases on at once; Redis does so when they end.
+//! the session. If a process dies, SQLite passes its leases on at once; Redis does so when they end. The journal lists calls
+//! that are under way or whose outcome is unknown, also after a crash.
 //!
 //! **Out of scope, for good:** file formats of our own, cryptography, and calls. `mixin-pin-http` makes calls with any
 //! [`NonceStore`].
@@ -37,34 +38,63 @@
 //! rusqlite may not link it twice. It turns the default features off and takes Redis, memory, or its own store:
 //!
 //! ```
-//! use std::time::Duration;
+//! use std::sync::atomic::{AtomicBool, Ordering};
+//! use std::time::{Duration, SystemTime};
 //! use mixin_pin_core::uuid::Uuid;
 //! use mixin_pin_core::{NonceSource, UnixTime};
-//! use mixin_pin_store::{Error, Lease, LeaseReply, LeaseTerms, NonceStore};
+//! use mixin_pin_store::{CallIntent, Error, Lease, LeaseReply, LeaseTerms, NonceStore, PendingCall};
 //!
 //! /// Your database.
 //! # #[derive(Clone, Default)]
 //! struct Database { /* … */ }
 //!
 //! # impl Database {
-//! #   fn lease(&self, _: Uuid, _: Duration) -> std::io::Result<Option<u64>> { Ok(Some(1)) }
+//! #   fn lease(&self, _: Uuid, _: Duration, _: Option<&CallIntent>, _: UnixTime) -> std::io::Result<Option<u64>> { Ok(Some(1)) }
 //! #   fn next_iterator(&self, _: Uuid, _: u64, now: u64) -> std::io::Result<Option<u64>> { Ok(Some(now)) }
-//! #   fn release(&self, _: Uuid, _: u64) {}
+//! #   fn release(&self, _: Uuid, _: u64, _: Option<Uuid>) {}
+//! #   fn calls(&self, _: Uuid) -> std::io::Result<Vec<PendingCall>> { Ok(Vec::new()) }
+//! #   fn remove_call(&self, _: Uuid, _: Uuid) -> std::io::Result<bool> { Ok(false) }
 //! # }
 //! struct MyStore(Database);
 //!
-//! struct MyLease { database: Database, session_id: Uuid, fence: u64, ends: std::time::Instant }
+//! struct MyLease {
+//!     database: Database,
+//!     session_id: Uuid,
+//!     fence: u64,
+//!     granted_at: UnixTime,
+//!     ends: std::time::Instant,
+//!     request_id: Option<Uuid>,
+//!     keeps_entry: AtomicBool,
+//! }
 //!
 //! impl NonceStore for MyStore {
-//!     fn lease(&self, session_id: Uuid, terms: &LeaseTerms) -> Result<LeaseReply, Error> {
+//!     fn lease(&self, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<LeaseReply, Error> {
+//!         let granted_at = UnixTime::try_from(SystemTime::now())?;
 //!         let ends = std::time::Instant::now() + terms.duration();
-//!         // One transaction: if no other lease lasts, write a new fence and the lease's end. Repeat for `terms.max_wait()`.
-//!         Ok(match self.0.lease(session_id, terms.duration()).map_err(Error::other)? {
-//!             Some(fence) => {
-//!                 LeaseReply::Granted(Box::new(MyLease { database: self.0.clone(), session_id, fence, ends }))
-//!             }
+//!         // One transaction: if no other lease lasts, write a new fence, the lease's end, and the call with two reserved
+//!         // iterators. Repeat for `terms.max_wait()`.
+//!         let fence = self.0.lease(session_id, terms.duration(), terms.call(), granted_at).map_err(Error::other)?;
+//!         Ok(match fence {
+//!             Some(fence) => LeaseReply::Granted(Box::new(MyLease {
+//!                 database: self.0.clone(),
+//!                 session_id,
+//!                 fence,
+//!                 granted_at,
+//!                 ends,
+//!                 request_id: terms.call().map(|call| call.request_id),
+//!                 keeps_entry: AtomicBool::new(false),
+//!             })),
 //!             None => LeaseReply::Busy,
 //!         })
+//!     }
+//!
+//!     fn pending(&self, session_id: Uuid) -> Result<Vec<PendingCall>, Error> {
+//!         // Each made by `PendingCall::new`. Set `under_way_for` while the fence is the session's and its lease lasts.
+//!         self.0.calls(session_id).map_err(Error::other)
+//!     }
+//!
+//!     fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, Error> {
+//!         self.0.remove_call(session_id, request_id).map_err(Error::other)
 //!     }
 //! }
 //!
@@ -82,11 +112,21 @@
 //!     fn remaining(&self) -> Duration {
 //!         self.ends.saturating_duration_since(std::time::Instant::now())
 //!     }
+//!
+//!     fn granted_at(&self) -> UnixTime {
+//!         self.granted_at
+//!     }
+//!
+//!     fn keep_entry(&self, keep: bool) {
+//!         self.keeps_entry.store(keep, Ordering::SeqCst);
+//!     }
 //! }
 //!
 //! impl Drop for MyLease {
 //!     fn drop(&mut self) {
-//!         self.database.release(self.session_id, self.fence);
+//!         // One transaction: end the lease if the fence is still this one, and remove the call in any case.
+//!         let done = self.request_id.filter(|_| !self.keeps_entry.load(Ordering::SeqCst));
+//!         self.database.release(self.session_id, self.fence, done);
 //!     }
 //! }
 //! # let _: Box<dyn NonceStore> = Box::new(MyStore(Database::default()));
@@ -100,6 +140,7 @@
 mod engine;
 mod error;
 mod iterators;
+mod journal;
 mod lease;
 mod memory;
 mod record;
@@ -115,6 +156,7 @@ mod url;
 use std::time::Duration;
 
 pub use error::{BoxError, Error, RedisError, SqliteError};
+pub use journal::{CallIntent, CallKind, PendingCall};
 pub use lease::{Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore, Place};
 pub use memory::MemoryStore;
 pub use record::SessionRecord;

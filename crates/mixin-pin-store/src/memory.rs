@@ -1,13 +1,18 @@
 //! A store in memory, for a session that only one process uses.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{NonceSource, UnixTime};
 
-use crate::{Error, Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore, Place, SessionRecord, iterators};
+use crate::journal::{OwnEntry, oldest_verification};
+use crate::{
+    CallKind, Error, Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore, PendingCall, Place, SessionRecord,
+    iterators,
+};
 
 /// Iterators and leases in memory, shared by the threads of this process. Clones share their sessions.
 ///
@@ -43,11 +48,33 @@ struct State {
     raised_to: Option<u64>,
     fence: u64,
     leased_until: Option<Instant>,
+    /// By their request ids.
+    calls: BTreeMap<Uuid, Entry>,
+}
+
+/// An entry of the journal.
+#[derive(Debug)]
+struct Entry {
+    /// The fence of its lease.
+    fence: u64,
+    call: PendingCall,
 }
 
 impl State {
     fn leased_for(&self) -> Option<Duration> {
         self.leased_until?.checked_duration_since(Instant::now())
+    }
+
+    /// The calls of the session, in the order of their iterators.
+    fn pending(&self) -> Vec<PendingCall> {
+        let under_way_for = self.leased_for();
+        let call = |entry: &Entry| PendingCall {
+            under_way_for: under_way_for.filter(|_| entry.fence == self.fence),
+            ..entry.call.clone()
+        };
+        let mut calls: Vec<PendingCall> = self.calls.values().map(call).collect();
+        calls.sort_by_key(|call| *call.iterators.start());
+        calls
     }
 }
 
@@ -60,6 +87,34 @@ impl Session {
     fn lock_unleased(&self) -> Result<MutexGuard<'_, State>, Error> {
         let state = self.lock();
         if state.leased_for().is_some() { Err(Error::InUse) } else { Ok(state) }
+    }
+
+    /// Leases the session, which is not leased.
+    fn grant(
+        self: &Arc<Self>,
+        state: &mut State,
+        session_id: Uuid,
+        terms: &LeaseTerms<'_>,
+    ) -> Result<MemoryLease, Error> {
+        let (begun, granted_at) = (Instant::now(), UnixTime::try_from(SystemTime::now())?);
+        let reserved = terms.call().map(|_| iterators::reserve(state.last_iterator, granted_at)).transpose()?;
+        state.fence = state.fence.wrapping_add(1);
+        let fence = state.fence;
+        // `Instant` cannot express the end: use a year.
+        let until = begun.checked_add(terms.duration());
+        let until = until.unwrap_or_else(|| begun + Duration::from_secs(86_400 * 365));
+        state.leased_until = Some(until);
+        let oldest = oldest_verification(granted_at);
+        state
+            .calls
+            .retain(|_, Entry { call, .. }| call.kind != CallKind::VerifyPin || call.expires_at.secs() >= oldest);
+        if let (Some(call), Some(reserved)) = (terms.call(), reserved.clone()) {
+            state.last_iterator = Some(*reserved.end());
+            let call = PendingCall::new(session_id, call, reserved, granted_at);
+            state.calls.insert(call.request_id, Entry { fence, call });
+        }
+        let entry = OwnEntry::new(terms);
+        Ok(MemoryLease { session: self.clone(), fence, granted_at, until, reserved: Mutex::new(reserved), entry })
     }
 }
 
@@ -87,7 +142,7 @@ impl MemoryStore {
 }
 
 impl NonceStore for MemoryStore {
-    fn lease(&self, session_id: Uuid, terms: &LeaseTerms) -> Result<LeaseReply, Error> {
+    fn lease(&self, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<LeaseReply, Error> {
         let session = self.session(session_id);
         let begun = Instant::now();
         let mut state = session.lock();
@@ -98,14 +153,17 @@ impl NonceStore for MemoryStore {
             let waited = session.freed.wait_timeout(state, wait.min(left));
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        state.fence = state.fence.wrapping_add(1);
-        // `Instant` cannot express the end: use a year.
-        let until = Instant::now().checked_add(terms.duration());
-        let until = until.unwrap_or_else(|| begun + Duration::from_secs(86_400 * 365));
-        state.leased_until = Some(until);
-        let fence = state.fence;
-        drop(state);
-        Ok(LeaseReply::Granted(Box::new(MemoryLease { session, fence, until })))
+        Ok(LeaseReply::Granted(Box::new(session.grant(&mut state, session_id, terms)?)))
+    }
+
+    fn pending(&self, session_id: Uuid) -> Result<Vec<PendingCall>, Error> {
+        let session = Self::sessions(self).get(&session_id).cloned();
+        Ok(session.map(|session| session.lock().pending()).unwrap_or_default())
+    }
+
+    fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, Error> {
+        let session = Self::sessions(self).get(&session_id).cloned();
+        Ok(session.is_some_and(|session| session.lock().calls.remove(&request_id).is_some()))
     }
 }
 
@@ -124,10 +182,21 @@ impl ManagedStore for MemoryStore {
         Ok(sessions.iter().filter_map(record).collect())
     }
 
+    fn all_pending(&self) -> Result<Vec<PendingCall>, Error> {
+        let sessions = Self::sessions(self);
+        let mut calls: Vec<PendingCall> = sessions.values().flat_map(|session| session.lock().pending()).collect();
+        // The order within a session stays.
+        calls.sort_by_key(|call| call.session_id);
+        Ok(calls)
+    }
+
     fn forget(&self, session_id: Uuid) -> Result<bool, Error> {
         // The session stays in the map: callers may be waiting for it.
         let Some(session) = Self::sessions(self).get(&session_id).cloned() else { return Ok(false) };
         let mut state = session.lock_unleased()?;
+        if !state.calls.is_empty() {
+            return Err(Error::Unsettled);
+        }
         state.raised_to = None;
         Ok(state.last_iterator.take().is_some())
     }
@@ -155,7 +224,11 @@ impl ManagedStore for MemoryStore {
 struct MemoryLease {
     session: Arc<Session>,
     fence: u64,
+    granted_at: UnixTime,
     until: Instant,
+    /// For the lease's call.
+    reserved: Mutex<Option<RangeInclusive<u64>>>,
+    entry: OwnEntry,
 }
 
 impl NonceSource for MemoryLease {
@@ -167,6 +240,10 @@ impl NonceSource for MemoryLease {
         if state.fence != self.fence || self.remaining().is_zero() {
             return Err(Error::LeaseLost);
         }
+        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taken) = reserved.as_mut().and_then(Iterator::next) {
+            return Ok(taken);
+        }
         let taken = iterators::next(state.last_iterator.unwrap_or(0), now)?;
         state.last_iterator = Some(taken);
         Ok(taken)
@@ -177,11 +254,22 @@ impl Lease for MemoryLease {
     fn remaining(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
     }
+
+    fn granted_at(&self) -> UnixTime {
+        self.granted_at
+    }
+
+    fn keep_entry(&self, keep: bool) {
+        self.entry.keep(keep);
+    }
 }
 
 impl Drop for MemoryLease {
     fn drop(&mut self) {
         let mut state = self.session.lock();
+        if let Some(request_id) = self.entry.to_remove() {
+            state.calls.remove(&request_id);
+        }
         if state.fence == self.fence {
             state.leased_until = None;
             drop(state);

@@ -2,8 +2,10 @@
 //!
 //! A session has a record, which stays, and a lease, which Redis itself ends. Each step is one script, so lease and iterator
 //! change together or not at all. The lease's value is its fence, a random number. A caller that stalled past the end of its
-//! lease finds another fence there, or none, and gets no further iterator.
+//! lease finds another fence there, or none, and gets no further iterator. A third key has the calls that are under way or
+//! whose outcome is unknown.
 
+mod calls;
 mod lease;
 mod scripts;
 
@@ -12,13 +14,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mixin_pin_core::{Error as CoreError, UnixTime, uuid::Uuid};
-use redis::{Client, Commands as _, Connection, ErrorKind, Script, ServerErrorKind};
+use redis::{Client, Commands as _, Connection, ErrorKind, Script, ScriptInvocation, ServerErrorKind};
 use rustls::crypto::CryptoProvider;
 
-use crate::engine::{Backoff, Clock, Expiry, LeaseState, PER_LEASE, Process, Reserved, random, system_clock};
-use crate::iterators::{self, TOO_FAR};
+use crate::engine::{Backoff, Clock, Expiry, LeaseState, Process, random, system_clock};
+use crate::iterators::{self, PER_LEASE, TOO_FAR};
+use crate::journal::{OwnEntry, oldest_verification};
 use crate::{
-    Error, LeaseReply, LeaseTerms, MAX_LEAP, ManagedStore, NonceStore, Place, RedisError, Risk, SessionRecord,
+    Error, LeaseReply, LeaseTerms, MAX_LEAP, ManagedStore, NonceStore, PendingCall, Place, RedisError, Risk,
+    SessionRecord,
 };
 
 use lease::RedisLease;
@@ -28,13 +32,15 @@ use scripts::Scripts;
 const TIMEOUT: Duration = Duration::from_secs(5);
 const PREFIX: &str = "mixin-pin:";
 const LEASE_SUFFIX: &str = ":lease";
+const CALLS_SUFFIX: &str = ":calls";
 
 /// Iterators in Redis or Valkey.
 ///
 /// Clones are cheap and share their connections. Iterators end at `i64::MAX`, in the year 2262.
 ///
 /// A failover may lose the last writes. Iterators still rise, because they are never below the clock. This requires that
-/// the machines' clocks differ by less than a failover takes.
+/// the machines' clocks differ by less than a failover takes. The journal may lose the entries of the last calls, so it does
+/// not list each call whose outcome is unknown.
 ///
 /// ```no_run
 /// use mixin_pin_store::{ManagedStore, RedisStore};
@@ -129,9 +135,8 @@ impl ManagedStore for RedisStore {
         for (key, (last, raised_to), left) in found {
             // The session was forgotten meanwhile.
             let Some(last) = last else { continue };
-            let id = key.strip_prefix(PREFIX).map(|id| id.trim_start_matches('{').trim_end_matches('}'));
             sessions.push(SessionRecord {
-                session_id: id.and_then(|id| id.parse().ok()).ok_or(Error::Redis(RedisError::Content))?,
+                session_id: session_of(&key)?,
                 last_iterator: number(&last)?,
                 leased_for: u64::try_from(left).ok().map(Duration::from_millis),
                 raised_to: raised_to.as_deref().map(number).transpose()?,
@@ -140,10 +145,26 @@ impl ManagedStore for RedisStore {
         Ok(sessions)
     }
 
+    fn all_pending(&self) -> Result<Vec<PendingCall>, Error> {
+        let keys: Vec<String> = self
+            .0
+            .on_connection(|connection| connection.scan_match(format!("{PREFIX}{{*}}{CALLS_SUFFIX}"))?.collect())?;
+        let mut calls = Vec::new();
+        let mut sessions = keys.iter().map(|key| session_of(key)).collect::<Result<Vec<Uuid>, Error>>()?;
+        // A scan may return a key twice.
+        sessions.sort_unstable();
+        sessions.dedup();
+        for session_id in sessions {
+            calls.append(&mut self.pending(session_id)?);
+        }
+        Ok(calls)
+    }
+
     fn forget(&self, session_id: Uuid) -> Result<bool, Error> {
         let answer = self.0.run(&self.0.scripts.forget, session_id, &[])?;
         match answer.first().map(String::as_str) {
             Some("busy") => Err(Error::InUse),
+            Some("pending") => Err(Error::Unsettled),
             Some(count) => Ok(count == "1"),
             None => Err(Error::Redis(RedisError::Content)),
         }
@@ -184,37 +205,98 @@ impl fmt::Debug for RedisStore {
 }
 
 impl NonceStore for RedisStore {
-    fn lease(&self, session_id: Uuid, terms: &LeaseTerms) -> Result<LeaseReply, Error> {
+    fn lease(&self, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<LeaseReply, Error> {
         let mut backoff = Backoff::new(terms.max_wait());
         let fence = format!("{:032x}", u128::from_ne_bytes(random()?));
         loop {
-            let (begun, now) = (Instant::now(), (self.0.clock)()?);
-            let lease_ms = terms.duration().as_millis().max(1).to_string();
-            let max_leap = if terms.clock_is_confirmed() { String::new() } else { MAX_LEAP.as_nanos().to_string() };
-            let (more, too_far) = ((PER_LEASE - 1).to_string(), TOO_FAR.as_nanos().to_string());
-            let arguments = [fence.as_str(), &now.as_nanos()?.to_string(), &lease_ms, &max_leap, &more, &too_far];
-            let answer = self.0.run(&self.0.scripts.lease, session_id, &arguments)?;
-            let text = |place| answer.get(place).map(String::as_str).ok_or(Error::Redis(RedisError::Content));
-            match text(0)? {
-                "leased" => {
-                    let reserved = Reserved::new(number(text(1)?)?, number(text(2)?)?);
-                    let state = LeaseState::new(Expiry::new(begun, now, terms.duration()), reserved);
-                    let lease = RedisLease { store: self.0.clone(), session_id, fence, state };
+            let request = LeaseRequest::new(&fence, (self.0.clock)()?, terms)?;
+            let answer = self.0.run(&self.0.scripts.lease, session_id, &request.arguments())?;
+            match request.read(&answer)? {
+                Attempt::Granted(state) => {
+                    let entry = OwnEntry::new(terms);
+                    let lease = RedisLease { store: self.0.clone(), session_id, fence, state, entry };
                     return Ok(LeaseReply::Granted(Box::new(lease)));
                 }
-                "leap" => {
-                    let ahead = text(1)?;
-                    let ahead = if ahead.is_empty() { None } else { Some(Duration::from_nanos(number(ahead)?)) };
-                    return Ok(LeaseReply::ClockUnconfirmed { ahead });
-                }
-                "ahead" => return Err(Error::IteratorAhead { ahead: Duration::from_nanos(number(text(1)?)?) }),
-                "exhausted" => return Err(CoreError::IteratorExhausted.into()),
-                "busy" => {}
-                _ => return Err(Error::Redis(RedisError::Content)),
+                Attempt::ClockUnconfirmed { ahead } => return Ok(LeaseReply::ClockUnconfirmed { ahead }),
+                Attempt::Busy => {}
             }
             if !backoff.sleep() {
                 return Ok(LeaseReply::Busy);
             }
+        }
+    }
+
+    fn pending(&self, session_id: Uuid) -> Result<Vec<PendingCall>, Error> {
+        calls::parse(session_id, &self.0.run(&self.0.scripts.pending, session_id, &[])?)
+    }
+
+    fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, Error> {
+        let answer = self.0.run(&self.0.scripts.settle, session_id, &[&request_id.to_string()])?;
+        Ok(number(answer.first().ok_or(Error::Redis(RedisError::Content))?)? > 0)
+    }
+}
+
+/// The result of one attempt to lease a session.
+enum Attempt {
+    Granted(LeaseState),
+    Busy,
+    ClockUnconfirmed { ahead: Option<Duration> },
+}
+
+/// One attempt to lease a session, as arguments and answer of the script `LEASE`.
+struct LeaseRequest {
+    begun: Instant,
+    now: UnixTime,
+    duration: Duration,
+    arguments: Vec<String>,
+}
+
+impl LeaseRequest {
+    fn new(fence: &str, now: UnixTime, terms: &LeaseTerms<'_>) -> Result<Self, Error> {
+        let max_leap = if terms.clock_is_confirmed() { String::new() } else { MAX_LEAP.as_nanos().to_string() };
+        let mut arguments = vec![
+            fence.to_owned(),
+            now.as_nanos()?.to_string(),
+            terms.duration().as_millis().max(1).to_string(),
+            max_leap,
+            (PER_LEASE - 1).to_string(),
+            TOO_FAR.as_nanos().to_string(),
+            oldest_verification(now).to_string(),
+        ];
+        if let Some(call) = terms.call() {
+            // The script adds the iterators.
+            let call = PendingCall::new(Uuid::nil(), call, 0..=0, now);
+            arguments.extend([
+                call.request_id.to_string(),
+                call.kind.name().to_owned(),
+                call.expires_at.secs().to_string(),
+                calls::rest(&call),
+            ]);
+        }
+        Ok(Self { begun: Instant::now(), now, duration: terms.duration(), arguments })
+    }
+
+    fn arguments(&self) -> Vec<&str> {
+        self.arguments.iter().map(String::as_str).collect()
+    }
+
+    fn read(&self, answer: &[String]) -> Result<Attempt, Error> {
+        let text = |place| answer.get(place).map(String::as_str).ok_or(Error::Redis(RedisError::Content));
+        match text(0)? {
+            "leased" => {
+                let reserved = number(text(1)?)?..=number(text(2)?)?;
+                let expiry = Expiry::new(self.begun, self.now, self.duration);
+                Ok(Attempt::Granted(LeaseState::new(expiry, reserved)))
+            }
+            "leap" => {
+                let ahead = text(1)?;
+                let ahead = if ahead.is_empty() { None } else { Some(Duration::from_nanos(number(ahead)?)) };
+                Ok(Attempt::ClockUnconfirmed { ahead })
+            }
+            "ahead" => Err(Error::IteratorAhead { ahead: Duration::from_nanos(number(text(1)?)?) }),
+            "exhausted" => Err(CoreError::IteratorExhausted.into()),
+            "busy" => Ok(Attempt::Busy),
+            _ => Err(Error::Redis(RedisError::Content)),
         }
     }
 }
@@ -222,15 +304,8 @@ impl NonceStore for RedisStore {
 impl Inner {
     /// Runs a script. After a broken connection it runs once more: every script may run twice.
     fn run(&self, script: &Script, session_id: Uuid, arguments: &[&str]) -> Result<Vec<String>, Error> {
-        let (record, lease) = keys(session_id);
-        self.on_connection(|connection| {
-            let mut invocation = script.prepare_invoke();
-            invocation.key(&record).key(&lease);
-            for argument in arguments {
-                invocation.arg(*argument);
-            }
-            invocation.invoke(connection)
-        })
+        let invocation = invocation(script, session_id, arguments);
+        self.on_connection(|connection| invocation.invoke(connection))
     }
 
     fn on_connection<T>(&self, work: impl Fn(&mut Connection) -> redis::RedisResult<T>) -> Result<T, Error> {
@@ -265,11 +340,29 @@ impl Inner {
     }
 }
 
-/// The keys of a session's record and lease. The braces keep both in one slot of a cluster.
-fn keys(session_id: Uuid) -> (String, String) {
-    let record = format!("{PREFIX}{{{session_id}}}");
-    let lease = format!("{record}{LEASE_SUFFIX}");
-    (record, lease)
+/// The key of a session's record.
+fn record_key(session_id: Uuid) -> String {
+    format!("{PREFIX}{{{session_id}}}")
+}
+
+fn lease_key(session_id: Uuid) -> String {
+    record_key(session_id) + LEASE_SUFFIX
+}
+
+/// The session of a key. The braces keep all keys of a session in one slot of a cluster.
+fn session_of(key: &str) -> Result<Uuid, Error> {
+    let id = key.strip_prefix(PREFIX).and_then(|id| id.strip_prefix('{')?.split_once('}'));
+    id.and_then(|(id, _)| id.parse().ok()).ok_or(Error::Redis(RedisError::Content))
+}
+
+/// A script with its keys and arguments.
+fn invocation<'s>(script: &'s Script, session_id: Uuid, arguments: &[&str]) -> ScriptInvocation<'s> {
+    let mut invocation = script.prepare_invoke();
+    invocation.key(record_key(session_id)).key(lease_key(session_id)).key(record_key(session_id) + CALLS_SUFFIX);
+    for argument in arguments {
+        invocation.arg(*argument);
+    }
+    invocation
 }
 
 fn is_broken(error: &redis::RedisError) -> bool {

@@ -21,8 +21,8 @@ pub enum Risk {
         /// Whether the sticky bit is set: then they can add files, but not move or replace the database.
         is_sticky: bool,
     },
-    /// Redis may drop records and leases when memory runs short. Without its record a session goes by the clock. Without its
-    /// lease a session can be leased twice.
+    /// Redis may drop records, leases and the journal when memory runs short. Without its record a session goes by the clock.
+    /// Without its lease a session can be leased twice. Without its journal, calls with an unknown outcome are not listed.
     Eviction {
         /// The server's `maxmemory-policy`.
         policy: String,

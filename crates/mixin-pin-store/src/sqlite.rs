@@ -1,8 +1,10 @@
 //! Iterators in one small SQLite database, for any number of processes on one machine.
 //!
 //! One transaction takes a lease: it reads and checks the session's row, then writes a new fence, the lease's end, the
-//! iterators reserved with it, and the file that shows whether the process is alive. Callers that wait only read.
+//! iterators reserved with it, and the file that shows whether the process is alive. The same transaction records the call
+//! that the lease is for. Callers that wait only read.
 
+mod calls;
 mod connections;
 mod file;
 mod holders;
@@ -11,6 +13,7 @@ mod rules;
 mod schema;
 mod table;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,20 +24,24 @@ use mixin_pin_core::{UnixTime, uuid::Uuid};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use crate::engine::{Backoff, Clock, Expiry, LeaseState, system_clock};
-use crate::{Error, LeaseReply, LeaseTerms, ManagedStore, NonceStore, Place, Risk, SessionRecord, iterators};
+use crate::journal::OwnEntry;
+use crate::{
+    Error, LeaseReply, LeaseTerms, ManagedStore, NonceStore, PendingCall, Place, Risk, SessionRecord, iterators,
+};
 
 use connections::Connections;
 use lease::SqliteLease;
 use rules::{ClockCheck, check_clock};
 use table::{COLUMNS, Row, is_needed, nanos, random_fence, read};
 
-/// What a returned iterator survives.
+/// What a returned iterator survives, and the entry of its call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// The crash of any process. A power cut may lose the last iterators. That does harm only if the clock is then behind
-    /// them: because it was set back, or because the iterators had run ahead of it.
+    /// them: because it was set back, or because the iterators had run ahead of it. A power cut may also lose the entries of
+    /// the last calls, so that the journal does not list a call whose outcome is unknown.
     Crash,
-    /// A power cut too: an iterator is on disk before it is returned.
+    /// A power cut too: iterator and entry are on disk before the iterator is returned.
     PowerCut,
 }
 
@@ -138,11 +145,19 @@ impl ManagedStore for SqliteStore {
         Ok(rows.into_iter().map(record).collect())
     }
 
+    fn all_pending(&self) -> Result<Vec<PendingCall>, Error> {
+        self.0.pending(None)
+    }
+
     fn forget(&self, session_id: Uuid) -> Result<bool, Error> {
-        self.0.change_unleased(session_id, |db, row| {
+        let forgotten = self.0.change_unleased(session_id, |db, row| {
+            if calls::any(db, session_id)? {
+                return Ok(None);
+            }
             db.execute("DELETE FROM sessions WHERE session_id = ?1", [session_id.as_bytes()])?;
-            Ok(row.is_some())
-        })
+            Ok(Some(row.is_some()))
+        })?;
+        forgotten.ok_or(Error::Unsettled)
     }
 
     fn raise(&self, session_id: Uuid, to: u64) -> Result<u64, Error> {
@@ -203,7 +218,7 @@ enum Attempt {
 }
 
 impl NonceStore for SqliteStore {
-    fn lease(&self, session_id: Uuid, terms: &LeaseTerms) -> Result<LeaseReply, Error> {
+    fn lease(&self, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<LeaseReply, Error> {
         let mut backoff = Backoff::new(terms.max_wait());
         let mut observed: Option<Observed> = None;
         loop {
@@ -217,6 +232,14 @@ impl NonceStore for SqliteStore {
                 return Ok(LeaseReply::Busy);
             }
         }
+    }
+
+    fn pending(&self, session_id: Uuid) -> Result<Vec<PendingCall>, Error> {
+        self.0.pending(Some(session_id))
+    }
+
+    fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, Error> {
+        self.0.settle(session_id, request_id)
     }
 }
 
@@ -246,7 +269,7 @@ impl Inner {
     fn try_lease(
         self: &Arc<Self>,
         session_id: Uuid,
-        terms: &LeaseTerms,
+        terms: &LeaseTerms<'_>,
         observed: Option<&Observed>,
     ) -> Result<Attempt, Error> {
         let (begun, now) = (Instant::now(), (self.clock)()?);
@@ -272,7 +295,7 @@ impl Inner {
                 if let ClockCheck::Leap(ahead) = check_clock(last, now, terms)? {
                     return Ok((Attempt::ClockUnconfirmed { ahead }, None));
                 }
-                let (reserved, greatest) = rules::reserve(last, now)?;
+                let reserved = iterators::reserve(last, now)?;
                 let fence = random_fence()?;
                 let duration = i64::try_from(terms.duration().as_nanos()).unwrap_or(i64::MAX);
                 db.prepare_cached(
@@ -284,7 +307,7 @@ impl Inner {
                 .and_then(|mut insert| {
                     insert.execute(params![
                         session_id.as_bytes(),
-                        greatest.to_be_bytes(),
+                        reserved.end().to_be_bytes(),
                         fence,
                         nanos(now).saturating_add(duration),
                         duration,
@@ -292,8 +315,13 @@ impl Inner {
                     ])
                 })
                 .map_err(failed)?;
+                calls::drop_verifications(db, session_id, now).map_err(failed)?;
+                if let Some(call) = terms.call() {
+                    calls::insert(db, session_id, fence, call, reserved.clone(), now).map_err(failed)?;
+                }
                 let state = LeaseState::new(Expiry::new(begun, now, terms.duration()), reserved);
-                let lease = SqliteLease { store: self.clone(), generation, session_id, fence, state };
+                let entry = OwnEntry::new(terms);
+                let lease = SqliteLease { store: self.clone(), generation, session_id, fence, state, entry };
                 Ok((Attempt::Granted(lease), row.and_then(|row| row.holder.filter(|_| row.held_until.is_some()))))
             })?;
             // A dead process's file is removed with the last session that needed it.
@@ -301,6 +329,40 @@ impl Inner {
                 self.connections.holders().clear(dead);
             }
             Ok(attempt)
+        })
+    }
+
+    /// The calls of one session, or of all, at one moment.
+    fn pending(&self, session_id: Option<Uuid>) -> Result<Vec<PendingCall>, Error> {
+        let now = (self.clock)()?;
+        let (entries, rows) = self.connections.with(|connection, _| {
+            let mut read_all = || -> rusqlite::Result<(Vec<calls::Entry>, HashMap<Uuid, Row>)> {
+                let db = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
+                let (entries, mut rows) = (calls::read(&db, session_id)?, HashMap::new());
+                for session_id in entries.iter().map(|entry| entry.call.session_id) {
+                    if !rows.contains_key(&session_id)
+                        && let Some(row) = read(&db, session_id)?
+                    {
+                        rows.insert(session_id, row);
+                    }
+                }
+                db.finish()?;
+                Ok((entries, rows))
+            };
+            read_all().map_err(|cause| self.classify(cause))
+        })?;
+        let call = |calls::Entry { fence, call }: calls::Entry| {
+            let row = rows.get(&call.session_id).filter(|row| row.fence == fence);
+            PendingCall { under_way_for: row.and_then(|row| self.leased_for(row, now)), ..call }
+        };
+        Ok(entries.into_iter().map(call).collect())
+    }
+
+    fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, Error> {
+        self.connections.with(|connection, _| {
+            self.in_transaction(connection, false, |db| {
+                calls::remove(db, session_id, request_id).map_err(|cause| self.classify(cause))
+            })
         })
     }
 

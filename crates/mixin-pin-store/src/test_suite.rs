@@ -115,7 +115,7 @@ pub fn nonce_store(store: &dyn NonceStore, mut new_session: impl FnMut() -> Uuid
     callers_take_turns(store, new_session());
 }
 
-fn terms(duration: Duration) -> LeaseTerms {
+fn terms(duration: Duration) -> LeaseTerms<'static> {
     LeaseTerms::new(duration).with_confirmed_clock()
 }
 

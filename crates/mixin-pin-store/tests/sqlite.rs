@@ -221,8 +221,8 @@ fn each_unusable_database_has_its_own_error() {
     let folder = folder();
     let path = folder.path().join("iterators.db");
     drop(open(&folder));
-    set(&folder, "PRAGMA user_version = 3");
-    assert!(matches!(SqliteStore::open(&path), Err(Error::Sqlite(SqliteError::NewerSchema { found: 3, .. }))));
+    set(&folder, "PRAGMA user_version = 4");
+    assert!(matches!(SqliteStore::open(&path), Err(Error::Sqlite(SqliteError::NewerSchema { found: 4, .. }))));
 
     let other = folder.path().join("other.db");
     Connection::open(&other).unwrap().execute_batch("CREATE TABLE sessions (x)").unwrap();

@@ -1,5 +1,6 @@
 //! A lease as its caller knows it: when it ends, and which iterators are reserved with it. The same for every engine.
 
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,29 +9,6 @@ use mixin_pin_core::UnixTime;
 use crate::Error;
 
 use super::Process;
-
-/// How many iterators a lease reserves: as many as the call with the most PINs needs. Gaps between iterators are allowed.
-pub(crate) const PER_LEASE: u64 = 2;
-
-/// Iterators that are reserved and not yet given out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reserved {
-    next: Option<u64>,
-    last: u64,
-}
-
-impl Reserved {
-    /// From `first` to `last`, both included. `last` is not below `first`.
-    pub(crate) const fn new(first: u64, last: u64) -> Self {
-        Self { next: Some(first), last }
-    }
-
-    pub(crate) fn take(&mut self) -> Option<u64> {
-        let taken = self.next?;
-        self.next = taken.checked_add(1).filter(|next| *next <= self.last);
-        Some(taken)
-    }
-}
 
 /// The end of a lease by two clocks: one never goes back, the other also runs while the machine sleeps. The earlier end
 /// counts.
@@ -67,12 +45,13 @@ pub(crate) struct LeaseState {
 
 #[derive(Debug)]
 struct Iterators {
-    reserved: Reserved,
+    /// Reserved, and not yet given out.
+    reserved: RangeInclusive<u64>,
     any_taken: bool,
 }
 
 impl LeaseState {
-    pub(crate) fn new(expiry: Expiry, reserved: Reserved) -> Self {
+    pub(crate) fn new(expiry: Expiry, reserved: RangeInclusive<u64>) -> Self {
         let iterators = Mutex::new(Iterators { reserved, any_taken: false });
         Self { expiry, iterators, process: Process::current() }
     }
@@ -80,6 +59,10 @@ impl LeaseState {
     /// Whether this process took the lease.
     pub(crate) fn is_own(&self) -> bool {
         self.process.is_current()
+    }
+
+    pub(crate) const fn granted_at(&self) -> UnixTime {
+        self.expiry.begun_at
     }
 
     pub(crate) fn remaining(&self, now: Option<UnixTime>) -> Duration {
@@ -105,8 +88,8 @@ impl LeaseState {
         if self.remaining(now).is_zero() {
             return Err(Error::LeaseLost);
         }
-        let mut reserved = iterators.reserved;
-        let Some(taken) = reserved.take() else { return from_engine() };
+        let mut reserved = iterators.reserved.clone();
+        let Some(taken) = reserved.next() else { return from_engine() };
         if !has_fence(!iterators.any_taken)? {
             return Err(Error::LeaseLost);
         }

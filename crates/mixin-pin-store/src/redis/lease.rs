@@ -7,8 +7,9 @@ use std::time::Duration;
 use mixin_pin_core::{Error as CoreError, NonceSource, UnixTime, uuid::Uuid};
 use redis::Commands as _;
 
-use super::{Inner, keys, number};
+use super::{Inner, lease_key, number};
 use crate::engine::LeaseState;
+use crate::journal::OwnEntry;
 use crate::{Error, Lease, RedisError};
 
 pub(super) struct RedisLease {
@@ -16,6 +17,7 @@ pub(super) struct RedisLease {
     pub(super) session_id: Uuid,
     pub(super) fence: String,
     pub(super) state: LeaseState,
+    pub(super) entry: OwnEntry,
 }
 
 impl NonceSource for RedisLease {
@@ -27,7 +29,7 @@ impl NonceSource for RedisLease {
             if is_first {
                 return Ok(true);
             }
-            let (_, lease) = keys(self.session_id);
+            let lease = lease_key(self.session_id);
             let fence = self.store.on_connection(|connection| connection.get::<_, Option<String>>(&lease))?;
             Ok(fence.as_ref() == Some(&self.fence))
         };
@@ -48,6 +50,14 @@ impl Lease for RedisLease {
     fn remaining(&self) -> Duration {
         self.state.remaining((self.store.clock)().ok())
     }
+
+    fn granted_at(&self) -> UnixTime {
+        self.state.granted_at()
+    }
+
+    fn keep_entry(&self, keep: bool) {
+        self.entry.keep(keep);
+    }
 }
 
 impl Drop for RedisLease {
@@ -56,8 +66,10 @@ impl Drop for RedisLease {
         if !self.state.is_own() {
             return;
         }
-        // If this fails, the lease ends by itself.
-        let _ = self.store.run(&self.store.scripts.release, self.session_id, &[&self.fence]);
+        let request_id = self.entry.to_remove().map(|id| id.to_string());
+        let arguments: Vec<&str> = std::iter::once(self.fence.as_str()).chain(request_id.as_deref()).collect();
+        // If this fails, the lease ends by itself, and the entry stays.
+        let _ = self.store.run(&self.store.scripts.release, self.session_id, &arguments);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The scripts that change a session's record and lease. Redis runs each as one step.
+//! The scripts that change a session's record, its lease and its calls. Redis runs each as one step.
 
 use redis::Script;
 
@@ -10,6 +10,8 @@ pub(super) struct Scripts {
     pub(super) release: Script,
     pub(super) forget: Script,
     pub(super) raise: Script,
+    pub(super) pending: Script,
+    pub(super) settle: Script,
 }
 
 impl Scripts {
@@ -21,13 +23,15 @@ impl Scripts {
             release: script(RELEASE),
             forget: script(FORGET),
             raise: script(RAISE),
+            pending: script(PENDING),
+            settle: script(SETTLE),
         }
     }
 }
 
 /// The beginning of every script. Lua's numbers are doubles, so iterators are decimal text, and Redis itself increments them.
 const COMMON: &str = r"
-local record, lease = KEYS[1], KEYS[2]
+local record, lease, calls = KEYS[1], KEYS[2], KEYS[3]
 local function exceeds(one, other)
   if #one ~= #other then return #one > #other end
   return one > other
@@ -57,7 +61,9 @@ end
 ";
 
 /// Arguments: fence; now; duration of the lease in milliseconds; greatest accepted leap of the clock in nanoseconds, or
-/// empty; how many iterators to reserve after the first; how far ahead a last iterator is refused, in nanoseconds.
+/// empty; how many iterators to reserve after the first; how far ahead a last iterator is refused, in nanoseconds; the
+/// second before which a verification must have expired to be dropped. For a lease with a call also: its request id; its
+/// kind; the second in which its token expires; the rest of its entry.
 const LEASE: &str = r"
 local fence, now, lease_ms, max_leap, too_far = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[6]
 local holder = redis.call('GET', lease)
@@ -66,6 +72,13 @@ if holder and holder ~= fence then return {'busy'} end
 local last = redis.call('HGET', record, 'iterator')
 local raised = redis.call('HGET', record, 'raised')
 if is_foreign(last) or is_foreign(raised) then return {'foreign'} end
+local old = {}
+local entries = redis.call('HGETALL', calls)
+for place = 1, #entries, 2 do
+  local kind, expires = string.match(entries[place + 1], '^%x+ (%l+) %d+ %d+ %d+ (%d+) %d+ ')
+  if not kind then return {'foreign'} end
+  if kind == 'verify' and tonumber(expires) < tonumber(ARGV[7]) then table.insert(old, entries[place]) end
+end
 -- Differences are exact to a microsecond, which is enough for a limit of a day.
 if last then
   local ahead = tonumber(last) - tonumber(now)
@@ -80,8 +93,13 @@ end
 local first = advance(now)
 if not first then return {'exhausted'} end
 raise(ARGV[5])
+local greatest = redis.call('HGET', record, 'iterator')
 redis.call('SET', lease, fence, 'PX', lease_ms)
-return {'leased', first, redis.call('HGET', record, 'iterator')}
+for _, request in ipairs(old) do redis.call('HDEL', calls, request) end
+if ARGV[8] then
+  redis.call('HSET', calls, ARGV[8], table.concat({fence, ARGV[9], first, greatest, now, ARGV[10], ARGV[11]}, ' '))
+end
+return {'leased', first, greatest}
 ";
 
 /// Arguments: fence, now.
@@ -92,15 +110,17 @@ if not first then return {'exhausted'} end
 return {'reserved', first}
 ";
 
-/// Argument: fence.
+/// Arguments: fence; the request id of the entry to remove, if any.
 const RELEASE: &str = r"
+if ARGV[2] then redis.call('HDEL', calls, ARGV[2]) end
 if redis.call('GET', lease) == ARGV[1] then redis.call('DEL', lease) end
 return {}
 ";
 
-/// Forgets a session that is not leased. Returns how many were known.
+/// Forgets a session that is not leased and has no calls. Returns how many were known.
 const FORGET: &str = r"
 if redis.call('EXISTS', lease) == 1 then return {'busy'} end
+if redis.call('EXISTS', calls) == 1 then return {'pending'} end
 return {tostring(redis.call('DEL', record))}
 ";
 
@@ -115,4 +135,16 @@ for _, field in ipairs({'iterator', 'raised'}) do
   if not before or exceeds(to, before) then redis.call('HSET', record, field, to) end
 end
 return {'raised', redis.call('HGET', record, 'iterator')}
+";
+
+/// Returns the lease's fence, its milliseconds, and then each request id with its entry.
+const PENDING: &str = r"
+local answer = {redis.call('GET', lease) or '', tostring(redis.call('PTTL', lease))}
+for _, part in ipairs(redis.call('HGETALL', calls)) do table.insert(answer, part) end
+return answer
+";
+
+/// Argument: request id. Returns how many entries there were.
+const SETTLE: &str = r"
+return {tostring(redis.call('HDEL', calls, ARGV[1]))}
 ";

@@ -7,10 +7,11 @@ use std::time::Duration;
 use mixin_pin_core::{NonceSource, UnixTime, uuid::Uuid};
 use rusqlite::{Transaction, params};
 
-use super::Inner;
 use super::connections::Generation;
 use super::table::read;
+use super::{Inner, calls};
 use crate::engine::LeaseState;
+use crate::journal::OwnEntry;
 use crate::{Error, Lease, iterators};
 
 pub(super) struct SqliteLease {
@@ -19,6 +20,7 @@ pub(super) struct SqliteLease {
     pub(super) session_id: Uuid,
     pub(super) fence: i64,
     pub(super) state: LeaseState,
+    pub(super) entry: OwnEntry,
 }
 
 impl SqliteLease {
@@ -66,14 +68,26 @@ impl Lease for SqliteLease {
             Duration::ZERO
         }
     }
+
+    fn granted_at(&self) -> UnixTime {
+        self.state.granted_at()
+    }
+
+    fn keep_entry(&self, keep: bool) {
+        self.entry.keep(keep);
+    }
 }
 
 impl Drop for SqliteLease {
     fn drop(&mut self) {
-        // If this fails, the lease ends by itself.
+        // If this fails, the lease ends by itself, and the entry stays.
         let _ = self.in_transaction(false, |db| {
             db.prepare_cached("UPDATE sessions SET held_until = NULL WHERE session_id = ?1 AND fence = ?2")
                 .and_then(|mut release| release.execute(params![self.session_id.as_bytes(), self.fence]))
+                .and_then(|_| match self.entry.to_remove() {
+                    Some(request_id) => calls::remove(db, self.session_id, request_id),
+                    None => Ok(false),
+                })
                 .map_err(|cause| self.store.classify(cause))
         });
     }

@@ -1,4 +1,4 @@
-//! The database's only table: creating it, recognizing it, and migrating it. Anything else in the file is refused.
+//! The database's two tables: creating, recognizing and migrating them. Anything else in the file is refused.
 
 use std::path::Path;
 
@@ -10,20 +10,23 @@ use super::{LOCK_WAIT, file};
 use crate::engine::Backoff;
 use crate::{Error, SqliteError};
 
-/// Increased when the table changes.
-const VERSION: i64 = 2;
+/// Increased when the tables change.
+const VERSION: i64 = 3;
 /// "MPIN": identifies our databases.
 const APPLICATION_ID: i64 = 0x4d50_494e;
 /// Compared literally with the text that SQLite keeps.
-const TABLE: &str = include_str!("schema-2.sql");
-const TABLE_1: &str = include_str!("schema-1.sql");
+const SESSIONS: &str = include_str!("schema-2.sql");
+const SESSIONS_1: &str = include_str!("schema-1.sql");
+const CALLS: &str = include_str!("schema-3.sql");
 
 /// What a database contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     Empty,
-    /// Our table in its previous version.
+    /// `sessions` in its first version.
     Version1,
+    /// `sessions` alone.
+    Version2,
     Current,
 }
 
@@ -40,7 +43,7 @@ pub(super) fn harden(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Checks what the database contains. Creates our table in a new one, and migrates the previous version.
+/// Checks what the database contains. Creates our tables in a new one, and migrates earlier versions.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     let failed = |cause| classify(path, cause);
     // Checked before anything is written. Switching to WAL writes.
@@ -49,34 +52,40 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Er
     switch_to_wal(connection, path)?;
     // Our own database is only read here. If it is read-only, its first use fails.
     if read(connection, path)? == Found::Current {
-        return check(connection, path, TABLE);
+        return check(connection, path, SESSIONS, Some(CALLS));
     }
     let db = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     // Another process may have changed it meanwhile.
     match find(&db, path)? {
         Found::Current => {}
         Found::Empty => {
-            db.execute_batch(TABLE).map_err(failed)?;
+            db.execute_batch(SESSIONS).map_err(failed)?;
+            db.execute_batch(CALLS).map_err(failed)?;
             db.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
         }
+        Found::Version2 => {
+            check(&db, path, SESSIONS, None)?;
+            db.execute_batch(CALLS).map_err(failed)?;
+        }
         Found::Version1 => {
-            check(&db, path, TABLE_1)?;
+            check(&db, path, SESSIONS_1, None)?;
             db.execute_batch("ALTER TABLE sessions RENAME TO sessions_1").map_err(failed)?;
-            db.execute_batch(TABLE).map_err(failed)?;
+            db.execute_batch(SESSIONS).map_err(failed)?;
             db.execute_batch(
                 "INSERT INTO sessions (session_id, last_iterator, fence, held_until, lease)
                      SELECT session_id, last_iterator, fence, held_until, lease FROM sessions_1;
                  DROP TABLE sessions_1;",
             )
             .map_err(failed)?;
+            db.execute_batch(CALLS).map_err(failed)?;
         }
     }
     db.pragma_update(None, "user_version", VERSION).map_err(failed)?;
-    check(&db, path, TABLE)?;
+    check(&db, path, SESSIONS, Some(CALLS))?;
     db.commit().map_err(failed)
 }
 
-/// Reads within a transaction, because another process may be creating the table.
+/// Reads within a transaction, because another process may be creating the tables.
 fn read(connection: &mut Connection, path: &Path) -> Result<Found, Error> {
     let failed = |cause| classify(path, cause);
     let db = connection.transaction_with_behavior(TransactionBehavior::Deferred).map_err(failed)?;
@@ -91,6 +100,7 @@ fn find(connection: &Connection, path: &Path) -> Result<Found, Error> {
     match (number("PRAGMA application_id")?, number("PRAGMA user_version")?) {
         (APPLICATION_ID, VERSION) => Ok(Found::Current),
         (APPLICATION_ID, 1) => Ok(Found::Version1),
+        (APPLICATION_ID, 2) => Ok(Found::Version2),
         (APPLICATION_ID, found) if found > VERSION => {
             Err(Error::Sqlite(SqliteError::NewerSchema { path: path(), found }))
         }
@@ -100,16 +110,18 @@ fn find(connection: &Connection, path: &Path) -> Result<Found, Error> {
     }
 }
 
-/// Refuses a database unless it has exactly this table and nothing else.
-fn check(connection: &Connection, path: &Path, table: &str) -> Result<(), Error> {
+/// Refuses a database unless it has exactly these tables and nothing else.
+fn check(connection: &Connection, path: &Path, sessions: &str, calls: Option<&str>) -> Result<(), Error> {
     let is_ours = connection
         .query_row(
-            "SELECT count(*) = 1 AND min(type = 'table' AND name = 'sessions' AND sql = ?1) FROM sqlite_schema",
-            [table],
-            |row| row.get::<_, Option<bool>>(0),
+            "SELECT count(*) = 1 + (?2 IS NOT NULL)
+             AND total(type = 'table' AND name = 'sessions' AND sql = ?1) = 1
+             AND total(type = 'table' AND name = 'calls' AND sql = ?2) = (?2 IS NOT NULL) FROM sqlite_schema",
+            (sessions, calls),
+            |row| row.get::<_, bool>(0),
         )
         .map_err(|cause| classify(path, cause))?;
-    if is_ours == Some(true) { Ok(()) } else { Err(Error::Sqlite(SqliteError::Altered { path: path.to_owned() })) }
+    if is_ours { Ok(()) } else { Err(Error::Sqlite(SqliteError::Altered { path: path.to_owned() })) }
 }
 
 /// Tries repeatedly, because SQLite does not call the busy handler when two processes switch at once.

@@ -23,7 +23,7 @@ pub fn now() -> UnixTime {
 
 pub const MINUTE: Duration = Duration::from_secs(60);
 
-pub fn confirmed() -> LeaseTerms {
+pub fn confirmed() -> LeaseTerms<'static> {
     LeaseTerms::new(MINUTE).with_confirmed_clock()
 }
 
