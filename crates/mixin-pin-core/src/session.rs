@@ -173,7 +173,13 @@ impl<S> Session<S> {
 
     /// The same session with another signer for the same key, for example a faster one.
     pub fn map_signer<T>(self, map: impl FnOnce(S) -> T) -> Session<T> {
-        Session::from_parts(self.user_id, self.session_id, map(self.signer), self.pin_key)
+        let (session, signer) = self.replace_signer(());
+        session.replace_signer(map(signer)).0
+    }
+
+    /// The same session with another signer, and the former signer.
+    pub fn replace_signer<T>(self, signer: T) -> (Session<T>, S) {
+        (Session::from_parts(self.user_id, self.session_id, signer, self.pin_key), self.signer)
     }
 
     /// The claims of a token for one request.

@@ -210,6 +210,17 @@ pub trait TipSigner {
     fn sign(&self, message: &[u8]) -> Result<[u8; TIP_SIGNATURE_LEN], SignerError>;
 }
 
+#[cfg(feature = "alloc")]
+impl<S: TipSigner + ?Sized> TipSigner for alloc::boxed::Box<S> {
+    fn public_key(&self) -> &Ed25519PublicKey {
+        (**self).public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; TIP_SIGNATURE_LEN], SignerError> {
+        (**self).sign(message)
+    }
+}
+
 impl TipSigner for TipKey {
     fn public_key(&self) -> &Ed25519PublicKey {
         &self.public

@@ -2,33 +2,23 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use mixin_pin_core::tip::{TipAction, TipKey};
-use mixin_pin_core::token::{Signer, VerifyingKey};
-use mixin_pin_core::{Pin, Secret, Session, SystemRng, UnixTime};
-use mixin_pin_protocol::answer::{ErrorCode, LogEntry, User};
-use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest, UnsignedRequest};
-use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError};
-use mixin_pin_store::{Lease, LeaseReply, LeaseTerms, MemoryStore, NonceStore};
+use mixin_pin_core::tip::{TipAction, TipSigner};
+use mixin_pin_core::token::{Algorithm, Signer, VerifyingKey};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Pin, Secret, Session, UnixTime};
+use mixin_pin_machine::{Call, Ended, Error, Outcome, Probe, Rules, SettingsError};
+use mixin_pin_protocol::answer::{LogEntry, User};
+use mixin_pin_protocol::call::LogQuery;
+use mixin_pin_store::{Lease, MemoryStore, NonceStore, PendingCall};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::builder::{ClientBuilder, Settings, now};
-use crate::probe::{ClockOffset, Probe};
-use crate::queue::Queue;
-use crate::retry::{Attempts, Deadline};
+use crate::builder::ClientBuilder;
+use crate::driver::{Outside, Tips, drive};
+use crate::lane::Lane;
 use crate::signer::{self, BoxSigner};
-use crate::transport::{Received, Transport};
-use crate::{Error, NextStep, Outcome, SettingsError};
-
-/// The accepted distance between the clock and the server's.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
-/// Further attempts for a call that only reads, and for a PIN call without a connection.
-const READ_RETRIES: u32 = 3;
-const CONNECT_RETRIES: u32 = 2;
-/// Further leases for a call, if this process stalls until its lease ends.
-const LEASE_RETRIES: u32 = 3;
+use crate::transport::Transport;
 
 /// A blocking client for one session.
 ///
@@ -52,11 +42,11 @@ const LEASE_RETRIES: u32 = 3;
 /// # Ok(()) }
 /// ```
 pub struct Client {
-    pub(crate) session: Session<BoxSigner>,
+    pub(crate) rules: Rules,
+    pub(crate) signer: BoxSigner,
     store: Box<dyn NonceStore>,
-    transport: Transport,
-    settings: Settings,
-    queue: Arc<Queue>,
+    pub(crate) transport: Transport,
+    pub(crate) lane: Arc<Lane>,
 }
 
 impl Client {
@@ -78,9 +68,9 @@ impl Client {
         ClientBuilder::new(session.map_signer(|signer| Box::new(signer) as BoxSigner))
     }
 
-    /// The session of this client.
-    pub const fn session(&self) -> &Session<BoxSigner> {
-        &self.session
+    /// The session of this client. In place of its signer it has the algorithm.
+    pub const fn session(&self) -> &Session<Algorithm> {
+        self.rules.session()
     }
 
     /// Sets the PIN of a user that has none: `POST /pin/update`.
@@ -103,7 +93,7 @@ impl Client {
     /// # Errors
     /// [`Error::Protocol`] if Mixin refuses, another error if the call was not sent.
     pub fn create_pin(&self, pin: &Pin) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::ResolveUpdate, |mut calls| calls.create_pin(pin))
+        self.change(self.rules.create_pin(pin), Tips::default())
     }
 
     /// Changes the PIN: `POST /pin/update`.
@@ -111,7 +101,7 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn change_pin(&self, old: &Pin, new: &Pin) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::ResolveUpdate, |mut calls| calls.change_pin(old, new))
+        self.change(self.rules.change_pin(old, new), Tips::default())
     }
 
     /// Creates the PIN, or changes it if there is an old one.
@@ -158,7 +148,7 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn verify_pin(&self, pin: &Pin) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::VerifyAgain, |mut calls| calls.verify_pin(pin))
+        self.change(self.rules.verify_pin(pin), Tips::default())
     }
 
     /// Installs a user's first TIP key: `POST /pin/update`. It replaces the six-digit PIN if there is one. There is no way back
@@ -180,11 +170,8 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::create_pin`].
-    pub fn install_tip(&self, old: Option<&Pin>, key: &TipKey) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::ResolveUpdate, |mut calls| match old {
-            None => calls.create_tip(key),
-            Some(old) => calls.change_to_tip(old, key),
-        })
+    pub fn install_tip(&self, old: Option<&Pin>, key: &dyn TipSigner) -> Result<Outcome<User>, Error> {
+        self.change(self.rules.install_tip(old, key.public_key()), Tips::default())
     }
 
     /// Replaces the TIP key: `POST /pin/update`. `old_counter` is the `tip_counter` of [`Client::me`].
@@ -201,16 +188,21 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::create_pin`].
-    pub fn change_tip(&self, old: &TipKey, old_counter: u64, new: &TipKey) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::ResolveUpdate, |mut calls| calls.change_tip(old, old_counter, new))
+    pub fn change_tip(
+        &self,
+        old: &dyn TipSigner,
+        old_counter: u64,
+        new: &dyn TipSigner,
+    ) -> Result<Outcome<User>, Error> {
+        self.change(self.rules.change_tip(old.public_key(), old_counter, new.public_key()), Tips::of(old))
     }
 
     /// Verifies the TIP key: `POST /pin/verify`.
     ///
     /// # Errors
     /// As [`Client::create_pin`].
-    pub fn verify_tip(&self, key: &TipKey) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::VerifyAgain, |mut calls| calls.verify_tip(key))
+    pub fn verify_tip(&self, key: &dyn TipSigner) -> Result<Outcome<User>, Error> {
+        self.change(self.rules.verify_tip(key.public_key()), Tips::of(key))
     }
 
     /// Makes any other call with a PIN, and returns its `data`. The PIN is a [`Pin`], or the result of [`TipKey::secret`] for an
@@ -239,8 +231,7 @@ impl Client {
         body: &Map<String, Value>,
         pin: impl Into<Secret>,
     ) -> Result<Outcome<T>, Error> {
-        let pin = pin.into();
-        self.pin_call(NextStep::CheckFirst, |mut calls| calls.with_pin(method, path, body, &pin))
+        self.change(self.rules.with_pin(method, path, body, pin.into()), Tips::default())
     }
 
     /// Makes any other call with a TIP signature of its action, and returns its `data`. If path and body ask for another
@@ -268,10 +259,10 @@ impl Client {
         method: &str,
         path: &str,
         body: &Map<String, Value>,
-        key: &TipKey,
+        key: &dyn TipSigner,
         action: &TipAction<'_>,
     ) -> Result<Outcome<T>, Error> {
-        self.pin_call(NextStep::CheckFirst, |mut calls| calls.with_tip(method, path, body, key, action))
+        self.change(self.rules.with_tip(method, path, body, key.public_key(), action), Tips::of(key))
     }
 
     /// Registers the user with Mixin Safe under `safe_key`: `POST /safe/users`. The installed TIP key approves.
@@ -288,8 +279,9 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::create_pin`].
-    pub fn register_safe(&self, tip_key: &TipKey, safe_key: &TipKey) -> Result<Outcome<User>, Error> {
-        self.pin_call(NextStep::CheckFirst, |mut calls| calls.register_safe(tip_key, safe_key))
+    pub fn register_safe(&self, tip_key: &dyn TipSigner, safe_key: &dyn TipSigner) -> Result<Outcome<User>, Error> {
+        let call = self.rules.register_safe(tip_key.public_key(), safe_key.public_key());
+        self.change(call, Tips { pin: Some(tip_key), safe: Some(safe_key) })
     }
 
     /// Reads the user: `GET /me`.
@@ -297,12 +289,7 @@ impl Client {
     /// # Errors
     /// [`Error::Protocol`] if Mixin refuses or its answer is not valid, another error if there is no answer.
     pub fn me(&self) -> Result<User, Error> {
-        self.me_with_time().map(|(user, _)| user)
-    }
-
-    /// The user, and the server's time if the answer names it.
-    pub(crate) fn me_with_time(&self) -> Result<(User, Option<UnixTime>), Error> {
-        self.read_with_time(|mut calls| calls.me())
+        self.read(self.rules.me())
     }
 
     /// Reads the user (`GET /me`) and compares the clocks: a check before any PIN is sent.
@@ -326,19 +313,7 @@ impl Client {
     /// # Errors
     /// If there is no answer. A refusal is in [`Probe::user`].
     pub fn probe(&self) -> Result<Probe, Error> {
-        let (asked_at, mut rng) = (now()?, SystemRng::new()?);
-        let deadline = Deadline::new(self.settings.call);
-        let request = self.calls(asked_at, &mut rng).me()?.sign(self.session.signer(), &mut rng)?;
-        let received = self.transport.exchange(&request, &deadline)?;
-        let answered_at = now()?;
-        let user = received.answer().read(request.request_id()).map_err(Error::from);
-        // Only Mixin's own answers count, refusals included.
-        let is_mixins = user.as_ref().err().is_none_or(Error::is_refusal);
-        let clock = match received.server_time.filter(|_| is_mixins) {
-            Some(server) => Some(ClockOffset::new(server, asked_at, answered_at)?),
-            None => None,
-        };
-        Ok(Probe { user, clock })
+        Probe::new(self.make(self.rules.probe(), Tips::default())?)
     }
 
     /// Reads the log, for example of wrong PINs: `GET /logs`.
@@ -357,7 +332,7 @@ impl Client {
     /// # Errors
     /// As [`Client::me`].
     pub fn pin_logs(&self, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
-        self.read(|mut calls| calls.logs(query))
+        self.read(self.rules.logs(query))
     }
 
     /// Registers a user of this app with a new session: `POST /users`.
@@ -376,11 +351,7 @@ impl Client {
     /// # Errors
     /// As [`Client::create_pin`].
     pub fn register(&self, session_key: &VerifyingKey, full_name: &str) -> Result<Outcome<User>, Error> {
-        let secret = session_key.to_session_secret()?;
-        let (now, mut rng) = (now()?, SystemRng::new()?);
-        let deadline = Deadline::new(self.settings.call);
-        let request = self.calls(now, &mut rng).register(&secret, full_name)?.sign(self.session.signer(), &mut rng)?;
-        Outcome::settle(&request, NextStep::CheckFirst, self.transport.send(&request, &deadline))
+        self.change(self.rules.register(session_key.to_session_secret()?, full_name), Tips::default())
     }
 
     /// Makes any other call, with an optional JSON body, and returns its `data`.
@@ -406,176 +377,79 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Outcome<T>, Error> {
-        let body = body.map(Value::to_string);
-        let body = body.as_deref().map(str::as_bytes);
-        if matches!(method, "GET" | "HEAD") {
-            return self.read(|mut calls| calls.other(method, path, body)).map(Outcome::Done);
-        }
-        self.pin_call(NextStep::CheckFirst, |mut calls| calls.other(method, path, body))
+        self.change(self.rules.other(method, path, body.map(|body| body.to_string().into_bytes())), Tips::default())
     }
 
-    /// Makes a call that changes nothing. It is repeated if the server or the connection fails.
-    fn read<T, F>(&self, prepare: F) -> Result<T, Error>
-    where
-        T: DeserializeOwned,
-        F: Fn(Calls<'_>) -> Result<UnsignedRequest, CallError>,
-    {
-        self.read_with_time(prepare).map(|(answer, _)| answer)
+    /// The calls of this session whose outcome is unknown, or that are under way, from the journal in its store.
+    ///
+    /// After a crash it tells what was under way. [`Client::resolve_update`] settles a PIN change.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn pending(&self) -> Result<Vec<PendingCall>, Error> {
+        self.store.pending(self.session().session_id()).map_err(Error::Store)
+    }
+
+    /// Removes a call from the journal, after you have found out what became of it. Returns whether it was there.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn settle(&self, request_id: Uuid) -> Result<bool, Error> {
+        self.store.settle(self.session().session_id(), request_id).map_err(Error::Store)
+    }
+
+    pub(crate) fn read<T: DeserializeOwned>(&self, call: Call<'_, T, Box<dyn Lease>>) -> Result<T, Error> {
+        self.read_with_time(call).map(|(answer, _)| answer)
     }
 
     /// Like `read`. Also returns the server's time if the answer names it.
-    fn read_with_time<T, F>(&self, prepare: F) -> Result<(T, Option<UnixTime>), Error>
-    where
-        T: DeserializeOwned,
-        F: Fn(Calls<'_>) -> Result<UnsignedRequest, CallError>,
-    {
-        let mut rng = SystemRng::new()?;
-        let mut attempts = Attempts::new(self.settings.call, READ_RETRIES);
-        loop {
-            let request = prepare(self.calls(now()?, &mut rng))?.sign(self.session.signer(), &mut rng)?;
-            let received = self.transport.exchange(&request, attempts.deadline());
-            let limits = received.as_ref().map(|received| (received.status == 429, received.retry_after));
-            let (is_limited, retry_after) = limits.unwrap_or_default();
-            let read = |received: Received| Ok((received.answer().read(request.request_id())?, received.server_time));
-            match received.and_then(read) {
-                Err(error) if (is_limited || is_transient(&error)) && attempts.wait(retry_after, &mut rng) => {}
-                result => return result,
-            }
+    pub(crate) fn read_with_time<T: DeserializeOwned>(
+        &self,
+        call: Call<'_, T, Box<dyn Lease>>,
+    ) -> Result<(T, Option<UnixTime>), Error> {
+        let ended = self.make(call, Tips::default())?;
+        match ended.result? {
+            Outcome::Done(answer) => Ok((answer, ended.server_time)),
+            Outcome::Unknown(unknown) => Err(*unknown.cause),
         }
     }
 
-    /// Leases the session from the first iterator to the answer, so iterators arrive in order. If no connection was made,
-    /// nothing was sent. Then the PIN is encrypted again with new iterators, and the call is repeated.
-    fn pin_call<T, F>(&self, next: NextStep, prepare: F) -> Result<Outcome<T>, Error>
-    where
-        T: DeserializeOwned,
-        F: Fn(Calls<'_, &dyn Lease>) -> Result<UnsignedRequest, CallError>,
-    {
-        let mut rng = SystemRng::new()?;
-        let mut retries = LEASE_RETRIES;
-        loop {
-            let outcome = self.with_lease(|lease| {
-                let prepare = |rng: &mut SystemRng| match prepare(self.calls(now()?, rng).nonces(&lease)) {
-                    Err(CallError::Nonce(_)) if lease.remaining() == Duration::ZERO => Err(Error::LeaseLost),
-                    result => Ok(result?.sign(self.session.signer(), rng)?),
-                };
-                let mut attempts = Attempts::new(self.settings.call, CONNECT_RETRIES);
-                loop {
-                    let request = prepare(&mut rng)?;
-                    // Checked after signing, which may take long.
-                    if lease.remaining() < attempts.deadline().for_sending()? {
-                        return Err(Error::LeaseLost);
-                    }
-                    match self.transport.send(&request, attempts.deadline()) {
-                        Err(Error::Connect(_)) if attempts.wait(None, &mut rng) => {}
-                        result => return Outcome::settle(&request, next, result),
-                    }
-                }
-            });
-            match outcome {
-                // This process stalled before it sent anything.
-                Err(Error::LeaseLost) if retries > 0 => retries -= 1,
-                outcome => return outcome,
-            }
-        }
+    fn change<T: DeserializeOwned>(
+        &self,
+        call: Call<'_, T, Box<dyn Lease>>,
+        tips: Tips<'_>,
+    ) -> Result<Outcome<T>, Error> {
+        self.make(call, tips)?.result
     }
 
-    /// Runs `work` while the session is leased.
-    fn with_lease<T>(&self, work: impl FnOnce(&dyn Lease) -> Result<T, Error>) -> Result<T, Error> {
-        let begun = Instant::now();
-        let busy = || Error::SessionBusy { waited: begun.elapsed() };
-        let wait = self.settings.wait();
-        let _turn = self.queue.turn(wait).ok_or_else(busy)?;
-        let mut terms = LeaseTerms::new(self.settings.lease());
-        loop {
-            terms = terms.wait(wait.saturating_sub(begun.elapsed()));
-            match self.store.lease(self.session.session_id(), &terms).map_err(Error::Store)? {
-                LeaseReply::Granted(lease) => return work(&*lease),
-                LeaseReply::Busy => return Err(busy()),
-                LeaseReply::ClockUnconfirmed { .. } => {
-                    self.confirm_clock()?;
-                    terms = terms.with_confirmed_clock();
-                }
-            }
-        }
-    }
-
-    /// Compares the clock with the server's. Only Mixin's own answer with the server's time confirms the clock.
-    fn confirm_clock(&self) -> Result<(), Error> {
-        let clock = self.probe().and_then(|probe| match probe.user {
-            Err(error) if !error.is_refusal() => Err(error),
-            _ => probe.clock.ok_or(Error::NoServerTime),
-        });
-        let offset = clock.map_err(|error| Error::ClockUnconfirmed(Box::new(error)))?;
-        if offset.distance() > CLOCK_TOLERANCE { Err(Error::Clock { offset }) } else { Ok(()) }
-    }
-
-    pub(crate) fn exchange(&self, request: &PreparedRequest) -> Result<Received, Error> {
-        let wait = self.settings.wait();
-        let _turn = self.queue.turn(wait).ok_or(Error::SessionBusy { waited: wait })?;
-        self.transport.exchange(request, &Deadline::new(self.settings.call))
-    }
-
-    pub(crate) const fn token_lifetime(&self) -> Duration {
-        self.settings.token
-    }
-
-    fn calls<'c>(&'c self, now: UnixTime, rng: &'c mut SystemRng) -> Calls<'c> {
-        Calls::new(&self.session, now, rng).lifetime(self.settings.token)
-    }
-}
-
-impl ClientBuilder {
-    /// The store of iterators and leases. The default is in memory, for a session that only one process uses.
-    /// `mixin-pin-store` has stores for several processes or machines.
-    ///
-    /// ```no_run
-    /// use mixin_pin_http::core::Session;
-    /// use mixin_pin_http::store::MemoryStore;
-    /// use mixin_pin_http::{Client, Error};
-    ///
-    /// # fn client(session: Session) -> Result<(), Error> {
-    /// let store = MemoryStore::new(); // or `SqliteStore::open_default()?`, for several processes
-    /// let client = Client::builder(session).store(store).build()?;
-    /// # Ok(()) }
-    /// ```
-    #[must_use]
-    pub fn store(mut self, store: impl NonceStore + 'static) -> Self {
-        self.store = Some(Box::new(store));
-        self
-    }
-
-    /// Builds the client. Sends nothing.
-    ///
-    /// # Errors
-    /// Settings that cannot be used.
-    pub fn build(self) -> Result<Client, SettingsError> {
-        let transport = self.transport()?;
-        let Self { session, store, settings, .. } = self;
-        let store = store.unwrap_or_else(|| Box::new(MemoryStore::shared()));
-        Ok(Client { queue: Queue::of(session.session_id()), session, store, transport, settings })
+    fn make<T: DeserializeOwned>(
+        &self,
+        call: Call<'_, T, Box<dyn Lease>>,
+        tips: Tips<'_>,
+    ) -> Result<Ended<T, Box<dyn Lease>>, Error> {
+        let outside = Outside { signer: Some(&self.signer), tips, store: Some(&*self.store), lane: Some(&self.lane) };
+        drive(call, &self.transport, &outside)
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("session", &self.session).finish_non_exhaustive()
+        f.debug_struct("Client").field("rules", &self.rules).finish_non_exhaustive()
     }
 }
 
-/// Whether a call that only reads may succeed if it is repeated.
-fn is_transient(error: &Error) -> bool {
-    match error {
-        Error::Connect(_) | Error::Interrupted(_) => true,
-        Error::Protocol(ProtocolError::Answer(error)) => match error {
-            AnswerError::Server { .. } => true,
-            AnswerError::Refusal(error) => error.code == ErrorCode::TooManyRequests,
-            AnswerError::Failure(error) => {
-                matches!(error.code, ErrorCode::Server(_) | ErrorCode::TooManyRequests)
-                    || (500..600).contains(&error.code.as_u32())
-            }
-            _ => false,
-        },
-        _ => false,
+impl ClientBuilder {
+    /// Builds the client. Sends nothing.
+    ///
+    /// # Errors
+    /// Settings that cannot be used.
+    pub fn build(self) -> Result<Client, SettingsError> {
+        let transport = self.connect()?;
+        let Self { session, store, limits, observer, .. } = self;
+        let algorithm = session.signer().algorithm();
+        let (session, signer) = session.replace_signer(algorithm);
+        let store = store.unwrap_or_else(|| Box::new(MemoryStore::shared()));
+        let lane = Lane::of(session.session_id());
+        Ok(Client { rules: Rules::new(session, limits, observer), signer, store, transport, lane })
     }
 }

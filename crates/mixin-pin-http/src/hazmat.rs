@@ -3,6 +3,7 @@
 //! Do not use this module in a client. Sending a prepared request a second time breaks the rule that an encrypted PIN is sent
 //! once. Only the server can then refuse the repetition.
 
+use mixin_pin_core::token::Signer;
 use mixin_pin_protocol::AnswerError;
 use mixin_pin_protocol::answer::ApiError;
 use mixin_pin_protocol::call::PreparedRequest;
@@ -37,11 +38,19 @@ pub struct RawAnswer {
 /// # Errors
 /// All errors except the API's refusal, which is in the answer.
 pub fn send(client: &Client, request: &PreparedRequest) -> Result<RawAnswer, Error> {
-    let received = client.exchange(request)?;
+    let limits = client.rules.limits();
+    let wait = limits.max_wait();
+    let _turn = client.lane.turn(wait).ok_or(Error::SessionBusy { waited: wait })?;
+    let received = client.transport.exchange(request, limits.max_call()).received(limits.max_call())?;
     let data = match received.answer().read(request.request_id()) {
         Ok(data) => Ok(data),
         Err(AnswerError::Refusal(error)) => Err(*error),
         Err(error) => return Err(error.into()),
     };
     Ok(RawAnswer { status: received.status, data })
+}
+
+/// The signer of a client, for requests that a test makes by hand.
+pub fn signer(client: &Client) -> &dyn Signer {
+    &client.signer
 }

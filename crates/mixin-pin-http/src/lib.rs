@@ -33,28 +33,28 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod address;
 mod builder;
 mod client;
-mod error;
+mod driver;
 pub mod hazmat;
+mod lane;
 mod oauth;
-mod outcome;
-mod probe;
-mod proxy;
-mod queue;
 mod resolve;
-mod retry;
 mod signer;
 mod transport;
 
-pub use builder::{ClientBuilder, DEFAULT_API};
+pub use builder::ClientBuilder;
 pub use client::Client;
-pub use error::{Error, SettingsError, TransportError};
 pub use oauth::OAuthClient;
-pub use outcome::{NextStep, Outcome, Unknown};
-pub use probe::{ClockOffset, Probe};
-pub use resolve::{Credential, Resolution, ResolutionPlan, Verdict};
+pub use resolve::{Credential, ResolutionPlan};
+pub use transport::Transport;
+
+#[cfg(feature = "tracing")]
+pub use mixin_pin_machine::TracingObserver;
+pub use mixin_pin_machine::{
+    ApiSettings, ClockOffset, DEFAULT_API, Error, Event, NextStep, Observer, Outcome, OutcomeClass, Probe, Resolution,
+    SettingsError, TransportError, Unknown, Verdict,
+};
 
 pub use mixin_pin_core as core;
 pub use mixin_pin_protocol as protocol;

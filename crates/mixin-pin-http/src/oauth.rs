@@ -2,19 +2,19 @@
 
 use std::fmt;
 
-use mixin_pin_core::token::Signer;
-use mixin_pin_core::{OAuthSession, SessionKey, SystemRng, UnixTime};
+use mixin_pin_core::token::{Algorithm, Signer};
+use mixin_pin_core::{OAuthSession, SessionKey};
+use mixin_pin_machine::{Call, Error, OAuthRules, Outcome, SettingsError, exchange_code};
 use mixin_pin_protocol::answer::User;
-use mixin_pin_protocol::call::PreparedRequest;
-use mixin_pin_protocol::oauth::{CodeExchange, Grant, OAuthCalls};
+use mixin_pin_protocol::oauth::{CodeExchange, Grant};
+use mixin_pin_store::Lease;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::builder::{ClientBuilder, Settings, now};
-use crate::retry::Deadline;
+use crate::builder::ClientBuilder;
+use crate::driver::{Outside, drive};
 use crate::signer::{self, BoxSigner};
 use crate::transport::Transport;
-use crate::{Error, NextStep, Outcome, SettingsError};
 
 /// A blocking client for one OAuth session. It makes no PIN calls. It rejects answers that the server did not sign.
 ///
@@ -36,9 +36,9 @@ use crate::{Error, NextStep, Outcome, SettingsError};
 /// # Ok(()) }
 /// ```
 pub struct OAuthClient {
-    session: OAuthSession<BoxSigner>,
+    rules: OAuthRules,
+    signer: BoxSigner,
     transport: Transport,
-    settings: Settings,
 }
 
 impl OAuthClient {
@@ -59,9 +59,9 @@ impl OAuthClient {
         ClientBuilder::new(())
     }
 
-    /// The session of this client.
-    pub const fn session(&self) -> &OAuthSession<BoxSigner> {
-        &self.session
+    /// The session of this client. In place of its signer it has the algorithm.
+    pub const fn session(&self) -> &OAuthSession<Algorithm> {
+        self.rules.session()
     }
 
     /// Reads the user who granted access, as far as the scope allows: `GET /me`.
@@ -69,10 +69,10 @@ impl OAuthClient {
     /// # Errors
     /// [`Error::Protocol`] if Mixin refuses or the answer is not signed correctly, another error if there is no answer.
     pub fn me(&self) -> Result<User, Error> {
-        let (now, mut rng) = (now()?, SystemRng::new()?);
-        let deadline = Deadline::new(self.settings.call);
-        let request = self.calls(now, &mut rng).me()?.sign(self.session.signer(), &mut rng)?;
-        self.send(&request, &deadline)
+        match self.make(self.rules.me())? {
+            Outcome::Done(user) => Ok(user),
+            Outcome::Unknown(unknown) => Err(*unknown.cause),
+        }
     }
 
     /// Makes any other call within the scope, with an optional JSON body, and returns its `data`.
@@ -86,32 +86,17 @@ impl OAuthClient {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Outcome<T>, Error> {
-        let body = body.map(Value::to_string);
-        let (now, mut rng) = (now()?, SystemRng::new()?);
-        let deadline = Deadline::new(self.settings.call);
-        let request = self.calls(now, &mut rng).other(method, path, body.as_deref().map(str::as_bytes))?;
-        let request = request.sign(self.session.signer(), &mut rng)?;
-        let result = self.send(&request, &deadline);
-        if request.is_read() {
-            result.map(Outcome::Done)
-        } else {
-            Outcome::settle(&request, NextStep::CheckFirst, result)
-        }
+        self.make(self.rules.other(method, path, body.map(|body| body.to_string().into_bytes())))
     }
 
-    fn calls<'c>(&'c self, now: UnixTime, rng: &'c mut SystemRng) -> OAuthCalls<'c, BoxSigner> {
-        OAuthCalls::new(&self.session, now, rng).lifetime(self.settings.token)
-    }
-
-    fn send<T: DeserializeOwned>(&self, request: &PreparedRequest, deadline: &Deadline) -> Result<T, Error> {
-        let received = self.transport.exchange(request, deadline)?;
-        Ok(received.answer().read_signed(request, self.session.server_key())?)
+    fn make<T: DeserializeOwned>(&self, call: Call<'_, T, Box<dyn Lease>>) -> Result<Outcome<T>, Error> {
+        drive(call, &self.transport, &Outside::unleased(Some(&self.signer)))?.result
     }
 }
 
 impl fmt::Debug for OAuthClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OAuthClient").field("session", &self.session).finish_non_exhaustive()
+        f.debug_struct("OAuthClient").field("rules", &self.rules).finish_non_exhaustive()
     }
 }
 
@@ -121,7 +106,10 @@ impl ClientBuilder<OAuthSession<BoxSigner>> {
     /// # Errors
     /// Settings that cannot be used.
     pub fn build(self) -> Result<OAuthClient, SettingsError> {
-        Ok(OAuthClient { transport: self.transport()?, settings: self.settings, session: self.session })
+        let transport = self.connect()?;
+        let algorithm = self.session.signer().algorithm();
+        let (session, signer) = self.session.replace_signer(algorithm);
+        Ok(OAuthClient { rules: OAuthRules::new(session, self.limits, self.observer), signer, transport })
     }
 }
 
@@ -133,9 +121,7 @@ impl ClientBuilder<()> {
     /// # Errors
     /// [`Error::Protocol`] if Mixin refuses, another error if the request was not sent.
     pub fn send(self, exchange: &CodeExchange<'_>) -> Result<Outcome<Grant>, Error> {
-        let transport = self.transport()?;
-        let request = exchange.prepare(&mut SystemRng::new()?);
-        let result = transport.send(&request, &Deadline::new(self.settings.call));
-        Outcome::settle(&request, NextStep::CheckFirst, result)
+        let call = exchange_code(exchange, self.limits);
+        drive(call, &self.connect()?, &Outside::unleased(None))?.result
     }
 }

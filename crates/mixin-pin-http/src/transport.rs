@@ -1,146 +1,151 @@
 //! Sends one prepared request to the server, once and within limits, and reads its answer.
 
 use std::cell::Cell;
+use std::fmt;
 use std::io::Read as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use mixin_pin_core::UnixTime;
-use mixin_pin_protocol::answer::{Answer, MAX_BODY_LEN};
+use mixin_pin_machine::{ApiSettings, Received, Reply, SettingsError, TransportError};
+use mixin_pin_protocol::answer::MAX_BODY_LEN;
 use mixin_pin_protocol::call::PreparedRequest;
-use serde::de::DeserializeOwned;
 use ureq::config::Config;
 use ureq::http::{Request, Response, Uri};
+use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport as Connection,
 };
 use ureq::{AsSendBody, Body};
 
-use crate::retry::Deadline;
-use crate::{Error, SettingsError, TransportError};
+/// A connection to the API that any number of clients share: address, proxy, TLS, and a pool of open connections.
+///
+/// Clones are cheap and share their connections.
+///
+/// ```
+/// use mixin_pin_http::{ApiSettings, Transport};
+///
+/// let transport = Transport::new(&ApiSettings::new().user_agent("my-bot/1.0"))?;
+/// // Client::builder(session).transport(transport.clone())
+/// # Ok::<(), mixin_pin_http::SettingsError>(())
+/// ```
+#[derive(Clone)]
+pub struct Transport(Arc<Inner>);
 
-#[derive(Debug)]
-pub(crate) struct Transport {
+struct Inner {
     agent: ureq::Agent,
     base_url: String,
     device_id: Option<String>,
 }
 
 impl Transport {
-    pub(crate) fn new(config: Config, base_url: String, device_id: Option<String>) -> Self {
+    /// Builds a transport. Sends nothing.
+    ///
+    /// # Errors
+    /// Settings that cannot be used, or a proxy in the environment that cannot be used.
+    pub fn new(settings: &ApiSettings) -> Result<Self, SettingsError> {
+        let api = settings.check()?;
+        let proxy = match api.proxy() {
+            Some(proxy) => Some(ureq::Proxy::new(proxy.expose()).map_err(|_| proxy.refused())?),
+            None => None,
+        };
+        let tls = TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .build();
+        let config = Config::builder()
+            .tls_config(tls)
+            .http_status_as_error(false)
+            // Following a redirection would send the token, and possibly a PIN, to another address.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_connect(Some(api.connect_timeout()))
+            .allow_non_standard_methods(true)
+            .user_agent(api.user_agent())
+            .proxy(proxy)
+            .build();
         let connector = WatchedConnector(DefaultConnector::new());
-        let resolver = WatchedResolver(DefaultResolver::default());
-        Self { agent: ureq::Agent::with_parts(config, connector, resolver), base_url, device_id }
+        let agent = ureq::Agent::with_parts(config, connector, WatchedResolver(DefaultResolver::default()));
+        let (base_url, device_id) = (api.base_url().to_owned(), api.device_id().map(str::to_owned));
+        Ok(Self(Arc::new(Inner { agent, base_url, device_id })))
     }
 
-    /// Sends a request and parses its answer.
-    pub(crate) fn send<T: DeserializeOwned>(
-        &self,
-        prepared: &PreparedRequest,
-        deadline: &Deadline,
-    ) -> Result<T, Error> {
-        let received = self.exchange(prepared, deadline)?;
-        Ok(received.answer().read(prepared.request_id())?)
-    }
-
-    /// Sends a request and returns its answer unparsed.
-    pub(crate) fn exchange(&self, prepared: &PreparedRequest, deadline: &Deadline) -> Result<Received, Error> {
-        // Checked after signing. Once sending begins, it is unknown what arrived.
-        let limit = deadline.for_sending()?;
-        let mut request = ureq::http::Request::builder().method(prepared.method()).uri(format!(
-            "{}{}",
-            self.base_url,
-            prepared.path()
-        ));
+    /// Sends a request once, within this limit.
+    pub(crate) fn exchange(&self, prepared: &PreparedRequest, limit: Duration) -> Reply {
+        let url = format!("{}{}", self.0.base_url, prepared.path());
+        let mut request = Request::builder().method(prepared.method()).uri(url);
         for (name, value) in prepared.headers() {
             request = request.header(name, value);
         }
-        if let Some(device_id) = &self.device_id {
+        if let Some(device_id) = &self.0.device_id {
             request = request.header("Mixin-Device-Id", device_id);
         }
-
         CONNECTING.set(Connecting::NotTried);
         let result = if prepared.body().is_empty() && prepared.is_read() {
-            self.run(request.body(()), limit)?
+            self.run(request.body(()), limit)
         } else {
-            self.run(request.body(prepared.body()), limit)?
+            self.run(request.body(prepared.body()), limit)
         };
-        let mut response = result.map_err(|error| classify(error, limit))?;
-
-        let status = response.status().as_u16();
-        if response.status().is_redirection() {
-            return Err(Error::Redirect { status });
+        match result {
+            Ok(response) => receive(response),
+            Err(error) => classify(error),
         }
-        // A header that is not text counts as present, but matches nothing.
-        let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap_or("?").to_owned());
-        let (request_id, integrity_token) = (header("X-Request-Id"), header("X-Integrity-Token"));
-        let retry_after = header("Retry-After").and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
-        let server_time = header("X-Server-Time").and_then(|text| text.trim().parse().ok()).map(UnixTime::from_nanos);
-        let body = read_body(response.body_mut(), limit)?;
-        Ok(Received { status, retry_after, server_time, request_id, integrity_token, body })
     }
 
     fn run<B: AsSendBody>(
         &self,
         request: Result<Request<B>, ureq::http::Error>,
         limit: Duration,
-    ) -> Result<Result<Response<Body>, ureq::Error>, Error> {
-        let request = request.map_err(|_| SettingsError::Header)?;
-        Ok(self.agent.run(self.agent.configure_request(request).timeout_global(Some(limit)).build()))
+    ) -> Result<Response<Body>, ureq::Error> {
+        let agent = &self.0.agent;
+        // The parts were checked, so the library does not refuse them. If it did, nothing would be sent.
+        let request = request.inspect_err(|_| CONNECTING.set(Connecting::Failed))?;
+        agent.run(agent.configure_request(request).timeout_global(Some(limit)).build())
     }
 }
 
-/// An answer before parsing.
-pub(crate) struct Received {
-    pub(crate) status: u16,
-    /// `Retry-After`, if it is in seconds.
-    pub(crate) retry_after: Option<Duration>,
-    /// The server's time, if the answer names it.
-    pub(crate) server_time: Option<UnixTime>,
-    request_id: Option<String>,
-    integrity_token: Option<String>,
-    body: Vec<u8>,
-}
-
-impl Received {
-    pub(crate) fn answer(&self) -> Answer<'_> {
-        Answer {
-            status: self.status,
-            request_id: self.request_id.as_deref(),
-            integrity_token: self.integrity_token.as_deref(),
-            body: &self.body,
-        }
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The agent's settings may contain a proxy's password.
+        f.debug_struct("Transport").field("base_url", &self.0.base_url).finish_non_exhaustive()
     }
 }
 
-fn read_body(body: &mut Body, limit: Duration) -> Result<Vec<u8>, Error> {
-    let too_long = Error::AnswerTooLong { limit: MAX_BODY_LEN };
-    if body.content_length().is_some_and(|len| len > MAX_BODY_LEN as u64) {
-        return Err(too_long);
+fn receive(mut response: Response<Body>) -> Reply {
+    let too_long = |body: &Body| body.content_length().is_some_and(|len| len > MAX_BODY_LEN as u64);
+    if too_long(response.body()) {
+        return Reply::TooLong;
     }
     let mut bytes = Vec::new();
-    body.as_reader()
-        .take(MAX_BODY_LEN as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| interrupted(error.into(), limit))?;
-    if bytes.len() > MAX_BODY_LEN { Err(too_long) } else { Ok(bytes) }
+    // A redirection is never followed, and its body does not matter.
+    if !response.status().is_redirection() {
+        let read = response.body_mut().as_reader().take(MAX_BODY_LEN as u64 + 1).read_to_end(&mut bytes);
+        match read {
+            Err(error) => return interrupted(error.into()),
+            Ok(len) if len > MAX_BODY_LEN => return Reply::TooLong,
+            Ok(_) => {}
+        }
+    }
+    let headers = response.headers();
+    let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?").to_owned());
+    Reply::Answer(Received::new(response.status().as_u16(), header, bytes))
 }
 
 /// Tells whether anything may have been sent. `ureq`'s errors do not: an I/O error may come from connecting or from sending.
-fn classify(error: ureq::Error, limit: Duration) -> Error {
-    if CONNECTING.get() == Connecting::Failed {
-        Error::Connect(TransportError::new(error))
-    } else {
-        interrupted(error, limit)
+fn classify(error: ureq::Error) -> Reply {
+    if CONNECTING.get() == Connecting::Failed { Reply::NotSent(wrap(error)) } else { interrupted(error) }
+}
+
+fn interrupted(error: ureq::Error) -> Reply {
+    match error {
+        ureq::Error::Timeout(_) => Reply::TimedOut,
+        error => Reply::Lost(wrap(error)),
     }
 }
 
-fn interrupted(error: ureq::Error, limit: Duration) -> Error {
-    match error {
-        ureq::Error::Timeout(_) => Error::Timeout { limit },
-        error => Error::Interrupted(TransportError::new(error)),
-    }
+fn wrap(error: ureq::Error) -> TransportError {
+    let is_timeout = matches!(error, ureq::Error::Timeout(_));
+    TransportError::new(error, is_timeout)
 }
 
 /// The state of the connection for this thread's current request. `NotTried` includes a pooled connection: any failure on it

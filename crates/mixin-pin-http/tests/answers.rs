@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Server, USER, builder, pin, read_request};
-use mixin_pin_http::{Error, Outcome, SettingsError};
+use mixin_pin_http::{ApiSettings, Error, Outcome, SettingsError};
 use mixin_pin_protocol::answer::{ErrorCode, User};
 use mixin_pin_protocol::{AnswerError, Error as ProtocolError};
 
@@ -150,7 +150,7 @@ fn a_refused_connection_means_that_nothing_was_sent() {
 #[test]
 fn an_unknown_host_name_means_that_nothing_was_sent() {
     // RFC 6761, section 6.4: this name never exists.
-    let client = builder().base_url("https://mixin-pin.invalid").proxy(None).build().unwrap();
+    let client = builder().api(ApiSettings::new().base_url("https://mixin-pin.invalid").proxy(None)).build().unwrap();
     let error = client.verify_pin(&pin()).unwrap_err();
     assert!(matches!(error, Error::Connect(_)) && error.nothing_changed(), "{error:?}");
 }
@@ -201,17 +201,20 @@ fn invalid_settings_are_named() {
     }
     for url in ["http://api.mixin.one", "http://10.0.0.1:80", "http://localhost.example"] {
         assert!(matches!(build(url), Err(SettingsError::PlainHttp)), "{url}");
-        assert!(builder().base_url(url).allow_plain_http(true).build().is_ok());
+        assert!(builder().api(ApiSettings::new().base_url(url).allow_plain_http(true)).build().is_ok());
     }
     for url in
         ["https://api.mixin.one", "https://api.mixin.one/", "http://localhost:1", "http://127.0.0.1", "http://[::1]:8"]
     {
         assert!(build(url).is_ok(), "{url}");
     }
-    assert!(matches!(builder().proxy(Some("no proxy")).build(), Err(SettingsError::Proxy { .. })));
-    assert!(builder().proxy(Some("http://proxy.example:3128")).build().is_ok());
-    assert!(matches!(builder().user_agent("a\r\nb").build(), Err(SettingsError::Header)));
-    assert!(matches!(builder().device_id("\u{e9}").build(), Err(SettingsError::Header)));
+    assert!(matches!(
+        builder().api(ApiSettings::new().proxy(Some("no proxy"))).build(),
+        Err(SettingsError::Proxy { .. })
+    ));
+    assert!(builder().api(ApiSettings::new().proxy(Some("http://proxy.example:3128"))).build().is_ok());
+    assert!(matches!(builder().api(ApiSettings::new().user_agent("a\r\nb")).build(), Err(SettingsError::Header)));
+    assert!(matches!(builder().api(ApiSettings::new().device_id("\u{e9}")).build(), Err(SettingsError::Header)));
 }
 
 #[test]
@@ -227,9 +230,12 @@ fn a_proxy_and_the_headers_are_used_as_set() {
         note.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..count]));
     });
     let client = builder()
-        .base_url(format!("http://127.0.0.1:{port}"))
-        .user_agent("bot/7")
-        .device_id("00a5a4ae-dcdc-48db-ab8e-a7eef69b441d")
+        .api(
+            ApiSettings::new()
+                .base_url(format!("http://127.0.0.1:{port}"))
+                .user_agent("bot/7")
+                .device_id("00a5a4ae-dcdc-48db-ab8e-a7eef69b441d"),
+        )
         .build()
         .unwrap();
     assert!(client.me().is_err(), "no answer");
@@ -249,7 +255,7 @@ fn a_proxy_and_the_headers_are_used_as_set() {
         BufReader::new(stream).read_line(&mut line).unwrap();
         line
     });
-    let client = builder().base_url("https://api.example").proxy(Some(&proxy)).build().unwrap();
+    let client = builder().api(ApiSettings::new().base_url("https://api.example").proxy(Some(&proxy))).build().unwrap();
     assert!(matches!(client.verify_pin(&pin()).unwrap_err(), Error::Connect(_)), "no tunnel was made");
     assert!(server.join().unwrap().starts_with("CONNECT api.example:443 "));
 }

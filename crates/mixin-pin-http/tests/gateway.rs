@@ -15,7 +15,7 @@ use mixin_pin_core::token::{Algorithm, Signer};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, Session, SignerError, rand_core::CryptoRng};
 use mixin_pin_http::store::MemoryStore;
-use mixin_pin_http::{Client, Error, NextStep, Outcome, SettingsError};
+use mixin_pin_http::{ApiSettings, Client, Error, NextStep, Outcome, SettingsError};
 use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError};
 use serde_json::{Map, Value};
 
@@ -179,7 +179,11 @@ fn a_body_is_never_sent_with_a_get() {
 fn endless_time_limits_count_as_a_day() {
     let server = Server::answering("200 OK", USER);
     let long = Duration::from_secs(u64::MAX);
-    let client = builder().base_url(&server.url).timeout(long).connect_timeout(long).wait(long).token_lifetime(long);
+    let client = builder()
+        .api(ApiSettings::new().base_url(&server.url).connect_timeout(long))
+        .timeout(long)
+        .wait(long)
+        .token_lifetime(long);
     let client = client.store(MemoryStore::new()).build().unwrap();
     client.verify_pin(&pin()).unwrap().done().unwrap();
     assert!(client.me().unwrap().has_pin);
@@ -221,7 +225,10 @@ fn a_socks_proxy_carries_the_call() {
             respond(&mut stream, &format!("200 OK\r\nX-Request-Id: {id}"), USER);
             host
         });
-        let client = builder().base_url("http://192.0.2.7").allow_plain_http(true).proxy(Some(&proxy)).build().unwrap();
+        let client = builder()
+            .api(ApiSettings::new().base_url("http://192.0.2.7").allow_plain_http(true).proxy(Some(&proxy)))
+            .build()
+            .unwrap();
         client.verify_pin(&pin()).unwrap().done().unwrap();
         assert_eq!(server.join().unwrap(), "192.0.2.7");
     }
@@ -241,13 +248,16 @@ fn a_server_that_is_no_proxy_means_that_nothing_was_sent() {
                 let _ = stream.unwrap().write_all(b"220 mail.example ESMTP\r\n");
             }
         });
-        let client = builder().base_url("http://192.0.2.7").allow_plain_http(true).proxy(Some(&proxy));
-        let client = client.connect_timeout(Duration::from_secs(2)).build().unwrap();
+        let api = ApiSettings::new().base_url("http://192.0.2.7").allow_plain_http(true).proxy(Some(&proxy));
+        let client = builder().api(api.connect_timeout(Duration::from_secs(2))).build().unwrap();
         let error = client.verify_pin(&pin()).unwrap_err();
         assert!(matches!(error, Error::Connect(_)) && error.nothing_changed(), "{scheme}: {error:?}");
         assert!(connections.load(Ordering::SeqCst) > 0, "{scheme}: the proxy was bypassed");
     }
     for url in ["socks6://x:1", "ftp://x:1", "http://x:99999", "http://", "http://x/path"] {
-        assert!(matches!(builder().proxy(Some(url)).build(), Err(SettingsError::Proxy { .. })), "{url}");
+        assert!(
+            matches!(builder().api(ApiSettings::new().proxy(Some(url))).build(), Err(SettingsError::Proxy { .. })),
+            "{url}"
+        );
     }
 }

@@ -13,7 +13,7 @@ use common::{Server, USER, builder, pin, read_request, respond};
 use mixin_pin_core::UnixTime;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_http::store::MemoryStore;
-use mixin_pin_http::{Client, Error, Outcome};
+use mixin_pin_http::{ApiSettings, Client, Error, Outcome};
 use mixin_pin_protocol::call::LogQuery;
 use mixin_pin_protocol::{AnswerError, Error as ProtocolError};
 use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore, PendingCall};
@@ -94,7 +94,7 @@ fn without_a_connection_a_pin_call_is_encrypted_again_and_sent_once() {
         proxy.set_nonblocking(true).unwrap();
         proxy.accept().is_err()
     });
-    let client = builder().base_url("http://127.0.0.1:9").proxy(Some(&url)).build().unwrap();
+    let client = builder().api(ApiSettings::new().base_url("http://127.0.0.1:9").proxy(Some(&url))).build().unwrap();
     client.verify_pin(&pin()).unwrap().done().unwrap();
     assert!(server.join().unwrap(), "nothing else was sent");
 }

@@ -9,7 +9,8 @@ use mixin_pin_core::token::{Claims, RequestHash};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{EncryptedPin, MonotonicNonces, Pin, Secret, Session, UnixTime, hazmat};
 use mixin_pin_http::Client;
-use mixin_pin_protocol::call::{Calls, LogQuery, random_uuid};
+use mixin_pin_protocol::CallError;
+use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest, UnsignedRequest, random_uuid};
 use mixin_pin_sandbox::{Config, Sandbox};
 use serde_json::{Value, json};
 
@@ -33,6 +34,11 @@ fn verify_block(client: &Client, encrypted: &EncryptedPin) -> (u32, String) {
 fn tries_left(client: &Client) -> u64 {
     let error = common::refusal(client.verify_pin(&pin("000000")));
     error.extra.unwrap()["tries_left"].as_u64().unwrap()
+}
+
+/// The request, signed with the client's key.
+fn signed_by(client: &Client, request: Result<UnsignedRequest, CallError>) -> PreparedRequest {
+    request.unwrap().sign(mixin_pin_http::hazmat::signer(client), &mut rng()).unwrap()
 }
 
 #[test]
@@ -123,7 +129,7 @@ fn invalid_tokens_are_refused_each_for_its_reason() {
     let token_for = |user, sid, at: UnixTime, lifetime| {
         let hash = RequestHash::of("POST", "/pin/verify", body);
         let claims = Claims::new(user, sid, jti, hash, at, Duration::from_secs(lifetime)).unwrap();
-        claims.sign(session.signer(), &mut rng()).unwrap().as_str().to_owned()
+        claims.sign(mixin_pin_http::hazmat::signer(&client), &mut rng()).unwrap().as_str().to_owned()
     };
     let (user, sid) = (session.user_id(), session.session_id());
     let good = token_for(user, sid, now(), 60);
@@ -168,7 +174,7 @@ fn a_repeated_header_counts_as_missing() {
     let sandbox = sandbox();
     let client = with_pin(&sandbox);
     let session = client.session();
-    let me = signed(session, Calls::new(session, now(), &mut rng()).me());
+    let me = signed_by(&client, Calls::for_algorithm(session, *session.signer(), now(), &mut rng()).me());
     let id = me.request_id().to_string();
     let (bearer, id) = (("Authorization", me.authorization().unwrap()), ("X-Request-Id", id.as_str()));
     for (headers, verdict) in [
@@ -189,7 +195,10 @@ fn repeated_requests_are_still_refused_for_their_iterators_if_allowed() {
     let client = with_pin(&sandbox);
     let session = client.session();
     let nonces = MonotonicNonces::new();
-    let request = signed(session, Calls::new(session, now(), &mut rng()).nonces(&nonces).verify_pin(&pin("123456")));
+    let request = signed_by(
+        &client,
+        Calls::for_algorithm(session, *session.signer(), now(), &mut rng()).nonces(&nonces).verify_pin(&pin("123456")),
+    );
     assert_eq!(verdict(&send(&sandbox, &request)), (0, ""));
     assert_eq!(verdict(&send(&sandbox, &request)), (20_119, "iterator"));
 }

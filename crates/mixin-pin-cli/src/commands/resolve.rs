@@ -19,7 +19,7 @@ enum OwnedCredential {
 }
 
 impl OwnedCredential {
-    const fn as_credential(&self) -> Credential<'_> {
+    fn as_credential(&self) -> Credential<'_> {
         match self {
             Self::Digits(pin) => Credential::Digits(pin),
             Self::Tip(key) => Credential::Tip(key),

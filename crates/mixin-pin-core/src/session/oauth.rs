@@ -87,8 +87,14 @@ impl<S> OAuthSession<S> {
 
     /// The same session with another signer for the same key.
     pub fn map_signer<T>(self, map: impl FnOnce(S) -> T) -> OAuthSession<T> {
+        let (session, signer) = self.replace_signer(());
+        session.replace_signer(map(signer)).0
+    }
+
+    /// The same session with another signer, and the former signer.
+    pub fn replace_signer<T>(self, other: T) -> (OAuthSession<T>, S) {
         let Self { app_id, authorization_id, scope, signer, server_key } = self;
-        OAuthSession { app_id, authorization_id, scope, signer: map(signer), server_key }
+        (OAuthSession { app_id, authorization_id, scope, signer: other, server_key }, signer)
     }
 
     /// The claims of a token for one request, as [`Session::claims`](crate::Session::claims) makes them.

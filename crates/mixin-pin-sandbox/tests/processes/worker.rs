@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use std::{env, fs, process, thread};
 
 use mixin_pin_core::{Pin, Session, SystemRng, UnixTime};
-use mixin_pin_http::{Client, Error, Outcome, hazmat};
+use mixin_pin_http::{ApiSettings, Client, Error, Outcome, hazmat};
 use mixin_pin_protocol::call::Calls;
 use mixin_pin_protocol::keystore::Keystore;
 use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
@@ -90,8 +90,8 @@ fn session(keystore: &Path) -> Session {
 }
 
 pub fn client(url: String, keystore: &Path, store: &str, timeout: Duration) -> Client {
-    let builder = Client::builder(session(keystore)).base_url(url).timeout(timeout).wait(WAIT);
-    let builder = builder.user_agent(format!("{USER_AGENT}{}", process::id()));
+    let api = ApiSettings::new().base_url(url).user_agent(format!("{USER_AGENT}{}", process::id()));
+    let builder = Client::builder(session(keystore)).api(api).timeout(timeout).wait(WAIT);
     builder.store(mixin_pin_store::open(store).unwrap()).build().unwrap()
 }
 
@@ -132,21 +132,20 @@ fn verify(client: &Client) {
 }
 
 fn one_call(orders: &Orders) {
-    let session = session(&orders.keystore);
+    // The client has one session, the prepared call another of the same keystore.
+    let own = session(&orders.keystore);
     let store = mixin_pin_store::open(&orders.store).unwrap();
-    let client = Client::builder(session).base_url(&orders.url).build().unwrap();
+    let client = Client::builder(session(&orders.keystore)).base_url(&orders.url).build().unwrap();
     let terms = LeaseTerms::new(lease(&orders.store)).wait(WAIT).with_confirmed_clock();
-    let LeaseReply::Granted(lease) = store.lease(client.session().session_id(), &terms).unwrap() else {
-        panic!("busy")
-    };
+    let LeaseReply::Granted(lease) = store.lease(own.session_id(), &terms).unwrap() else { panic!("busy") };
     let now = UnixTime::try_from(SystemTime::now()).unwrap();
     let reserved = Given(lease.reserve(now).unwrap());
     // Standard output is line-buffered: the parent gets the line at once.
     println!("{RESERVED}");
     let mut rng = SystemRng::new().unwrap();
-    let mut calls = Calls::new(client.session(), now, &mut rng).nonces(&reserved);
+    let mut calls = Calls::new(&own, now, &mut rng).nonces(&reserved);
     let request = calls.verify_pin(&Pin::new(PIN).unwrap()).unwrap();
-    let request = request.sign(client.session().signer(), &mut rng).unwrap();
+    let request = request.sign(own.signer(), &mut rng).unwrap();
     let answer = hazmat::send(&client, &request).unwrap();
     println!("answered {}", answer.status);
 }

@@ -1,6 +1,6 @@
 //! Addresses of the API and of proxies: scheme, host and port.
 
-use ureq::http::Uri;
+use http::Uri;
 
 /// Parses an address without path, query or fragment. Its port must be 1 to 65535.
 pub(crate) fn parse(text: &str) -> Option<Uri> {

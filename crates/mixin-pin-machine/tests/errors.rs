@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use mixin_pin_http::protocol::{AnswerError, Remedy};
-use mixin_pin_http::store::Error as StoreError;
-use mixin_pin_http::{ClockOffset, Error, NextStep, SettingsError};
+use mixin_pin_machine::core::SignerError;
+use mixin_pin_machine::protocol::{AnswerError, Remedy};
+use mixin_pin_machine::store::Error as StoreError;
+use mixin_pin_machine::{ClockOffset, Error, NextStep, SettingsError};
 
 #[test]
 fn error_messages_are_unchanged() {
@@ -14,6 +15,7 @@ fn error_messages_are_unchanged() {
         SettingsError::Proxy { origin: "HTTPS_PROXY" }.into(),
         SettingsError::Header.into(),
         Error::Store(StoreError::other("the disk is full")),
+        Error::Signer(SignerError::new()),
         Error::SessionBusy { waited: Duration::from_millis(1_500) },
         Error::LeaseLost,
         Error::TimeOver { limit: Duration::from_secs(30) },

@@ -3,24 +3,27 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 
-use crate::{SettingsError, address};
+use crate::{ProxyUrl, SettingsError, address};
 
 /// The default port of a proxy, as for curl. `https` has its own.
 const DEFAULT_PORT: u16 = 1080;
 
+/// The schemes of proxies.
+const SCHEMES: [&str; 7] = ["http", "https", "socks", "socks4", "socks4a", "socks5", "socks5h"];
+
 /// Reads a proxy's URL. Without a scheme it is an HTTP proxy, as for curl.
-pub(crate) fn parse(url: &str, origin: &'static str) -> Result<ureq::Proxy, SettingsError> {
+pub(crate) fn parse(url: &str, origin: &'static str) -> Result<ProxyUrl, SettingsError> {
     let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let read = || {
         let uri = address::parse(&url)?;
-        let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
-        let url = match authority.port_u16() {
+        let scheme = uri.scheme_str()?.to_ascii_lowercase();
+        let authority = uri.authority().filter(|_| SCHEMES.contains(&scheme.as_str()))?;
+        Some(match authority.port_u16() {
             None if scheme != "https" => format!("{scheme}://{authority}:{DEFAULT_PORT}"),
             _ => format!("{scheme}://{authority}"),
-        };
-        ureq::Proxy::new(&url).ok()
+        })
     };
-    read().ok_or(SettingsError::Proxy { origin })
+    read().map(|url| ProxyUrl { url, origin }).ok_or(SettingsError::Proxy { origin })
 }
 
 /// The proxy that the environment names for a host. The first variable that is not empty counts.
@@ -28,7 +31,7 @@ pub(crate) fn from_environment(
     scheme: &str,
     host: &str,
     get: impl Fn(&str) -> Option<OsString>,
-) -> Result<Option<ureq::Proxy>, SettingsError> {
+) -> Result<Option<ProxyUrl>, SettingsError> {
     // In a CGI program a request can set HTTP_PROXY by its header `Proxy`.
     let is_cgi = get("REQUEST_METHOD").is_some();
     let names: &[&str] = match scheme {
@@ -85,7 +88,7 @@ mod tests {
 
     fn choose(scheme: &str, host: &str, variables: &[(&str, &str)]) -> Result<Option<String>, SettingsError> {
         let get = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
-        Ok(from_environment(scheme, host, get)?.map(|proxy| proxy.uri().to_string()))
+        Ok(from_environment(scheme, host, get)?.map(|proxy| proxy.url))
     }
 
     #[test]
@@ -98,12 +101,12 @@ mod tests {
             ("http_proxy", "http://e:1"),
         ];
         let chosen = |scheme, from: usize| choose(scheme, "api.example", &all[..from]).unwrap().unwrap();
-        assert_eq!(chosen("https", 5), "http://d:1/");
-        assert_eq!(chosen("https", 3), "http://c:1/");
-        assert_eq!(chosen("https", 2), "socks5://b:1/");
-        assert_eq!(chosen("https", 1), "socks5://a:1/");
-        assert_eq!(chosen("http", 5), "http://e:1/");
-        assert_eq!(chosen("http", 4), "socks5://b:1/");
+        assert_eq!(chosen("https", 5), "http://d:1");
+        assert_eq!(chosen("https", 3), "http://c:1");
+        assert_eq!(chosen("https", 2), "socks5://b:1");
+        assert_eq!(chosen("https", 1), "socks5://a:1");
+        assert_eq!(chosen("http", 5), "http://e:1");
+        assert_eq!(chosen("http", 4), "socks5://b:1");
         assert_eq!(choose("https", "api.example", &[("HTTP_PROXY", "http://c:1")]).unwrap(), None);
         assert_eq!(choose("https", "api.example", &[]).unwrap(), None);
     }
@@ -111,13 +114,13 @@ mod tests {
     #[test]
     fn empty_variables_do_not_count_and_a_request_cannot_name_a_proxy() {
         let empty = [("https_proxy", ""), ("HTTPS_PROXY", ""), ("ALL_PROXY", "http://d:1")];
-        assert_eq!(choose("https", "api.example", &empty).unwrap().unwrap(), "http://d:1/");
+        assert_eq!(choose("https", "api.example", &empty).unwrap().unwrap(), "http://d:1");
         assert_eq!(choose("https", "api.example", &empty[..2]).unwrap(), None);
         let listed = [("ALL_PROXY", "http://d:1"), ("no_proxy", ""), ("NO_PROXY", "api.example")];
         assert_eq!(choose("https", "api.example", &listed).unwrap(), None);
         let cgi = [("REQUEST_METHOD", "GET"), ("HTTP_PROXY", "http://evil:1")];
         assert_eq!(choose("http", "api.example", &cgi).unwrap(), None);
-        assert_eq!(choose("http", "api.example", &cgi[1..]).unwrap().unwrap(), "http://evil:1/");
+        assert_eq!(choose("http", "api.example", &cgi[1..]).unwrap().unwrap(), "http://evil:1");
     }
 
     #[test]
@@ -143,11 +146,11 @@ mod tests {
             assert!(choose("https", "api.example", &[("HTTPS_PROXY", &url)]).unwrap().is_some(), "{url}");
         }
         for (value, expected) in [
-            ("x:3128", "http://x:3128/"),
-            ("x", "http://x:1080/"),
-            ("http://x/", "http://x:1080/"),
-            ("socks5://x", "socks5://x:1080/"),
-            ("https://x", "https://x/"),
+            ("x:3128", "http://x:3128"),
+            ("x", "http://x:1080"),
+            ("http://x/", "http://x:1080"),
+            ("socks5://x", "socks5://x:1080"),
+            ("https://x", "https://x"),
         ] {
             assert_eq!(choose("https", "api.example", &[("HTTPS_PROXY", value)]).unwrap().unwrap(), expected);
         }

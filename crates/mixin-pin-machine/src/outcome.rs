@@ -11,7 +11,7 @@ use crate::Error;
 /// The outcome of a call that changes something. If the call changed nothing, it returns an [`Error`] instead.
 ///
 /// ```
-/// use mixin_pin_http::{Error, NextStep, Outcome};
+/// use mixin_pin_machine::{Error, NextStep, Outcome};
 ///
 /// fn report<T>(result: Result<Outcome<T>, Error>) -> &'static str {
 ///     match result {
@@ -51,7 +51,7 @@ pub struct Unknown {
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextStep {
-    /// The PIN may have changed. Call [`Client::resolve_update`](crate::Client::resolve_update).
+    /// The PIN may have changed. Call the client's `resolve_update`.
     ResolveUpdate,
     /// Nothing changed, except that a wrong PIN may have cost a try. Verify again.
     VerifyAgain,

@@ -4,11 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use mixin_pin_core::UnixTime;
+use mixin_pin_protocol::Error as ProtocolError;
 use mixin_pin_protocol::answer::User;
 
-use crate::Error;
+use crate::{Ended, Error, Outcome};
 
-/// The result of [`Client::probe`](crate::Client::probe), if the server answered.
+/// The result of a client's `probe`, if the server answered.
 #[non_exhaustive]
 #[derive(Debug)]
 pub struct Probe {
@@ -19,11 +20,27 @@ pub struct Probe {
     pub clock: Option<ClockOffset>,
 }
 
+impl Probe {
+    /// What a reading call of one attempt says about the session and the clock.
+    ///
+    /// # Errors
+    /// The error of the call, if there was no answer.
+    pub fn new<L>(ended: Ended<User, L>) -> Result<Self, Error> {
+        let user = match ended.result {
+            Ok(Outcome::Done(user)) => Ok(user),
+            Ok(Outcome::Unknown(unknown)) => return Err(*unknown.cause),
+            Err(error @ Error::Protocol(ProtocolError::Answer(_))) => Err(error),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { user, clock: ended.clock })
+    }
+}
+
 /// The distance of a clock from the server's, beyond the duration of the call itself.
 ///
 /// ```
 /// use std::time::Duration;
-/// use mixin_pin_http::ClockOffset;
+/// use mixin_pin_machine::ClockOffset;
 ///
 /// let offset = ClockOffset::Behind(Duration::from_millis(2_500));
 /// assert_eq!(offset.to_string(), "2 seconds behind the server's");

@@ -4,11 +4,12 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use mixin_pin_core::SignerError;
 use mixin_pin_protocol::answer::Reason;
 use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError, Remedy};
 use mixin_pin_store::{Error as StoreError, RedisError, SqliteError};
 
-use crate::ClockOffset;
+use crate::{ClockOffset, TransportError};
 
 /// Why a call failed. No variant contains secret data.
 ///
@@ -22,6 +23,8 @@ pub enum Error {
     Protocol(ProtocolError),
     /// The nonce store failed.
     Store(StoreError),
+    /// A signer failed: the session's, or a TIP key's. Nothing was sent.
+    Signer(SignerError),
     /// Another caller used the session for the whole wait.
     SessionBusy {
         /// How long this call waited.
@@ -90,8 +93,8 @@ impl Error {
     /// became of the first copy, so they are not certain.
     ///
     /// ```
-    /// use mixin_pin_http::Error;
-    /// use mixin_pin_http::protocol::AnswerError;
+    /// use mixin_pin_machine::Error;
+    /// use mixin_pin_machine::protocol::AnswerError;
     ///
     /// assert!(Error::LeaseLost.nothing_changed()); // it was not sent
     /// assert!(!Error::from(AnswerError::Server { status: 502 }).nothing_changed()); // not known
@@ -107,6 +110,7 @@ impl Error {
             // All other errors arise before the request is sent.
             Self::Protocol(_)
             | Self::Settings(_)
+            | Self::Signer(_)
             | Self::Store(_)
             | Self::SessionBusy { .. }
             | Self::LeaseLost
@@ -136,6 +140,8 @@ impl Error {
                 | StoreError::Redis(RedisError::Unreachable(_))
                 | StoreError::Sqlite(SqliteError::Locked { .. }),
             )
+            // What the signer says is unknown here.
+            | Self::Signer(_)
             | Self::SessionBusy { .. }
             | Self::LeaseLost
             | Self::TimeOver { .. }
@@ -165,6 +171,7 @@ impl fmt::Display for Error {
             Self::Settings(error) => error.fmt(f),
             Self::Protocol(error) => error.fmt(f),
             Self::Store(error) => write!(f, "the nonce store failed, nothing was sent: {error}"),
+            Self::Signer(_) => f.write_str("a signer failed, nothing was sent; see its own error, and try again"),
             Self::SessionBusy { waited } => write!(
                 f,
                 "another call, possibly in another process, used the session for {waited:.1?}; nothing was sent, try again"
@@ -220,6 +227,7 @@ impl StdError for Error {
             // `Display` prints this error itself, so the source is its cause.
             Self::Protocol(error) => error.source(),
             Self::Store(error) => Some(error),
+            Self::Signer(error) => Some(error),
             Self::ClockUnconfirmed(error) => Some(error.as_ref()),
             Self::Connect(error) | Self::Interrupted(error) => Some(error),
             _ => None,
@@ -244,6 +252,7 @@ impl From<ProtocolError> for Error {
 impl From<CallError> for Error {
     fn from(error: CallError) -> Self {
         match error {
+            CallError::Signer(error) => Self::Signer(error),
             CallError::Nonce(cause) => match cause.downcast() {
                 Ok(error) => Self::Store(*error),
                 Err(cause) => Self::Protocol(CallError::Nonce(cause).into()),
@@ -262,32 +271,5 @@ impl From<AnswerError> for Error {
 impl From<mixin_pin_core::Error> for Error {
     fn from(error: mixin_pin_core::Error) -> Self {
         Self::Protocol(error.into())
-    }
-}
-
-/// A network error. Its content is private, so the HTTP library can change.
-#[derive(Debug)]
-pub struct TransportError(ureq::Error);
-
-impl TransportError {
-    pub(crate) const fn new(error: ureq::Error) -> Self {
-        Self(error)
-    }
-
-    /// Whether a time limit was reached.
-    pub const fn is_timeout(&self) -> bool {
-        matches!(self.0, ureq::Error::Timeout(_))
-    }
-}
-
-impl fmt::Display for TransportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl StdError for TransportError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.0)
     }
 }

@@ -1,4 +1,4 @@
-//! A queue for each session within this process: its PIN calls take turns here, so threads do not compete for the store.
+//! A lane for each session within this process: its PIN calls take turns here, so threads do not compete for the store.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use mixin_pin_core::uuid::Uuid;
 
-static QUEUES: Mutex<Option<HashMap<Uuid, Weak<Queue>>>> = Mutex::new(None);
+static LANES: Mutex<Option<HashMap<Uuid, Weak<Lane>>>> = Mutex::new(None);
 
-/// The queue that all clients of one session share.
+/// The lane that all clients of one session share.
 #[derive(Debug, Default)]
-pub(crate) struct Queue {
+pub(crate) struct Lane {
     is_taken: Mutex<bool>,
     freed: Condvar,
 }
 
-impl Queue {
+impl Lane {
     pub(crate) fn of(session_id: Uuid) -> Arc<Self> {
-        let mut queues = QUEUES.lock().unwrap_or_else(PoisonError::into_inner);
-        let queues = queues.get_or_insert_default();
-        queues.retain(|_, queue| queue.strong_count() > 0);
-        if let Some(queue) = queues.get(&session_id).and_then(Weak::upgrade) {
-            return queue;
+        let mut lanes = LANES.lock().unwrap_or_else(PoisonError::into_inner);
+        let lanes = lanes.get_or_insert_default();
+        lanes.retain(|_, lane| lane.strong_count() > 0);
+        if let Some(lane) = lanes.get(&session_id).and_then(Weak::upgrade) {
+            return lane;
         }
-        let queue = Arc::default();
-        queues.insert(session_id, Arc::downgrade(&queue));
-        queue
+        let lane = Arc::default();
+        lanes.insert(session_id, Arc::downgrade(&lane));
+        lane
     }
 
     /// Waits for a turn, which lasts until the guard is dropped. Returns None if no turn comes within `wait`.
@@ -41,7 +41,7 @@ impl Queue {
     }
 }
 
-pub(crate) struct Turn<'q>(&'q Queue);
+pub(crate) struct Turn<'q>(&'q Lane);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
@@ -55,9 +55,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients_of_one_session_share_a_queue_and_others_do_not() {
+    fn clients_of_one_session_share_a_lane_and_others_do_not() {
         let (one, two) = (Uuid::from_u128(0x1a4e_0001), Uuid::from_u128(0x1a4e_0002));
-        let (first, again, other) = (Queue::of(one), Queue::of(one), Queue::of(two));
+        let (first, again, other) = (Lane::of(one), Lane::of(one), Lane::of(two));
         assert!(Arc::ptr_eq(&first, &again));
         let turn = first.turn(Duration::ZERO).unwrap();
         assert!(again.turn(Duration::from_millis(10)).is_none());
@@ -68,10 +68,10 @@ mod tests {
 
     #[test]
     fn a_waiting_caller_gets_the_next_turn() {
-        let queue = Queue::of(Uuid::from_u128(0x1a4e_0003));
+        let lane = Lane::of(Uuid::from_u128(0x1a4e_0003));
         std::thread::scope(|scope| {
-            let turn = queue.turn(Duration::ZERO).unwrap();
-            let waiting = scope.spawn(|| queue.turn(Duration::from_secs(60)).is_some());
+            let turn = lane.turn(Duration::ZERO).unwrap();
+            let waiting = scope.spawn(|| lane.turn(Duration::from_secs(60)).is_some());
             drop(turn);
             assert!(waiting.join().unwrap());
         });

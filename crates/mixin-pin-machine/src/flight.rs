@@ -1,0 +1,115 @@
+//! A request that is under way. It owns all that its end needs, so it can go on without its caller.
+
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mixin_pin_core::token::VerifyingKey;
+use mixin_pin_protocol::call::PreparedRequest;
+use mixin_pin_store::Lease;
+use serde::de::DeserializeOwned;
+
+use crate::observe::OutcomeClass;
+use crate::plan::{Context, bare};
+use crate::{Error, Event, NextStep, Outcome, Reply};
+
+/// A request that changes something, at the point of no return: from here on its entry in the journal is kept until the
+/// outcome is known.
+///
+/// Send [`Flight::request`] once, within [`Flight::limit`], then call [`Flight::land`] and release the lease. A flight that is
+/// dropped leaves its entry in the journal.
+#[must_use = "its request is in the journal as one that may have been sent"]
+pub struct Flight<T, L> {
+    request: PreparedRequest,
+    limit: Duration,
+    lease: Option<L>,
+    next: NextStep,
+    server_key: Option<VerifyingKey>,
+    context: Arc<Context>,
+    answer: PhantomData<fn() -> T>,
+}
+
+/// The end of a flight, for its call.
+#[must_use = "the call waits for it"]
+pub struct Landed<T>(pub(crate) Landing<T>);
+
+pub(crate) enum Landing<T> {
+    /// Nothing was sent, so the call may be attempted again.
+    NotSent(Error),
+    Ended(Result<Outcome<T>, Error>),
+}
+
+impl<T, L: Deref<Target: Lease>> Flight<T, L> {
+    /// The point of no return.
+    pub(crate) fn begin(
+        request: PreparedRequest,
+        limit: Duration,
+        lease: Option<L>,
+        next: NextStep,
+        server_key: Option<&VerifyingKey>,
+        context: &Arc<Context>,
+    ) -> Self {
+        if let Some(lease) = &lease {
+            lease.keep_entry(true);
+        }
+        let (server_key, context) = (server_key.cloned(), context.clone());
+        Self { request, limit, lease, next, server_key, context, answer: PhantomData }
+    }
+
+    /// The request to send, exactly as it is and once.
+    pub const fn request(&self) -> &PreparedRequest {
+        &self.request
+    }
+
+    /// The time that sending and answering may take.
+    pub const fn limit(&self) -> Duration {
+        self.limit
+    }
+}
+
+impl<T: DeserializeOwned, L: Deref<Target: Lease>> Flight<T, L> {
+    /// Ends the flight: classifies what became of the request, which took this long. Returns its lease, to be released.
+    pub fn land(self, reply: Reply, took: Duration) -> (Landed<T>, Option<L>) {
+        let landing = match read(reply, &self.request, self.limit, self.server_key.as_ref()) {
+            Err(error @ Error::Connect(_)) => Landing::NotSent(error),
+            result => Landing::Ended(Outcome::settle(&self.request, self.next, result)),
+        };
+        let class = match &landing {
+            Landing::NotSent(_) => OutcomeClass::NotSent,
+            Landing::Ended(result) => OutcomeClass::of(result),
+        };
+        if let Some(lease) = self.lease.as_ref().filter(|_| class != OutcomeClass::Unknown) {
+            lease.keep_entry(false);
+        }
+        self.context.ended(&self.request, took, class);
+        (Landed(landing), self.lease)
+    }
+}
+
+impl Context {
+    pub(crate) fn observe(&self, event: &Event<'_>) {
+        if let Some(observer) = &self.observer {
+            observer.observe(event);
+        }
+    }
+
+    pub(crate) fn ended(&self, request: &PreparedRequest, took: Duration, class: OutcomeClass) {
+        let (method, path) = (request.method(), bare(request.path()));
+        self.observe(&Event::Ended { request_id: request.request_id(), method, path, took, class });
+    }
+}
+
+/// Reads what a transport reports. [`Error::Connect`] means that nothing was sent.
+pub(crate) fn read<T: DeserializeOwned>(
+    reply: Reply,
+    request: &PreparedRequest,
+    limit: Duration,
+    server_key: Option<&VerifyingKey>,
+) -> Result<T, Error> {
+    let received = reply.received(limit)?;
+    Ok(match server_key {
+        Some(key) => received.answer().read_signed(request, key),
+        None => received.answer().read(request.request_id()),
+    }?)
+}
