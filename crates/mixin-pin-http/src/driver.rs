@@ -54,10 +54,11 @@ pub(crate) fn drive<T: DeserializeOwned>(
     outside: &Outside<'_>,
 ) -> Result<Ended<T, Box<dyn Lease>>, Error> {
     let (begun, mut rng) = (Instant::now(), SystemRng::new()?);
-    let mut turn = None;
+    let (mut wall, mut turn) = (now()?, None);
     loop {
-        let now = Moment { wall: now()?, elapsed: begun.elapsed() };
-        call = match call.step(now, &mut rng) {
+        // A clock that fails later must not lose the outcome of a request that was sent.
+        wall = now().unwrap_or(wall);
+        call = match call.step(Moment { wall, elapsed: begun.elapsed() }, &mut rng) {
             Step::Turn(ask) => {
                 turn = outside.lane.and_then(|lane| lane.turn(ask.limit()));
                 ask.taken(turn.is_some())

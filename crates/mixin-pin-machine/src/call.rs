@@ -222,8 +222,9 @@ impl<'c, T, L> AskTip<'c, T, L> {
         &self.wanted.message
     }
 
-    /// The signature.
+    /// The signature. It is checked before it is used.
     pub fn signed(self, signature: Result<[u8; TIP_SIGNATURE_LEN], SignerError>) -> Call<'c, T, L> {
+        let signature = signature.and_then(|signature| self.wanted.check(&signature).map(|()| signature));
         self.call.with(State::TipSigned(self.errand, self.tips, self.wanted, signature))
     }
 }

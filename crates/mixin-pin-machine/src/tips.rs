@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use mixin_pin_core::tip::{TIP_SIGNATURE_LEN, TipSigner};
+use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::{Ed25519PublicKey, SignerError};
 
 /// Which TIP key signs.
@@ -18,6 +19,16 @@ pub enum TipRole {
 pub(crate) struct TipMessage {
     pub(crate) role: TipRole,
     pub(crate) message: Vec<u8>,
+    key: Box<VerifyingKey>,
+}
+
+impl TipMessage {
+    /// Checks a signature of this message. Mixin would refuse another one, which costs a try.
+    pub(crate) fn check(&self, signature: &[u8; TIP_SIGNATURE_LEN]) -> Result<(), SignerError> {
+        self.key
+            .verify(&self.message, signature)
+            .map_err(|_| SignerError::with_cause("the signature is not valid under the signer's own public key"))
+    }
 }
 
 /// The signatures that were made for a call, and the message that still lacks one.
@@ -62,7 +73,8 @@ impl TipSigner for StandIn<'_> {
         if let Some((_, signature)) = self.tips.made.iter().find(|(one, _)| is_this(one)) {
             return Ok(*signature);
         }
-        let wanted = TipMessage { role: self.role, message: message.to_vec() };
+        let key = Box::new(VerifyingKey::Ed25519(self.public_key.clone()));
+        let wanted = TipMessage { role: self.role, message: message.to_vec(), key };
         self.tips.wanted.lock().unwrap_or_else(PoisonError::into_inner).replace(wanted);
         Err(SignerError::new())
     }
