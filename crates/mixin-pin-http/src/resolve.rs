@@ -2,13 +2,11 @@
 
 use mixin_pin_core::UnixTime;
 use mixin_pin_core::tip::TipSigner;
-use mixin_pin_core::uuid::Uuid;
 use mixin_pin_machine::{
-    Credential as AnyCredential, Error, Outcome, PublicCredential, Resolution, ResolutionPlan as Plan, ResolveStep,
-    Which,
+    Credential as AnyCredential, Error, LostChange, Outcome, PublicCredential, Resolution, ResolutionPlan as Plan,
+    ResolveStep, Which,
 };
 use mixin_pin_protocol::answer::User;
-use mixin_pin_store::CallKind;
 
 use crate::Client;
 use crate::driver::now;
@@ -33,17 +31,15 @@ pub struct ResolutionPlan<'c> {
     old: Option<Credential<'c>>,
     new: Credential<'c>,
     plan: Plan,
-    /// The changes in the journal that the verdict settles.
-    pending: Vec<Uuid>,
 }
 
 impl Client {
     /// Begins to find out what became of a PIN change whose answer was lost ([`Client::create_pin`], [`Client::change_pin`],
     /// [`Client::install_tip`], [`Client::change_tip`]). Reads the user, which changes nothing, and plans the rest.
     ///
-    /// Pass the `old` and `new` PIN of that call, and the `expires_at` of its [`Unknown`](crate::Unknown). With None instead,
-    /// the journal tells when the last pending change of this session expires. If it has none, the call is taken to have been
-    /// made just now.
+    /// Pass the `old` and `new` PIN of that call, and the `expires_at` of its [`Unknown`](crate::Unknown). With None, the
+    /// journal tells when the pending changes of this session expire. If it has none, the call is taken to have been made just
+    /// now.
     ///
     /// ```no_run
     /// use mixin_pin_http::core::Pin;
@@ -70,15 +66,10 @@ impl Client {
         new: Credential<'c>,
         expires_at: Option<UnixTime>,
     ) -> Result<ResolutionPlan<'c>, Error> {
-        let asked_at = now()?;
-        let updates = self.pending()?.into_iter().filter(|call| call.kind == CallKind::UpdatePin);
-        let updates: Vec<_> = updates.collect();
-        let expires_at = expires_at.or_else(|| updates.iter().map(|call| call.expires_at).max());
-        let expires_at = expires_at.unwrap_or_else(|| self.rules.limits().expiry(asked_at));
+        let latest = self.rules.limits().expiry(now()?);
+        let change = LostChange::new(old.map(public), public(new), expires_at, &self.pending()?, latest);
         let (user, server_time) = self.read_with_time(self.rules.me())?;
-        let plan = Plan::new(old.map(public), public(new), expires_at, user, server_time)?;
-        let pending = updates.into_iter().map(|call| call.request_id).collect();
-        Ok(ResolutionPlan { client: self, old, new, plan, pending })
+        Ok(ResolutionPlan { client: self, old, new, plan: change.plan(user, server_time)? })
     }
 
     fn verify(&self, credential: Option<Credential<'_>>) -> Result<Outcome<User>, Error> {
@@ -110,7 +101,7 @@ impl ResolutionPlan<'_> {
     /// If a verification cannot be sent, or is refused for a reason that says nothing about the PIN. Then nothing more is
     /// tried. Also a failure of the store.
     pub fn settle(self) -> Result<Resolution, Error> {
-        let Self { client, old, new, mut plan, pending } = self;
+        let Self { client, old, new, mut plan } = self;
         let resolution = loop {
             plan = match plan.next() {
                 ResolveStep::Verify(which, asked) => asked.verified(client.verify(match which {
@@ -121,10 +112,8 @@ impl ResolutionPlan<'_> {
                 ResolveStep::Done(resolution) => break resolution,
             };
         };
-        if resolution.is_settled() {
-            for request_id in pending {
-                client.settle(request_id)?;
-            }
+        for call in resolution.settled(&client.pending()?) {
+            client.settle(call.request_id)?;
         }
         Ok(resolution)
     }

@@ -127,6 +127,6 @@ fn a_refusal_for_another_reason_than_the_pin_settles_nothing() {
     // After the refusal of a copy, the result of the verification is unknown.
     let repeated = r#"{"error":{"status":202,"code":401,"extra":{"reason":"request_repeated"}}}"#.to_owned();
     let (settled, sent) = settle(&[repeated]);
-    assert!(matches!(settled.unwrap(), Resolution { verdict: Verdict::Lost(_), tries_spent: 0 }));
+    assert!(matches!(settled.unwrap(), Resolution { verdict: Verdict::Lost(_), tries_spent: 0, .. }));
     assert_eq!(sent, 1);
 }

@@ -108,7 +108,8 @@ pub use outcome::{NextStep, Outcome, Unknown};
 pub use probe::{ClockOffset, Probe};
 pub use reply::{Received, Reply, TransportError};
 pub use resolve::{
-    AskUser, AskVerify, Credential, PublicCredential, Resolution, ResolutionPlan, ResolveStep, Verdict, Which,
+    AskUser, AskVerify, Credential, LostChange, PublicCredential, Resolution, ResolutionPlan, ResolveStep, Verdict,
+    Which,
 };
 pub use rules::Rules;
 pub use settings::{Api, ApiSettings, DEFAULT_API, ProxyUrl};

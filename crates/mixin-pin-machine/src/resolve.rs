@@ -6,9 +6,11 @@
 use std::time::Duration;
 
 use mixin_pin_core::tip::{TipKey, TipSigner};
+use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519PublicKey, Pin, UnixTime};
 use mixin_pin_protocol::answer::{ErrorCode, Reason, User};
 use mixin_pin_protocol::{AnswerError, Error as ProtocolError};
+use mixin_pin_store::{CallKind, PendingCall};
 
 use crate::{Error, Outcome, Unknown};
 
@@ -75,13 +77,19 @@ pub struct Resolution {
     /// How many of the day's tries were spent at most. A refusal without a reason counts as one, although it may have cost
     /// none.
     pub tries_spent: u32,
+    /// The changes that were in the journal at first.
+    pending: Vec<Uuid>,
 }
 
 impl Resolution {
-    /// Whether the change is settled: its entry in the journal can go. The request, and any earlier change of this session,
-    /// cannot be carried out any more.
-    pub const fn is_settled(&self) -> bool {
-        matches!(self.verdict, Verdict::Applied(_) | Verdict::NotApplied(_) | Verdict::Neither)
+    /// Which of the calls that are in the journal now are settled by the verdict, and leave it.
+    ///
+    /// A settled verdict covers every change that was in the journal at first: none of them can be carried out any more. A
+    /// change that its caller is still making is left to its caller.
+    pub fn settled<'p>(&'p self, now: &'p [PendingCall]) -> impl Iterator<Item = &'p PendingCall> {
+        let is_settled = matches!(self.verdict, Verdict::Applied(_) | Verdict::NotApplied(_) | Verdict::Neither);
+        now.iter()
+            .filter(move |call| is_settled && call.under_way_for.is_none() && self.pending.contains(&call.request_id))
     }
 }
 
@@ -132,6 +140,16 @@ pub enum ResolveStep {
     Done(Resolution),
 }
 
+/// A lost change of a PIN, before the user is read.
+#[must_use = "nothing is settled until a driver makes the plan's steps"]
+#[derive(Debug)]
+pub struct LostChange {
+    old: Option<PublicCredential>,
+    new: PublicCredential,
+    expires_at: UnixTime,
+    pending: Vec<Uuid>,
+}
+
 /// How a lost change will be settled, after reading the user.
 #[must_use = "nothing is settled until a driver makes its steps"]
 #[derive(Debug)]
@@ -141,6 +159,7 @@ pub struct ResolutionPlan {
     todo: Todo,
     tries_spent: u32,
     are_certain: bool,
+    pending: Vec<Uuid>,
 }
 
 #[derive(Debug)]
@@ -158,21 +177,31 @@ enum Todo {
     ReadUser,
 }
 
-impl ResolutionPlan {
-    /// Plans how to settle a change from `old` to `new`, whose request's token expires at `expires_at`. `user` has just been
-    /// read, and the answer named the server's time.
+impl LostChange {
+    /// A change from `old` to `new`. `pending` are the session's calls in the journal.
     ///
-    /// # Errors
-    /// [`Error::NoServerTime`] if the answer did not name it and it matters.
+    /// The change, and every other one in the journal, may be carried out until its token expires: at `expires_at`, if it is
+    /// known, or as the journal says. If neither says, the change was made just now, and its token expires at `latest`.
     pub fn new(
         old: Option<PublicCredential>,
         new: PublicCredential,
-        expires_at: UnixTime,
-        user: User,
-        server_time: Option<UnixTime>,
-    ) -> Result<Self, Error> {
+        expires_at: Option<UnixTime>,
+        pending: &[PendingCall],
+        latest: UnixTime,
+    ) -> Self {
+        let changes = || pending.iter().filter(|call| call.kind == CallKind::UpdatePin);
+        let expires_at = changes().map(|call| call.expires_at).chain(expires_at).max().unwrap_or(latest);
+        Self { old, new, expires_at, pending: changes().map(|call| call.request_id).collect() }
+    }
+
+    /// Plans how to settle it. `user` has just been read, and the answer named the server's time.
+    ///
+    /// # Errors
+    /// [`Error::NoServerTime`] if the answer did not name it and it matters.
+    pub fn plan(self, user: User, server_time: Option<UnixTime>) -> Result<ResolutionPlan, Error> {
         use PublicCredential::{Digits, Tip};
 
+        let Self { old, new, expires_at, pending } = self;
         let installed = Ed25519PublicKey::from_text(&user.tip_key_base64).ok();
         let is_installed = |key: &Ed25519PublicKey| installed.as_ref() == Some(key);
         let known = |verdict| Todo::Nothing(Box::new(verdict));
@@ -196,9 +225,11 @@ impl ResolutionPlan {
             (Tip(_), None) => known(Verdict::Neither),
             (Digits, _) => Todo::VerifyNew,
         };
-        Ok(Self { old, new, todo, tries_spent: 0, are_certain: true })
+        Ok(ResolutionPlan { old, new, todo, tries_spent: 0, are_certain: true, pending })
     }
+}
 
+impl ResolutionPlan {
     /// How many of the day's tries settling may cost at most.
     pub const fn may_cost(&self) -> u32 {
         match (&self.todo, &self.old) {
@@ -213,7 +244,8 @@ impl ResolutionPlan {
     pub fn next(self) -> ResolveStep {
         match self.todo {
             Todo::Nothing(verdict) => {
-                ResolveStep::Done(Resolution { verdict: *verdict, tries_spent: self.tries_spent })
+                let (tries_spent, pending) = (self.tries_spent, self.pending);
+                ResolveStep::Done(Resolution { verdict: *verdict, tries_spent, pending })
             }
             Todo::VerifyNew => ResolveStep::Verify(Which::New, AskVerify(self)),
             Todo::VerifyOld | Todo::VerifyOldToo => ResolveStep::Verify(Which::Old, AskVerify(self)),
