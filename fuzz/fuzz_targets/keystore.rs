@@ -18,10 +18,10 @@ fuzz_target!(|bytes: &[u8]| {
             // A scope is public and may be any text.
             let shown = format!("{keystore:?}");
             assert!(keystore.shape() == KeystoreShape::OAuth || !shown.contains(MARK), "{shown}");
-            if keystore.shape() == KeystoreShape::OAuth {
-                keystore.into_oauth_session().err()
-            } else {
-                keystore.into_session(&mut Counter::default()).err()
+            match keystore.shape() {
+                KeystoreShape::OAuth => keystore.into_oauth_session().err(),
+                KeystoreShape::RemoteSigner => keystore.into_remote_session().err(),
+                _ => keystore.into_session(&mut Counter::default()).err(),
             }
         }
         Err(error) => Some(error),

@@ -74,6 +74,17 @@ fn each_unusable_keystore_has_its_own_error() {
 }
 
 #[test]
+fn a_keystore_for_a_remote_signer_is_refused_before_anything_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = keystore(folder.path(), "keystore-remote-signer.json");
+    for args in [&["me"][..], &["verify", "--pin-stdin"], &["token", "--method", "GET", "--path", "/me"]] {
+        fails(&[args, &["--keystore", text(&path)]].concat(), b"123456\n", 2, "keystore", "is for a remote signer");
+    }
+    let check = run(&["keystore", "check", text(&path)], b"").done();
+    assert!(check.stdout.contains("another program signs"), "{check:?}");
+}
+
+#[test]
 fn checking_a_keystore_shows_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     for (name, shape) in [
@@ -82,6 +93,7 @@ fn checking_a_keystore_shows_no_secret() {
         ("keystore-dashboard.json", "dashboard"),
         ("keystore-bare-user.json", "bare-user"),
         ("keystore-oauth.json", "oauth"),
+        ("keystore-remote-signer.json", "remote-signer"),
     ] {
         let path = keystore(folder.path(), name);
         let checked = run(&["keystore", "check", "--json", text(&path)], b"").done();

@@ -13,6 +13,8 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::block::{AES_BLOCK, MAX_PADDED_LEN, write_padded};
 use crate::encoding::decode_public;
+#[cfg(feature = "ed25519")]
+use crate::encoding::decode_secret;
 use crate::{Error, Nonce, PinBlock, Secret, SecretKind};
 
 /// The 256-bit AES key that a session shares with Mixin's server, with its key schedule.
@@ -37,6 +39,26 @@ impl PinKey {
         Ok(Self { bytes: Zeroizing::new(*bytes), cipher: Aes256::new(bytes.into()) })
     }
 
+    /// Reads a key in hex, or in base64 of either alphabet, padded or not.
+    ///
+    /// ```
+    /// use mixin_pin_core::{Error, PinKey};
+    ///
+    /// let key = PinKey::from_text("0707070707070707070707070707070707070707070707070707070707070707")?;
+    /// assert_eq!(key.expose(), &[7; 32]);
+    /// assert_eq!(PinKey::from_text("0707").unwrap_err(), Error::PinKeyLength);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::PinKeyLength`] for anything but text of 32 bytes.
+    #[cfg(feature = "ed25519")]
+    pub fn from_text(text: &str) -> Result<Self, Error> {
+        let mut buffer = Zeroizing::new([0; Self::LEN]);
+        // 64 characters of base64 are 48 bytes, so such text is hex.
+        Self::from_bytes(decode_secret(text, &[64], buffer.as_mut()).ok_or(Error::PinKeyLength)?)
+    }
+
     /// Generates a key, as a server does for a new RSA session.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
         let mut bytes = Zeroizing::new([0; Self::LEN]);
@@ -45,7 +67,7 @@ impl PinKey {
         Self { bytes, cipher }
     }
 
-    /// The key's bytes, for a server that stores them.
+    /// The key's bytes, to store them.
     pub fn expose(&self) -> &[u8; Self::LEN] {
         &self.bytes
     }

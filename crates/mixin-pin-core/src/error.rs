@@ -15,7 +15,7 @@ pub enum Error {
     EncryptedPinFormat,
     /// Decryption failed. The error does not tell why, so no caller can become a padding oracle.
     Decrypt,
-    /// A PIN key must be 32 bytes.
+    /// A PIN key must be 32 bytes, as text in hex or base64url.
     PinKeyLength,
     /// The PIN token does not unwrap under this key and session id.
     PinToken,
@@ -75,7 +75,7 @@ impl fmt::Display for Error {
             Self::Decrypt => {
                 "the encrypted PIN did not decrypt; check that it was made for this session and has not changed since"
             }
-            Self::PinKeyLength => "a PIN key must be 32 bytes",
+            Self::PinKeyLength => "a PIN key must be 32 bytes; as text, in hex or base64url",
             Self::PinToken => {
                 "the PIN token did not unwrap; check that private key, session id and PIN token belong together"
             }

@@ -102,6 +102,20 @@ fn rsa_sessions_leave_nothing() {
 }
 
 #[test]
+fn a_pin_key_read_from_text_leaves_nothing() {
+    let texts =
+        [common::hex(&PIN_KEY), Ed25519Key::from_bytes(&PIN_KEY).unwrap().to_base64_url()[..42].to_owned() + "M"];
+    for text in texts {
+        let left = left_behind(&[&PIN_KEY[..16]], || {
+            let key = Box::new(PinKey::from_text(&text).unwrap());
+            assert_eq!(key.expose(), &PIN_KEY);
+            key
+        });
+        assert_eq!(left, 0, "{text}");
+    }
+}
+
+#[test]
 fn tip_keys_and_code_verifiers_leave_nothing() {
     let verifier = CodeVerifier::generate(&mut rng()).to_text().to_string();
     let marks = [&SEED[..16], verifier.as_bytes()];

@@ -6,6 +6,8 @@ mod common;
 use std::time::Duration;
 
 use mixin_pin_core::tip::{Amount, TipAction, TipKey};
+#[cfg(feature = "alloc")]
+use mixin_pin_core::token::{Algorithm, Signer};
 use mixin_pin_core::token::{Claims, Jws, RequestHash, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, EncryptedPin, MonotonicNonces, NonceSource, Pin};
@@ -78,5 +80,15 @@ fn a_token_is_one_allocation() {
         claims.sign(&key, &mut rng).unwrap()
     });
     assert_eq!(count, 1);
+    let (count, in_two_steps) = allocations_of(|| {
+        let hash = RequestHash::of("GET", "/me", b"");
+        let lifetime = Duration::from_secs(60);
+        let claims = Claims::new(Uuid::nil(), Uuid::nil(), Uuid::nil(), hash, common::NOW, lifetime).unwrap();
+        let unsigned = claims.unsigned(Algorithm::EdDsa);
+        let mut signature = [0; 64];
+        key.sign(unsigned.message(), &mut rng, &mut signature).unwrap();
+        unsigned.with_signature(&signature).unwrap()
+    });
+    assert_eq!((count, in_two_steps.as_str()), (1, token.as_str()));
     assert!(token.authorization().starts_with("Bearer eyJ"));
 }

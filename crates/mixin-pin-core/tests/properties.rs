@@ -172,13 +172,14 @@ fn iterators_do_not_repeat_with_eight_threads_and_a_clock_that_jumps_back() {
 mod tokens {
     use core::time::Duration;
 
-    use mixin_pin_core::Ed25519Key;
-    use mixin_pin_core::token::{Claims, Jws, VerifyingKey};
+    use mixin_pin_core::rand_core::CryptoRng;
+    use mixin_pin_core::token::{Algorithm, Claims, Jws, Signer, VerifyingKey};
     use mixin_pin_core::uuid::Uuid;
+    use mixin_pin_core::{Ed25519Key, Error, SignerError};
 
     use super::*;
 
-    fn token_of(signer: &impl mixin_pin_core::token::Signer) -> String {
+    fn token_of(signer: &impl Signer) -> String {
         let hash = RequestHash::of("POST", "/pin/verify", b"{}");
         let lifetime = Duration::from_secs(60);
         Claims::new(Uuid::nil(), Uuid::nil(), Uuid::nil(), hash, common::NOW, lifetime)
@@ -222,6 +223,104 @@ mod tokens {
         let key = mixin_pin_core::RsaKey::from_pem(common::text(keystore, "private_key")).unwrap();
         let token = token_of(&key);
         assert_every_change_is_refused(&token, &VerifyingKey::Rsa(key.public_key()));
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_is_the_same_in_one_step_in_two_and_without_a_heap(
+            seed: [u8; 32], ids: [u128; 3], path in "/[!-~]{0,60}", now in 0..u64::from(u32::MAX), lifetime in 1..u64::from(u32::MAX),
+        ) {
+            let (key, mut rng) = (Ed25519Key::from_bytes(&seed).unwrap(), common::rng());
+            let [user, session, request] = ids.map(Uuid::from_u128);
+            let hash = RequestHash::of("GET", &path, b"");
+            let (now, lifetime) = (UnixTime::from_secs(now), Duration::from_secs(lifetime));
+            let claims = Claims::new(user, session, request, hash, now, lifetime).unwrap();
+
+            let one_step = claims.sign(&key, &mut rng).unwrap();
+            let mut buffer = [0; 1024];
+            prop_assert_eq!(claims.sign_into(&key, &mut rng, &mut buffer).unwrap(), one_step.as_str());
+
+            let unsigned = claims.unsigned(Algorithm::EdDsa);
+            prop_assert_eq!(unsigned.algorithm(), Algorithm::EdDsa);
+            let mut signature = [0; 64];
+            key.sign(unsigned.message(), &mut rng, &mut signature).unwrap();
+            let two_steps = unsigned.with_signature(&signature).unwrap();
+            prop_assert_eq!(two_steps.authorization(), one_step.authorization());
+        }
+
+        #[test]
+        fn only_a_signature_of_the_algorithms_length_fits(len in 0..600_usize) {
+            let hash = RequestHash::of("GET", "/me", b"");
+            let lifetime = Duration::from_secs(60);
+            let claims = Claims::new(Uuid::nil(), Uuid::nil(), Uuid::nil(), hash, common::NOW, lifetime).unwrap();
+            for (algorithm, fits) in [(Algorithm::EdDsa, len == 64), (Algorithm::Rs512, (128..=512).contains(&len))] {
+                let token = claims.unsigned(algorithm).with_signature(&vec![7; len]);
+                match token {
+                    Ok(token) => {
+                        prop_assert!(fits, "{}", algorithm);
+                        prop_assert!(Jws::parse(token.as_str()).is_ok());
+                    }
+                    Err(error) => prop_assert_eq!((error, fits), (Error::Signer, false)),
+                }
+            }
+        }
+    }
+
+    #[cfg(feature = "rsa")]
+    #[test]
+    fn an_rs512_token_is_made_in_two_steps() {
+        let key = mixin_pin_core::RsaKey::from_pem(&common::testdata("rsa-2048-pkcs8.pem")).unwrap();
+        let hash = RequestHash::of("GET", "/me", b"");
+        let lifetime = Duration::from_secs(60);
+        let claims = Claims::new(Uuid::nil(), Uuid::nil(), Uuid::nil(), hash, common::NOW, lifetime).unwrap();
+        let unsigned = claims.unsigned(Algorithm::Rs512);
+        let mut signature = [0; 256];
+        key.sign(unsigned.message(), &mut common::rng(), &mut signature).unwrap();
+        let token = unsigned.with_signature(&signature).unwrap();
+        Jws::parse(token.as_str()).unwrap().verify(&VerifyingKey::Rsa(key.public_key())).unwrap();
+        let mut buffer = [0; 1024];
+        assert_eq!(claims.sign_into(&key, &mut common::rng(), &mut buffer).unwrap(), token.as_str());
+    }
+
+    /// A signer with any algorithm and length.
+    struct Odd(Algorithm, usize);
+
+    impl Signer for Odd {
+        fn algorithm(&self) -> Algorithm {
+            self.0
+        }
+
+        fn signature_len(&self) -> usize {
+            self.1
+        }
+
+        fn sign(&self, _: &[u8], _: &mut dyn CryptoRng, signature: &mut [u8]) -> Result<(), SignerError> {
+            signature.fill(7);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_signer_that_does_not_fit_its_algorithm_is_refused() {
+        use std::error::Error as _;
+
+        let hash = RequestHash::of("GET", "/me", b"");
+        let lifetime = Duration::from_secs(60);
+        let claims = Claims::new(Uuid::nil(), Uuid::nil(), Uuid::nil(), hash, common::NOW, lifetime).unwrap();
+        let mut rng = common::rng();
+        for odd in [
+            Odd(Algorithm::EdDsa, 63),
+            Odd(Algorithm::EdDsa, 128),
+            Odd(Algorithm::Rs512, 64),
+            Odd(Algorithm::Rs512, 513),
+        ] {
+            assert_eq!(claims.sign(&odd, &mut rng).unwrap_err(), Error::Signer);
+            assert_eq!(claims.sign_into(&odd, &mut rng, &mut [0; 2048]), Err(Error::Signer));
+            let error = claims.unsigned(odd.0).sign(&odd, &mut rng).unwrap_err();
+            assert!(error.source().unwrap().to_string().contains("length"), "{error:?}");
+        }
+        let error = claims.unsigned(Algorithm::Rs512).sign(&Odd(Algorithm::EdDsa, 64), &mut rng).unwrap_err();
+        assert!(error.source().unwrap().to_string().contains("algorithm"), "{error:?}");
     }
 
     #[test]

@@ -70,6 +70,10 @@ fn debug_does_not_show_a_signed_token() {
     let token = session.sign(&claims, &mut rng()).unwrap();
     let shown = format!("{token:?}");
     assert!(shown.contains("Token") && !shown.contains(token.as_str().rsplit('.').next().unwrap()), "{shown}");
+    let unsigned = claims.unsigned(Algorithm::EdDsa);
+    let message = std::str::from_utf8(unsigned.message()).unwrap();
+    let shown = format!("{unsigned:?}");
+    assert!(shown.contains("UnsignedToken") && !shown.contains(message.rsplit('.').next().unwrap()), "{shown}");
 }
 
 fn session() -> Session {

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{hex, list, text, unhex, vectors};
-use mixin_pin_core::tip::{Amount, TipAction, TipInstallation, TipKey, verify_safe_signature};
+use mixin_pin_core::tip::{Amount, TipAction, TipInstallation, TipKey, TipSigner, safe_message, verify_safe_signature};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519PublicKey, Error, Secret};
 use proptest::prelude::*;
@@ -206,6 +206,7 @@ fn the_signature_for_the_safe_matches_the_vector() {
     assert_eq!(hex(&signature), text(&vectors["safe"], "signature"));
     assert_eq!(verify_safe_signature(user_id, &signature, key.public_key()), Ok(()));
     assert_eq!(verify_safe_signature(Uuid::nil(), &signature, key.public_key()), Err(Error::Signature));
+    assert_eq!(TipSigner::sign(&key, &safe_message(user_id)).unwrap(), signature);
 }
 
 proptest! {
@@ -224,6 +225,20 @@ proptest! {
         prop_assert_eq!(other.verify(&signature, key.public_key()).is_ok(), one == two);
         signature[flip / 8] ^= 1 << (flip % 8);
         prop_assert!(action.verify(&signature, key.public_key()).is_err());
+    }
+
+    #[test]
+    fn a_tip_key_signs_the_same_through_the_trait(seed: [u8; 32], timestamp: u64) {
+        fn by_value(signer: impl TipSigner, message: &[u8]) -> [u8; 64] {
+            signer.sign(message).unwrap()
+        }
+
+        let key = TipKey::from_seed(&seed);
+        let action = TipAction::Verify { timestamp };
+        let signer: &dyn TipSigner = &key;
+        prop_assert_eq!(signer.public_key(), key.public_key());
+        prop_assert_eq!((&signer).public_key(), key.public_key());
+        prop_assert_eq!(by_value(signer, action.body().as_bytes()), key.sign(&action));
     }
 
     #[test]

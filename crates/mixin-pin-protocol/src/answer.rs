@@ -306,6 +306,14 @@ mod tests {
     }
 
     #[test]
+    fn an_error_has_the_id_of_its_request() {
+        for code in [20_119, 504] {
+            let error = read_ours(202, &format!(r#"{{"error":{{"code":{code},"request_id":"x"}}}}"#)).unwrap_err();
+            assert_eq!(error.api_error().unwrap().request_id, Some(SENT), "{code}");
+        }
+    }
+
+    #[test]
     fn an_answer_with_another_request_id_or_none_is_refused() {
         assert_eq!(read(200, Some(&Uuid::nil().to_string()), USER), Err(AnswerError::RequestIdMismatch));
         assert_eq!(read(200, Some("no id"), USER), Err(AnswerError::RequestIdMismatch));

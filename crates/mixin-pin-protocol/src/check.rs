@@ -59,7 +59,7 @@ impl<'r> ReceivedRequest<'r> {
 /// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
 /// let mut rng = UnwrapErr(SysRng);
 /// let keystore = Keystore::parse(KEYSTORE.as_bytes())?;
-/// let key = keystore.public_key();
+/// let key = keystore.public_key().expect("the keystore has a private key");
 /// let now = UnixTime::from_secs(1_700_000_000);
 /// let session = keystore.into_session(&mut rng)?;
 /// let sent = Calls::new(&session, now, &mut rng).me()?.sign(session.signer(), &mut rng)?;

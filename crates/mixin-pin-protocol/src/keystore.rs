@@ -9,9 +9,9 @@ mod text;
 mod write;
 
 use mixin_pin_core::rand_core::CryptoRng;
-use mixin_pin_core::token::VerifyingKey;
+use mixin_pin_core::token::{Algorithm, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, OAuthSession, PinToken, RsaKey, Session, X25519PublicKey};
+use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, OAuthSession, PinKey, PinToken, RsaKey, Session, X25519PublicKey};
 use serde_json::error::Category;
 
 use crate::KeystoreError;
@@ -19,7 +19,7 @@ use fields::Fields;
 
 pub use shape::KeystoreShape;
 pub use spend_key::SpendKey;
-pub use write::{ServerKey, write_app, write_ed25519, write_oauth, write_rsa};
+pub use write::{ServerKey, write_app, write_ed25519, write_oauth, write_remote, write_rsa};
 
 /// A keystore with all its fields present and readable.
 ///
@@ -37,7 +37,7 @@ pub use write::{ServerKey, write_app, write_ed25519, write_oauth, write_rsa};
 /// ```
 ///
 /// # Security
-/// Contains the session's private key and the spend key, which are zeroized on drop. A PIN or a client secret in the file
+/// Contains the session's private key or its PIN key, and the spend key. All are zeroized on drop. A PIN or a client secret in the file
 /// is reported by name and not loaded. `Debug` shows no key.
 #[derive(Debug)]
 pub struct Keystore {
@@ -54,6 +54,7 @@ enum Keys {
     Rsa { key: RsaKey, pin_token: PinToken },
     Ed25519 { key: Ed25519Key, server: X25519PublicKey },
     OAuth { key: Ed25519Key, scope: String, server: Ed25519PublicKey },
+    Remote { pin_key: PinKey, algorithm: Algorithm },
 }
 
 impl Keystore {
@@ -76,6 +77,7 @@ impl Keystore {
             return Self::ed25519(&fields, shape, "session_private_key");
         }
         match fields.text("private_key")? {
+            None if fields.has("pin_key") || fields.has("algorithm") => Self::remote(&fields),
             None => Err(KeystoreError::NoKey),
             Some(text) if text.trim_start().starts_with("-----BEGIN ") => Self::rsa(&fields, text),
             Some(_) => Self::ed25519(&fields, KeystoreShape::Ed25519Bot, "private_key"),
@@ -105,6 +107,12 @@ impl Keystore {
         Self::of(fields, shape, "authorization_id", Keys::OAuth { key, scope, server })
     }
 
+    fn remote(fields: &Fields) -> Result<Self, KeystoreError> {
+        let shape = KeystoreShape::RemoteSigner;
+        let (pin_key, algorithm) = (fields.pin_key(shape)?, fields.algorithm(shape)?);
+        Self::of(fields, shape, "session_id", Keys::Remote { pin_key, algorithm })
+    }
+
     fn of(
         fields: &Fields,
         shape: KeystoreShape,
@@ -117,7 +125,7 @@ impl Keystore {
             session_id: fields.session_id(shape, session_field)?,
             keys,
             spend_key: fields.spend_key()?,
-            further_secrets: fields.further_secrets(),
+            further_secrets: fields.further_secrets(shape),
         })
     }
 
@@ -136,11 +144,21 @@ impl Keystore {
         self.session_id
     }
 
-    /// The session's public key.
-    pub fn public_key(&self) -> VerifyingKey {
+    /// The session's public key. None for a remote signer, whose key the file does not have.
+    pub fn public_key(&self) -> Option<VerifyingKey> {
         match &self.keys {
-            Keys::Rsa { key, .. } => VerifyingKey::Rsa(key.public_key()),
-            Keys::Ed25519 { key, .. } | Keys::OAuth { key, .. } => VerifyingKey::Ed25519(key.public_key()),
+            Keys::Rsa { key, .. } => Some(VerifyingKey::Rsa(key.public_key())),
+            Keys::Ed25519 { key, .. } | Keys::OAuth { key, .. } => Some(VerifyingKey::Ed25519(key.public_key())),
+            Keys::Remote { .. } => None,
+        }
+    }
+
+    /// The algorithm that signs the session's requests.
+    pub const fn algorithm(&self) -> Algorithm {
+        match &self.keys {
+            Keys::Rsa { .. } => Algorithm::Rs512,
+            Keys::Ed25519 { .. } | Keys::OAuth { .. } => Algorithm::EdDsa,
+            Keys::Remote { algorithm, .. } => *algorithm,
         }
     }
 
@@ -157,7 +175,8 @@ impl Keystore {
     /// Makes the session. An RSA session unwraps its PIN token.
     ///
     /// # Errors
-    /// [`KeystoreError::Field`] when the keys do not belong together, [`KeystoreError::OAuth`] for an OAuth keystore.
+    /// [`KeystoreError::Field`] when the keys do not belong together, [`KeystoreError::OAuth`] for an OAuth keystore,
+    /// [`KeystoreError::RemoteSigner`] for one without a private key.
     ///
     /// # Security
     /// `rng` blinds the private operation.
@@ -168,6 +187,35 @@ impl Keystore {
             Keys::Ed25519 { key, server } => Session::ed25519(self.user_id, self.session_id, key, &server)
                 .map_err(|cause| KeystoreError::Field { field: "server_public_key", cause }),
             Keys::OAuth { .. } => Err(KeystoreError::OAuth),
+            Keys::Remote { .. } => Err(KeystoreError::RemoteSigner),
+        }
+    }
+
+    /// Makes the session of a remote signer. The signer's place holds the algorithm.
+    ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::{call::Calls, core::UnixTime, keystore::Keystore};
+    ///
+    /// # const TEXT: &str = include_str!("../testdata/keystore-remote-signer.json");
+    /// # let remote_sign = |_: &[u8]| [0; 64];
+    /// let session = Keystore::parse(TEXT.as_bytes())?.into_remote_session()?; // the bytes of the file
+    /// let now = UnixTime::from_secs(1_700_000_000);
+    /// let unsigned = Calls::for_algorithm(&session, *session.signer(), now, &mut UnwrapErr(SysRng)).me()?;
+    /// let signature = remote_sign(unsigned.message()); // a device's or a service's call; may be awaited
+    /// let request = unsigned.with_signature(&signature)?;
+    /// assert_eq!(request.path(), "/me");
+    /// # Ok::<(), mixin_pin_protocol::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`KeystoreError::NotRemote`] for every other keystore.
+    pub fn into_remote_session(self) -> Result<Session<Algorithm>, KeystoreError> {
+        match self.keys {
+            Keys::Remote { pin_key, algorithm } => {
+                Ok(Session::from_parts(self.user_id, self.session_id, algorithm, pin_key))
+            }
+            _ => Err(KeystoreError::NotRemote),
         }
     }
 

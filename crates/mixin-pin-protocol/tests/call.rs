@@ -1,14 +1,18 @@
 //! Prepared requests, checked by the server's half of this crate.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::error::Error as _;
 use std::time::Duration;
 
 use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest, UnsignedRequest, check_request};
 use mixin_pin_protocol::check::{ReceivedRequest, ReceivedToken, check_token};
-use mixin_pin_protocol::core::tip::{TipAction, TipKey};
-use mixin_pin_protocol::core::token::{Signer, VerifyingKey};
+use mixin_pin_protocol::core::rand_core::CryptoRng;
+use mixin_pin_protocol::core::tip::{TIP_SIGNATURE_LEN, TipAction, TipKey, TipSigner};
+use mixin_pin_protocol::core::token::{Algorithm, Signer, VerifyingKey};
+use mixin_pin_protocol::core::uuid::Uuid;
 use mixin_pin_protocol::core::{
-    EncryptedPin, Error as CoreError, MonotonicNonces, NonceSource, Pin, Session, UnixTime,
+    Ed25519PublicKey, EncryptedPin, Error as CoreError, MonotonicNonces, NonceSource, Pin, Session, SignerError,
+    UnixTime,
 };
 use mixin_pin_protocol::keystore::Keystore;
 use mixin_pin_protocol::{ActionError, CallError};
@@ -24,7 +28,7 @@ fn rng() -> getrandom::rand_core::UnwrapErr<getrandom::SysRng> {
 
 fn session(text: &str) -> (Session, VerifyingKey) {
     let keystore = Keystore::parse(text.as_bytes()).unwrap();
-    let key = keystore.public_key();
+    let key = keystore.public_key().unwrap();
     (keystore.into_session(&mut rng()).unwrap(), key)
 }
 
@@ -312,4 +316,176 @@ fn no_spelling_of_a_path_bypasses_the_check_of_its_action() {
     assert!(matches!(with_tip("PUT", "/transfers"), Err(CallError::Action(ActionError::Path))));
     assert!(matches!(with_tip("POST", "/emergency_contact"), Err(CallError::Action(ActionError::Mismatch))));
     assert!(with_tip("POST", "/a/path/of/tomorrow").is_ok());
+}
+
+#[test]
+fn a_signature_made_elsewhere_gives_the_same_request() {
+    let (session, key) = session(DASHBOARD);
+    let id = Uuid::from_u128(7);
+    let me = || Calls::new(&session, NOW, &mut rng()).request_id(id).me().unwrap();
+    let here = me().sign(session.signer(), &mut rng()).unwrap();
+    let unsigned = me();
+    assert_eq!((unsigned.method(), unsigned.path(), unsigned.request_id()), ("GET", "/me", id));
+    assert_eq!((unsigned.algorithm(), Some(unsigned.expires_at())), (Algorithm::EdDsa, here.expires_at()));
+    let mut signature = [0; 64];
+    session.signer().sign(unsigned.message(), &mut rng(), &mut signature).unwrap();
+    let elsewhere = unsigned.with_signature(&signature).unwrap();
+    assert_valid(&elsewhere, &key);
+    assert!(elsewhere.headers().eq(here.headers()));
+}
+
+#[test]
+fn a_session_without_a_signer_prepares_what_the_whole_session_signs() {
+    for text in [RSA_BOT, DASHBOARD] {
+        let (session, key) = session(text);
+        let (whole, _) = self::session(text);
+        let remote = session.map_signer(|signer| signer.algorithm());
+        let (nonces, mut rng) = (MonotonicNonces::new(), rng());
+        let mut calls = Calls::for_algorithm(&remote, *remote.signer(), NOW, &mut rng).nonces(&nonces);
+        let request = signed(&whole, calls.verify_pin(&Pin::new("314159").unwrap()));
+        assert_valid(&request, &key);
+    }
+}
+
+#[test]
+fn a_signature_of_another_length_is_refused() {
+    for (text, lens) in [(DASHBOARD, [0, 63, 65, 256]), (RSA_BOT, [0, 64, 127, 513])] {
+        let (session, _) = session(text);
+        for len in lens {
+            let unsigned = Calls::new(&session, NOW, &mut rng()).me().unwrap();
+            let Err(CallError::Signer(error)) = unsigned.with_signature(&vec![1; len]) else { panic!("{len}") };
+            assert!(error.source().unwrap().to_string().contains("length"), "{error:?}");
+        }
+    }
+}
+
+/// A device that fails.
+struct Broken(Algorithm);
+
+impl Signer for Broken {
+    fn algorithm(&self) -> Algorithm {
+        self.0
+    }
+
+    fn signature_len(&self) -> usize {
+        64
+    }
+
+    fn sign(&self, _: &[u8], _: &mut dyn CryptoRng, _: &mut [u8]) -> Result<(), SignerError> {
+        Err(SignerError::with_cause("unplugged"))
+    }
+}
+
+#[test]
+fn the_error_of_a_signer_keeps_its_cause() {
+    let (session, _) = session(DASHBOARD);
+    for (signer, cause) in [
+        (Broken(Algorithm::EdDsa), "unplugged"),
+        (Broken(Algorithm::Rs512), "the signer has another algorithm than the token"),
+    ] {
+        let unsigned = Calls::new(&session, NOW, &mut rng()).me().unwrap();
+        let error = unsigned.sign(&signer, &mut rng()).unwrap_err();
+        assert!(matches!(error, CallError::Signer(_)));
+        assert_eq!(error.source().unwrap().to_string(), cause);
+    }
+}
+
+#[test]
+fn a_given_id_is_used_once() {
+    let (session, key) = session(DASHBOARD);
+    let (mut rng, id) = (rng(), Uuid::from_u128(7));
+    let mut calls = Calls::new(&session, NOW, &mut rng).request_id(id);
+    let request = signed(&session, calls.me());
+    assert_eq!(request.request_id(), id);
+    assert_valid(&request, &key);
+    assert_ne!(calls.me().unwrap().request_id(), id);
+}
+
+#[test]
+fn debug_of_an_unsigned_request_shows_neither_message_nor_body() {
+    let (session, _) = session(DASHBOARD);
+    let nonces = MonotonicNonces::new();
+    let pin = Pin::new("123456").unwrap();
+    let unsigned = Calls::new(&session, NOW, &mut rng()).nonces(&nonces).verify_pin(&pin).unwrap();
+    let debug = format!("{unsigned:?}");
+    let message = std::str::from_utf8(unsigned.message()).unwrap();
+    assert!(
+        debug.contains("/pin/verify") && !debug.contains(&message[..20]) && !debug.contains("pin_base64"),
+        "{debug}"
+    );
+}
+
+/// A TIP key elsewhere: keeps the messages to sign, and fails until their signatures are there.
+struct Elsewhere {
+    public_key: Ed25519PublicKey,
+    messages: RefCell<Vec<Vec<u8>>>,
+    signatures: RefCell<Vec<[u8; TIP_SIGNATURE_LEN]>>,
+}
+
+impl Elsewhere {
+    fn new(key: &TipKey) -> Self {
+        Self { public_key: key.public_key().clone(), messages: RefCell::default(), signatures: RefCell::default() }
+    }
+}
+
+impl TipSigner for Elsewhere {
+    fn public_key(&self) -> &Ed25519PublicKey {
+        &self.public_key
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; TIP_SIGNATURE_LEN], SignerError> {
+        let mut messages = self.messages.borrow_mut();
+        let at = messages.iter().position(|known| known == message).unwrap_or_else(|| {
+            messages.push(message.to_vec());
+            messages.len() - 1
+        });
+        self.signatures.borrow().get(at).copied().ok_or_else(|| SignerError::with_cause("not signed yet"))
+    }
+}
+
+#[test]
+fn a_tip_key_elsewhere_costs_no_nonce_until_it_has_signed() {
+    type Call = fn(&mut Calls<'_, Falling>, &dyn TipSigner) -> Result<UnsignedRequest, CallError>;
+    let (session, session_key) = session(DASHBOARD);
+    let key = TipKey::from_seed(&[7; 32]);
+    let with_tip: Call = |calls, key| {
+        let action = TipAction::ReadEmergencyContact;
+        calls.with_tip("POST", "/emergency_contact", &Map::new(), key, &action)
+    };
+    let calls: [(Call, usize, u64); 4] = [
+        (|calls, key| calls.verify_tip(key), 1, 1),
+        (|calls, key| calls.change_tip(key, 4, key), 1, 2),
+        (|calls, key| calls.register_safe(key, key), 2, 1),
+        (with_tip, 1, 1),
+    ];
+    for (call, signatures, drawn) in calls {
+        let elsewhere = Elsewhere::new(&key);
+        let (nonces, mut rng) = (Falling(Cell::new(9)), rng());
+        let mut calls = Calls::new(&session, NOW, &mut rng).nonces(&nonces);
+        for _ in 0..signatures {
+            let Err(CallError::Signer(error)) = call(&mut calls, &elsewhere) else { panic!("signed") };
+            assert_eq!(error.source().unwrap().to_string(), "not signed yet");
+            assert_eq!(nonces.0.get(), 9, "no nonce was drawn");
+            let message = elsewhere.messages.borrow().last().unwrap().clone();
+            elsewhere.signatures.borrow_mut().push(TipSigner::sign(&key, &message).unwrap());
+        }
+        match call(&mut calls, &elsewhere) {
+            // `Falling` breaks the order of two nonces. That is found after they are drawn.
+            Err(CallError::NonceOrder) => assert_eq!(drawn, 2),
+            request => assert_valid(&signed(&session, request), &session_key),
+        }
+        assert_eq!((elsewhere.messages.borrow().len(), nonces.0.get()), (signatures, 9 - drawn));
+    }
+}
+
+#[test]
+fn installing_a_tip_key_takes_its_public_key_only() {
+    let (session, _) = session(DASHBOARD);
+    let elsewhere = Elsewhere::new(&TipKey::from_seed(&[7; 32]));
+    let (nonces, mut rng) = (MonotonicNonces::new(), rng());
+    let mut calls = Calls::new(&session, NOW, &mut rng).nonces(&nonces);
+    calls.create_tip(&elsewhere).unwrap();
+    calls.change_to_tip(&Pin::new("314159").unwrap(), &elsewhere).unwrap();
+    calls.change_tip(&TipKey::from_seed(&[8; 32]), 1, &elsewhere).unwrap();
+    assert!(elsewhere.messages.borrow().is_empty());
 }

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 
 use mixin_pin_protocol::answer::{ApiError, ErrorCode, Reason};
-use mixin_pin_protocol::core::UnixTime;
+use mixin_pin_protocol::core::{SignerError, UnixTime};
 use mixin_pin_protocol::keystore::KeystoreShape;
 use mixin_pin_protocol::{
     ActionError, AnswerError, BlockError, CallError, CurlError, Error, IntegrityFault, KeystoreError, Remedy,
@@ -29,11 +29,15 @@ fn error_messages_are_unchanged() {
         KeystoreError::Conflict { first: "app_id", second: "client_id" }.into(),
         KeystoreError::OAuth.into(),
         KeystoreError::NotOAuth.into(),
+        KeystoreError::Algorithm.into(),
+        KeystoreError::RemoteSigner.into(),
+        KeystoreError::NotRemote.into(),
         CallError::Method.into(),
         CallError::Path.into(),
         CallError::BodyNotJson.into(),
         CallError::Nonce(nonce.into()).into(),
         CallError::NonceOrder.into(),
+        CallError::Signer(SignerError::with_cause("the card is not in its slot")).into(),
         CallError::TipCounter.into(),
         CallError::PinField.into(),
         CallError::BodyOfRead.into(),
@@ -91,6 +95,13 @@ fn the_cause_of_a_failed_nonce_source_is_kept() {
     let error = Error::from(CallError::Nonce("disk full".into()));
     assert_eq!(error.source().unwrap().to_string(), "disk full");
     assert_eq!(error.remedy(), Remedy::TryAgain);
+}
+
+#[test]
+fn the_cause_of_a_failed_signer_is_kept() {
+    let error = Error::from(CallError::Signer(SignerError::with_cause("the card is not in its slot")));
+    assert_eq!(error.source().unwrap().to_string(), "the card is not in its slot");
+    assert_eq!(error.remedy(), Remedy::Mend);
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn rng() -> getrandom::rand_core::UnwrapErr<getrandom::SysRng> {
 
 fn session() -> (Session, VerifyingKey) {
     let keystore = Keystore::parse(DASHBOARD).unwrap();
-    let key = keystore.public_key();
+    let key = keystore.public_key().unwrap();
     (keystore.into_session(&mut rng()).unwrap(), key)
 }
 

@@ -1,9 +1,11 @@
 //! Every shape of keystore, and the errors of incomplete and damaged ones.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mixin_pin_protocol::KeystoreError;
 use mixin_pin_protocol::core::Error as CoreError;
 use mixin_pin_protocol::core::token::Algorithm;
-use mixin_pin_protocol::keystore::{Keystore, KeystoreShape};
+use mixin_pin_protocol::keystore::{Keystore, KeystoreShape, write_remote};
 use serde_json::{Value, json};
 
 const RSA_BOT: &str = include_str!("../testdata/keystore-rsa-bot.json");
@@ -11,6 +13,7 @@ const ED25519_BOT: &str = include_str!("../testdata/keystore-ed25519-bot.json");
 const DASHBOARD: &str = include_str!("../testdata/keystore-dashboard.json");
 const BARE_USER: &str = include_str!("../testdata/keystore-bare-user.json");
 const OAUTH: &str = include_str!("../testdata/keystore-oauth.json");
+const REMOTE: &str = include_str!("../testdata/keystore-remote-signer.json");
 
 fn rng() -> getrandom::rand_core::UnwrapErr<getrandom::SysRng> {
     getrandom::rand_core::UnwrapErr(getrandom::SysRng)
@@ -42,7 +45,8 @@ fn every_shape_is_recognised_and_makes_its_session() {
     ] {
         let keystore = parse(text).unwrap();
         assert_eq!(keystore.shape(), shape);
-        assert_eq!(keystore.public_key().algorithm(), algorithm);
+        assert_eq!(keystore.public_key().unwrap().algorithm(), algorithm);
+        assert_eq!(keystore.algorithm(), algorithm);
         let session_id = keystore.session_id();
         assert_eq!(keystore.into_session(&mut rng()).unwrap().session_id(), session_id);
     }
@@ -61,6 +65,52 @@ fn an_oauth_keystore_is_read_but_makes_no_pin_session() {
     let keystore = parse(OAUTH).unwrap();
     assert_eq!(keystore.shape(), KeystoreShape::OAuth);
     assert_eq!(keystore.into_session(&mut rng()).unwrap_err(), KeystoreError::OAuth);
+}
+
+#[test]
+fn a_keystore_for_a_remote_signer_has_the_pin_key_and_no_private_key() {
+    let whole = parse(DASHBOARD).unwrap().into_session(&mut rng()).unwrap();
+    assert_eq!(*write_remote(&whole), REMOTE);
+
+    let keystore = parse(REMOTE).unwrap();
+    assert_eq!((keystore.shape(), keystore.algorithm()), (KeystoreShape::RemoteSigner, Algorithm::EdDsa));
+    assert_eq!((keystore.user_id(), keystore.session_id()), (whole.user_id(), whole.session_id()));
+    assert!(keystore.public_key().is_none() && keystore.further_secrets().is_empty());
+    let debug = format!("{keystore:?}");
+    let hex = serde_json::from_str::<Value>(REMOTE).unwrap()["pin_key"].as_str().unwrap().to_owned();
+    assert!(!debug.contains(&hex[..8]), "{debug}");
+    let remote = keystore.into_remote_session().unwrap();
+    assert_eq!((remote.user_id(), remote.session_id()), (whole.user_id(), whole.session_id()));
+    assert_eq!((*remote.signer(), remote.pin_key().expose()), (Algorithm::EdDsa, whole.pin_key().expose()));
+    assert_eq!(format!("{remote:?}"), format!("{whole:?}"));
+
+    assert_eq!(parse(REMOTE).unwrap().into_session(&mut rng()).unwrap_err(), KeystoreError::RemoteSigner);
+    assert_eq!(parse(REMOTE).unwrap().into_oauth_session().unwrap_err(), KeystoreError::NotOAuth);
+    for text in [RSA_BOT, ED25519_BOT, DASHBOARD, BARE_USER, OAUTH] {
+        assert_eq!(parse(text).unwrap().into_remote_session().unwrap_err(), KeystoreError::NotRemote);
+    }
+}
+
+#[test]
+fn the_pin_key_may_be_base64_and_the_algorithm_rs512() {
+    let pin_key = *parse(REMOTE).unwrap().into_remote_session().unwrap().pin_key().expose();
+    let text = changed(REMOTE, "pin_key", json!(URL_SAFE_NO_PAD.encode(pin_key)));
+    let text = changed(&text, "algorithm", json!("RS512"));
+    let remote = parse(&text).unwrap().into_remote_session().unwrap();
+    assert_eq!((*remote.signer(), remote.pin_key().expose()), (Algorithm::Rs512, &pin_key));
+
+    let whole = parse(RSA_BOT).unwrap().into_session(&mut rng()).unwrap();
+    let remote = parse(&write_remote(&whole)).unwrap().into_remote_session().unwrap();
+    assert_eq!((*remote.signer(), remote.pin_key().expose()), (Algorithm::Rs512, whole.pin_key().expose()));
+}
+
+#[test]
+fn a_private_key_in_the_file_is_used_and_the_pin_key_is_named() {
+    let text = changed(DASHBOARD, "pin_key", json!("00".repeat(32)));
+    let keystore = parse(&changed(&text, "algorithm", json!("RS512"))).unwrap();
+    assert_eq!((keystore.shape(), keystore.algorithm()), (KeystoreShape::Dashboard, Algorithm::EdDsa));
+    assert_eq!(keystore.further_secrets(), ["pin_key"]);
+    assert_ne!(keystore.into_session(&mut rng()).unwrap().pin_key().expose(), &[0; 32]);
 }
 
 #[test]
@@ -86,6 +136,10 @@ fn each_missing_field_is_named() {
         (OAUTH, KeystoreShape::OAuth, "ed25519", "ed25519"),
         (OAUTH, KeystoreShape::OAuth, "private_key", "private_key"),
         (OAUTH, KeystoreShape::OAuth, "client_id", "client_id (or user_id)"),
+        (REMOTE, KeystoreShape::RemoteSigner, "pin_key", "pin_key"),
+        (REMOTE, KeystoreShape::RemoteSigner, "algorithm", "algorithm"),
+        (REMOTE, KeystoreShape::RemoteSigner, "session_id", "session_id"),
+        (REMOTE, KeystoreShape::RemoteSigner, "user_id", "user_id (or app_id)"),
     ] {
         let expected = KeystoreError::Missing { shape, field: named };
         assert_eq!(parse(&changed(text, field, Value::Null)).unwrap_err(), expected, "without {field}");
@@ -108,6 +162,10 @@ fn each_damaged_field_is_named_and_its_value_is_not() {
         (DASHBOARD, "session_private_key", json!([MARK]), KeystoreError::NotString { field: "session_private_key" }),
         (DASHBOARD, "session_private_key", json!(7), KeystoreError::NotString { field: "session_private_key" }),
         (DASHBOARD, "server_public_key", json!(MARK), key("server_public_key", CoreError::PublicKey)),
+        (REMOTE, "pin_key", json!(MARK), key("pin_key", CoreError::PinKeyLength)),
+        (REMOTE, "pin_key", json!(7), KeystoreError::NotString { field: "pin_key" }),
+        (REMOTE, "algorithm", json!(MARK), KeystoreError::Algorithm),
+        (REMOTE, "algorithm", json!("eddsa"), KeystoreError::Algorithm),
         (DASHBOARD, "app_id", json!({ "mark": MARK }), KeystoreError::NotString { field: "app_id" }),
     ] {
         let error = parse(&changed(text, field, value)).unwrap_err();

@@ -124,7 +124,8 @@ impl Report {
     /// Reads the keystore and makes its session.
     fn keystore(&mut self, path: &Path) -> Option<Session> {
         let read = keystore::read_quietly(path).and_then(|keystore| {
-            let found = (keystore.shape(), keystore::holds_pin(&keystore), keystore::rsa_bits(&keystore.public_key()));
+            let rsa_bits = keystore.public_key().as_ref().and_then(keystore::rsa_bits);
+            let found = (keystore.shape(), keystore::holds_pin(&keystore), rsa_bits);
             Ok((found, keystore::into_session(path, keystore)?))
         });
         let ((shape, holds_pin, rsa_bits), session) = match read {

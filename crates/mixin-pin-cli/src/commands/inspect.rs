@@ -23,7 +23,7 @@ pub(crate) fn run(args: &InspectArgs, output: &Output) -> Result<(), Error> {
     let mut session = None;
     if let Some(path) = &args.keystore {
         let mut keystore = keystore::read(path)?;
-        key = key.or_else(|| Some(keystore.public_key()));
+        key = key.or_else(|| keystore.public_key());
         if tip_key.is_none()
             && let Some(spend_key) = keystore.take_spend_key()
         {

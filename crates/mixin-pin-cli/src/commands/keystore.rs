@@ -36,11 +36,13 @@ pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Err
         other => other?,
     };
     let (shape, user_id, session_id) = (keystore.shape(), keystore.user_id(), keystore.session_id());
-    let (public_key, also_holds) = (keystore.public_key(), keystore.further_secrets().to_vec());
+    let (algorithm, also_holds) = (keystore.algorithm(), keystore.further_secrets().to_vec());
+    let bits = keystore.public_key().as_ref().and_then(keystore::rsa_bits);
     let holds_pin = keystore::holds_pin(&keystore);
-    let is_oauth = match keystore.into_session(&mut SystemRng::new()?) {
-        Ok(_) => false,
-        Err(KeystoreError::OAuth) => true,
+    let note = match keystore.into_session(&mut SystemRng::new()?) {
+        Ok(_) => None,
+        Err(KeystoreError::OAuth) => Some("an OAuth authorization has no PIN"),
+        Err(KeystoreError::RemoteSigner) => Some("another program signs; this command cannot make its calls"),
         Err(cause) => return incomplete(&cause, output),
     };
     if holds_pin {
@@ -48,7 +50,6 @@ pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Err
             "the keystore holds a PIN; anyone who reads the file has both key and PIN. Remove the PIN from it",
         );
     }
-    let (algorithm, bits) = (public_key.algorithm(), keystore::rsa_bits(&public_key));
     let value = json!({
         "complete": true,
         "shape": shape.as_str(),
@@ -65,8 +66,9 @@ pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Err
             "{GOOD}complete{GOOD:#}: {shape}\n  user        {user_id}\n  session     {session_id}\n  algorithm   \
              {algorithm}{bits}\n  also holds  {more}"
         );
-        if is_oauth {
-            text.push_str("\n  note        an OAuth authorization has no PIN");
+        if let Some(note) = note {
+            text.push_str("\n  note        ");
+            text.push_str(note);
         }
         text
     })

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mixin_pin_core::{Pin, PinKey, SystemRng};
 use mixin_pin_http::Client;
+use mixin_pin_protocol::KeystoreError;
 use mixin_pin_protocol::answer::MAX_BODY_LEN;
 use mixin_pin_protocol::keystore::Keystore;
 use mixin_pin_sandbox::{Account, Config, Observation, Observer, Sandbox};
@@ -16,7 +17,7 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use crate::args::{SandboxArgs, SessionKind};
-use crate::error::{Error, FileProblem};
+use crate::error::{Error, FileProblem, KeystoreProblem};
 use crate::files::{self, SecretFile};
 use crate::keystore;
 use crate::output::{self, GOOD, Output};
@@ -132,7 +133,9 @@ fn account(path: &Path, entry: Entry) -> Result<Account, Error> {
     let pin =
         pin.map(|pin| Pin::new(&pin).map_err(|cause| Error::Pin { which: "account's PIN", cause })).transpose()?;
     let keystore = keystore::read(path)?;
-    let public_key = keystore.public_key();
+    let Some(public_key) = keystore.public_key() else {
+        return Err(KeystoreProblem::Content(KeystoreError::RemoteSigner).at(path));
+    };
     let session = keystore::into_session(path, keystore)?;
     Ok(Account {
         user_id: session.user_id(),

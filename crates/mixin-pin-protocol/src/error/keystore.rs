@@ -54,6 +54,12 @@ pub enum KeystoreError {
     OAuth,
     /// A user's own keystore was given where an OAuth authorization is needed.
     NotOAuth,
+    /// The algorithm of a remote signer is not one that Mixin has.
+    Algorithm,
+    /// A keystore for a remote signer was given where the private key is needed.
+    RemoteSigner,
+    /// A keystore with a private key was given where a remote signer's is needed.
+    NotRemote,
 }
 
 impl fmt::Display for KeystoreError {
@@ -79,6 +85,15 @@ impl fmt::Display for KeystoreError {
             Self::NotOAuth => f.write_str(
                 "this keystore is of a user's own session, not of an OAuth authorization; use the keystore that the \
                  code exchange returned",
+            ),
+            Self::Algorithm => f.write_str("the keystore's algorithm must be EdDSA or RS512"),
+            Self::RemoteSigner => f.write_str(
+                "the keystore is for a remote signer and has no private key; use a program that calls this signer, or \
+                 the session's whole keystore",
+            ),
+            Self::NotRemote => f.write_str(
+                "this keystore is not for a remote signer; use it with its own private key, or have a keystore for the \
+                 signer written from it",
             ),
         }
     }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use mixin_pin_core::token::Algorithm;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, X25519PublicKey};
+use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinKey, X25519PublicKey};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
@@ -24,7 +25,7 @@ enum Value {
 #[derive(Default)]
 pub(super) struct Fields(Vec<(&'static str, Value)>);
 
-const KNOWN: [&str; 17] = [
+const KNOWN: [&str; 19] = [
     "app_id",
     "client_id",
     "user_id",
@@ -34,6 +35,8 @@ const KNOWN: [&str; 17] = [
     "pin_token",
     "pin_token_base64",
     "server_public_key",
+    "pin_key",
+    "algorithm",
     "authorization_id",
     "scope",
     "ed25519",
@@ -43,7 +46,8 @@ const KNOWN: [&str; 17] = [
     "is_spend_private_sum",
     "client_secret",
 ];
-const FURTHER_SECRETS: [&str; 4] = ["pin", "spend_private_key", "spend_key", "client_secret"];
+/// Secrets that a session of most shapes does not need.
+const FURTHER_SECRETS: [&str; 5] = ["pin", "pin_key", "spend_private_key", "spend_key", "client_secret"];
 
 impl Fields {
     fn get(&self, name: &str) -> Option<&Value> {
@@ -83,6 +87,7 @@ impl Fields {
         let field = match shape {
             KeystoreShape::Dashboard => "app_id",
             KeystoreShape::BareUser => "user_id",
+            KeystoreShape::RemoteSigner => "user_id (or app_id)",
             _ => "client_id (or user_id)",
         };
         found.map(|(_, id)| id).ok_or(KeystoreError::Missing { shape, field })
@@ -92,8 +97,9 @@ impl Fields {
         self.uuid(field)?.ok_or(KeystoreError::Missing { shape, field })
     }
 
-    pub(super) fn further_secrets(&self) -> Vec<&'static str> {
-        FURTHER_SECRETS.into_iter().filter(|name| self.has(name)).collect()
+    pub(super) fn further_secrets(&self, shape: KeystoreShape) -> Vec<&'static str> {
+        let is_needed = |name| shape == KeystoreShape::RemoteSigner && name == "pin_key";
+        FURTHER_SECRETS.into_iter().filter(|name| self.has(name) && !is_needed(*name)).collect()
     }
 
     pub(super) fn spend_key(&self) -> Result<Option<SpendKey>, KeystoreError> {
@@ -103,6 +109,17 @@ impl Fields {
         };
         let is_scalar = matches!(self.get("is_spend_private_sum"), Some(Value::Flag(true)));
         Ok(text.map(|text| SpendKey::of_keystore(Zeroizing::new(text.to_owned()), is_scalar)))
+    }
+
+    pub(super) fn pin_key(&self, shape: KeystoreShape) -> Result<PinKey, KeystoreError> {
+        let field = "pin_key";
+        PinKey::from_text(self.needed(shape, field)?.trim()).map_err(|cause| KeystoreError::Field { field, cause })
+    }
+
+    pub(super) fn algorithm(&self, shape: KeystoreShape) -> Result<Algorithm, KeystoreError> {
+        let name = self.needed(shape, "algorithm")?.trim();
+        let known = [Algorithm::EdDsa, Algorithm::Rs512].into_iter().find(|algorithm| algorithm.as_str() == name);
+        known.ok_or(KeystoreError::Algorithm)
     }
 
     pub(super) fn ed25519_key(&self, shape: KeystoreShape, field: &'static str) -> Result<Ed25519Key, KeystoreError> {

@@ -16,6 +16,8 @@ pub enum KeystoreShape {
     BareUser,
     /// An authorization by another user: `client_id`, `authorization_id`, `scope`, `private_key`, `ed25519`.
     OAuth,
+    /// A session whose private key is in a device or at a service: `user_id`, `session_id`, `pin_key`, `algorithm`.
+    RemoteSigner,
 }
 
 impl KeystoreShape {
@@ -27,6 +29,7 @@ impl KeystoreShape {
             Self::Dashboard => "dashboard",
             Self::BareUser => "bare-user",
             Self::OAuth => "oauth",
+            Self::RemoteSigner => "remote-signer",
         }
     }
 }
@@ -39,6 +42,7 @@ impl fmt::Display for KeystoreShape {
             Self::Dashboard => "one of the developers' dashboard",
             Self::BareUser => "that of a user",
             Self::OAuth => "an OAuth authorization",
+            Self::RemoteSigner => "one for a remote signer",
         })
     }
 }

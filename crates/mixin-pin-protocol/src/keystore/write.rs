@@ -1,8 +1,9 @@
 //! Writes keystores, each in the shape that fits its session.
 
 use base16ct::lower::encode_string;
+use mixin_pin_core::token::Signer;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, Error, PinToken, RsaKey, X25519PublicKey};
+use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, Error, PinToken, RsaKey, Session, X25519PublicKey};
 use zeroize::Zeroizing;
 
 /// Writes an RSA session as a keystore of the RSA bot's shape.
@@ -76,6 +77,39 @@ pub fn write_oauth(
         *key.to_base64_url(),
         server.to_base64_url(),
     ))
+}
+
+/// Writes a session as a keystore for a remote signer: with the PIN key, without the private key.
+///
+/// ```
+/// use getrandom::{SysRng, rand_core::UnwrapErr};
+/// use mixin_pin_protocol::keystore::{Keystore, write_remote};
+///
+/// # const KEYSTORE: &str = include_str!("../../testdata/keystore-dashboard.json");
+/// let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut UnwrapErr(SysRng))?; // the whole keystore
+/// let text = write_remote(&session); // for the program that the signer serves
+/// let remote = Keystore::parse(text.as_bytes())?.into_remote_session()?;
+/// assert_eq!(remote.pin_key().expose(), session.pin_key().expose());
+/// # Ok::<(), mixin_pin_protocol::Error>(())
+/// ```
+///
+/// # Security
+/// The PIN key decrypts the session's captured PINs. Protect the file as you protect a private key.
+pub fn write_remote<S: Signer>(session: &Session<S>) -> Zeroizing<String> {
+    let head = format!(
+        "{{\n  \"user_id\": \"{}\",\n  \"session_id\": \"{}\",\n  \"algorithm\": \"{}\",\n  \"pin_key\": \"",
+        session.user_id(),
+        session.session_id(),
+        session.signer().algorithm(),
+    );
+    let pin_key = Zeroizing::new(encode_string(session.pin_key().expose()));
+    let tail = "\"\n}\n";
+    // Large enough never to grow, because growing would leave a copy of the key in memory.
+    let mut text = Zeroizing::new(String::with_capacity(head.len() + pin_key.len() + tail.len()));
+    for part in [&head, pin_key.as_str(), tail] {
+        text.push_str(part);
+    }
+    text
 }
 
 fn write_session(
