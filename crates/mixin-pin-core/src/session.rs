@@ -226,7 +226,7 @@ impl<S: Signer> fmt::Debug for Session<S> {
     }
 }
 
-/// A session whose signing key is elsewhere. Its owner knows the algorithm only.
+/// For a session whose signing key is elsewhere.
 impl fmt::Debug for Session<Algorithm> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.debug(self.signer, f)
