@@ -101,7 +101,7 @@ fn the_cause_of_a_failed_nonce_source_is_kept() {
 fn the_cause_of_a_failed_signer_is_kept() {
     let error = Error::from(CallError::Signer(SignerError::with_cause("the card is not in its slot")));
     assert_eq!(error.source().unwrap().to_string(), "the card is not in its slot");
-    assert_eq!(error.remedy(), Remedy::Mend);
+    assert_eq!(error.remedy(), Remedy::TryAgain);
 }
 
 #[test]

@@ -43,8 +43,8 @@ impl CallError {
     /// What to do about it.
     pub const fn remedy(&self) -> Remedy {
         match self {
-            // What the source says is unknown here, and nothing was sent.
-            Self::Nonce(_) => Remedy::TryAgain,
+            // What the source or the signer says is unknown here, and nothing was sent.
+            Self::Nonce(_) | Self::Signer(_) => Remedy::TryAgain,
             _ => Remedy::Mend,
         }
     }
