@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{NonceSource, UnixTime};
 
-use crate::{Lease, LeaseReply, LeaseTerms, NonceStore};
+use crate::{CallIntent, CallKind, Lease, LeaseReply, LeaseTerms, NonceStore};
 
 /// Some time in 2023.
 const START: u64 = 1_700_000_000_000_000_000;
@@ -113,6 +113,10 @@ pub fn nonce_store(store: &dyn NonceStore, mut new_session: impl FnMut() -> Uuid
     only_one_caller_leases_a_session(store, new_session(), new_session());
     a_lease_that_ended_is_taken_over(store, new_session());
     callers_take_turns(store, new_session());
+    a_call_is_listed_until_its_lease_is_released(store, new_session(), new_session());
+    a_kept_entry_stays_until_it_is_settled(store, new_session(), new_session());
+    a_lease_that_ended_removes_only_its_own_entry(store, new_session());
+    only_long_expired_verifications_are_dropped(store, new_session());
 }
 
 fn terms(duration: Duration) -> LeaseTerms<'static> {
@@ -194,4 +198,124 @@ fn callers_take_turns(store: &dyn NonceStore, session_id: Uuid) {
             });
         }
     });
+}
+
+/// How long the tokens of these calls are valid.
+const LIFETIME: Duration = Duration::from_secs(60);
+
+/// A call whose request id no other call of the session has.
+fn call(number: u128, kind: CallKind) -> CallIntent {
+    CallIntent {
+        request_id: Uuid::from_u128(number),
+        method: "POST".into(),
+        path: format!("/call/{number}"),
+        kind,
+        token_lifetime: LIFETIME,
+    }
+}
+
+/// The request ids of the calls that the journal lists.
+fn listed(store: &dyn NonceStore, session_id: Uuid) -> Vec<u128> {
+    let pending = store.pending(session_id).expect("listing succeeds");
+    assert!(pending.iter().all(|call| call.session_id == session_id), "the journal lists another session's call");
+    let in_order = pending.is_sorted_by(|one, two| one.iterators.end() < two.iterators.start());
+    assert!(in_order, "the journal does not list calls in the order of their iterators");
+    pending.iter().map(|call| call.request_id.as_u128()).collect()
+}
+
+fn settle(store: &dyn NonceStore, session_id: Uuid, number: u128) -> bool {
+    store.settle(session_id, Uuid::from_u128(number)).expect("settling succeeds")
+}
+
+fn a_call_is_listed_until_its_lease_is_released(store: &dyn NonceStore, session_id: Uuid, other: Uuid) {
+    assert_eq!(listed(store, session_id), [], "the journal lists a call of a new session");
+    drop(lease(store, session_id, &terms(LONG)));
+    let without_call = lease(store, session_id, &terms(LONG));
+    without_call.keep_entry(true);
+    assert_eq!(listed(store, session_id), [], "the journal lists a lease without a call");
+    drop(without_call);
+    for kind in [CallKind::UpdatePin, CallKind::VerifyPin, CallKind::Other] {
+        let intent = CallIntent { method: "A B".into(), path: "/x y/ü".into(), ..call(1, kind) };
+        let before = now();
+        let lease = lease(store, session_id, &terms(LONG).for_call(&intent));
+        assert!(lease.granted_at() >= before && lease.granted_at() <= now(), "the lease was granted at another time");
+        assert_eq!(listed(store, other), [], "the journal lists another session's call");
+        let pending = store.pending(session_id).expect("listing succeeds");
+        let [entry] = &pending[..] else { panic!("the journal lists {pending:?} instead of the call under way") };
+        assert_eq!(
+            (entry.session_id, entry.request_id),
+            (session_id, intent.request_id),
+            "the entry is of another call"
+        );
+        assert_eq!(
+            (&entry.method, &entry.path, entry.kind),
+            (&intent.method, &intent.path, kind),
+            "the entry is altered"
+        );
+        assert_eq!(entry.sent_at, lease.granted_at(), "the entry's time is not the lease's");
+        let expires_at = UnixTime::from_secs(entry.sent_at.secs() + LIFETIME.as_secs());
+        assert_eq!(entry.expires_at, expires_at, "the token's end is not its time plus its lifetime");
+        let left = entry.under_way_for.expect("a call whose lease lasts is under way");
+        assert!(left > LONG / 2 && left <= LONG, "the call is under way for {left:?}, its lease lasts {LONG:?}");
+        for _ in 0..2 {
+            let iterator = reserve(&*lease);
+            let iterators = &entry.iterators;
+            assert!(iterators.contains(&iterator), "{iterator} was not reserved for the call, but {iterators:?}");
+        }
+        drop(lease);
+        assert_eq!(listed(store, session_id), [], "the journal lists a call whose outcome is known");
+    }
+}
+
+fn a_kept_entry_stays_until_it_is_settled(store: &dyn NonceStore, session_id: Uuid, other: Uuid) {
+    // Not in the order of the request ids.
+    for number in [3, 1, 2] {
+        let intent = call(number, CallKind::UpdatePin);
+        let lease = lease(store, session_id, &terms(LONG).for_call(&intent));
+        lease.keep_entry(true);
+        drop(lease);
+    }
+    assert_eq!(listed(store, session_id), [3, 1, 2], "entries to be kept were removed, or are out of order");
+    let is_under_way =
+        store.pending(session_id).expect("listing succeeds").iter().any(|call| call.under_way_for.is_some());
+    assert!(!is_under_way, "a call is under way without a lease");
+    let intent = call(4, CallKind::UpdatePin);
+    let known = lease(store, session_id, &terms(LONG).for_call(&intent));
+    known.keep_entry(true);
+    let pending = store.pending(session_id).expect("listing succeeds");
+    let under_way: Vec<bool> = pending.iter().map(|call| call.under_way_for.is_some()).collect();
+    assert_eq!(under_way, [false, false, false, true], "another call than that of the lease is under way");
+    known.keep_entry(false);
+    drop(known);
+    assert_eq!(listed(store, session_id), [3, 1, 2], "an entry not to be kept any more stays, or others were removed");
+    assert!(!settle(store, other, 1), "a call is settled by another session");
+    assert!(settle(store, session_id, 1), "an entry was not found");
+    assert!(!settle(store, session_id, 1), "an entry is settled twice");
+    assert_eq!(listed(store, session_id), [3, 2], "settling removes another entry");
+    assert!(settle(store, session_id, 2) && settle(store, session_id, 3), "an entry was not found");
+    assert_eq!(listed(store, session_id), [], "settling leaves the entry");
+}
+
+fn a_lease_that_ended_removes_only_its_own_entry(store: &dyn NonceStore, session_id: Uuid) {
+    let duration = Duration::from_millis(200);
+    let calls = [1, 2].map(|number| call(number, CallKind::UpdatePin));
+    let first = lease(store, session_id, &terms(duration).for_call(&calls[0]));
+    let second = lease(store, session_id, &terms(LONG).wait(duration * 100).for_call(&calls[1]));
+    assert_eq!(listed(store, session_id), [1, 2], "the next lease removed the entry of a call with an unknown outcome");
+    let pending = store.pending(session_id).expect("listing succeeds");
+    assert_eq!(pending[0].under_way_for, None, "a call is under way although its lease is over");
+    drop(first);
+    assert_eq!(listed(store, session_id), [2], "a lease that ended removes another entry than its own");
+    drop(second);
+    assert_eq!(listed(store, session_id), [], "the journal lists a call whose outcome is known");
+}
+
+fn only_long_expired_verifications_are_dropped(store: &dyn NonceStore, session_id: Uuid) {
+    for (number, kind) in [(1, CallKind::UpdatePin), (2, CallKind::VerifyPin), (3, CallKind::Other)] {
+        let intent = CallIntent { token_lifetime: Duration::ZERO, ..call(number, kind) };
+        lease(store, session_id, &terms(LONG).for_call(&intent)).keep_entry(true);
+    }
+    drop(lease(store, session_id, &terms(LONG)));
+    assert_eq!(listed(store, session_id), [1, 2, 3], "a call whose token has just expired was dropped");
+    assert!((1..=3).all(|number| settle(store, session_id, number)), "an entry was not found");
 }

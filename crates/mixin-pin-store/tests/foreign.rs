@@ -6,8 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{confirmed, new_session, now, take_lease};
-use mixin_pin_store::{Error, LeaseReply, LeaseTerms, ManagedStore as _, NonceStore as _, SqliteError, SqliteStore};
+use common::{call, confirmed, leave_unknown, new_session, now, take_lease};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_store::{
+    CallKind, Error, LeaseReply, LeaseTerms, ManagedStore as _, NonceStore as _, SqliteError, SqliteStore,
+};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -429,6 +432,12 @@ fn a_database_of_ours_that_was_changed_is_refused() {
         "ALTER TABLE sessions RENAME TO others",
         "DROP TABLE sessions",
         "DROP TABLE sessions; CREATE VIEW sessions AS SELECT 1 AS session_id",
+        "DROP TABLE calls",
+        "ALTER TABLE calls ADD COLUMN more BLOB",
+        "ALTER TABLE calls RENAME TO others",
+        "DROP TABLE calls; CREATE VIEW calls AS SELECT 1 AS session_id",
+        "DROP TABLE calls; CREATE TABLE more (x)",
+        "CREATE INDEX more ON calls (fence)",
     ] {
         let stage = Stage::new();
         drop(take_lease(&stage.open(), new_session()));
@@ -458,7 +467,7 @@ fn a_database_of_other_software_stays_unchanged() {
     assert_eq!(fs::read(stage.path()).unwrap(), before);
 }
 
-/// A database as the previous version created it.
+/// A database as the first version created it.
 fn version_1(stage: &Stage) {
     let sql = concat!(
         include_str!("../src/sqlite/schema-1.sql"),
@@ -468,7 +477,7 @@ fn version_1(stage: &Stage) {
 }
 
 #[test]
-fn a_database_of_the_previous_version_is_migrated() {
+fn a_database_of_the_first_version_is_migrated() {
     let (stage, session) = (Stage::new(), new_session());
     version_1(&stage);
     // A process of that version still runs. It increases the fence, and does not know the new columns.
@@ -509,10 +518,83 @@ fn a_database_of_the_previous_version_is_migrated() {
     assert!(matches!(changed.try_open(), Err(Error::Sqlite(SqliteError::Altered { .. }))));
 }
 
+/// A database that version 2 of the schema created, with one session that its owner raised.
+fn version_2(stage: &Stage) {
+    fs::write(stage.path(), include_bytes!("../testdata/version-2.db")).unwrap();
+    #[cfg(unix)]
+    fs::set_permissions(stage.path(), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn a_database_of_the_second_version_is_migrated() {
+    const RAISED: u64 = 1_900_000_000_000_000_000;
+    let stage = Stage::new();
+    let session: Uuid = "0b1f7f6e-5d0e-4f6e-9b0e-2f9b9e0f3c11".parse().unwrap();
+    version_2(&stage);
+    // A process of that version still runs. It does not know the journal.
+    let old = Connection::open(stage.path()).unwrap();
+    let old_lease = || {
+        let sql = "UPDATE sessions SET fence = random(), held_until = ?1, lease = 60000000000, holder_fence = fence";
+        let until = i64::try_from(now().as_nanos().unwrap()).unwrap() + 60_000_000_000;
+        old.prepare_cached(sql).unwrap().execute([until]).unwrap();
+    };
+    let old_release = || old.execute("UPDATE sessions SET held_until = NULL", []).unwrap();
+    old_lease();
+    let store = stage.open();
+    let [record] = &store.sessions().unwrap()[..] else { panic!("one session") };
+    assert_eq!((record.session_id, record.last_iterator, record.raised_to), (session, RAISED, Some(RAISED)));
+    assert!(record.leased_for.is_some());
+    assert!(matches!(store.lease(session, &confirmed()).unwrap(), LeaseReply::Busy));
+    old_release();
+    let intent = call(CallKind::UpdatePin);
+    leave_unknown(&store, session, &intent);
+    let [pending] = &store.pending(session).unwrap()[..] else { panic!("one call") };
+    assert_eq!((pending.request_id, *pending.iterators.start()), (intent.request_id, RAISED + 1));
+    old_lease();
+    assert_eq!(
+        store.pending(session).unwrap(),
+        std::slice::from_ref(pending),
+        "the old process's lease is not the call's"
+    );
+    old_release();
+    drop(take_lease(&stage.open(), session));
+
+    let changed = Stage::new();
+    version_2(&changed);
+    changed.set("CREATE TABLE calls (x)");
+    let before = fs::read(changed.path()).unwrap();
+    assert!(matches!(changed.try_open(), Err(Error::Sqlite(SqliteError::Altered { .. }))));
+    assert_eq!(fs::read(changed.path()).unwrap()[100..], before[100..], "only the header's journal mode changes");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_entry_of_a_database_that_was_moved_away_stays_there() {
+    let (stage, session, intent) = (Stage::new(), new_session(), call(CallKind::UpdatePin));
+    let store = stage.open();
+    let terms = confirmed().for_call(&intent);
+    let LeaseReply::Granted(lease) = store.lease(session, &terms).unwrap() else { panic!("busy") };
+    drop(store);
+    let away = stage.path().with_file_name("away.db");
+    for suffix in ["", "-wal", "-shm"] {
+        fs::rename(format!("{}{suffix}", stage.path().display()), format!("{}{suffix}", away.display())).unwrap();
+    }
+    drop(lease);
+    assert_eq!(stage.open().all_pending().unwrap(), []);
+    let moved = SqliteStore::open(&away).unwrap().pending(session).unwrap();
+    assert_eq!(moved.iter().map(|call| call.request_id).collect::<Vec<_>>(), [intent.request_id]);
+}
+
 #[test]
 fn concurrent_callers_migrate_a_database_once() {
+    for version in [version_1 as fn(&Stage), version_2] {
+        migrate_concurrently(version);
+    }
+}
+
+fn migrate_concurrently(version: fn(&Stage)) {
     let (stage, session) = (Stage::new(), new_session());
-    version_1(&stage);
+    version(&stage);
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {

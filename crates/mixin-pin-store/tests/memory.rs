@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use common::{
-    MINUTE, assert_sessions_are_raised, assert_sessions_are_shown_and_forgotten, confirmed, new_session, now,
-    take_lease,
+    MINUTE, assert_calls_are_listed_and_keep_their_session, assert_sessions_are_raised,
+    assert_sessions_are_shown_and_forgotten, confirmed, new_session, now, take_lease,
 };
 use mixin_pin_store::{Error, LeaseReply, LeaseTerms, ManagedStore, MemoryStore, NonceStore, Place, test_suite};
 
@@ -40,6 +40,11 @@ fn clones_share_their_sessions_and_stores_do_not() {
 #[test]
 fn sessions_are_shown_and_forgotten_unless_they_are_leased() {
     assert_sessions_are_shown_and_forgotten(&MemoryStore::new());
+}
+
+#[test]
+fn calls_of_all_sessions_are_listed_and_keep_their_session() {
+    assert_calls_are_listed_and_keep_their_session(&MemoryStore::new());
 }
 
 #[test]

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use common::redis_server::RedisServer;
 use common::{
-    MINUTE, TestClock, assert_iterators_far_ahead_are_refused, assert_sessions_are_raised,
-    assert_sessions_are_shown_and_forgotten, confirmed, new_session, now, take_lease,
+    MINUTE, TestClock, assert_calls_are_listed_and_keep_their_session, assert_iterators_far_ahead_are_refused,
+    assert_old_verifications_are_dropped, assert_sessions_are_raised, assert_sessions_are_shown_and_forgotten, call,
+    confirmed, leave_unknown, new_session, now, request_ids, take_lease,
 };
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Error as CoreError, UnixTime};
 use mixin_pin_store::{
-    Error, LeaseReply, LeaseTerms, ManagedStore, NonceStore, RedisError, RedisStore, Risk, test_suite,
+    CallKind, Error, LeaseReply, LeaseTerms, ManagedStore, NonceStore, RedisError, RedisStore, Risk, test_suite,
 };
 
 const DAY: u64 = 86_400;
@@ -123,6 +124,56 @@ fn a_last_iterator_far_ahead_of_the_clock_is_refused_until_its_owner_raises_it()
         assert!(matches!(store.lease(session, &confirmed()), Err(Error::Redis(RedisError::Content))), "{foreign:?}");
         assert!(matches!(store.raise(session, 5), Err(Error::Redis(RedisError::Content))), "{foreign:?}");
     }
+}
+
+#[test]
+fn calls_of_all_sessions_are_listed_and_keep_their_session() {
+    let test = "calls_of_all_sessions_are_listed_and_keep_their_session";
+    let Some(server) = RedisServer::start(test, &[]) else { return };
+    assert_calls_are_listed_and_keep_their_session(&*mixin_pin_store::open(&server.url()).unwrap());
+}
+
+#[test]
+fn old_verifications_are_dropped() {
+    let Some(server) = RedisServer::start("old_verifications_are_dropped", &[]) else { return };
+    let clock = TestClock::new(START);
+    assert_old_verifications_are_dropped(&RedisStore::open(&server.url()).unwrap().clock(clock.read()), &clock);
+}
+
+#[test]
+fn entries_that_this_crate_never_writes_are_refused() {
+    let Some(server) = RedisServer::start("entries_that_this_crate_never_writes_are_refused", &[]) else { return };
+    let store = RedisStore::open(&server.url()).unwrap();
+    let (session, intent) = (new_session(), call(CallKind::UpdatePin));
+    let key = format!("mixin-pin:{{{session}}}:calls");
+    leave_unknown(&store, session, &intent);
+    let is_refused = |entry: &str| {
+        server.command(&["HSET", &key, &intent.request_id.to_string(), entry]);
+        matches!(store.pending(session), Err(Error::Redis(RedisError::Content)))
+    };
+    assert!(!is_refused("f00d update 1 2 3 4 4 POST /pin/update"), "{:?}", store.pending(session));
+    assert_eq!(request_ids(&store.pending(session).unwrap()), [intent.request_id]);
+    for beyond in ["f00d more 1 2 3 4 4 POST /x", "f00d update 2 1 3 4 4 POST /x", "f00d update 1 2 3 4 9 POST /x"] {
+        assert!(is_refused(beyond), "{beyond}");
+    }
+    for foreign in
+        ["", "many", "f00d update 1 2 3 4", "f00d update 1 2 -3 4 4 POST /x", "f00d UPDATE 1 2 3 4 4 POST /x"]
+    {
+        assert!(is_refused(foreign), "{foreign}");
+        let refused = store.lease(session, &confirmed());
+        assert!(matches!(refused, Err(Error::Redis(RedisError::Content))), "{foreign}: {refused:?}");
+        assert!(matches!(store.forget(session), Err(Error::Unsettled)), "{foreign}");
+    }
+    server.command(&["DEL", &key]);
+    server.command(&["SET", &key, "something else"]);
+    let refused = store.lease(session, &confirmed().for_call(&intent));
+    assert!(matches!(refused, Err(Error::Redis(RedisError::Content))), "{refused:?}");
+    assert!(matches!(store.settle(session, intent.request_id), Err(Error::Redis(RedisError::Content))));
+    server.command(&["DEL", &key]);
+    assert!(
+        matches!(store.lease(session, &confirmed()).unwrap(), LeaseReply::Granted(_)),
+        "the refused call has a lease"
+    );
 }
 
 #[test]

@@ -6,13 +6,14 @@ use std::fs;
 use std::time::Duration;
 
 use common::{
-    MINUTE, TestClock, assert_iterators_far_ahead_are_refused, assert_sessions_are_raised,
-    assert_sessions_are_shown_and_forgotten, confirmed, new_session, now, take_lease,
+    MINUTE, TestClock, assert_calls_are_listed_and_keep_their_session, assert_iterators_far_ahead_are_refused,
+    assert_old_verifications_are_dropped, assert_sessions_are_raised, assert_sessions_are_shown_and_forgotten, call,
+    confirmed, leave_unknown, new_session, now, take_lease,
 };
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Error as CoreError, UnixTime};
 use mixin_pin_store::{
-    Durability, Error, LeaseReply, LeaseTerms, ManagedStore, NonceStore, SqliteError, SqliteStore, test_suite,
+    CallKind, Durability, Error, LeaseReply, LeaseTerms, ManagedStore, NonceStore, SqliteError, SqliteStore, test_suite,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -194,6 +195,27 @@ fn a_last_iterator_far_ahead_of_the_clock_is_refused_until_its_owner_raises_it()
 }
 
 #[test]
+fn calls_of_all_sessions_are_listed_and_keep_their_session() {
+    assert_calls_are_listed_and_keep_their_session(&open(&folder()));
+}
+
+#[test]
+fn old_verifications_are_dropped() {
+    let (folder, clock) = (folder(), TestClock::new(START));
+    assert_old_verifications_are_dropped(&open(&folder).clock(clock.read()), &clock);
+}
+
+#[test]
+fn calls_stay_listed_over_restarts() {
+    let (folder, session, intent) = (folder(), new_session(), call(CallKind::UpdatePin));
+    leave_unknown(&open(&folder), session, &intent);
+    let before = open(&folder).all_pending().unwrap();
+    assert_eq!(before.len(), 1);
+    drop(take_lease(&open(&folder), session));
+    assert_eq!(open(&folder).pending(session).unwrap(), before, "another lease changed it");
+}
+
+#[test]
 fn sessions_are_raised_and_never_lowered() {
     assert_sessions_are_raised(&open(&folder()));
 }
@@ -234,6 +256,22 @@ fn each_unusable_database_has_its_own_error() {
 
     let in_a_file = text.join("iterators.db");
     assert!(matches!(SqliteStore::open(&in_a_file), Err(Error::Sqlite(SqliteError::File { .. }))));
+}
+
+#[test]
+fn entries_that_this_crate_never_writes_are_refused() {
+    let path = "path = CAST(x'ff' AS TEXT)";
+    let set_to = ["kind = 'more'", "first_iterator = x'ffffffffffffffff'", "last_iterator = x''", "sent_at = x'00'"];
+    for change in set_to.into_iter().chain(["expires_at = -1", "request_id = x'00'", path]) {
+        let (folder, session) = (folder(), new_session());
+        let store = open(&folder);
+        leave_unknown(&store, session, &call(CallKind::UpdatePin));
+        set(&folder, &format!("UPDATE calls SET {change}"));
+        for refused in [store.pending(session), store.all_pending()] {
+            assert!(matches!(refused, Err(Error::Sqlite(SqliteError::Corrupt { .. }))), "{change}: {refused:?}");
+        }
+        assert!(matches!(store.forget(session), Err(Error::Unsettled)), "{change}");
+    }
 }
 
 #[test]

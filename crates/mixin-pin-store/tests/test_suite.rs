@@ -3,8 +3,9 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Error, MonotonicNonces, NonceSource, UnixTime};
-use mixin_pin_store::test_suite;
+use mixin_pin_store::{Error as StoreError, LeaseReply, LeaseTerms, MemoryStore, NonceStore, PendingCall, test_suite};
 
 /// A source made of one function.
 struct By<F>(F);
@@ -57,4 +58,61 @@ fn sources_that_break_the_contract_are_caught() {
         std::panic::AssertUnwindSafe(|| test_suite::nonce_source_at_its_end(&source)),
         "after the end, another iterator was given out",
     );
+}
+
+/// How a store's journal is broken.
+#[derive(Clone, Copy, PartialEq)]
+enum Flaw {
+    ListsNothing,
+    ListsBackwards,
+    SettlesNothing,
+    DropsKeptEntries,
+    KeepsDoneEntries,
+}
+
+struct Broken(MemoryStore, Flaw);
+
+impl NonceStore for Broken {
+    fn lease(&self, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<LeaseReply, StoreError> {
+        let reply = self.0.lease(session_id, terms)?;
+        if let (LeaseReply::Granted(lease), Flaw::KeepsDoneEntries) = (&reply, self.1) {
+            lease.keep_entry(true);
+        }
+        Ok(reply)
+    }
+
+    fn pending(&self, session_id: Uuid) -> Result<Vec<PendingCall>, StoreError> {
+        let mut calls = self.0.pending(session_id)?;
+        match self.1 {
+            Flaw::ListsNothing => calls.clear(),
+            Flaw::ListsBackwards => calls.reverse(),
+            Flaw::DropsKeptEntries => calls.retain(|call| call.under_way_for.is_some()),
+            Flaw::SettlesNothing | Flaw::KeepsDoneEntries => {}
+        }
+        Ok(calls)
+    }
+
+    fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, StoreError> {
+        if self.1 == Flaw::SettlesNothing { Ok(true) } else { self.0.settle(session_id, request_id) }
+    }
+}
+
+#[test]
+fn stores_whose_journal_is_broken_are_caught() {
+    for (flaw, complaint) in [
+        (Flaw::ListsNothing, "instead of the call under way"),
+        (Flaw::ListsBackwards, "in the order of their iterators"),
+        (Flaw::SettlesNothing, "a call is settled by another session"),
+        (Flaw::DropsKeptEntries, "entries to be kept were removed"),
+        (Flaw::KeepsDoneEntries, "the journal lists a call whose outcome is known"),
+    ] {
+        let mut last = 0;
+        let check = || {
+            test_suite::nonce_store(&Broken(MemoryStore::new(), flaw), || {
+                last += 1;
+                Uuid::from_u128(last)
+            });
+        };
+        assert_caught(std::panic::AssertUnwindSafe(check), complaint);
+    }
 }

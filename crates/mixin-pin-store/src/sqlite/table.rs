@@ -64,7 +64,7 @@ pub(super) fn nanos(time: UnixTime) -> i64 {
 }
 
 pub(super) fn classify(path: &Path, cause: rusqlite::Error) -> Error {
-    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
 
     let path = path.to_owned();
     let error = match cause.sqlite_error_code() {
@@ -76,7 +76,7 @@ pub(super) fn classify(path: &Path, cause: rusqlite::Error) -> Error {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => SqliteError::Locked { path },
         _ => match cause {
             // A value of a type or length that this crate never writes.
-            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) => {
+            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..) => {
                 SqliteError::Corrupt { path }
             }
             cause => SqliteError::Other { path, cause: cause.into() },

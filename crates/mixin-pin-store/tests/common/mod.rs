@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use mixin_pin_core::UnixTime;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_store::{Error, Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore, Place};
+use mixin_pin_store::{
+    CallIntent, CallKind, Error, Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore, PendingCall, Place,
+};
 
 /// Session ids that no other test uses.
 pub fn new_session() -> Uuid {
@@ -132,6 +134,73 @@ pub fn assert_sessions_are_raised(store: &dyn ManagedStore) {
         let reply = store.lease(unknown, &LeaseTerms::new(MINUTE)).unwrap();
         assert!(matches!(reply, LeaseReply::ClockUnconfirmed { ahead: None }), "{reply:?}");
     }
+}
+
+/// A call of this kind, with a request id that no other call has.
+pub fn call(kind: CallKind) -> CallIntent {
+    let request_id = new_session();
+    CallIntent { request_id, method: "POST".into(), path: "/pin/update".into(), kind, token_lifetime: MINUTE }
+}
+
+/// Leases a session for a call whose outcome stays unknown.
+pub fn leave_unknown(store: &(impl NonceStore + ?Sized), session_id: Uuid, call: &CallIntent) {
+    let LeaseReply::Granted(lease) = store.lease(session_id, &confirmed().for_call(call)).unwrap() else {
+        panic!("busy")
+    };
+    lease.keep_entry(true);
+}
+
+pub fn request_ids(pending: &[PendingCall]) -> Vec<Uuid> {
+    pending.iter().map(|call| call.request_id).collect()
+}
+
+/// Checks that calls of all sessions are listed, and that a session with calls is not forgotten.
+pub fn assert_calls_are_listed_and_keep_their_session(store: &dyn ManagedStore) {
+    let (one, other) = (new_session(), new_session());
+    let calls = [CallKind::UpdatePin, CallKind::Other, CallKind::VerifyPin].map(call);
+    assert_eq!(store.all_pending().unwrap(), []);
+    leave_unknown(store, other, &calls[0]);
+    leave_unknown(store, one, &calls[2]);
+    leave_unknown(store, one, &calls[1]);
+    let all = store.all_pending().unwrap();
+    assert_eq!(request_ids(&all), [calls[2].request_id, calls[1].request_id, calls[0].request_id]);
+    assert_eq!(all.iter().map(|call| call.session_id).collect::<Vec<_>>(), [one, one, other]);
+    assert_eq!([store.pending(one).unwrap(), store.pending(other).unwrap()].concat(), all);
+    assert!(matches!(store.forget(one), Err(Error::Unsettled)));
+    assert!(matches!(store.forget(other), Err(Error::Unsettled)));
+    assert_eq!(store.all_pending().unwrap(), all);
+    assert!(store.settle(other, calls[0].request_id).unwrap());
+    assert!(store.forget(other).unwrap());
+    for call in &calls[1..] {
+        assert!(matches!(store.forget(one), Err(Error::Unsettled)));
+        assert!(store.settle(one, call.request_id).unwrap());
+    }
+    assert!(store.forget(one).unwrap());
+    assert_eq!(store.all_pending().unwrap(), []);
+}
+
+/// Checks that the next lease drops a verification whose token expired more than a day ago, and nothing else. `store` goes
+/// by `clock`.
+pub fn assert_old_verifications_are_dropped(store: &dyn ManagedStore, clock: &TestClock) {
+    const START: u64 = 1_795_517_646;
+    const EXPIRES: u64 = START + 60;
+    let session = new_session();
+    let calls = [CallKind::UpdatePin, CallKind::VerifyPin, CallKind::Other].map(call);
+    clock.set(START);
+    for call in &calls {
+        leave_unknown(store, session, call);
+    }
+    let pending = store.pending(session).unwrap();
+    assert!(
+        pending.iter().all(|call| call.sent_at.secs() == START && call.expires_at.secs() == EXPIRES),
+        "{pending:?}"
+    );
+    for (now, left) in [(EXPIRES + 86_400, 3), (EXPIRES + 86_401, 2), (EXPIRES + 864_000, 2)] {
+        clock.set(now);
+        drop(take_lease(store, session));
+        assert_eq!(store.pending(session).unwrap().len(), left, "at {now}");
+    }
+    assert_eq!(request_ids(&store.pending(session).unwrap()), [calls[0].request_id, calls[2].request_id]);
 }
 
 /// A clock that stands where it is set.

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, mem, process, thread};
 
-use crate::common::{MINUTE, confirmed, new_session, now};
+use crate::common::{MINUTE, call, confirmed, new_session, now, request_ids};
 use libtest_mimic::{Arguments, Failed, Trial};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_store::{Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore as _};
+use mixin_pin_store::{CallIntent, CallKind, Error, Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore as _};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -31,6 +31,7 @@ pub fn main() {
         ("a_process_that_exits_or_aborts_loses_its_leases_at_once", ended_silently),
         ("callers_that_find_a_dead_process_at_the_same_time_take_turns", many_find_the_dead),
         ("a_session_leased_by_a_dead_process_can_be_forgotten", forgotten),
+        ("a_killed_process_leaves_the_entries_of_its_calls", killed_with_calls),
         ("a_process_that_panics_releases_its_leases", panicked),
         ("a_stopped_process_keeps_its_leases", stopped),
         ("a_lease_whose_handle_was_lost_lasts_while_its_process_lives", same_process),
@@ -145,10 +146,22 @@ fn say(word: &str) {
 /// Leases the named session and the next one, then does what `order` says.
 fn obey(order: &str, session: Uuid, url: &str) {
     let store = mixin_pin_store::open(url).unwrap();
-    let leases = [session, next(session)].map(|session| take(&*store, session, Duration::ZERO).unwrap());
+    let leases = [session, next(session)].map(|session| {
+        let call = call_of(session);
+        let terms = if order.starts_with("call") { confirmed().for_call(&call) } else { confirmed() };
+        let LeaseReply::Granted(lease) = store.lease(session, &terms).unwrap() else { panic!("busy") };
+        lease
+    });
     say("leased");
     match order {
-        "wait" => thread::sleep(MINUTE),
+        "wait" | "call" => thread::sleep(MINUTE),
+        "call-sent" => {
+            leases[0].keep_entry(true);
+            drop(leases);
+            say("released");
+            thread::sleep(MINUTE);
+        }
+        "call-fork" => fork_with_call(&*store, leases, session),
         "exit" => process::exit(0),
         "abort" => process::abort(),
         "panic" => panic!("as ordered"),
@@ -174,6 +187,11 @@ fn obey(order: &str, session: Uuid, url: &str) {
         "fork" => fork(&*store, leases, session),
         _ => unreachable!(),
     }
+}
+
+/// The call for which a process leases this session.
+fn call_of(session: Uuid) -> CallIntent {
+    CallIntent { request_id: session, ..call(CallKind::UpdatePin) }
 }
 
 fn next(session: Uuid) -> Uuid {
@@ -213,6 +231,11 @@ fn killed() {
     assert_eq!(stage.count(), 1, "only this process has a file");
     drop(leases);
     drop(store);
+    // Another trial of this process may be looking at the store's files. It then removes this one a moment later.
+    let begun = Instant::now();
+    while stage.count() > 0 && begun.elapsed() < AT_ONCE {
+        thread::sleep(Duration::from_millis(1));
+    }
     assert_eq!(stage.count(), 0);
 }
 
@@ -261,6 +284,41 @@ fn forgotten() {
     let mut holder = stage.holder("wait", session);
     holder.kill();
     assert!(stage.open().forget(session).unwrap());
+}
+
+fn killed_with_calls() {
+    let (stage, session) = (Stage::new(), new_session());
+    let store = stage.open();
+    // Killed before anything was sent, as far as the store knows.
+    let mut holder = stage.holder("call", session);
+    let under_way = store.all_pending().unwrap();
+    let mut sessions = [session, next(session)];
+    sessions.sort_unstable();
+    assert_eq!(request_ids(&under_way), sessions);
+    assert!(under_way.iter().all(|call| call.under_way_for.is_some_and(|left| left > MINUTE / 2 && left <= MINUTE)));
+    holder.signal("-STOP");
+    assert!(store.all_pending().unwrap().iter().all(|call| call.under_way_for.is_some()), "a stopped process lives");
+    holder.kill();
+    let left = store.all_pending().unwrap();
+    let ended: Vec<_> = under_way
+        .into_iter()
+        .map(|mut call| {
+            call.under_way_for = None;
+            call
+        })
+        .collect();
+    assert_eq!(left, ended, "a dead process waits for no answer");
+    drop(assert_free(&*store, session));
+    assert_eq!(store.all_pending().unwrap(), left, "another lease changed them");
+    assert!(matches!(store.forget(session), Err(Error::Unsettled)));
+    assert!(store.settle(session, session).unwrap() && store.settle(next(session), next(session)).unwrap());
+
+    // Killed after it gave up one of two calls.
+    let session = new_session();
+    let mut holder = stage.holder("call-sent", session);
+    assert_eq!(holder.line(), "released");
+    holder.kill();
+    assert_eq!(request_ids(&store.all_pending().unwrap()), [session]);
 }
 
 fn panicked() {
@@ -450,6 +508,28 @@ fn fork(store: &dyn ManagedStore, leases: [Box<dyn Lease>; 2], session: Uuid) {
     unsafe { libc::_exit(0) };
 }
 
+/// Forks while a call is under way. The child releases its copy of the lease, then the parent prints what the journal lists.
+fn fork_with_call(store: &dyn ManagedStore, leases: [Box<dyn Lease>; 2], session: Uuid) {
+    // SAFETY: this program has no other thread.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        drop(leases);
+        // SAFETY: ends the process without the handlers of its parent.
+        unsafe { libc::_exit(0) };
+    }
+    // SAFETY: waits for the child and ignores its status.
+    assert_eq!(unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) }, child);
+    let listed = || store.pending(session).unwrap().iter().filter(|call| call.under_way_for.is_some()).count();
+    let before = listed();
+    drop(leases);
+    say(&format!("{before} {}", listed()));
+}
+
+fn assert_only_parent_removes_entries(url: &str) {
+    assert_eq!(Holder::start("call-fork", new_session(), url).line(), "1 0");
+}
+
 /// What child and parent print: their iterators from the lease before the fork, its remaining time, and the result of a new
 /// lease.
 fn forked(url: &str) -> [(Vec<u64>, u64, String); 2] {
@@ -473,6 +553,7 @@ fn forked_sqlite() {
     let said = forked(&stage.url());
     assert_only_parent_continues(&said);
     assert_eq!([&said[0].2[..], &said[1].2], ["error", "leased"]);
+    assert_only_parent_removes_entries(&stage.url());
 }
 
 #[cfg(feature = "redis")]
@@ -485,4 +566,5 @@ fn forked_redis() {
     let said = forked(&server.url());
     assert_only_parent_continues(&said);
     assert_eq!([&said[0].2[..], &said[1].2], ["leased", "busy"]);
+    assert_only_parent_removes_entries(&server.url());
 }
