@@ -1,5 +1,6 @@
-//! Lease a session, reserve an iterator, release the session: in memory, and in SQLite with each durability. The floor of
-//! the durability over power cuts is one small synchronized write.
+//! Lease a session, reserve an iterator, release the session: in memory, and in SQLite with each durability. Each without
+//! and with an entry in the journal, which is written with the lease and removed with the release. The floor of the
+//! durability over power cuts is one small synchronized write.
 //!
 //! The database is in the build folder, on a real disk; a temporary folder may be in memory. `MIXIN_PIN_BENCH_REDIS` adds
 //! a Redis server by its URL.
@@ -9,27 +10,43 @@ use std::hint::black_box;
 use std::io::{Seek as _, Write as _};
 use std::time::{Duration, SystemTime};
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use mixin_pin_core::UnixTime;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_store::{Durability, LeaseReply, LeaseTerms, MemoryStore, NonceStore, SqliteStore};
+use mixin_pin_store::{CallIntent, CallKind, Durability, LeaseReply, LeaseTerms, MemoryStore, NonceStore, SqliteStore};
 
-fn call(store: &dyn NonceStore, session_id: Uuid) -> u64 {
-    let terms = LeaseTerms::new(Duration::from_secs(30)).with_confirmed_clock();
+fn call(store: &dyn NonceStore, session_id: Uuid, intent: Option<&CallIntent>) -> u64 {
+    let mut terms = LeaseTerms::new(Duration::from_secs(30)).with_confirmed_clock();
+    if let Some(intent) = intent {
+        terms = terms.for_call(intent);
+    }
     let LeaseReply::Granted(lease) = store.lease(session_id, &terms).unwrap() else { panic!("busy") };
     lease.reserve(UnixTime::try_from(SystemTime::now()).unwrap()).unwrap()
 }
 
+fn compare(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, store: &dyn NonceStore) {
+    let session = Uuid::from_u128(1);
+    let intent = CallIntent {
+        request_id: Uuid::from_u128(0x0b1f_7f6e_5d0e_4f6e_9b0e_2f9b_9e0f_3c11),
+        method: "POST".into(),
+        path: "/pin/update".into(),
+        kind: CallKind::UpdatePin,
+        token_lifetime: Duration::from_secs(60),
+    };
+    group.bench_function(name, |b| b.iter(|| black_box(call(store, session, None))));
+    group.bench_function(format!("{name}, with an entry"), |b| {
+        b.iter(|| black_box(call(store, session, Some(&intent))));
+    });
+}
+
 fn lease(c: &mut Criterion) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let session = Uuid::from_u128(1);
     let mut group = c.benchmark_group("lease");
-    let store = MemoryStore::new();
-    group.bench_function("memory", |b| b.iter(|| black_box(call(&store, session))));
+    compare(&mut group, "memory", &MemoryStore::new());
     for (name, durability) in [("sqlite, crash", Durability::Crash), ("sqlite, power cut", Durability::PowerCut)] {
         let store = SqliteStore::open(&folder.path().join(format!("{durability:?}.db"))).unwrap();
-        let store = store.durability(durability);
-        group.bench_function(name, |b| b.iter(|| black_box(call(&store, session))));
+        compare(&mut group, name, &store.durability(durability));
     }
     let mut file = File::create(folder.path().join("floor")).unwrap();
     group.bench_function("floor: write and synchronize 4 KiB", |b| {
@@ -40,8 +57,7 @@ fn lease(c: &mut Criterion) {
         });
     });
     if let Ok(url) = std::env::var("MIXIN_PIN_BENCH_REDIS") {
-        let store = mixin_pin_store::open(&url).unwrap();
-        group.bench_function("redis", |b| b.iter(|| black_box(call(&*store, session))));
+        compare(&mut group, "redis", &mixin_pin_store::open(&url).unwrap());
     }
     group.finish();
 }

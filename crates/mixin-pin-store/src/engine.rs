@@ -1,6 +1,5 @@
 //! What the stores on SQLite and Redis share: the clock, randomness, and the state of leases.
 
-mod backoff;
 mod lease_state;
 mod process;
 
@@ -11,7 +10,6 @@ use mixin_pin_core::{Error as CoreError, UnixTime};
 
 use crate::Error;
 
-pub(crate) use backoff::Backoff;
 pub(crate) use lease_state::{Expiry, LeaseState};
 pub(crate) use process::Process;
 

@@ -34,6 +34,10 @@ pub enum Error {
         /// The greatest iterator that is allowed.
         greatest: u64,
     },
+    /// The lease of an async store has given out all its reserved iterators.
+    NoIteratorLeft,
+    /// An async store was used without a running tokio runtime.
+    NoRuntime,
     /// The system names no folder for the user's data.
     NoDataFolder,
     /// The store's URL is of no known kind.
@@ -181,6 +185,10 @@ impl fmt::Display for Error {
                 "above that iterator the session would have too few left; raise it to {greatest} at most, or register a new \
                  session"
             ),
+            Self::NoIteratorLeft => {
+                f.write_str("the lease has no iterator left; release it, and make the next call with a new one")
+            }
+            Self::NoRuntime => f.write_str("an async store needs a running tokio runtime; await it within one"),
             Self::NoDataFolder => {
                 f.write_str("the system names no data folder for this user; name a store, such as sqlite:FILE")
             }

@@ -202,6 +202,13 @@ impl<'c> LeaseTerms<'c> {
         LeaseTerms { duration, wait, clock_is_confirmed, call: Some(call) }
     }
 
+    /// The same terms for a task that has a copy of the call.
+    #[cfg(all(feature = "async", any(feature = "redis", feature = "sqlite")))]
+    pub(crate) const fn without_call(self) -> LeaseTerms<'static> {
+        let Self { duration, wait, clock_is_confirmed, call: _ } = self;
+        LeaseTerms { duration, wait, clock_is_confirmed, call: None }
+    }
+
     /// The time after which the lease ends by itself.
     pub const fn duration(&self) -> Duration {
         self.duration

@@ -3,7 +3,7 @@
 //!
 //! **In scope:** [`NonceStore`]s: memory for one process ([`MemoryStore`]), SQLite for the processes of one machine
 //! ([`SqliteStore`], feature `sqlite`, on by default), Redis or Valkey for several machines (`RedisStore`, feature `redis`).
-//! [`open`] opens any of them by its URL. A store saves an iterator before it returns it. During a call the caller leases
+//! [`open`] opens any of them by its URL. With the feature `async` each is an `AsyncNonceStore`, too (`open_async`). A store saves an iterator before it returns it. During a call the caller leases
 //! the session. If a process dies, SQLite passes its leases on at once; Redis does so when they end. The journal lists calls
 //! that are under way or whose outcome is unknown, also after a crash.
 //!
@@ -136,6 +136,10 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "async")]
+mod asynchronous;
+#[cfg(any(feature = "async", feature = "redis", feature = "sqlite"))]
+mod backoff;
 #[cfg(any(feature = "redis", feature = "sqlite"))]
 mod engine;
 mod error;
@@ -155,6 +159,8 @@ mod url;
 
 use std::time::Duration;
 
+#[cfg(feature = "async")]
+pub use asynchronous::{AsyncLease, AsyncNonceStore, BoxFuture};
 pub use error::{BoxError, Error, RedisError, SqliteError};
 pub use journal::{CallIntent, CallKind, PendingCall};
 pub use lease::{Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore, Place};
@@ -166,6 +172,8 @@ pub use risk::Risk;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteStore};
 pub use url::open;
+#[cfg(feature = "async")]
+pub use url::open_async;
 
 /// Limit for differences between the clock and a session's last iterator. If the clock is further ahead, it must be
 /// confirmed. If the last iterator is further ahead, it is refused.

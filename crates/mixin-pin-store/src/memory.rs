@@ -95,9 +95,14 @@ impl Session {
         state: &mut State,
         session_id: Uuid,
         terms: &LeaseTerms<'_>,
+        is_async: bool,
     ) -> Result<MemoryLease, Error> {
         let (begun, granted_at) = (Instant::now(), UnixTime::try_from(SystemTime::now())?);
-        let reserved = terms.call().map(|_| iterators::reserve(state.last_iterator, granted_at)).transpose()?;
+        let is_needed = is_async || terms.call().is_some();
+        let reserved = is_needed.then(|| iterators::reserve(state.last_iterator, granted_at)).transpose()?;
+        if let Some(reserved) = &reserved {
+            state.last_iterator = Some(*reserved.end());
+        }
         state.fence = state.fence.wrapping_add(1);
         let fence = state.fence;
         // `Instant` cannot express the end: use a year.
@@ -109,12 +114,19 @@ impl Session {
             .calls
             .retain(|_, Entry { call, .. }| call.kind != CallKind::VerifyPin || call.expires_at.secs() >= oldest);
         if let (Some(call), Some(reserved)) = (terms.call(), reserved.clone()) {
-            state.last_iterator = Some(*reserved.end());
             let call = PendingCall::new(session_id, call, reserved, granted_at);
             state.calls.insert(call.request_id, Entry { fence, call });
         }
         let entry = OwnEntry::new(terms);
-        Ok(MemoryLease { session: self.clone(), fence, granted_at, until, reserved: Mutex::new(reserved), entry })
+        Ok(MemoryLease {
+            session: self.clone(),
+            fence,
+            granted_at,
+            until,
+            reserved: Mutex::new(reserved),
+            is_async,
+            entry,
+        })
     }
 }
 
@@ -153,7 +165,7 @@ impl NonceStore for MemoryStore {
             let waited = session.freed.wait_timeout(state, wait.min(left));
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        Ok(LeaseReply::Granted(Box::new(session.grant(&mut state, session_id, terms)?)))
+        Ok(LeaseReply::Granted(Box::new(session.grant(&mut state, session_id, terms, false)?)))
     }
 
     fn pending(&self, session_id: Uuid) -> Result<Vec<PendingCall>, Error> {
@@ -164,6 +176,49 @@ impl NonceStore for MemoryStore {
     fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, Error> {
         let session = Self::sessions(self).get(&session_id).cloned();
         Ok(session.is_some_and(|session| session.lock().calls.remove(&request_id).is_some()))
+    }
+}
+
+#[cfg(feature = "async")]
+impl crate::AsyncNonceStore for MemoryStore {
+    fn lease<'s>(
+        &'s self,
+        session_id: Uuid,
+        terms: LeaseTerms<'s>,
+    ) -> crate::BoxFuture<'s, Result<LeaseReply<Box<dyn crate::AsyncLease>>, Error>> {
+        Box::pin(async move {
+            let session = self.session(session_id);
+            let attempt = || match session.lock_unleased() {
+                Ok(mut state) => session.grant(&mut state, session_id, &terms, true).map(Some),
+                Err(Error::InUse) => Ok(None),
+                Err(error) => Err(error),
+            };
+            let mut backoff = crate::backoff::Backoff::new(terms.max_wait());
+            loop {
+                if let Some(lease) = attempt()? {
+                    return Ok(LeaseReply::Granted(Box::new(lease) as Box<dyn crate::AsyncLease>));
+                }
+                if !backoff.pause().await? {
+                    return Ok(LeaseReply::Busy);
+                }
+            }
+        })
+    }
+
+    fn pending(&self, session_id: Uuid) -> crate::BoxFuture<'_, Result<Vec<PendingCall>, Error>> {
+        Box::pin(async move { NonceStore::pending(self, session_id) })
+    }
+
+    fn settle(&self, session_id: Uuid, request_id: Uuid) -> crate::BoxFuture<'_, Result<bool, Error>> {
+        Box::pin(async move { NonceStore::settle(self, session_id, request_id) })
+    }
+}
+
+#[cfg(feature = "async")]
+impl crate::AsyncLease for MemoryLease {
+    fn release(self: Box<Self>) -> crate::BoxFuture<'static, ()> {
+        drop(self);
+        Box::pin(async {})
     }
 }
 
@@ -226,8 +281,10 @@ struct MemoryLease {
     fence: u64,
     granted_at: UnixTime,
     until: Instant,
-    /// For the lease's call.
+    /// For the lease's call, or for an async caller.
     reserved: Mutex<Option<RangeInclusive<u64>>>,
+    /// Whether only reserved iterators are given out, as by every async store.
+    is_async: bool,
     entry: OwnEntry,
 }
 
@@ -243,6 +300,9 @@ impl NonceSource for MemoryLease {
         let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(taken) = reserved.as_mut().and_then(Iterator::next) {
             return Ok(taken);
+        }
+        if self.is_async {
+            return Err(Error::NoIteratorLeft);
         }
         let taken = iterators::next(state.last_iterator.unwrap_or(0), now)?;
         state.last_iterator = Some(taken);

@@ -5,6 +5,8 @@
 //! lease finds another fence there, or none, and gets no further iterator. A third key has the calls that are under way or
 //! whose outcome is unknown.
 
+#[cfg(feature = "async")]
+mod asynchronous;
 mod calls;
 mod lease;
 mod scripts;
@@ -17,7 +19,8 @@ use mixin_pin_core::{Error as CoreError, UnixTime, uuid::Uuid};
 use redis::{Client, Commands as _, Connection, ErrorKind, Script, ScriptInvocation, ServerErrorKind};
 use rustls::crypto::CryptoProvider;
 
-use crate::engine::{Backoff, Clock, Expiry, LeaseState, Process, random, system_clock};
+use crate::backoff::Backoff;
+use crate::engine::{Clock, Expiry, LeaseState, Process, random, system_clock};
 use crate::iterators::{self, PER_LEASE, TOO_FAR};
 use crate::journal::{OwnEntry, oldest_verification};
 use crate::{
@@ -25,7 +28,7 @@ use crate::{
     SessionRecord,
 };
 
-use lease::RedisLease;
+use lease::{Grant, RedisLease};
 use scripts::Scripts;
 
 /// Time limit for connecting, and for each answer.
@@ -59,6 +62,8 @@ struct Inner {
     clock: Clock,
     idle: Mutex<Idle>,
     scripts: Scripts,
+    #[cfg(feature = "async")]
+    shared: asynchronous::Shared,
 }
 
 /// Connections that are not in use. A forked child must not use its parent's.
@@ -91,12 +96,7 @@ impl RedisStore {
     /// [`Error::Url`] for an invalid URL, [`RedisError::Unreachable`] if there is no answer, or [`RedisError::Other`] if the
     /// server refuses.
     pub fn open(url: &str) -> Result<Self, Error> {
-        if url.starts_with("rediss:") && CryptoProvider::get_default().is_none() {
-            // Fails if another thread has just installed one, which is as good.
-            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        }
-        let client = Client::open(url).map_err(|_| Error::Url)?;
-        let inner = Inner { client, clock: system_clock(), idle: Idle::new(), scripts: Scripts::new() };
+        let inner = Inner::new(url)?;
         inner.on_connection(|connection| redis::cmd("PING").query::<String>(connection))?;
         Ok(Self(Arc::new(inner)))
     }
@@ -104,8 +104,14 @@ impl RedisStore {
     /// The same store with another clock, for tests.
     #[must_use]
     pub fn clock(self, clock: impl Fn() -> UnixTime + Send + Sync + 'static) -> Self {
-        let (client, scripts) = (self.0.client.clone(), self.0.scripts.clone());
-        Self(Arc::new(Inner { client, clock: Arc::new(move || Ok(clock())), idle: Idle::new(), scripts }))
+        Self(Arc::new(Inner {
+            client: self.0.client.clone(),
+            clock: Arc::new(move || Ok(clock())),
+            idle: Idle::new(),
+            scripts: self.0.scripts.clone(),
+            #[cfg(feature = "async")]
+            shared: asynchronous::Shared::default(),
+        }))
     }
 
     /// The server's eviction policy, if it may drop records or leases when memory runs short.
@@ -207,15 +213,15 @@ impl fmt::Debug for RedisStore {
 impl NonceStore for RedisStore {
     fn lease(&self, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<LeaseReply, Error> {
         let mut backoff = Backoff::new(terms.max_wait());
-        let fence = format!("{:032x}", u128::from_ne_bytes(random()?));
+        let fence = new_fence()?;
         loop {
             let request = LeaseRequest::new(&fence, (self.0.clock)()?, terms)?;
             let answer = self.0.run(&self.0.scripts.lease, session_id, &request.arguments())?;
             match request.read(&answer)? {
                 Attempt::Granted(state) => {
                     let entry = OwnEntry::new(terms);
-                    let lease = RedisLease { store: self.0.clone(), session_id, fence, state, entry };
-                    return Ok(LeaseReply::Granted(Box::new(lease)));
+                    let grant = Grant { store: self.0.clone(), session_id, fence, state, entry };
+                    return Ok(LeaseReply::Granted(Box::new(RedisLease(grant))));
                 }
                 Attempt::ClockUnconfirmed { ahead } => return Ok(LeaseReply::ClockUnconfirmed { ahead }),
                 Attempt::Busy => {}
@@ -234,6 +240,11 @@ impl NonceStore for RedisStore {
         let answer = self.0.run(&self.0.scripts.settle, session_id, &[&request_id.to_string()])?;
         Ok(number(answer.first().ok_or(Error::Redis(RedisError::Content))?)? > 0)
     }
+}
+
+/// A number that no other lease has had, as text.
+fn new_fence() -> Result<String, Error> {
+    Ok(format!("{:032x}", u128::from_ne_bytes(random()?)))
 }
 
 /// The result of one attempt to lease a session.
@@ -302,6 +313,21 @@ impl LeaseRequest {
 }
 
 impl Inner {
+    fn new(url: &str) -> Result<Self, Error> {
+        if url.starts_with("rediss:") && CryptoProvider::get_default().is_none() {
+            // Fails if another thread has just installed one, which is as good.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        }
+        Ok(Self {
+            client: Client::open(url).map_err(|_| Error::Url)?,
+            clock: system_clock(),
+            idle: Idle::new(),
+            scripts: Scripts::new(),
+            #[cfg(feature = "async")]
+            shared: asynchronous::Shared::default(),
+        })
+    }
+
     /// Runs a script. After a broken connection it runs once more: every script may run twice.
     fn run(&self, script: &Script, session_id: Uuid, arguments: &[&str]) -> Result<Vec<String>, Error> {
         let invocation = invocation(script, session_id, arguments);

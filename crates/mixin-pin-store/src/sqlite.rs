@@ -4,6 +4,8 @@
 //! iterators reserved with it, and the file that shows whether the process is alive. The same transaction records the call
 //! that the lease is for. Callers that wait only read.
 
+#[cfg(feature = "async")]
+mod asynchronous;
 mod calls;
 mod connections;
 mod file;
@@ -12,6 +14,8 @@ mod lease;
 mod rules;
 mod schema;
 mod table;
+#[cfg(feature = "async")]
+mod threads;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +27,8 @@ use etcetera::BaseStrategy as _;
 use mixin_pin_core::{UnixTime, uuid::Uuid};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use crate::engine::{Backoff, Clock, Expiry, LeaseState, system_clock};
+use crate::backoff::Backoff;
+use crate::engine::{Clock, Expiry, LeaseState, system_clock};
 use crate::journal::OwnEntry;
 use crate::{
     Error, LeaseReply, LeaseTerms, ManagedStore, NonceStore, PendingCall, Place, Risk, SessionRecord, iterators,
@@ -57,6 +62,8 @@ struct Inner {
     connections: Arc<Connections>,
     durability: Durability,
     clock: Clock,
+    #[cfg(feature = "async")]
+    threads: Arc<threads::Threads>,
 }
 
 impl SqliteStore {
@@ -99,7 +106,13 @@ impl SqliteStore {
         let path = std::path::absolute(path).map_err(file::failed(path))?;
         let connections = Connections::new(&path)?;
         connections.with(|_, _| Ok(()))?;
-        Ok(Self(Arc::new(Inner { connections, durability: Durability::PowerCut, clock: system_clock() })))
+        Ok(Self(Arc::new(Inner {
+            connections,
+            durability: Durability::PowerCut,
+            clock: system_clock(),
+            #[cfg(feature = "async")]
+            threads: Arc::default(),
+        })))
     }
 
     /// The same store with another durability.
@@ -199,6 +212,7 @@ impl fmt::Debug for SqliteStore {
 
 /// Another caller's lease, and when this caller first saw it. Once its whole duration has passed since then, the lease is
 /// over, whatever any wall clock says.
+#[derive(Clone, Copy)]
 struct Observed {
     fence: i64,
     since: Instant,
@@ -207,6 +221,13 @@ struct Observed {
 impl Observed {
     fn is_over(&self, row: &Row) -> bool {
         self.fence == row.fence && self.since.elapsed() >= Duration::from_nanos(row.lease.unsigned_abs())
+    }
+}
+
+/// Notes the lease that an attempt found. The time of an earlier one is kept if it is the same lease.
+fn observe(observed: &mut Option<Observed>, fence: i64) {
+    if observed.is_none_or(|observed| observed.fence != fence) {
+        *observed = Some(Observed { fence, since: Instant::now() });
     }
 }
 
@@ -225,8 +246,7 @@ impl NonceStore for SqliteStore {
             match self.0.try_lease(session_id, terms, observed.as_ref())? {
                 Attempt::Granted(lease) => return Ok(LeaseReply::Granted(Box::new(lease))),
                 Attempt::ClockUnconfirmed { ahead } => return Ok(LeaseReply::ClockUnconfirmed { ahead }),
-                Attempt::Busy { fence } if observed.as_ref().is_some_and(|observed| observed.fence == fence) => {}
-                Attempt::Busy { fence } => observed = Some(Observed { fence, since: Instant::now() }),
+                Attempt::Busy { fence } => observe(&mut observed, fence),
             }
             if !backoff.sleep() {
                 return Ok(LeaseReply::Busy);

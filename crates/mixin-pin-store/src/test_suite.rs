@@ -9,6 +9,9 @@
 //! test_suite::nonce_source(&MonotonicNonces::new());
 //! ```
 
+#[cfg(feature = "async")]
+mod asynchronous;
+
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -18,6 +21,9 @@ use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{NonceSource, UnixTime};
 
 use crate::{CallIntent, CallKind, Lease, LeaseReply, LeaseTerms, NonceStore};
+
+#[cfg(feature = "async")]
+pub use asynchronous::async_nonce_store;
 
 /// Some time in 2023.
 const START: u64 = 1_700_000_000_000_000_000;

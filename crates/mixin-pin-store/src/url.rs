@@ -15,22 +15,58 @@ use crate::{Error, ManagedStore, MemoryStore};
 /// [`Error::Url`] for any other URL, [`Error::SqliteUri`] or [`Error::SqliteMemory`] for a name that SQLite would not read
 /// as a path, or the store's own error.
 pub fn open(url: &str) -> Result<Box<dyn ManagedStore>, Error> {
-    if url == MemoryStore::URL {
-        return Ok(Box::new(MemoryStore::shared()));
-    }
+    Ok(match Named::read(url)? {
+        Named::Memory => Box::new(MemoryStore::shared()),
+        #[cfg(feature = "sqlite")]
+        Named::Sqlite(path) => Box::new(crate::SqliteStore::open(&path)?),
+        #[cfg(feature = "redis")]
+        Named::Redis => Box::new(crate::RedisStore::open(url)?),
+    })
+}
+
+/// Opens the store that a URL names, for async callers. Its sessions and calls are those of [`open`].
+///
+/// # Errors
+/// As [`open`], and [`Error::NoRuntime`] for Redis without a tokio runtime.
+#[cfg(feature = "async")]
+pub async fn open_async(url: &str) -> Result<Box<dyn crate::AsyncNonceStore>, Error> {
+    Ok(match Named::read(url)? {
+        Named::Memory => Box::new(MemoryStore::shared()),
+        #[cfg(feature = "sqlite")]
+        Named::Sqlite(path) => Box::new(crate::SqliteStore::open_async(&path).await?),
+        #[cfg(feature = "redis")]
+        Named::Redis => Box::new(crate::RedisStore::open_async(url).await?),
+    })
+}
+
+/// The store that a URL names.
+enum Named {
+    Memory,
     #[cfg(feature = "sqlite")]
-    if let Some(path) = url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
-        if path.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:")) {
-            return Err(Error::SqliteUri);
-        }
-        if path.starts_with(":memory:") {
-            return Err(Error::SqliteMemory);
-        }
-        return Ok(Box::new(crate::SqliteStore::open(std::path::Path::new(path))?));
-    }
+    Sqlite(std::path::PathBuf),
     #[cfg(feature = "redis")]
-    if url.starts_with("redis://") || url.starts_with("rediss://") {
-        return Ok(Box::new(crate::RedisStore::open(url)?));
+    Redis,
+}
+
+impl Named {
+    fn read(url: &str) -> Result<Self, Error> {
+        if url == MemoryStore::URL {
+            return Ok(Self::Memory);
+        }
+        #[cfg(feature = "sqlite")]
+        if let Some(path) = url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
+            if path.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:")) {
+                return Err(Error::SqliteUri);
+            }
+            if path.starts_with(":memory:") {
+                return Err(Error::SqliteMemory);
+            }
+            return Ok(Self::Sqlite(path.into()));
+        }
+        #[cfg(feature = "redis")]
+        if url.starts_with("redis://") || url.starts_with("rediss://") {
+            return Ok(Self::Redis);
+        }
+        Err(Error::Url)
     }
-    Err(Error::Url)
 }

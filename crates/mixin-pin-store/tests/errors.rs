@@ -15,6 +15,8 @@ fn error_messages_are_unchanged() {
         Error::Url,
         Error::InUse,
         Error::Unsettled,
+        Error::NoIteratorLeft,
+        Error::NoRuntime,
         Error::IteratorAhead { ahead: Duration::from_secs(400 * 86_400 + 3_600) },
         Error::IteratorAhead { ahead: Duration::from_secs(86_400 + 7_200) },
         Error::IteratorAhead { ahead: Duration::from_secs(86_401) },

@@ -1,8 +1,8 @@
 //! A lease on the server: further iterators, and the release.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, iter};
 
 use mixin_pin_core::{Error as CoreError, NonceSource, UnixTime, uuid::Uuid};
 use redis::Commands as _;
@@ -12,7 +12,8 @@ use crate::engine::LeaseState;
 use crate::journal::OwnEntry;
 use crate::{Error, Lease, RedisError};
 
-pub(super) struct RedisLease {
+/// What both kinds of lease know.
+pub(super) struct Grant {
     pub(super) store: Arc<Inner>,
     pub(super) session_id: Uuid,
     pub(super) fence: String,
@@ -20,22 +21,36 @@ pub(super) struct RedisLease {
     pub(super) entry: OwnEntry,
 }
 
+impl Grant {
+    pub(super) fn remaining(&self) -> Duration {
+        self.state.remaining((self.store.clock)().ok())
+    }
+
+    /// The arguments of the script `RELEASE`.
+    pub(super) fn release_arguments<'a>(&'a self, request_id: Option<&'a str>) -> Vec<&'a str> {
+        iter::once(self.fence.as_str()).chain(request_id).collect()
+    }
+}
+
+pub(super) struct RedisLease(pub(super) Grant);
+
 impl NonceSource for RedisLease {
     type Error = Error;
 
     fn reserve(&self, now: UnixTime) -> Result<u64, Error> {
+        let Grant { store, session_id, fence, state, .. } = &self.0;
         // Only the server ends leases, and it has just granted this one: the first iterator needs no second request.
         let has_fence = |is_first| {
             if is_first {
                 return Ok(true);
             }
-            let lease = lease_key(self.session_id);
-            let fence = self.store.on_connection(|connection| connection.get::<_, Option<String>>(&lease))?;
-            Ok(fence.as_ref() == Some(&self.fence))
+            let lease = lease_key(*session_id);
+            let found = store.on_connection(|connection| connection.get::<_, Option<String>>(&lease))?;
+            Ok(found.as_ref() == Some(fence))
         };
-        self.state.take((self.store.clock)().ok(), has_fence, || {
-            let arguments = [self.fence.as_str(), &now.as_nanos()?.to_string()];
-            let answer = self.store.run(&self.store.scripts.reserve, self.session_id, &arguments)?;
+        state.take((store.clock)().ok(), has_fence, || {
+            let arguments = [fence.as_str(), &now.as_nanos()?.to_string()];
+            let answer = store.run(&store.scripts.reserve, *session_id, &arguments)?;
             match (answer.first().map(String::as_str), answer.get(1)) {
                 (Some("reserved"), Some(iterator)) => number(iterator),
                 (Some("lost"), _) => Err(Error::LeaseLost),
@@ -48,33 +63,33 @@ impl NonceSource for RedisLease {
 
 impl Lease for RedisLease {
     fn remaining(&self) -> Duration {
-        self.state.remaining((self.store.clock)().ok())
+        self.0.remaining()
     }
 
     fn granted_at(&self) -> UnixTime {
-        self.state.granted_at()
+        self.0.state.granted_at()
     }
 
     fn keep_entry(&self, keep: bool) {
-        self.entry.keep(keep);
+        self.0.entry.keep(keep);
     }
 }
 
 impl Drop for RedisLease {
     fn drop(&mut self) {
+        let Grant { store, session_id, state, entry, .. } = &self.0;
         // A forked child must not release its parent's lease.
-        if !self.state.is_own() {
+        if !state.is_own() {
             return;
         }
-        let request_id = self.entry.to_remove().map(|id| id.to_string());
-        let arguments: Vec<&str> = std::iter::once(self.fence.as_str()).chain(request_id.as_deref()).collect();
+        let request_id = entry.to_remove().map(|id| id.to_string());
         // If this fails, the lease ends by itself, and the entry stays.
-        let _ = self.store.run(&self.store.scripts.release, self.session_id, &arguments);
+        let _ = store.run(&store.scripts.release, *session_id, &self.0.release_arguments(request_id.as_deref()));
     }
 }
 
 impl fmt::Debug for RedisLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisLease").field("session_id", &self.session_id).finish_non_exhaustive()
+        f.debug_struct("RedisLease").field("session_id", &self.0.session_id).finish_non_exhaustive()
     }
 }

@@ -10,7 +10,8 @@ use super::file::{self, FileId, Identity};
 use super::holders::Holders;
 use super::table::classify;
 use super::{LOCK_WAIT, schema, wait_for_lock};
-use crate::engine::{Backoff, Process};
+use crate::backoff::Backoff;
+use crate::engine::Process;
 use crate::{Error, SqliteError};
 
 /// The process that first opened a database. A forked child cannot use SQLite's connections, and SQLite's own records of
@@ -119,6 +120,11 @@ impl Connections {
         &self.path
     }
 
+    /// Refuses a forked child.
+    pub(super) fn check_fork(&self) -> Result<(), Error> {
+        if is_forked() { Err(Error::Sqlite(SqliteError::Forked { path: self.path.to_path_buf() })) } else { Ok(()) }
+    }
+
     pub(super) const fn holders(&self) -> &Holders {
         &self.holders
     }
@@ -173,9 +179,7 @@ impl Connections {
 
     /// An idle connection to the files that the path names now. Idle connections to other files are closed.
     fn take(&self) -> Result<Option<Lent<'_>>, Error> {
-        if is_forked() {
-            return Err(Error::Sqlite(SqliteError::Forked { path: self.path.to_path_buf() }));
-        }
+        self.check_fork()?;
         let mut pool = self.lock();
         let Some(identity) = pool.identity else { return Ok(None) };
         if self.found() != Some(identity) {

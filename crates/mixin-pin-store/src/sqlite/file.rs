@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::LOCK_WAIT;
-use crate::engine::Backoff;
+use crate::backoff::Backoff;
 use crate::{Error, Risk, SqliteError};
 
 /// Suffixes of the files that SQLite keeps next to a database.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::table::classify;
 use super::{LOCK_WAIT, file};
-use crate::engine::Backoff;
+use crate::backoff::Backoff;
 use crate::{Error, SqliteError};
 
 /// Increased when the tables change.

@@ -161,6 +161,11 @@ fn obey(order: &str, session: Uuid, url: &str) {
             say("released");
             thread::sleep(MINUTE);
         }
+        #[cfg(feature = "async")]
+        "call-fork-async" => {
+            drop(leases);
+            fork_with_async_call(url, session);
+        }
         "call-fork" => fork_with_call(&*store, leases, session),
         "exit" => process::exit(0),
         "abort" => process::abort(),
@@ -526,8 +531,39 @@ fn fork_with_call(store: &dyn ManagedStore, leases: [Box<dyn Lease>; 2], session
     say(&format!("{before} {}", listed()));
 }
 
+/// The same with an async lease. The child has none of the threads that release it.
+#[cfg(feature = "async")]
+fn fork_with_async_call(url: &str, session: Uuid) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let store = runtime.block_on(mixin_pin_store::open_async(url)).unwrap();
+    let call = call_of(session);
+    let LeaseReply::Granted(lease) = runtime.block_on(store.lease(session, confirmed().for_call(&call))).unwrap()
+    else {
+        panic!("busy")
+    };
+    // SAFETY: the child only releases its copy of the lease.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        let has_none = lease.reserve(now()).is_err() && lease.remaining().is_zero();
+        runtime.block_on(lease.release());
+        // SAFETY: ends the process without the handlers of its parent.
+        unsafe { libc::_exit(i32::from(!has_none)) };
+    }
+    let mut status = -1;
+    // SAFETY: waits for the child.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    let pending = || runtime.block_on(store.pending(session)).unwrap();
+    let before = pending().iter().filter(|call| call.under_way_for.is_some()).count();
+    let iterators = (0..2).filter(|_| lease.reserve(now()).is_ok()).count();
+    runtime.block_on(lease.release());
+    say(&format!("{status} {before} {iterators} {}", pending().len()));
+}
+
 fn assert_only_parent_removes_entries(url: &str) {
     assert_eq!(Holder::start("call-fork", new_session(), url).line(), "1 0");
+    #[cfg(feature = "async")]
+    assert_eq!(Holder::start("call-fork-async", new_session(), url).line(), "0 1 2 0");
 }
 
 /// What child and parent print: their iterators from the lease before the fork, its remaining time, and the result of a new

@@ -1,6 +1,5 @@
 //! Pauses between attempts: short at first, then longer.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Pauses that double up to a limit, until a deadline.
@@ -20,16 +19,32 @@ impl Backoff {
         Self { until: now.checked_add(wait).unwrap_or(now + Self::YEAR), pause: Self::FIRST }
     }
 
-    /// Sleeps before the next attempt. Returns false when the deadline has passed.
-    pub(crate) fn sleep(&mut self) -> bool {
+    /// The pause before the next attempt. None when the deadline has passed.
+    fn next(&mut self) -> Option<Duration> {
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return false;
+            return None;
         }
         // Jitter keeps several callers from trying at the same moment.
-        thread::sleep(self.pause.mul_f64(0.5 + fastrand::f64()).min(left));
+        let pause = self.pause.mul_f64(0.5 + fastrand::f64()).min(left);
         self.pause = (self.pause * 2).min(Self::LONGEST);
-        true
+        Some(pause)
+    }
+
+    /// Sleeps before the next attempt. Returns false when the deadline has passed.
+    #[cfg(any(feature = "redis", feature = "sqlite"))]
+    pub(crate) fn sleep(&mut self) -> bool {
+        self.next().map(std::thread::sleep).is_some()
+    }
+
+    /// The same without blocking the thread.
+    #[cfg(feature = "async")]
+    pub(crate) async fn pause(&mut self) -> Result<bool, crate::Error> {
+        let Some(pause) = self.next() else { return Ok(false) };
+        // Otherwise the timer would panic.
+        tokio::runtime::Handle::try_current().map_err(|_| crate::Error::NoRuntime)?;
+        tokio::time::sleep(pause).await;
+        Ok(true)
     }
 }
 
@@ -41,8 +56,10 @@ mod tests {
     fn the_deadline_ends_the_attempts() {
         let begun = Instant::now();
         let mut backoff = Backoff::new(Duration::from_millis(20));
-        while backoff.sleep() {}
+        while let Some(pause) = backoff.next() {
+            std::thread::sleep(pause);
+        }
         assert!(begun.elapsed() >= Duration::from_millis(20));
-        assert!(!Backoff::new(Duration::ZERO).sleep());
+        assert_eq!(Backoff::new(Duration::ZERO).next(), None);
     }
 }

@@ -1,0 +1,221 @@
+//! The server for async callers: the same scripts over one connection that all tasks of a runtime share.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mixin_pin_core::{NonceSource, UnixTime, uuid::Uuid};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, RedisResult, Script};
+use tokio::runtime::{self, Handle};
+use tokio::task::JoinHandle;
+
+use super::lease::Grant;
+use super::{
+    Attempt, Inner, LeaseRequest, RedisStore, TIMEOUT, calls, classify, invocation, is_broken, new_fence, number,
+};
+use crate::backoff::Backoff;
+use crate::engine::Process;
+use crate::journal::OwnEntry;
+use crate::{
+    AsyncLease, AsyncNonceStore, BoxFuture, CallIntent, Error, Lease, LeaseReply, LeaseTerms, PendingCall, RedisError,
+};
+
+/// The connection that tasks share. A runtime's connection stops with it, and a forked child must not use its parent's.
+#[derive(Default)]
+pub(super) struct Shared(Mutex<Option<Open>>);
+
+struct Open {
+    connection: MultiplexedConnection,
+    runtime: runtime::Id,
+    process: Process,
+}
+
+impl Shared {
+    fn get(&self, runtime: &Handle) -> Option<MultiplexedConnection> {
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = open.as_ref().filter(|open| open.runtime == runtime.id() && open.process.is_current())?;
+        Some(open.connection.clone())
+    }
+
+    fn set(&self, connection: MultiplexedConnection, runtime: &Handle) {
+        let open = Open { connection, runtime: runtime.id(), process: Process::current() };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
+    }
+}
+
+impl RedisStore {
+    /// Opens a store as [`RedisStore::open`] does.
+    pub(crate) async fn open_async(url: &str) -> Result<Self, Error> {
+        let inner = Inner::new(url)?;
+        let runtime = current()?;
+        let mut connection = inner.connect_async().await?;
+        redis::cmd("PING").query_async::<String>(&mut connection).await.map_err(refused)?;
+        inner.shared.set(connection, &runtime);
+        Ok(Self(Arc::new(inner)))
+    }
+}
+
+fn current() -> Result<Handle, Error> {
+    Handle::try_current().map_err(|_| Error::NoRuntime)
+}
+
+fn refused(error: redis::RedisError) -> Error {
+    Error::Redis(if is_broken(&error) { RedisError::Unreachable(error.into()) } else { classify(error) })
+}
+
+impl Inner {
+    async fn connect_async(&self) -> Result<MultiplexedConnection, Error> {
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(TIMEOUT)).set_response_timeout(Some(TIMEOUT));
+        let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
+        connected.map_err(|cause| Error::Redis(RedisError::Unreachable(cause.into())))
+    }
+
+    /// Runs a script. After a broken connection it runs once more: every script may run twice.
+    async fn run_async(&self, script: &Script, session_id: Uuid, arguments: &[&str]) -> Result<Vec<String>, Error> {
+        let (runtime, invocation) = (current()?, invocation(script, session_id, arguments));
+        if let Some(mut connection) = self.shared.get(&runtime) {
+            let result: RedisResult<Vec<String>> = invocation.invoke_async(&mut connection).await;
+            match result {
+                Err(error) if is_broken(&error) => {}
+                result => return result.map_err(refused),
+            }
+        }
+        // The server may have closed the shared connection.
+        let mut connection = self.connect_async().await?;
+        let result = invocation.invoke_async(&mut connection).await.map_err(refused)?;
+        self.shared.set(connection, &runtime);
+        Ok(result)
+    }
+
+    /// Tries to lease the session once.
+    async fn try_lease_async(
+        self: Arc<Self>,
+        session_id: Uuid,
+        fence: String,
+        terms: LeaseTerms<'static>,
+        call: Option<Arc<CallIntent>>,
+    ) -> Result<LeaseReply<AsyncRedisLease>, Error> {
+        let runtime = current()?;
+        let (request, entry) = {
+            let terms = call.as_deref().map_or(terms, |call| terms.for_call(call));
+            (LeaseRequest::new(&fence, (self.clock)()?, &terms)?, OwnEntry::new(&terms))
+        };
+        let answer = self.run_async(&self.scripts.lease, session_id, &request.arguments()).await?;
+        Ok(match request.read(&answer)? {
+            Attempt::Granted(state) => {
+                let grant = Grant { store: self, session_id, fence, state, entry };
+                LeaseReply::Granted(AsyncRedisLease { grant: Some(Arc::new(grant)), runtime })
+            }
+            Attempt::Busy => LeaseReply::Busy,
+            Attempt::ClockUnconfirmed { ahead } => LeaseReply::ClockUnconfirmed { ahead },
+        })
+    }
+}
+
+impl AsyncNonceStore for RedisStore {
+    fn lease<'s>(
+        &'s self,
+        session_id: Uuid,
+        terms: LeaseTerms<'s>,
+    ) -> BoxFuture<'s, Result<LeaseReply<Box<dyn AsyncLease>>, Error>> {
+        Box::pin(async move {
+            let mut backoff = Backoff::new(terms.max_wait());
+            let (runtime, fence) = (current()?, new_fence()?);
+            let call: Option<Arc<CallIntent>> = terms.call().map(|call| Arc::new(call.clone()));
+            let terms = terms.without_call();
+            loop {
+                // A task of its own goes on if this future is dropped. Then its lease is dropped, which releases it.
+                let attempt = self.0.clone().try_lease_async(session_id, fence.clone(), terms, call.clone());
+                match runtime.spawn(attempt).await.map_err(|_| Error::NoRuntime)?? {
+                    LeaseReply::Granted(lease) => {
+                        return Ok(LeaseReply::Granted(Box::new(lease) as Box<dyn AsyncLease>));
+                    }
+                    LeaseReply::ClockUnconfirmed { ahead } => return Ok(LeaseReply::ClockUnconfirmed { ahead }),
+                    LeaseReply::Busy => {}
+                }
+                if !backoff.pause().await? {
+                    return Ok(LeaseReply::Busy);
+                }
+            }
+        })
+    }
+
+    fn pending(&self, session_id: Uuid) -> BoxFuture<'_, Result<Vec<PendingCall>, Error>> {
+        Box::pin(
+            async move { calls::parse(session_id, &self.0.run_async(&self.0.scripts.pending, session_id, &[]).await?) },
+        )
+    }
+
+    fn settle(&self, session_id: Uuid, request_id: Uuid) -> BoxFuture<'_, Result<bool, Error>> {
+        Box::pin(async move {
+            let request_id = request_id.to_string();
+            let answer = self.0.run_async(&self.0.scripts.settle, session_id, &[&request_id]).await?;
+            Ok(number(answer.first().ok_or(Error::Redis(RedisError::Content))?)? > 0)
+        })
+    }
+}
+
+/// A lease whose release is a task of the runtime.
+struct AsyncRedisLease {
+    /// None once the release has begun.
+    grant: Option<Arc<Grant>>,
+    runtime: Handle,
+}
+
+impl AsyncRedisLease {
+    fn begin_release(&mut self) -> Option<JoinHandle<()>> {
+        // A forked child must not release its parent's lease.
+        let grant = self.grant.take().filter(|grant| grant.state.is_own())?;
+        Some(self.runtime.spawn(async move {
+            let (store, request_id) = (&grant.store, grant.entry.to_remove().map(|id| id.to_string()));
+            let arguments = grant.release_arguments(request_id.as_deref());
+            // If this fails, the lease ends by itself, and the entry stays.
+            let _ = store.run_async(&store.scripts.release, grant.session_id, &arguments).await;
+        }))
+    }
+}
+
+impl NonceSource for AsyncRedisLease {
+    type Error = Error;
+
+    fn reserve(&self, _: UnixTime) -> Result<u64, Error> {
+        let grant = self.grant.as_ref().ok_or(Error::LeaseLost)?;
+        grant.state.take((grant.store.clock)().ok(), |_| Ok(true), || Err(Error::NoIteratorLeft))
+    }
+}
+
+impl Lease for AsyncRedisLease {
+    fn remaining(&self) -> Duration {
+        self.grant.as_ref().map(|grant| grant.remaining()).unwrap_or_default()
+    }
+
+    fn granted_at(&self) -> UnixTime {
+        self.grant.as_ref().map_or(UnixTime::from_secs(0), |grant| grant.state.granted_at())
+    }
+
+    fn keep_entry(&self, keep: bool) {
+        if let Some(grant) = &self.grant {
+            grant.entry.keep(keep);
+        }
+    }
+}
+
+impl AsyncLease for AsyncRedisLease {
+    fn release(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        let task = self.begin_release();
+        Box::pin(async move {
+            if let Some(task) = task {
+                // An error means that the runtime is shutting down: the lease ends by itself.
+                let _ = task.await;
+            }
+        })
+    }
+}
+
+impl Drop for AsyncRedisLease {
+    fn drop(&mut self) {
+        // The task goes on without its handle.
+        drop(self.begin_release());
+    }
+}
