@@ -1,0 +1,118 @@
+//! Makes the steps of a call: waits, leases, signs and sends as the machine says.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use mixin_pin_core::{SignerError, SystemRng, UnixTime};
+use mixin_pin_machine::{Call, Ended, Error, Moment, Step, TipRole};
+use mixin_pin_store::{AsyncLease, AsyncNonceStore, Error as StoreError};
+use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
+
+use crate::AsyncTipSigner;
+use crate::flight;
+use crate::lane::Lane;
+use crate::signer::BoxSigner;
+use crate::transport::Transport;
+
+pub(crate) type Lease = Box<dyn AsyncLease>;
+
+/// The signers of TIP keys that a call needs.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Tips<'k> {
+    pub(crate) pin: Option<&'k dyn AsyncTipSigner>,
+    pub(crate) safe: Option<&'k dyn AsyncTipSigner>,
+}
+
+impl<'k> Tips<'k> {
+    pub(crate) fn of(key: &'k dyn AsyncTipSigner) -> Self {
+        Self { pin: Some(key), safe: None }
+    }
+}
+
+/// What a call needs besides the transport. An OAuth session has neither store nor lane.
+pub(crate) struct Outside<'o> {
+    pub(crate) signer: Option<&'o BoxSigner>,
+    pub(crate) tips: Tips<'o>,
+    pub(crate) store: Option<&'o dyn AsyncNonceStore>,
+    pub(crate) lane: Option<&'o Arc<Lane>>,
+}
+
+impl<'o> Outside<'o> {
+    /// For calls without a lease.
+    pub(crate) fn unleased(signer: Option<&'o BoxSigner>) -> Self {
+        Self { signer, tips: Tips::default(), store: None, lane: None }
+    }
+}
+
+/// The current time.
+pub(crate) fn now() -> Result<UnixTime, Error> {
+    Ok(UnixTime::try_from(SystemTime::now())?)
+}
+
+/// Makes a call. An error means that the clock, the generator or the runtime failed before anything was sent.
+pub(crate) async fn drive<T: DeserializeOwned + Send + Sync + 'static>(
+    mut call: Call<'_, T, Lease>,
+    transport: &Transport,
+    outside: Outside<'_>,
+) -> Result<Ended<T, Lease>, Error> {
+    let runtime = Handle::try_current().map_err(|_| Error::Store(StoreError::NoRuntime))?;
+    let (begun, mut rng) = (Instant::now(), SystemRng::new()?);
+    let (mut wall, mut turn) = (now()?, None);
+    loop {
+        // A clock that fails later must not lose the outcome of a request that was sent.
+        wall = now().unwrap_or(wall);
+        call = match call.step(Moment { wall, elapsed: begun.elapsed() }, &mut rng) {
+            Step::Turn(ask) => {
+                if let Some(lane) = outside.lane {
+                    turn = lane.turn(ask.limit()).await;
+                }
+                ask.taken(turn.is_some())
+            }
+            Step::Lease(ask) => {
+                let reply = match outside.store {
+                    Some(store) => store.lease(ask.session_id(), ask.terms()).await,
+                    None => Err(StoreError::LeaseLost),
+                };
+                ask.replied(reply)
+            }
+            Step::SignTip(ask) => {
+                let signer = match ask.role() {
+                    TipRole::Pin => outside.tips.pin,
+                    TipRole::Safe => outside.tips.safe,
+                };
+                let signature = match signer {
+                    Some(signer) => signer.sign(ask.message()).await,
+                    None => Err(SignerError::new()),
+                };
+                ask.signed(signature)
+            }
+            Step::Sign(ask) => {
+                let signature = match outside.signer {
+                    Some(signer) => signer.sign(ask.message()).await,
+                    None => Err(SignerError::new()),
+                };
+                ask.signed(signature)
+            }
+            Step::Ask(ask) => {
+                let reply = transport.exchange(ask.request(), ask.limit()).await;
+                ask.answered(reply)
+            }
+            Step::Send(waiting, request) => {
+                let landed;
+                (landed, turn) = flight::fly(&runtime, transport, request, turn).await;
+                waiting.landed(landed)
+            }
+            Step::Wait(pause) => {
+                tokio::time::sleep(pause.pause()).await;
+                pause.over()
+            }
+            Step::Done(mut ended) => {
+                if let Some(lease) = ended.lease.take() {
+                    lease.release().await;
+                }
+                return Ok(ended);
+            }
+        };
+    }
+}

@@ -1,0 +1,78 @@
+//! A request that is sent by a task of its own, so that its caller's future can be dropped.
+
+use std::panic;
+use std::thread;
+use std::time::Instant;
+
+use mixin_pin_machine::{Flight, Landed, Reply, TransportError};
+use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::JoinError;
+
+use crate::driver::Lease;
+use crate::lane::Turn;
+use crate::transport::Transport;
+
+type Told<T> = (Landed<T>, Option<Turn>);
+
+/// Sends a request from a task: sends, lands, releases the lease, and only then gives the turn back or frees the lane.
+pub(crate) async fn fly<T: DeserializeOwned + Send + 'static>(
+    runtime: &Handle,
+    transport: &Transport,
+    flight: Flight<T, Lease>,
+    turn: Option<Turn>,
+) -> Told<T> {
+    let (tell, told) = oneshot::channel();
+    let mut under_way = UnderWay { flight: Some(flight), since: Instant::now(), landed: None, turn, tell: Some(tell) };
+    let transport = transport.clone();
+    let task = runtime.spawn(async move {
+        if let Some(flight) = &under_way.flight {
+            let reply = transport.exchange(flight.request(), flight.limit()).await;
+            if let Some(lease) = under_way.land(reply) {
+                lease.release().await;
+            }
+        }
+    });
+    match told.await {
+        Ok(told) => told,
+        // The entry is kept.
+        Err(_) => match task.await.map_err(JoinError::try_into_panic) {
+            // An observer panicked, or the answer's `Deserialize`.
+            Err(Ok(panic)) => panic::resume_unwind(panic),
+            // The runtime was dropped by a thread that panics.
+            _ => panic!("the runtime stopped during a call"),
+        },
+    }
+}
+
+/// What the task owns. It tells the caller when it is dropped, so also if the runtime ends the task early.
+struct UnderWay<T: DeserializeOwned> {
+    flight: Option<Flight<T, Lease>>,
+    since: Instant,
+    landed: Option<Landed<T>>,
+    turn: Option<Turn>,
+    tell: Option<oneshot::Sender<Told<T>>>,
+}
+
+impl<T: DeserializeOwned> UnderWay<T> {
+    /// Lands the flight. Returns its lease, to be released.
+    fn land(&mut self, reply: Reply) -> Option<Lease> {
+        let (landed, lease) = self.flight.take()?.land(reply, self.since.elapsed());
+        self.landed = Some(landed);
+        lease
+    }
+}
+
+impl<T: DeserializeOwned> Drop for UnderWay<T> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            return;
+        }
+        drop(self.land(Reply::Lost(TransportError::new("the runtime stopped during the call", false))));
+        if let (Some(landed), Some(tell)) = (self.landed.take(), self.tell.take()) {
+            // The caller may have gone. Then the turn ends here.
+            let _ = tell.send((landed, self.turn.take()));
+        }
+    }
+}

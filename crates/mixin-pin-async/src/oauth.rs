@@ -1,0 +1,129 @@
+//! The client of an app that acts for a user, and the exchange of an OAuth code for its session.
+
+use std::fmt;
+
+use mixin_pin_core::token::Algorithm;
+use mixin_pin_core::{OAuthSession, SessionKey};
+use mixin_pin_machine::{Call, Error, OAuthRules, Outcome, SettingsError, exchange_code};
+use mixin_pin_protocol::answer::User;
+use mixin_pin_protocol::oauth::{CodeExchange, Grant};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::builder::ClientBuilder;
+use crate::driver::{Lease, Outside, drive};
+use crate::signer::{self, AsyncSigner, BoxSigner};
+use crate::transport::Transport;
+
+/// An async client for one OAuth session. It makes no PIN calls. It rejects answers that the server did not sign.
+///
+/// ```no_run
+/// use mixin_pin_async::OAuthClient;
+/// use mixin_pin_async::core::{CodeVerifier, Ed25519Key, SystemRng, uuid::Uuid};
+/// use mixin_pin_async::protocol::oauth::CodeExchange;
+///
+/// # async fn example() -> Result<(), mixin_pin_async::Error> {
+/// # let (app_id, code, verifier) = (Uuid::nil(), "", CodeVerifier::generate(&mut SystemRng::new()?));
+/// let key = Ed25519Key::generate(&mut SystemRng::new()?);
+/// let public_key = key.public_key();
+/// let exchange = CodeExchange { app_id, code, verifier: &verifier, client_secret: None, public_key: &public_key };
+/// let grant = OAuthClient::exchange().send(&exchange).await?.done().expect("if this is lost, the user approves again");
+/// // Save `grant.to_keystore(app_id, &key)`: the code cannot be exchanged again.
+/// let client = OAuthClient::builder(grant.into_session(app_id, key)?).build()?;
+/// println!("acting for {} within {}", client.me().await?.full_name, client.session().scope());
+/// let friends = client.call::<serde_json::Value>("GET", "/friends", None).await?.done();
+/// # Ok(()) }
+/// ```
+pub struct OAuthClient {
+    rules: OAuthRules,
+    signer: BoxSigner,
+    transport: Transport,
+}
+
+impl OAuthClient {
+    /// A client with other settings. With the feature `accel` a faster library signs with the session's key.
+    pub fn builder(session: OAuthSession) -> ClientBuilder<OAuthSession<BoxSigner>> {
+        Self::builder_with_signer(session.map_signer(|key| signer::fastest(SessionKey::Ed25519(key))))
+    }
+
+    /// A client with a signer of your own, such as a key in hardware.
+    pub fn builder_with_signer<S: AsyncSigner + 'static>(
+        session: OAuthSession<S>,
+    ) -> ClientBuilder<OAuthSession<BoxSigner>> {
+        ClientBuilder::new(session.map_signer(|signer| Box::new(signer) as BoxSigner))
+    }
+
+    /// Settings for [`ClientBuilder::send`], which exchanges a code.
+    pub fn exchange() -> ClientBuilder<()> {
+        ClientBuilder::new(())
+    }
+
+    /// The session of this client. In place of its signer it has the algorithm.
+    pub const fn session(&self) -> &OAuthSession<Algorithm> {
+        self.rules.session()
+    }
+
+    /// Reads the user who granted access, as far as the scope allows: `GET /me`.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] if Mixin refuses or the answer is not signed correctly, another error if there is no answer.
+    pub async fn me(&self) -> Result<User, Error> {
+        match self.make(self.rules.me()).await? {
+            Outcome::Done(user) => Ok(user),
+            Outcome::Unknown(unknown) => Err(*unknown.cause),
+        }
+    }
+
+    /// Makes any other call within the scope, with an optional JSON body, and returns its `data`.
+    ///
+    /// # Errors
+    /// As [`OAuthClient::me`]. A body with a field for a PIN is refused. A `GET` changes nothing, so all its failures are
+    /// errors.
+    pub async fn call<T: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Outcome<T>, Error> {
+        self.make(self.rules.other(method, path, body.map(|body| body.to_string().into_bytes()))).await
+    }
+
+    async fn make<T: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+        call: Call<'_, T, Lease>,
+    ) -> Result<Outcome<T>, Error> {
+        drive(call, &self.transport, Outside::unleased(Some(&self.signer))).await?.result
+    }
+}
+
+impl fmt::Debug for OAuthClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuthClient").field("rules", &self.rules).finish_non_exhaustive()
+    }
+}
+
+impl ClientBuilder<OAuthSession<BoxSigner>> {
+    /// Builds the client. Sends nothing.
+    ///
+    /// # Errors
+    /// Settings that cannot be used.
+    pub fn build(self) -> Result<OAuthClient, SettingsError> {
+        let transport = self.connect()?;
+        let algorithm = self.session.signer().algorithm();
+        let (session, signer) = self.session.replace_signer(algorithm);
+        Ok(OAuthClient { rules: OAuthRules::new(session, self.limits, self.observer), signer, transport })
+    }
+}
+
+impl ClientBuilder<()> {
+    /// Exchanges a code for a grant: `POST /oauth/token`.
+    ///
+    /// A code can be exchanged once. After [`Outcome::Unknown`] the user must approve again.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] if Mixin refuses, another error if the request was not sent.
+    pub async fn send(self, exchange: &CodeExchange<'_>) -> Result<Outcome<Grant>, Error> {
+        let call = exchange_code(exchange, self.limits);
+        drive(call, &self.connect()?, Outside::unleased(None)).await?.result
+    }
+}

@@ -1,0 +1,192 @@
+//! Sends one prepared request to the server, once and within limits, and reads its answer.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mixin_pin_machine::{ApiSettings, ProxyUrl, Received, Reply, SettingsError, TransportError};
+use mixin_pin_protocol::answer::MAX_BODY_LEN;
+use mixin_pin_protocol::call::PreparedRequest;
+use reqwest::header::HeaderValue;
+use reqwest::{Client, Method, Proxy, Request, Response, Url, redirect, retry};
+use rustls::{ClientConfig, RootCertStore};
+
+/// How long a connection stays open without a request. Most servers close it later. A request that meets the closing may be
+/// lost.
+const POOL_IDLE: Duration = Duration::from_secs(15);
+
+/// A connection to the API that any number of clients share: address, proxy, TLS, and a pool of open connections.
+///
+/// Clones are cheap and share their connections.
+///
+/// ```
+/// use mixin_pin_async::{ApiSettings, Transport};
+///
+/// let transport = Transport::new(&ApiSettings::new().user_agent("my-bot/1.0"))?;
+/// // Client::builder(session).transport(transport.clone())
+/// # Ok::<(), mixin_pin_async::SettingsError>(())
+/// ```
+#[derive(Clone)]
+pub struct Transport(Arc<Inner>);
+
+struct Inner {
+    http: Client,
+    base_url: String,
+    device_id: Option<String>,
+}
+
+impl Transport {
+    /// Builds a transport. Sends nothing, and needs no runtime.
+    ///
+    /// # Errors
+    /// Settings that cannot be used, or a proxy in the environment that cannot be used.
+    pub fn new(settings: &ApiSettings) -> Result<Self, SettingsError> {
+        let api = settings.check()?;
+        let mut builder = Client::builder()
+            // Everything else would send the token, and possibly a PIN, to another address or a second time.
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            // HTTP/2 can refuse a stream after its request was sent, and be asked again. HTTP/1 cannot.
+            .http1_only()
+            .referer(false)
+            // Features that another crate may turn on in `reqwest`.
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate()
+            .no_hickory_dns()
+            .connect_timeout(api.connect_timeout())
+            .pool_idle_timeout(POOL_IDLE)
+            .user_agent(api.user_agent())
+            .tls_backend_preconfigured(tls())
+            // The settings have read the environment.
+            .no_proxy();
+        if let Some(proxy) = api.proxy() {
+            builder = builder.proxy(to_proxy(proxy)?);
+        }
+        // Only TLS, which is complete, and the headers, which were checked, could be wrong.
+        let http = builder.build().map_err(|_| SettingsError::Header)?;
+        let (base_url, device_id) = (api.base_url().to_owned(), api.device_id().map(str::to_owned));
+        Ok(Self(Arc::new(Inner { http, base_url, device_id })))
+    }
+
+    /// Sends a request once, within this limit.
+    pub(crate) async fn exchange(&self, prepared: &PreparedRequest, limit: Duration) -> Reply {
+        // The machine checked the parts, so this does not fail. If it did, nothing would be sent.
+        let request = match self.request(prepared, limit) {
+            Ok(request) => request,
+            Err(error) => return Reply::NotSent(TransportError::new(error, false)),
+        };
+        match self.0.http.execute(request).await {
+            Ok(response) => receive(response).await,
+            // The connector failed: at the name, the connection, the proxy's tunnel or TLS. The request is handed to a
+            // connection only after that.
+            Err(error) if error.is_connect() => {
+                let is_timeout = error.is_timeout();
+                Reply::NotSent(TransportError::new(Failure(error.without_url()), is_timeout))
+            }
+            Err(error) => interrupted(error),
+        }
+    }
+
+    fn request(&self, prepared: &PreparedRequest, limit: Duration) -> Result<Request, Box<dyn StdError + Send + Sync>> {
+        let url: Url = format!("{}{}", self.0.base_url, prepared.path()).parse()?;
+        // The token signs the path as it is.
+        let is_exact = match url.query() {
+            None => prepared.path() == url.path(),
+            Some(query) => prepared.path().split_once('?') == Some((url.path(), query)),
+        };
+        if !is_exact {
+            return Err(
+                "this path would be changed on its way; write ' as %27, and leave out the segments . and ..".into()
+            );
+        }
+        let mut request = Request::new(Method::from_bytes(prepared.method().as_bytes())?, url);
+        let headers = request.headers_mut();
+        for (name, value) in prepared.headers() {
+            let mut value = HeaderValue::from_str(value)?;
+            value.set_sensitive(name == "Authorization");
+            headers.insert(name, value);
+        }
+        if let Some(device_id) = &self.0.device_id {
+            headers.insert("Mixin-Device-Id", HeaderValue::from_str(device_id)?);
+        }
+        if !prepared.is_read() || !prepared.body().is_empty() {
+            *request.body_mut() = Some(prepared.body().to_vec().into());
+        }
+        *request.timeout_mut() = Some(limit);
+        Ok(request)
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The client's settings may contain a proxy's password.
+        f.debug_struct("Transport").field("base_url", &self.0.base_url).finish_non_exhaustive()
+    }
+}
+
+/// TLS 1.2 and 1.3 with Mozilla's roots, as the blocking client has it.
+fn tls() -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("aws-lc-rs supports both versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+fn to_proxy(proxy: &ProxyUrl) -> Result<Proxy, SettingsError> {
+    let url = match proxy.expose().strip_prefix("socks://") {
+        Some(rest) => format!("socks5://{rest}"),
+        None => proxy.expose().to_owned(),
+    };
+    Proxy::all(url).map_err(|_| proxy.refused())
+}
+
+async fn receive(mut response: Response) -> Reply {
+    if response.content_length().is_some_and(|len| len > MAX_BODY_LEN as u64) {
+        return Reply::TooLong;
+    }
+    let mut body = Vec::new();
+    // A redirection is never followed, and its body does not matter.
+    while !response.status().is_redirection() {
+        match response.chunk().await {
+            Err(error) => return interrupted(error),
+            Ok(Some(piece)) if piece.len() > MAX_BODY_LEN - body.len() => return Reply::TooLong,
+            Ok(Some(piece)) => body.extend_from_slice(&piece),
+            Ok(None) => break,
+        }
+    }
+    let headers = response.headers();
+    let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?").to_owned());
+    Reply::Answer(Received::new(response.status().as_u16(), header, body))
+}
+
+fn interrupted(error: reqwest::Error) -> Reply {
+    if error.is_timeout() {
+        Reply::TimedOut
+    } else {
+        Reply::Lost(TransportError::new(Failure(error.without_url()), false))
+    }
+}
+
+/// An error with its causes, which its own text does not name. It has no URL: a query may contain secrets.
+#[derive(Debug)]
+struct Failure(reqwest::Error);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Failure {}

@@ -1,0 +1,228 @@
+//! Waiting for a session, repeating calls, giving up, and checking the clock.
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant, SystemTime};
+
+use common::{Server, USER, builder, pin, respond};
+use mixin_pin_async::store::MemoryStore;
+use mixin_pin_async::{Client, Error, Outcome};
+use mixin_pin_core::UnixTime;
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_protocol::call::LogQuery;
+use mixin_pin_protocol::{AnswerError, Error as ProtocolError};
+use mixin_pin_store::{AsyncLease, AsyncNonceStore, BoxFuture, LeaseReply, LeaseTerms, NonceStore, PendingCall};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A server that fails this many times, then answers.
+fn failing(times: usize, failure: &'static str) -> Server {
+    let left = AtomicUsize::new(times);
+    Server::start(move |stream, id| {
+        let is_failing = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        let (head, body) = if is_failing { (failure, "<html>") } else { ("200 OK", USER) };
+        // An empty head stands for a broken connection.
+        if !head.is_empty() {
+            respond(stream, &format!("{head}\r\nX-Request-Id: {id}"), body);
+        }
+    })
+}
+
+#[tokio::test]
+async fn reads_are_repeated_after_the_server_or_the_connection_failed() {
+    for failure in ["", "502 Bad Gateway", "429 Too Many Requests\r\nRetry-After: 0"] {
+        let server = failing(2, failure);
+        assert!(server.client().me().await.unwrap().has_pin, "{failure:?}");
+        assert_eq!(server.requests.load(Ordering::SeqCst), 3);
+        let server = failing(9, failure);
+        server.client().pin_logs(&LogQuery::wrong_pins()).await.unwrap_err();
+        assert_eq!(server.requests.load(Ordering::SeqCst), 4, "no further attempt");
+    }
+}
+
+#[tokio::test]
+async fn pin_calls_that_may_have_been_sent_are_not_repeated() {
+    for failure in ["", "502 Bad Gateway", "429 Too Many Requests\r\nRetry-After: 0"] {
+        let server = failing(1, failure);
+        assert!(matches!(server.client().verify_pin(&pin()).await.unwrap(), Outcome::Unknown(_)), "{failure:?}");
+        assert_eq!(server.requests.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_client_waits_for_retry_after_unless_the_call_ends_first() {
+    let limited = "429 Too Many Requests\r\nRetry-After: 1";
+    let server = failing(1, limited);
+    let begun = Instant::now();
+    server.client().me().await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+
+    let server = failing(1, "429 Too Many Requests\r\nRetry-After: 60");
+    let client = builder().base_url(&server.url).timeout(Duration::from_secs(5)).build().unwrap();
+    let begun = Instant::now();
+    let error = client.me().await.unwrap_err();
+    assert!(matches!(error, Error::Protocol(ProtocolError::Answer(AnswerError::Html { status: 429 }))), "{error:?}");
+    assert!(begun.elapsed() < Duration::from_secs(4) && server.requests.load(Ordering::SeqCst) == 1);
+}
+
+#[tokio::test]
+async fn a_call_waits_for_a_session_in_use_up_to_its_limit() {
+    let server = Server::answering("200 OK", USER);
+    let store = MemoryStore::new();
+    let wait = Duration::from_millis(500);
+    let client = builder().base_url(&server.url).store(store.clone()).wait(wait).build().unwrap();
+    let session_id = client.session().session_id();
+    let lease = |duration| match NonceStore::lease(&store, session_id, &LeaseTerms::new(duration)).unwrap() {
+        LeaseReply::Granted(lease) => lease,
+        other => panic!("{other:?}"),
+    };
+    let other_call = lease(DAY);
+    let begun = Instant::now();
+    let error = client.verify_pin(&pin()).await.unwrap_err();
+    assert!(matches!(error, Error::SessionBusy { .. }) && error.nothing_changed(), "{error:?}");
+    assert!(begun.elapsed() >= wait);
+    assert_eq!(server.requests.load(Ordering::SeqCst), 0);
+    assert!(client.me().await.is_ok(), "reads do not wait");
+    drop(other_call);
+    client.verify_pin(&pin()).await.unwrap().done().unwrap();
+    // A crashed caller's lease ends by itself.
+    std::mem::forget(lease(Duration::from_millis(30)));
+    client.verify_pin(&pin()).await.unwrap().done().unwrap();
+}
+
+#[tokio::test]
+async fn threads_of_one_session_wait_for_each_other_up_to_the_limit() {
+    let (arrived, mut arrival) = tokio::sync::mpsc::channel(1);
+    let (answer, may_answer) = mpsc::channel();
+    let server = Server::start(move |stream, id| {
+        arrived.blocking_send(()).unwrap();
+        may_answer.recv().unwrap();
+        respond(stream, &format!("200 OK\r\nX-Request-Id: {id}"), USER);
+    });
+    let client = Arc::new(builder().base_url(&server.url).wait(Duration::from_millis(50)).build().unwrap());
+    let first = tokio::spawn({
+        let client = client.clone();
+        async move { client.verify_pin(&pin()).await }
+    });
+    arrival.recv().await.unwrap();
+    assert!(matches!(client.verify_pin(&pin()).await, Err(Error::SessionBusy { .. })));
+    answer.send(()).unwrap();
+    assert!(first.await.unwrap().unwrap().done().is_some());
+}
+
+/// A store that asks for a confirmation of the clock.
+struct Doubting {
+    ahead: Option<Duration>,
+    was_confirmed: Arc<AtomicBool>,
+    store: MemoryStore,
+}
+
+impl AsyncNonceStore for Doubting {
+    fn lease<'s>(
+        &'s self,
+        session_id: Uuid,
+        terms: LeaseTerms<'s>,
+    ) -> BoxFuture<'s, Result<LeaseReply<Box<dyn AsyncLease>>, mixin_pin_store::Error>> {
+        if !terms.clock_is_confirmed() {
+            return Box::pin(async { Ok(LeaseReply::ClockUnconfirmed { ahead: self.ahead }) });
+        }
+        self.was_confirmed.store(true, Ordering::SeqCst);
+        AsyncNonceStore::lease(&self.store, session_id, terms)
+    }
+
+    fn pending(&self, session_id: Uuid) -> BoxFuture<'_, Result<Vec<PendingCall>, mixin_pin_store::Error>> {
+        AsyncNonceStore::pending(&self.store, session_id)
+    }
+
+    fn settle(&self, session_id: Uuid, request_id: Uuid) -> BoxFuture<'_, Result<bool, mixin_pin_store::Error>> {
+        AsyncNonceStore::settle(&self.store, session_id, request_id)
+    }
+}
+
+/// Answers every request. Its clock is this many nanoseconds ahead. With None it does not tell the time.
+fn server_with_clock(later: Option<i128>) -> Server {
+    Server::start(move |stream, id| {
+        let now = UnixTime::try_from(SystemTime::now()).unwrap().as_nanos().unwrap();
+        let time = later.map_or_else(String::new, |later| format!("\r\nX-Server-Time: {}", i128::from(now) + later));
+        respond(stream, &format!("200 OK\r\nX-Request-Id: {id}{time}"), USER);
+    })
+}
+
+fn client_of_doubting_store(server: &Server, ahead: Option<Duration>) -> (Client, Arc<AtomicBool>) {
+    let was_confirmed = Arc::new(AtomicBool::new(false));
+    let store = Doubting { ahead, was_confirmed: was_confirmed.clone(), store: MemoryStore::new() };
+    (builder().base_url(&server.url).store(store).build().unwrap(), was_confirmed)
+}
+
+#[tokio::test]
+async fn an_unconfirmed_clock_is_compared_with_the_servers() {
+    const HOUR: i128 = 3_600_000_000_000;
+    for (later, ahead, is_right) in [
+        (Some(0), None, true),
+        (Some(0), Some(DAY * 400), true),
+        (Some(HOUR), None, false),
+        (Some(-HOUR), Some(DAY * 400), false),
+        // Without the server's time the clock is not confirmed.
+        (None, None, false),
+        (None, Some(DAY * 400), false),
+    ] {
+        let server = server_with_clock(later);
+        let (client, was_confirmed) = client_of_doubting_store(&server, ahead);
+        let result = client.verify_pin(&pin()).await;
+        let requests = server.requests.load(Ordering::SeqCst);
+        if is_right {
+            result.unwrap().done().unwrap();
+            assert_eq!(requests, 2);
+        } else {
+            let error = result.unwrap_err();
+            let is_named = match later {
+                None => matches!(&error, Error::ClockUnconfirmed(cause) if matches!(**cause, Error::NoServerTime)),
+                Some(_) => matches!(error, Error::Clock { .. }),
+            };
+            assert!(is_named && error.nothing_changed(), "{error:?}");
+            assert_eq!(requests, 1, "no PIN was sent");
+        }
+        assert_eq!(was_confirmed.load(Ordering::SeqCst), is_right);
+    }
+}
+
+/// A store whose first leases end at once, as if the caller stalled.
+struct Stalling {
+    left: AtomicUsize,
+    store: MemoryStore,
+}
+
+impl AsyncNonceStore for Stalling {
+    fn lease<'s>(
+        &'s self,
+        session_id: Uuid,
+        terms: LeaseTerms<'s>,
+    ) -> BoxFuture<'s, Result<LeaseReply<Box<dyn AsyncLease>>, mixin_pin_store::Error>> {
+        let stalls = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        AsyncNonceStore::lease(&self.store, session_id, if stalls { LeaseTerms::new(Duration::ZERO) } else { terms })
+    }
+
+    fn pending(&self, session_id: Uuid) -> BoxFuture<'_, Result<Vec<PendingCall>, mixin_pin_store::Error>> {
+        AsyncNonceStore::pending(&self.store, session_id)
+    }
+
+    fn settle(&self, session_id: Uuid, request_id: Uuid) -> BoxFuture<'_, Result<bool, mixin_pin_store::Error>> {
+        AsyncNonceStore::settle(&self.store, session_id, request_id)
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_leased_again_a_few_times_if_the_lease_ends_before_sending() {
+    let server = Server::answering("200 OK", USER);
+    let client = |stalls| {
+        let store = Stalling { left: AtomicUsize::new(stalls), store: MemoryStore::new() };
+        builder().base_url(&server.url).store(store).build().unwrap()
+    };
+    client(3).verify_pin(&pin()).await.unwrap().done().unwrap();
+    assert_eq!(server.requests.load(Ordering::SeqCst), 1);
+    let error = client(9).verify_pin(&pin()).await.unwrap_err();
+    assert!(matches!(error, Error::LeaseLost) && error.nothing_changed(), "{error:?}");
+    assert_eq!(server.requests.load(Ordering::SeqCst), 1, "nothing was sent");
+}
