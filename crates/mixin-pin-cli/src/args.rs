@@ -9,8 +9,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mixin_pin_core::uuid::Uuid;
+use mixin_pin_http::DEFAULT_API;
 
-use crate::redact::KEYSTORE_VARIABLE;
+use crate::redact::{API_VARIABLE, KEYSTORE_VARIABLE};
 
 pub(crate) use action::{Action, ActionLine};
 use shared::database;
@@ -64,8 +65,13 @@ pub(crate) enum Command {
     #[command(after_help = help::CALL)]
     Call(CallArgs),
     /// Find out what became of an update whose answer was lost (exit code 3).
+    ///
+    /// Without options that describe the update, the journal in the store tells which one it was.
     #[command(after_help = help::RESOLVE)]
     Resolve(ResolveArgs),
+    /// List the calls whose outcome is unknown, and those that are under way.
+    #[command(after_help = help::PENDING)]
+    Pending(PendingArgs),
     /// Show the store of iterators, forget a session, or raise its last iterator.
     #[command(subcommand, after_help = help::STORE)]
     Store(StoreCommand),
@@ -236,7 +242,7 @@ pub(crate) struct ResolveArgs {
     #[arg(long)]
     pub(crate) new_user: bool,
     /// When the lost request's token expires, in Unix seconds, as the failed update said. After that the server does not
-    /// carry the request out.
+    /// carry the request out. If the journal names a later time, that one counts.
     #[arg(long, value_name = "UNIX", requires = "new_user")]
     pub(crate) expires_at: Option<u64>,
     /// The old PIN was a TIP key too: the keystore's spend key, or else the first one given.
@@ -244,12 +250,35 @@ pub(crate) struct ResolveArgs {
     pub(crate) old_tip: bool,
 }
 
+impl ResolveArgs {
+    /// Whether an option describes the lost update, or brings its PINs.
+    pub(crate) const fn describe_a_change(&self) -> bool {
+        let is_described = self.new_user || self.expires_at.is_some() || self.old_tip || self.tip.is_wanted();
+        is_described || self.source.pin_stdin
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct PendingArgs {
+    /// The keystore of the session. Without it the calls of all sessions in the store are listed.
+    #[arg(long, value_name = "FILE", env = KEYSTORE_VARIABLE, hide_env_values = true)]
+    pub(crate) keystore: Option<PathBuf>,
+    /// Remove this call from the list, after you have found out whether it was carried out. A call under way stays.
+    #[arg(long, value_name = "REQUEST_ID", requires = "keystore")]
+    pub(crate) settled: Option<Uuid>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// The API's address, for the commands to run next.
+    #[arg(long = "api", value_name = "URL", env = API_VARIABLE, hide_env_values = true, default_value = DEFAULT_API)]
+    pub(crate) api: String,
+}
+
 #[derive(Subcommand)]
 pub(crate) enum StoreCommand {
-    /// List the sessions, their last iterators, and which ones are in use.
+    /// List the sessions, their last iterators, which ones are in use, and how many of their calls are pending.
     Show(StoreShowArgs),
     /// Forget a session. Its next iterator then comes from the clock. Use this for a session that was renewed, or whose
-    /// iterators came from a wrong clock.
+    /// iterators came from a wrong clock. While calls of it are pending, it is not forgotten.
     Reset(StoreResetArgs),
     /// Raise a session's last iterator, after another client has used greater ones.
     ///

@@ -71,6 +71,12 @@ pub(crate) fn open_store_quietly(args: &StoreArgs) -> Result<Box<dyn ManagedStor
     })
 }
 
+/// Like [`open_store`]. Refuses a store in memory, which has nothing to show or change.
+pub(crate) fn open_lasting_store(args: &StoreArgs) -> Result<Box<dyn ManagedStore>, Error> {
+    let store = open_store(args)?;
+    if store.place() == Place::Memory { Err(Error::MemoryStore) } else { Ok(store) }
+}
+
 /// The store's name in reports: its file or its kind. A Redis URL may contain a password and is not shown.
 pub(crate) fn store_name(store: &dyn ManagedStore) -> String {
     match store.place() {

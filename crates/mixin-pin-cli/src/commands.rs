@@ -10,6 +10,7 @@ mod inspect;
 mod keystore;
 mod logs;
 mod me;
+mod pending;
 mod resolve;
 mod sandbox;
 mod store;
@@ -36,6 +37,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<(), Error> {
         Command::Logs(args) => logs::run(args, output),
         Command::Call(args) => call::run(args, output),
         Command::Resolve(args) => resolve::run(args, output),
+        Command::Pending(args) => pending::run(args, output),
         Command::Store(StoreCommand::Show(args)) => store::show(args, output),
         Command::Store(StoreCommand::Reset(args)) => store::reset(args, output),
         Command::Store(StoreCommand::Raise(args)) => store::raise(args, output),

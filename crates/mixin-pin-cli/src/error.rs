@@ -5,13 +5,14 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use mixin_pin_core::Error as CoreError;
+use mixin_pin_core::uuid::Uuid;
 use mixin_pin_http::{Error as HttpError, Unknown};
 use mixin_pin_protocol::answer::ApiError;
 use mixin_pin_protocol::{AnswerError, CallError, CurlError, Error as ProtocolError, KeystoreError, TokenFault};
 use mixin_pin_store::Error as StoreError;
 
 use crate::redact::{PASSPHRASE_VARIABLE, ShownPath, without_secrets};
-use crate::time::span;
+use crate::time::{seconds, span};
 
 /// Why a command failed. No message contains a secret.
 #[derive(Debug)]
@@ -52,10 +53,14 @@ pub(crate) enum Error {
     Input(ProtocolError),
     /// A call failed.
     Http(HttpError),
-    /// The answer to a call was lost; `run` is the command to run next.
-    Unknown { lost: Unknown, run: Option<String> },
+    /// The answer to a call was lost. `run` is the command to run next, `listed_by` the one that lists the call.
+    Unknown { lost: Unknown, run: Option<String>, listed_by: Option<String> },
     /// The outcome of an update is still unknown; the verdict has been printed.
     Unresolved,
+    /// No call of the session with this id is pending.
+    NotPending { request_id: Uuid },
+    /// A pending call may still get its answer.
+    UnderWay { request_id: Uuid, left: Duration },
     /// The store of iterators failed.
     Store(StoreError),
     /// A store in memory has nothing to show or change.
@@ -152,9 +157,13 @@ impl Error {
             },
             Self::Unknown { .. } | Self::Unresolved => 3,
             Self::Store(
-                StoreError::Url | StoreError::SqliteUri | StoreError::SqliteMemory | StoreError::NoRoomAbove { .. },
+                StoreError::Url
+                | StoreError::SqliteUri
+                | StoreError::SqliteMemory
+                | StoreError::NoRoomAbove { .. }
+                | StoreError::Unsettled,
             ) => 2,
-            Self::Store(_) | Self::SessionBusy | Self::NoServerTime => 4,
+            Self::Store(_) | Self::SessionBusy | Self::UnderWay { .. } | Self::NoServerTime => 4,
             _ => 2,
         }
     }
@@ -173,7 +182,7 @@ impl Error {
             (Self::Http(_), 1) => "refused",
             (Self::Sandbox(_), _) => "sandbox",
             (Self::Store(_) | Self::MemoryStore | Self::Http(HttpError::Store(_)), _) => "store",
-            (Self::SessionBusy | Self::Http(HttpError::SessionBusy { .. }), _) => "busy",
+            (Self::SessionBusy | Self::UnderWay { .. } | Self::Http(HttpError::SessionBusy { .. }), _) => "busy",
             (Self::ClockLeap { .. } | Self::Http(HttpError::Clock { .. }), _) => "clock",
             (_, 1) => "does-not-hold",
             (_, 3) => "unknown",
@@ -241,14 +250,24 @@ impl fmt::Display for Error {
             Self::Ciphertext(cause) => cause.fmt(f),
             Self::Input(cause) => cause.fmt(f),
             Self::Http(cause) => cause.fmt(f),
-            Self::Unknown { lost, run } => unknown(f, lost, run.as_deref()),
+            Self::Unknown { lost, run, listed_by } => unknown(f, lost, run.as_deref(), listed_by.is_some()),
             Self::Unresolved => f.write_str("the outcome of the update is still unknown"),
+            Self::NotPending { request_id } => {
+                write!(f, "no call {request_id} of this session is pending; mixin-pin pending lists those that are")
+            }
+            Self::UnderWay { request_id, left } => write!(
+                f,
+                "call {request_id} is under way, for at most {} more; wait until its process has ended, then run this \
+                 again",
+                seconds(*left)
+            ),
             Self::Store(cause) => {
                 // The message may contain the path that was given.
                 f.write_str(&without_secrets(&cause.to_string()))?;
                 match cause {
                     // These are about the session. Another store does not help.
                     StoreError::InUse | StoreError::IteratorAhead { .. } | StoreError::NoRoomAbove { .. } => Ok(()),
+                    StoreError::Unsettled => f.write_str("; mixin-pin pending lists them"),
                     _ => f.write_str("; --store names another store of iterators"),
                 }
             }
@@ -327,13 +346,16 @@ impl KeystoreProblem {
     }
 }
 
-fn unknown(f: &mut fmt::Formatter<'_>, lost: &Unknown, run: Option<&str>) -> fmt::Result {
+fn unknown(f: &mut fmt::Formatter<'_>, lost: &Unknown, run: Option<&str>, is_listed: bool) -> fmt::Result {
     let what = if matches!(&*lost.cause, HttpError::Protocol(ProtocolError::Answer(error)) if error.is_refusal()) {
         "was refused, but the refusal may answer a copy of it that a proxy sent, and the first copy may have been carried out"
     } else {
         "may have been carried out"
     };
     write!(f, "request {} {what}: {}; {}", lost.request_id, lost.cause, lost.next)?;
+    if is_listed {
+        f.write_str("; mixin-pin pending lists it")?;
+    }
     match (run, lost.expires_at) {
         (Some(run), _) => write!(f, ". Run: {run}"),
         // From then on the request can no longer be carried out.
@@ -443,8 +465,11 @@ mod tests {
             CurlError::Missing.into(),
             Error::Http(HttpError::LeaseLost),
             Error::Unresolved,
+            Error::NotPending { request_id: Uuid::from_u128(7) },
+            Error::UnderWay { request_id: Uuid::from_u128(7), left: Duration::from_millis(1_500) },
             Error::Store(StoreError::Url),
             Error::Store(StoreError::InUse),
+            Error::Store(StoreError::Unsettled),
             Error::MemoryStore,
             Error::SessionBusy,
             Error::ClockLeap { ahead: days },

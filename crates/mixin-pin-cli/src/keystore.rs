@@ -11,7 +11,7 @@ use age::secrecy::SecretString;
 use age::{DecryptError, Decryptor, Encryptor, scrypt};
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::{Session, SystemRng};
-use mixin_pin_protocol::keystore::{Keystore, SpendKey};
+use mixin_pin_protocol::keystore::{Keystore, KeystoreShape, SpendKey};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
@@ -64,6 +64,15 @@ pub(crate) fn session_and_spend_key(path: &Path) -> Result<(Session, Option<Spen
 pub(crate) fn into_session(path: &Path, keystore: Keystore) -> Result<Session, Error> {
     let session = keystore.into_session(&mut SystemRng::new()?);
     session.map_err(|cause| KeystoreProblem::Content(cause).at(path))
+}
+
+/// Makes the session of a keystore for the use of its PIN key alone. A keystore for a remote signer has that key, too.
+pub(crate) fn into_unsigned_session(path: &Path, keystore: Keystore) -> Result<Session<()>, Error> {
+    if keystore.shape() != KeystoreShape::RemoteSigner {
+        return Ok(into_session(path, keystore)?.map_signer(drop));
+    }
+    let session = keystore.into_remote_session().map_err(|cause| KeystoreProblem::Content(cause).at(path))?;
+    Ok(session.replace_signer(()).0)
 }
 
 /// Whether the file contains the PIN as well as the key.

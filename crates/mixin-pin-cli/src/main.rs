@@ -6,6 +6,7 @@ mod client;
 mod commands;
 mod error;
 mod files;
+mod journal;
 mod keystore;
 mod outcome;
 mod output;

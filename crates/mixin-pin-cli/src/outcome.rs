@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::path::Path;
 
 use mixin_pin_http::{DEFAULT_API, Error as HttpError, Outcome};
 use mixin_pin_protocol::Shown;
@@ -11,60 +12,93 @@ use crate::error::Error;
 use crate::output::Progress;
 use crate::redact::{API_VARIABLE, STORE_VARIABLE, has_password, is_secret};
 
+/// The URL of a store in memory.
+pub(crate) const MEMORY: &str = "memory:";
+
 /// Makes a call. At a terminal, a note says that it waits for the answer.
 pub(crate) fn send<T>(call: impl FnOnce() -> Result<T, HttpError>) -> Result<T, Error> {
     let _progress = Progress::new("waiting for the answer");
     Ok(call()?)
 }
 
-/// Makes a call that may change something. An unknown outcome is an error.
+/// Makes a call that may change something, and that no journal lists. An unknown outcome is an error.
 pub(crate) fn send_known<T>(call: impl FnOnce() -> Result<Outcome<T>, HttpError>) -> Result<T, Error> {
     match send(call)? {
         Outcome::Done(answer) => Ok(answer),
-        Outcome::Unknown(lost) => Err(Error::Unknown { lost, run: None }),
+        Outcome::Unknown(lost) => Err(Error::Unknown { lost, run: None, listed_by: None }),
     }
 }
 
-/// Like [`send_known`]; the error also names the command to run next, with the same session, API and store.
+/// Like [`send_known`], for a call in the journal.
+pub(crate) fn send_listed<T>(
+    call: impl FnOnce() -> Result<Outcome<T>, HttpError>,
+    args: &ClientArgs,
+) -> Result<T, Error> {
+    send_known(call).map_err(|error| match error {
+        Error::Unknown { lost, run, .. } => {
+            // A store in memory ends with this process.
+            let lasts = args.store.store.as_deref() != Some(MEMORY);
+            let listed_by =
+                || next_command("pending", &args.into(), &[]).unwrap_or_else(|| "mixin-pin pending".to_owned());
+            Error::Unknown { lost, run, listed_by: lasts.then(listed_by) }
+        }
+        error => error,
+    })
+}
+
+/// Like [`send_listed`]; the error also names the command to run next, with the same session, API and store.
 pub(crate) fn send_or_next<T>(
     call: impl FnOnce() -> Result<Outcome<T>, HttpError>,
     command: &str,
     args: &ClientArgs,
     flags: &[&str],
 ) -> Result<T, Error> {
-    send_known(call).map_err(|error| match error {
-        Error::Unknown { lost, .. } => {
+    send_listed(call, args).map_err(|error| match error {
+        Error::Unknown { lost, listed_by, .. } => {
             let expires_at = lost.expires_at.map(|at| at.secs().to_string());
             let mut flags = flags.to_vec();
             // Without an old PIN, the end of the lost request's token settles the outcome.
             if let Some(expires_at) = expires_at.as_deref().filter(|_| flags.contains(&NEW_USER)) {
                 flags.extend([EXPIRES_AT, expires_at]);
             }
-            let run = next_command(command, args, &flags);
-            Error::Unknown { lost, run }
+            let run = next_command(command, &args.into(), &flags);
+            Error::Unknown { lost, run, listed_by }
         }
         error => error,
     })
 }
 
+/// The session, API and store of a command.
+pub(crate) struct Scene<'s> {
+    pub(crate) keystore: &'s Path,
+    pub(crate) api: &'s str,
+    pub(crate) store: Option<&'s str>,
+}
+
+impl<'s> From<&'s ClientArgs> for Scene<'s> {
+    fn from(args: &'s ClientArgs) -> Self {
+        Self { keystore: &args.session.keystore, api: &args.api.url, store: args.store.store.as_deref() }
+    }
+}
+
 /// A command line for the same session, API and store. None if a word of it cannot be shown or quoted for a shell.
-pub(crate) fn next_command(command: &str, args: &ClientArgs, flags: &[&str]) -> Option<String> {
-    next_command_in(|name| env::var_os(name), command, args, flags)
+pub(crate) fn next_command(command: &str, scene: &Scene<'_>, flags: &[&str]) -> Option<String> {
+    next_command_in(|name| env::var_os(name), command, scene, flags)
 }
 
 fn next_command_in(
     variable: impl Fn(&str) -> Option<OsString>,
     command: &str,
-    args: &ClientArgs,
+    scene: &Scene<'_>,
     flags: &[&str],
 ) -> Option<String> {
-    let keystore = args.session.keystore.to_str()?;
+    let keystore = scene.keystore.to_str()?;
     let mut words = vec!["mixin-pin", command, "--keystore", keystore];
     // Repeat even the default API if the environment names another.
-    if args.api.url != DEFAULT_API || variable(API_VARIABLE).is_some_and(|api| api != DEFAULT_API) {
-        words.extend(["--api", &args.api.url]);
+    if scene.api != DEFAULT_API || variable(API_VARIABLE).is_some_and(|api| api != DEFAULT_API) {
+        words.extend(["--api", scene.api]);
     }
-    match args.store.store.as_deref() {
+    match scene.store {
         // The next command gets it from the environment again.
         Some(store) if has_password(store) && variable(STORE_VARIABLE).is_some_and(|set| set == store) => {}
         Some(store) if has_password(store) => return None,
@@ -89,7 +123,7 @@ mod tests {
         let next = |given: &[&str], name: &'static str, value: &'static str| {
             let words = [&["mixin-pin", "me", "--keystore", "me.json"], given].concat();
             let Command::Me(args) = Cli::try_parse_from(words).unwrap().command else { unreachable!() };
-            next_command_in(|asked| (asked == name).then(|| value.into()), "verify", &args, &[])
+            next_command_in(|asked| (asked == name).then(|| value.into()), "verify", &(&args).into(), &[])
         };
         let (with, other) = ("redis://:hunter2@h/", "redis://:other@h/");
         let plain = |more: &str| Some(format!("mixin-pin verify --keystore me.json{more}"));

@@ -63,14 +63,20 @@ impl Output {
             if let Some(extra) = &api.extra {
                 fields["extra"] = extra.clone();
             }
+            if let Some(request_id) = api.request_id {
+                fields["request_id"] = request_id.to_string().into();
+            }
         }
-        if let Error::Unknown { lost, run } = error {
+        if let Error::Unknown { lost, run, listed_by } = error {
             fields["request_id"] = lost.request_id.to_string().into();
             if let Some(expires_at) = lost.expires_at {
                 fields["expires_at"] = expires_at.secs().into();
             }
             if let Some(run) = run {
                 fields["next_command"] = run.as_str().into();
+            }
+            if let Some(listed_by) = listed_by {
+                fields["listed_by"] = listed_by.as_str().into();
             }
         }
         // There is nowhere to report that this failed.

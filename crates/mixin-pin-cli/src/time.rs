@@ -17,6 +17,17 @@ pub(crate) fn calendar(at: UnixTime) -> Option<Timestamp> {
     Timestamp::new(i64::try_from(at.secs()).ok()?, i32::try_from(nanos).ok()?).ok()
 }
 
+/// The time as a calendar date, in whole seconds.
+pub(crate) fn date(at: UnixTime) -> String {
+    calendar(UnixTime::from_secs(at.secs())).map_or_else(|| "beyond the calendar".to_owned(), |date| date.to_string())
+}
+
+/// A duration in seconds, rounded up.
+pub(crate) fn seconds(time: Duration) -> String {
+    let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
+    format!("{seconds} second{}", if seconds == 1 { "" } else { "s" })
+}
+
 /// A duration in words: its two largest units that are not zero.
 pub(crate) fn span(time: Duration) -> String {
     let count = |number: u64, unit: &str| format!("{number} {unit}{}", if number == 1 { "" } else { "s" });
@@ -32,6 +43,13 @@ pub(crate) fn span(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_are_rounded_up() {
+        let said = |millis| seconds(Duration::from_millis(millis));
+        assert_eq!([said(0), said(1), said(1_000), said(1_001)], ["0 seconds", "1 second", "1 second", "2 seconds"]);
+        assert_eq!(seconds(Duration::MAX), "18446744073709551615 seconds");
+    }
 
     #[test]
     fn a_span_leaves_out_units_that_are_zero() {

@@ -68,9 +68,21 @@ Examples:
   mixin-pin call POST /addresses/$ID/delete --keystore keystore.json --tip remove-address --address-id \"$ID\"";
 
 pub(crate) const RESOLVE: &str = "\
+The journal does not tell whether there was a PIN before, nor its kind: give --new-user, --tip or --old-tip as for the
+update. Pending verifications are removed, because they changed nothing. Other pending calls are named.
+
 Examples:
   mixin-pin resolve --keystore keystore.json
   mixin-pin resolve --keystore keystore.json --new-user --pin-stdin < pin.txt";
+
+pub(crate) const PENDING: &str = "\
+After a lost answer, a kill or a power cut, `resolve` settles a PIN change. For any other call, such as a transfer, find
+out yourself whether it was carried out, then remove it with --settled. A call is listed even if it was never sent.
+
+Examples:
+  mixin-pin pending
+  mixin-pin pending --keystore keystore.json --json
+  mixin-pin pending --settled 6d0e4f6e-9b0e-4f9b-8e0f-3c110b1f7f6e --keystore keystore.json";
 
 pub(crate) const STORE: &str = "\
 A last iterator more than a day ahead of the clock is refused: either the clock or the iterator is wrong. If the clock

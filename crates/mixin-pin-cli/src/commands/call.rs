@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::args::{Action, ActionLine, CallArgs};
 use crate::client::{self, AnyClient};
 use crate::error::Error;
-use crate::outcome::{send, send_known};
+use crate::outcome::{send, send_known, send_listed};
 use crate::output::{Output, json_text};
 use crate::usage::without_values;
 use crate::{files, pins};
@@ -32,12 +32,12 @@ pub(crate) fn run(args: &CallArgs, output: &Output) -> Result<(), Error> {
         (AnyClient::User(client, _), _) if args.with_pin => {
             let body = object(body)?;
             let pin = pins::read(&args.source, "PIN")?;
-            send_known(|| client.call_with_pin(method, path, &body, pin))?
+            send_listed(|| client.call_with_pin(method, path, &body, pin), &args.client)?
         }
         (AnyClient::User(client, spend_key), Some(ActionLine { action })) => {
             with_tip(&client, args, &object(body)?, spend_key, &action)?
         }
-        (AnyClient::User(client, _), None) => send_known(|| client.call(method, path, body.as_ref()))?,
+        (AnyClient::User(client, _), None) => send_listed(|| client.call(method, path, body.as_ref()), &args.client)?,
     };
     output.result(&data, || json_text(format!("{data:#}")))
 }
@@ -52,7 +52,9 @@ fn with_tip(
 ) -> Result<Value, Error> {
     let installed = pins::installed_key(&send(|| client.me())?);
     let key = pins::spend_key_or(of_keystore, args.spend_key_stdin, "spend key")?.to_tip_key(installed.as_ref())?;
-    action.with(|action| send_known(|| client.call_with_tip(&args.method, &args.path, body, &key, action)))?
+    action.with(|action| {
+        send_listed(|| client.call_with_tip(&args.method, &args.path, body, &key, action), &args.client)
+    })?
 }
 
 /// The fields of a body that gets a PIN.

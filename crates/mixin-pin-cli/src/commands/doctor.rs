@@ -10,17 +10,18 @@ use mixin_pin_core::uuid::Uuid;
 use mixin_pin_http::{ClockOffset, DEFAULT_API, Error as HttpError};
 use mixin_pin_protocol::Shown;
 use mixin_pin_protocol::answer::User;
-use mixin_pin_store::{Place, SessionRecord};
+use mixin_pin_protocol::keystore::KeystoreShape;
+use mixin_pin_store::{CallKind, PendingCall, Place, SessionRecord};
 use serde_json::json;
 
-use crate::args::{ClientArgs, StoreArgs};
+use crate::args::ClientArgs;
 use crate::client::{self, store_name};
 use crate::error::Error;
-use crate::files;
-use crate::keystore;
+use crate::outcome::next_command;
 use crate::output::{BAD, DIM, GOOD, Output, Progress, WARN};
 use crate::redact::ShownPath;
 use crate::time::{now, span};
+use crate::{files, journal, keystore};
 
 /// Beyond this offset the server may refuse the timestamp in an encrypted PIN.
 const CLOCK_LIMIT: Duration = Duration::from_secs(300);
@@ -35,11 +36,11 @@ pub(crate) fn run(args: &ClientArgs, output: &Output) -> Result<(), Error> {
     let mut report = Report::default();
     let path = &args.session.keystore;
     report.permissions(path);
-    let session = report.keystore(path);
-    let session_id = session.as_ref().map(Session::session_id);
-    report.store(&args.store, session_id);
-    match session {
-        Some(session) => report.server(session, args),
+    let found = report.keystore(path);
+    report.store(args, found.as_ref().map(|(session_id, _)| *session_id));
+    match found {
+        Some((_, Some(session))) => report.server(session, args),
+        Some((_, None)) => report.skip(&["server", "clock", "session"], "needs the private key"),
         None => report.skip(&["server", "clock", "session"], "needs the keystore"),
     }
 
@@ -121,19 +122,25 @@ impl Report {
         }
     }
 
-    /// Reads the keystore and makes its session.
-    fn keystore(&mut self, path: &Path) -> Option<Session> {
-        let read = keystore::read_quietly(path).and_then(|keystore| {
-            let rsa_bits = keystore.public_key().as_ref().and_then(keystore::rsa_bits);
-            let found = (keystore.shape(), keystore::holds_pin(&keystore), rsa_bits);
-            Ok((found, keystore::into_session(path, keystore)?))
-        });
-        let ((shape, holds_pin, rsa_bits), session) = match read {
-            Ok(read) => read,
-            Err(error) => {
-                self.add("keystore", Verdict::Bad, error.to_string());
-                return None;
-            }
+    /// Reads the keystore. Returns the session's id, and the session unless a remote signer has its private key.
+    fn keystore(&mut self, path: &Path) -> Option<(Uuid, Option<Session>)> {
+        let keystore = match keystore::read_quietly(path) {
+            Ok(keystore) => keystore,
+            Err(error) => return self.unusable(&error),
+        };
+        let (shape, holds_pin) = (keystore.shape(), keystore::holds_pin(&keystore));
+        let rsa_bits = keystore.public_key().as_ref().and_then(keystore::rsa_bits);
+        if shape == KeystoreShape::RemoteSigner {
+            let session_id = keystore.session_id();
+            let text = format!(
+                "complete: {shape}, session {session_id}; check the rest with the program that calls this signer"
+            );
+            self.add("keystore", Verdict::Warn, text);
+            return Some((session_id, None));
+        }
+        let session = match keystore::into_session(path, keystore) {
+            Ok(session) => session,
+            Err(error) => return self.unusable(&error),
         };
         self.add("keystore", Verdict::Ok, format!("complete: {shape}, session {}", session.session_id()));
         if holds_pin {
@@ -149,16 +156,22 @@ impl Report {
             Some(bits) => self.add("key", Verdict::Ok, format!("RSA of {bits} bits")),
             None => self.add("key", Verdict::Ok, "Ed25519"),
         }
-        Some(session)
+        Some((session.session_id(), Some(session)))
     }
 
-    fn store(&mut self, args: &StoreArgs, session_id: Option<Uuid>) {
-        let known = client::open_store_quietly(args).and_then(|store| {
+    fn unusable(&mut self, error: &Error) -> Option<(Uuid, Option<Session>)> {
+        self.add("keystore", Verdict::Bad, error.to_string());
+        None
+    }
+
+    fn store(&mut self, args: &ClientArgs, session_id: Option<Uuid>) {
+        let known = client::open_store_quietly(&args.store).and_then(|store| {
             let record = store.sessions()?.into_iter().find(|record| Some(record.session_id) == session_id);
             let risks = store.risks()?;
-            Ok((store, record, risks))
+            let pending = session_id.map(|session_id| store.pending(session_id)).transpose()?;
+            Ok((store, record, risks, pending))
         });
-        let (store, record, risks) = match known {
+        let (store, record, risks, pending) = match known {
             Ok((store, ..)) if store.place() == Place::Memory => {
                 return self.add("store", Verdict::Warn, "none: correct only if nothing else ever uses the session");
             }
@@ -176,6 +189,24 @@ impl Report {
         for risk in risks {
             self.add("store risk", Verdict::Warn, risk.to_string());
         }
+        if let Some(calls) = pending {
+            self.pending(&calls, args);
+        }
+    }
+
+    fn pending(&mut self, calls: &[PendingCall], args: &ClientArgs) {
+        let command = |name| next_command(name, &args.into(), &[]).unwrap_or_else(|| format!("mixin-pin {name}"));
+        let is_change = |call: &PendingCall| call.kind == CallKind::UpdatePin && call.under_way_for.is_none();
+        let found = journal::count(calls.len());
+        // After a lost change, a PIN that is sent may be a wrong one.
+        let (verdict, text) = if calls.is_empty() {
+            (Verdict::Ok, "no call has an unknown outcome".to_owned())
+        } else if calls.iter().any(is_change) {
+            (Verdict::Bad, format!("{found}, with a change of the PIN; run: {}", command("resolve")))
+        } else {
+            (Verdict::Warn, format!("{found}; run: {}", command("pending")))
+        };
+        self.add("pending", verdict, text);
     }
 
     /// Makes one call that reads, which costs no try.

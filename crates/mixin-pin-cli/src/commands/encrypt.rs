@@ -35,7 +35,8 @@ pub(crate) fn encrypt(args: &PinArgs, output: &Output) -> Result<(), Error> {
 }
 
 pub(crate) fn decrypt(args: &DecryptArgs, output: &Output) -> Result<(), Error> {
-    let session = keystore::session(&args.session.keystore)?;
+    let path = &args.session.keystore;
+    let session = keystore::into_unsigned_session(path, keystore::read(path)?)?;
     let encrypted = EncryptedPin::from_base64(args.ciphertext.trim()).map_err(Error::Ciphertext)?;
     let block = session.pin_key().decrypt(&encrypted).map_err(Error::Ciphertext)?;
     let mut value = json!({

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &InspectArgs, output: &Output) -> Result<(), Error> {
         {
             tip_key = Some(spend_key.to_tip_key(None)?.public_key().clone());
         }
-        session = Some(keystore::into_session(path, keystore)?);
+        session = Some(keystore::into_unsigned_session(path, keystore)?);
     }
     let known =
         Known { public_key: key.as_ref(), pin_key: session.as_ref().map(Session::pin_key), tip_key: tip_key.as_ref() };

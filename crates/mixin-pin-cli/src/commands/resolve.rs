@@ -1,16 +1,19 @@
-//! `resolve`: finds out what became of an `update` whose answer was lost.
+//! `resolve`: finds out what became of an `update` whose answer was lost, which the journal lists or the options describe.
+
+use std::fmt::Write as _;
 
 use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::{Ed25519PublicKey, Pin, UnixTime};
-use mixin_pin_http::{Credential, Verdict};
+use mixin_pin_http::{Client, Credential, Verdict};
 use mixin_pin_protocol::keystore::SpendKey;
-use serde_json::json;
+use mixin_pin_store::{CallKind, PendingCall};
+use serde_json::{Value, json};
 
 use crate::args::{EXPIRES_AT, NEW_USER, ResolveArgs};
 use crate::error::Error;
-use crate::outcome::{next_command, send};
+use crate::outcome::{MEMORY, next_command, send};
 use crate::output::{self, GOOD, Output, WARN};
-use crate::{client, pins};
+use crate::{client, journal, pins};
 
 /// A PIN of either kind. [`Credential`] borrows from it.
 enum OwnedCredential {
@@ -27,8 +30,107 @@ impl OwnedCredential {
     }
 }
 
+/// The pending calls of the session.
+struct Journal {
+    changes: Vec<PendingCall>,
+    /// Only those that are not under way.
+    verifications: Vec<PendingCall>,
+    others: Vec<PendingCall>,
+}
+
+impl Journal {
+    fn read(client: &Client) -> Result<Self, Error> {
+        let (changes, rest): (Vec<_>, Vec<_>) =
+            client.pending()?.into_iter().partition(|call| call.kind == CallKind::UpdatePin);
+        let (mut verifications, others): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|call| call.kind == CallKind::VerifyPin);
+        verifications.retain(|call| call.under_way_for.is_none());
+        Ok(Self { changes, verifications, others })
+    }
+
+    /// When no change of the journal can be carried out any more.
+    fn expires_at(&self) -> Option<UnixTime> {
+        self.changes.iter().map(|call| call.expires_at).max()
+    }
+
+    /// Removes the verifications.
+    fn forget_verifications(&self, client: &Client) -> Result<(), Error> {
+        for call in &self.verifications {
+            client.settle(call.request_id)?;
+        }
+        Ok(())
+    }
+}
+
+/// What is known of a change now.
+struct Finding {
+    value: Value,
+    text: String,
+    failure: Option<Error>,
+}
+
 pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
-    let (client, mut spend_key) = client::open(&args.client)?;
+    let (client, spend_key) = client::open(&args.client)?;
+    let journal = Journal::read(&client)?;
+    // A store in memory has no journal of other processes.
+    let is_described = args.describe_a_change() || args.client.store.store.as_deref() == Some(MEMORY);
+    let Finding { mut value, mut text, failure } = if is_described {
+        settle(args, &client, spend_key, &journal, output)?
+    } else if journal.changes.is_empty() {
+        nothing()
+    } else if let Some((call, left)) = journal.changes.iter().find_map(|call| Some((call, call.under_way_for?))) {
+        return Err(Error::UnderWay { request_id: call.request_id, left });
+    } else {
+        settle(args, &client, spend_key, &journal, output)?
+    };
+    journal.forget_verifications(&client)?;
+
+    let entries = |calls: &[PendingCall]| -> Value { calls.iter().map(journal::to_json).collect() };
+    value["changes"] = entries(&journal.changes);
+    value["verifications"] = entries(&journal.verifications);
+    value["to_check"] = entries(&journal.others);
+    for call in &journal.verifications {
+        // Writing to a String does not fail.
+        let _ = write!(
+            text,
+            "\nremoved from the journal: a verification, which changed nothing\n  {}",
+            journal::line(call)
+        );
+    }
+    let scene = (&args.client).into();
+    for call in &journal.others {
+        let (line, advice) = (journal::line(call), journal::advice(call, Some(&scene)));
+        let _ = write!(
+            text,
+            "\n{WARN}also pending{WARN:#}: a call that this command cannot settle\n  {line}\n    {advice}"
+        );
+    }
+    output.result(&value, || text)?;
+    failure.map_or(Ok(()), Err)
+}
+
+/// No change to settle.
+fn nothing() -> Finding {
+    let text = format!(
+        "{GOOD}nothing to settle{GOOD:#}: the store lists no change of this session; to settle one that another store may \
+         list, name that store or describe the change (mixin-pin help resolve)"
+    );
+    let value = json!({ "verdict": "nothing-pending", "may_cost": 0, "tries_spent": 0, "user": null });
+    Finding { value, text, failure: None }
+}
+
+fn settle(
+    args: &ResolveArgs,
+    client: &Client,
+    mut spend_key: Option<SpendKey>,
+    journal: &Journal,
+    output: &Output,
+) -> Result<Finding, Error> {
+    for call in &journal.changes {
+        output.progress(|| format!("pending change:\n  {}", journal::line(call)))?;
+    }
+    // An earlier time would take a request for lost that may still be carried out.
+    let expires_at = args.expires_at.map(UnixTime::from_secs).max(journal.expires_at());
     // The old spend key may be a seed or a scalar; the installed key shows which.
     let installed = if args.old_tip { pins::installed_key(&send(|| client.me())?) } else { None };
     // The old one comes first, as for `update`.
@@ -51,7 +153,7 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
     };
 
     let old = old.as_ref().map(OwnedCredential::as_credential);
-    let plan = send(|| client.resolve_update(old, new.as_credential(), args.expires_at.map(UnixTime::from_secs)))?;
+    let plan = send(|| client.resolve_update(old, new.as_credential(), expires_at))?;
     let may_cost = plan.may_cost();
     if may_cost > 0 {
         output::warn(&format!("this may cost up to {may_cost} of the day's tries"));
@@ -104,14 +206,13 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
         value["expires_at"] = end.into();
         value["next_command"] = next.into();
     }
-    output.result(&value, || format!("{text} (tries spent: {spent} at most)"))?;
-    failure.map_or(Ok(()), Err)
+    Ok(Finding { value, text: format!("{text} (tries spent: {spent} at most)"), failure })
 }
 
 /// The same command with the expiry of the lost request's token, which must not move.
 fn run_again(args: &ResolveArgs, expires_at: &str) -> Option<String> {
     let tip = if args.tip.is_wanted() { args.tip.flag() } else { &[] };
-    next_command("resolve", &args.client, &[&[NEW_USER], tip, &[EXPIRES_AT, expires_at]].concat())
+    next_command("resolve", &(&args.client).into(), &[&[NEW_USER], tip, &[EXPIRES_AT, expires_at]].concat())
 }
 
 fn old_tip_key(key: &SpendKey, installed: Option<&Ed25519PublicKey>) -> Result<TipKey, Error> {

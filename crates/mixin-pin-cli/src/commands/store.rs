@@ -6,21 +6,23 @@ use std::time::Duration;
 
 use mixin_pin_core::UnixTime;
 use mixin_pin_http::ClockOffset;
-use mixin_pin_store::{MAX_LEAP, ManagedStore, Place, SessionRecord};
+use mixin_pin_store::{MAX_LEAP, SessionRecord};
 use serde_json::json;
 
-use crate::args::{ApiArgs, StoreArgs, StoreRaiseArgs, StoreResetArgs, StoreShowArgs};
+use crate::args::{ApiArgs, StoreRaiseArgs, StoreResetArgs, StoreShowArgs};
 use crate::client::{self, store_name};
 use crate::error::Error;
-use crate::keystore;
 use crate::outcome::send;
 use crate::output::{GOOD, Output, warn};
 use crate::time::{calendar, now, span};
+use crate::{journal, keystore};
 
 pub(crate) fn show(args: &StoreShowArgs, output: &Output) -> Result<(), Error> {
-    let store = open(&args.store)?;
+    let store = client::open_lasting_store(&args.store)?;
     let mut sessions = store.sessions()?;
     sessions.sort_by_key(|record| record.session_id);
+    let calls = store.all_pending()?;
+    let pending = |record: &SessionRecord| calls.iter().filter(|call| call.session_id == record.session_id).count();
     let listed: Vec<_> = sessions
         .iter()
         .map(|record| {
@@ -30,15 +32,16 @@ pub(crate) fn show(args: &StoreShowArgs, output: &Output) -> Result<(), Error> {
                 "last_iterator": record.last_iterator.to_string(),
                 "raised_to": record.raised_to.map(|to| to.to_string()),
                 "held_for_ms": record.leased_for.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+                "pending": pending(record),
             })
         })
         .collect();
     let name = store_name(&*store);
-    output.result(&json!({ "store": name, "sessions": listed }), || table(&name, &sessions))
+    output.result(&json!({ "store": name, "sessions": listed }), || table(&name, &sessions, pending))
 }
 
 pub(crate) fn reset(args: &StoreResetArgs, output: &Output) -> Result<(), Error> {
-    let known = open(&args.store)?.forget(args.session_id)?;
+    let known = client::open_lasting_store(&args.store)?.forget(args.session_id)?;
     output.result(&json!({ "session_id": args.session_id.to_string(), "was_known": known }), || {
         if known {
             format!("{GOOD}forgotten{GOOD:#}: the next iterator comes from the clock alone")
@@ -60,7 +63,7 @@ pub(crate) fn raise(args: &StoreRaiseArgs, output: &Output) -> Result<(), Error>
     if is_far && !args.far_ahead {
         return Err(Error::FarAhead { ahead });
     }
-    let last = open(&args.store)?.raise(args.session_id, to)?;
+    let last = client::open_lasting_store(&args.store)?.raise(args.session_id, to)?;
     if is_far {
         let until = calendar(UnixTime::from_nanos(to)).map_or_else(String::new, |until| format!(", before {until}"));
         warn(&format!(
@@ -85,11 +88,6 @@ pub(crate) fn raise(args: &StoreRaiseArgs, output: &Output) -> Result<(), Error>
     })
 }
 
-fn open(args: &StoreArgs) -> Result<Box<dyn ManagedStore>, Error> {
-    let store = client::open_store(args)?;
-    if store.place() == Place::Memory { Err(Error::MemoryStore) } else { Ok(store) }
-}
-
 /// The server's time, in nanoseconds since 1970.
 fn server_time(keystore: &Path, api: &ApiArgs) -> Result<u64, Error> {
     let client = client::without_store(keystore::session(keystore)?, api)?;
@@ -101,13 +99,18 @@ fn server_time(keystore: &Path, api: &ApiArgs) -> Result<u64, Error> {
     })
 }
 
-fn table(name: &str, sessions: &[SessionRecord]) -> String {
+fn table(name: &str, sessions: &[SessionRecord], pending: impl Fn(&SessionRecord) -> usize) -> String {
     let mut text = format!("{name}: {} session{}", sessions.len(), if sessions.len() == 1 { "" } else { "s" });
-    for SessionRecord { session_id, last_iterator, leased_for, raised_to, .. } in sessions {
+    for record in sessions {
+        let SessionRecord { session_id, last_iterator, leased_for, raised_to, .. } = record;
         let raised = raised_to.map_or_else(String::new, |to| format!("  raised to {to}"));
         let leased = leased_for.map_or_else(String::new, |left| format!("  in use for at most {left:.1?} more"));
+        let pending = match pending(record) {
+            0 => String::new(),
+            count => format!("  {} (mixin-pin pending)", journal::count(count)),
+        };
         // Writing to a String does not fail.
-        let _ = write!(text, "\n  {session_id}  last iterator {last_iterator}{raised}{leased}");
+        let _ = write!(text, "\n  {session_id}  last iterator {last_iterator}{raised}{leased}{pending}");
     }
     text
 }
