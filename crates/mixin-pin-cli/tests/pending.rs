@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const OLD: &str = "739146";
-const NEW: &str = "852963";
+const NEW: &str = "408231";
 const NOTHING: &str = "{\"pending\":[]}\n";
 /// No pending call has this id.
 const OTHER_ID: &str = "6d0e4f6e-9b0e-4f9b-8e0f-3c110b1f7f6e";

@@ -14,6 +14,12 @@ refused() { # CODE COMMAND…
   [[ $status -eq 1 && $answer == *"\"code\":$1"* ]] || { echo "not refused as expected: $answer" >&2; return 1; }
 }
 
+nothing_pending() {
+  local answer
+  answer=$("$MIXIN_PIN" pending --json --keystore "$keystore")
+  [[ $answer == '{"pending":[]}' ]] || { echo "pending: $answer" >&2; return 1; }
+}
+
 pin() { # PINS COMMAND…
   printf '%s\n' "$1" | "$MIXIN_PIN" "${@:2}" --json --api "$MIXIN_API" --keystore "$keystore" --pin-stdin
 }
@@ -40,5 +46,6 @@ for kind in rsa1024 rsa2048 ed25519; do
   step "$kind: makes a call that a TIP signature permits" bash -c \
     '"$MIXIN_PIN" call POST "/addresses/$1/delete" --api "$MIXIN_API" --keystore "$0" --spend-key-stdin \
       --tip remove-address --address-id "$1" <spend.key' "$keystore" "$id"
+  step "$kind: no call has an unknown outcome" nothing_pending
 done
 echo "$passed passed, 0 failed"

@@ -53,6 +53,12 @@ impl Journal {
         self.changes.iter().map(|call| call.expires_at).max()
     }
 
+    /// Fails if a change may still get its answer.
+    fn refuse_under_way(&self) -> Result<(), Error> {
+        let under_way = self.changes.iter().find_map(|call| Some((call.request_id, call.under_way_for?)));
+        under_way.map_or(Ok(()), |(request_id, left)| Err(Error::UnderWay { request_id, left }))
+    }
+
     /// Removes the verifications.
     fn forget_verifications(&self, client: &Client) -> Result<(), Error> {
         for call in &self.verifications {
@@ -74,13 +80,12 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
     let journal = Journal::read(&client)?;
     // A store in memory has no journal of other processes.
     let is_described = args.describe_a_change() || args.client.store.store.as_deref() == Some(MEMORY);
-    let Finding { mut value, mut text, failure } = if is_described {
-        settle(args, &client, spend_key, &journal, output)?
-    } else if journal.changes.is_empty() {
+    let Finding { mut value, mut text, failure } = if !is_described && journal.changes.is_empty() {
         nothing()
-    } else if let Some((call, left)) = journal.changes.iter().find_map(|call| Some((call, call.under_way_for?))) {
-        return Err(Error::UnderWay { request_id: call.request_id, left });
     } else {
+        if !is_described {
+            journal.refuse_under_way()?;
+        }
         settle(args, &client, spend_key, &journal, output)?
     };
     journal.forget_verifications(&client)?;
@@ -177,7 +182,8 @@ fn settle(
             ("not-yet", text, Some(Error::Unresolved))
         }
         Verdict::Neither => {
-            let text = format!("{WARN}neither{WARN:#}: the PIN is neither the old one nor the new one");
+            let more = if journal.changes.len() > 1 { "; another of the pending changes may have set it" } else { "" };
+            let text = format!("{WARN}neither{WARN:#}: the PIN is neither the old one nor the new one{more}");
             ("neither", text, Some(Error::DoesNotHold))
         }
         Verdict::Undetermined => {
