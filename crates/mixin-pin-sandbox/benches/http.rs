@@ -1,5 +1,5 @@
-//! `verify_pin` against the sandbox on loopback, compared with a bare `ureq` call of the same bytes; and calls per second
-//! with one thread per session.
+//! `verify_pin` of both clients against the sandbox on loopback, compared with a bare call of the same bytes by `ureq` and by
+//! `reqwest`; and calls per second with one thread per session.
 
 use std::hint::black_box;
 use std::thread;
@@ -85,6 +85,48 @@ fn one_session(c: &mut Criterion) {
     group.finish();
 }
 
+/// Like `one_session`, for the async client and `reqwest`.
+fn one_session_async(c: &mut Criterion) {
+    let sandbox = Sandbox::start(&Config::default()).unwrap();
+    let session = user(&sandbox);
+    let (nonces, mut rng) = (MonotonicNonces::new(), SystemRng::new().unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (http, url) = (reqwest::Client::builder().no_proxy().build().unwrap(), format!("{}/pin/verify", sandbox.url()));
+    let client = mixin_pin_async::Client::builder(user(&sandbox)).base_url(sandbox.url()).build().unwrap();
+    let mut bare = Vec::new();
+    let mut group = c.benchmark_group("http");
+    group.bench_function("verify_pin, async", |b| {
+        b.iter_custom(|rounds| {
+            let mut ours = Duration::ZERO;
+            for _ in 0..rounds {
+                let begun = Instant::now();
+                runtime.block_on(client.verify_pin(black_box(&pin()))).unwrap().done().unwrap();
+                ours += begun.elapsed();
+                let request = Calls::new(&session, now(), &mut rng).nonces(&nonces).verify_pin(&pin()).unwrap();
+                let request = request.sign(session.signer(), &mut rng).unwrap();
+                let begun = Instant::now();
+                black_box(runtime.block_on(send_async(&http, &url, &request)));
+                bare.push(begun.elapsed());
+            }
+            ours
+        });
+    });
+    let mut measured = bare.iter().cycle();
+    group.bench_function("bare reqwest", |b| {
+        b.iter_custom(|rounds| measured.by_ref().take(usize::try_from(rounds).unwrap()).sum());
+    });
+    group.finish();
+}
+
+/// Sends a request with `reqwest` alone, and reads the answer.
+async fn send_async(http: &reqwest::Client, url: &str, request: &PreparedRequest) -> String {
+    let mut call = http.post(url);
+    for (name, value) in request.headers() {
+        call = call.header(name, value);
+    }
+    call.body(request.body().to_vec()).send().await.unwrap().text().await.unwrap()
+}
+
 fn many_sessions(c: &mut Criterion) {
     let sandbox = Sandbox::start(&Config::default()).unwrap();
     let mut group = c.benchmark_group("http sessions");
@@ -113,6 +155,6 @@ fn many_sessions(c: &mut Criterion) {
 criterion_group!(
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(3));
-    targets = one_session, many_sessions
+    targets = one_session, one_session_async, many_sessions
 );
 criterion_main!(benches);
