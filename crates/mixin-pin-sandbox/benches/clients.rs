@@ -48,7 +48,7 @@ fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").expect("this bench needs Linux").count()
 }
 
-/// What a fleet of clients costs.
+/// What a fleet of clients costs, sessions included.
 struct Costs {
     memory: usize,
     files: usize,
@@ -59,9 +59,8 @@ struct Costs {
 impl Costs {
     /// Measures clients that `build` makes, and a first call of each that `calls` makes.
     fn measure<C>(count: usize, build: impl Fn(Session) -> C, calls: impl Fn(&[C])) -> Self {
-        let sessions: Vec<Session> = (0..count).map(session).collect();
         let (memory, files, begun) = (memory_in_use(), descriptors(), Instant::now());
-        let clients: Vec<C> = sessions.into_iter().map(build).collect();
+        let clients: Vec<C> = (0..count).map(|number| build(session(number))).collect();
         let (build, begun) = (begun.elapsed(), Instant::now());
         calls(&clients);
         let first_calls = begun.elapsed();
@@ -143,7 +142,8 @@ fn main() {
     let mut report = json!({ "clients": count });
     for kind in ["blocking", "async"] {
         let orders = format!("{kind} {count} {}", sandbox.url());
-        let child = Command::new(env::current_exe().unwrap()).env(ORDERS, orders).stdout(Stdio::piped()).spawn().unwrap();
+        let child =
+            Command::new(env::current_exe().unwrap()).env(ORDERS, orders).stdout(Stdio::piped()).spawn().unwrap();
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "the clients failed");
         let costs: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -151,9 +151,10 @@ fn main() {
         report[kind] = costs;
     }
     if is_bench {
-        let target =
-            env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../../target").into());
-        let mut file = fs::File::create(Path::new(&target).join("clients.json")).expect("the target folder can be written");
+        let target = env::var_os("CARGO_TARGET_DIR")
+            .unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../../target").into());
+        let mut file =
+            fs::File::create(Path::new(&target).join("clients.json")).expect("the target folder can be written");
         file.write_all(report.to_string().as_bytes()).expect("the target folder can be written");
     }
 }

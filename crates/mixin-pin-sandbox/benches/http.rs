@@ -90,6 +90,8 @@ fn one_session_async(c: &mut Criterion) {
     let sandbox = Sandbox::start(&Config::default()).unwrap();
     let session = user(&sandbox);
     let (nonces, mut rng) = (MonotonicNonces::new(), SystemRng::new().unwrap());
+    // `reqwest` needs one even for plain HTTP. It fails if there is one already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (http, url) = (reqwest::Client::builder().no_proxy().build().unwrap(), format!("{}/pin/verify", sandbox.url()));
     let client = mixin_pin_async::Client::builder(user(&sandbox)).base_url(sandbox.url()).build().unwrap();
