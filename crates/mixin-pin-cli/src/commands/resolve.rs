@@ -48,11 +48,6 @@ impl Journal {
         Ok(Self { changes, verifications, others })
     }
 
-    /// When no change of the journal can be carried out any more.
-    fn expires_at(&self) -> Option<UnixTime> {
-        self.changes.iter().map(|call| call.expires_at).max()
-    }
-
     /// Fails if a change may still get its answer.
     fn refuse_under_way(&self) -> Result<(), Error> {
         let under_way = self.changes.iter().find_map(|call| Some((call.request_id, call.under_way_for?)));
@@ -134,8 +129,6 @@ fn settle(
     for call in &journal.changes {
         output.progress(|| format!("pending change:\n  {}", journal::line(call)))?;
     }
-    // An earlier time would take a request for lost that may still be carried out.
-    let expires_at = args.expires_at.map(UnixTime::from_secs).max(journal.expires_at());
     // The old spend key may be a seed or a scalar; the installed key shows which.
     let installed = if args.old_tip { pins::installed_key(&send(|| client.me())?) } else { None };
     // The old one comes first, as for `update`.
@@ -158,7 +151,7 @@ fn settle(
     };
 
     let old = old.as_ref().map(OwnedCredential::as_credential);
-    let plan = send(|| client.resolve_update(old, new.as_credential(), expires_at))?;
+    let plan = send(|| client.resolve_update(old, new.as_credential(), args.expires_at.map(UnixTime::from_secs)))?;
     let may_cost = plan.may_cost();
     if may_cost > 0 {
         output::warn(&format!("this may cost up to {may_cost} of the day's tries"));
