@@ -133,11 +133,13 @@ fn looks_random(run: &str) -> bool {
     if run.len() >= 40 && digits > 0 && count(char::is_ascii_hexdigit) == run.len() {
         return true;
     }
-    let is_mixed = upper >= 3 && lower >= 3 && digits >= 1;
+    let is_mixed = upper >= 3 && lower >= 3;
     let class = |c: u8| (c.is_ascii_uppercase(), c.is_ascii_lowercase(), c.is_ascii_digit());
     let changes = run.as_bytes().windows(2).filter(|pair| class(pair[0]) != class(pair[1])).count();
-    // In random base64 the class changes at two of three characters, in names made of words far less often.
-    is_mixed && (run.len() >= 40 || run.len() >= 20 && changes * 100 >= (run.len() - 1) * 45)
+    // In random base64 the class changes at two of three characters, in names made of words far less often. One in 1,400
+    // random keys of 32 bytes has no digit.
+    let signs = [run.len() >= 40, digits > 0, changes * 100 >= run.len().saturating_sub(1) * 45];
+    is_mixed && run.len() >= 20 && signs.into_iter().filter(|is_found| *is_found).count() >= 2
 }
 
 /// Removes from a message all values of the command line and the environment that may be secrets. This catches messages that
