@@ -4,6 +4,7 @@ mod common;
 
 use std::fs;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -26,6 +27,8 @@ struct Stage {
     sandbox: SandboxProcess,
     proxy: FaultProxy,
     fault: Arc<Mutex<Fault>>,
+    /// How many requests were delayed.
+    delayed: Arc<AtomicUsize>,
     keystore: String,
     store: String,
     folder: TempDir,
@@ -37,12 +40,17 @@ impl Stage {
         let sandbox = SandboxProcess::start(&["--record", text(&folder.path().join("record"))]);
         let fault = Arc::new(Mutex::new(Fault::None));
         let address = sandbox.url.strip_prefix("http://").unwrap().parse().unwrap();
-        let chosen = fault.clone();
-        // Only calls that change something are broken.
-        let choose = move |head: &str| if head.starts_with("POST ") { *chosen.lock().unwrap() } else { Fault::None };
+        let (chosen, delayed) = (fault.clone(), Arc::new(AtomicUsize::new(0)));
+        let counted = delayed.clone();
+        let choose = move |head: &str| {
+            // Only calls that change something are broken.
+            let fault = if head.starts_with("POST ") { *chosen.lock().unwrap() } else { Fault::None };
+            counted.fetch_add(usize::from(matches!(fault, Fault::DelayRequest(_))), Ordering::SeqCst);
+            fault
+        };
         let proxy = FaultProxy::start(address, choose).unwrap();
         let (keystore, store) = (sandbox.register("ed25519"), format!("sqlite:{}", sandbox.path("iterators.db")));
-        Self { sandbox, proxy, fault, keystore, store, folder }
+        Self { sandbox, proxy, fault, delayed, keystore, store, folder }
     }
 
     /// A stage whose user has a PIN.
@@ -99,19 +107,19 @@ impl Stage {
 
     /// Starts a change of the PIN whose answer is late, and waits until the sandbox has carried it out.
     fn start_change(&self) -> Child {
-        self.breaks(Fault::DelayAnswer(Duration::from_secs(60)));
+        let changes = self.changes();
+        let child = self.spawn_change(Fault::DelayAnswer(Duration::from_secs(60)));
+        wait_until(|| self.changes() > changes);
+        child
+    }
+
+    fn spawn_change(&self, fault: Fault) -> Child {
+        self.breaks(fault);
         let pins = self.sandbox.path("pins.txt");
         fs::write(&pins, format!("{OLD}\n{NEW}\n")).unwrap();
         let mut update = command();
         update.args(["update", "--json", "--pin-stdin"]).args(self.scene()).stdin(fs::File::open(&pins).unwrap());
-        let changes = self.changes();
-        let child = update.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let begun = Instant::now();
-        while self.changes() == changes {
-            assert!(begun.elapsed() < Duration::from_secs(30));
-            thread::sleep(Duration::from_millis(20));
-        }
-        child
+        update.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// How many changes of a PIN the sandbox has carried out.
@@ -122,6 +130,14 @@ impl Stage {
     fn record(&self) -> Vec<Value> {
         let record = fs::read_to_string(self.folder.path().join("record")).unwrap();
         record.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn wait_until(is_done: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_done() {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -203,6 +219,28 @@ fn a_change_whose_process_is_killed_is_listed_and_settled() {
     stage.run(&["verify", "--pin-stdin"], NEW).done();
     assert_eq!(check(&stage.run(&["doctor"], "").done(), "pending")["verdict"], "ok");
     run(&["store", "reset", "--store", &stage.store, session], b"").done();
+}
+
+#[test]
+fn a_request_that_arrives_after_its_change_was_settled_changes_nothing() {
+    let stage = Stage::with_pin();
+    let before = stage.changes();
+    let mut child = stage.spawn_change(Fault::DelayRequest(Duration::from_secs(3)));
+    // The proxy has the whole request.
+    wait_until(|| stage.delayed.load(Ordering::SeqCst) > 0);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let id = id_of(&stage.only_entry()).to_owned();
+    stage.breaks(Fault::None);
+    let arrived = || stage.record().into_iter().find(|seen| seen["request_id"] == id);
+    assert_eq!(arrived(), None);
+    let resolved = stage.run(&["resolve", "--pin-stdin"], &format!("{OLD}\n{NEW}\n")).done().json();
+    assert_eq!((&resolved["verdict"], &resolved["tries_spent"]), (&json!("not-applied"), &json!(1)));
+    assert_eq!(arrived(), None, "it is still on its way");
+    assert_eq!(stage.pending(), NOTHING);
+    wait_until(|| arrived().is_some());
+    assert_eq!((&arrived().unwrap()["done"], stage.changes()), (&json!(false), before));
+    stage.run(&["verify", "--pin-stdin"], OLD).done();
 }
 
 #[cfg(target_os = "linux")]

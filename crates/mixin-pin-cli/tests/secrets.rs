@@ -115,6 +115,7 @@ fn no_command_shows_a_secret() {
             (vec!["tip", "sign", "--keystore", &path, "read-emergency-contact"], "", 0),
             (with(&["me"]), "", 0),
             (with(&["logs"]), "", 0),
+            (with(&["pending"]), "", 0),
             (vec!["verify", "--keystore", &path, "--api", "http://127.0.0.1:9", "--pin-stdin"], &one, 4),
             (vec!["encrypt", "--keystore", &path, "--pin-stdin"], &one, 0),
             (vec!["encrypt", "--keystore", &path, "--pin-stdin"], "2718281\n", 2),
