@@ -365,6 +365,9 @@ impl Client {
     ///
     /// A call that is not a `GET` takes turns with the session's PIN calls, because its body may contain a PIN.
     ///
+    /// The token signs the path. A path that the URL library would change is not sent: one with `.` or `..` segments, or with
+    /// `'` in its query.
+    ///
     /// ```no_run
     /// use mixin_pin_async::{Client, Error};
     /// use serde_json::{Value, json};

@@ -18,7 +18,8 @@ const POOL_IDLE: Duration = Duration::from_secs(15);
 
 /// A connection to the API that any number of clients share: address, proxy, TLS, and a pool of open connections.
 ///
-/// Clones are cheap and share their connections.
+/// Clones are cheap and share their connections. An HTTP proxy is asked for a tunnel. Only if the API's address is plain HTTP,
+/// as a sandbox's, the proxy gets the requests themselves.
 ///
 /// ```
 /// use mixin_pin_async::{ApiSettings, Transport};

@@ -266,3 +266,42 @@ async fn pin_calls_of_one_session_go_one_at_a_time() {
     }
     assert_eq!(MOST.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test]
+async fn a_network_error_names_its_cause_and_no_url() {
+    let client = builder().base_url("http://127.0.0.1:9").build().unwrap();
+    let error = client.call::<User>("POST", "/me?code=secret", None).await.unwrap_err();
+    let (text, debug) = (error.to_string(), format!("{error:?}"));
+    assert!(text.starts_with("no connection to the API, nothing was sent: ") && text.contains("tcp connect"), "{text}");
+    for text in [text, debug] {
+        assert!(!text.contains("secret") && !text.contains("127.0.0.1:9/"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_path_is_sent_exactly_as_it_is_signed_or_not_at_all() {
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let paths = seen.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let (pieces, id) = common::read_pieces(&mut stream);
+            let head = String::from_utf8(pieces.concat()).unwrap();
+            paths.lock().unwrap().push(head.split(' ').nth(1).unwrap().to_owned());
+            common::respond(&mut stream, &format!("200 OK\r\nX-Request-Id: {id}"), USER);
+        }
+    });
+    let client = builder().base_url(url).build().unwrap();
+    let exact = ["/", "/a?", "/a?b=%27c%2F&d[]=~!$()*,;:@", "/a//b/%41;x='y'", "/a;b/..c/.d", "/?/../.."];
+    for path in exact {
+        client.call::<User>("GET", path, None).await.unwrap_or_else(|error| panic!("{path}: {error}")).done().unwrap();
+    }
+    assert_eq!(*seen.lock().unwrap(), exact);
+    for path in ["/a?b='c'", "/a/../b", "/a/./b", "/a/%2e%2E/b", "/.."] {
+        let error = client.call::<User>("POST", path, None).await.unwrap_err();
+        assert!(matches!(error, Error::Connect(_)) && error.to_string().contains("this path"), "{path}: {error}");
+    }
+    assert_eq!(seen.lock().unwrap().len(), exact.len(), "nothing else was sent");
+}

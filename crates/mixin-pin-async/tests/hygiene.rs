@@ -1,0 +1,96 @@
+//! A call leaves no secret in the heap memory that it frees: each block is searched as it is freed. No secret is in the
+//! call's result or in the log at level TRACE.
+
+mod common;
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+
+use common::{Server, USER, builder};
+use mixin_pin_core::tip::TipKey;
+use mixin_pin_core::{Ed25519Key, Pin};
+use mixin_pin_test_memory::{Memory, holds, left_behind};
+use serde_json::Map;
+
+const DIGITS: &str = "739146";
+const OTHER: &str = "852963";
+const TIP_SEED: [u8; 32] = *b"a seed that is found where it is";
+
+#[global_allocator]
+static MEMORY: Memory = Memory;
+
+/// Records all log messages of the client's libraries.
+struct Log(Mutex<String>);
+
+impl log::Log for Log {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        writeln!(self.0.lock().unwrap(), "{} {}", record.target(), record.args()).unwrap();
+    }
+
+    fn flush(&self) {}
+}
+
+static LOG: Log = Log(Mutex::new(String::new()));
+
+#[test]
+fn calls_leave_no_secret() {
+    // The keys of `builder`'s session.
+    let seed = [1; 32];
+    let server = Ed25519Key::from_bytes(&[2; 32]).unwrap().public_key().to_x25519().unwrap();
+    let pin_key = *Ed25519Key::from_bytes(&seed).unwrap().agree(&server).unwrap().expose();
+    let marks = [
+        DIGITS.as_bytes(),
+        OTHER.as_bytes(),
+        &pin_key[..16],
+        &pin_key[16..],
+        &seed[..],
+        &TIP_SEED[..16],
+        &TIP_SEED[16..],
+    ];
+    assert_eq!(left_behind(&marks, || format!("PIN {DIGITS}")), 1, "the search finds a secret");
+
+    let done = Server::answering("200 OK", USER);
+    let refused =
+        Server::answering("202 Accepted", r#"{"error":{"status":202,"code":20119,"description":"PIN incorrect."}}"#);
+    let lost = Server::start(|_, _| ());
+    let mut shown = String::new();
+    log::set_logger(&LOG).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let left = left_behind(&marks, || {
+        for server in [&done, &refused, &lost] {
+            // Clients and PINs are made outside of a future, because moving a secret leaves a copy.
+            let client = builder().base_url(&server.url).build().unwrap();
+            let (pin, other, key) = (Pin::new(DIGITS).unwrap(), Pin::new(OTHER).unwrap(), TipKey::from_seed(&TIP_SEED));
+            let nothing = Map::new();
+            // Futures on the heap are searched.
+            for outcome in [
+                runtime.block_on(Box::pin(client.create_pin(&pin))),
+                runtime.block_on(Box::pin(client.change_pin(&pin, &other))),
+                runtime.block_on(Box::pin(client.verify_pin(&pin))),
+                runtime.block_on(Box::pin(client.install_tip(Some(&pin), &key))),
+                runtime.block_on(Box::pin(client.verify_tip(&key))),
+                runtime.block_on(Box::pin(client.call_with_pin("POST", "/transfers", &nothing, &pin))),
+            ] {
+                write!(shown, "{outcome:?}").unwrap();
+                if let Err(error) = &outcome {
+                    write!(shown, "{error}").unwrap();
+                }
+            }
+            write!(shown, "{:?} {client:?}", runtime.block_on(Box::pin(client.me()))).unwrap();
+        }
+    });
+    assert_eq!(left, 0);
+    assert!(shown.contains("PinIncorrect") && shown.contains("Unknown"), "{shown}");
+    let logged = LOG.0.lock().unwrap();
+    assert!(logged.contains("reqwest"), "something is logged");
+    assert!(!logged.contains("eyJ"), "a token is logged: {logged}");
+    for mark in marks {
+        assert!(!holds(logged.as_bytes(), mark), "{logged}");
+        assert!(!holds(shown.as_bytes(), mark), "{shown}");
+    }
+}
