@@ -206,8 +206,8 @@ impl Client {
         self.change(self.rules.verify_tip(key.public_key()), Tips::of(key)).await
     }
 
-    /// Makes any other call with a PIN, and returns its `data`. The PIN is a [`Pin`], or the result of [`TipKey::secret`] for an
-    /// action.
+    /// Makes any other call with a PIN, and returns its `data`. The PIN is a [`Pin`], or the result of
+    /// [`TipKey::secret`](mixin_pin_core::tip::TipKey::secret) for an action.
     ///
     /// ```no_run
     /// use mixin_pin_async::core::Pin;
