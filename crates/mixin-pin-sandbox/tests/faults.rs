@@ -1,5 +1,6 @@
 //! Calls through a proxy that breaks a third of them: the client's results agree with the sandbox's record on every call.
 
+mod clients;
 mod common;
 
 use std::collections::HashMap;
@@ -8,11 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use clients::{Async, Blocking, Bot, Key, Settings};
 use common::{Kind, register};
 use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Pin, Session};
-use mixin_pin_http::{Client, Credential, Error, NextStep, Outcome, Resolution, Unknown, Verdict};
+use mixin_pin_http::{Error, NextStep, Outcome, Resolution, Unknown, Verdict};
 use mixin_pin_protocol::answer::User;
 use mixin_pin_sandbox::faults::{Fault, FaultProxy};
 use mixin_pin_sandbox::{Config, Observation, Sandbox};
@@ -83,18 +85,18 @@ enum Current {
 }
 
 impl Current {
-    fn credential(&self) -> Option<Credential<'_>> {
+    fn key(&self) -> Option<Key<'_>> {
         match self {
             Self::Nothing => None,
-            Self::Digits(pin) => Some(Credential::Digits(pin)),
-            Self::Tip { key, .. } => Some(Credential::Tip(key)),
+            Self::Digits(pin) => Some(Key::Digits(pin)),
+            Self::Tip { key, .. } => Some(Key::Tip(key)),
         }
     }
 }
 
 /// A user who makes one call after another.
-struct Bot {
-    client: Client,
+struct Owner<B> {
+    client: B,
     session_id: Uuid,
     record: Record,
     current: Current,
@@ -105,9 +107,9 @@ struct Bot {
     unknown: usize,
 }
 
-impl Bot {
+impl<B: Bot> Owner<B> {
     /// Makes a call, which must end in time.
-    fn timed<T>(&mut self, call: impl FnOnce(&Client) -> T) -> T {
+    fn timed<T>(&mut self, call: impl FnOnce(&B) -> T) -> T {
         self.calls += 1;
         let begun = Instant::now();
         let result = call(&self.client);
@@ -172,10 +174,7 @@ impl Bot {
     /// The user if the update was applied. Tries again while the network fails, as an operator would.
     fn resolve(&mut self, old: &Current, new: &Current, lost: &Unknown) -> Option<User> {
         for _ in 0..60 {
-            let planned = self.timed(|client| {
-                let plan = client.resolve_update(old.credential(), new.credential().unwrap(), lost.expires_at)?;
-                Ok::<_, Error>((plan.may_cost(), plan.settle()))
-            });
+            let planned = self.timed(|client| client.resolve(old.key(), new.key().unwrap(), lost.expires_at));
             let Ok((may_cost, settled)) = planned else { continue };
             self.announced_tries += usize::try_from(may_cost).unwrap();
             match settled {
@@ -206,13 +205,22 @@ fn random_key() -> Box<TipKey> {
     Box::new(TipKey::from_seed(&seed))
 }
 
-fn client(url: &str, session: Session, store: SqliteStore) -> Client {
-    let builder = Client::builder(session).base_url(url).store(store).timeout(TIMEOUT).wait(WAIT);
-    builder.token_lifetime(Duration::from_secs(5)).build().unwrap()
+fn client<B: Bot>(url: &str, session: Session, store: SqliteStore) -> B {
+    let (timeout, wait, token_lifetime) = (Some(TIMEOUT), Some(WAIT), Some(Duration::from_secs(5)));
+    B::new(session, store, &Settings { timeout, wait, token_lifetime, ..Settings::new(url) })
 }
 
 #[test]
 fn five_thousand_calls_with_a_third_broken_are_all_known_or_settled() {
+    five_thousand_calls::<Blocking>();
+}
+
+#[test]
+fn five_thousand_async_calls_with_a_third_broken_are_all_known_or_settled() {
+    five_thousand_calls::<Async>();
+}
+
+fn five_thousand_calls<B: Bot>() {
     let record = Record::default();
     let sandbox = Sandbox::start(&record.config(1_000_000)).unwrap();
     let is_reliable = Arc::new(AtomicBool::new(false));
@@ -220,13 +228,13 @@ fn five_thousand_calls_with_a_third_broken_are_all_known_or_settled() {
     let choose = move |_: &str| if reliable.load(Ordering::SeqCst) { Fault::None } else { random_fault() };
     let proxy = FaultProxy::start(sandbox.address(), choose).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let mut bots: Vec<Bot> = thread::scope(|scope| {
+    let mut bots: Vec<Owner<B>> = thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|number| {
                 let kind = if number % 5 == 0 { Kind::Rsa1024 } else { Kind::Ed25519 };
                 let session = register(&sandbox, kind);
                 let store = SqliteStore::open(&folder.path().join("iterators.db")).unwrap();
-                let mut bot = Bot {
+                let mut bot = Owner::<B> {
                     session_id: session.session_id(),
                     client: client(&proxy.url(), session, store.durability(Durability::Crash)),
                     record: record.clone(),
