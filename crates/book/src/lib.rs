@@ -21,6 +21,7 @@ pages! {
     Tip "tip.md"
     Embedding "embedding.md"
     Nonces "nonces.md"
+    Crashes "crashes.md"
     Errors "errors.md"
     Sandbox "sandbox.md"
     Command "command.md"
