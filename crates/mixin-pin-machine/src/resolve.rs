@@ -84,10 +84,15 @@ pub struct Resolution {
 impl Resolution {
     /// Which of the calls that are in the journal now are settled by the verdict, and leave it.
     ///
-    /// A settled verdict covers every change that was in the journal at first: none of them can be carried out any more. A
-    /// change that its caller is still making is left to its caller.
+    /// If it is known which PIN is valid, that covers every change that was in the journal at first: none of them can be
+    /// carried out any more. If neither PIN is valid, the valid one may be that of another change in the journal, so nothing
+    /// is settled unless there is only one. A change that its caller is still making is left to its caller.
     pub fn settled<'p>(&'p self, now: &'p [PendingCall]) -> impl Iterator<Item = &'p PendingCall> {
-        let is_settled = matches!(self.verdict, Verdict::Applied(_) | Verdict::NotApplied(_) | Verdict::Neither);
+        let is_settled = match self.verdict {
+            Verdict::Applied(_) | Verdict::NotApplied(_) => true,
+            Verdict::Neither => self.pending.len() == 1,
+            _ => false,
+        };
         now.iter()
             .filter(move |call| is_settled && call.under_way_for.is_none() && self.pending.contains(&call.request_id))
     }
