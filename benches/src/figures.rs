@@ -19,6 +19,31 @@ pub struct Figures {
     pub clients: BTreeMap<String, Times>,
     /// The figures of `scale`, if it was run.
     pub fleet: Option<Fleet>,
+    /// The figures of `clients`, if it was run.
+    pub idle: Option<Idle>,
+}
+
+/// The figures of `clients`: what idle clients cost.
+#[derive(Debug, Deserialize)]
+pub struct Idle {
+    /// Number of clients.
+    pub clients: u64,
+    /// Of the blocking client.
+    pub blocking: ClientCosts,
+    /// Of the async client.
+    #[serde(rename = "async")]
+    pub asynchronous: ClientCosts,
+}
+
+/// What the clients of one kind cost.
+#[derive(Debug, Deserialize)]
+pub struct ClientCosts {
+    /// Bytes of memory for each, its session included.
+    pub bytes_a_client: f64,
+    /// Open files of all together.
+    pub files: u64,
+    /// Nanoseconds of a client's first call, on average.
+    pub ns_first_call: f64,
 }
 
 /// The figures of `scale`.
@@ -61,6 +86,7 @@ impl Figures {
         read_benches(&target.join("criterion"), &mut figures.benches)?;
         figures.clients = read_json(&target.join("peers.json"))?.unwrap_or_default();
         figures.fleet = read_json(&target.join("scale.json"))?;
+        figures.idle = read_json(&target.join("clients.json"))?;
         Ok(figures)
     }
 

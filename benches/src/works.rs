@@ -35,7 +35,7 @@ const ENCRYPT: &str = "encrypt/tip-signature, floor";
 const ED25519: &str = "token/EdDSA, fast, floor";
 
 /// All works, in the order of the report.
-pub const WORKS: [Work; 12] = [
+pub const WORKS: [Work; 14] = [
     Work {
         name: "encrypt-digits",
         what: "encrypt six digits into base64, random IV included",
@@ -147,6 +147,24 @@ pub const WORKS: [Work; 12] = [
         floor_of: "a bare `ureq` call with the same bytes to the same server, and the signature",
         peers: &[],
         goal: Some(1.1),
+    },
+    Work {
+        name: "http-verify-async",
+        what: "`verify_pin` of the async client over loopback, against the sandbox",
+        ours: "http/verify_pin, async",
+        floor: &["http/bare reqwest", ED25519],
+        floor_of: "a bare `reqwest` call with the same bytes to the same server, and the signature",
+        peers: &[],
+        goal: Some(1.1),
+    },
+    Work {
+        name: "machine-verify",
+        what: "all steps of `verify_pin` in the call machine, without I/O, with a store in memory, pure Rust",
+        ours: "machine/verify_pin",
+        floor: &["machine/floor: prepare, sign and read"],
+        floor_of: "prepare and sign the request, and read the answer, without a client",
+        peers: &[],
+        goal: None,
     },
 ];
 

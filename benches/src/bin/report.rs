@@ -199,16 +199,37 @@ fn fleet_text(fleet: &Fleet, figures: &Figures) -> Result<String, Box<dyn Error>
             8e9 / sessions,
         )?;
     }
-    if let (Some(disk), Some(crash)) =
-        (figures.benches.get("lease/sqlite, power cut"), figures.benches.get("lease/sqlite, crash"))
-    {
+    if let Some(idle) = &figures.idle {
+        let clients = idle.clients;
+        writeln!(text, "\n| {clients} clients, one transport | memory each | descriptors of all | first call |")?;
+        writeln!(text, "|---|---|---|---|")?;
+        for (kind, costs) in [("blocking", &idle.blocking), ("async", &idle.asynchronous)] {
+            let (kib, call) = (costs.bytes_a_client / 1024.0, duration(costs.ns_first_call));
+            writeln!(text, "| {kind} | {kib:.1} KiB | {} | {call} |", costs.files)?;
+        }
+        writeln!(text)?;
+    }
+    if let (Some(disk), Some(crash)) = (
+        figures.benches.get("lease/sqlite, power cut, with an entry"),
+        figures.benches.get("lease/sqlite, crash, with an entry"),
+    ) {
         writeln!(
             text,
-            "A lease in SQLite adds {} to a call if it must survive a power cut, {} if only a crash. All sessions of a file \
-             share it: one file takes {:.0} calls a second.",
+            "A lease in SQLite with its entry in the journal adds {} to a call if it must survive a power cut, {} if only a \
+             crash. All sessions of a file share it: one file takes {:.0} calls a second.",
             duration(*disk),
             duration(*crash),
             1e9 / disk,
+        )?;
+    }
+    if let (Some(with), Some(without)) =
+        (figures.benches.get("lease/sqlite, crash, with an entry"), figures.benches.get("lease/sqlite, crash"))
+    {
+        writeln!(
+            text,
+            "The entry is written with the lease: with `Durability::Crash` it adds {} to a lease of {}.",
+            duration((with - without).max(0.0)),
+            duration(*without),
         )?;
     }
     Ok(text)

@@ -13,7 +13,8 @@ use mixin_pin_protocol::answer::User;
 use mixin_pin_protocol::call::{Calls, PreparedRequest};
 use mixin_pin_store::{Lease, MemoryStore, NonceStore as _};
 
-const BODY: &[u8] = br#"{"data":{"type":"user","user_id":"06aed1e3-bd77-4a59-991a-5bb5ae6fbb09","full_name":"Alice","has_pin":true}}"#;
+const BODY: &[u8] =
+    br#"{"data":{"type":"user","user_id":"06aed1e3-bd77-4a59-991a-5bb5ae6fbb09","full_name":"Alice","has_pin":true}}"#;
 
 fn session(rng: &mut SystemRng) -> Session {
     let server = Ed25519Key::generate(rng).public_key().to_x25519().unwrap();
