@@ -122,6 +122,7 @@ impl Blocking {
         &self.0
     }
 
+    #[allow(clippy::unused_self, reason = "the async client waits on its runtime")]
     fn wait<T>(&self, result: T) -> T {
         result
     }
