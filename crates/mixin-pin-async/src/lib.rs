@@ -28,7 +28,8 @@
 //!
 //! # HTTP
 //! The client speaks HTTP/1.1. `reqwest` repeats, redirects and decompresses nothing here. Its connection pool may send a
-//! request over another connection if the first one took nothing of it.
+//! request over another connection if the first one took nothing of it. A request with a body counts as not sent exactly if
+//! no connection took its body.
 //!
 //! # Speed
 //! With the feature `accel`, on by default, `mixin-pin-accel` signs with the core's keys. Keys in memory sign on the caller's
@@ -52,6 +53,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod body;
 mod builder;
 mod client;
 mod driver;

@@ -9,8 +9,10 @@ use mixin_pin_machine::{ApiSettings, ProxyUrl, Received, Reply, SettingsError, T
 use mixin_pin_protocol::answer::MAX_BODY_LEN;
 use mixin_pin_protocol::call::PreparedRequest;
 use reqwest::header::HeaderValue;
-use reqwest::{Client, Method, Proxy, Request, Response, Url, redirect, retry};
+use reqwest::{Body, Client, Method, Proxy, Request, Response, Url, redirect, retry};
 use rustls::{ClientConfig, RootCertStore};
+
+use crate::body::Parcel;
 
 /// How long a connection stays open without a request. Most servers close it later. A request that meets the closing may be
 /// lost.
@@ -75,20 +77,29 @@ impl Transport {
     /// Sends a request once, within this limit.
     pub(crate) async fn exchange(&self, prepared: &PreparedRequest, limit: Duration) -> Reply {
         // The machine checked the parts, so this does not fail. If it did, nothing would be sent.
-        let request = match self.request(prepared, limit) {
+        let mut request = match self.request(prepared, limit) {
             Ok(request) => request,
             Err(error) => return Reply::NotSent(TransportError::new(error, false)),
         };
-        match self.0.http.execute(request).await {
-            Ok(response) => receive(response).await,
-            // The connector failed: at the name, the connection, the proxy's tunnel or TLS. The request is handed to a
-            // connection only after that.
-            Err(error) if error.is_connect() => {
-                let is_timeout = error.is_timeout();
-                Reply::NotSent(TransportError::new(Failure(error.without_url()), is_timeout))
-            }
-            Err(error) => interrupted(error),
+        let parcel = (!prepared.body().is_empty()).then(|| Parcel::new(prepared.body().to_vec()));
+        if !prepared.is_read() || parcel.is_some() {
+            *request.body_mut() = Some(parcel.clone().map_or_else(|| Vec::new().into(), Body::wrap));
         }
+        let error = match self.0.http.execute(request).await {
+            Ok(response) => return receive(response).await,
+            Err(error) => error,
+        };
+        let is_unsent = match parcel {
+            Some(parcel) => parcel.revoke(),
+            // The connector failed, at the name, the connection, the proxy's tunnel or TLS. A connection gets the request only
+            // after that.
+            None => error.is_connect(),
+        };
+        if is_unsent {
+            let is_timeout = error.is_timeout();
+            return Reply::NotSent(TransportError::new(Failure(error.without_url()), is_timeout));
+        }
+        interrupted(error)
     }
 
     fn request(&self, prepared: &PreparedRequest, limit: Duration) -> Result<Request, Box<dyn StdError + Send + Sync>> {
@@ -112,9 +123,6 @@ impl Transport {
         }
         if let Some(device_id) = &self.0.device_id {
             headers.insert("Mixin-Device-Id", HeaderValue::from_str(device_id)?);
-        }
-        if !prepared.is_read() || !prepared.body().is_empty() {
-            *request.body_mut() = Some(prepared.body().to_vec().into());
         }
         *request.timeout_mut() = Some(limit);
         Ok(request)

@@ -167,6 +167,24 @@ async fn without_a_connection_a_pin_call_is_encrypted_again_and_sent_once() {
 }
 
 #[tokio::test]
+async fn a_call_that_never_gets_a_connection_in_its_time_was_not_sent() {
+    // A proxy that accepts connections, and answers nothing.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    for (scheme, api) in [("http", "https"), ("socks5", "http")] {
+        let proxy = format!("{scheme}://{}", listener.local_addr().unwrap());
+        let settings = ApiSettings::new().base_url(format!("{api}://192.0.2.7")).allow_plain_http(true);
+        let store = MemoryStore::new();
+        let client =
+            builder().api(settings.proxy(Some(&proxy))).timeout(Duration::from_millis(200)).store(store.clone());
+        let client = client.build().unwrap();
+        let error = client.verify_pin(&pin()).await.unwrap_err();
+        let Error::Connect(cause) = &error else { panic!("{scheme}: {error:?}") };
+        assert!(cause.is_timeout() && error.nothing_changed());
+        assert!(client.pending().await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_is_no_proxy_means_that_nothing_was_sent() {
     // A mail server answers in place of the proxy.
     // A plain-HTTP API is reached through an HTTP proxy without a tunnel, so the proxy may have got the request.

@@ -7,16 +7,16 @@
 mod common;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{USER, builder, pin};
 use mixin_pin_async::core::uuid::Uuid;
-use mixin_pin_async::{Event, Observer, Outcome, OutcomeClass};
+use mixin_pin_async::{ApiSettings, Event, Observer, Outcome, OutcomeClass, Transport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 const CALLS: usize = 3_000;
 
@@ -119,25 +119,57 @@ impl Observer for Ended {
     }
 }
 
+/// A running server, on a runtime of its own beside the client's.
+struct Stage {
+    url: String,
+    received: Arc<Received>,
+    ended: Arc<Ended>,
+    runtime: Runtime,
+    accepting: JoinHandle<()>,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let (received, ended) = (Arc::<Received>::default(), Arc::<Ended>::default());
+        let runtime = Runtime::new().unwrap();
+        let listener = runtime.spawn(TcpListener::bind("127.0.0.1:0")).await.unwrap().unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let record = received.clone();
+        let accepting = runtime.spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                // Some connections are closed before they take a request.
+                if fastrand::u8(0..20) > 0 {
+                    tokio::spawn(serve(stream, record.clone()));
+                }
+            }
+        });
+        Self { url, received, ended, runtime, accepting }
+    }
+
+    /// Checks what arrived. Returns how many requests began to arrive, and how many were not sent.
+    fn check(self) -> (usize, usize) {
+        let (begun, ended) = (self.received.begun.lock().unwrap(), self.ended.0.lock().unwrap());
+        let twice: Vec<_> = begun.iter().filter(|(_, count)| **count > 1).collect();
+        assert!(twice.is_empty(), "sent more than once: {twice:?}");
+        let mut bodies = self.received.bodies.lock().unwrap().clone();
+        let arrived = bodies.len();
+        bodies.sort_unstable();
+        bodies.dedup();
+        assert_eq!(bodies.len(), arrived, "an encrypted PIN was in two requests");
+        let not_sent: Vec<_> = ended.iter().filter(|(_, class)| *class == OutcomeClass::NotSent).collect();
+        for (id, _) in &not_sent {
+            assert!(!begun.contains_key(id), "{id} arrived, although it was not sent");
+        }
+        self.runtime.shutdown_background();
+        (begun.len(), not_sent.len())
+    }
+}
+
 #[tokio::test]
 async fn a_request_that_may_have_left_is_never_sent_again() {
-    let (received, ended) = (Arc::<Received>::default(), Arc::<Ended>::default());
-    // A runtime of its own, so that the server runs beside the client.
-    let server = Runtime::new().unwrap();
-    let listener = server.spawn(TcpListener::bind("127.0.0.1:0")).await.unwrap().unwrap();
-    let address = listener.local_addr().unwrap();
-    let (is_open, record) = (Arc::new(AtomicBool::new(true)), received.clone());
-    let open = is_open.clone();
-    let accepting = server.spawn(async move {
-        while open.load(Ordering::SeqCst) {
-            let (stream, _) = listener.accept().await.unwrap();
-            // Some connections are closed before they take a request.
-            if fastrand::u8(0..20) > 0 {
-                tokio::spawn(serve(stream, record.clone()));
-            }
-        }
-    });
-    let client = builder().base_url(format!("http://{address}")).observer(ended.clone()).build().unwrap();
+    let mut stage = Stage::new().await;
+    let client = builder().base_url(&stage.url).observer(stage.ended.clone()).build().unwrap();
     let (mut done, mut unknown) = (0, 0);
     for _ in 0..CALLS {
         match client.verify_pin(&pin()).await.unwrap() {
@@ -149,9 +181,8 @@ async fn a_request_that_may_have_left_is_never_sent_again() {
         }
     }
     // Now nothing listens. A request may still go over an open connection.
-    is_open.store(false, Ordering::SeqCst);
-    accepting.abort();
-    assert!(accepting.await.unwrap_err().is_cancelled());
+    stage.accepting.abort();
+    assert!((&mut stage.accepting).await.unwrap_err().is_cancelled());
     let mut failed = 0;
     while failed < 20 {
         match client.verify_pin(&pin()).await {
@@ -162,21 +193,32 @@ async fn a_request_that_may_have_left_is_never_sent_again() {
             }
         }
     }
+    let (begun, not_sent) = stage.check();
+    println!("{done} done, {unknown} unknown, {not_sent} not sent; {begun} began to arrive");
+    assert!(unknown > CALLS / 20 && done > CALLS / 3 && begun > CALLS * 2 / 3, "{done} {unknown} {begun}");
+}
 
-    let (begun, ended) = (received.begun.lock().unwrap(), ended.0.lock().unwrap());
-    let twice: Vec<_> = begun.iter().filter(|(_, count)| **count > 1).collect();
-    assert!(twice.is_empty(), "sent more than once: {twice:?}");
-    let mut bodies = received.bodies.lock().unwrap().clone();
-    let arrived = bodies.len();
-    bodies.sort_unstable();
-    bodies.dedup();
-    assert_eq!(bodies.len(), arrived, "an encrypted PIN was in two requests");
-    let not_sent: Vec<_> = ended.iter().filter(|(_, class)| *class == OutcomeClass::NotSent).collect();
-    for (id, _) in &not_sent {
-        assert!(!begun.contains_key(id), "{id} arrived, although it was not sent");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_whose_time_ends_while_it_leaves_is_sent_or_not() {
+    let stage = Stage::new().await;
+    let transport = Transport::new(&ApiSettings::new().base_url(&stage.url)).unwrap();
+    let clients: Vec<_> = (1..=20)
+        .map(|number| {
+            let client = builder().transport(transport.clone()).observer(stage.ended.clone());
+            client.timeout(Duration::from_micros(100 * number)).build().unwrap()
+        })
+        .collect();
+    let (mut done, mut unknown) = (0, 0);
+    for _ in 0..CALLS {
+        match clients[fastrand::usize(..clients.len())].verify_pin(&pin()).await {
+            Ok(Outcome::Done(_)) => done += 1,
+            Ok(Outcome::Unknown(_)) => unknown += 1,
+            Err(error) => assert!(error.nothing_changed(), "{error:?}"),
+        }
     }
-    println!("{done} done, {unknown} unknown, {} not sent; {} began to arrive", not_sent.len(), begun.len());
-    assert!(unknown > CALLS / 20 && done > CALLS / 3, "{done} {unknown}");
-    assert!(begun.len() > CALLS * 2 / 3 && arrived >= done, "{} {arrived}", begun.len());
-    server.shutdown_background();
+    // What was sent arrives.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let (begun, not_sent) = stage.check();
+    println!("{done} done, {unknown} unknown, {not_sent} not sent; {begun} began to arrive");
+    assert!(done > 0 && unknown > 0 && not_sent > 0, "{done} {unknown} {not_sent}");
 }
