@@ -1,43 +1,99 @@
 //! A lane for each session within this process: its PIN calls take turns here, so threads do not compete for the store.
+//!
+//! Turns come in the order in which they were asked for. A turn passes from hand to hand: whoever ends one names the next
+//! caller under the lock, so no other thread can come between, and a caller whose wait ends at that moment has the turn.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mixin_pin_core::uuid::Uuid;
 
-static LANES: Mutex<Option<HashMap<Uuid, Weak<Lane>>>> = Mutex::new(None);
+// The tests have other primitives there.
+use super::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+
+/// The lanes of this process.
+static LANES: Lanes = Lanes::new();
+
+/// Lanes by their sessions. A lane leaves with its last user.
+#[derive(Debug)]
+pub(crate) struct Lanes(Mutex<BTreeMap<Uuid, Weak<Lane>>>);
 
 /// The lane that all clients of one session share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Lane {
-    is_taken: Mutex<bool>,
-    freed: Condvar,
+    session_id: Uuid,
+    lanes: &'static Lanes,
+    queue: Mutex<Queue>,
 }
 
-impl Lane {
-    pub(crate) fn of(session_id: Uuid) -> Arc<Self> {
-        let mut lanes = LANES.lock().unwrap_or_else(PoisonError::into_inner);
-        let lanes = lanes.get_or_insert_default();
-        lanes.retain(|_, lane| lane.strong_count() > 0);
+#[derive(Debug, Default)]
+struct Queue {
+    is_taken: bool,
+    /// The number of the next caller that waits.
+    next: u64,
+    /// The callers that wait, by their numbers. Each waits at a condition of its own.
+    waiting: BTreeMap<u64, Arc<Condvar>>,
+}
+
+impl Lanes {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
+
+    pub(crate) fn of(&'static self, session_id: Uuid) -> Arc<Lane> {
+        let mut lanes = self.lock();
         if let Some(lane) = lanes.get(&session_id).and_then(Weak::upgrade) {
             return lane;
         }
-        let lane = Arc::default();
+        let lane = Arc::new(Lane { session_id, lanes: self, queue: Mutex::default() });
         lanes.insert(session_id, Arc::downgrade(&lane));
         lane
     }
 
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, Weak<Lane>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    #[allow(dead_code, reason = "only tests/lane needs it")]
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+}
+
+impl Lane {
+    pub(crate) fn of(session_id: Uuid) -> Arc<Self> {
+        LANES.of(session_id)
+    }
+
     /// Waits for a turn, which lasts until the guard is dropped. Returns None if no turn comes within `wait`.
     pub(crate) fn turn(&self, wait: Duration) -> Option<Turn<'_>> {
-        let is_taken = self.is_taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.freed.wait_timeout_while(is_taken, wait, |is_taken| *is_taken);
-        let (mut is_taken, result) = waited.unwrap_or_else(PoisonError::into_inner);
-        if result.timed_out() && *is_taken {
-            return None;
+        let mut queue = self.lock();
+        if !queue.is_taken {
+            queue.is_taken = true;
+            return Some(Turn(self));
         }
-        *is_taken = true;
-        Some(Turn(self))
+        let (number, called) = (queue.next, Arc::new(Condvar::new()));
+        queue.next += 1;
+        queue.waiting.insert(number, called.clone());
+        let waited = called.wait_timeout_while(queue, wait, |queue| queue.waiting.contains_key(&number));
+        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        // Whoever is not in the queue any more was given the turn.
+        queue.waiting.remove(&number).is_none().then(|| Turn(self))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        let mut lanes = self.lanes.lock();
+        // Another client may have made a new lane meanwhile.
+        if lanes.get(&self.session_id).is_some_and(|lane| lane.strong_count() == 0) {
+            lanes.remove(&self.session_id);
+        }
     }
 }
 
@@ -45,35 +101,10 @@ pub(crate) struct Turn<'q>(&'q Lane);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        *self.0.is_taken.lock().unwrap_or_else(PoisonError::into_inner) = false;
-        self.0.freed.notify_one();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clients_of_one_session_share_a_lane_and_others_do_not() {
-        let (one, two) = (Uuid::from_u128(0x1a4e_0001), Uuid::from_u128(0x1a4e_0002));
-        let (first, again, other) = (Lane::of(one), Lane::of(one), Lane::of(two));
-        assert!(Arc::ptr_eq(&first, &again));
-        let turn = first.turn(Duration::ZERO).unwrap();
-        assert!(again.turn(Duration::from_millis(10)).is_none());
-        assert!(other.turn(Duration::ZERO).is_some());
-        drop(turn);
-        assert!(again.turn(Duration::ZERO).is_some());
-    }
-
-    #[test]
-    fn a_waiting_caller_gets_the_next_turn() {
-        let lane = Lane::of(Uuid::from_u128(0x1a4e_0003));
-        std::thread::scope(|scope| {
-            let turn = lane.turn(Duration::ZERO).unwrap();
-            let waiting = scope.spawn(|| lane.turn(Duration::from_secs(60)).is_some());
-            drop(turn);
-            assert!(waiting.join().unwrap());
-        });
+        let mut queue = self.0.lock();
+        match queue.waiting.pop_first() {
+            Some((_, called)) => called.notify_one(),
+            None => queue.is_taken = false,
+        }
     }
 }

@@ -41,6 +41,7 @@ mod lane;
 mod oauth;
 mod resolve;
 mod signer;
+mod sync;
 mod transport;
 
 pub use builder::ClientBuilder;
