@@ -65,6 +65,8 @@ pub struct Call<'c, T, L> {
     deadline: Option<Duration>,
     /// When the wait for a lease is over.
     lease_until: Duration,
+    /// When the session was leased last.
+    leased_at: Option<Moment>,
     lease_retries: u32,
     pauses: Pauses,
     attempt: u32,
@@ -294,6 +296,7 @@ impl<'c, T, L> Call<'c, T, L> {
             plan,
             deadline: None,
             lease_until: context.limits.max_wait(),
+            leased_at: None,
             lease_retries: LEASE_RETRIES,
             pauses: Pauses::new(retries),
             attempt: 0,
@@ -311,6 +314,14 @@ impl<'c, T, L> Call<'c, T, L> {
 
     fn time_left(&self, now: Moment) -> Duration {
         self.deadline.unwrap_or_default().saturating_sub(now.elapsed)
+    }
+
+    /// The time since the session was leased. The clock that is never set back may stand still while the machine sleeps.
+    fn lease_age(&self, now: Moment) -> Duration {
+        self.leased_at.map_or(Duration::ZERO, |then| {
+            let by_wall = Duration::from_secs(now.wall.secs().saturating_sub(then.wall.secs()));
+            now.elapsed.saturating_sub(then.elapsed).max(by_wall)
+        })
     }
 
     /// The call's time begins now.
@@ -432,6 +443,7 @@ where
             }
             Ok(LeaseReply::Granted(lease)) => {
                 self.begin_time(now);
+                self.leased_at = Some(now);
                 if let Some(intent) = &self.intent {
                     let request_id = intent.request_id;
                     self.context.observe(&Event::Leased { request_id, waited: now.elapsed });
@@ -487,8 +499,12 @@ where
         if time_left.is_zero() {
             return Err(Error::TimeOver { limit: limits.max_call() });
         }
-        // A token that has expired would only be refused. The clock may also have been set back, which does no harm here.
-        if lease.is_some() && request.expires_at().is_some_and(|expiry| expiry <= now.wall) {
+        // A token that has expired would only be refused. Its times are the store's, whose clock may differ from this one, so
+        // the token's age is measured here.
+        let lifetime = |lease: &L::Target| {
+            request.expires_at().map(|expiry| expiry.secs().saturating_sub(lease.granted_at().secs()))
+        };
+        if lease.and_then(lifetime).is_some_and(|lifetime| self.lease_age(now) >= Duration::from_secs(lifetime)) {
             return Err(Error::TimeOver { limit: limits.token_lifetime() });
         }
         if lease.is_some_and(|lease| lease.remaining() < time_left) {

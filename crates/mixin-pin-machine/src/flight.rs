@@ -79,10 +79,11 @@ impl<T: DeserializeOwned, L: Deref<Target: Lease>> Flight<T, L> {
             Landing::NotSent(_) => OutcomeClass::NotSent,
             Landing::Ended(result) => OutcomeClass::of(result),
         };
+        // Before the entry is given up: if the observer panics, the caller does not hear the outcome.
+        self.context.ended(&self.request, took, class);
         if let Some(lease) = self.lease.as_ref().filter(|_| class != OutcomeClass::Unknown) {
             lease.keep_entry(false);
         }
-        self.context.ended(&self.request, took, class);
         (Landed(landing), self.lease)
     }
 }
