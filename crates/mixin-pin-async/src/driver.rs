@@ -1,5 +1,6 @@
 //! Makes the steps of a call: waits, leases, signs and sends as the machine says.
 
+use std::hint;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -50,6 +51,13 @@ pub(crate) fn now() -> Result<UnixTime, Error> {
     Ok(UnixTime::try_from(SystemTime::now())?)
 }
 
+/// Overwrites the stack below the caller. Encryption may leave parts of the PIN key there, and the memory of a new task is
+/// copied from there with its unused parts.
+#[inline(never)]
+fn clean_stack() {
+    hint::black_box([0_u8; 16 << 10]);
+}
+
 /// Makes a call. An error means that the clock, the generator or the runtime failed before anything was sent.
 pub(crate) async fn drive<T: DeserializeOwned + Send + Sync + 'static>(
     mut call: Call<'_, T, Lease>,
@@ -62,7 +70,9 @@ pub(crate) async fn drive<T: DeserializeOwned + Send + Sync + 'static>(
     loop {
         // A clock that fails later must not lose the outcome of a request that was sent.
         wall = now().unwrap_or(wall);
-        call = match call.step(Moment { wall, elapsed: begun.elapsed() }, &mut rng) {
+        let step = call.step(Moment { wall, elapsed: begun.elapsed() }, &mut rng);
+        clean_stack();
+        call = match step {
             Step::Turn(ask) => {
                 if let Some(lane) = outside.lane {
                     turn = lane.turn(ask.limit()).await;

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 
 use common::{Server, USER, builder};
+use mixin_pin_async::Client;
 use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::{Ed25519Key, Pin};
 use mixin_pin_test_memory::{Memory, holds, left_behind};
@@ -36,6 +37,25 @@ impl log::Log for Log {
 
 static LOG: Log = Log(Mutex::new(String::new()));
 
+struct Secrets {
+    client: Client,
+    pin: Pin,
+    other: Pin,
+    key: TipKey,
+}
+
+impl Secrets {
+    /// Made on another thread: moving a secret leaves a copy on the stack, and unused memory of a future may pick it up.
+    fn of(server: &Server) -> Box<Self> {
+        let make = || {
+            let client = builder().base_url(&server.url).build().unwrap();
+            let (pin, other, key) = (Pin::new(DIGITS).unwrap(), Pin::new(OTHER).unwrap(), TipKey::from_seed(&TIP_SEED));
+            Box::new(Self { client, pin, other, key })
+        };
+        std::thread::scope(|scope| scope.spawn(make).join().unwrap())
+    }
+}
+
 #[test]
 fn calls_leave_no_secret() {
     // The keys of `builder`'s session.
@@ -63,18 +83,17 @@ fn calls_leave_no_secret() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let left = left_behind(&marks, || {
         for server in [&done, &refused, &lost] {
-            // Clients and PINs are made outside of a future, because moving a secret leaves a copy.
-            let client = builder().base_url(&server.url).build().unwrap();
-            let (pin, other, key) = (Pin::new(DIGITS).unwrap(), Pin::new(OTHER).unwrap(), TipKey::from_seed(&TIP_SEED));
+            let secrets = Secrets::of(server);
+            let Secrets { client, pin, other, key } = &*secrets;
             let nothing = Map::new();
             // Futures on the heap are searched.
             for outcome in [
-                runtime.block_on(Box::pin(client.create_pin(&pin))),
-                runtime.block_on(Box::pin(client.change_pin(&pin, &other))),
-                runtime.block_on(Box::pin(client.verify_pin(&pin))),
-                runtime.block_on(Box::pin(client.install_tip(Some(&pin), &key))),
-                runtime.block_on(Box::pin(client.verify_tip(&key))),
-                runtime.block_on(Box::pin(client.call_with_pin("POST", "/transfers", &nothing, &pin))),
+                runtime.block_on(Box::pin(client.create_pin(pin))),
+                runtime.block_on(Box::pin(client.change_pin(pin, other))),
+                runtime.block_on(Box::pin(client.verify_pin(pin))),
+                runtime.block_on(Box::pin(client.install_tip(Some(pin), key))),
+                runtime.block_on(Box::pin(client.verify_tip(key))),
+                runtime.block_on(Box::pin(client.call_with_pin("POST", "/transfers", &nothing, pin))),
             ] {
                 write!(shown, "{outcome:?}").unwrap();
                 if let Err(error) = &outcome {
