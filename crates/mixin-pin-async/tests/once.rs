@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::{USER, builder, pin};
 use mixin_pin_async::core::uuid::Uuid;
-use mixin_pin_async::{ApiSettings, Event, Observer, Outcome, OutcomeClass, Transport};
+use mixin_pin_async::{ApiSettings, Error, Event, Observer, Outcome, OutcomeClass, Transport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -172,9 +172,11 @@ async fn a_request_that_may_have_left_is_never_sent_again() {
     let client = builder().base_url(&stage.url).observer(stage.ended.clone()).build().unwrap();
     let (mut done, mut unknown) = (0, 0);
     for _ in 0..CALLS {
-        match client.verify_pin(&pin()).await.unwrap() {
-            Outcome::Done(_) => done += 1,
-            Outcome::Unknown(_) => unknown += 1,
+        match client.verify_pin(&pin()).await {
+            Ok(Outcome::Done(_)) => done += 1,
+            Ok(Outcome::Unknown(_)) => unknown += 1,
+            // Three connections were closed before they took the request.
+            Err(error) => assert!(matches!(error, Error::Connect(_)), "{error:?}"),
         }
         if fastrand::bool() {
             tokio::time::sleep(Duration::from_micros(fastrand::u64(0..2_000))).await;
