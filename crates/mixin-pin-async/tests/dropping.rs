@@ -368,11 +368,16 @@ async fn waiting_calls_hold_no_thread_and_do_not_delay_other_sessions() {
     tokio::time::sleep(SECOND / 10).await;
     // The server has one more for its one connection, and the client may have one for names.
     assert!(threads() <= before + 3, "{} threads, {before} before", threads());
-    for _ in 0..20 {
+    let mut times = Vec::new();
+    for _ in 0..21 {
         let begun = Instant::now();
         of_b.verify_pin(&pin()).await.unwrap().done().unwrap();
-        assert!(begun.elapsed() < SECOND / 10, "{:?}", begun.elapsed());
+        times.push(begun.elapsed());
     }
+    times.sort_unstable();
+    println!("beside {WAITERS} waiting calls: median {:?}, longest {:?}", times[10], times[20]);
+    // On a busy machine a single one may take longer, but not as long as an answer to the other session.
+    assert!(times[10] < SECOND / 10 && times[20] < SECOND, "{times:?}");
     // All but the last leave the queue, so the last is the next.
     for waiter in &waiters[..WAITERS - 1] {
         waiter.abort();
