@@ -1,0 +1,509 @@
+//! A client: a sequential driver of the real machine, which reads the outside world from a script.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mixin_pin_machine::core::token::Algorithm;
+use mixin_pin_machine::core::uuid::Uuid;
+use mixin_pin_machine::core::{EncryptedPin, NonceSource, Pin, PinKey, Secret, Session, UnixTime};
+use mixin_pin_machine::protocol::call::PreparedRequest;
+use mixin_pin_machine::store::{CallKind, Error as StoreError, Lease, LeaseReply};
+use mixin_pin_machine::{
+    Call, Ended, Error, Limits, Moment, Outcome, PublicCredential, Received, Reply, ResolutionPlan, ResolveStep, Rules,
+    Step, TransportError, Verdict, Which,
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::rng::Fixed;
+use crate::world::Fault;
+
+/// The length of a tick in seconds.
+pub const TICK: u64 = 4;
+/// The time of the first tick by the server's clock.
+const BEGIN: u64 = 1_700_000_000;
+/// A call takes two ticks. So its lease takes two ticks and a half.
+const CALL: Duration = Duration::from_secs(2 * TICK);
+const DIGITS: [&str; 3] = ["314159", "271828", "161803"];
+
+/// One of the PINs in [`DIGITS`].
+pub type PinName = u8;
+
+/// What a client does.
+#[derive(Debug, Clone, Copy)]
+pub enum Program {
+    /// Sets the first PIN.
+    Create(PinName),
+    /// Changes the PIN.
+    Change(PinName, PinName),
+    /// Verifies the PIN.
+    Verify(PinName),
+    /// Settles what the journal lists, as a change between these PINs.
+    Resolve(Option<PinName>, PinName),
+    /// The same, but its owner names the first of these changes, as its lost call did.
+    ResolveFirst(Option<PinName>, PinName),
+}
+
+impl Program {
+    pub const fn resolves(self) -> bool {
+        matches!(self, Self::Resolve(..) | Self::ResolveFirst(..))
+    }
+}
+
+/// What happens to a client, and at which tick.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Event {
+    pub at: u8,
+    pub what: What,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum What {
+    /// It begins. A resolver reads these changes from the journal: ids, and when their tokens expire.
+    Begins(Vec<(Uuid, u64)>),
+    Granted(Granted),
+    Busy,
+    Unconfirmed,
+    Signed,
+    NotSent,
+    Lost,
+    TimedOut,
+    Answer(Answer),
+    /// The user, read by the server at this tick.
+    User {
+        has_pin: bool,
+        at: u8,
+    },
+    /// The next step is made.
+    GoesOn,
+}
+
+/// What a store grants. Times in seconds of the server's clock, except for `granted_at`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Granted {
+    pub fence: u8,
+    pub granted_at: UnixTimeSecs,
+    pub first: u64,
+    pub until: u64,
+}
+
+pub type UnixTimeSecs = u64;
+
+/// The server's answer to a call with a PIN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Answer {
+    Done,
+    Refused(u32, Option<&'static str>),
+}
+
+/// What a client waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    Begin,
+    Lease {
+        intent: Intent,
+        duration: Duration,
+        wait: Duration,
+        is_confirmed: bool,
+    },
+    Sign,
+    Flight {
+        request: Arc<Request>,
+        limit: Duration,
+    },
+    Read,
+    /// The outcome is known here. The release is next.
+    Release,
+    Wait,
+    /// The verdict is known. Its changes leave the journal next.
+    Settle(Vec<Uuid>),
+    Done(Report),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intent {
+    pub request_id: Uuid,
+    pub kind: CallKind,
+    pub lifetime: Duration,
+}
+
+/// A request, as the server reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub id: Uuid,
+    pub expires_at: UnixTimeSecs,
+    pub is_update: bool,
+    /// Digits and iterators.
+    pub old: Option<(PinName, u64)>,
+    pub pin: (PinName, u64),
+    pub ciphertexts: Vec<Vec<u8>>,
+}
+
+/// What a client tells its owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    Done,
+    Unknown(Uuid),
+    /// An error: nothing changed.
+    Failed(String),
+    Resolved(Found, Vec<Uuid>),
+}
+
+/// A verdict without its details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Found {
+    Applied,
+    NotApplied,
+    NotYet,
+    Neither,
+    Other,
+}
+
+/// What a client has done since its last event, and what it waits for.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The leases that it released, and whether it kept their entries.
+    pub released: Vec<(u8, bool)>,
+    /// The lease that it holds, and whether dropping it keeps the entry.
+    pub held: Option<(u8, bool)>,
+    pub ask: Ask,
+    /// The tick of its last event.
+    pub at: u8,
+}
+
+/// The settings of one client.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    pub program: Program,
+    pub seed: u64,
+    /// How many seconds its clock is ahead of the server's.
+    pub ahead: i64,
+    pub token: Duration,
+    pub fault: Option<Fault>,
+}
+
+/// Runs a client from its beginning through these events, and tells what it waits for then.
+pub fn replay(setting: &Setting, events: &[Event]) -> View {
+    let mut script =
+        Script { events: events.iter(), setting, begun: 0, now: 0, rng: Fixed(setting.seed), leases: Arc::default() };
+    let ask = match run(&mut script) {
+        Ok(report) => Ask::Done(report),
+        Err(ask) => ask,
+    };
+    assert!(script.events.next().is_none(), "{:?} ended before its script: {ask:?}", setting.program);
+    let leases = script.leases.lock().unwrap_or_else(PoisonError::into_inner);
+    View { released: leases.released.clone(), held: leases.held, ask, at: script.now }
+}
+
+struct Script<'s> {
+    events: std::slice::Iter<'s, Event>,
+    setting: &'s Setting,
+    begun: u8,
+    now: u8,
+    rng: Fixed,
+    leases: Arc<Mutex<Leases>>,
+}
+
+#[derive(Default)]
+struct Leases {
+    now: u64,
+    held: Option<(u8, bool)>,
+    released: Vec<(u8, bool)>,
+    /// The script has ended, so what is dropped now says nothing.
+    is_over: bool,
+}
+
+impl Script<'_> {
+    /// The next event, or what the client waits for.
+    fn next(&mut self, ask: Ask) -> Result<What, Ask> {
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(event) = self.events.next() else {
+            leases.is_over = true;
+            return Err(ask);
+        };
+        self.now = event.at;
+        leases.now = seconds(event.at);
+        leases.released.clear();
+        Ok(event.what.clone())
+    }
+
+    fn wall(&self) -> UnixTime {
+        UnixTime::from_secs(server_time(self.now).saturating_add_signed(self.setting.ahead))
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { wall: self.wall(), elapsed: Duration::from_secs(seconds(self.now - self.begun)) }
+    }
+
+    fn lease(&self, granted: Granted) -> Held {
+        let leases = self.leases.clone();
+        leases.lock().unwrap_or_else(PoisonError::into_inner).held = Some((granted.fence, false));
+        Held { granted, drawn: Mutex::new(0), leases }
+    }
+}
+
+pub fn seconds(tick: u8) -> u64 {
+    u64::from(tick) * TICK
+}
+
+pub fn server_time(tick: u8) -> u64 {
+    BEGIN + seconds(tick)
+}
+
+/// A lease in the hands of the machine.
+struct Held {
+    granted: Granted,
+    drawn: Mutex<u64>,
+    leases: Arc<Mutex<Leases>>,
+}
+
+impl Held {
+    fn leases(&self) -> std::sync::MutexGuard<'_, Leases> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl NonceSource for Held {
+    type Error = StoreError;
+
+    fn reserve(&self, _: UnixTime) -> Result<u64, StoreError> {
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.remaining().is_zero() || *drawn == 2 {
+            return Err(StoreError::LeaseLost);
+        }
+        *drawn += 1;
+        Ok(self.granted.first + *drawn - 1)
+    }
+}
+
+impl Lease for Held {
+    fn remaining(&self) -> Duration {
+        Duration::from_secs(self.granted.until.saturating_sub(self.leases().now))
+    }
+
+    fn granted_at(&self) -> UnixTime {
+        UnixTime::from_secs(self.granted.granted_at)
+    }
+
+    fn keep_entry(&self, keep: bool) {
+        self.leases().held = Some((self.granted.fence, keep));
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let fence = self.granted.fence;
+        let mut leases = self.leases();
+        if !leases.is_over
+            && let Some((_, keep)) = leases.held.take_if(|(held, _)| *held == fence)
+        {
+            leases.released.push((fence, keep));
+        }
+    }
+}
+
+pub fn pin_key() -> PinKey {
+    PinKey::from_bytes(&[7; 32]).unwrap()
+}
+
+fn pin(name: PinName) -> Pin {
+    Pin::new(DIGITS[usize::from(name)]).unwrap()
+}
+
+fn run(script: &mut Script<'_>) -> Result<Report, Ask> {
+    let What::Begins(pending) = script.next(Ask::Begin)? else { unreachable!("it begins") };
+    script.begun = script.now;
+    let session = Session::from_parts(Uuid::from_u128(1), Uuid::from_u128(2), Algorithm::EdDsa, pin_key());
+    let rules = Rules::new(session, Limits::default().call(CALL).token(script.setting.token), None);
+    let ended = match script.setting.program {
+        Program::Create(new) => drive(rules.create_pin(&pin(new)), script)?,
+        Program::Change(old, new) => drive(rules.change_pin(&pin(old), &pin(new)), script)?,
+        Program::Verify(name) => drive(rules.verify_pin(&pin(name)), script)?,
+        Program::Resolve(old, new) => {
+            let last = pending.iter().map(|(_, expires_at)| *expires_at).max();
+            return resolve(&rules, (old, new), last, &pending, script);
+        }
+        Program::ResolveFirst(old, new) => {
+            let first = pending.first().map(|(_, expires_at)| *expires_at);
+            return resolve(&rules, (old, new), first, &pending, script);
+        }
+    };
+    Ok(match ended.result {
+        Ok(Outcome::Done(_)) => Report::Done,
+        Ok(Outcome::Unknown(unknown)) => Report::Unknown(unknown.request_id),
+        Err(error) => Report::Failed(error.to_string()),
+    })
+}
+
+/// As the drivers resolve.
+fn resolve(
+    rules: &Rules,
+    (old, new): (Option<PinName>, PinName),
+    expires_at: Option<u64>,
+    pending: &[(Uuid, u64)],
+    script: &mut Script<'_>,
+) -> Result<Report, Ask> {
+    let failed = |error: Error| Ok(Report::Failed(error.to_string()));
+    let expires_at = expires_at.expect("a resolver begins only if a change is pending");
+    // A change with a later token may still be carried out.
+    let settles_all = script.setting.fault == Some(Fault::LaterSettled);
+    let pending = pending.iter().filter(|(_, at)| *at <= expires_at || settles_all);
+    let ids: Vec<Uuid> = pending.map(|(id, _)| *id).collect();
+    let me = drive(rules.me(), script)?;
+    let (user, mut server_time) = match me.result {
+        Ok(Outcome::Done(user)) => (user, me.server_time),
+        Ok(Outcome::Unknown(unknown)) => return failed(*unknown.cause),
+        Err(error) => return failed(error),
+    };
+    if script.setting.fault == Some(Fault::WrongClock) {
+        server_time = Some(script.wall());
+    }
+    let credential = |_| PublicCredential::Digits;
+    let expires_at = UnixTime::from_secs(expires_at);
+    let plan = ResolutionPlan::new(old.map(credential), credential(new), expires_at, user, server_time);
+    let mut plan = match plan {
+        Ok(plan) => plan,
+        Err(error) => return failed(error),
+    };
+    let resolution = loop {
+        plan = match plan.next() {
+            ResolveStep::Verify(which, asked) => {
+                let name = match which {
+                    Which::New => new,
+                    Which::Old => old.expect("the plan names an old PIN only if there is one"),
+                };
+                let verified = drive(rules.verify_pin(&pin(name)), script)?;
+                match asked.verified(verified.result) {
+                    Ok(plan) => plan,
+                    Err(error) => return failed(error),
+                }
+            }
+            ResolveStep::ReadUser(asked) => match drive(rules.me(), script)?.result {
+                Ok(Outcome::Done(user)) => asked.read(user),
+                Ok(Outcome::Unknown(unknown)) => return failed(*unknown.cause),
+                Err(error) => return failed(error),
+            },
+            ResolveStep::Done(resolution) => break resolution,
+        };
+    };
+    let found = match resolution.verdict {
+        Verdict::Applied(_) => Found::Applied,
+        Verdict::NotApplied(_) => Found::NotApplied,
+        Verdict::NotYet { .. } => Found::NotYet,
+        Verdict::Neither => Found::Neither,
+        _ => Found::Other,
+    };
+    if !resolution.is_settled() {
+        return Ok(Report::Resolved(found, Vec::new()));
+    }
+    script.next(Ask::Settle(ids.clone()))?;
+    Ok(Report::Resolved(found, ids))
+}
+
+fn drive<T: DeserializeOwned>(
+    mut call: Call<'_, T, Box<Held>>,
+    script: &mut Script<'_>,
+) -> Result<Ended<T, Box<Held>>, Ask> {
+    loop {
+        call = match call.step(script.moment(), &mut script.rng) {
+            // Each client is a process of its own.
+            Step::Turn(ask) => ask.taken(true),
+            Step::Lease(ask) => {
+                let terms = ask.terms();
+                let call = terms.call().expect("every lease here is for a call");
+                let (request_id, kind, lifetime) = (call.request_id, call.kind, call.token_lifetime);
+                let wanted = Ask::Lease {
+                    intent: Intent { request_id, kind, lifetime },
+                    duration: terms.duration(),
+                    wait: terms.max_wait(),
+                    is_confirmed: terms.clock_is_confirmed(),
+                };
+                let reply = match script.next(wanted)? {
+                    What::Granted(granted) => LeaseReply::Granted(Box::new(script.lease(granted))),
+                    What::Unconfirmed => LeaseReply::ClockUnconfirmed { ahead: None },
+                    _ => LeaseReply::Busy,
+                };
+                ask.replied(Ok(reply))
+            }
+            Step::SignTip(_) => unreachable!("no TIP key is used"),
+            Step::Sign(ask) => {
+                script.next(Ask::Sign)?;
+                ask.signed(Ok([0; 64]))
+            }
+            Step::Ask(ask) => {
+                let What::User { has_pin, at } = script.next(Ask::Read)? else { unreachable!("it reads") };
+                let time = Some(UnixTime::from_secs(server_time(at)));
+                let reply = Received { server_time: time, ..received(ask.request().request_id(), &user(has_pin)) };
+                ask.answered(Reply::Answer(reply))
+            }
+            Step::Send(waiting, flight) => {
+                let (request, limit) = (Arc::new(Request::of(flight.request())), flight.limit());
+                let id = request.id;
+                let reply = match script.next(Ask::Flight { request, limit })? {
+                    What::NotSent => Reply::NotSent(TransportError::new("refused", false)),
+                    What::Lost if script.setting.fault == Some(Fault::RetriedAfterSend) => {
+                        Reply::NotSent(TransportError::new("broken", false))
+                    }
+                    What::Lost => Reply::Lost(TransportError::new("broken", false)),
+                    What::Answer(Answer::Done) => Reply::Answer(received(id, &user(true))),
+                    What::Answer(Answer::Refused(code, reason)) => {
+                        let extra = reason.map(|reason| json!({ "reason": reason }));
+                        let error = json!({ "error": { "status": 202, "code": code, "extra": extra } });
+                        Reply::Answer(received(id, &error))
+                    }
+                    _ => Reply::TimedOut,
+                };
+                let (landed, lease) = flight.land(reply, Duration::ZERO);
+                script.next(Ask::Release)?;
+                drop(lease);
+                waiting.landed(landed)
+            }
+            Step::Wait(pause) => {
+                script.next(Ask::Wait)?;
+                pause.over()
+            }
+            Step::Done(mut ended) => {
+                ended.lease = None;
+                return Ok(ended);
+            }
+        };
+    }
+}
+
+fn user(has_pin: bool) -> Value {
+    json!({ "data": { "user_id": Uuid::from_u128(1), "has_pin": has_pin } })
+}
+
+fn received(id: Uuid, body: &Value) -> Received {
+    let body = body.to_string().into_bytes();
+    Received { status: 200, request_id: Some(id.to_string()), body, ..Received::default() }
+}
+
+impl Request {
+    fn of(request: &PreparedRequest) -> Self {
+        let body: Value = serde_json::from_slice(request.body()).unwrap();
+        let mut ciphertexts = Vec::new();
+        let mut decrypt = |names: [&str; 2]| {
+            let text = names.iter().find_map(|name| body[*name].as_str()).unwrap_or_default();
+            if text.is_empty() {
+                return None;
+            }
+            let encrypted = EncryptedPin::from_base64(text).unwrap();
+            ciphertexts.push(encrypted.as_bytes().to_vec());
+            let block = pin_key().decrypt(&encrypted).unwrap();
+            let Secret::Digits(digits) = block.secret() else { unreachable!("only digits are used") };
+            let name = DIGITS.iter().position(|name| name.as_bytes() == digits.expose()).unwrap();
+            Some((u8::try_from(name).unwrap(), block.iterator()))
+        };
+        let old = decrypt(["old_pin", "old_pin_base64"]);
+        let pin = decrypt(["pin", "pin_base64"]).unwrap();
+        Self {
+            id: request.request_id(),
+            expires_at: request.expires_at().unwrap().secs(),
+            is_update: request.path() == "/pin/update",
+            old,
+            pin,
+            ciphertexts,
+        }
+    }
+}
