@@ -437,6 +437,11 @@ where
         match reply {
             Err(error) => State::Done(Err(Error::Store(error)), None),
             Ok(LeaseReply::Busy) => State::Done(Err(Self::busy(now)), None),
+            // Otherwise a store that never believes it would be asked for ever.
+            Ok(LeaseReply::ClockUnconfirmed { .. }) if self.clock_is_confirmed => {
+                let cause = "it asks for a confirmation of the clock that it was just given";
+                State::Done(Err(Error::Store(StoreError::other(cause))), None)
+            }
             Ok(LeaseReply::ClockUnconfirmed { .. }) => {
                 let deadline = now.elapsed.saturating_add(self.context.limits.max_call());
                 State::Prepare(Errand::Time { deadline }, Tips::default())

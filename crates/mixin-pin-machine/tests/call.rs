@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use common::{Driver, Say, rules, rules_with};
 use mixin_pin_machine::core::tip::TipKey;
-use mixin_pin_machine::core::{Pin, SignerError, UnixTime};
+use mixin_pin_machine::core::uuid::Uuid;
+use mixin_pin_machine::core::{CodeVerifier, Ed25519Key, Pin, SignerError, UnixTime};
 use mixin_pin_machine::protocol::call::LogQuery;
+use mixin_pin_machine::protocol::oauth::CodeExchange;
 use mixin_pin_machine::store::CallKind;
-use mixin_pin_machine::{ClockOffset, Error, Limits, NextStep, Outcome};
+use mixin_pin_machine::{ClockOffset, Error, Limits, NextStep, Outcome, exchange_code};
 
 fn pin() -> Pin {
     Pin::new("314159").unwrap()
@@ -263,6 +265,52 @@ fn a_clock_that_is_not_confirmed_sends_no_pin() {
     assert!(matches!(run(Say::Status(502)), Error::ClockUnconfirmed(error) if matches!(*error, Error::Protocol(_))));
     assert!(matches!(run(Say::Lost), Error::ClockUnconfirmed(error) if matches!(*error, Error::Interrupted(_))));
     assert!(matches!(run(Say::SignerFails), Error::ClockUnconfirmed(error) if matches!(*error, Error::Signer(_))));
+}
+
+#[test]
+fn a_store_that_asks_again_and_again_is_not_answered_for_ever() {
+    let (rules, pin) = (rules(), pin());
+    let (driver, result) =
+        Driver::run(rules.verify_pin(&pin), &[Say::Unconfirmed, Say::ServerTime(0), Say::Unconfirmed]);
+    let error = result.expect_err("the store never grants a lease");
+    assert_eq!(
+        error.to_string(),
+        "the nonce store failed, nothing was sent: it asks for a confirmation of the clock that it was just given"
+    );
+    assert!(driver.requests.is_empty());
+}
+
+#[test]
+fn a_second_attempt_waits_for_its_lease_within_the_time_of_the_call() {
+    let (rules, pin) = (rules(), pin());
+    let (mut driver, result) = Driver::run(rules.verify_pin(&pin), &[Say::SignerTakes(25), Say::NotSent]);
+    assert!(matches!(result, Ok(Outcome::Done(_))));
+    let steps = driver.steps();
+    let wait = steps.iter().rfind(|step| step.starts_with("lease")).unwrap();
+    assert!(wait.starts_with("lease 35s, wait 3."), "30 seconds less 25, 1 and a pause: {wait}");
+    let (_, result) = Driver::run(rules.verify_pin(&pin), &[Say::SignerTakes(29), Say::NotSent]);
+    assert!(matches!(result, Err(Error::Connect(_))), "the time for a pause is over");
+}
+
+#[test]
+fn an_exchange_of_a_code_has_no_token_so_no_refusal_is_certain() {
+    let key = Ed25519Key::from_bytes(&[3; 32]).unwrap().public_key();
+    let verifier = CodeVerifier::generate(&mut common::Fixed(1));
+    let exchange = CodeExchange {
+        app_id: Uuid::from_u128(3),
+        code: "code",
+        verifier: &verifier,
+        client_secret: None,
+        public_key: &key,
+    };
+    let run = |say| Driver::run(exchange_code(&exchange, Limits::default()), &[say]);
+    let (mut driver, result) = run(Say::Refuse(10_002, None));
+    let Ok(Outcome::Unknown(unknown)) = result else { panic!("a copy may have been carried out") };
+    assert_eq!((unknown.expires_at, unknown.next), (None, NextStep::CheckFirst));
+    assert_eq!(driver.steps(), ["send 30s"], "neither lease nor signature");
+    let (driver, result) = run(Say::NotSent);
+    assert!(matches!(result, Err(Error::Connect(_))));
+    assert_eq!(driver.requests.len(), 1);
 }
 
 #[test]

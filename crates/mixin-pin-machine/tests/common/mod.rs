@@ -19,7 +19,7 @@ use mixin_pin_machine::{
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use rng::Fixed;
+pub use rng::Fixed;
 
 /// The time at which every call begins.
 pub const NOW: u64 = 1_700_000_000;
@@ -239,7 +239,7 @@ impl Driver {
                 Step::Send(waiting, flight) => {
                     self.note(format!("send {:?}", flight.limit()));
                     let request = flight.request();
-                    let expires_at = request.expires_at().unwrap().secs();
+                    let expires_at = request.expires_at().map_or(0, UnixTime::secs);
                     self.requests.push(Sent { id: request.request_id(), expires_at });
                     if self.take(|say| say == Say::DropFlight).is_some() {
                         return Err(Error::LeaseLost);
