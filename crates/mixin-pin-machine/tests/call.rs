@@ -4,14 +4,13 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Driver, Say, rules, rules_with};
-use mixin_pin_machine::core::tip::TipKey;
+use common::{Driver, Say, rules, rules_with, tip_key};
 use mixin_pin_machine::core::uuid::Uuid;
-use mixin_pin_machine::core::{CodeVerifier, Ed25519Key, Pin, SignerError, UnixTime};
+use mixin_pin_machine::core::{CodeVerifier, Ed25519Key, Pin, UnixTime};
 use mixin_pin_machine::protocol::call::LogQuery;
 use mixin_pin_machine::protocol::oauth::CodeExchange;
 use mixin_pin_machine::store::CallKind;
-use mixin_pin_machine::{ClockOffset, Error, Limits, NextStep, Outcome, exchange_code};
+use mixin_pin_machine::{ClockOffset, Error, Limits, NextStep, Outcome, TipRole, exchange_code};
 
 fn pin() -> Pin {
     Pin::new("314159").unwrap()
@@ -212,17 +211,19 @@ fn the_time_limit_shrinks_while_a_signer_works() {
 
 #[test]
 fn tip_signatures_come_before_the_tokens() {
-    let (rules, key) = (rules(), TipKey::from_seed(&[5; 32]));
+    let (rules, key, safe) = (rules(), tip_key(TipRole::Pin), tip_key(TipRole::Safe));
     let (mut driver, result) = Driver::run(rules.verify_tip(key.public_key()), &[]);
     assert!(matches!(result, Ok(Outcome::Done(_))));
     assert_eq!(driver.steps()[2..5], ["sign by Pin", "sign", "send 30s"]);
-    let safe = TipKey::from_seed(&[6; 32]);
     let (mut driver, result) = Driver::run(rules.register_safe(key.public_key(), safe.public_key()), &[]);
     assert!(matches!(result, Ok(Outcome::Done(_))));
     assert_eq!(driver.steps()[2..6], ["sign by Safe", "sign by Pin", "sign", "send 30s"]);
-    let (mut driver, result) = Driver::run(rules.verify_tip(key.public_key()), &[Say::TipFails]);
-    assert!(matches!(result, Err(Error::Signer(ref error)) if error.to_string() == SignerError::new().to_string()));
-    assert_eq!((driver.steps().last().map(String::as_str), driver.drawn), (Some("release"), 0));
+    for say in [Say::TipFails, Say::TipIsWrong] {
+        let (mut driver, result) = Driver::run(rules.verify_tip(key.public_key()), &[say]);
+        assert!(matches!(result, Err(Error::Signer(_))), "{say:?}");
+        assert_eq!((driver.steps().last().map(String::as_str), driver.drawn), (Some("release"), 0), "{say:?}");
+        assert_eq!(driver.kept(), [] as [bool; 0]);
+    }
 }
 
 #[test]

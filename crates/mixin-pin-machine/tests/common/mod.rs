@@ -8,13 +8,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use mixin_pin_machine::core::tip::{TipKey, TipSigner};
 use mixin_pin_machine::core::token::Algorithm;
 use mixin_pin_machine::core::uuid::Uuid;
 use mixin_pin_machine::core::{NonceSource, PinKey, Session, SignerError, UnixTime};
 use mixin_pin_machine::protocol::call::PreparedRequest;
 use mixin_pin_machine::store::{CallIntent, Error as StoreError, Lease, LeaseReply, PendingCall};
 use mixin_pin_machine::{
-    Call, Error, Event, Limits, Moment, Observer, Outcome, OutcomeClass, Received, Reply, Rules, Step, TransportError,
+    Call, Error, Event, Limits, Moment, Observer, Outcome, OutcomeClass, Received, Reply, Rules, Step, TipRole,
+    TransportError,
 };
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -41,6 +43,7 @@ pub enum Say {
     /// In seconds.
     SignerTakes(u64),
     TipFails,
+    TipIsWrong,
     DropFlight,
     NotSent,
     Lost,
@@ -217,8 +220,12 @@ impl Driver {
                 }
                 Step::SignTip(ask) => {
                     self.note(format!("sign by {:?}", ask.role()));
-                    let fails = self.take(|say| say == Say::TipFails).is_some();
-                    ask.signed(if fails { Err(SignerError::new()) } else { Ok([1; 64]) })
+                    let signature = match self.take(|say| matches!(say, Say::TipFails | Say::TipIsWrong)) {
+                        Some(Say::TipFails) => Err(SignerError::new()),
+                        Some(_) => Ok([1; 64]),
+                        None => TipSigner::sign(&tip_key(ask.role()), ask.message()),
+                    };
+                    ask.signed(signature)
                 }
                 Step::Sign(ask) => {
                     self.note("sign".into());
@@ -363,6 +370,14 @@ impl Observer for Lines {
         };
         EVENTS.with_borrow_mut(|events| events.push(line));
     }
+}
+
+/// The key that signs in this role.
+pub fn tip_key(role: TipRole) -> TipKey {
+    TipKey::from_seed(match role {
+        TipRole::Pin => &[5; 32],
+        TipRole::Safe => &[6; 32],
+    })
 }
 
 /// The calls of a session that signs elsewhere.

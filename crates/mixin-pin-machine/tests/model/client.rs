@@ -7,9 +7,9 @@ use mixin_pin_machine::core::token::Algorithm;
 use mixin_pin_machine::core::uuid::Uuid;
 use mixin_pin_machine::core::{EncryptedPin, NonceSource, Pin, PinKey, Secret, Session, UnixTime};
 use mixin_pin_machine::protocol::call::PreparedRequest;
-use mixin_pin_machine::store::{CallKind, Error as StoreError, Lease, LeaseReply};
+use mixin_pin_machine::store::{CallIntent, CallKind, Error as StoreError, Lease, LeaseReply, PendingCall};
 use mixin_pin_machine::{
-    Call, Ended, Error, Limits, Moment, Outcome, PublicCredential, Received, Reply, ResolutionPlan, ResolveStep, Rules,
+    Call, Ended, Error, Limits, LostChange, Moment, Outcome, PublicCredential, Received, Reply, ResolveStep, Rules,
     Step, TransportError, Verdict, Which,
 };
 use serde::de::DeserializeOwned;
@@ -59,8 +59,10 @@ pub struct Event {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum What {
-    /// It begins. A resolver reads these changes from the journal: ids, and when their tokens expire.
-    Begins(Vec<(Uuid, u64)>),
+    /// It begins. A resolver reads these changes from the journal.
+    Begins(Vec<Listed>),
+    /// A resolver reads the journal again.
+    Journal(Vec<Listed>),
     Granted(Granted),
     Busy,
     Unconfirmed,
@@ -76,6 +78,15 @@ pub enum What {
     },
     /// The next step is made.
     GoesOn,
+}
+
+/// A change as the journal lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Listed {
+    pub id: Uuid,
+    pub sent_at: UnixTimeSecs,
+    pub lifetime: Duration,
+    pub is_under_way: bool,
 }
 
 /// What a store grants. Times in seconds of the server's clock, except for `granted_at`.
@@ -115,7 +126,9 @@ pub enum Ask {
     /// The outcome is known here. The release is next.
     Release,
     Wait,
-    /// The verdict is known. Its changes leave the journal next.
+    /// The verdict is known.
+    Journal,
+    /// These changes leave the journal next.
     Settle(Vec<Uuid>),
     Done(Report),
 }
@@ -319,12 +332,9 @@ fn run(script: &mut Script<'_>) -> Result<Report, Ask> {
         Program::Create(new) => drive(rules.create_pin(&pin(new)), script)?,
         Program::Change(old, new) => drive(rules.change_pin(&pin(old), &pin(new)), script)?,
         Program::Verify(name) => drive(rules.verify_pin(&pin(name)), script)?,
-        Program::Resolve(old, new) => {
-            let last = pending.iter().map(|(_, expires_at)| *expires_at).max();
-            return resolve(&rules, (old, new), last, &pending, script);
-        }
+        Program::Resolve(old, new) => return resolve(&rules, (old, new), None, &pending, script),
         Program::ResolveFirst(old, new) => {
-            let first = pending.first().map(|(_, expires_at)| *expires_at);
+            let first = pending.first().map(|first| calls(std::slice::from_ref(first))[0].expires_at);
             return resolve(&rules, (old, new), first, &pending, script);
         }
     };
@@ -335,20 +345,38 @@ fn run(script: &mut Script<'_>) -> Result<Report, Ask> {
     })
 }
 
+/// The entries as a store gives them.
+fn calls(listed: &[Listed]) -> Vec<PendingCall> {
+    let call = |listed: &Listed| {
+        let intent = CallIntent {
+            request_id: listed.id,
+            method: "POST".into(),
+            path: "/pin/update".into(),
+            kind: CallKind::UpdatePin,
+            token_lifetime: listed.lifetime,
+        };
+        let sent_at = UnixTime::from_secs(listed.sent_at);
+        let mut call = PendingCall::new(Uuid::from_u128(2), &intent, 1..=2, sent_at);
+        call.under_way_for = listed.is_under_way.then_some(CALL);
+        call
+    };
+    listed.iter().map(call).collect()
+}
+
 /// As the drivers resolve.
 fn resolve(
     rules: &Rules,
     (old, new): (Option<PinName>, PinName),
-    expires_at: Option<u64>,
-    pending: &[(Uuid, u64)],
+    expires_at: Option<UnixTime>,
+    pending: &[Listed],
     script: &mut Script<'_>,
 ) -> Result<Report, Ask> {
     let failed = |error: Error| Ok(Report::Failed(error.to_string()));
-    let expires_at = expires_at.expect("a resolver begins only if a change is pending");
-    // A change with a later token may still be carried out.
-    let settles_all = script.setting.fault == Some(Fault::LaterSettled);
-    let pending = pending.iter().filter(|(_, at)| *at <= expires_at || settles_all);
-    let ids: Vec<Uuid> = pending.map(|(id, _)| *id).collect();
+    let hides_journal = script.setting.fault == Some(Fault::LaterSettled);
+    let known = if hides_journal { Vec::new() } else { calls(pending) };
+    let credential = |_| PublicCredential::Digits;
+    let latest = rules.limits().expiry(script.wall());
+    let change = LostChange::new(old.map(credential), credential(new), expires_at, &known, latest);
     let me = drive(rules.me(), script)?;
     let (user, mut server_time) = match me.result {
         Ok(Outcome::Done(user)) => (user, me.server_time),
@@ -358,9 +386,7 @@ fn resolve(
     if script.setting.fault == Some(Fault::WrongClock) {
         server_time = Some(script.wall());
     }
-    let credential = |_| PublicCredential::Digits;
-    let expires_at = UnixTime::from_secs(expires_at);
-    let plan = ResolutionPlan::new(old.map(credential), credential(new), expires_at, user, server_time);
+    let plan = change.plan(user, server_time);
     let mut plan = match plan {
         Ok(plan) => plan,
         Err(error) => return failed(error),
@@ -393,10 +419,15 @@ fn resolve(
         Verdict::Neither => Found::Neither,
         _ => Found::Other,
     };
-    if !resolution.is_settled() {
-        return Ok(Report::Resolved(found, Vec::new()));
+    let What::Journal(listed) = script.next(Ask::Journal)? else { unreachable!("it reads the journal") };
+    let listed = calls(&listed);
+    let mut ids: Vec<Uuid> = resolution.settled(&listed).map(|call| call.request_id).collect();
+    if hides_journal && found == Found::NotApplied {
+        ids = pending.iter().map(|listed| listed.id).collect();
     }
-    script.next(Ask::Settle(ids.clone()))?;
+    if !ids.is_empty() {
+        script.next(Ask::Settle(ids.clone()))?;
+    }
     Ok(Report::Resolved(found, ids))
 }
 

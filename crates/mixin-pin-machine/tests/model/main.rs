@@ -23,7 +23,7 @@ fn scenario(name: &'static str, clients: &[(Program, i64)]) -> Scenario {
     Scenario {
         name,
         clients: clients.to_vec(),
-        change: (Some(0), 1),
+        changes: vec![(Some(0), 1)],
         pin: Some(0),
         tries: 0,
         clock: StoreClock::Own(1),
@@ -48,7 +48,7 @@ fn scenarios(deep: bool) -> Vec<Scenario> {
     let (change, verify) = (Program::Change(0, 1), Program::Verify(0));
     let mut all = vec![
         Scenario {
-            end: pick(5, 9),
+            end: pick(5, 8),
             refusals: pick(1, 2),
             is_new: true,
             reaches: [lost(), vec![reaches::retried()]].concat(),
@@ -57,13 +57,14 @@ fn scenarios(deep: bool) -> Vec<Scenario> {
         Scenario {
             clock: StoreClock::Callers,
             copies: pick(0, 1),
-            end: pick(3, 5),
+            end: pick(3, 4),
             reaches: lost(),
             ..scenario("a change and a verification", &[(change, 2), (verify, 2)])
         },
         Scenario {
-            end: pick(3, 5),
+            end: pick(3, 4),
             reaches: [lost(), vec![reaches::all_done()]].concat(),
+            changes: vec![(Some(0), 1), (Some(1), 2)],
             ..scenario("two changes", &[(change, -3), (Program::Change(1, 2), 30)])
         },
         Scenario {
@@ -75,10 +76,10 @@ fn scenarios(deep: bool) -> Vec<Scenario> {
         },
         Scenario {
             pin: None,
-            change: (None, 1),
+            changes: vec![(None, 1)],
             token: Duration::from_secs(TICK),
             copies: 0,
-            end: pick(4, 6),
+            end: pick(4, 5),
             crashes: pick(0, 1),
             reaches: found(),
             ..scenario("a first PIN is resolved", &[(Program::Create(1), 0), (Program::Resolve(None, 1), 100)])
@@ -86,7 +87,7 @@ fn scenarios(deep: bool) -> Vec<Scenario> {
         Scenario {
             gives_reasons: false,
             knows_ids: false,
-            end: pick(3, 5),
+            end: pick(3, 4),
             tries: 4,
             reaches: lost(),
             ..scenario("a server without reasons", &[(change, 0), (Program::Verify(2), 0)])
@@ -100,6 +101,7 @@ fn scenarios(deep: bool) -> Vec<Scenario> {
             crashes: 0,
             end: 2,
             reaches: vec![reaches::lost_but_applied()],
+            changes: vec![(Some(0), 1), (Some(0), 2)],
             ..scenario("three clients", &[(change, 0), (Program::Change(0, 2), 3), (verify, -3)])
         });
     }
@@ -150,7 +152,7 @@ fn iterators_out_of_order_without_a_lease_are_found() {
 #[test]
 fn expiry_by_the_wrong_clock_is_found() {
     let clients = [(Program::Create(1), 0), (Program::Resolve(None, 1), 100)];
-    let scenario = Scenario { pin: None, change: (None, 1), ..scenario("a first PIN is resolved", &clients) };
+    let scenario = Scenario { pin: None, changes: vec![(None, 1)], ..scenario("a first PIN is resolved", &clients) };
     finds(Fault::WrongClock, properties::SETTLED_FOR_GOOD, scenario);
 }
 
@@ -191,7 +193,7 @@ fn a_server_whose_refusals_spend_no_iterator_is_found() {
 fn first_pins(clients: &[(Program, i64)]) -> Scenario {
     Scenario {
         pin: None,
-        change: (None, 1),
+        changes: vec![(None, 1)],
         token: Duration::from_secs(TICK),
         copies: 0,
         crashes: 0,

@@ -78,17 +78,17 @@ fn settled_for_good(_: &World, state: &State) -> bool {
 
 /// If all clients die now, someone can still settle what the journal has, and finds the truth.
 fn can_be_settled(world: &World, state: &State) -> bool {
-    let Some((report, is_pending)) = world.settle_when_calm(state) else { return true };
-    let Report::Resolved(found, _) = report else { return false };
-    let ((old, new), pin) = (world.scenario.change, state.server.pin);
-    match found {
-        Found::Applied => !is_pending && pin == Some(new),
-        Found::NotApplied => !is_pending && pin == old,
-        Found::Neither => !is_pending && pin != old && pin != Some(new),
+    let Some((reports, is_pending)) = world.settle_when_calm(state) else { return true };
+    let pin = state.server.pin;
+    let is_true = |(report, (old, new)): (&Report, &(Option<u8>, u8))| match report {
+        Report::Resolved(Found::Applied, _) => pin == Some(*new),
+        Report::Resolved(Found::NotApplied, _) => pin == *old,
+        Report::Resolved(Found::Neither, _) => pin != *old && pin != Some(*new),
         // Without reasons a refused PIN may be right.
-        Found::Other => !world.scenario.gives_reasons && pin != old && pin != Some(new),
-        Found::NotYet => false,
-    }
+        Report::Resolved(Found::Other, _) => !world.scenario.gives_reasons && pin != *old && pin != Some(*new),
+        _ => false,
+    };
+    !is_pending && reports.iter().zip(&world.scenario.changes).all(is_true)
 }
 
 fn is(report: &'static str, holds: fn(&World, &State) -> bool) -> Property<World> {

@@ -9,8 +9,8 @@ use mixin_pin_machine::store::CallKind;
 use stateright::{Model, Property};
 
 use crate::client::{
-    Answer, Ask, Event, Found, Granted, PinName, Program, Report, Request, Setting, View, What, replay, seconds,
-    server_time,
+    Answer, Ask, Event, Found, Granted, Listed, PinName, Program, Report, Request, Setting, View, What, replay,
+    seconds, server_time,
 };
 use crate::properties;
 use crate::server::Server;
@@ -30,7 +30,7 @@ pub enum Fault {
     Resent,
     /// The store learns too late that an entry is to be kept.
     KeptTooLate,
-    /// A resolver settles changes whose tokens expire after the one that it judges.
+    /// A resolver does not show the journal to the machine, and settles all of it.
     LaterSettled,
     /// The server spends no iterator if it refuses a PIN.
     NothingSpent,
@@ -52,8 +52,8 @@ pub enum StoreClock {
 pub struct Scenario {
     pub name: &'static str,
     pub clients: Vec<(Program, i64)>,
-    /// The change that is settled when all is calm.
-    pub change: (Option<PinName>, PinName),
+    /// The changes that are settled when all is calm, one after another.
+    pub changes: Vec<(Option<PinName>, PinName)>,
     /// The server's PIN at first.
     pub pin: Option<PinName>,
     /// How many wrong PINs the server has counted today.
@@ -85,10 +85,10 @@ pub struct World {
 }
 
 /// The server's PIN and last iterator, and the pending changes.
-type Ground = (Option<PinName>, u64, Vec<(Uuid, u64)>);
+type Ground = (Option<PinName>, u64, Vec<Listed>);
 
-/// What a resolver finds in the end, and whether the journal still has a change.
-pub type Calm = (Report, bool);
+/// What a resolver finds for each change, and whether the journal still has one in the end.
+pub type Calm = (Vec<Report>, bool);
 
 /// All histories of clients that were met. A history is a node; its parent lacks the last event.
 ///
@@ -148,7 +148,7 @@ struct Taken {
 pub struct Entry {
     pub id: Uuid,
     pub is_update: bool,
-    expires_at: u64,
+    sent_at: u64,
     fence: u8,
     /// False for an entry that [`Fault::EntryAfterSend`] has not written yet.
     pub is_written: bool,
@@ -206,18 +206,18 @@ pub enum Action {
 
 impl World {
     pub fn new(scenario: Scenario) -> Self {
-        let (old, new) = scenario.change;
-        let calm = (Program::Resolve(old, new), 0);
-        let setting = |(number, &(program, ahead)): (usize, &(Program, i64))| Setting {
+        let setting = |(number, (program, ahead)): (usize, (Program, i64))| Setting {
             program,
             seed: number as u64,
             ahead,
             token: scenario.token,
             fault: scenario.fault,
         };
-        let mut settings: Vec<Setting> = scenario.clients.iter().chain([&calm]).enumerate().map(setting).collect();
+        let calm = scenario.changes.iter().map(|(old, new)| (Program::Resolve(*old, *new), 0));
+        let all = scenario.clients.iter().copied().chain(calm);
+        let mut settings: Vec<Setting> = all.enumerate().map(setting).collect();
         // Whoever settles when all is calm does it well.
-        settings.last_mut().expect("there is at least this one").fault = None;
+        settings[scenario.clients.len()..].iter_mut().for_each(|setting| setting.fault = None);
         let nodes = settings.iter().enumerate();
         let node =
             |(setting, what): (usize, &Setting)| Node { setting, parent: None, view: Arc::new(replay(what, &[])) };
@@ -280,9 +280,19 @@ impl World {
         }
     }
 
-    fn pending(state: &State) -> Vec<(Uuid, u64)> {
+    fn pending(&self, state: &State) -> Vec<Listed> {
         let entries = state.store.journal.iter().filter(|entry| entry.is_update && entry.is_written);
-        entries.map(|entry| (entry.id, entry.expires_at)).collect()
+        let is_held = |entry: &Entry| {
+            let lease = state.store.lease.as_ref().filter(|lease| lease.fence == entry.fence);
+            lease.is_some_and(|lease| !state.clients[usize::from(lease.client)].is_gone)
+        };
+        let listed = |entry: &Entry| Listed {
+            id: entry.id,
+            sent_at: entry.sent_at,
+            lifetime: self.scenario.token,
+            is_under_way: is_held(entry),
+        };
+        entries.map(listed).collect()
     }
 
     /// Tells a client what happened, and does what it did then.
@@ -342,7 +352,7 @@ impl World {
         store.journal.push(Entry {
             id: intent.request_id,
             is_update: intent.kind == CallKind::UpdatePin,
-            expires_at: granted_at + intent.lifetime.as_secs(),
+            sent_at: granted_at,
             fence,
             is_written: self.scenario.fault != Some(Fault::EntryAfterSend),
         });
@@ -388,43 +398,61 @@ impl World {
     /// What a resolver finds if all clients die now, and the network is calm from long after all tokens have expired.
     /// None if the journal has no change.
     pub fn settle_when_calm(&self, state: &State) -> Option<Calm> {
-        let pending = Self::pending(state);
+        let mut calm = state.clone();
+        calm.store.lease = None;
+        let pending = self.pending(&calm);
         if pending.is_empty() {
             return None;
         }
         let ground = (state.server.pin, state.server.last, pending);
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(found.entry(ground).or_insert_with(|| self.settle(state.clone())).clone())
+        Some(found.entry(ground).or_insert_with(|| self.settle(calm)).clone())
     }
 
     fn settle(&self, mut state: State) -> Calm {
         const CALM: u8 = 200;
         state.time = CALM;
-        state.store.lease = None;
         state.server.tries = 0; // another day
-        let mut node = u32::try_from(self.scenario.clients.len()).expect("there are few clients");
-        loop {
-            let view = self.view(node);
-            let what = match &view.ask {
-                Ask::Begin => What::Begins(Self::pending(&state)),
-                Ask::Lease { .. } => What::Granted(self.grant(&mut state, u8::MAX, 0, &view.ask)),
-                Ask::Sign => What::Signed,
-                Ask::Flight { request, .. } => {
-                    What::Answer(state.server.receive(request, server_time(CALM), &self.scenario).0)
-                }
-                Ask::Read => What::User { has_pin: state.server.pin.is_some(), at: CALM },
-                Ask::Release | Ask::Wait => What::GoesOn,
-                Ask::Settle(ids) => {
-                    state.store.journal.retain(|entry| !ids.contains(&entry.id));
-                    What::GoesOn
-                }
-                Ask::Done(report) => return (report.clone(), !Self::pending(&state).is_empty()),
-            };
-            node = self.after(node, Event { at: CALM, what });
-            for (fence, keep) in &self.view(node).released {
-                Self::release(&mut state, *fence, *keep);
+        let clients = self.scenario.clients.len();
+        let resolvers =
+            (clients..clients + self.scenario.changes.len()).map(|number| u32::try_from(number).expect("few"));
+        let mut reports = Vec::new();
+        for resolver in resolvers {
+            if self.pending(&state).is_empty() {
+                break;
             }
+            let mut node = resolver;
+            let report = loop {
+                let view = self.view(node);
+                let what = match &view.ask {
+                    Ask::Begin => What::Begins(self.pending(&state)),
+                    Ask::Lease { .. } => {
+                        let granted = What::Granted(self.grant(&mut state, u8::MAX, 0, &view.ask));
+                        state.store.lease = None;
+                        granted
+                    }
+                    Ask::Sign => What::Signed,
+                    Ask::Flight { request, .. } => {
+                        What::Answer(state.server.receive(request, server_time(CALM), &self.scenario).0)
+                    }
+                    Ask::Read => What::User { has_pin: state.server.pin.is_some(), at: CALM },
+                    Ask::Release | Ask::Wait => What::GoesOn,
+                    Ask::Journal => What::Journal(self.pending(&state)),
+                    Ask::Settle(ids) => {
+                        state.store.journal.retain(|entry| !ids.contains(&entry.id));
+                        What::GoesOn
+                    }
+                    Ask::Done(report) => break report.clone(),
+                };
+                node = self.after(node, Event { at: CALM, what });
+                for (fence, keep) in &self.view(node).released {
+                    Self::release(&mut state, *fence, *keep);
+                }
+            };
+            reports.push(report);
         }
+        let is_pending = !self.pending(&state).is_empty();
+        (reports, is_pending)
     }
 
     fn client_actions(&self, state: &State, number: u8, actions: &mut Vec<Action>) {
@@ -436,7 +464,7 @@ impl World {
         match &view.ask {
             Ask::Begin => {
                 let program = self.scenario.clients[usize::from(number)].0;
-                if !program.resolves() || !Self::pending(state).is_empty() {
+                if !program.resolves() || !self.pending(state).is_empty() {
                     actions.push(Action::Begin(number));
                 }
                 return;
@@ -470,7 +498,7 @@ impl World {
             Ask::Read => actions.push(Action::ServerReads(number)),
             // Pauses are shorter than a tick.
             Ask::Wait if state.time == view.at => (),
-            Ask::Release | Ask::Wait | Ask::Settle(_) => actions.push(Action::GoOn(number)),
+            Ask::Release | Ask::Wait | Ask::Journal | Ask::Settle(_) => actions.push(Action::GoOn(number)),
         }
         if state.crashes > 0 {
             actions.push(Action::Crash(number));
@@ -525,7 +553,7 @@ impl Model for World {
             Action::Tick => state.time += 1,
             Action::Begin(number) => {
                 let resolves = self.scenario.clients[usize::from(number)].0.resolves();
-                let pending = if resolves { Self::pending(&state) } else { Vec::new() };
+                let pending = if resolves { self.pending(&state) } else { Vec::new() };
                 self.tell(&mut state, number, What::Begins(pending));
             }
             Action::Grant(number) => {
@@ -565,10 +593,15 @@ impl Model for World {
                 self.tell(&mut state, number, What::User { has_pin, at });
             }
             Action::GoOn(number) => {
-                if let Ask::Settle(ids) = &self.view(state.clients[usize::from(number)].node).ask {
-                    state.store.journal.retain(|entry| !ids.contains(&entry.id));
-                }
-                self.tell(&mut state, number, What::GoesOn);
+                let what = match &self.view(state.clients[usize::from(number)].node).ask {
+                    Ask::Settle(ids) => {
+                        state.store.journal.retain(|entry| !ids.contains(&entry.id));
+                        What::GoesOn
+                    }
+                    Ask::Journal => What::Journal(self.pending(&state)),
+                    _ => What::GoesOn,
+                };
+                self.tell(&mut state, number, what);
                 if let Some(Report::Resolved(found, ids)) = self.report(&state.clients[usize::from(number)]) {
                     for id in ids {
                         let was_applied = state.server.carried_out.contains(&id);
