@@ -1,8 +1,18 @@
 //! A model of the world around the call machine, explored by `stateright`.
 //!
-//! The clients run the **real** machine (`Call` and `ResolutionPlan`). Around them there are a store with leases and a journal,
-//! a network that delays, loses and copies, clocks that differ, processes that die, and a server with Mixin's rules. The
-//! checker tries all orders of what may happen.
+//! The clients run the **real** machine (`Call`, `LostChange`, `ResolutionPlan`). Around them there are a store with leases and
+//! a journal, a network that delays, loses and copies, clocks that differ, processes that die, and a server with Mixin's
+//! rules. The checker tries all orders of what may happen. A request or an answer that never arrives is lost.
+//!
+//! # Bounds
+//! A tick is 4 seconds, a call may take two ticks, a lease lasts two and a half. Each scenario has one to three clients, up to
+//! 5 ticks, and as a rule one process that dies (or one call that is dropped) and one copy of a request. These are 6
+//! scenarios with 1.6 million states, in 20 to 40 seconds. `MIXIN_PIN_MODEL=deep` raises the bounds and adds two scenarios
+//! of three clients. The test prints the number of states of each.
+//!
+//! # What is left out
+//! Clocks of different speed, TIP keys, and lost answers to calls that only read. Iterators are of any size: the store takes
+//! them from its clock.
 
 mod client;
 mod properties;
