@@ -42,20 +42,22 @@ async fn start(session: Session, url: &str, store: &Path) -> Result<Bot> {
     // A real bot saves the new PIN before it changes it, as the example `bot` does.
     let (old, new) = (Pin::new(OLD)?, Pin::new(NEW)?);
     let mut pin = Pin::new(OLD)?;
-    for call in client.pending().await? {
-        println!("pending: {} {}", call.method, call.path);
+    let pending = client.pending().await?;
+    if pending.iter().any(|call| call.kind == CallKind::UpdatePin) {
+        println!("a change of the PIN is pending");
+        // Once, for all changes in the journal.
+        let plan = client.resolve_update(Some((&old).into()), (&new).into(), None).await?;
+        match plan.settle().await?.verdict {
+            Verdict::Applied(_) => pin = Pin::new(NEW)?,
+            Verdict::NotApplied(_) => {}
+            other => return Err(format!("the PIN is not known: {other:?}").into()),
+        }
+    }
+    for call in pending.iter().filter(|call| call.kind != CallKind::UpdatePin) {
         match call.kind {
-            CallKind::UpdatePin => {
-                let plan = client.resolve_update(Some((&old).into()), (&new).into(), None).await?;
-                match plan.settle().await?.verdict {
-                    Verdict::Applied(_) => pin = Pin::new(NEW)?,
-                    Verdict::NotApplied(_) => {}
-                    other => return Err(format!("the PIN is not known: {other:?}").into()),
-                }
-            }
             // It changed nothing.
             CallKind::VerifyPin => _ = client.settle(call.request_id).await?,
-            _ => println!("look whether it was carried out, then settle {}", call.request_id),
+            _ => println!("look for {} {}, then settle {}", call.method, call.path, call.request_id),
         }
     }
     Ok(Bot { client, pin })

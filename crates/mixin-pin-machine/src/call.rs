@@ -4,9 +4,10 @@
 //!
 //! ```text
 //! begin ─> turn ─> lease ─> prepare ─> (TIP signature) ─> signature ─> ready ══> flight ─> done
-//!            │       ^  │                                                │          │
-//!            │       │  └─ confirm the clock ─> lease                    │          │
-//!            │       └────────────── pause <─────────── lease lost <─────┴─ not sent┘
+//!            │       ^ ^ │                                               │          │
+//!            │       │ │ └─ confirm the clock ─> lease                   │          │
+//!            │       │ └───────────────────── lease lost <───────────────┘          │
+//!            │       └───────────── pause <──────────── not sent <──────────────────┘
 //!            └─> done (busy)
 //! ```
 //!
