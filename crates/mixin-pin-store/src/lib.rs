@@ -3,12 +3,13 @@
 //!
 //! **In scope:** [`NonceStore`]s: memory for one process ([`MemoryStore`]), SQLite for the processes of one machine
 //! ([`SqliteStore`], feature `sqlite`, on by default), Redis or Valkey for several machines (`RedisStore`, feature `redis`).
-//! [`open`] opens any of them by its URL. With the feature `async` each is an `AsyncNonceStore`, too (`open_async`). A store saves an iterator before it returns it. During a call the caller leases
-//! the session. If a process dies, SQLite passes its leases on at once; Redis does so when they end. The journal lists calls
-//! that are under way or whose outcome is unknown, also after a crash.
+//! [`open`] opens any of them by its URL. With the feature `async` each is an `AsyncNonceStore`, too (`open_async`). A store
+//! saves an iterator before it returns it. During a call the caller leases the session. If a process dies, SQLite passes its
+//! leases on at once; Redis does so when they end. The journal lists calls that are under way or whose outcome is unknown,
+//! also after a crash.
 //!
 //! **Out of scope, for good:** file formats of our own, cryptography, and calls. `mixin-pin-http` makes calls with any
-//! [`NonceStore`].
+//! [`NonceStore`], `mixin-pin-async` with any `AsyncNonceStore`.
 //!
 //! # Example
 //!
