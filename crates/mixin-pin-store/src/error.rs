@@ -223,7 +223,7 @@ impl fmt::Display for SqliteError {
             Self::Altered { path } => write!(
                 f,
                 "{} has unknown tables, views, triggers or columns; move it away and start again: a correct clock keeps the \
-                 iterators rising",
+                 iterators rising, but calls that were pending are not listed then",
                 path.display()
             ),
             Self::Exposed { path, mode } => {
@@ -254,7 +254,8 @@ impl fmt::Display for SqliteError {
             ),
             Self::Corrupt { path } => write!(
                 f,
-                "{} is damaged or not a database; move it away and start again: a correct clock keeps the iterators rising",
+                "{} is damaged or not a database; move it away and start again: a correct clock keeps the iterators rising, but \
+                 calls that were pending are not listed then",
                 path.display()
             ),
             Self::ReadOnly { path } => {
