@@ -8,7 +8,7 @@
 //! A tick is 4 seconds, a call may take two ticks, a lease lasts two and a half. Each scenario has one to three clients, up to
 //! 5 ticks, and as a rule one process that dies (or one call that is dropped) and one copy of a request. These are 6
 //! scenarios with 1.6 million states, in 20 to 40 seconds. `MIXIN_PIN_MODEL=deep` raises the bounds and adds two scenarios
-//! of three clients. The test prints the number of states of each.
+//! of three clients: 8 scenarios with 13.9 million states, in about six minutes. The test prints the states of each.
 //!
 //! # What is left out
 //! Clocks of different speed, TIP keys, and lost answers to calls that only read. Iterators are of any size: the store takes
@@ -105,15 +105,18 @@ fn scenarios(deep: bool) -> Vec<Scenario> {
     ];
     if deep {
         let clients = [(Program::Create(1), 0), (Program::Create(1), 3), (Program::ResolveFirst(None, 1), 100)];
-        all.push(Scenario { reaches: found(), ..first_pins(&clients) });
-        all.push(Scenario {
-            copies: 0,
-            crashes: 0,
-            end: 2,
-            reaches: vec![reaches::lost_but_applied()],
-            changes: vec![(Some(0), 1), (Some(0), 2)],
-            ..scenario("three clients", &[(change, 0), (Program::Change(0, 2), 3), (verify, -3)])
-        });
+        all.insert(0, Scenario { end: 2, reaches: vec![reaches::found_applied()], ..first_pins(&clients) });
+        all.insert(
+            0,
+            Scenario {
+                copies: 0,
+                crashes: 0,
+                end: 1,
+                reaches: vec![reaches::lost_but_applied()],
+                changes: vec![(Some(0), 1), (Some(0), 2)],
+                ..scenario("three clients", &[(change, 0), (Program::Change(0, 2), 3), (verify, -3)])
+            },
+        );
     }
     all
 }
