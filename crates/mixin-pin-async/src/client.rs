@@ -45,7 +45,7 @@ use crate::transport::Transport;
 pub struct Client {
     pub(crate) rules: Rules,
     pub(crate) signer: BoxSigner,
-    store: Box<dyn AsyncNonceStore>,
+    pub(crate) store: Box<dyn AsyncNonceStore>,
     pub(crate) transport: Transport,
     pub(crate) lane: Arc<Lane>,
 }

@@ -70,6 +70,7 @@ pub(crate) async fn drive<T: DeserializeOwned + Send + Sync + 'static>(
     loop {
         // A clock that fails later must not lose the outcome of a request that was sent.
         wall = now().unwrap_or(wall);
+        let since = Instant::now();
         let step = call.step(Moment { wall, elapsed: begun.elapsed() }, &mut rng);
         clean_stack();
         call = match step {
@@ -79,7 +80,10 @@ pub(crate) async fn drive<T: DeserializeOwned + Send + Sync + 'static>(
                 }
                 ask.taken(turn.is_some())
             }
-            Step::Lease(ask) => {
+            Step::Lease(mut ask) => {
+                if let Some(lease) = ask.take_former() {
+                    lease.release().await;
+                }
                 let reply = match outside.store {
                     Some(store) => store.lease(ask.session_id(), ask.terms()).await,
                     None => Err(StoreError::LeaseLost),
@@ -105,12 +109,15 @@ pub(crate) async fn drive<T: DeserializeOwned + Send + Sync + 'static>(
                 ask.signed(signature)
             }
             Step::Ask(ask) => {
-                let reply = transport.exchange(ask.request(), ask.limit()).await;
+                let reply = match ask.limit(since.elapsed()) {
+                    Ok(limit) => transport.exchange(ask.request(), limit).await,
+                    Err(over) => over,
+                };
                 ask.answered(reply)
             }
             Step::Send(waiting, request) => {
                 let landed;
-                (landed, turn) = flight::fly(&runtime, transport, request, turn).await;
+                (landed, turn) = flight::fly(&runtime, transport, request, since, turn).await;
                 waiting.landed(landed)
             }
             Step::Wait(pause) => {

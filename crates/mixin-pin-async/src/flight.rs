@@ -16,19 +16,23 @@ use crate::transport::Transport;
 
 type Told<T> = (Landed<T>, Option<Turn>);
 
-/// Sends a request from a task: sends, lands, releases the lease, and only then gives the turn back or frees the lane.
+/// Sends a request, of a step at `since`, from a task: sends, lands, releases the lease, and only then gives the turn back or frees the lane.
 pub(crate) async fn fly<T: DeserializeOwned + Send + 'static>(
     runtime: &Handle,
     transport: &Transport,
     flight: Flight<T, Lease>,
+    since: Instant,
     turn: Option<Turn>,
 ) -> Told<T> {
     let (tell, told) = oneshot::channel();
-    let mut under_way = UnderWay { flight: Some(flight), since: Instant::now(), landed: None, turn, tell: Some(tell) };
+    let mut under_way = UnderWay { flight: Some(flight), since, landed: None, turn, tell: Some(tell) };
     let transport = transport.clone();
     let task = runtime.spawn(async move {
         if let Some(flight) = &under_way.flight {
-            let reply = transport.exchange(flight.request(), flight.limit()).await;
+            let reply = match flight.limit(under_way.since.elapsed()) {
+                Ok(limit) => transport.exchange(flight.request(), limit).await,
+                Err(over) => over,
+            };
             if let Some(lease) = under_way.land(reply) {
                 lease.release().await;
             }

@@ -6,6 +6,7 @@ use mixin_pin_machine::{
     ResolveStep, Which,
 };
 use mixin_pin_protocol::answer::User;
+use mixin_pin_store::Error as StoreError;
 
 use crate::driver::now;
 use crate::{AsyncTipSigner, Client};
@@ -71,6 +72,16 @@ impl Client {
         Ok(ResolutionPlan { client: self, old, new, plan: change.plan(user, server_time)? })
     }
 
+    /// Removes the changes that are settled from the journal.
+    async fn settle_all(&self, resolution: &Resolution) -> Result<(), StoreError> {
+        let session_id = self.session().session_id();
+        let pending = self.store.pending(session_id).await?;
+        for call in resolution.settled(&pending) {
+            self.store.settle(session_id, call.request_id).await?;
+        }
+        Ok(())
+    }
+
     async fn verify(&self, credential: Option<Credential<'_>>) -> Result<Outcome<User>, Error> {
         match credential {
             Some(Credential::Digits(pin)) => self.verify_pin(pin).await,
@@ -98,10 +109,10 @@ impl ResolutionPlan<'_> {
     ///
     /// # Errors
     /// If a verification cannot be sent, or is refused for a reason that says nothing about the PIN. Then nothing more is
-    /// tried. Also a failure of the store.
+    /// tried. A failure of the store is in [`Resolution::journal_error`].
     pub async fn settle(self) -> Result<Resolution, Error> {
         let Self { client, old, new, mut plan } = self;
-        let resolution = loop {
+        let mut resolution = loop {
             plan = match plan.next() {
                 ResolveStep::Verify(which, asked) => {
                     let credential = match which {
@@ -114,9 +125,7 @@ impl ResolutionPlan<'_> {
                 ResolveStep::Done(resolution) => break resolution,
             };
         };
-        for call in resolution.settled(&client.pending().await?) {
-            client.settle(call.request_id).await?;
-        }
+        resolution.journal_error = client.settle_all(&resolution).await.err();
         Ok(resolution)
     }
 }

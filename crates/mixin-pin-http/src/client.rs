@@ -44,7 +44,7 @@ use crate::transport::Transport;
 pub struct Client {
     pub(crate) rules: Rules,
     pub(crate) signer: BoxSigner,
-    store: Box<dyn NonceStore>,
+    pub(crate) store: Box<dyn NonceStore>,
     pub(crate) transport: Transport,
     pub(crate) lane: Arc<Lane>,
 }

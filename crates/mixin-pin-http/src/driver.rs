@@ -58,12 +58,14 @@ pub(crate) fn drive<T: DeserializeOwned>(
     loop {
         // A clock that fails later must not lose the outcome of a request that was sent.
         wall = now().unwrap_or(wall);
+        let step = Instant::now();
         call = match call.step(Moment { wall, elapsed: begun.elapsed() }, &mut rng) {
             Step::Turn(ask) => {
                 turn = outside.lane.and_then(|lane| lane.turn(ask.limit()));
                 ask.taken(turn.is_some())
             }
-            Step::Lease(ask) => {
+            Step::Lease(mut ask) => {
+                drop(ask.take_former());
                 let lease = |store: &dyn NonceStore| store.lease(ask.session_id(), &ask.terms());
                 let reply = outside.store.map_or(Err(StoreError::LeaseLost), lease);
                 ask.replied(reply)
@@ -82,13 +84,14 @@ pub(crate) fn drive<T: DeserializeOwned>(
                 ask.signed(signed)
             }
             Step::Ask(ask) => {
-                let reply = transport.exchange(ask.request(), ask.limit());
+                let limit = ask.limit(step.elapsed());
+                let reply = limit.map_or_else(|over| over, |limit| transport.exchange(ask.request(), limit));
                 ask.answered(reply)
             }
             Step::Send(waiting, flight) => {
-                let sent = Instant::now();
-                let reply = transport.exchange(flight.request(), flight.limit());
-                let (landed, lease) = flight.land(reply, sent.elapsed());
+                let limit = flight.limit(step.elapsed());
+                let reply = limit.map_or_else(|over| over, |limit| transport.exchange(flight.request(), limit));
+                let (landed, lease) = flight.land(reply, step.elapsed());
                 drop(lease);
                 waiting.landed(landed)
             }
@@ -96,7 +99,9 @@ pub(crate) fn drive<T: DeserializeOwned>(
                 thread::sleep(pause.pause());
                 pause.over()
             }
-            Step::Done(ended) => {
+            Step::Done(mut ended) => {
+                // Before the turn, so that the next caller finds the session free.
+                drop(ended.lease.take());
                 drop(turn);
                 return Ok(ended);
             }

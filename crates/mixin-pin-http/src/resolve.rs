@@ -8,6 +8,8 @@ use mixin_pin_machine::{
 };
 use mixin_pin_protocol::answer::User;
 
+use mixin_pin_store::Error as StoreError;
+
 use crate::Client;
 use crate::driver::now;
 
@@ -72,6 +74,16 @@ impl Client {
         Ok(ResolutionPlan { client: self, old, new, plan: change.plan(user, server_time)? })
     }
 
+    /// Removes the changes that are settled from the journal.
+    fn settle_all(&self, resolution: &Resolution) -> Result<(), StoreError> {
+        let session_id = self.session().session_id();
+        let pending = self.store.pending(session_id)?;
+        for call in resolution.settled(&pending) {
+            self.store.settle(session_id, call.request_id)?;
+        }
+        Ok(())
+    }
+
     fn verify(&self, credential: Option<Credential<'_>>) -> Result<Outcome<User>, Error> {
         match credential {
             Some(Credential::Digits(pin)) => self.verify_pin(pin),
@@ -99,10 +111,10 @@ impl ResolutionPlan<'_> {
     ///
     /// # Errors
     /// If a verification cannot be sent, or is refused for a reason that says nothing about the PIN. Then nothing more is
-    /// tried. Also a failure of the store.
+    /// tried. A failure of the store is in [`Resolution::journal_error`].
     pub fn settle(self) -> Result<Resolution, Error> {
         let Self { client, old, new, mut plan } = self;
-        let resolution = loop {
+        let mut resolution = loop {
             plan = match plan.next() {
                 ResolveStep::Verify(which, asked) => asked.verified(client.verify(match which {
                     Which::Old => old,
@@ -112,9 +124,7 @@ impl ResolutionPlan<'_> {
                 ResolveStep::Done(resolution) => break resolution,
             };
         };
-        for call in resolution.settled(&client.pending()?) {
-            client.settle(call.request_id)?;
-        }
+        resolution.journal_error = client.settle_all(&resolution).err();
         Ok(resolution)
     }
 }

@@ -31,7 +31,7 @@ use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError};
 use mixin_pin_store::{CallIntent, Error as StoreError, Lease, LeaseReply, LeaseTerms};
 use serde::de::DeserializeOwned;
 
-use crate::flight::{Landing, read};
+use crate::flight::{Landing, read, time_left};
 use crate::observe::OutcomeClass;
 use crate::pauses::Pauses;
 use crate::plan::{Context, Draft, Ingredients, Plan, Rule};
@@ -69,6 +69,8 @@ pub struct Call<'c, T, L> {
     /// When the session was leased last.
     leased_at: Option<Moment>,
     lease_retries: u32,
+    /// Why the last attempt was not sent.
+    not_sent: Option<Error>,
     pauses: Pauses,
     attempt: u32,
     /// The first iterator of the last request that was prepared.
@@ -92,14 +94,17 @@ enum State<T, L> {
     Begin,
     Turn,
     HasTurn(bool),
-    Lease,
+    /// With a lease that is lost, to be released first.
+    Lease(Option<L>),
     Replied(Result<LeaseReply<L>, StoreError>),
     Prepare(Errand<L>, Tips),
     TipSigned(Errand<L>, Tips, TipMessage, Result<[u8; TIP_SIGNATURE_LEN], SignerError>),
     Signed(Errand<L>, Result<PreparedRequest, CallError>),
     Answered(Asked, PreparedRequest, Reply),
     Landed(Landing<T>),
-    Paused { until: Duration },
+    Paused {
+        until: Duration,
+    },
     Done(Result<Outcome<T>, Error>, Option<L>),
 }
 
@@ -167,7 +172,7 @@ steps! {
     /// Asks for the session's turn within the process. The driver keeps the turn until the call is done.
     AskTurn { limit: Duration }
     /// Asks for a lease.
-    AskLease { wait: Duration }
+    AskLease { wait: Duration, former: Option<L> }
     /// Asks for a TIP signature.
     AskTip { errand: Errand<L>, tips: Tips, wanted: TipMessage }
     /// Asks for the signature of a request.
@@ -196,6 +201,11 @@ impl<'c, T, L> AskLease<'c, T, L> {
     /// The session to lease. Nil for a call without a session, which is never leased.
     pub fn session_id(&self) -> Uuid {
         self.call.plan.session.map_or_else(Uuid::nil, mixin_pin_core::Session::session_id)
+    }
+
+    /// A lease that was lost before it was used. Release it before you ask for the next one.
+    pub const fn take_former(&mut self) -> Option<L> {
+        self.former.take()
     }
 
     /// The terms, with the entry for the journal.
@@ -254,9 +264,12 @@ impl<'c, T, L> AskServer<'c, T, L> {
         &self.request
     }
 
-    /// The time that sending and answering may take.
-    pub const fn limit(&self) -> Duration {
-        self.asked.limit
+    /// The time that sending and answering may take from now on. `since` is the time since the step.
+    ///
+    /// # Errors
+    /// The time is over. The request must not be sent any more; [`AskServer::answered`] takes this reply.
+    pub fn limit(&self, since: Duration) -> Result<Duration, Reply> {
+        time_left(self.asked.limit, since)
     }
 
     /// What became of it.
@@ -299,6 +312,7 @@ impl<'c, T, L> Call<'c, T, L> {
             lease_until: context.limits.max_wait(),
             leased_at: None,
             lease_retries: LEASE_RETRIES,
+            not_sent: None,
             pauses: Pauses::new(retries),
             attempt: 0,
             iterator: None,
@@ -350,11 +364,11 @@ where
                     return Step::Turn(AskTurn { call: self, limit });
                 }
                 State::HasTurn(false) => State::Done(Err(Self::busy(now)), None),
-                State::HasTurn(true) => State::Lease,
-                State::Lease => {
+                State::HasTurn(true) => State::Lease(None),
+                State::Lease(former) => {
                     let wait = self.lease_until.saturating_sub(now.elapsed);
                     self.intend(rng);
-                    return Step::Lease(AskLease { call: self, wait });
+                    return Step::Lease(AskLease { call: self, wait, former });
                 }
                 State::Replied(reply) => self.replied(reply, now),
                 State::Prepare(errand, tips) => match self.prepare(&errand, &tips, now, rng) {
@@ -384,6 +398,7 @@ where
                         // A new request needs new iterators and a new entry, and so a new lease.
                         Some(pause) => {
                             self.lease_until = self.deadline.unwrap_or_default();
+                            self.not_sent = Some(error);
                             State::Paused { until: now.elapsed.saturating_add(pause) }
                         }
                         None => State::Done(Err(error), None),
@@ -416,7 +431,7 @@ where
     /// The state in which an attempt begins.
     fn again(&self) -> State<T, L> {
         match self.plan.rule {
-            Rule::Leased(_) => State::Lease,
+            Rule::Leased(_) => State::Lease(None),
             Rule::Read { .. } | Rule::Unleased(_) => State::Prepare(Errand::Call(None), Tips::default()),
         }
     }
@@ -437,7 +452,7 @@ where
     fn replied(&mut self, reply: Result<LeaseReply<L>, StoreError>, now: Moment) -> State<T, L> {
         match reply {
             Err(error) => State::Done(Err(Error::Store(error)), None),
-            Ok(LeaseReply::Busy) => State::Done(Err(Self::busy(now)), None),
+            Ok(LeaseReply::Busy) => State::Done(Err(self.not_sent.take().unwrap_or_else(|| Self::busy(now))), None),
             // Otherwise a store that never believes it would be asked for ever.
             Ok(LeaseReply::ClockUnconfirmed { .. }) if self.clock_is_confirmed => {
                 let cause = "it asks for a confirmation of the clock that it was just given";
@@ -505,6 +520,9 @@ where
         if time_left.is_zero() {
             return Err(Error::TimeOver { limit: limits.max_call() });
         }
+        if lease.is_some_and(|lease| lease.remaining() < time_left) {
+            return Err(Error::LeaseLost);
+        }
         // A token that has expired would only be refused. Its times are the store's, whose clock may differ from this one, so
         // the token's age is measured here.
         let lifetime = |lease: &L::Target| {
@@ -512,9 +530,6 @@ where
         };
         if lease.and_then(lifetime).is_some_and(|lifetime| self.lease_age(now) >= Duration::from_secs(lifetime)) {
             return Err(Error::TimeOver { limit: limits.token_lifetime() });
-        }
-        if lease.is_some_and(|lease| lease.remaining() < time_left) {
-            return Err(Error::LeaseLost);
         }
         Ok(time_left)
     }
@@ -548,12 +563,12 @@ where
     fn failed(&mut self, errand: Errand<L>, error: Error, now: Moment) -> State<T, L> {
         match (errand, error) {
             (Errand::Time { .. }, error) => State::Done(Err(Error::ClockUnconfirmed(Box::new(error))), None),
-            // This process stalled before it sent anything. Its lease is dropped here.
-            (Errand::Call(Some(_)), Error::LeaseLost) if self.lease_retries > 0 => {
+            // This process stalled before it sent anything.
+            (Errand::Call(Some(lease)), Error::LeaseLost) if self.lease_retries > 0 => {
                 self.lease_retries -= 1;
                 self.deadline = None;
                 self.lease_until = now.elapsed.saturating_add(self.context.limits.max_wait());
-                State::Lease
+                State::Lease(Some(lease))
             }
             (Errand::Call(lease), error) => State::Done(Err(error), lease),
         }
@@ -574,7 +589,7 @@ where
         if asked.is_for_time {
             let user = read::<User>(reply, request, asked.limit, None);
             return match self.confirm(asked, user, server_time, now) {
-                Ok(()) => State::Lease,
+                Ok(()) => State::Lease(None),
                 Err(error) => State::Done(Err(error), None),
             };
         }

@@ -12,12 +12,12 @@ use serde::de::DeserializeOwned;
 
 use crate::observe::OutcomeClass;
 use crate::plan::{Context, bare};
-use crate::{Error, Event, NextStep, Outcome, Reply};
+use crate::{Error, Event, NextStep, Outcome, Reply, TransportError};
 
 /// A request that changes something, at the point of no return: from here on its entry in the journal is kept until the
 /// outcome is known.
 ///
-/// Send [`Flight::request`] once, within [`Flight::limit`], then call [`Flight::land`] and release the lease. A flight that is
+/// Send [`Flight::request`] once, within [`Flight::limit`], or do not send it if that is an error. Then call [`Flight::land`] and release the lease. A flight that is
 /// dropped leaves its entry in the journal.
 #[must_use = "its request is in the journal as one that may have been sent"]
 pub struct Flight<T, L> {
@@ -62,14 +62,28 @@ impl<T, L: Deref<Target: Lease>> Flight<T, L> {
         &self.request
     }
 
-    /// The time that sending and answering may take.
-    pub const fn limit(&self) -> Duration {
-        self.limit
+    /// The time that sending and answering may take from now on. `since` is the time since the step: an observer, a busy
+    /// runtime or a stopped process may have used some of it.
+    ///
+    /// # Errors
+    /// The time is over. The request must not be sent any more; [`Flight::land`] takes this reply.
+    pub fn limit(&self, since: Duration) -> Result<Duration, Reply> {
+        time_left(self.limit, since)
+    }
+}
+
+/// What is left of a limit, or the reply for a request that is not sent because nothing is.
+pub(crate) fn time_left(limit: Duration, since: Duration) -> Result<Duration, Reply> {
+    match limit.saturating_sub(since) {
+        Duration::ZERO => {
+            Err(Reply::NotSent(TransportError::new("the time was over before the request was sent", true)))
+        }
+        left => Ok(left),
     }
 }
 
 impl<T: DeserializeOwned, L: Deref<Target: Lease>> Flight<T, L> {
-    /// Ends the flight: classifies what became of the request, which took this long. Returns its lease, to be released.
+    /// Ends the flight: classifies what became of the request. `took` is the time since the step. Returns its lease, to be released.
     pub fn land(self, reply: Reply, took: Duration) -> (Landed<T>, Option<L>) {
         let landing = match read(reply, &self.request, self.limit, self.server_key.as_ref()) {
             Err(error @ Error::Connect(_)) => Landing::NotSent(error),

@@ -42,10 +42,11 @@
 //!     ) -> Result<Outcome<T>, Error> {
 //!         let begun = Instant::now();
 //!         loop {
-//!             let wall = UnixTime::try_from(std::time::SystemTime::now())?;
+//!             let (wall, step) = (UnixTime::try_from(std::time::SystemTime::now())?, Instant::now());
 //!             call = match call.step(Moment { wall, elapsed: begun.elapsed() }, rng) {
 //!                 Step::Turn(ask) => ask.taken(true), // only if no other thread uses the session
-//!                 Step::Lease(ask) => {
+//!                 Step::Lease(mut ask) => {
+//!                     drop(ask.take_former());
 //!                     let reply = self.store.lease(ask.session_id(), &ask.terms());
 //!                     ask.replied(reply)
 //!                 }
@@ -56,13 +57,14 @@
 //!                     ask.signed(result.map(|()| signature))
 //!                 }
 //!                 Step::Ask(ask) => {
-//!                     let reply = (self.send)(ask.request(), ask.limit());
+//!                     let limit = ask.limit(step.elapsed());
+//!                     let reply = limit.map_or_else(|over| over, |limit| (self.send)(ask.request(), limit));
 //!                     ask.answered(reply)
 //!                 }
 //!                 Step::Send(waiting, flight) => {
-//!                     let sent = Instant::now();
-//!                     let reply = (self.send)(flight.request(), flight.limit());
-//!                     let (landed, _lease) = flight.land(reply, sent.elapsed()); // dropping the lease releases it
+//!                     let limit = flight.limit(step.elapsed());
+//!                     let reply = limit.map_or_else(|over| over, |limit| (self.send)(flight.request(), limit));
+//!                     let (landed, _lease) = flight.land(reply, step.elapsed()); // dropping the lease releases it
 //!                     waiting.landed(landed)
 //!                 }
 //!                 Step::Wait(pause) => {

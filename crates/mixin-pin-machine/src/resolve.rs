@@ -10,7 +10,7 @@ use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519PublicKey, Pin, UnixTime};
 use mixin_pin_protocol::answer::{ErrorCode, Reason, User};
 use mixin_pin_protocol::{AnswerError, Error as ProtocolError};
-use mixin_pin_store::{CallKind, PendingCall};
+use mixin_pin_store::{CallKind, Error as StoreError, PendingCall};
 
 use crate::{Error, Outcome, Unknown};
 
@@ -77,25 +77,42 @@ pub struct Resolution {
     /// How many of the day's tries were spent at most. A refusal without a reason counts as one, although it may have cost
     /// none.
     pub tries_spent: u32,
+    /// Why the changes that are settled are still in the journal, if the store failed. This does not change the verdict.
+    pub journal_error: Option<StoreError>,
+    evidence: Evidence,
+}
+
+/// Which lost changes certainly cannot be carried out any more.
+#[derive(Debug)]
+struct Evidence {
     /// The changes that were in the journal at first.
     pending: Vec<Uuid>,
+    /// The server's time when the user was first read. None if the server did not say.
+    server_time: Option<UnixTime>,
+    /// Whether a PIN was accepted. Its iterator is greater than those of all earlier changes, so the server refuses them.
+    is_verified: bool,
 }
 
 impl Resolution {
     /// Which of the calls that are in the journal now are settled by the verdict, and leave it.
     ///
-    /// If it is known which PIN is valid, that covers every change that was in the journal at first: none of them can be
-    /// carried out any more. If neither PIN is valid, the valid one may be that of another change in the journal, so nothing
-    /// is settled unless there is only one. A change that its caller is still making is left to its caller.
+    /// It must be known which PIN is valid, and the change must be one that cannot be carried out any more: because a PIN was
+    /// verified after it, or because its token has expired. Others stay, and so does a change that its caller is still making.
+    /// If neither PIN is valid, the valid one may be that of another change in the journal, so nothing is settled.
     pub fn settled<'p>(&'p self, now: &'p [PendingCall]) -> impl Iterator<Item = &'p PendingCall> {
-        let is_settled = match self.verdict {
-            Verdict::Applied(_) | Verdict::NotApplied(_) => true,
-            Verdict::Neither => self.pending.len() == 1,
-            _ => false,
-        };
-        now.iter()
-            .filter(move |call| is_settled && call.under_way_for.is_none() && self.pending.contains(&call.request_id))
+        let Evidence { pending, server_time, is_verified } = &self.evidence;
+        let is_known = matches!(self.verdict, Verdict::Applied(_) | Verdict::NotApplied(_));
+        let is_over =
+            |call: &PendingCall| *is_verified || server_time.is_some_and(|time| time.secs() >= over(call.expires_at));
+        now.iter().filter(move |call| {
+            is_known && call.under_way_for.is_none() && pending.contains(&call.request_id) && is_over(call)
+        })
     }
+}
+
+/// When a request can certainly not be carried out any more, in seconds of the server's clock.
+const fn over(expires_at: UnixTime) -> u64 {
+    expires_at.secs().saturating_add(AFTER_EXPIRY.as_secs())
 }
 
 /// What became of a PIN change.
@@ -115,6 +132,9 @@ pub enum Verdict {
         remaining: Duration,
     },
     /// Neither the new nor the old PIN is valid: another client changed it.
+    ///
+    /// Whether a refused PIN spends its iterator is not documented. If it does not, a lost change whose token has not expired
+    /// may also have arrived between the two verifications: resolve again when it has expired.
     Neither,
     /// No PIN was accepted, and at least one was refused without a reason. The PIN may be wrong, the server may refuse this
     /// session's iterators, or a machine on the network may send each request twice. Keep both PINs.
@@ -164,7 +184,7 @@ pub struct ResolutionPlan {
     todo: Todo,
     tries_spent: u32,
     are_certain: bool,
-    pending: Vec<Uuid>,
+    evidence: Evidence,
 }
 
 #[derive(Debug)]
@@ -220,8 +240,7 @@ impl LostChange {
             (_, None) if !user.has_pin => {
                 // Only the server's clock decides whether the token has expired.
                 let server_time = server_time.ok_or(Error::NoServerTime)?;
-                let over = expires_at.secs().saturating_add(AFTER_EXPIRY.as_secs());
-                known(match over.checked_sub(server_time.secs()) {
+                known(match over(expires_at).checked_sub(server_time.secs()) {
                     None | Some(0) => Verdict::NotApplied(user),
                     Some(seconds) => Verdict::NotYet { expires_at, remaining: Duration::from_secs(seconds) },
                 })
@@ -230,7 +249,8 @@ impl LostChange {
             (Tip(_), None) => known(Verdict::Neither),
             (Digits, _) => Todo::VerifyNew,
         };
-        Ok(ResolutionPlan { old, new, todo, tries_spent: 0, are_certain: true, pending })
+        let evidence = Evidence { pending, server_time, is_verified: false };
+        Ok(ResolutionPlan { old, new, todo, tries_spent: 0, are_certain: true, evidence })
     }
 }
 
@@ -249,8 +269,8 @@ impl ResolutionPlan {
     pub fn next(self) -> ResolveStep {
         match self.todo {
             Todo::Nothing(verdict) => {
-                let (tries_spent, pending) = (self.tries_spent, self.pending);
-                ResolveStep::Done(Resolution { verdict: *verdict, tries_spent, pending })
+                let Self { tries_spent, evidence, .. } = self;
+                ResolveStep::Done(Resolution { verdict: *verdict, tries_spent, journal_error: None, evidence })
             }
             Todo::VerifyNew => ResolveStep::Verify(Which::New, AskVerify(self)),
             Todo::VerifyOld | Todo::VerifyOldToo => ResolveStep::Verify(Which::Old, AskVerify(self)),
@@ -273,8 +293,10 @@ impl AskVerify {
     pub fn verified(self, result: Result<Outcome<User>, Error>) -> Result<ResolutionPlan, Error> {
         let Self(mut plan) = self;
         let verdict = match check(result)? {
-            Checked::Right(user) if matches!(plan.todo, Todo::VerifyNew) => Verdict::Applied(user),
-            Checked::Right(user) => Verdict::NotApplied(user),
+            Checked::Right(user) => {
+                plan.evidence.is_verified = true;
+                (if matches!(plan.todo, Todo::VerifyNew) { Verdict::Applied } else { Verdict::NotApplied })(user)
+            }
             Checked::TriesSpent => Verdict::TriesSpent,
             Checked::Lost(lost) => Verdict::Lost(lost),
             Checked::Wrong { cost, is_certain } => {

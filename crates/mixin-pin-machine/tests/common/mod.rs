@@ -239,12 +239,17 @@ impl Driver {
                     }
                 }
                 Step::Ask(ask) => {
-                    self.note(format!("ask {} {} {:?}", ask.request().method(), ask.request().path(), ask.limit()));
+                    self.note(format!(
+                        "ask {} {} {:?}",
+                        ask.request().method(),
+                        ask.request().path(),
+                        ask.limit(Duration::ZERO).unwrap()
+                    ));
                     let reply = self.reply(ask.request());
                     ask.answered(reply)
                 }
                 Step::Send(waiting, flight) => {
-                    self.note(format!("send {:?}", flight.limit()));
+                    self.note(format!("send {:?}", flight.limit(Duration::ZERO).unwrap()));
                     let request = flight.request();
                     let expires_at = request.expires_at().map_or(0, UnixTime::secs);
                     self.requests.push(Sent { id: request.request_id(), expires_at });

@@ -468,7 +468,8 @@ fn drive<T: DeserializeOwned>(
                 ask.answered(Reply::Answer(reply))
             }
             Step::Send(waiting, flight) => {
-                let (request, limit) = (Arc::new(Request::of(flight.request())), flight.limit());
+                let limit = flight.limit(Duration::ZERO).expect("time is left");
+                let request = Arc::new(Request::of(flight.request()));
                 let id = request.id;
                 let reply = match script.next(Ask::Flight { request, limit })? {
                     What::NotSent => Reply::NotSent(TransportError::new("refused", false)),

@@ -222,8 +222,12 @@ fn each_poll() {
     let count = requests.clone();
     let choose = move |head: &str| {
         count.fetch_add(usize::from(head.starts_with("POST")), Ordering::SeqCst);
-        let is_lost = head.starts_with("POST") && losing.load(Ordering::SeqCst);
-        if is_lost { Fault::CloseAfter } else { Fault::None }
+        match (head.starts_with("POST"), losing.load(Ordering::SeqCst)) {
+            (false, _) => Fault::None,
+            (true, true) => Fault::CloseAfter,
+            // Otherwise the answer can be there before the future is polled again.
+            (true, false) => Fault::DelayAnswer(Duration::from_millis(20)),
+        }
     };
     let proxy = FaultProxy::start(sandbox.address(), choose).unwrap();
     let (ears, mut pending, mut dropped) = (Arc::<Ears>::default(), Vec::new(), 0);
