@@ -297,12 +297,18 @@ fn is_method(method: &str) -> bool {
     (1..=16).contains(&method.len()) && method.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
-/// Whether a path with its query can be sent unchanged: it starts with a slash, has only the characters that a URL may
-/// have, and has percent signs only before two hex digits.
+/// Whether a path with its query can be sent unchanged by every HTTP library: it starts with a slash, has only the
+/// characters that a URL may have, percent signs only before two hex digits, no segment that is a dot or two, and no
+/// apostrophe in its query.
 fn is_path(path: &str) -> bool {
     let allowed = |c: u8| c.is_ascii_graphic() && !br##""#<>\^`{|}"##.contains(&c);
     let mut escapes = path.split('%').skip(1).map(str::as_bytes);
+    let (bare, query) = path.split_once('?').unwrap_or((path, ""));
+    // An encoded dot counts as a dot.
+    let is_dots = |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
     path.starts_with('/')
+        && !bare.split('/').any(is_dots)
+        && !query.contains('\'')
         && path.len() <= MAX_PATH_LEN
         && path.bytes().all(allowed)
         && escapes.all(|rest| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit))

@@ -60,8 +60,8 @@ impl fmt::Display for CallError {
             Self::NonceOrder => "the nonce source gave iterators that do not rise; repair it before the next call",
             Self::Method => "the method must be one to sixteen capital letters",
             Self::Path => {
-                "the path must start with a slash and have only characters of a URL, 32 KiB at most; percent-encode \
-                 blanks, #, quotes, <, >, \\, ^, `, {, |, }, letters beyond ASCII, and a % that encodes nothing"
+                "the path must start with a slash and have only characters of a URL, 32 KiB at most, and no segment \
+                 . or ..; percent-encode blanks, #, quotes, <, >, \\, ^, `, {, |, }, letters beyond ASCII, and a % that encodes nothing"
             }
             Self::BodyNotJson => "the body must be JSON",
             Self::BodyOfRead => "a GET or HEAD has no body; put its parameters into the path's query",
