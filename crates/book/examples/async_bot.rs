@@ -53,7 +53,9 @@ async fn start(session: Session, url: &str, store: &Path) -> Result<Bot> {
             other => return Err(format!("the PIN is not known: {other:?}").into()),
         }
     }
-    for call in pending.iter().filter(|call| call.kind != CallKind::UpdatePin) {
+    // Another process may be making some of them.
+    let others = pending.iter().filter(|call| call.kind != CallKind::UpdatePin && call.under_way_for.is_none());
+    for call in others {
         match call.kind {
             // It changed nothing.
             CallKind::VerifyPin => _ = client.settle(call.request_id).await?,

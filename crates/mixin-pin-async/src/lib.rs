@@ -4,7 +4,7 @@
 //! (`mixin-pin-machine`), so their outcomes, errors and events are the same.
 //!
 //! **Out of scope, for good:** the rules of a call (the machine), cryptography and JSON (core and protocol), runtimes other
-//! than tokio.
+//! than tokio. The runtime needs its timers and I/O turned on (`enable_all`).
 //!
 //! # Money
 //! An encrypted PIN is never sent twice, and a PIN call is never repeated once a byte of it may have been sent. If its answer

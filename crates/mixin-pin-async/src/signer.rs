@@ -9,7 +9,8 @@ pub(crate) type BoxSigner = Box<dyn AsyncSigner>;
 
 /// The key of a session, which signs its tokens.
 ///
-/// Every [`Signer`] that is `Send` and `Sync` is one: it signs at once, on the caller's thread. A call that waits for a slow
+/// Every [`Signer`] that is `Send` and `Sync` is one: it signs at once, on the caller's thread. With both traits in scope,
+/// write `AsyncSigner::sign(&signer, message)`. A call that waits for a slow
 /// signer has its session leased, and ends with [`Error::TimeOver`](crate::Error::TimeOver) if that takes too long. Nothing
 /// was sent then.
 ///

@@ -30,7 +30,7 @@ pub trait Observer: Send + Sync {
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event<'e> {
-    /// The session is leased for an attempt.
+    /// The session is leased for an attempt. No further event follows if the call ends before its request is sent.
     Leased {
         /// The id of the request that the attempt will send.
         request_id: Uuid,
