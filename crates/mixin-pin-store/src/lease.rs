@@ -57,7 +57,7 @@ pub trait NonceStore: Send + Sync {
     /// A power cut or a failover may undo it. Then the call is listed again.
     ///
     /// # Errors
-    /// Any failure of the store.
+    /// [`Error::InUse`] while the call is under way: its caller settles it. Also any failure of the store.
     fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, Error>;
 }
 

@@ -174,8 +174,13 @@ impl NonceStore for MemoryStore {
     }
 
     fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, Error> {
-        let session = Self::sessions(self).get(&session_id).cloned();
-        Ok(session.is_some_and(|session| session.lock().calls.remove(&request_id).is_some()))
+        let Some(session) = Self::sessions(self).get(&session_id).cloned() else { return Ok(false) };
+        let mut state = session.lock();
+        let is_under_way = |entry: &Entry| entry.fence == state.fence && state.leased_for().is_some();
+        if state.calls.get(&request_id).is_some_and(is_under_way) {
+            return Err(Error::InUse);
+        }
+        Ok(state.calls.remove(&request_id).is_some())
     }
 }
 

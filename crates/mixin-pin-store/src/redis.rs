@@ -238,7 +238,16 @@ impl NonceStore for RedisStore {
 
     fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, Error> {
         let answer = self.0.run(&self.0.scripts.settle, session_id, &[&request_id.to_string()])?;
-        Ok(number(answer.first().ok_or(Error::Redis(RedisError::Content))?)? > 0)
+        settled(&answer)
+    }
+}
+
+/// The answer of the script `SETTLE`.
+fn settled(answer: &[String]) -> Result<bool, Error> {
+    match answer.first().map(String::as_str) {
+        Some("busy") => Err(Error::InUse),
+        Some(count) => Ok(number(count)? > 0),
+        None => Err(Error::Redis(RedisError::Content)),
     }
 }
 

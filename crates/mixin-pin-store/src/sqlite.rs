@@ -379,9 +379,16 @@ impl Inner {
     }
 
     fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, Error> {
+        let (now, failed) = ((self.clock)()?, |cause| self.classify(cause));
         self.connections.with(|connection, _| {
             self.in_transaction(connection, false, |db| {
-                calls::remove(db, session_id, request_id).map_err(|cause| self.classify(cause))
+                let fence = calls::fence(db, session_id, request_id).map_err(failed)?;
+                let row = read(db, session_id).map_err(failed)?;
+                let is_under_way = |row: Row| fence == Some(row.fence) && self.leased_for(&row, now).is_some();
+                if row.is_some_and(is_under_way) {
+                    return Err(Error::InUse);
+                }
+                calls::remove(db, session_id, request_id).map_err(failed)
             })
         })
     }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{NonceSource, UnixTime};
 
-use crate::{CallIntent, CallKind, Lease, LeaseReply, LeaseTerms, NonceStore};
+use crate::{CallIntent, CallKind, Error, Lease, LeaseReply, LeaseTerms, NonceStore};
 
 #[cfg(feature = "async")]
 pub use asynchronous::async_nonce_store;
@@ -291,6 +291,8 @@ fn a_kept_entry_stays_until_it_is_settled(store: &dyn NonceStore, session_id: Uu
     let pending = store.pending(session_id).expect("listing succeeds");
     let under_way: Vec<bool> = pending.iter().map(|call| call.under_way_for.is_some()).collect();
     assert_eq!(under_way, [false, false, false, true], "another call than that of the lease is under way");
+    let settled = store.settle(session_id, Uuid::from_u128(4));
+    assert!(matches!(settled, Err(Error::InUse)), "a call that is under way is settled");
     known.keep_entry(false);
     drop(known);
     assert_eq!(listed(store, session_id), [3, 1, 2], "an entry not to be kept any more stays, or others were removed");

@@ -93,7 +93,10 @@ impl NonceStore for Broken {
     }
 
     fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, StoreError> {
-        if self.1 == Flaw::SettlesNothing { Ok(true) } else { self.0.settle(session_id, request_id) }
+        match self.0.settle(session_id, request_id) {
+            Ok(_) if self.1 == Flaw::SettlesNothing => Ok(true),
+            result => result,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::lease::Grant;
 use super::{
-    Attempt, Inner, LeaseRequest, RedisStore, TIMEOUT, calls, classify, invocation, is_broken, new_fence, number,
+    Attempt, Inner, LeaseRequest, RedisStore, TIMEOUT, calls, classify, invocation, is_broken, new_fence, settled,
 };
 use crate::backoff::Backoff;
 use crate::engine::Process;
@@ -151,7 +151,7 @@ impl AsyncNonceStore for RedisStore {
         Box::pin(async move {
             let request_id = request_id.to_string();
             let answer = self.0.run_async(&self.0.scripts.settle, session_id, &[&request_id]).await?;
-            Ok(number(answer.first().ok_or(Error::Redis(RedisError::Content))?)? > 0)
+            settled(&answer)
         })
     }
 }

@@ -146,5 +146,8 @@ return answer
 
 /// Argument: request id. Returns how many entries there were.
 const SETTLE: &str = r"
+local entry = redis.call('HGET', calls, ARGV[1])
+local holder = redis.call('GET', lease)
+if entry and holder and string.sub(entry, 1, #holder + 1) == holder .. ' ' then return {'busy'} end
 return {tostring(redis.call('HDEL', calls, ARGV[1]))}
 ";

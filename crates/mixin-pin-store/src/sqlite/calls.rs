@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use mixin_pin_core::UnixTime;
 use mixin_pin_core::uuid::Uuid;
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::journal::oldest_verification;
 use crate::{CallIntent, CallKind, PendingCall};
@@ -78,6 +78,14 @@ pub(super) fn insert(
             seconds(call.expires_at.secs()),
         ])?;
     Ok(())
+}
+
+/// The fence of an entry's lease.
+pub(super) fn fence(connection: &Connection, session_id: Uuid, request_id: Uuid) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT fence FROM calls WHERE session_id = ?1 AND request_id = ?2")?
+        .query_row([session_id.as_bytes(), request_id.as_bytes()], |row| row.get(0))
+        .optional()
 }
 
 /// Removes an entry. Returns whether there was one.

@@ -8,7 +8,7 @@ use mixin_pin_core::UnixTime;
 use mixin_pin_core::uuid::Uuid;
 
 use super::{LONG, THREADS, call, now, reserve, terms};
-use crate::{AsyncLease, AsyncNonceStore, BoxFuture, CallIntent, CallKind, LeaseReply, LeaseTerms};
+use crate::{AsyncLease, AsyncNonceStore, BoxFuture, CallIntent, CallKind, Error, LeaseReply, LeaseTerms};
 
 /// Checks the contract of an async store, as [`nonce_store`](super::nonce_store) does for a blocking one. `new_session`
 /// returns different sessions, which the store does not know. Needs a tokio runtime with its timer.
@@ -217,6 +217,8 @@ async fn a_kept_entry_stays_until_it_is_settled(store: &dyn AsyncNonceStore, ses
     let pending = store.pending(session_id).await.expect("listing succeeds");
     let under_way: Vec<bool> = pending.iter().map(|call| call.under_way_for.is_some()).collect();
     assert_eq!(under_way, [false, false, false, true], "another call than that of the lease is under way");
+    let settled = store.settle(session_id, Uuid::from_u128(4)).await;
+    assert!(matches!(settled, Err(Error::InUse)), "a call that is under way is settled");
     known.keep_entry(false);
     known.release().await;
     assert_eq!(listed(store, session_id).await, [3, 1, 2], "an entry not to be kept stays, or others were removed");
