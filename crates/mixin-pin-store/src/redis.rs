@@ -4,31 +4,36 @@
 //! change together or not at all. The lease's value is its fence, a random number. A caller that stalled past the end of its
 //! lease finds another fence there, or none, and gets no further iterator. A third key has the calls that are under way or
 //! whose outcome is unknown.
+//!
+//! If a request to lease has no answer, the server may run it at any later time. A key of its own then marks the fence for an
+//! hour, and a request with a marked fence writes nothing. While connections work, no fence is marked.
 
 #[cfg(feature = "async")]
 mod asynchronous;
+mod attempt;
 mod calls;
 mod lease;
 mod scripts;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use mixin_pin_core::{Error as CoreError, UnixTime, uuid::Uuid};
+use mixin_pin_core::{UnixTime, uuid::Uuid};
 use redis::{Client, Commands as _, Connection, ErrorKind, Script, ScriptInvocation, ServerErrorKind};
 use rustls::crypto::CryptoProvider;
 
 use crate::backoff::Backoff;
-use crate::engine::{Clock, Expiry, LeaseState, Process, random, system_clock};
-use crate::iterators::{self, PER_LEASE, TOO_FAR};
-use crate::journal::{OwnEntry, oldest_verification};
+use crate::engine::{Clock, Process, system_clock};
+use crate::iterators;
 use crate::{
-    Error, LeaseReply, LeaseTerms, MAX_LEAP, ManagedStore, NonceStore, PendingCall, Place, RedisError, Risk,
-    SessionRecord,
+    Error, LeaseReply, LeaseTerms, ManagedStore, NonceStore, PendingCall, Place, RedisError, Risk, SessionRecord,
 };
 
-use lease::{Grant, RedisLease};
+use attempt::Attempt;
+use lease::RedisLease;
 use scripts::Scripts;
 
 /// Time limit for connecting, and for each answer.
@@ -36,6 +41,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const PREFIX: &str = "mixin-pin:";
 const LEASE_SUFFIX: &str = ":lease";
 const CALLS_SUFFIX: &str = ":calls";
+/// A fence follows.
+const MARK_SUFFIX: &str = ":over:";
 
 /// Iterators in Redis or Valkey.
 ///
@@ -44,6 +51,10 @@ const CALLS_SUFFIX: &str = ":calls";
 /// A failover may lose the last writes. Iterators still rise, because they are never below the clock. This requires that
 /// the machines' clocks differ by less than a failover takes. The journal may lose the entries of the last calls, so it does
 /// not list each call whose outcome is unknown.
+///
+/// If a request to lease has no answer, the server may run it later. So the store sends another one that takes it back. If
+/// that does not reach the server either, the lease lasts until it ends by itself, and the journal lists a call that was
+/// never sent.
 ///
 /// ```no_run
 /// use mixin_pin_store::{ManagedStore, RedisStore};
@@ -213,16 +224,9 @@ impl fmt::Debug for RedisStore {
 impl NonceStore for RedisStore {
     fn lease(&self, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<LeaseReply, Error> {
         let mut backoff = Backoff::new(terms.max_wait());
-        let fence = new_fence()?;
         loop {
-            let request = LeaseRequest::new(&fence, (self.0.clock)()?, terms)?;
-            let answer = self.0.run(&self.0.scripts.lease, session_id, &request.arguments())?;
-            match request.read(&answer)? {
-                Attempt::Granted(state) => {
-                    let entry = OwnEntry::new(terms);
-                    let grant = Grant { store: self.0.clone(), session_id, fence, state, entry };
-                    return Ok(LeaseReply::Granted(Box::new(RedisLease(grant))));
-                }
+            match self.0.try_lease(session_id, terms)? {
+                Attempt::Granted(grant) => return Ok(LeaseReply::Granted(Box::new(RedisLease(grant)))),
                 Attempt::ClockUnconfirmed { ahead } => return Ok(LeaseReply::ClockUnconfirmed { ahead }),
                 Attempt::Busy => {}
             }
@@ -251,76 +255,6 @@ fn settled(answer: &[String]) -> Result<bool, Error> {
     }
 }
 
-/// A number that no other lease has had, as text.
-fn new_fence() -> Result<String, Error> {
-    Ok(format!("{:032x}", u128::from_ne_bytes(random()?)))
-}
-
-/// The result of one attempt to lease a session.
-enum Attempt {
-    Granted(LeaseState),
-    Busy,
-    ClockUnconfirmed { ahead: Option<Duration> },
-}
-
-/// One attempt to lease a session, as arguments and answer of the script `LEASE`.
-struct LeaseRequest {
-    begun: Instant,
-    now: UnixTime,
-    duration: Duration,
-    arguments: Vec<String>,
-}
-
-impl LeaseRequest {
-    fn new(fence: &str, now: UnixTime, terms: &LeaseTerms<'_>) -> Result<Self, Error> {
-        let max_leap = if terms.clock_is_confirmed() { String::new() } else { MAX_LEAP.as_nanos().to_string() };
-        let mut arguments = vec![
-            fence.to_owned(),
-            now.as_nanos()?.to_string(),
-            terms.duration().as_millis().max(1).to_string(),
-            max_leap,
-            (PER_LEASE - 1).to_string(),
-            TOO_FAR.as_nanos().to_string(),
-            oldest_verification(now).to_string(),
-        ];
-        if let Some(call) = terms.call() {
-            // The script adds the iterators.
-            let call = PendingCall::new(Uuid::nil(), call, 0..=0, now);
-            arguments.extend([
-                call.request_id.to_string(),
-                call.kind.name().to_owned(),
-                call.expires_at.secs().to_string(),
-                calls::rest(&call),
-            ]);
-        }
-        Ok(Self { begun: Instant::now(), now, duration: terms.duration(), arguments })
-    }
-
-    fn arguments(&self) -> Vec<&str> {
-        self.arguments.iter().map(String::as_str).collect()
-    }
-
-    fn read(&self, answer: &[String]) -> Result<Attempt, Error> {
-        let text = |place| answer.get(place).map(String::as_str).ok_or(Error::Redis(RedisError::Content));
-        match text(0)? {
-            "leased" => {
-                let reserved = number(text(1)?)?..=number(text(2)?)?;
-                let expiry = Expiry::new(self.begun, self.now, self.duration);
-                Ok(Attempt::Granted(LeaseState::new(expiry, reserved)))
-            }
-            "leap" => {
-                let ahead = text(1)?;
-                let ahead = if ahead.is_empty() { None } else { Some(Duration::from_nanos(number(ahead)?)) };
-                Ok(Attempt::ClockUnconfirmed { ahead })
-            }
-            "ahead" => Err(Error::IteratorAhead { ahead: Duration::from_nanos(number(text(1)?)?) }),
-            "exhausted" => Err(CoreError::IteratorExhausted.into()),
-            "busy" => Ok(Attempt::Busy),
-            _ => Err(Error::Redis(RedisError::Content)),
-        }
-    }
-}
-
 impl Inner {
     fn new(url: &str) -> Result<Self, Error> {
         if url.starts_with("rediss:") && CryptoProvider::get_default().is_none() {
@@ -344,34 +278,46 @@ impl Inner {
     }
 
     fn on_connection<T>(&self, work: impl Fn(&mut Connection) -> redis::RedisResult<T>) -> Result<T, Error> {
+        self.on_connections(&mut Vec::new(), |connection, _| work(connection))
+    }
+
+    /// Runs `work`, and once more after a broken connection. Its argument says whether it runs for the second time.
+    /// Connections on which no answer came are added to `silent`.
+    fn on_connections<T>(
+        &self,
+        silent: &mut Vec<Connection>,
+        work: impl Fn(&mut Connection, bool) -> redis::RedisResult<T>,
+    ) -> Result<T, Error> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut connection) = idle {
-            match work(&mut connection) {
-                Err(error) if is_broken(&error) => {}
+            match work(&mut connection, false) {
+                Err(error) if is_broken(&error) => silent.push(connection),
                 result => return self.finish(connection, result),
             }
         }
         // The server may have closed the idle connection.
-        let mut connection = self.connect().map_err(|cause| Error::Redis(RedisError::Unreachable(cause.into())))?;
-        let result = work(&mut connection);
-        self.finish(connection, result)
+        let connected = self.connect(TIMEOUT).map_err(|cause| Error::Redis(RedisError::Unreachable(cause.into())));
+        let mut connection = connected?;
+        match work(&mut connection, !silent.is_empty()) {
+            Err(error) if is_broken(&error) => {
+                silent.push(connection);
+                Err(Error::Redis(RedisError::Unreachable(error.into())))
+            }
+            result => self.finish(connection, result),
+        }
     }
 
-    fn connect(&self) -> redis::RedisResult<Connection> {
-        let connection = self.client.get_connection_with_timeout(TIMEOUT)?;
-        connection.set_read_timeout(Some(TIMEOUT))?;
-        connection.set_write_timeout(Some(TIMEOUT))?;
+    fn connect(&self, timeout: Duration) -> redis::RedisResult<Connection> {
+        let connection = self.client.get_connection_with_timeout(timeout)?;
+        connection.set_read_timeout(Some(timeout))?;
+        connection.set_write_timeout(Some(timeout))?;
         Ok(connection)
     }
 
+    /// Keeps a connection that works for the next request.
     fn finish<T>(&self, connection: Connection, result: redis::RedisResult<T>) -> Result<T, Error> {
-        match result {
-            Err(error) if is_broken(&error) => Err(Error::Redis(RedisError::Unreachable(error.into()))),
-            result => {
-                self.idle.lock().unwrap_or_else(PoisonError::into_inner).connections.push(connection);
-                Ok(result.map_err(classify)?)
-            }
-        }
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).connections.push(connection);
+        Ok(result.map_err(classify)?)
     }
 }
 
@@ -384,19 +330,26 @@ fn lease_key(session_id: Uuid) -> String {
     record_key(session_id) + LEASE_SUFFIX
 }
 
+/// The key that marks a fence.
+fn mark_key(session_id: Uuid, fence: &str) -> String {
+    record_key(session_id) + MARK_SUFFIX + fence
+}
+
 /// The session of a key. The braces keep all keys of a session in one slot of a cluster.
 fn session_of(key: &str) -> Result<Uuid, Error> {
     let id = key.strip_prefix(PREFIX).and_then(|id| id.strip_prefix('{')?.split_once('}'));
     id.and_then(|(id, _)| id.parse().ok()).ok_or(Error::Redis(RedisError::Content))
 }
 
+/// The keys of every script.
+fn keys(session_id: Uuid) -> [String; 3] {
+    [record_key(session_id), lease_key(session_id), record_key(session_id) + CALLS_SUFFIX]
+}
+
 /// A script with its keys and arguments.
-fn invocation<'s>(script: &'s Script, session_id: Uuid, arguments: &[&str]) -> ScriptInvocation<'s> {
+fn invocation<'s>(script: &'s Script, session_id: Uuid, arguments: &[impl redis::ToRedisArgs]) -> ScriptInvocation<'s> {
     let mut invocation = script.prepare_invoke();
-    invocation.key(record_key(session_id)).key(lease_key(session_id)).key(record_key(session_id) + CALLS_SUFFIX);
-    for argument in arguments {
-        invocation.arg(*argument);
-    }
+    invocation.key(&keys(session_id)).arg(arguments);
     invocation
 }
 

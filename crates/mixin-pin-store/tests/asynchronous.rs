@@ -288,7 +288,7 @@ mod sqlite {
 
 #[cfg(feature = "redis")]
 mod redis {
-    use mixin_pin_store::{RedisError, RedisStore};
+    use mixin_pin_store::{ManagedStore as _, RedisError, RedisStore};
 
     use super::*;
 
@@ -310,6 +310,62 @@ mod redis {
             assert!(matches!(refused, Err(Error::Redis(RedisError::Unreachable(_)))), "{refused:?}");
             let refused = store.lease(session, confirmed()).await;
             assert!(matches!(refused, Err(Error::Redis(RedisError::Unreachable(_)))), "{refused:?}");
+        });
+    }
+
+    /// Waits until a request to lease has run, and checks that no lease and no entry of it are left.
+    #[cfg(unix)]
+    async fn assert_taken_back(store: &RedisStore, session: Uuid, before: u64) {
+        for _ in 0..200 {
+            let record = &store.sessions().unwrap()[0];
+            if record.last_iterator > before + 1 && record.leased_for.is_none() {
+                return assert_eq!(NonceStore::pending(store, session).unwrap(), []);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the request did not run, or a lease of nobody lasts: {:?}", store.sessions());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lease_without_an_answer_is_taken_back_although_the_server_runs_it_later() {
+        let test = "a_lease_without_an_answer_is_taken_back_although_the_server_runs_it_later";
+        let Some(server) = RedisServer::start(test, &[]) else { return };
+        let (store, session, intent) =
+            (RedisStore::open(&server.url()).unwrap(), new_session(), call(CallKind::UpdatePin));
+        runtimes()[0].block_on(async {
+            let lease = take(&store, session).await;
+            let before = lease.reserve(now()).unwrap();
+            lease.release().await;
+            server.signal("STOP");
+            let refused = AsyncNonceStore::lease(&store, session, confirmed().for_call(&intent)).await;
+            assert!(matches!(refused, Err(Error::Redis(RedisError::Unreachable(_)))), "{refused:?}");
+            server.signal("CONT");
+            assert_taken_back(&store, session, before).await;
+        });
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lease_whose_caller_gave_up_is_released_whenever_the_answer_comes() {
+        let test = "a_lease_whose_caller_gave_up_is_released_whenever_the_answer_comes";
+        let Some(server) = RedisServer::start(test, &[]) else { return };
+        let (store, session, intent) =
+            (RedisStore::open(&server.url()).unwrap(), new_session(), call(CallKind::UpdatePin));
+        runtimes()[1].block_on(async {
+            // Before the time limit for the answer, and after it and that for a new connection.
+            for stopped in [Duration::from_millis(200), Duration::from_secs(11)] {
+                let lease = take(&store, session).await;
+                let before = lease.reserve(now()).unwrap();
+                lease.release().await;
+                server.signal("STOP");
+                let mut future = AsyncNonceStore::lease(&store, session, confirmed().for_call(&intent));
+                assert!(poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await);
+                drop(future);
+                tokio::time::sleep(stopped).await;
+                server.signal("CONT");
+                assert_taken_back(&store, session, before).await;
+            }
         });
     }
 

@@ -192,6 +192,24 @@ fn a_connection_that_the_server_closed_is_replaced() {
     assert!(take_lease(&store, session).reserve(now()).unwrap() > before);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_lease_without_an_answer_is_taken_back_although_the_server_runs_it_later() {
+    let test = "a_lease_without_an_answer_is_taken_back_although_the_server_runs_it_later";
+    let Some(server) = RedisServer::start(test, &[]) else { return };
+    let store = RedisStore::open(&server.url()).unwrap();
+    let (session, intent) = (new_session(), call(CallKind::UpdatePin));
+    let before = take_lease(&store, session).reserve(now()).unwrap();
+    server.signal("STOP");
+    let refused = store.lease(session, &confirmed().for_call(&intent));
+    assert!(matches!(refused, Err(Error::Redis(RedisError::Unreachable(_)))), "{refused:?}");
+    server.signal("CONT");
+    std::thread::sleep(Duration::from_millis(500));
+    let record = &store.sessions().unwrap()[0];
+    assert!(record.last_iterator > before + 1, "the request did not run");
+    assert_eq!((record.leased_for, store.pending(session).unwrap()), (None, vec![]));
+}
+
 #[test]
 fn each_unusable_server_has_its_own_error() {
     // Nothing listens on this port.

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use mixin_pin_core::{NonceSource, UnixTime, uuid::Uuid};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisResult, Script};
+use redis::{AsyncConnectionConfig, RedisResult, Script, ScriptInvocation};
 use tokio::runtime::{self, Handle};
 use tokio::task::JoinHandle;
 
+use super::attempt::{Attempt, LeaseRequest, Release};
 use super::lease::Grant;
-use super::{
-    Attempt, Inner, LeaseRequest, RedisStore, TIMEOUT, calls, classify, invocation, is_broken, new_fence, settled,
-};
+use super::{Inner, RedisStore, TIMEOUT, calls, classify, invocation, is_broken, settled};
 use crate::backoff::Backoff;
 use crate::engine::Process;
 use crate::journal::OwnEntry;
@@ -73,43 +72,88 @@ impl Inner {
 
     /// Runs a script. After a broken connection it runs once more: every script may run twice.
     async fn run_async(&self, script: &Script, session_id: Uuid, arguments: &[&str]) -> Result<Vec<String>, Error> {
-        let (runtime, invocation) = (current()?, invocation(script, session_id, arguments));
+        self.on_shared(&mut Vec::new(), |_| invocation(script, session_id, arguments)).await
+    }
+
+    /// Runs a script, and once more after a broken connection. The argument says whether it runs for the second time.
+    /// Connections on which no answer came are added to `silent`.
+    async fn on_shared<'s>(
+        &self,
+        silent: &mut Vec<MultiplexedConnection>,
+        script: impl Fn(bool) -> ScriptInvocation<'s>,
+    ) -> Result<Vec<String>, Error> {
+        let runtime = current()?;
         if let Some(mut connection) = self.shared.get(&runtime) {
-            let result: RedisResult<Vec<String>> = invocation.invoke_async(&mut connection).await;
+            let result: RedisResult<Vec<String>> = script(false).invoke_async(&mut connection).await;
             match result {
-                Err(error) if is_broken(&error) => {}
+                Err(error) if is_broken(&error) => silent.push(connection),
                 result => return result.map_err(refused),
             }
         }
         // The server may have closed the shared connection.
         let mut connection = self.connect_async().await?;
-        let result = invocation.invoke_async(&mut connection).await.map_err(refused)?;
-        self.shared.set(connection, &runtime);
-        Ok(result)
+        let result: RedisResult<Vec<String>> = script(!silent.is_empty()).invoke_async(&mut connection).await;
+        if result.as_ref().is_err_and(is_broken) {
+            silent.push(connection);
+        } else {
+            self.shared.set(connection, &runtime);
+        }
+        result.map_err(refused)
     }
 
-    /// Tries to lease the session once.
+    /// Tries to lease the session.
     async fn try_lease_async(
         self: Arc<Self>,
         session_id: Uuid,
-        fence: String,
         terms: LeaseTerms<'static>,
         call: Option<Arc<CallIntent>>,
     ) -> Result<LeaseReply<AsyncRedisLease>, Error> {
         let runtime = current()?;
+        let backoff = Backoff::new(terms.max_wait());
         let (request, entry) = {
             let terms = call.as_deref().map_or(terms, |call| terms.for_call(call));
-            (LeaseRequest::new(&fence, (self.clock)()?, &terms)?, OwnEntry::new(&terms))
+            (LeaseRequest::new(session_id, (self.clock)()?, &terms)?, OwnEntry::new(&terms))
         };
-        let answer = self.run_async(&self.scripts.lease, session_id, &request.arguments()).await?;
-        Ok(match request.read(&answer)? {
-            Attempt::Granted(state) => {
-                let grant = Grant { store: self, session_id, fence, state, entry };
-                LeaseReply::Granted(AsyncRedisLease { grant: Some(Arc::new(grant)), runtime })
-            }
+        let mut silent = Vec::new();
+        let answer = self.on_shared(&mut silent, |is_second| request.invocation(&self, is_second)).await;
+        let is_late = !silent.is_empty();
+        let result = answer.and_then(|answer| request.read(&self, &answer, entry, is_late));
+        if result.is_err() && is_late {
+            // The caller does not wait for it.
+            drop(runtime.spawn(self.take_back_async(request.release(), silent, backoff)));
+        }
+        Ok(match result? {
+            Attempt::Granted(grant) => LeaseReply::Granted(AsyncRedisLease { grant: Some(Arc::new(grant)), runtime }),
             Attempt::Busy => LeaseReply::Busy,
             Attempt::ClockUnconfirmed { ahead } => LeaseReply::ClockUnconfirmed { ahead },
         })
+    }
+
+    /// Takes back the requests that had no answer.
+    async fn take_back_async(
+        self: Arc<Self>,
+        release: Release,
+        silent: Vec<MultiplexedConnection>,
+        mut backoff: Backoff,
+    ) {
+        for mut connection in silent {
+            // The server runs it after the request that had no answer, however late that is.
+            if release.command(&self).query_async::<Vec<String>>(&mut connection).await.is_ok() {
+                return;
+            }
+        }
+        // The request may have reached the server before its connection broke. If this fails, too, the lease ends by itself,
+        // and the entry stays.
+        loop {
+            if let Ok(mut connection) = self.connect_async().await
+                && release.invocation(&self).invoke_async::<Vec<String>>(&mut connection).await.is_ok()
+            {
+                return;
+            }
+            if !matches!(backoff.pause().await, Ok(true)) {
+                return;
+            }
+        }
     }
 }
 
@@ -121,12 +165,12 @@ impl AsyncNonceStore for RedisStore {
     ) -> BoxFuture<'s, Result<LeaseReply<Box<dyn AsyncLease>>, Error>> {
         Box::pin(async move {
             let mut backoff = Backoff::new(terms.max_wait());
-            let (runtime, fence) = (current()?, new_fence()?);
+            let runtime = current()?;
             let call: Option<Arc<CallIntent>> = terms.call().map(|call| Arc::new(call.clone()));
             let terms = terms.without_call();
             loop {
                 // A task of its own goes on if this future is dropped. Then its lease is dropped, which releases it.
-                let attempt = self.0.clone().try_lease_async(session_id, fence.clone(), terms, call.clone());
+                let attempt = self.0.clone().try_lease_async(session_id, terms, call.clone());
                 match runtime.spawn(attempt).await.map_err(|_| Error::NoRuntime)?? {
                     LeaseReply::Granted(lease) => {
                         return Ok(LeaseReply::Granted(Box::new(lease) as Box<dyn AsyncLease>));
@@ -168,10 +212,9 @@ impl AsyncRedisLease {
         // A forked child must not release its parent's lease.
         let grant = self.grant.take().filter(|grant| grant.state.is_own())?;
         Some(self.runtime.spawn(async move {
-            let (store, request_id) = (&grant.store, grant.entry.to_remove().map(|id| id.to_string()));
-            let arguments = grant.release_arguments(request_id.as_deref());
+            let (store, release) = (&grant.store, grant.release());
             // If this fails, the lease ends by itself, and the entry stays.
-            let _ = store.run_async(&store.scripts.release, grant.session_id, &arguments).await;
+            let _ = store.on_shared(&mut Vec::new(), |_| release.invocation(store)).await;
         }))
     }
 }

@@ -1,12 +1,13 @@
 //! A lease on the server: further iterators, and the release.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fmt, iter};
 
 use mixin_pin_core::{Error as CoreError, NonceSource, UnixTime, uuid::Uuid};
 use redis::Commands as _;
 
+use super::attempt::Release;
 use super::{Inner, lease_key, number};
 use crate::engine::LeaseState;
 use crate::journal::OwnEntry;
@@ -19,6 +20,8 @@ pub(super) struct Grant {
     pub(super) fence: String,
     pub(super) state: LeaseState,
     pub(super) entry: OwnEntry,
+    /// Whether the first try to lease may still arrive.
+    pub(super) is_late: bool,
 }
 
 impl Grant {
@@ -26,9 +29,9 @@ impl Grant {
         self.state.remaining((self.store.clock)().ok())
     }
 
-    /// The arguments of the script `RELEASE`.
-    pub(super) fn release_arguments<'a>(&'a self, request_id: Option<&'a str>) -> Vec<&'a str> {
-        iter::once(self.fence.as_str()).chain(request_id).collect()
+    pub(super) fn release(&self) -> Release {
+        let Self { session_id, fence, entry, is_late, .. } = self;
+        Release { session_id: *session_id, fence: fence.clone(), request_id: entry.to_remove(), is_late: *is_late }
     }
 }
 
@@ -77,14 +80,14 @@ impl Lease for RedisLease {
 
 impl Drop for RedisLease {
     fn drop(&mut self) {
-        let Grant { store, session_id, state, entry, .. } = &self.0;
+        let Grant { store, state, .. } = &self.0;
         // A forked child must not release its parent's lease.
         if !state.is_own() {
             return;
         }
-        let request_id = entry.to_remove().map(|id| id.to_string());
+        let release = self.0.release();
         // If this fails, the lease ends by itself, and the entry stays.
-        let _ = store.run(&store.scripts.release, *session_id, &self.0.release_arguments(request_id.as_deref()));
+        let _ = store.on_connection(|connection| release.invocation(store).invoke::<Vec<String>>(connection));
     }
 }
 

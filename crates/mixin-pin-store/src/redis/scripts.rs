@@ -1,6 +1,11 @@
 //! The scripts that change a session's record, its lease and its calls. Redis runs each as one step.
 
+use std::sync::Arc;
+
 use redis::Script;
+
+/// How long a fence stays marked, in milliseconds. A network delivers what a closed connection sent within minutes.
+const MARKED_MS: u32 = 3_600_000;
 
 /// The scripts, with their hashes.
 #[derive(Clone)]
@@ -12,11 +17,14 @@ pub(super) struct Scripts {
     pub(super) raise: Script,
     pub(super) pending: Script,
     pub(super) settle: Script,
+    /// The text of `release`, to be sent where no answer is awaited.
+    pub(super) release_text: Arc<str>,
 }
 
 impl Scripts {
     pub(super) fn new() -> Self {
-        let script = |body| Script::new(&format!("{COMMON}{body}"));
+        let text = |body| format!("local marked_ms = {MARKED_MS}\n{COMMON}{body}");
+        let script = |body| Script::new(&text(body));
         Self {
             lease: script(LEASE),
             reserve: script(RESERVE),
@@ -25,13 +33,14 @@ impl Scripts {
             raise: script(RAISE),
             pending: script(PENDING),
             settle: script(SETTLE),
+            release_text: text(RELEASE).into(),
         }
     }
 }
 
 /// The beginning of every script. Lua's numbers are doubles, so iterators are decimal text, and Redis itself increments them.
 const COMMON: &str = r"
-local record, lease, calls = KEYS[1], KEYS[2], KEYS[3]
+local record, lease, calls, marks = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local function exceeds(one, other)
   if #one ~= #other then return #one > #other end
   return one > other
@@ -58,17 +67,40 @@ local function advance(now)
   if not raise(1) then return nil end
   return redis.call('HGET', record, 'iterator')
 end
+local function is_of(fence, entry)
+  return string.sub(entry, 1, #fence + 1) == fence .. ' '
+end
+-- Ends the lease of this fence, and removes the entry that it has for this request. A later lease may have another entry.
+local function release(fence, request)
+  if request ~= '' then
+    local entry = redis.call('HGET', calls, request)
+    if entry and is_of(fence, entry) then redis.call('HDEL', calls, request) end
+  end
+  if redis.call('GET', lease) == fence then redis.call('DEL', lease) end
+end
+-- Marks the fence: its tries up to this one are over, and write nothing if they arrive late.
+local function mark(try)
+  redis.call('SET', marks, try, 'PX', marked_ms)
+end
 ";
 
 /// Arguments: fence; now; duration of the lease in milliseconds; greatest accepted leap of the clock in nanoseconds, or
 /// empty; how many iterators to reserve after the first; how far ahead a last iterator is refused, in nanoseconds; the
-/// second before which a verification must have expired to be dropped. For a lease with a call also: its request id; its
-/// kind; the second in which its token expires; the rest of its entry.
+/// second before which a verification must have expired to be dropped; which try of this fence it is, `1` or `2`; the
+/// request id, or empty. For a lease with a call also: its kind; the second in which its token expires; the rest of its
+/// entry.
 const LEASE: &str = r"
 local fence, now, lease_ms, max_leap, too_far = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[6]
-local holder = redis.call('GET', lease)
--- Our own fence is there if the answer to an earlier attempt was lost.
-if holder and holder ~= fence then return {'busy'} end
+local try, request = ARGV[8], ARGV[9]
+-- A try that is over arrives late. Nobody reads its answer.
+local over = redis.call('GET', marks)
+if over and over >= try then return {'busy'} end
+if try == '2' then
+  -- The first try had no answer. It may have run, or may run later.
+  release(fence, request)
+  mark('1')
+end
+if redis.call('GET', lease) then return {'busy'} end
 local last = redis.call('HGET', record, 'iterator')
 local raised = redis.call('HGET', record, 'raised')
 if is_foreign(last) or is_foreign(raised) then return {'foreign'} end
@@ -95,9 +127,9 @@ if not first then return {'exhausted'} end
 raise(ARGV[5])
 local greatest = redis.call('HGET', record, 'iterator')
 redis.call('SET', lease, fence, 'PX', lease_ms)
-for _, request in ipairs(old) do redis.call('HDEL', calls, request) end
-if ARGV[8] then
-  redis.call('HSET', calls, ARGV[8], table.concat({fence, ARGV[9], first, greatest, now, ARGV[10], ARGV[11]}, ' '))
+for _, expired in ipairs(old) do redis.call('HDEL', calls, expired) end
+if request ~= '' then
+  redis.call('HSET', calls, request, table.concat({fence, ARGV[10], first, greatest, now, ARGV[11], ARGV[12]}, ' '))
 end
 return {'leased', first, greatest}
 ";
@@ -110,10 +142,10 @@ if not first then return {'exhausted'} end
 return {'reserved', first}
 ";
 
-/// Arguments: fence; the request id of the entry to remove, if any.
+/// Arguments: fence; the request id of the entry to remove, or empty; the last try that may arrive late, or empty.
 const RELEASE: &str = r"
-if ARGV[2] then redis.call('HDEL', calls, ARGV[2]) end
-if redis.call('GET', lease) == ARGV[1] then redis.call('DEL', lease) end
+release(ARGV[1], ARGV[2])
+if ARGV[3] ~= '' then mark(ARGV[3]) end
 return {}
 ";
 
@@ -148,6 +180,6 @@ return answer
 const SETTLE: &str = r"
 local entry = redis.call('HGET', calls, ARGV[1])
 local holder = redis.call('GET', lease)
-if entry and holder and string.sub(entry, 1, #holder + 1) == holder .. ' ' then return {'busy'} end
+if entry and holder and is_of(holder, entry) then return {'busy'} end
 return {tostring(redis.call('HDEL', calls, ARGV[1]))}
 ";

@@ -18,7 +18,7 @@ pub struct RedisServer {
 
 impl RedisServer {
     /// Starts a server. Returns None and prints a warning if none is installed.
-    #[expect(clippy::explicit_write, reason = "the test harness hides what eprintln! prints in a test that passes")]
+    #[allow(clippy::explicit_write, reason = "the test harness hides what eprintln! prints in a test that passes")]
     pub fn start(test: &str, more: &[&str]) -> Option<Self> {
         for program in ["redis-server", "valkey-server"] {
             let folder = tempfile::tempdir().unwrap();
@@ -61,6 +61,13 @@ impl RedisServer {
         let output =
             Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words).output().expect("redis-cli");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Sends a signal, such as `STOP` or `CONT`.
+    #[cfg(unix)]
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args(["-s", signal, &self.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
     }
 
     pub fn kill(&mut self) {

@@ -1,0 +1,173 @@
+//! An attempt to lease a session: one try, or two if the first had no answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mixin_pin_core::{Error as CoreError, UnixTime, uuid::Uuid};
+use redis::{Cmd, Connection, ScriptInvocation};
+
+use super::lease::Grant;
+use super::{Inner, calls, invocation, keys, mark_key, number};
+use crate::engine::{Expiry, LeaseState, random};
+use crate::iterators::{PER_LEASE, TOO_FAR};
+use crate::journal::{OwnEntry, oldest_verification};
+use crate::{Error, LeaseTerms, MAX_LEAP, PendingCall, RedisError};
+
+/// The result of an attempt to lease a session.
+pub(super) enum Attempt {
+    Granted(Grant),
+    Busy,
+    ClockUnconfirmed { ahead: Option<Duration> },
+}
+
+/// The arguments of the script `LEASE`, and how its answer is read.
+pub(super) struct LeaseRequest {
+    begun: Instant,
+    now: UnixTime,
+    duration: Duration,
+    session_id: Uuid,
+    /// No other attempt has it.
+    fence: String,
+    request_id: Option<Uuid>,
+    /// The arguments between the fence and the number of the try.
+    terms: Vec<String>,
+    /// What the script records of the call.
+    call: Vec<String>,
+}
+
+impl LeaseRequest {
+    pub(super) fn new(session_id: Uuid, now: UnixTime, terms: &LeaseTerms<'_>) -> Result<Self, Error> {
+        let max_leap = if terms.clock_is_confirmed() { String::new() } else { MAX_LEAP.as_nanos().to_string() };
+        let call = terms.call().map(|call| {
+            // The script adds the iterators.
+            let call = PendingCall::new(Uuid::nil(), call, 0..=0, now);
+            vec![call.kind.name().to_owned(), call.expires_at.secs().to_string(), calls::rest(&call)]
+        });
+        Ok(Self {
+            begun: Instant::now(),
+            now,
+            duration: terms.duration(),
+            session_id,
+            fence: format!("{:032x}", u128::from_ne_bytes(random()?)),
+            request_id: terms.call().map(|call| call.request_id),
+            terms: vec![
+                now.as_nanos()?.to_string(),
+                terms.duration().as_millis().max(1).to_string(),
+                max_leap,
+                (PER_LEASE - 1).to_string(),
+                TOO_FAR.as_nanos().to_string(),
+                oldest_verification(now).to_string(),
+            ],
+            call: call.unwrap_or_default(),
+        })
+    }
+
+    /// The script for one of the two tries.
+    pub(super) fn invocation<'s>(&self, store: &'s Inner, is_second: bool) -> ScriptInvocation<'s> {
+        let (request_id, try_number) = (text(self.request_id), if is_second { "2" } else { "1" });
+        let mut invocation = invocation(&store.scripts.lease, self.session_id, &[&self.fence]);
+        invocation.key(mark_key(self.session_id, &self.fence));
+        invocation.arg(&self.terms).arg(try_number).arg(request_id).arg(&self.call);
+        invocation
+    }
+
+    /// Reads the answer. `is_late` says whether the first try may still arrive.
+    pub(super) fn read(
+        &self,
+        store: &Arc<Inner>,
+        answer: &[String],
+        entry: OwnEntry,
+        is_late: bool,
+    ) -> Result<Attempt, Error> {
+        let text = |place| answer.get(place).map(String::as_str).ok_or(Error::Redis(RedisError::Content));
+        match text(0)? {
+            "leased" => {
+                let reserved = number(text(1)?)?..=number(text(2)?)?;
+                let state = LeaseState::new(Expiry::new(self.begun, self.now, self.duration), reserved);
+                let (store, session_id, fence) = (store.clone(), self.session_id, self.fence.clone());
+                Ok(Attempt::Granted(Grant { store, session_id, fence, state, entry, is_late }))
+            }
+            "leap" => {
+                let ahead = text(1)?;
+                let ahead = if ahead.is_empty() { None } else { Some(Duration::from_nanos(number(ahead)?)) };
+                Ok(Attempt::ClockUnconfirmed { ahead })
+            }
+            "ahead" => Err(Error::IteratorAhead { ahead: Duration::from_nanos(number(text(1)?)?) }),
+            "exhausted" => Err(CoreError::IteratorExhausted.into()),
+            "busy" => Ok(Attempt::Busy),
+            _ => Err(Error::Redis(RedisError::Content)),
+        }
+    }
+
+    /// Takes both tries back.
+    pub(super) fn release(&self) -> Release {
+        Release { session_id: self.session_id, fence: self.fence.clone(), request_id: self.request_id, is_late: true }
+    }
+}
+
+/// The arguments of the script `RELEASE`.
+pub(super) struct Release {
+    pub(super) session_id: Uuid,
+    pub(super) fence: String,
+    /// The entry to remove.
+    pub(super) request_id: Option<Uuid>,
+    /// Whether a try with this fence may still arrive.
+    pub(super) is_late: bool,
+}
+
+impl Release {
+    pub(super) fn invocation<'s>(&self, store: &'s Inner) -> ScriptInvocation<'s> {
+        let mut invocation = invocation(&store.scripts.release, self.session_id, &self.arguments());
+        invocation.key(mark_key(self.session_id, &self.fence));
+        invocation
+    }
+
+    /// The same as one command, which does not need the script on the server.
+    pub(super) fn command(&self, store: &Inner) -> Cmd {
+        let (keys, mark) = (keys(self.session_id), mark_key(self.session_id, &self.fence));
+        let mut command = redis::cmd("EVAL");
+        command.arg(&*store.scripts.release_text).arg(keys.len() + 1).arg(&keys).arg(mark).arg(&self.arguments());
+        command
+    }
+
+    fn arguments(&self) -> [String; 3] {
+        [self.fence.clone(), text(self.request_id), if self.is_late { "2" } else { "" }.to_owned()]
+    }
+}
+
+fn text(request_id: Option<Uuid>) -> String {
+    request_id.map(|id| id.to_string()).unwrap_or_default()
+}
+
+impl Inner {
+    /// Time limit for connecting once more to take a request back, and for the answer. The caller waits for it.
+    const TAKE_BACK: Duration = Duration::from_secs(1);
+
+    pub(super) fn try_lease(self: &Arc<Self>, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<Attempt, Error> {
+        let request = LeaseRequest::new(session_id, (self.clock)()?, terms)?;
+        let mut silent = Vec::new();
+        let answer = self.on_connections(&mut silent, |connection, is_second| {
+            request.invocation(self, is_second).invoke(connection)
+        });
+        let is_late = !silent.is_empty();
+        let result = answer.and_then(|answer: Vec<String>| request.read(self, &answer, OwnEntry::new(terms), is_late));
+        if result.is_err() && is_late {
+            self.take_back(&request.release(), silent);
+        }
+        result
+    }
+
+    /// Takes back the requests that had no answer.
+    fn take_back(&self, release: &Release, silent: Vec<Connection>) {
+        for mut connection in silent {
+            // The server runs it after the request that had no answer, however late that is. So this does not wait for an
+            // answer either. It fails if the server has closed the connection.
+            let _ = release.command(self).set_no_response(true).exec(&mut connection);
+        }
+        // The request may have reached the server before its connection broke. If this fails, too, the lease ends by itself,
+        // and the entry stays.
+        let _ = self
+            .connect(Self::TAKE_BACK)
+            .and_then(|mut connection| release.invocation(self).invoke::<Vec<String>>(&mut connection));
+    }
+}
