@@ -40,14 +40,15 @@ impl CallKind {
 /// What the journal records of a call before it is made.
 ///
 /// # Security
-/// The journal contains no secret and no ciphertext. The caller leaves the query out of `path`.
+/// The journal contains no secret and no ciphertext, provided that the caller puts none into `path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallIntent {
     /// The request's id, which is random.
     pub request_id: Uuid,
     /// The HTTP method.
     pub method: String,
-    /// The path, without a query.
+    /// The path, without a query. The store keeps it as it is, in the clear, and shows it to everyone who reads the
+    /// journal. So it must not contain a secret.
     pub path: String,
     /// What the call does to the PIN.
     pub kind: CallKind,

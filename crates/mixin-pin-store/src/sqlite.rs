@@ -423,6 +423,8 @@ impl Inner {
         connection.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
         let db = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let result = work(&db)?;
+        // If a disk fails in the middle of a commit, a recovery after a crash may find the transaction complete. So a lease
+        // whose commit failed is released: dropping the result does that.
         db.commit().map_err(failed)?;
         Ok(result)
     }
