@@ -224,3 +224,13 @@ fn times_out_of_range_are_refused_without_a_panic() {
     let failed = run(&token, b"");
     assert_eq!((failed.code, failed.kind().as_str()), (2, "input"));
 }
+
+#[test]
+fn the_commands_for_an_unknown_outcome_are_explained_with_it() {
+    let explain = |what: &str| run(&["explain", what], b"").done().stdout;
+    let unknown = explain("unknown");
+    assert!(unknown.starts_with("`unknown`\n") && unknown.contains("`mixin-pin resolve`"), "{unknown}");
+    for command in ["pending", "resolve"] {
+        assert_eq!(explain(command), unknown);
+    }
+}

@@ -9,10 +9,13 @@ use crate::output::Output;
 /// The error reference. Each section has a heading like "### `20119`".
 const PAGE: &str = include_str!("../../errors.md");
 
+/// The commands for an unknown outcome. They have no section of their own.
+const TOOLS_FOR_UNKNOWN: [&str; 2] = ["pending", "resolve"];
+
 pub(crate) fn run(args: &ExplainArgs, output: &Output) -> Result<(), Error> {
     let wanted = args.what.trim();
-    let text =
-        section(wanted).ok_or_else(|| Error::NotExplained { topics: topics().collect::<Vec<_>>().join(", ") })?;
+    let topic = if TOOLS_FOR_UNKNOWN.contains(&wanted) { "unknown" } else { wanted };
+    let text = section(topic).ok_or_else(|| Error::NotExplained { topics: topics().collect::<Vec<_>>().join(", ") })?;
     output.result(&json!({ "what": wanted, "text": text }), || text.replace("**", "").replace("### ", ""))
 }
 
