@@ -66,7 +66,8 @@ pub(crate) enum Command {
     Call(CallArgs),
     /// Find out what became of an update whose answer was lost (exit code 3).
     ///
-    /// Without options that describe the update, the journal in the store tells which one it was.
+    /// Without --new-user, --expires-at, --tip and --old-tip, which describe the update, the journal in the store tells which one
+    /// it was. If the journal has none, nothing is asked and nothing is sent.
     #[command(after_help = help::RESOLVE)]
     Resolve(ResolveArgs),
     /// List the calls whose outcome is unknown, and those that are under way.
@@ -251,10 +252,9 @@ pub(crate) struct ResolveArgs {
 }
 
 impl ResolveArgs {
-    /// Whether an option describes the lost update, or brings its PINs.
+    /// Whether an option describes the lost update. Those that only bring its PINs do not.
     pub(crate) const fn describe_a_change(&self) -> bool {
-        let is_described = self.new_user || self.expires_at.is_some() || self.old_tip || self.tip.is_wanted();
-        is_described || self.source.pin_stdin
+        self.new_user || self.expires_at.is_some() || self.old_tip || self.tip.tip
     }
 }
 

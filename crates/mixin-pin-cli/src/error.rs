@@ -6,13 +6,14 @@ use std::{fmt, io};
 
 use mixin_pin_core::Error as CoreError;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_http::{Error as HttpError, Unknown};
+use mixin_pin_http::{Error as HttpError, NextStep, Unknown};
 use mixin_pin_protocol::answer::ApiError;
 use mixin_pin_protocol::{AnswerError, CallError, CurlError, Error as ProtocolError, KeystoreError, TokenFault};
 use mixin_pin_store::Error as StoreError;
 
+use crate::journal;
 use crate::redact::{PASSPHRASE_VARIABLE, ShownPath, without_secrets};
-use crate::time::{seconds, span};
+use crate::time::{date, seconds, span};
 
 /// Why a command failed. No message contains a secret.
 #[derive(Debug)]
@@ -27,8 +28,8 @@ pub(crate) enum Error {
     PassphrasesDiffer,
     /// The new passphrase is empty.
     PassphraseEmpty,
-    /// There is no terminal for a prompt.
-    NoTerminal(io::Error),
+    /// There is no terminal to ask for `which`.
+    NoTerminal { which: &'static str, cause: io::Error },
     /// A line of standard input or an answer at a prompt is over the limit.
     LineTooLong { which: &'static str, limit: usize },
     /// Standard input ended too early.
@@ -218,11 +219,14 @@ impl fmt::Display for Error {
                 f.write_str("the new passphrase was typed differently the second time; the file is unchanged")
             }
             Self::PassphraseEmpty => f.write_str("the new passphrase is empty; the file is unchanged"),
-            Self::NoTerminal(cause) => write!(
-                f,
-                "there is no terminal for a prompt ({cause}); use --pin-stdin or --spend-key-stdin; for the passphrase of \
-                 a locked keystore, set {PASSPHRASE_VARIABLE} to a file that has it"
-            ),
+            Self::NoTerminal { which, cause } => {
+                write!(f, "there is no terminal to ask for the {which} ({cause}); ")?;
+                if which.contains("passphrase") {
+                    write!(f, "set {PASSPHRASE_VARIABLE} to a file that has it")
+                } else {
+                    f.write_str(if which.contains("key") { "add --spend-key-stdin" } else { "add --pin-stdin" })
+                }
+            }
             Self::LineTooLong { which, limit } => {
                 write!(f, "the {which} is longer than {limit} characters, the limit; give one a line")
             }
@@ -352,14 +356,18 @@ fn unknown(f: &mut fmt::Formatter<'_>, lost: &Unknown, run: Option<&str>, is_lis
     } else {
         "may have been carried out"
     };
-    write!(f, "request {} {what}: {}; {}", lost.request_id, lost.cause, lost.next)?;
+    let step = journal::step(lost.next, lost.expires_at);
+    write!(f, "request {} {what}: {}; {step}", lost.request_id, lost.cause)?;
     if is_listed {
         f.write_str("; mixin-pin pending lists it")?;
     }
     match (run, lost.expires_at) {
+        (Some(run), _) if is_listed && lost.next == NextStep::VerifyAgain => write!(f, ". To remove it, run: {run}"),
         (Some(run), _) => write!(f, ". Run: {run}"),
+        // The step says when.
+        (None, _) if lost.next == NextStep::CheckFirst => Ok(()),
         // From then on the request can no longer be carried out.
-        (None, Some(at)) => write!(f, ". Its token expires at {} (Unix seconds)", at.secs()),
+        (None, Some(at)) => write!(f, ". Its token expires at {}", date(at)),
         (None, None) => Ok(()),
     }
 }
@@ -451,7 +459,9 @@ mod tests {
             KeystoreProblem::NotLocked.at(path),
             Error::PassphrasesDiffer,
             Error::PassphraseEmpty,
-            Error::NoTerminal(cause()),
+            Error::NoTerminal { which: "old PIN", cause: cause() },
+            Error::NoTerminal { which: "new spend key", cause: cause() },
+            Error::NoTerminal { which: "passphrase", cause: cause() },
             Error::LineTooLong { which: "new PIN", limit: 160 },
             Error::PinMissing { which: "PIN" },
             Error::PinMissing { which: "new PIN" },

@@ -1,5 +1,6 @@
 //! Entries of the store's journal, in words and in JSON.
 
+use mixin_pin_core::UnixTime;
 use mixin_pin_http::NextStep;
 use mixin_pin_protocol::Shown;
 use mixin_pin_store::{CallKind, PendingCall};
@@ -32,22 +33,41 @@ pub(crate) fn line(call: &PendingCall) -> String {
     format!("{request_id}  {} {}  sent {sent}  expires {expires}", Shown(method), Shown(&path(call)))
 }
 
+/// The options of `resolve` that the journal cannot tell.
+pub(crate) const AS_FOR_THE_UPDATE: &str = "with --new-user, --tip or --old-tip as for the update, run: ";
+
+/// What to do about a call whose token expires at this time.
+pub(crate) fn step(step: NextStep, expires_at: Option<UnixTime>) -> String {
+    match (step, expires_at) {
+        // Verifying again would leave it in the list.
+        (NextStep::VerifyAgain, _) => "it changed nothing, but a wrong PIN may have cost a try".to_owned(),
+        // Before that it may still arrive, so a check proves nothing.
+        (NextStep::CheckFirst, Some(at)) => {
+            format!("after {}, when its token has expired, {step}", date(at))
+        }
+        _ => step.to_string(),
+    }
+}
+
 /// What to do about the call, as a sentence.
 pub(crate) fn advice(call: &PendingCall, scene: Option<&Scene<'_>>) -> String {
     if let Some(left) = call.under_way_for {
         return format!("under way: its caller may wait for the answer for at most {} more", seconds(left));
     }
-    let step = NextStep::after(call.kind);
-    let request_id = call.request_id.to_string();
-    let remove = || next_command("pending", scene?, &["--settled", &request_id]);
-    match next(call, scene) {
-        Some(command) => format!("{step}; run: {command}"),
-        None if step == NextStep::CheckFirst => match remove() {
-            Some(command) => format!("{step}; then run: {command}"),
-            None => format!("{step}; then remove it with --settled"),
-        },
-        None => step.to_string(),
+    let step = step(NextStep::after(call.kind), Some(call.expires_at));
+    match (call.kind, next(call, scene)) {
+        (CallKind::UpdatePin, Some(command)) => format!("{step}; {AS_FOR_THE_UPDATE}{command}"),
+        (CallKind::VerifyPin, Some(command)) => format!("{step}; to remove it, run: {command}"),
+        (CallKind::UpdatePin | CallKind::VerifyPin, None) => step,
+        _ => format!("{step}; then {}", removal(call, scene)),
     }
+}
+
+/// How to remove the call, as the end of a sentence.
+pub(crate) fn removal(call: &PendingCall, scene: Option<&Scene<'_>>) -> String {
+    let request_id = call.request_id.to_string();
+    let command = || next_command("pending", scene?, &["--settled", &request_id]);
+    command().map_or_else(|| "remove it with --settled".to_owned(), |command| format!("run: {command}"))
 }
 
 /// The command to run next. None while the call is under way, if only its owner can check it, or if the command cannot be
@@ -55,8 +75,8 @@ pub(crate) fn advice(call: &PendingCall, scene: Option<&Scene<'_>>) -> String {
 pub(crate) fn next(call: &PendingCall, scene: Option<&Scene<'_>>) -> Option<String> {
     let command = match call.kind {
         _ if call.under_way_for.is_some() => return None,
-        CallKind::UpdatePin => "resolve",
-        CallKind::VerifyPin => "verify",
+        // It removes a verification.
+        CallKind::UpdatePin | CallKind::VerifyPin => "resolve",
         _ => return None,
     };
     next_command(command, scene?, &[])
@@ -91,22 +111,26 @@ mod tests {
         for (kind, advice, alone) in [
             (
                 CallKind::UpdatePin,
-                "find out which PIN is set before you use or change it; run: mixin-pin resolve --keystore me.json".to_owned(),
+                "find out which PIN is set before you use or change it; with --new-user, --tip or --old-tip as for the update, \
+                 run: mixin-pin resolve --keystore me.json"
+                    .to_owned(),
                 "find out which PIN is set before you use or change it",
             ),
             (
                 CallKind::VerifyPin,
-                "verify again: nothing changed, but a wrong PIN may have cost a try; run: mixin-pin verify --keystore me.json"
+                "it changed nothing, but a wrong PIN may have cost a try; to remove it, run: mixin-pin resolve --keystore \
+                 me.json"
                     .to_owned(),
-                "verify again: nothing changed, but a wrong PIN may have cost a try",
+                "it changed nothing, but a wrong PIN may have cost a try",
             ),
             (
                 CallKind::Other,
                 format!(
-                    "check whether it was carried out before you repeat it; then run: mixin-pin pending --keystore me.json \
-                     --settled {id}"
+                    "after 2023-11-14T22:14:20Z, when its token has expired, check whether it was carried out before you \
+                     repeat it; then run: mixin-pin pending --keystore me.json --settled {id}"
                 ),
-                "check whether it was carried out before you repeat it; then remove it with --settled",
+                "after 2023-11-14T22:14:20Z, when its token has expired, check whether it was carried out before you repeat \
+                 it; then remove it with --settled",
             ),
         ] {
             let mut call = call(kind, "/x");

@@ -51,8 +51,9 @@ pub(crate) fn prompt<T>(
     which: &'static str,
     read: impl FnOnce(Zeroizing<String>) -> Result<T, Error>,
 ) -> Result<T, Error> {
+    let no_terminal = |cause| Error::NoTerminal { which, cause };
     system::listen_for_signals().map_err(Error::Signals)?;
-    let mut terminal = SilentTerminal::ask(&format!("{which}: ")).map_err(Error::NoTerminal)?;
+    let mut terminal = SilentTerminal::ask(&format!("{which}: ")).map_err(no_terminal)?;
     let answer = answer(&mut terminal, which).and_then(read);
     if answer.is_err() {
         terminal.forget_typed();
@@ -61,10 +62,11 @@ pub(crate) fn prompt<T>(
 }
 
 fn answer(terminal: &mut SilentTerminal, which: &'static str) -> Result<Zeroizing<String>, Error> {
-    let line = match read_line(terminal, MAX_ANSWER).map_err(Error::NoTerminal)? {
+    let no_terminal = |cause| Error::NoTerminal { which, cause };
+    let line = match read_line(terminal, MAX_ANSWER).map_err(no_terminal)? {
         Line::Whole(line) => line,
         Line::TooLong => return Err(Error::LineTooLong { which, limit: MAX_ANSWER }),
-        Line::End => return Err(Error::NoTerminal(io::ErrorKind::UnexpectedEof.into())),
+        Line::End => return Err(no_terminal(io::ErrorKind::UnexpectedEof.into())),
     };
     let text = std::str::from_utf8(&line).map_err(|_| FileProblem::NotText.at(which.as_ref()))?;
     Ok(Zeroizing::new(text.to_owned()))

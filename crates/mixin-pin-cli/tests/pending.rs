@@ -18,6 +18,7 @@ use tempfile::TempDir;
 const OLD: &str = "739146";
 const NEW: &str = "408231";
 const NOTHING: &str = "{\"pending\":[]}\n";
+const AS_FOR_THE_UPDATE: &str = "with --new-user, --tip or --old-tip as for the update, run: ";
 /// No pending call has this id.
 const OTHER_ID: &str = "6d0e4f6e-9b0e-4f9b-8e0f-3c110b1f7f6e";
 const DELETE: &str = "/addresses/6d0e4f6e-9b0e-4f9b-8e0f-3c110b1f7f6e/delete";
@@ -145,6 +146,10 @@ fn now() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()
 }
 
+fn date(at: &Value) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(at.as_i64().unwrap()).unwrap()
+}
+
 fn id_of(entry: &Value) -> &str {
     let id = entry["request_id"].as_str().unwrap();
     assert!(id.parse::<Uuid>().is_ok());
@@ -191,7 +196,10 @@ fn a_change_whose_process_is_killed_is_listed_and_settled() {
     let lines: Vec<_> = people.lines().collect();
     assert_eq!(lines[0], "1 pending call");
     assert!(lines[2].starts_with(&format!("  {id}  POST /pin/update  sent 20")), "{people}");
-    assert_eq!(lines[3], format!("    find out which PIN is set before you use or change it; run: {next}"));
+    assert_eq!(
+        lines[3],
+        format!("    find out which PIN is set before you use or change it; {AS_FOR_THE_UPDATE}{next}")
+    );
     let all = run(&["pending", "--json", "--store", &stage.store], b"").done().json();
     assert_eq!((&all["pending"][0]["request_id"], &all["pending"][0]["next"]), (&json!(id), &Value::Null));
     assert_eq!(run(&["pending", "--store", &stage.store], b"").done().stdout.lines().nth(1), Some(lines[1]));
@@ -200,7 +208,7 @@ fn a_change_whose_process_is_killed_is_listed_and_settled() {
     let doctor = stage.run(&["doctor"], "");
     let found = check(&doctor, "pending");
     assert_eq!((doctor.code, &found["verdict"]), (1, &json!("bad")));
-    assert_eq!(found["text"], format!("1 pending call, with a change of the PIN; run: {next}"));
+    assert_eq!(found["text"], format!("1 pending call, with a change of the PIN; {AS_FOR_THE_UPDATE}{next}"));
     let shown = run(&["store", "show", "--json", "--store", &stage.store], b"").done().json();
     assert_eq!(shown["sessions"][0]["pending"], 1);
     let shown_to_people = run(&["store", "show", "--store", &stage.store], b"").done().stdout;
@@ -270,14 +278,80 @@ fn without_a_pending_change_resolve_asks_for_nothing() {
     let nothing = stage.run(&["resolve"], "").done();
     let expected = json!({
         "verdict": "nothing-pending", "may_cost": 0, "tries_spent": 0, "user": null,
-        "changes": [], "verifications": [], "to_check": []
+        "changes": [], "still_pending": [], "verifications": [], "to_check": [], "journal_error": null
     });
-    assert_eq!((nothing.json(), nothing.stderr.as_str()), (expected, ""));
+    assert_eq!((nothing.json(), nothing.stderr.as_str()), (expected.clone(), ""));
+    // These bring the PINs, and do not describe a change.
+    for more in ["--pin-stdin", "--spend-key-stdin"] {
+        let sent = stage.record().len();
+        let nothing = stage.run(&["resolve", more], &format!("{OLD}\n{NEW}\n")).done();
+        assert_eq!((nothing.json(), stage.record().len()), (expected.clone(), sent), "{more}");
+    }
     let people = stage.run_as_text(&["resolve"], "").done().stdout;
     assert!(people.starts_with("nothing to settle: the store lists no change of this session"), "{people}");
     // A store in memory lists nothing of other processes, so there the PINs are needed.
     let args = ["resolve", "--json", "--pin-stdin", "--keystore", &stage.keystore, "--store", "memory:"];
     assert_eq!(run(&args, b"").kind(), "input");
+}
+
+#[test]
+fn a_change_that_may_still_be_carried_out_stays_pending() {
+    let stage = Stage::new();
+    stage.breaks(Fault::CloseAfter);
+    let key = stage.sandbox.path("key");
+    run(&["tip", "new-key", "--out", &key], b"").done();
+    let key = fs::read_to_string(&key).unwrap();
+    assert_eq!(stage.run(&["update", "--new-user", "--spend-key-stdin"], &key).code, 3);
+    let entry = stage.only_entry();
+    stage.breaks(Fault::None);
+    // The user shows that the key is installed, so nothing is verified, and a copy of the request is not ruled out.
+    let args = ["resolve", "--new-user", "--spend-key-stdin"];
+    let resolved = stage.run(&args, &key).done();
+    assert_eq!((&resolved.json()["verdict"], resolved.stderr.as_str()), (&json!("applied"), ""));
+    assert_eq!(resolved.json()["still_pending"][0]["request_id"], entry["request_id"]);
+    assert_eq!(resolved.json()["journal_error"], Value::Null);
+    let people = stage.run_as_text(&args, &key).done().stdout;
+    assert!(
+        people.contains("\napplied: the new PIN is set (tries spent: 0 at most)\nstill pending: a change\n  "),
+        "{people}"
+    );
+    let until = format!("until some seconds after {}", date(&entry["expires_at"]));
+    let advice =
+        format!("    it may still be carried out {until}; then, {AS_FOR_THE_UPDATE}{}\n", stage.next("resolve"));
+    assert!(people.ends_with(&advice), "{people}");
+    assert_eq!(stage.only_entry(), entry);
+}
+
+#[test]
+fn without_a_pin_neither_says_so_and_settles_nothing() {
+    let stage = Stage::new();
+    stage.breaks(Fault::ResetBefore);
+    assert_eq!(stage.run(&["update", "--new-user", "--pin-stdin"], NEW).code, 3);
+    let entry = stage.only_entry();
+    stage.breaks(Fault::None);
+    let neither = stage.run_as_text(&["resolve", "--pin-stdin"], &format!("{OLD}\n{NEW}\n"));
+    let said = "\nneither: no PIN is set, neither the old one nor the new one; if the update was to create it, add \
+                --new-user (tries spent: 0 at most)\nstill pending: a change\n  ";
+    assert!(neither.code == 1 && neither.stdout.contains(said), "{neither:?}");
+    assert!(neither.stdout.contains(&format!("until some seconds after {}; then, ", date(&entry["expires_at"]))));
+    assert_eq!(stage.only_entry(), entry);
+}
+
+#[test]
+fn if_neither_pin_is_set_the_change_stays_pending() {
+    let stage = Stage::with_pin();
+    stage.breaks(Fault::ResetBefore);
+    assert_eq!(stage.run(&["update", "--pin-stdin"], &format!("{OLD}\n{NEW}\n")).code, 3);
+    let entry = stage.only_entry();
+    stage.breaks(Fault::None);
+    let neither = stage.run(&["resolve", "--pin-stdin"], "271828\n161803\n");
+    assert_eq!((neither.code, &neither.json()["verdict"]), (1, &json!("neither")), "{neither:?}");
+    assert_eq!(neither.json()["still_pending"][0]["request_id"], entry["request_id"]);
+    let neither = stage.run_as_text(&["resolve", "--pin-stdin"], "271828\n161803\n");
+    let said =
+        "\nneither: neither the old PIN nor the new one is set (tries spent: 2 at most)\nstill pending: a change\n  ";
+    assert!(neither.stdout.contains(said), "{neither:?}");
+    assert_eq!(stage.only_entry(), entry);
 }
 
 #[test]
@@ -312,8 +386,15 @@ fn a_verification_is_listed_until_resolve_removes_it() {
     let lost = stage.run(&["verify", "--pin-stdin"], OLD);
     assert_eq!(lost.code, 3, "{lost:?}");
     let entry = stage.only_entry();
-    assert_eq!((&entry["path"], &entry["next"]), (&json!("/pin/verify"), &json!(stage.next("verify"))));
+    assert_eq!((&entry["path"], &entry["next"]), (&json!("/pin/verify"), &json!(stage.next("resolve"))));
     assert_eq!(lost.json()["error"]["next_command"], entry["next"]);
+    let nothing_changed = "it changed nothing, but a wrong PIN may have cost a try";
+    let message = lost.json()["error"]["message"].as_str().unwrap().to_owned();
+    let step = format!("{nothing_changed}; mixin-pin pending lists it. To remove it, run: {}", stage.next("resolve"));
+    assert!(message.ends_with(&step), "{message}");
+    let people = stage.run_as_text(&["pending"], "").done().stdout;
+    let advice = format!("    {nothing_changed}; to remove it, run: {}\n", stage.next("resolve"));
+    assert!(people.ends_with(&advice), "{people}");
     let doctor = check(&stage.run(&["doctor"], "").done(), "pending");
     assert_eq!(doctor["text"], format!("1 pending call; run: {}", stage.next("pending")));
 
@@ -339,7 +420,12 @@ fn a_call_that_only_its_owner_can_check_is_removed_by_its_id() {
     assert_eq!(error["request_id"], id);
     let people = stage.run_as_text(&["pending"], "").done().stdout;
     let remove = format!("{} --settled {id}", stage.next("pending"));
-    let advice = format!("    check whether it was carried out before you repeat it; then run: {remove}\n");
+    let expires = date(&entry["expires_at"]);
+    let check =
+        format!("after {expires}, when its token has expired, check whether it was carried out before you repeat it");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.ends_with(&format!("; {check}; mixin-pin pending lists it")), "{message}");
+    let advice = format!("    {check}; then run: {remove}\n");
     assert!(people.ends_with(&advice) && !people.contains("hunter2"), "{people}");
 
     // `resolve` names it and leaves it.

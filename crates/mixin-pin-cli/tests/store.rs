@@ -252,6 +252,10 @@ fn a_lost_update_is_resolved() {
     let with = |args: &[&str], stdin: &str| {
         sandbox.run(&[args, &["--keystore", &keystore, "--store", &store, "--pin-stdin"]].concat(), stdin)
     };
+    // What no journal lists. A store in memory has none.
+    let described = |args: &[&str], stdin: &str| {
+        sandbox.run(&[args, &["--keystore", &keystore, "--store", "memory:", "--pin-stdin"]].concat(), stdin)
+    };
     let created = with(&["resolve", "--new-user"], "123456\n");
     assert_eq!((created.code, &created.json()["verdict"]), (3, &json!("not-yet")), "the token is still good");
     with(&["update", "--new-user"], "123456\n").done();
@@ -260,19 +264,19 @@ fn a_lost_update_is_resolved() {
     assert!(created.stderr.contains("may cost up to 1 of the day's tries"));
 
     // Nothing was changed from 123456 to 654321, and finding that out costs a try.
-    let changed = with(&["resolve"], "123456\n654321\n").done().json();
+    let changed = described(&["resolve"], "123456\n654321\n").done().json();
     assert_eq!((&changed["verdict"], &changed["tries_spent"]), (&json!("not-applied"), &json!(1)));
-    let neither = with(&["resolve"], "111111\n222222\n");
+    let neither = described(&["resolve"], "111111\n222222\n");
     assert_eq!((neither.code, &neither.json()["tries_spent"]), (1, &json!(2)));
 
     let key = sandbox.path("key");
     run(&["tip", "new-key", "--out", &key], b"").done();
     let key = fs::read_to_string(&key).unwrap();
     let digits_and_key = format!("123456\n{key}");
-    let to_tip = with(&["resolve", "--spend-key-stdin"], &digits_and_key).done().json();
+    let to_tip = with(&["resolve", "--tip", "--spend-key-stdin"], &digits_and_key).done().json();
     assert_eq!((&to_tip["verdict"], &to_tip["tries_spent"]), (&json!("not-applied"), &json!(0)));
     with(&["update", "--spend-key-stdin"], &digits_and_key).done();
-    let to_tip = with(&["resolve", "--spend-key-stdin"], &digits_and_key).done().json();
+    let to_tip = with(&["resolve", "--tip", "--spend-key-stdin"], &digits_and_key).done().json();
     assert_eq!((&to_tip["verdict"], &to_tip["may_cost"]), (&json!("applied"), &json!(0)));
 }
 

@@ -69,7 +69,8 @@ Examples:
 
 pub(crate) const RESOLVE: &str = "\
 The journal does not tell whether there was a PIN before, nor its kind: give --new-user, --tip or --old-tip as for the
-update. Pending verifications are removed, because they changed nothing. Other pending calls are named.
+update. A change that may still be carried out stays pending until its token has expired. Pending verifications are
+removed, because they changed nothing. Other pending calls are named.
 
 Examples:
   mixin-pin resolve --keystore keystore.json
@@ -77,7 +78,8 @@ Examples:
 
 pub(crate) const PENDING: &str = "\
 After a lost answer, a kill or a power cut, `resolve` settles a PIN change. For any other call, such as a transfer, find
-out yourself whether it was carried out, then remove it with --settled. A call is listed even if it was never sent.
+out yourself, after its token has expired, whether it was carried out, then remove it with --settled. A call is listed
+even if it was never sent.
 
 Examples:
   mixin-pin pending

@@ -61,12 +61,12 @@ fn settle(store: &dyn ManagedStore, session_id: Uuid, request_id: Uuid, output: 
     if let Some(left) = call.under_way_for {
         return Err(Error::UnderWay { request_id, left });
     }
-    if !store.settle(session_id, request_id)? {
-        return Err(unknown);
-    }
     let left = Duration::from_secs(call.expires_at.secs().saturating_sub(now()?.secs()));
     if !left.is_zero() {
         warn(&format!("the call's token is valid for {} more; until then it may still be carried out", seconds(left)));
+    }
+    if !store.settle(session_id, request_id)? {
+        return Err(unknown);
     }
     output.result(&json!({ "settled": request_id.to_string() }), || {
         format!("{GOOD}settled{GOOD:#}: {request_id} is not pending any more")

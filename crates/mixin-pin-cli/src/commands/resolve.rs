@@ -1,18 +1,22 @@
 //! `resolve`: finds out what became of an `update` whose answer was lost, which the journal lists or the options describe.
 
 use std::fmt::Write as _;
+use std::slice;
 
 use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::{Ed25519PublicKey, Pin, UnixTime};
-use mixin_pin_http::{Client, Credential, Verdict};
+use mixin_pin_http::{Client, Credential, Resolution, Verdict};
 use mixin_pin_protocol::keystore::SpendKey;
-use mixin_pin_store::{CallKind, PendingCall};
+use mixin_pin_store::{CallKind, Error as StoreError, PendingCall};
 use serde_json::{Value, json};
 
 use crate::args::{EXPIRES_AT, NEW_USER, ResolveArgs};
 use crate::error::Error;
-use crate::outcome::{MEMORY, next_command, send};
+use crate::journal::AS_FOR_THE_UPDATE;
+use crate::outcome::{MEMORY, Scene, next_command, send};
 use crate::output::{self, GOOD, Output, WARN};
+use crate::redact::without_secrets;
+use crate::time::{date, now};
 use crate::{client, journal, pins};
 
 /// A PIN of either kind. [`Credential`] borrows from it.
@@ -55,9 +59,15 @@ impl Journal {
     }
 
     /// Removes the verifications.
-    fn forget_verifications(&self, client: &Client) -> Result<(), Error> {
+    fn forget_verifications(&self, client: &Client, output: &Output) -> Result<(), Error> {
         for call in &self.verifications {
-            client.settle(call.request_id)?;
+            if let Err(error) = client.settle(call.request_id) {
+                output::warn(&format!("a verification is still in the journal: {error}; resolve again to remove it"));
+                break;
+            }
+            output.progress(|| {
+                format!("removed from the journal: a verification, which changed nothing\n  {}", journal::line(call))
+            })?;
         }
         Ok(())
     }
@@ -68,6 +78,8 @@ struct Finding {
     value: Value,
     text: String,
     failure: Option<Error>,
+    /// Why the journal may have more than it should, or cannot be read. The verdict stands.
+    journal_error: Option<String>,
 }
 
 pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
@@ -75,7 +87,7 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
     let journal = Journal::read(&client)?;
     // A store in memory has no journal of other processes.
     let is_described = args.describe_a_change() || args.client.store.store.as_deref() == Some(MEMORY);
-    let Finding { mut value, mut text, failure } = if !is_described && journal.changes.is_empty() {
+    let Finding { mut value, mut text, failure, journal_error } = if !is_described && journal.changes.is_empty() {
         nothing()
     } else {
         if !is_described {
@@ -83,40 +95,42 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
         }
         settle(args, &client, spend_key, &journal, output)?
     };
-    journal.forget_verifications(&client)?;
-
     let entries = |calls: &[PendingCall]| -> Value { calls.iter().map(journal::to_json).collect() };
     value["changes"] = entries(&journal.changes);
     value["verifications"] = entries(&journal.verifications);
     value["to_check"] = entries(&journal.others);
-    for call in &journal.verifications {
-        // Writing to a String does not fail.
-        let _ = write!(
-            text,
-            "\nremoved from the journal: a verification, which changed nothing\n  {}",
-            journal::line(call)
-        );
-    }
+    value["journal_error"] = journal_error.as_deref().map(without_secrets).into();
     let scene = (&args.client).into();
     for call in &journal.others {
         let (line, advice) = (journal::line(call), journal::advice(call, Some(&scene)));
+        // Writing to a String does not fail.
         let _ = write!(
             text,
             "\n{WARN}also pending{WARN:#}: a call that this command cannot settle\n  {line}\n    {advice}"
         );
     }
+    // The verdict comes first: a failure of the store must not hide it.
     output.result(&value, || text)?;
+    if let Some(error) = journal_error {
+        output::warn(&format!(
+            "the verdict stands, but the journal failed and may still list what is settled: {error}; mixin-pin pending lists \
+             what is left"
+        ));
+    }
+    journal.forget_verifications(&client, output)?;
     failure.map_or(Ok(()), Err)
 }
 
 /// No change to settle.
 fn nothing() -> Finding {
     let text = format!(
-        "{GOOD}nothing to settle{GOOD:#}: the store lists no change of this session; to settle one that another store may \
-         list, name that store or describe the change (mixin-pin help resolve)"
+        "{GOOD}nothing to settle{GOOD:#}: the store lists no change of this session; to settle one that another store \
+         lists, name that store; --new-user, --tip and --old-tip describe one that none lists (mixin-pin help resolve)"
     );
-    let value = json!({ "verdict": "nothing-pending", "may_cost": 0, "tries_spent": 0, "user": null });
-    Finding { value, text, failure: None }
+    let value = json!({
+        "verdict": "nothing-pending", "may_cost": 0, "tries_spent": 0, "user": null, "still_pending": []
+    });
+    Finding { value, text, failure: None, journal_error: None }
 }
 
 fn settle(
@@ -156,8 +170,9 @@ fn settle(
     if may_cost > 0 {
         output::warn(&format!("this may cost up to {may_cost} of the day's tries"));
     }
-    let resolution = send(|| plan.settle())?;
-    let (mut next, mut end) = (None, None);
+    let mut resolution = send(|| plan.settle())?;
+    let journal_error = resolution.journal_error.take();
+    let (mut next, mut end, mut user) = (None, None, None);
     let (word, text, failure) = match &resolution.verdict {
         Verdict::Applied(_) => ("applied", format!("{GOOD}applied{GOOD:#}: the new PIN is set"), None),
         Verdict::NotApplied(_) => {
@@ -175,9 +190,16 @@ fn settle(
             ("not-yet", text, Some(Error::Unresolved))
         }
         Verdict::Neither => {
+            // The verdict does not depend on this answer.
+            user = send(|| client.me()).ok();
             let more = if journal.changes.len() > 1 { "; another of the pending changes may have set it" } else { "" };
-            let text = format!("{WARN}neither{WARN:#}: the PIN is neither the old one nor the new one{more}");
-            ("neither", text, Some(Error::DoesNotHold))
+            let text = if user.as_ref().is_some_and(|user| !user.has_pin) {
+                "no PIN is set, neither the old one nor the new one; if the update was to create it, add --new-user"
+                    .to_owned()
+            } else {
+                format!("neither the old PIN nor the new one is set{more}")
+            };
+            ("neither", format!("{WARN}neither{WARN:#}: {text}"), Some(Error::DoesNotHold))
         }
         Verdict::Undetermined => {
             let text = format!(
@@ -197,15 +219,57 @@ fn settle(
     };
     let user = match &resolution.verdict {
         Verdict::Applied(user) | Verdict::NotApplied(user) => Some(user),
-        _ => None,
+        _ => user.as_ref(),
     };
     let spent = resolution.tries_spent;
+    let mut text = format!("{text} (tries spent: {spent} at most)");
     let mut value = json!({ "verdict": word, "may_cost": may_cost, "tries_spent": spent, "user": user });
+    let (left, journal_error) = left(client, journal_error);
+    value["still_pending"] = left.as_ref().map(|left| left.iter().map(journal::to_json).collect::<Value>()).into();
+    // The verdict says the time, and the command to run then.
+    let is_said = matches!(resolution.verdict, Verdict::NotYet { .. });
+    for call in left.iter().flatten().filter(|_| !is_said) {
+        let (line, advice) = (journal::line(call), after(&resolution, call, &(&args.client).into()));
+        // Writing to a String does not fail.
+        let _ = write!(text, "\n{WARN}still pending{WARN:#}: a change\n  {line}\n    {advice}");
+    }
     if let Some(end) = end {
         value["expires_at"] = end.into();
         value["next_command"] = next.into();
     }
-    Ok(Finding { value, text: format!("{text} (tries spent: {spent} at most)"), failure })
+    Ok(Finding { value, text, failure, journal_error })
+}
+
+/// The changes that the journal still has, and why it failed first, if it did. None if it cannot be read.
+fn left(client: &Client, error: Option<StoreError>) -> (Option<Vec<PendingCall>>, Option<String>) {
+    let (left, read_error) = match client.pending() {
+        Ok(calls) => (Some(calls), None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let left = left.map(|calls| calls.into_iter().filter(|call| call.kind == CallKind::UpdatePin).collect());
+    (left, error.map(|error| error.to_string()).or(read_error))
+}
+
+/// What to do about a change that is still in the journal after the verdict.
+fn after(resolution: &Resolution, call: &PendingCall, scene: &Scene<'_>) -> String {
+    let verdict = &resolution.verdict;
+    let is_known = matches!(verdict, Verdict::Applied(_) | Verdict::NotApplied(_));
+    let is_neither = matches!(verdict, Verdict::Neither);
+    let has_expired = now().is_ok_and(|now| now.secs() >= call.expires_at.secs());
+    let (advice, removal) = (|| journal::advice(call, Some(scene)), || journal::removal(call, Some(scene)));
+    if call.under_way_for.is_some() {
+        advice()
+    } else if resolution.settled(slice::from_ref(call)).next().is_some() {
+        format!("it is settled; {}", removal())
+    } else if is_known || is_neither && !has_expired {
+        let command = journal::next(call, Some(scene)).unwrap_or_else(|| "mixin-pin resolve".to_owned());
+        let end = date(call.expires_at);
+        format!("it may still be carried out until some seconds after {end}; then, {AS_FOR_THE_UPDATE}{command}")
+    } else if is_neither {
+        format!("{}; or, if another client has set the PIN, {}", advice(), removal())
+    } else {
+        advice()
+    }
 }
 
 /// The same command with the expiry of the lost request's token, which must not move.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::args::VerifyArgs;
 use crate::error::Error;
-use crate::outcome::{send, send_or_next};
+use crate::outcome::{MEMORY, send, send_or_next};
 use crate::output::{GOOD, Output, user_name};
 use crate::{client, pins};
 
@@ -17,7 +17,7 @@ pub(crate) fn run(args: &VerifyArgs, output: &Output) -> Result<(), Error> {
         with_tip(&client, args, spend_key)?
     } else {
         let pin = pins::read(&args.source, "PIN")?;
-        send_or_next(|| client.verify_pin(&pin), "verify", &args.client, &[])?
+        send_or_next(|| client.verify_pin(&pin), next(args), &args.client, &[])?
     };
     output.result(&json!({ "pin": "right", "user": user }), || {
         format!("{GOOD}PIN right{GOOD:#} for {}", user_name(&user))
@@ -28,5 +28,12 @@ fn with_tip(client: &Client, args: &VerifyArgs, of_keystore: Option<SpendKey>) -
     let installed = pins::installed_key(&send(|| client.me())?);
     let key = pins::spend_key_or(of_keystore, args.tip.spend_key_stdin, "spend key")?;
     let key = key.to_tip_key(installed.as_ref())?;
-    send_or_next(|| client.verify_tip(&key), "verify", &args.client, args.tip.flag())
+    let next = next(args);
+    let flags = if next == "verify" { args.tip.flag() } else { &[] };
+    send_or_next(|| client.verify_tip(&key), next, &args.client, flags)
+}
+
+/// The command after a lost answer: `resolve` removes the verification from the journal. A store in memory has none then.
+fn next(args: &VerifyArgs) -> &'static str {
+    if args.client.store.store.as_deref() == Some(MEMORY) { "verify" } else { "resolve" }
 }
