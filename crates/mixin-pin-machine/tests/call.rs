@@ -188,6 +188,60 @@ fn a_lost_lease_is_replaced_three_times() {
 }
 
 #[test]
+fn a_lost_lease_is_released_before_the_next_is_asked_for() {
+    let (rules, pin) = (rules(), pin());
+    let (mut driver, result) = Driver::run(rules.verify_pin(&pin), &[Say::LeaseEnds]);
+    assert!(matches!(result, Ok(Outcome::Done(_))));
+    let lease = "lease 35s, wait 40s";
+    assert_eq!(driver.steps(), ["turn 40s", lease, "sign", "release", lease, "sign", "send 30s", "release"]);
+}
+
+#[test]
+fn a_lease_that_is_lost_is_replaced_even_if_its_token_has_expired() {
+    let (rules, pin) = (rules_with(Limits::default().token(Duration::from_secs(10))), pin());
+    let (driver, result) = Driver::run(rules.verify_pin(&pin), &[Say::LeaseEnds, Say::SignerTakes(10)]);
+    assert!(matches!(result, Ok(Outcome::Done(_))), "{result:?}");
+    assert_eq!((driver.intents.len(), driver.requests.len()), (2, 1));
+}
+
+#[test]
+fn a_busy_session_does_not_hide_why_the_attempt_before_was_not_sent() {
+    let (rules, pin) = (rules(), pin());
+    let (driver, result) = Driver::run(rules.verify_pin(&pin), &[Say::NotSent, Say::BusyAgain]);
+    assert!(matches!(result, Err(Error::Connect(_))), "{result:?}");
+    assert_eq!(driver.requests.len(), 1);
+    let (driver, result) = Driver::run(rules.verify_pin(&pin), &[Say::LeaseEnds, Say::BusyAgain]);
+    assert!(matches!(result, Err(Error::SessionBusy { .. })), "no attempt came before: {result:?}");
+    assert!(driver.requests.is_empty());
+}
+
+#[test]
+fn a_stall_before_the_first_byte_shortens_the_limit() {
+    let (rules, pin) = (rules(), pin());
+    let (mut driver, result) = Driver::run(rules.change_pin(&pin, &pin), &[Say::Stalls(29)]);
+    assert!(matches!(result, Ok(Outcome::Done(_))));
+    assert_eq!(driver.steps()[3], "send 1s");
+    let (mut driver, result) = Driver::run(rules.me(), &[Say::Stalls(29)]);
+    assert!(matches!(result, Ok(Outcome::Done(_))));
+    assert_eq!(driver.steps(), ["sign", "ask GET /me 1s"]);
+}
+
+#[test]
+fn a_stall_until_the_time_is_over_sends_nothing_and_removes_the_entry() {
+    let (rules, pin) = (rules(), pin());
+    let (mut driver, result) = Driver::run(rules.change_pin(&pin, &pin), &[Say::Stalls(30)]);
+    let error = result.expect_err("the time is over");
+    assert!(matches!(error, Error::Connect(_)) && error.nothing_changed(), "{error:?}");
+    assert!(driver.requests.is_empty());
+    assert_eq!(driver.steps(), ["turn 40s", "lease 35s, wait 40s", "sign", "release"]);
+    assert_eq!(driver.kept(), [true, false]);
+    assert_eq!(driver.events[2], "Ended id 0 POST /pin/update after 31s: NotSent");
+    let (mut driver, result) = Driver::run(rules.me(), &[Say::Stalls(30)]);
+    assert!(matches!(result, Err(Error::Connect(_))));
+    assert_eq!(driver.steps(), ["sign"]);
+}
+
+#[test]
 fn a_token_is_judged_by_the_time_since_its_lease() {
     let (rules, pin) = (rules_with(Limits::default().token(Duration::from_secs(10))), pin());
     // The store's clock may be far from this one, in either direction.

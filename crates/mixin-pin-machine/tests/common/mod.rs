@@ -31,6 +31,8 @@ pub const NOW: u64 = 1_700_000_000;
 pub enum Say {
     NoTurn,
     Busy,
+    /// The session is busy after it was leased once.
+    BusyAgain,
     StoreFails,
     Unconfirmed,
     /// The store's clock is behind this one, or ahead of it.
@@ -45,6 +47,8 @@ pub enum Say {
     TipFails,
     TipIsWrong,
     DropFlight,
+    /// So many seconds pass between the step and the first byte.
+    Stalls(u64),
     NotSent,
     Lost,
     TimedOut,
@@ -207,7 +211,9 @@ impl Driver {
                     let is_taken = self.take(|say| say == Say::NoTurn).is_none();
                     ask.taken(is_taken)
                 }
-                Step::Lease(ask) => {
+                Step::Lease(mut ask) => {
+                    drop(ask.take_former());
+                    assert!(ask.take_former().is_none(), "a lost lease is released once");
                     let terms = ask.terms();
                     let mut step = format!("lease {:?}, wait {:?}", terms.duration(), terms.max_wait());
                     if terms.clock_is_confirmed() {
@@ -239,25 +245,31 @@ impl Driver {
                     }
                 }
                 Step::Ask(ask) => {
-                    self.note(format!(
-                        "ask {} {} {:?}",
-                        ask.request().method(),
-                        ask.request().path(),
-                        ask.limit(Duration::ZERO).unwrap()
-                    ));
-                    let reply = self.reply(ask.request());
+                    let reply = match ask.limit(self.stall()) {
+                        Ok(limit) => {
+                            self.note(format!("ask {} {} {limit:?}", ask.request().method(), ask.request().path()));
+                            self.reply(ask.request())
+                        }
+                        Err(over) => over,
+                    };
                     ask.answered(reply)
                 }
                 Step::Send(waiting, flight) => {
-                    self.note(format!("send {:?}", flight.limit(Duration::ZERO).unwrap()));
-                    let request = flight.request();
-                    let expires_at = request.expires_at().map_or(0, UnixTime::secs);
-                    self.requests.push(Sent { id: request.request_id(), expires_at });
-                    if self.take(|say| say == Say::DropFlight).is_some() {
-                        return Err(Error::LeaseLost);
-                    }
-                    let reply = self.reply(request);
-                    let (landed, lease) = flight.land(reply, Duration::from_secs(1));
+                    let since = self.stall();
+                    let reply = match flight.limit(since) {
+                        Ok(limit) => {
+                            self.note(format!("send {limit:?}"));
+                            let request = flight.request();
+                            let expires_at = request.expires_at().map_or(0, UnixTime::secs);
+                            self.requests.push(Sent { id: request.request_id(), expires_at });
+                            if self.take(|say| say == Say::DropFlight).is_some() {
+                                return Err(Error::LeaseLost);
+                            }
+                            self.reply(request)
+                        }
+                        Err(over) => over,
+                    };
+                    let (landed, lease) = flight.land(reply, since + Duration::from_secs(1));
                     drop(lease);
                     waiting.landed(landed)
                 }
@@ -274,14 +286,27 @@ impl Driver {
         }
     }
 
+    /// The time between a step and its first byte.
+    fn stall(&mut self) -> Duration {
+        let since = match self.take(|say| matches!(say, Say::Stalls(_))) {
+            Some(Say::Stalls(seconds)) => Duration::from_secs(seconds),
+            _ => Duration::ZERO,
+        };
+        self.pass(since);
+        since
+    }
+
     fn lease(
         &mut self,
         intent: CallIntent,
         duration: Duration,
         wall: UnixTime,
     ) -> Result<LeaseReply<Box<TestLease>>, StoreError> {
-        match self.take(|say| matches!(say, Say::Busy | Say::StoreFails | Say::Unconfirmed)) {
-            Some(Say::Busy) => return Ok(LeaseReply::Busy),
+        let is_again = !self.intents.is_empty();
+        let fits =
+            |say| matches!(say, Say::Busy | Say::StoreFails | Say::Unconfirmed) || (is_again && say == Say::BusyAgain);
+        match self.take(fits) {
+            Some(Say::Busy | Say::BusyAgain) => return Ok(LeaseReply::Busy),
             Some(Say::StoreFails) => return Err(StoreError::other("the disk is full")),
             Some(_) => return Ok(LeaseReply::ClockUnconfirmed { ahead: None }),
             None => {}
@@ -317,7 +342,16 @@ impl Driver {
         };
         let time = |seconds| Some(UnixTime::from_secs(NOW + seconds));
         let is_reply = |say| {
-            !matches!(say, Say::LeaseEnds | Say::WaitsOnly(_) | Say::SignerTakes(_) | Say::TipFails | Say::SignerFails)
+            !matches!(
+                say,
+                Say::LeaseEnds
+                    | Say::WaitsOnly(_)
+                    | Say::SignerTakes(_)
+                    | Say::TipFails
+                    | Say::SignerFails
+                    | Say::BusyAgain
+                    | Say::Stalls(_)
+            )
         };
         Reply::Answer(match self.take(is_reply) {
             Some(Say::NotSent) => return Reply::NotSent(TransportError::new("refused", false)),

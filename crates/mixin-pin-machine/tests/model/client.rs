@@ -1,11 +1,13 @@
 //! A client: a sequential driver of the real machine, which reads the outside world from a script.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
+use mixin_pin_machine::core::tip::{TipAction, TipKey, TipSigner};
 use mixin_pin_machine::core::token::Algorithm;
 use mixin_pin_machine::core::uuid::Uuid;
 use mixin_pin_machine::core::{EncryptedPin, NonceSource, Pin, PinKey, Secret, Session, UnixTime};
+use mixin_pin_machine::protocol::answer::User;
 use mixin_pin_machine::protocol::call::PreparedRequest;
 use mixin_pin_machine::store::{CallIntent, CallKind, Error as StoreError, Lease, LeaseReply, PendingCall};
 use mixin_pin_machine::{
@@ -13,7 +15,7 @@ use mixin_pin_machine::{
     Step, TransportError, Verdict, Which,
 };
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::rng::Fixed;
 use crate::world::Fault;
@@ -25,9 +27,25 @@ const BEGIN: u64 = 1_700_000_000;
 /// A call takes two ticks. So its lease takes two ticks and a half.
 const CALL: Duration = Duration::from_secs(2 * TICK);
 const DIGITS: [&str; 3] = ["314159", "271828", "161803"];
+/// The names of two TIP keys. The first is installed with the counter 1, the second with 2.
+pub const KEYS: [PinName; 2] = [3, 4];
 
-/// One of the PINs in [`DIGITS`].
+/// The number of one of the PINs in [`DIGITS`], or one of [`KEYS`].
 pub type PinName = u8;
+
+/// Whether this is a TIP key.
+pub const fn is_key(name: PinName) -> bool {
+    name >= KEYS[0]
+}
+
+fn counter(key: PinName) -> u64 {
+    u64::from(key - KEYS[0]) + 1
+}
+
+fn key(name: PinName) -> &'static TipKey {
+    static MADE: LazyLock<[TipKey; 2]> = LazyLock::new(|| KEYS.map(|name| TipKey::from_seed(&[name; 32])));
+    &MADE[usize::from(name - KEYS[0])]
+}
 
 /// What a client does.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +56,8 @@ pub enum Program {
     Change(PinName, PinName),
     /// Verifies the PIN.
     Verify(PinName),
+    /// Moves money with the PIN.
+    Pay(PinName),
     /// Settles what the journal lists, as a change between these PINs.
     Resolve(Option<PinName>, PinName),
     /// The same, but its owner names the first of these changes, as its lost call did.
@@ -59,7 +79,7 @@ pub struct Event {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum What {
-    /// It begins. A resolver reads these changes from the journal.
+    /// It begins. A resolver reads these calls from the journal.
     Begins(Vec<Listed>),
     /// A resolver reads the journal again.
     Journal(Vec<Listed>),
@@ -71,19 +91,53 @@ pub enum What {
     Lost,
     TimedOut,
     Answer(Answer),
-    /// The user, read by the server at this tick.
-    User {
-        has_pin: bool,
-        at: u8,
-    },
+    User(Me),
     /// The next step is made.
     GoesOn,
 }
 
-/// A change as the journal lists it.
+/// The user, read by the server at this tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Me {
+    pub has_pin: bool,
+    /// The installed TIP key.
+    pub key: Option<PinName>,
+    pub at: u8,
+}
+
+/// A [`CallKind`] that has a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Change,
+    Verification,
+    Other,
+}
+
+impl From<CallKind> for Kind {
+    fn from(kind: CallKind) -> Self {
+        match kind {
+            CallKind::UpdatePin => Self::Change,
+            CallKind::VerifyPin => Self::Verification,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl From<Kind> for CallKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Change => Self::UpdatePin,
+            Kind::Verification => Self::VerifyPin,
+            Kind::Other => Self::Other,
+        }
+    }
+}
+
+/// A call as the journal lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Listed {
     pub id: Uuid,
+    pub kind: Kind,
     pub sent_at: UnixTimeSecs,
     pub lifetime: Duration,
     pub is_under_way: bool,
@@ -118,6 +172,8 @@ pub enum Ask {
         is_confirmed: bool,
     },
     Sign,
+    /// The point of no return is behind it. Time may pass before the first byte.
+    FirstByte,
     Flight {
         request: Arc<Request>,
         limit: Duration,
@@ -136,7 +192,7 @@ pub enum Ask {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intent {
     pub request_id: Uuid,
-    pub kind: CallKind,
+    pub kind: Kind,
     pub lifetime: Duration,
 }
 
@@ -145,8 +201,8 @@ pub struct Intent {
 pub struct Request {
     pub id: Uuid,
     pub expires_at: UnixTimeSecs,
-    pub is_update: bool,
-    /// Digits and iterators.
+    pub kind: Kind,
+    /// PINs and iterators.
     pub old: Option<(PinName, u64)>,
     pub pin: (PinName, u64),
     pub ciphertexts: Vec<Vec<u8>>,
@@ -192,6 +248,8 @@ pub struct Setting {
     /// How many seconds its clock is ahead of the server's.
     pub ahead: i64,
     pub token: Duration,
+    /// Time may pass between the point of no return and the first byte.
+    pub stalls: bool,
     pub fault: Option<Fault>,
 }
 
@@ -329,12 +387,18 @@ fn run(script: &mut Script<'_>) -> Result<Report, Ask> {
     let session = Session::from_parts(Uuid::from_u128(1), Uuid::from_u128(2), Algorithm::EdDsa, pin_key());
     let rules = Rules::new(session, Limits::default().call(CALL).token(script.setting.token), None);
     let ended = match script.setting.program {
-        Program::Create(new) => drive(rules.create_pin(&pin(new)), script)?,
-        Program::Change(old, new) => drive(rules.change_pin(&pin(old), &pin(new)), script)?,
-        Program::Verify(name) => drive(rules.verify_pin(&pin(name)), script)?,
+        Program::Create(new) => change(&rules, None, new, script)?,
+        Program::Change(old, new) => change(&rules, Some(old), new, script)?,
+        Program::Verify(name) => verify(&rules, name, script)?,
+        Program::Pay(name) => {
+            drive(rules.with_pin("POST", "/transfers", &Map::new(), Secret::Digits(pin(name))), None, script)?
+        }
         Program::Resolve(old, new) => return resolve(&rules, (old, new), None, &pending, script),
         Program::ResolveFirst(old, new) => {
-            let first = pending.first().map(|first| calls(std::slice::from_ref(first))[0].expires_at);
+            let first = pending
+                .iter()
+                .find(|listed| listed.kind == Kind::Change)
+                .map(|first| calls(std::slice::from_ref(first))[0].expires_at);
             return resolve(&rules, (old, new), first, &pending, script);
         }
     };
@@ -345,6 +409,29 @@ fn run(script: &mut Script<'_>) -> Result<Report, Ask> {
     })
 }
 
+type Called = Result<Ended<User, Box<Held>>, Ask>;
+
+fn change(rules: &Rules, old: Option<PinName>, new: PinName, script: &mut Script<'_>) -> Called {
+    let digits = old.filter(|old| !is_key(*old)).map(pin);
+    match old {
+        Some(old) if is_key(old) => {
+            let call = rules.change_tip(key(old).public_key(), counter(old), key(new).public_key());
+            drive(call, Some(old), script)
+        }
+        _ if is_key(new) => drive(rules.install_tip(digits.as_ref(), key(new).public_key()), None, script),
+        None => drive(rules.create_pin(&pin(new)), None, script),
+        Some(old) => drive(rules.change_pin(&pin(old), &pin(new)), None, script),
+    }
+}
+
+fn verify(rules: &Rules, name: PinName, script: &mut Script<'_>) -> Called {
+    if is_key(name) {
+        drive(rules.verify_tip(key(name).public_key()), Some(name), script)
+    } else {
+        drive(rules.verify_pin(&pin(name)), None, script)
+    }
+}
+
 /// The entries as a store gives them.
 fn calls(listed: &[Listed]) -> Vec<PendingCall> {
     let call = |listed: &Listed| {
@@ -352,7 +439,7 @@ fn calls(listed: &[Listed]) -> Vec<PendingCall> {
             request_id: listed.id,
             method: "POST".into(),
             path: "/pin/update".into(),
-            kind: CallKind::UpdatePin,
+            kind: listed.kind.into(),
             token_lifetime: listed.lifetime,
         };
         let sent_at = UnixTime::from_secs(listed.sent_at);
@@ -374,10 +461,12 @@ fn resolve(
     let failed = |error: Error| Ok(Report::Failed(error.to_string()));
     let hides_journal = script.setting.fault == Some(Fault::LaterSettled);
     let known = if hides_journal { Vec::new() } else { calls(pending) };
-    let credential = |_| PublicCredential::Digits;
+    let credential = |name| {
+        if is_key(name) { PublicCredential::Tip(key(name).public_key().clone()) } else { PublicCredential::Digits }
+    };
     let latest = rules.limits().expiry(script.wall());
     let change = LostChange::new(old.map(credential), credential(new), expires_at, &known, latest);
-    let me = drive(rules.me(), script)?;
+    let me = drive(rules.me(), None, script)?;
     let (user, mut server_time) = match me.result {
         Ok(Outcome::Done(user)) => (user, me.server_time),
         Ok(Outcome::Unknown(unknown)) => return failed(*unknown.cause),
@@ -391,6 +480,7 @@ fn resolve(
         Ok(plan) => plan,
         Err(error) => return failed(error),
     };
+    let mut is_read_only = true;
     let resolution = loop {
         plan = match plan.next() {
             ResolveStep::Verify(which, asked) => {
@@ -398,13 +488,14 @@ fn resolve(
                     Which::New => new,
                     Which::Old => old.expect("the plan names an old PIN only if there is one"),
                 };
-                let verified = drive(rules.verify_pin(&pin(name)), script)?;
+                is_read_only = false;
+                let verified = verify(rules, name, script)?;
                 match asked.verified(verified.result) {
                     Ok(plan) => plan,
                     Err(error) => return failed(error),
                 }
             }
-            ResolveStep::ReadUser(asked) => match drive(rules.me(), script)?.result {
+            ResolveStep::ReadUser(asked) => match drive(rules.me(), None, script)?.result {
                 Ok(Outcome::Done(user)) => asked.read(user),
                 Ok(Outcome::Unknown(unknown)) => return failed(*unknown.cause),
                 Err(error) => return failed(error),
@@ -422,8 +513,9 @@ fn resolve(
     let What::Journal(listed) = script.next(Ask::Journal)? else { unreachable!("it reads the journal") };
     let listed = calls(&listed);
     let mut ids: Vec<Uuid> = resolution.settled(&listed).map(|call| call.request_id).collect();
-    if hides_journal && found == Found::NotApplied {
-        ids = pending.iter().map(|listed| listed.id).collect();
+    let settles_by_reading = script.setting.fault == Some(Fault::SettledByReading) && is_read_only;
+    if (hides_journal && found == Found::NotApplied) || (settles_by_reading && found == Found::Applied) {
+        ids = pending.iter().filter(|listed| listed.kind == Kind::Change).map(|listed| listed.id).collect();
     }
     if !ids.is_empty() {
         script.next(Ask::Settle(ids.clone()))?;
@@ -433,16 +525,18 @@ fn resolve(
 
 fn drive<T: DeserializeOwned>(
     mut call: Call<'_, T, Box<Held>>,
+    signer: Option<PinName>,
     script: &mut Script<'_>,
 ) -> Result<Ended<T, Box<Held>>, Ask> {
     loop {
         call = match call.step(script.moment(), &mut script.rng) {
             // Each client is a process of its own.
             Step::Turn(ask) => ask.taken(true),
-            Step::Lease(ask) => {
+            Step::Lease(mut ask) => {
+                drop(ask.take_former());
                 let terms = ask.terms();
                 let call = terms.call().expect("every lease here is for a call");
-                let (request_id, kind, lifetime) = (call.request_id, call.kind, call.token_lifetime);
+                let (request_id, kind, lifetime) = (call.request_id, call.kind.into(), call.token_lifetime);
                 let wanted = Ask::Lease {
                     intent: Intent { request_id, kind, lifetime },
                     duration: terms.duration(),
@@ -456,36 +550,32 @@ fn drive<T: DeserializeOwned>(
                 };
                 ask.replied(Ok(reply))
             }
-            Step::SignTip(_) => unreachable!("no TIP key is used"),
+            Step::SignTip(ask) => {
+                let signature = TipSigner::sign(key(signer.expect("only calls with a TIP key ask")), ask.message());
+                ask.signed(signature)
+            }
             Step::Sign(ask) => {
                 script.next(Ask::Sign)?;
                 ask.signed(Ok([0; 64]))
             }
             Step::Ask(ask) => {
-                let What::User { has_pin, at } = script.next(Ask::Read)? else { unreachable!("it reads") };
-                let time = Some(UnixTime::from_secs(server_time(at)));
-                let reply = Received { server_time: time, ..received(ask.request().request_id(), &user(has_pin)) };
+                let What::User(me) = script.next(Ask::Read)? else { unreachable!("it reads") };
+                let time = Some(UnixTime::from_secs(server_time(me.at)));
+                let reply = Received { server_time: time, ..received(ask.request().request_id(), &user(me)) };
                 ask.answered(Reply::Answer(reply))
             }
             Step::Send(waiting, flight) => {
-                let limit = flight.limit(Duration::ZERO).expect("time is left");
-                let request = Arc::new(Request::of(flight.request()));
-                let id = request.id;
-                let reply = match script.next(Ask::Flight { request, limit })? {
-                    What::NotSent => Reply::NotSent(TransportError::new("refused", false)),
-                    What::Lost if script.setting.fault == Some(Fault::RetriedAfterSend) => {
-                        Reply::NotSent(TransportError::new("broken", false))
-                    }
-                    What::Lost => Reply::Lost(TransportError::new("broken", false)),
-                    What::Answer(Answer::Done) => Reply::Answer(received(id, &user(true))),
-                    What::Answer(Answer::Refused(code, reason)) => {
-                        let extra = reason.map(|reason| json!({ "reason": reason }));
-                        let error = json!({ "error": { "status": 202, "code": code, "extra": extra } });
-                        Reply::Answer(received(id, &error))
-                    }
-                    _ => Reply::TimedOut,
+                let step = script.now;
+                if script.setting.stalls {
+                    script.next(Ask::FirstByte)?;
+                }
+                let took = Duration::from_secs(seconds(script.now - step));
+                let ignores = script.setting.fault == Some(Fault::StallIgnored);
+                let reply = match flight.limit(if ignores { Duration::ZERO } else { took }) {
+                    Ok(limit) => exchange(flight.request(), limit, script)?,
+                    Err(over) => over,
                 };
-                let (landed, lease) = flight.land(reply, Duration::ZERO);
+                let (landed, lease) = flight.land(reply, took);
                 script.next(Ask::Release)?;
                 drop(lease);
                 waiting.landed(landed)
@@ -502,8 +592,34 @@ fn drive<T: DeserializeOwned>(
     }
 }
 
-fn user(has_pin: bool) -> Value {
-    json!({ "data": { "user_id": Uuid::from_u128(1), "has_pin": has_pin } })
+/// Sends a request that may change something.
+fn exchange(request: &PreparedRequest, limit: Duration, script: &mut Script<'_>) -> Result<Reply, Ask> {
+    let request = Arc::new(Request::of(request));
+    let id = request.id;
+    Ok(match script.next(Ask::Flight { request, limit })? {
+        What::NotSent => Reply::NotSent(TransportError::new("refused", false)),
+        What::Lost if script.setting.fault == Some(Fault::RetriedAfterSend) => {
+            Reply::NotSent(TransportError::new("broken", false))
+        }
+        What::Lost => Reply::Lost(TransportError::new("broken", false)),
+        // What it says of the user is not looked at.
+        What::Answer(Answer::Done) => Reply::Answer(received(id, &user(Me { has_pin: true, key: None, at: 0 }))),
+        What::Answer(Answer::Refused(code, reason)) => {
+            let extra = reason.map(|reason| json!({ "reason": reason }));
+            let error = json!({ "error": { "status": 202, "code": code, "extra": extra } });
+            Reply::Answer(received(id, &error))
+        }
+        _ => Reply::TimedOut,
+    })
+}
+
+fn user(me: Me) -> Value {
+    let installed = me.key.map(|name| key(name).public_key().to_base64_url()).unwrap_or_default();
+    let counter = me.key.map_or(0, counter);
+    let user_id = Uuid::from_u128(1);
+    json!({ "data": {
+        "user_id": user_id, "has_pin": me.has_pin, "tip_key_base64": installed, "tip_counter": counter,
+    } })
 }
 
 fn received(id: Uuid, body: &Value) -> Received {
@@ -523,19 +639,41 @@ impl Request {
             let encrypted = EncryptedPin::from_base64(text).unwrap();
             ciphertexts.push(encrypted.as_bytes().to_vec());
             let block = pin_key().decrypt(&encrypted).unwrap();
-            let Secret::Digits(digits) = block.secret() else { unreachable!("only digits are used") };
-            let name = DIGITS.iter().position(|name| name.as_bytes() == digits.expose()).unwrap();
-            Some((u8::try_from(name).unwrap(), block.iterator()))
+            Some((name(block.secret(), &body), block.iterator()))
         };
         let old = decrypt(["old_pin", "old_pin_base64"]);
         let pin = decrypt(["pin", "pin_base64"]).unwrap();
         Self {
             id: request.request_id(),
             expires_at: request.expires_at().unwrap().secs(),
-            is_update: request.path() == "/pin/update",
+            kind: match request.path() {
+                "/pin/update" => Kind::Change,
+                "/pin/verify" => Kind::Verification,
+                _ => Kind::Other,
+            },
             old,
             pin,
             ciphertexts,
         }
     }
+}
+
+/// Which PIN this secret shows or installs.
+fn name(secret: &Secret, body: &Value) -> PinName {
+    let found = match secret {
+        Secret::Digits(digits) => (0..).zip(DIGITS).find(|(_, name)| name.as_bytes() == digits.expose()),
+        _ => None,
+    };
+    let is_shown = |name: &PinName| match secret {
+        Secret::TipKey(bytes) => {
+            bytes[..32] == key(*name).public_key().as_bytes()[..] && bytes[39] == *name - KEYS[0] + 1
+        }
+        Secret::TipSignature(signature) => {
+            // A change shows the old key's counter.
+            let timestamp = body["timestamp"].as_u64().unwrap_or_else(|| counter(*name));
+            TipAction::Verify { timestamp }.verify(signature, key(*name).public_key()).is_ok()
+        }
+        _ => false,
+    };
+    found.map(|(name, _)| name).or_else(|| KEYS.into_iter().find(is_shown)).expect("all PINs have names")
 }

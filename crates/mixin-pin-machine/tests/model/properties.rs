@@ -2,7 +2,7 @@
 
 use stateright::Property;
 
-use crate::client::{Found, Report};
+use crate::client::{Found, Kind, Report};
 use crate::world::{State, World};
 
 pub const SENT_ONCE: &str = "no request and no encrypted PIN is sent twice";
@@ -12,6 +12,7 @@ pub const ERROR_MEANS_UNCHANGED: &str = "what was reported as an error is not ca
 pub const DONE_MEANS_DONE: &str = "what was reported as done was carried out";
 pub const NEVER_LOST: &str = "what was carried out is reported or in the journal";
 pub const SETTLED_FOR_GOOD: &str = "what was settled stays as it was found";
+pub const ONLY_CHANGES: &str = "a resolver settles nothing but changes of the PIN";
 pub const CAN_BE_SETTLED: &str = "everything in the journal can be settled";
 
 pub fn invariants() -> Vec<Property<World>> {
@@ -25,6 +26,7 @@ pub fn invariants() -> Vec<Property<World>> {
         Property::always(DONE_MEANS_DONE, done_means_done),
         Property::always(NEVER_LOST, never_lost),
         Property::always(SETTLED_FOR_GOOD, settled_for_good),
+        Property::always(ONLY_CHANGES, only_changes),
         Property::always(CAN_BE_SETTLED, can_be_settled),
     ]
 }
@@ -44,7 +46,7 @@ fn error_means_unchanged(world: &World, state: &State) -> bool {
     state.sent.iter().all(|sent| {
         let report = world.report(&state.clients[usize::from(sent.client)]);
         let request = world.request_of(sent);
-        let is_changed = request.is_update && state.server.carried_out.contains(&request.id);
+        let is_changed = request.kind != Kind::Verification && state.server.has_carried_out(&request.id);
         !is_changed || !matches!(report, Some(Report::Failed(_)))
     })
 }
@@ -52,7 +54,7 @@ fn error_means_unchanged(world: &World, state: &State) -> bool {
 fn done_means_done(world: &World, state: &State) -> bool {
     (0..).zip(&state.clients).all(|(number, client)| {
         let last = state.sent.iter().rfind(|sent| sent.client == number);
-        let is_done = last.is_some_and(|sent| state.server.carried_out.contains(&world.request_of(sent).id));
+        let is_done = last.is_some_and(|sent| state.server.has_carried_out(&world.request_of(sent).id));
         world.report(client) != Some(Report::Done) || is_done
     })
 }
@@ -61,8 +63,8 @@ fn never_lost(world: &World, state: &State) -> bool {
     state.sent.iter().all(|sent| {
         let request = world.request_of(sent);
         let client = &state.clients[usize::from(sent.client)];
-        !request.is_update
-            || !state.server.carried_out.contains(&request.id)
+        request.kind == Kind::Verification
+            || !state.server.has_carried_out(&request.id)
             || world.report(client) == Some(Report::Done)
             || state.store.journal.iter().any(|entry| entry.id == request.id && entry.is_written)
             || state.settled.iter().any(|settled| settled.id == request.id)
@@ -70,15 +72,19 @@ fn never_lost(world: &World, state: &State) -> bool {
 }
 
 fn settled_for_good(_: &World, state: &State) -> bool {
-    state.settled.iter().all(|settled| {
-        state.server.carried_out.contains(&settled.id) == settled.was_applied
-            && !(matches!(settled.found, Found::NotApplied | Found::Neither) && settled.was_applied)
-    })
+    let was_applied = |id| state.server.has_carried_out(id);
+    state.settled.iter().all(|settled| settled.is_true && was_applied(&settled.id) == settled.was_applied)
+}
+
+fn only_changes(world: &World, state: &State) -> bool {
+    let is_settled = |id| state.settled.iter().any(|settled| settled.id == id);
+    let requests = state.sent.iter().map(|sent| world.request_of(sent));
+    requests.filter(|request| is_settled(request.id)).all(|request| request.kind == Kind::Change)
 }
 
 /// If all clients die now, someone can still settle what the journal has, and finds the truth.
 fn can_be_settled(world: &World, state: &State) -> bool {
-    let Some((reports, is_pending)) = world.settle_when_calm(state) else { return true };
+    let Some((reports, is_right)) = world.settle_when_calm(state) else { return true };
     let pin = state.server.pin;
     let is_true = |(report, (old, new)): (&Report, &(Option<u8>, u8))| match report {
         Report::Resolved(Found::Applied, _) => pin == Some(*new),
@@ -88,7 +94,7 @@ fn can_be_settled(world: &World, state: &State) -> bool {
         Report::Resolved(Found::Other, _) => !world.scenario.gives_reasons && pin != *old && pin != Some(*new),
         _ => false,
     };
-    !is_pending && reports.iter().zip(&world.scenario.changes).all(is_true)
+    is_right && reports.iter().zip(&world.scenario.changes).all(is_true)
 }
 
 fn is(report: &'static str, holds: fn(&World, &State) -> bool) -> Property<World> {
@@ -97,7 +103,7 @@ fn is(report: &'static str, holds: fn(&World, &State) -> bool) -> Property<World
 
 /// Runs that show that the model is not empty.
 pub mod reaches {
-    use super::{Found, Property, Report, State, World, is};
+    use super::{Found, Kind, Property, Report, State, World, is};
 
     fn reports(world: &World, state: &State, holds: impl Fn(&Report) -> bool) -> bool {
         state.clients.iter().any(|client| world.report(client).is_some_and(|report| holds(&report)))
@@ -114,7 +120,7 @@ pub mod reaches {
     pub fn lost_but_applied() -> Property<World> {
         is("a change is carried out although its answer is lost", |world, state| {
             reports(world, state, |report| match report {
-                Report::Unknown(id) => state.server.carried_out.contains(id),
+                Report::Unknown(id) => state.server.has_carried_out(id),
                 _ => false,
             })
         })
@@ -141,7 +147,23 @@ pub mod reaches {
             state.sent.iter().any(|sent| {
                 let id = world.request_of(sent).id;
                 state.clients[usize::from(sent.client)].is_gone
-                    && state.server.carried_out.contains(&id)
+                    && state.server.has_carried_out(&id)
+                    && state.store.journal.iter().any(|entry| entry.id == id)
+            })
+        })
+    }
+
+    pub fn settled_beside_a_payment() -> Property<World> {
+        is("a change is settled while a payment is in the journal", |_, state| {
+            !state.settled.is_empty() && state.store.journal.iter().any(|entry| entry.kind == Kind::Other)
+        })
+    }
+
+    pub fn left_by_a_release() -> Property<World> {
+        is("a call is done although its entry stays", |world, state| {
+            state.sent.iter().any(|sent| {
+                let id = world.request_of(sent).id;
+                world.report(&state.clients[usize::from(sent.client)]) == Some(Report::Done)
                     && state.store.journal.iter().any(|entry| entry.id == id)
             })
         })

@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mixin_pin_machine::core::uuid::Uuid;
-use mixin_pin_machine::store::CallKind;
 use stateright::{Model, Property};
 
 use crate::client::{
-    Answer, Ask, Event, Found, Granted, Listed, PinName, Program, Report, Request, Setting, View, What, replay,
-    seconds, server_time,
+    Answer, Ask, Event, Found, Granted, Kind, Listed, Me, PinName, Program, Report, Request, Setting, View, What,
+    is_key, replay, seconds, server_time,
 };
 use crate::properties;
 use crate::server::Server;
@@ -32,8 +31,10 @@ pub enum Fault {
     KeptTooLate,
     /// A resolver does not show the journal to the machine, and settles all of it.
     LaterSettled,
-    /// The server spends no iterator if it refuses a PIN.
-    NothingSpent,
+    /// A resolver settles all changes of the journal if reading the user shows that one was applied.
+    SettledByReading,
+    /// A driver that stalls before the first byte does not ask how much time is left.
+    StallIgnored,
     /// The store writes the entry of a call when its outcome is unknown, not together with the lease.
     EntryAfterSend,
 }
@@ -48,6 +49,7 @@ pub enum StoreClock {
 }
 
 /// What is explored.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Clone)]
 pub struct Scenario {
     pub name: &'static str,
@@ -68,9 +70,15 @@ pub struct Scenario {
     pub knows_ids: bool,
     /// The store asks for a confirmation of the clock at first.
     pub is_new: bool,
+    /// The server spends iterators also if it refuses a PIN, as the sandbox does. What Mixin does is not documented.
+    pub spends_refused: bool,
+    /// Time may pass between the point of no return and the first byte.
+    pub stalls: bool,
     pub crashes: u8,
     pub copies: u8,
     pub refusals: u8,
+    /// How many releases of a lease may fail.
+    pub failures: u8,
     pub fault: Option<Fault>,
     /// What must be found, besides the invariants.
     pub reaches: Vec<Property<World>>,
@@ -84,10 +92,10 @@ pub struct World {
     found: Mutex<HashMap<Ground, Calm>>,
 }
 
-/// The server's PIN and last iterator, and the pending changes.
+/// The server's PIN and last iterator, and the pending calls.
 type Ground = (Option<PinName>, u64, Vec<Listed>);
 
-/// What a resolver finds for each change, and whether the journal still has one in the end.
+/// What a resolver finds for each change, and whether the journal then has no change, but all other calls.
 pub type Calm = (Vec<Report>, bool);
 
 /// All histories of clients that were met. A history is a node; its parent lacks the last event.
@@ -118,6 +126,7 @@ pub struct State {
     pub crashes: u8,
     pub copies: u8,
     pub refusals: u8,
+    pub failures: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -125,8 +134,8 @@ pub struct Client {
     /// Its history.
     pub node: u32,
     pub is_gone: bool,
-    /// The user as the server has read it, on the way: whether there is a PIN, and when.
-    read: Option<(bool, u8)>,
+    /// The user as the server has read it, on the way.
+    read: Option<Me>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -147,7 +156,7 @@ struct Taken {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Entry {
     pub id: Uuid,
-    pub is_update: bool,
+    pub kind: Kind,
     sent_at: u64,
     fence: u8,
     /// False for an entry that [`Fault::EntryAfterSend`] has not written yet.
@@ -174,8 +183,9 @@ pub struct Sent {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Settled {
     pub id: Uuid,
-    pub found: Found,
     pub was_applied: bool,
+    /// The PIN that was found was valid after all changes that were settled with this one.
+    pub is_true: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,6 +208,8 @@ pub enum Action {
     ServerReads(u8),
     Read(u8),
     GoOn(u8),
+    /// The store fails at the release of a lease.
+    FailRelease(u8),
     /// The process dies.
     Crash(u8),
     /// The caller gives the call up: all of it is dropped.
@@ -211,13 +223,16 @@ impl World {
             seed: number as u64,
             ahead,
             token: scenario.token,
+            stalls: scenario.stalls,
             fault: scenario.fault,
         };
         let calm = scenario.changes.iter().map(|(old, new)| (Program::Resolve(*old, *new), 0));
         let all = scenario.clients.iter().copied().chain(calm);
         let mut settings: Vec<Setting> = all.enumerate().map(setting).collect();
         // Whoever settles when all is calm does it well.
-        settings[scenario.clients.len()..].iter_mut().for_each(|setting| setting.fault = None);
+        settings[scenario.clients.len()..]
+            .iter_mut()
+            .for_each(|setting| (setting.fault, setting.stalls) = (None, false));
         let nodes = settings.iter().enumerate();
         let node =
             |(setting, what): (usize, &Setting)| Node { setting, parent: None, view: Arc::new(replay(what, &[])) };
@@ -281,13 +296,14 @@ impl World {
     }
 
     fn pending(&self, state: &State) -> Vec<Listed> {
-        let entries = state.store.journal.iter().filter(|entry| entry.is_update && entry.is_written);
+        let entries = state.store.journal.iter().filter(|entry| entry.is_written);
         let is_held = |entry: &Entry| {
             let lease = state.store.lease.as_ref().filter(|lease| lease.fence == entry.fence);
             lease.is_some_and(|lease| !state.clients[usize::from(lease.client)].is_gone)
         };
         let listed = |entry: &Entry| Listed {
             id: entry.id,
+            kind: entry.kind,
             sent_at: entry.sent_at,
             lifetime: self.scenario.token,
             is_under_way: is_held(entry),
@@ -295,21 +311,31 @@ impl World {
         entries.map(listed).collect()
     }
 
+    fn has_change(&self, state: &State) -> bool {
+        self.pending(state).iter().any(|listed| listed.kind == Kind::Change)
+    }
+
     /// Tells a client what happened, and does what it did then.
     fn tell(&self, state: &mut State, number: u8, what: What) {
+        let view = self.step(state, number, what);
+        for (fence, keep) in &view.released {
+            Self::release(state, *fence, *keep);
+        }
+    }
+
+    /// The same, but its releases fail.
+    fn step(&self, state: &mut State, number: u8, what: What) -> Arc<View> {
         let client = &mut state.clients[usize::from(number)];
         client.node = self.after(client.node, Event { at: state.time, what });
         let node = client.node;
         let view = self.view(node);
-        for (fence, keep) in &view.released {
-            Self::release(state, *fence, *keep);
-        }
         if let Ask::Flight { .. } = view.ask {
             let at = state.time;
             let (copies, answers) = (1, Vec::new());
             let (has_arrived, was_overtaken) = (false, false);
             state.sent.push(Sent { node, client: number, at, copies, has_arrived, answers, was_overtaken });
         }
+        view
     }
 
     fn release(state: &mut State, fence: u8, keep: bool) {
@@ -351,7 +377,7 @@ impl World {
         store.lease = Some(Taken { fence, client: number, until: ends });
         store.journal.push(Entry {
             id: intent.request_id,
-            is_update: intent.kind == CallKind::UpdatePin,
+            kind: intent.kind,
             sent_at: granted_at,
             fence,
             is_written: self.scenario.fault != Some(Fault::EntryAfterSend),
@@ -401,7 +427,7 @@ impl World {
         let mut calm = state.clone();
         calm.store.lease = None;
         let pending = self.pending(&calm);
-        if pending.is_empty() {
+        if !self.has_change(&calm) {
             return None;
         }
         let ground = (state.server.pin, state.server.last, pending);
@@ -416,9 +442,10 @@ impl World {
         let clients = self.scenario.clients.len();
         let resolvers =
             (clients..clients + self.scenario.changes.len()).map(|number| u32::try_from(number).expect("few"));
-        let mut reports = Vec::new();
+        let others = |state: &State| state.store.journal.iter().filter(|entry| entry.kind == Kind::Other).count();
+        let (mut reports, before) = (Vec::new(), others(&state));
         for resolver in resolvers {
-            if self.pending(&state).is_empty() {
+            if !self.has_change(&state) {
                 break;
             }
             let mut node = resolver;
@@ -435,8 +462,8 @@ impl World {
                     Ask::Flight { request, .. } => {
                         What::Answer(state.server.receive(request, server_time(CALM), &self.scenario).0)
                     }
-                    Ask::Read => What::User { has_pin: state.server.pin.is_some(), at: CALM },
-                    Ask::Release | Ask::Wait => What::GoesOn,
+                    Ask::Read => What::User(me(&state.server, CALM)),
+                    Ask::FirstByte | Ask::Release | Ask::Wait => What::GoesOn,
                     Ask::Journal => What::Journal(self.pending(&state)),
                     Ask::Settle(ids) => {
                         state.store.journal.retain(|entry| !ids.contains(&entry.id));
@@ -451,8 +478,8 @@ impl World {
             };
             reports.push(report);
         }
-        let is_pending = !self.pending(&state).is_empty();
-        (reports, is_pending)
+        let is_right = !self.has_change(&state) && others(&state) == before;
+        (reports, is_right)
     }
 
     fn client_actions(&self, state: &State, number: u8, actions: &mut Vec<Action>) {
@@ -464,7 +491,7 @@ impl World {
         match &view.ask {
             Ask::Begin => {
                 let program = self.scenario.clients[usize::from(number)].0;
-                if !program.resolves() || !self.pending(state).is_empty() {
+                if !program.resolves() || self.has_change(state) {
                     actions.push(Action::Begin(number));
                 }
                 return;
@@ -498,7 +525,12 @@ impl World {
             Ask::Read => actions.push(Action::ServerReads(number)),
             // Pauses are shorter than a tick.
             Ask::Wait if state.time == view.at => (),
-            Ask::Release | Ask::Wait | Ask::Journal | Ask::Settle(_) => actions.push(Action::GoOn(number)),
+            Ask::Release if state.failures > 0 => {
+                actions.extend([Action::GoOn(number), Action::FailRelease(number)]);
+            }
+            Ask::FirstByte | Ask::Release | Ask::Wait | Ask::Journal | Ask::Settle(_) => {
+                actions.push(Action::GoOn(number));
+            }
         }
         if state.crashes > 0 {
             actions.push(Action::Crash(number));
@@ -508,6 +540,11 @@ impl World {
             }
         }
     }
+}
+
+/// The user, as the server reads it.
+fn me(server: &Server, at: u8) -> Me {
+    Me { has_pin: server.pin.is_some(), key: server.pin.filter(|pin| is_key(*pin)), at }
 }
 
 impl Model for World {
@@ -527,6 +564,7 @@ impl Model for World {
             crashes: self.scenario.crashes,
             copies: self.scenario.copies,
             refusals: self.scenario.refusals,
+            failures: self.scenario.failures,
         }]
     }
 
@@ -586,11 +624,11 @@ impl Model for World {
                 self.tell(&mut state, number, What::Answer(answer));
             }
             Action::ServerReads(number) => {
-                state.clients[usize::from(number)].read = Some((state.server.pin.is_some(), state.time));
+                state.clients[usize::from(number)].read = Some(me(&state.server, state.time));
             }
             Action::Read(number) => {
-                let (has_pin, at) = state.clients[usize::from(number)].read.take()?;
-                self.tell(&mut state, number, What::User { has_pin, at });
+                let me = state.clients[usize::from(number)].read.take()?;
+                self.tell(&mut state, number, What::User(me));
             }
             Action::GoOn(number) => {
                 let what = match &self.view(state.clients[usize::from(number)].node).ask {
@@ -603,11 +641,26 @@ impl Model for World {
                 };
                 self.tell(&mut state, number, what);
                 if let Some(Report::Resolved(found, ids)) = self.report(&state.clients[usize::from(number)]) {
+                    let (Program::Resolve(old, new) | Program::ResolveFirst(old, new)) =
+                        self.scenario.clients[usize::from(number)].0
+                    else {
+                        unreachable!("only resolvers settle")
+                    };
+                    let is_true = match found {
+                        Found::Applied => state.server.was_valid_after(Some(new), &ids),
+                        Found::NotApplied => state.server.was_valid_after(old, &ids),
+                        // Then it is not known which PIN is valid, so nothing is settled.
+                        _ => false,
+                    };
                     for id in ids {
-                        let was_applied = state.server.carried_out.contains(&id);
-                        state.settled.push(Settled { id, found, was_applied });
+                        let was_applied = state.server.has_carried_out(&id);
+                        state.settled.push(Settled { id, was_applied, is_true });
                     }
                 }
+            }
+            Action::FailRelease(number) => {
+                state.failures -= 1;
+                self.step(&mut state, number, What::GoesOn);
             }
             Action::Crash(number) => {
                 state.crashes -= 1;
