@@ -16,7 +16,9 @@ use common::{Server, USER, builder, pin, respond};
 use mixin_pin_async::core::token::Algorithm;
 use mixin_pin_async::core::uuid::Uuid;
 use mixin_pin_async::core::{Ed25519Key, Session, SignerError};
-use mixin_pin_async::store::{BoxFuture, LeaseReply, LeaseTerms, MemoryStore, NonceStore};
+use mixin_pin_async::store::{
+    AsyncNonceStore, BoxFuture, Durability, LeaseReply, LeaseTerms, MemoryStore, NonceStore, SqliteStore,
+};
 use mixin_pin_async::{AsyncSigner, Client, Error, Event, Observer, Outcome, OutcomeClass, TransportError};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Notify;
@@ -353,40 +355,74 @@ fn slow(time: Duration) -> Server {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiting_calls_hold_no_thread_and_do_not_delay_other_sessions() {
+    // The server has one more for the one connection, and the client may have one for names.
+    call_beside_waiters("memory, one session", MemoryStore::new(), 1, 3).await;
+    call_beside_waiters("memory, eight sessions", MemoryStore::new(), 8, 10).await;
+    let folder = tempfile::tempdir().unwrap();
+    // Otherwise this measures the disk.
+    let store = SqliteStore::open(&folder.path().join("iterators.db")).unwrap().durability(Durability::Crash);
+    call_beside_waiters("SQLite, one session", store.clone(), 1, 3).await;
+    call_beside_waiters("SQLite, eight sessions", store, 8, 10).await;
+}
+
+/// Makes calls of one session beside 512 calls of others, which all wait but one each.
+#[cfg(target_os = "linux")]
+async fn call_beside_waiters(
+    name: &str,
+    store: impl AsyncNonceStore + Clone + 'static,
+    sessions: usize,
+    more_threads: usize,
+) {
     const WAITERS: usize = 512;
+    const ROUNDS: usize = 3;
     let (busy, quick) = (slow(SECOND), slow(Duration::ZERO));
-    let of_a = Arc::new(builder().base_url(&busy.url).store(MemoryStore::new()).wait(SECOND * 60).build().unwrap());
-    let of_b = builder().base_url(&quick.url).store(MemoryStore::new()).build().unwrap();
-    of_b.verify_pin(&pin()).await.unwrap().done().unwrap();
-    let before = threads();
+    let waiting = || builder().base_url(&busy.url).store(store.clone()).wait(SECOND * 60).build().unwrap();
+    let others: Vec<Arc<Client>> = (0..sessions).map(|_| Arc::new(waiting())).collect();
+    let client = builder().base_url(&quick.url).store(store.clone()).build().unwrap();
+    // A new session in a database asks for a confirmed clock.
+    for known in others.iter().map(AsRef::as_ref).chain([&client]) {
+        let terms = LeaseTerms::new(SECOND).with_confirmed_clock();
+        let reply = AsyncNonceStore::lease(&store, known.session().session_id(), terms).await.unwrap();
+        let LeaseReply::Granted(lease) = reply else { panic!("the session is free") };
+        lease.release().await;
+    }
+    client.verify_pin(&pin()).await.unwrap().done().unwrap();
+    let (before, begun) = (threads(), Instant::now());
     let waiters: Vec<_> = (0..WAITERS)
-        .map(|_| {
-            let of_a = of_a.clone();
-            tokio::spawn(async move { of_a.verify_pin(&pin()).await })
+        .map(|number| {
+            let other = others[number % sessions].clone();
+            tokio::spawn(async move { other.verify_pin(&pin()).await })
         })
         .collect();
     tokio::time::sleep(SECOND / 10).await;
-    // The server has one more for its one connection, and the client may have one for names.
-    assert!(threads() <= before + 3, "{} threads, {before} before", threads());
-    let mut times = Vec::new();
-    for _ in 0..21 {
-        let begun = Instant::now();
-        of_b.verify_pin(&pin()).await.unwrap().done().unwrap();
-        times.push(begun.elapsed());
+    assert!(threads() <= before + more_threads, "{name}: {} threads, {before} before", threads());
+    // A busy machine delays calls without any waiters, too. So one round of three counts.
+    let mut longest = Vec::new();
+    while longest.len() < ROUNDS && longest.last().is_none_or(|longest| *longest >= SECOND / 10) {
+        let mut times = Vec::new();
+        for _ in 0..21 {
+            let begun = Instant::now();
+            client.verify_pin(&pin()).await.unwrap().done().unwrap();
+            times.push(begun.elapsed());
+        }
+        times.sort_unstable();
+        println!("{name}: beside {WAITERS} waiting calls: median {:?}, longest {:?}", times[10], times[20]);
+        longest.push(times[20]);
     }
-    times.sort_unstable();
-    println!("beside {WAITERS} waiting calls: median {:?}, longest {:?}", times[10], times[20]);
-    // On a busy machine a single one may take longer, but not as long as an answer to the other session.
-    assert!(times[10] < SECOND / 10 && times[20] < SECOND, "{times:?}");
+    assert!(longest.iter().any(|longest| *longest < SECOND / 10), "{name}: {longest:?}");
+    assert!(waiters.iter().filter(|waiter| !waiter.is_finished()).count() > WAITERS / 2, "{name}: they still wait");
     // All but the last leave the queue, so the last is the next.
     for waiter in &waiters[..WAITERS - 1] {
         waiter.abort();
     }
-    let begun = Instant::now();
+    let left = Instant::now();
     let last = waiters.into_iter().next_back().unwrap().await.unwrap();
     last.unwrap().done().unwrap();
-    assert!(begun.elapsed() < SECOND * 4, "{:?}", begun.elapsed());
-    assert!(busy.requests.load(Ordering::SeqCst) <= 3);
+    assert!(left.elapsed() < SECOND * 4, "{name}: {:?}", left.elapsed());
+    // One a second in each session, as the server answers.
+    let most = sessions * (1 + usize::try_from(begun.elapsed().as_secs()).unwrap());
+    let sent = busy.requests.load(Ordering::SeqCst);
+    assert!(sent <= most, "{name}: {sent} requests, at most {most}");
 }
 
 #[test]
