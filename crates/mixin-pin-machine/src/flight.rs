@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::observe::OutcomeClass;
 use crate::plan::{Context, bare};
-use crate::{Error, Event, NextStep, Outcome, Reply, TransportError};
+use crate::{Error, Event, NextStep, Outcome, Reply};
 
 /// A request that changes something, at the point of no return: from here on its entry in the journal is kept until the
 /// outcome is known.
@@ -73,11 +73,9 @@ impl<T, L: Deref<Target: Lease>> Flight<T, L> {
 }
 
 /// What is left of a limit, or the reply for a request that is not sent because nothing is.
-pub(crate) fn time_left(limit: Duration, since: Duration) -> Result<Duration, Reply> {
+pub(crate) const fn time_left(limit: Duration, since: Duration) -> Result<Duration, Reply> {
     match limit.saturating_sub(since) {
-        Duration::ZERO => {
-            Err(Reply::NotSent(TransportError::new("the time was over before the request was sent", true)))
-        }
+        Duration::ZERO => Err(Reply::TooLate),
         left => Ok(left),
     }
 }
@@ -87,6 +85,7 @@ impl<T: DeserializeOwned, L: Deref<Target: Lease>> Flight<T, L> {
     pub fn land(self, reply: Reply, took: Duration) -> (Landed<T>, Option<L>) {
         let landing = match read(reply, &self.request, self.limit, self.server_key.as_ref()) {
             Err(error @ Error::Connect(_)) => Landing::NotSent(error),
+            Err(Error::TimeOver { .. }) => Landing::NotSent(Error::TimeOver { limit: self.context.limits.max_call() }),
             result => Landing::Ended(Outcome::settle(&self.request, self.next, result)),
         };
         let class = match &landing {
@@ -115,7 +114,7 @@ impl Context {
     }
 }
 
-/// Reads what a transport reports. [`Error::Connect`] means that nothing was sent.
+/// Reads what a transport reports. [`Error::Connect`] and [`Error::TimeOver`] mean that nothing was sent.
 pub(crate) fn read<T: DeserializeOwned>(
     reply: Reply,
     request: &PreparedRequest,

@@ -101,7 +101,7 @@ impl OutcomeClass {
         match result {
             Ok(_) => Self::Done,
             Err(error) if error.is_refusal() => Self::Refused,
-            Err(Error::Connect(_)) => Self::NotSent,
+            Err(Error::Connect(_) | Error::TimeOver { .. }) => Self::NotSent,
             Err(_) => Self::Failed,
         }
     }

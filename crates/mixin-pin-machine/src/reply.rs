@@ -18,6 +18,8 @@ use crate::Error;
 pub enum Reply {
     /// No connection was made: nothing was sent.
     NotSent(TransportError),
+    /// The time was over before the request was given to the transport: nothing was sent.
+    TooLate,
     /// The connection broke after it was made: the request may have arrived.
     Lost(TransportError),
     /// No answer came in time: the request may have arrived.
@@ -36,6 +38,7 @@ impl Reply {
     pub fn received(self, limit: Duration) -> Result<Received, Error> {
         match self {
             Self::NotSent(error) => Err(Error::Connect(error)),
+            Self::TooLate => Err(Error::TimeOver { limit }),
             Self::Lost(error) => Err(Error::Interrupted(error)),
             Self::TimedOut => Err(Error::Timeout { limit }),
             Self::TooLong => Err(Error::AnswerTooLong { limit: MAX_BODY_LEN }),

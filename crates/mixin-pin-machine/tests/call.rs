@@ -231,13 +231,14 @@ fn a_stall_until_the_time_is_over_sends_nothing_and_removes_the_entry() {
     let (rules, pin) = (rules(), pin());
     let (mut driver, result) = Driver::run(rules.change_pin(&pin, &pin), &[Say::Stalls(30)]);
     let error = result.expect_err("the time is over");
-    assert!(matches!(error, Error::Connect(_)) && error.nothing_changed(), "{error:?}");
+    assert!(matches!(error, Error::TimeOver { limit } if limit.as_secs() == 30), "{error:?}");
+    assert!(error.nothing_changed());
     assert!(driver.requests.is_empty());
     assert_eq!(driver.steps(), ["turn 40s", "lease 35s, wait 40s", "sign", "release"]);
     assert_eq!(driver.kept(), [true, false]);
     assert_eq!(driver.events[2], "Ended id 0 POST /pin/update after 31s: NotSent");
     let (mut driver, result) = Driver::run(rules.me(), &[Say::Stalls(30)]);
-    assert!(matches!(result, Err(Error::Connect(_))));
+    assert!(matches!(result, Err(Error::TimeOver { .. })));
     assert_eq!(driver.steps(), ["sign"]);
 }
 
