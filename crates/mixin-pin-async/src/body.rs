@@ -1,4 +1,4 @@
-//! The body of a request, which leaves once or not at all.
+//! The body of a request, which is sent once or not at all.
 
 use std::fmt;
 use std::mem;
@@ -10,8 +10,8 @@ use hyper::body::{Body, Bytes, Frame, SizeHint};
 
 /// A body that a connection takes at most once. Until then it can be revoked.
 ///
-/// `hyper` takes the body before it writes the first byte of the request: it buffers the head, then polls the body, then
-/// writes. So if the body could be revoked, nothing was sent, and nothing will be.
+/// `hyper` takes the body before it writes the first byte of the request: it buffers the head, then polls the body,
+/// then writes. So if the body could be revoked, nothing was sent, and nothing will be.
 #[derive(Clone)]
 pub(crate) struct Parcel(Arc<Mutex<State>>);
 

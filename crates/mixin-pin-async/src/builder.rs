@@ -11,7 +11,8 @@ use mixin_pin_store::AsyncNonceStore;
 use crate::Transport;
 use crate::signer::BoxSigner;
 
-/// Settings of a [`Client`](crate::Client), an [`OAuthClient`](crate::OAuthClient), or (with `()`) of one exchange of a code.
+/// Settings of a [`Client`](crate::Client), an [`OAuthClient`](crate::OAuthClient), or (with `()`) of one exchange of a
+/// code.
 ///
 /// ```
 /// use std::time::Duration;
@@ -72,8 +73,8 @@ impl<S> ClientBuilder<S> {
         Self { transport: Some(transport), ..self }
     }
 
-    /// Time limit for a call with all its attempts, after the session is leased. Thirty seconds by default. Like all times
-    /// here, at most a day.
+    /// Time limit for a call with all its attempts, after the session is leased. Thirty seconds by default. Like all
+    /// times here, at most a day.
     #[must_use]
     pub fn timeout(self, limit: Duration) -> Self {
         Self { limits: self.limits.call(limit), ..self }
@@ -81,8 +82,8 @@ impl<S> ClientBuilder<S> {
 
     /// Time limit for the wait of a PIN call for a session that another call uses, in this process or another.
     ///
-    /// The default is ten seconds more than the limit for a call, so it is longer than a lease that a crashed process may
-    /// have left. If the store asks for a confirmation of the clock, that may take as long as another call.
+    /// The default is ten seconds more than the limit for a call, so it is longer than a lease that a crashed process
+    /// may have left. If the store asks for a confirmation of the clock, that may take as long as another call.
     #[must_use]
     pub fn wait(self, limit: Duration) -> Self {
         Self { limits: self.limits.wait(limit), ..self }
@@ -106,7 +107,8 @@ impl<S> ClientBuilder<S> {
 }
 
 impl ClientBuilder {
-    /// The store of iterators, leases and pending calls. The default is in memory, for a session that only one process uses.
+    /// The store of iterators, leases and pending calls. The default is in memory, for a session that only one process
+    /// uses.
     #[must_use]
     pub fn store(self, store: impl AsyncNonceStore + 'static) -> Self {
         Self { store: Some(Box::new(store)), ..self }

@@ -22,9 +22,9 @@ use crate::transport::Transport;
 
 /// An async client for one session.
 ///
-/// Share it behind an `Arc`: it keeps its connections open. All its futures can be sent to another thread, and dropped at any
-/// moment (see the crate). The PIN calls of one session take turns, within a process and,
-/// if clients share a store, between processes and machines.
+/// Share it behind an `Arc`: it keeps its connections open. All its futures can be sent to another thread, and [dropped
+/// at any moment](crate#dropping-a-future). The PIN calls of one session take turns, within a process and, if clients
+/// share a store, between processes and machines.
 ///
 /// ```no_run
 /// use mixin_pin_async::core::{Pin, SystemRng};
@@ -152,8 +152,8 @@ impl Client {
         self.change(self.rules.verify_pin(pin), Tips::default()).await
     }
 
-    /// Installs a user's first TIP key: `POST /pin/update`. It replaces the six-digit PIN if there is one. There is no way back
-    /// to digits.
+    /// Installs a user's first TIP key: `POST /pin/update`. It replaces the six-digit PIN if there is one. There is no
+    /// way back to digits.
     ///
     /// ```no_run
     /// use mixin_pin_async::core::{Pin, tip::TipKey};
@@ -237,8 +237,8 @@ impl Client {
         self.change(call, Tips::default())
     }
 
-    /// Makes any other call with a TIP signature of its action, and returns its `data`. If path and body ask for another
-    /// action, the call is refused before anything is sent.
+    /// Makes any other call with a TIP signature of its action, and returns its `data`. If path and body ask for
+    /// another action, the call is refused before anything is sent.
     ///
     /// ```no_run
     /// use mixin_pin_async::core::tip::{TipAction, TipKey};
@@ -363,10 +363,10 @@ impl Client {
 
     /// Makes any other call, with an optional JSON body, and returns its `data`.
     ///
-    /// A call that is not a `GET` takes turns with the session's PIN calls, because its body may contain a PIN.
+    /// A call other than `GET` and `HEAD` takes turns with the session's PIN calls, because its body may contain a PIN.
     ///
-    /// The token signs the path. A path that the URL library would change is not sent: one with `.` or `..` segments, or with
-    /// `'` in its query.
+    /// The token signs the path. A path that the URL library would change is not sent: one with `.` or `..` segments,
+    /// or with `'` in its query.
     ///
     /// ```no_run
     /// use mixin_pin_async::{Client, Error};
@@ -393,7 +393,7 @@ impl Client {
 
     /// The calls of this session whose outcome is unknown, or that are under way, from the journal in its store.
     ///
-    /// After a crash it tells what was under way. [`Client::resolve_update`] settles a PIN change.
+    /// After a crash they show what was under way. [`Client::resolve_update`] settles a PIN change.
     ///
     /// # Errors
     /// A failure of the store.

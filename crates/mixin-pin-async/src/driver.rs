@@ -51,8 +51,8 @@ pub(crate) fn now() -> Result<UnixTime, Error> {
     Ok(UnixTime::try_from(SystemTime::now())?)
 }
 
-/// Overwrites the stack below the caller. Encryption may leave parts of the PIN key there, and the memory of a new task is
-/// copied from there with its unused parts.
+/// Overwrites the stack below the caller. Encryption may leave parts of the PIN key there, and the memory
+/// of a new task is copied from the stack, unused parts included.
 #[inline(never)]
 fn clean_stack() {
     hint::black_box([0_u8; 16 << 10]);
@@ -68,7 +68,7 @@ pub(crate) async fn drive<T: DeserializeOwned + Send + Sync + 'static>(
     let (begun, mut rng) = (Instant::now(), SystemRng::new()?);
     let (mut wall, mut turn) = (now()?, None);
     loop {
-        // A clock that fails later must not lose the outcome of a request that was sent.
+        // If the clock fails later, the outcome of a request that was sent must not be lost.
         wall = now().unwrap_or(wall);
         let since = Instant::now();
         let step = call.step(Moment { wall, elapsed: begun.elapsed() }, &mut rng);

@@ -16,7 +16,8 @@ use crate::transport::Transport;
 
 type Told<T> = (Landed<T>, Option<Turn>);
 
-/// Sends a request, of a step at `since`, from a task: sends, lands, releases the lease, and only then gives the turn back or frees the lane.
+/// Sends a request in a task of its own. The task ends the flight and releases the lease, and only then gives the turn
+/// back, or drops it if the caller has gone. `since` is when the step was made.
 pub(crate) async fn fly<T: DeserializeOwned + Send + 'static>(
     runtime: &Handle,
     transport: &Transport,
@@ -40,7 +41,7 @@ pub(crate) async fn fly<T: DeserializeOwned + Send + 'static>(
     });
     match told.await {
         Ok(told) => told,
-        // The entry is kept.
+        // The task panicked before it could tell. The entry is kept.
         Err(_) => match task.await.map_err(JoinError::try_into_panic) {
             // An observer panicked, or the answer's `Deserialize`.
             Err(Ok(panic)) => panic::resume_unwind(panic),
@@ -50,7 +51,7 @@ pub(crate) async fn fly<T: DeserializeOwned + Send + 'static>(
     }
 }
 
-/// What the task owns. It tells the caller when it is dropped, so also if the runtime ends the task early.
+/// What the task owns. Dropping it tells the caller, so the caller also hears of a task that the runtime ends early.
 struct UnderWay<T: DeserializeOwned> {
     flight: Option<Flight<T, Lease>>,
     since: Instant,
@@ -75,7 +76,7 @@ impl<T: DeserializeOwned> Drop for UnderWay<T> {
         }
         drop(self.land(Reply::Lost(TransportError::new("the runtime stopped during the call", false))));
         if let (Some(landed), Some(tell)) = (self.landed.take(), self.tell.take()) {
-            // The caller may have gone. Then the turn ends here.
+            // If the caller has gone, the turn ends here.
             let _ = tell.send((landed, self.turn.take()));
         }
     }

@@ -77,8 +77,8 @@ impl OAuthClient {
     /// Makes any other call within the scope, with an optional JSON body, and returns its `data`.
     ///
     /// # Errors
-    /// As [`OAuthClient::me`]. A body with a field for a PIN is refused. A `GET` changes nothing, so all its failures are
-    /// errors.
+    /// As [`OAuthClient::me`]. A body with a field for a PIN is refused. A `GET` changes nothing, so all its failures
+    /// are errors.
     pub async fn call<T: DeserializeOwned + Send + Sync + 'static>(
         &self,
         method: &str,

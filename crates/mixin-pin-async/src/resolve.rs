@@ -34,11 +34,12 @@ pub struct ResolutionPlan<'c> {
 }
 
 impl Client {
-    /// Begins to find out what became of a PIN change whose answer was lost ([`Client::create_pin`], [`Client::change_pin`],
-    /// [`Client::install_tip`], [`Client::change_tip`]). Reads the user, which changes nothing, and plans the rest.
+    /// Begins to find out what became of a PIN change whose answer was lost ([`Client::create_pin`],
+    /// [`Client::change_pin`], [`Client::install_tip`], [`Client::change_tip`]). Reads the user, which changes nothing,
+    /// and plans the rest.
     ///
-    /// Pass the `old` and `new` PIN of that call, and the `expires_at` of its [`Unknown`](crate::Unknown). With None, the
-    /// journal tells when the pending changes of this session expire. If it has none, the call is taken to have been made just
+    /// Pass the `old` and `new` PIN of that call, and the `expires_at` of its [`Unknown`](crate::Unknown). With None,
+    /// the journal tells when the pending changes of this session expire. If it has none, the call counts as made just
     /// now.
     ///
     /// ```no_run
@@ -108,8 +109,8 @@ impl ResolutionPlan<'_> {
     /// Settles the change. Verifies each PIN at most once. A settled change leaves the journal.
     ///
     /// # Errors
-    /// If a verification cannot be sent, or is refused for a reason that says nothing about the PIN. Then nothing more is
-    /// tried. A failure of the store is in [`Resolution::journal_error`].
+    /// If a verification cannot be sent, or is refused for a reason that says nothing about the PIN. Then nothing more
+    /// is tried. A failure of the store is in [`Resolution::journal_error`].
     pub async fn settle(self) -> Result<Resolution, Error> {
         let Self { client, old, new, mut plan } = self;
         let mut resolution = loop {

@@ -9,10 +9,9 @@ pub(crate) type BoxSigner = Box<dyn AsyncSigner>;
 
 /// The key of a session, which signs its tokens.
 ///
-/// Every [`Signer`] that is `Send` and `Sync` is one: it signs at once, on the caller's thread. With both traits in scope,
-/// write `AsyncSigner::sign(&signer, message)`. A call that waits for a slow
-/// signer has its session leased, and ends with [`Error::TimeOver`](crate::Error::TimeOver) if that takes too long. Nothing
-/// was sent then.
+/// Every [`Signer`] that is `Send` and `Sync` is one: it signs at once, on the caller's thread. With both traits in
+/// scope, write `AsyncSigner::sign(&signer, message)`. A call keeps its session leased while it waits for a signer. If
+/// that takes too long, it ends with [`Error::TimeOver`](crate::Error::TimeOver), and nothing was sent.
 ///
 /// ```no_run
 /// use mixin_pin_async::core::token::Algorithm;

@@ -14,14 +14,14 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::body::Parcel;
 
-/// How long a connection stays open without a request. Most servers close it later. A request that meets the closing may be
-/// lost.
+/// How long a connection stays open without a request. Most servers close it later. A request that is sent while the
+/// server closes may be lost.
 const POOL_IDLE: Duration = Duration::from_secs(15);
 
 /// A connection to the API that any number of clients share: address, proxy, TLS, and a pool of open connections.
 ///
-/// Clones are cheap and share their connections. An HTTP proxy is asked for a tunnel. Only if the API's address is plain HTTP,
-/// as a sandbox's, the proxy gets the requests themselves.
+/// Clones are cheap and share their connections. An HTTP proxy is asked for a tunnel. It gets the requests themselves
+/// only if the API's address is plain HTTP, such as a sandbox's.
 ///
 /// ```
 /// use mixin_pin_async::{ApiSettings, Transport};
@@ -50,10 +50,11 @@ impl Transport {
             // Everything else would send the token, and possibly a PIN, to another address or a second time.
             .redirect(redirect::Policy::none())
             .retry(retry::never())
-            // HTTP/2 can refuse a stream after its request was sent, and be asked again. HTTP/1 cannot.
+            // An HTTP/2 server can refuse a stream after its request was sent, and a library may then repeat it. HTTP/1
+            // has no such refusal.
             .http1_only()
             .referer(false)
-            // Features that another crate may turn on in `reqwest`.
+            // Another crate may turn on these features of `reqwest`.
             .no_gzip()
             .no_brotli()
             .no_zstd()
@@ -68,7 +69,7 @@ impl Transport {
         if let Some(proxy) = api.proxy() {
             builder = builder.proxy(to_proxy(proxy)?);
         }
-        // Only TLS, which is complete, and the headers, which were checked, could be wrong.
+        // Only the TLS settings, which are complete, and the headers, which were checked, could be refused.
         let http = builder.build().map_err(|_| SettingsError::Header)?;
         let (base_url, device_id) = (api.base_url().to_owned(), api.device_id().map(str::to_owned));
         Ok(Self(Arc::new(Inner { http, base_url, device_id })))
@@ -91,8 +92,8 @@ impl Transport {
         };
         let is_unsent = match parcel {
             Some(parcel) => parcel.revoke(),
-            // The connector failed, at the name, the connection, the proxy's tunnel or TLS. A connection gets the request only
-            // after that.
+            // The connector failed, at the name, the connection, the proxy's tunnel or TLS. A connection gets the
+            // request only after that.
             None => error.is_connect(),
         };
         if is_unsent {
@@ -136,7 +137,7 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// TLS 1.2 and 1.3 with Mozilla's roots, as the blocking client has it.
+/// TLS 1.2 and 1.3 with Mozilla's roots, as in the blocking client.
 fn tls() -> ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();

@@ -56,7 +56,7 @@ pub(crate) fn drive<T: DeserializeOwned>(
     let (begun, mut rng) = (Instant::now(), SystemRng::new()?);
     let (mut wall, mut turn) = (now()?, None);
     loop {
-        // A clock that fails later must not lose the outcome of a request that was sent.
+        // If the clock fails later, the outcome of a request that was sent must not be lost.
         wall = now().unwrap_or(wall);
         let step = Instant::now();
         call = match call.step(Moment { wall, elapsed: begun.elapsed() }, &mut rng) {

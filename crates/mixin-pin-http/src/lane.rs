@@ -1,20 +1,20 @@
 //! A lane for each session within this process: its PIN calls take turns here, so threads do not compete for the store.
 //!
-//! Turns come in the order in which they were asked for. A turn passes from hand to hand: whoever ends one names the next
-//! caller under the lock, so no other thread can come between, and a caller whose wait ends at that moment has the turn.
+//! Turns come in the order in which they were asked for. The end of a turn gives it to the next caller under the lock.
+//! So no other thread can take it first, and a caller whose wait ends at that moment has the turn.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mixin_pin_core::uuid::Uuid;
 
-// The tests have other primitives there.
+// A test replaces these primitives.
 use super::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 /// The lanes of this process.
 static LANES: Lanes = Lanes::new();
 
-/// Lanes by their sessions. A lane leaves with its last user.
+/// Lanes by their sessions. A lane is removed with its last user.
 #[derive(Debug)]
 pub(crate) struct Lanes(Mutex<BTreeMap<Uuid, Weak<Lane>>>);
 
@@ -78,7 +78,7 @@ impl Lane {
         queue.waiting.insert(number, called.clone());
         let waited = called.wait_timeout_while(queue, wait, |queue| queue.waiting.contains_key(&number));
         let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        // Whoever is not in the queue any more was given the turn.
+        // A caller that is no longer in the queue was given the turn.
         queue.waiting.remove(&number).is_none().then(|| Turn(self))
     }
 

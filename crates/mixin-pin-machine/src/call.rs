@@ -1,4 +1,4 @@
-//! The rules of one call, as a machine: it says what to do next, and is told what became of it.
+//! The rules of one call, as a machine: it says what to do next, and is told the result.
 //!
 //! A leased call runs through these states:
 //!
@@ -11,8 +11,8 @@
 //!            └─> done (busy)
 //! ```
 //!
-//! The double arrow is the point of no return, [`Flight::begin`]. Before it every failure means that nothing was sent. After it
-//! only a refusal that Mixin documents means that nothing changed.
+//! The double arrow is the point of no return, [`Flight::begin`]. Before it every failure means that nothing was sent.
+//! After it only a refusal that Mixin documents means that nothing changed.
 
 use std::cell::Cell;
 use std::fmt;
@@ -54,15 +54,15 @@ pub struct Moment {
     pub elapsed: Duration,
 }
 
-/// One call. A driver calls [`Call::step`], does what the step asks for, and hands the result to it. It gets the call back
-/// until the step is [`Step::Done`].
+/// One call. A driver calls [`Call::step`], does what the step asks for, and gives it the result. Each step but
+/// [`Step::Done`] returns the call for it.
 ///
 /// `T` is the answer's `data`, and `L` a lease of the driver's store.
 #[must_use = "nothing happens until a driver makes its steps"]
 pub struct Call<'c, T, L> {
     context: Arc<Context>,
     plan: Plan<'c>,
-    /// When the call's time is over. None before its session is leased.
+    /// When the call's time is over. None before the session is leased.
     deadline: Option<Duration>,
     /// When the wait for a lease is over.
     lease_until: Duration,
@@ -76,14 +76,13 @@ pub struct Call<'c, T, L> {
     /// The first iterator of the last request that was prepared.
     iterator: Option<u64>,
     clock_is_confirmed: bool,
-    /// What the journal learns with the next lease.
+    /// The journal's entry for the next lease.
     intent: Option<CallIntent>,
-    /// From the last answer to a call that only reads.
     heard: Heard,
     state: State<T, L>,
 }
 
-/// What the answers to reading calls say about the time.
+/// What the last answer to a call that only reads says about the time.
 #[derive(Debug, Clone, Copy, Default)]
 struct Heard {
     server_time: Option<UnixTime>,
@@ -111,7 +110,7 @@ enum State<T, L> {
 /// What a request is for.
 enum Errand<L> {
     Call(Option<L>),
-    /// It asks for the server's time, before the session is leased. The time for it is over at the deadline.
+    /// It asks for the server's time before the session is leased, and must end by the deadline.
     Time {
         deadline: Duration,
     },
@@ -151,9 +150,10 @@ pub struct Ended<T, L> {
     pub result: Result<Outcome<T>, Error>,
     /// A lease to be released: the call ended before it was sent.
     pub lease: Option<L>,
-    /// The server's time, if the answer to a reading call names it.
+    /// The server's time, if the call only reads and its answer names it.
     pub server_time: Option<UnixTime>,
-    /// The distance of this machine's clock from the server's, if Mixin's own answer to a reading call names the time.
+    /// The distance of this machine's clock from the server's, if the call only reads and Mixin's own answer names the
+    /// time.
     pub clock: Option<ClockOffset>,
 }
 
@@ -272,14 +272,14 @@ impl<'c, T, L> AskServer<'c, T, L> {
         time_left(self.asked.limit, since)
     }
 
-    /// What became of it.
+    /// What became of the request.
     pub fn answered(self, reply: Reply) -> Call<'c, T, L> {
         self.call.with(State::Answered(self.asked, self.request, reply))
     }
 }
 
 impl<'c, T, L> InFlight<'c, T, L> {
-    /// The end of the flight.
+    /// The result of [`Flight::land`].
     pub fn landed(self, landed: Landed<T>) -> Call<'c, T, L> {
         self.call.with(State::Landed(landed.0))
     }
@@ -331,7 +331,8 @@ impl<'c, T, L> Call<'c, T, L> {
         self.deadline.unwrap_or_default().saturating_sub(now.elapsed)
     }
 
-    /// The time since the session was leased. The clock that is never set back may stand still while the machine sleeps.
+    /// The time since the session was leased, by the clock that shows more: the one that is never set back may stand
+    /// still while the machine sleeps.
     fn lease_age(&self, now: Moment) -> Duration {
         self.leased_at.map_or(Duration::ZERO, |then| {
             let by_wall = Duration::from_secs(now.wall.secs().saturating_sub(then.wall.secs()));
@@ -436,7 +437,7 @@ where
         }
     }
 
-    /// Chooses what the journal learns with the next lease.
+    /// Chooses the journal's entry for the next lease.
     fn intend(&mut self, rng: &mut dyn CryptoRng) {
         if let Rule::Leased(next) = self.plan.rule {
             self.intent = Some(CallIntent {
@@ -453,7 +454,7 @@ where
         match reply {
             Err(error) => State::Done(Err(Error::Store(error)), None),
             Ok(LeaseReply::Busy) => State::Done(Err(self.not_sent.take().unwrap_or_else(|| Self::busy(now))), None),
-            // Otherwise a store that never believes it would be asked for ever.
+            // A store that never accepts the confirmation must not be asked forever.
             Ok(LeaseReply::ClockUnconfirmed { .. }) if self.clock_is_confirmed => {
                 let cause = "it asks for a confirmation of the clock that it was just given";
                 State::Done(Err(Error::Store(StoreError::other(cause))), None)
@@ -523,8 +524,8 @@ where
         if lease.is_some_and(|lease| lease.remaining() < time_left) {
             return Err(Error::LeaseLost);
         }
-        // A token that has expired would only be refused. Its times are the store's, whose clock may differ from this one, so
-        // the token's age is measured here.
+        // A token that has expired would only be refused. Its times are the store's, whose clock may differ from this
+        // one, so the token's age is measured here.
         let lifetime = |lease: &L::Target| {
             request.expires_at().map(|expiry| expiry.secs().saturating_sub(lease.granted_at().secs()))
         };
@@ -559,7 +560,7 @@ where
         }
     }
 
-    /// The request could not be sent.
+    /// What follows if a request could not be sent.
     fn failed(&mut self, errand: Errand<L>, error: Error, now: Moment) -> State<T, L> {
         match (errand, error) {
             (Errand::Time { .. }, error) => State::Done(Err(Error::ClockUnconfirmed(Box::new(error))), None),
@@ -594,7 +595,7 @@ where
             };
         }
         let result = read::<T>(reply, request, asked.limit, self.plan.server_key);
-        // Without an offset the time is beyond what a token can have.
+        // An error means that a time is out of range, so there is no offset.
         self.heard = Heard { server_time, clock: offset(&result, server_time, asked, now).ok().flatten() };
         let class = OutcomeClass::of_read(&result);
         self.context.ended(request, now.elapsed.saturating_sub(asked.at.elapsed), class);
@@ -638,7 +639,8 @@ impl<T, L> fmt::Debug for Call<'_, T, L> {
     }
 }
 
-/// The offset of the clock, if Mixin's own answer names the server's time. A refusal counts; a gateway's answer does not.
+/// The offset of the clock, if Mixin's own answer names the server's time. A refusal counts; a gateway's answer does
+/// not.
 fn offset<T>(
     result: &Result<T, Error>,
     server_time: Option<UnixTime>,
@@ -656,7 +658,7 @@ enum Prepared {
     WantsTip(TipMessage),
 }
 
-/// The iterators of a lease. Notes the first one that was drawn.
+/// The iterators of a lease. Remembers the first one that was reserved.
 struct Source<'l, L: ?Sized> {
     lease: Option<&'l L>,
     first: Cell<Option<u64>>,

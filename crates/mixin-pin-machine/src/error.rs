@@ -85,10 +85,10 @@ pub enum SettingsError {
 }
 
 impl Error {
-    /// Whether the call certainly changed nothing: it was never sent, or the API refused it for a reason that rules out
-    /// that a copy of the request was accepted.
+    /// Whether the call certainly changed nothing: it was never sent, or the API refused it in a way that excludes that
+    /// another copy of the request was accepted.
     ///
-    /// Some refusals may be about a copy that a machine on the network made (a bare 401, 429 or 20119, see
+    /// Some refusals may be about a copy that a machine on the network made (401, 429 or 20119 without a reason, see
     /// [`ApiError::may_answer_a_copy`](mixin_pin_protocol::answer::ApiError::may_answer_a_copy)). They leave open what
     /// became of the first copy, so they are not certain.
     ///
@@ -124,12 +124,12 @@ impl Error {
 
     /// What to do about it.
     ///
-    /// Unless [`Error::nothing_changed`], find out what became of the call before you make it again. After a call that only
-    /// reads, [`Remedy::Alert`] means that you can try again.
+    /// Unless [`Error::nothing_changed`], find out what became of the call before you make it again. After a call that
+    /// only reads, [`Remedy::Alert`] means that you can try again.
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Protocol(error) => error.remedy(),
-            // The question for the time failed. It changes nothing, and no PIN was sent.
+            // Asking for the time failed. That changes nothing, and no PIN was sent.
             Self::ClockUnconfirmed(error) => match error.remedy() {
                 Remedy::Alert => Remedy::TryAgain,
                 remedy => remedy,
@@ -140,7 +140,7 @@ impl Error {
                 | StoreError::Redis(RedisError::Unreachable(_))
                 | StoreError::Sqlite(SqliteError::Locked { .. }),
             )
-            // What the signer says is unknown here.
+            // The signer's own errors are opaque here.
             | Self::Signer(_)
             | Self::SessionBusy { .. }
             | Self::LeaseLost

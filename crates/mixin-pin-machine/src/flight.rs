@@ -1,4 +1,4 @@
-//! A request that is under way. It owns all that its end needs, so it can go on without its caller.
+//! A request that is under way. It owns all that it needs to end, so it can go on without its caller.
 
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -14,11 +14,11 @@ use crate::observe::OutcomeClass;
 use crate::plan::{Context, bare};
 use crate::{Error, Event, NextStep, Outcome, Reply};
 
-/// A request that changes something, at the point of no return: from here on its entry in the journal is kept until the
-/// outcome is known.
+/// A request that may change something, at the point of no return: from here on its entry in the journal, if it has
+/// one, is kept until the outcome is known.
 ///
-/// Send [`Flight::request`] once, within [`Flight::limit`], or do not send it if that is an error. Then call [`Flight::land`] and release the lease. A flight that is
-/// dropped leaves its entry in the journal.
+/// Send [`Flight::request`] once, within [`Flight::limit`]. If the limit is an error, do not send it. Then call
+/// [`Flight::land`] and release the lease. A flight that is dropped leaves its entry in the journal.
 #[must_use = "its request is in the journal as one that may have been sent"]
 pub struct Flight<T, L> {
     request: PreparedRequest,
@@ -62,8 +62,8 @@ impl<T, L: Deref<Target: Lease>> Flight<T, L> {
         &self.request
     }
 
-    /// The time that sending and answering may take from now on. `since` is the time since the step: an observer, a busy
-    /// runtime or a stopped process may have used some of it.
+    /// The time that sending and answering may take from now on. `since` is the time since the step: an observer, a
+    /// busy runtime or a stopped process may have used some of it.
     ///
     /// # Errors
     /// The time is over. The request must not be sent any more; [`Flight::land`] takes this reply.
@@ -72,7 +72,7 @@ impl<T, L: Deref<Target: Lease>> Flight<T, L> {
     }
 }
 
-/// What is left of a limit, or the reply for a request that is not sent because nothing is.
+/// What is left of a limit. If nothing is left, the reply for a request that is not sent.
 pub(crate) const fn time_left(limit: Duration, since: Duration) -> Result<Duration, Reply> {
     match limit.saturating_sub(since) {
         Duration::ZERO => Err(Reply::TooLate),
@@ -81,7 +81,8 @@ pub(crate) const fn time_left(limit: Duration, since: Duration) -> Result<Durati
 }
 
 impl<T: DeserializeOwned, L: Deref<Target: Lease>> Flight<T, L> {
-    /// Ends the flight: classifies what became of the request. `took` is the time since the step. Returns its lease, to be released.
+    /// Ends the flight: classifies what became of the request. `took` is the time since the step. Returns the lease, to
+    /// be released.
     pub fn land(self, reply: Reply, took: Duration) -> (Landed<T>, Option<L>) {
         let landing = match read(reply, &self.request, self.limit, self.server_key.as_ref()) {
             Err(error @ Error::Connect(_)) => Landing::NotSent(error),
@@ -92,7 +93,7 @@ impl<T: DeserializeOwned, L: Deref<Target: Lease>> Flight<T, L> {
             Landing::NotSent(_) => OutcomeClass::NotSent,
             Landing::Ended(result) => OutcomeClass::of(result),
         };
-        // Before the entry is given up: if the observer panics, the caller does not hear the outcome.
+        // First, because the observer may panic: the caller then does not hear the outcome, so the entry must stay.
         self.context.ended(&self.request, took, class);
         if let Some(lease) = self.lease.as_ref().filter(|_| class != OutcomeClass::Unknown) {
             lease.keep_entry(false);

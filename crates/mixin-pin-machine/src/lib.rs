@@ -1,20 +1,20 @@
 //! The rules of Mixin's PIN calls, as a machine without I/O.
 //!
-//! **In scope:** everything about a call that can be decided without the outside world. [`Rules`] makes a [`Call`]; a driver
-//! makes its steps: it leases the session, signs, sends and waits as it is told. The machine counts attempts, keeps deadlines,
-//! has the clock confirmed, classifies every answer, and plans how to settle a lost change ([`ResolutionPlan`]). What both
-//! clients share is here too: outcomes, errors, settings, events.
+//! **In scope:** everything about a call that can be decided without the outside world. [`Rules`] makes a [`Call`]; a
+//! driver makes its steps: it leases the session, signs, sends and waits as the machine says. The machine counts
+//! attempts, keeps deadlines, asks the server to confirm the clock, classifies every answer, and plans how to settle a
+//! lost change ([`ResolutionPlan`]). What both clients share is here too: outcomes, errors, settings, events.
 //!
-//! **Out of scope, for good:** sockets, threads, tasks, databases and clocks. `mixin-pin-http` drives the machine on blocking
-//! `ureq`, `mixin-pin-async` on `reqwest` and tokio.
+//! **Out of scope, for good:** sockets, threads, tasks, databases and clocks. `mixin-pin-http` drives the machine on
+//! blocking `ureq`, `mixin-pin-async` on `reqwest` and tokio.
 //!
-//! It is a crate of its own because it needs the vocabulary of the store (leases, pending calls) and that of the protocol.
-//! Neither of them needs it, and who prepares requests without a client need not compile it.
+//! It is a crate of its own because it uses the types of both store and protocol. Neither of them needs it, and a
+//! program that prepares requests without a client does not compile it.
 //!
 //! # Money
-//! [`Flight`] is the point of no return: one transition, after which the request counts as sent. Before it every failure means
-//! that nothing was sent. After it only a refusal that Mixin documents means that nothing changed; everything else is
-//! [`Outcome::Unknown`], stays in the journal, and can be settled.
+//! [`Flight`] is the point of no return: one transition, after which the request counts as sent. Before it every
+//! failure means that nothing was sent. After it only a refusal that Mixin documents means that nothing changed;
+//! everything else is [`Outcome::Unknown`], stays in the journal, and can be settled.
 //!
 //! # A driver
 //!

@@ -77,7 +77,8 @@ impl Limits {
         self.call.saturating_add(self.margin())
     }
 
-    /// The limit for the wait for a session. By default it is longer than a lease, which a crashed process may have left.
+    /// The limit for the wait for a session. By default it is longer than a lease, which a crashed process may have
+    /// left.
     pub fn max_wait(&self) -> Duration {
         self.wait.unwrap_or_else(|| self.lease().saturating_add(self.margin()))
     }

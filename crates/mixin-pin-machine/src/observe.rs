@@ -6,7 +6,8 @@ use mixin_pin_core::uuid::Uuid;
 
 use crate::{ClockOffset, Error, Outcome};
 
-/// Hears what happens during calls. It must not block: the call waits for it.
+/// Hears what happens during calls. It must not block: the call waits for it. If it panics, so does the call; the entry
+/// of a request that may have been sent stays in the journal.
 ///
 /// ```
 /// use mixin_pin_machine::{Event, Observer};
@@ -42,7 +43,7 @@ pub enum Event<'e> {
         /// The distance of this machine's clock from the server's.
         offset: ClockOffset,
     },
-    /// A request is sent. Before this event of a call that changes something, nothing was sent.
+    /// A request is about to be sent. Before this event nothing was sent of a call that may change something.
     Sent {
         /// The request's id.
         request_id: Uuid,
@@ -118,7 +119,7 @@ impl OutcomeClass {
     }
 }
 
-/// Reports events to `tracing`, with the target `mixin_pin`: unknown outcomes as warnings, all else for debugging.
+/// Reports events to `tracing`, with the target `mixin_pin`: unknown outcomes at the level WARN, all else at DEBUG.
 #[cfg(feature = "tracing")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TracingObserver;

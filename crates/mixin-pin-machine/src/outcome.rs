@@ -29,8 +29,8 @@ use crate::Error;
 pub enum Outcome<T> {
     /// It was carried out, and this is the answer.
     Done(T),
-    /// Not known. The answer was lost and the request may have arrived, or the answer is a refusal that may be about a copy
-    /// made on the network.
+    /// Not known. The answer was lost and the request may have arrived, or the answer is a refusal that may be about a
+    /// copy made on the network.
     Unknown(Unknown),
 }
 
@@ -41,7 +41,8 @@ pub struct Unknown {
     pub request_id: Uuid,
     /// How the answer was lost, or the refusal.
     pub cause: Box<Error>,
-    /// When the request's token expires. Until then the request may still be carried out. None for a request without a token.
+    /// When the request's token expires. Until then the request may still be carried out. None for a request without a
+    /// token.
     pub expires_at: Option<UnixTime>,
     /// What to do next.
     pub next: NextStep,
@@ -55,8 +56,8 @@ pub enum NextStep {
     ResolveUpdate,
     /// Nothing changed, except that a wrong PIN may have cost a try. Verify again.
     VerifyAgain,
-    /// Something may have changed, for example money may have moved. Check by its trace id or in a list before you repeat the
-    /// call.
+    /// Something may have changed, for example money may have moved. Check by its trace id or in a list before you
+    /// repeat the call.
     CheckFirst,
 }
 
@@ -79,8 +80,8 @@ impl<T> Outcome<T> {
         }
     }
 
-    /// Turns an error after which something may have changed into [`Outcome::Unknown`]. Verifying changes nothing, so its
-    /// refusals stay errors even if a copy cannot be ruled out.
+    /// Turns an error after which something may have changed into [`Outcome::Unknown`]. Verifying changes nothing, so
+    /// its refusals stay errors even if a copy cannot be ruled out.
     pub(crate) fn settle(request: &PreparedRequest, next: NextStep, result: Result<T, Error>) -> Result<Self, Error> {
         match result {
             Ok(answer) => Ok(Self::Done(answer)),

@@ -20,8 +20,8 @@ impl Pauses {
         Self { left: retries, pause: Self::FIRST }
     }
 
-    /// The pause before the next attempt: as long as the server asked for, otherwise longer each time. None if there must be
-    /// no further attempt, or if the pause would not end within `time_left`.
+    /// The pause before the next attempt: as long as the server asked for, otherwise longer each time. None if there
+    /// must be no further attempt, or if the pause would not end within `time_left`.
     pub(crate) fn next(
         &mut self,
         asked_for: Option<Duration>,

@@ -23,12 +23,12 @@ pub(crate) struct Context {
 
 pub(crate) type Nonces<'n> = dyn NonceSource<Error = StoreError> + 'n;
 
-/// What the preparation of one request is given.
+/// What preparing one request needs.
 pub(crate) struct Ingredients<'i> {
     pub(crate) now: UnixTime,
     pub(crate) rng: &'i mut dyn CryptoRng,
     pub(crate) lifetime: Duration,
-    /// The id that the journal has. None for a request that is not in the journal.
+    /// The request id in the journal. None for a request that is not in the journal.
     pub(crate) request_id: Option<Uuid>,
     pub(crate) nonces: &'i Nonces<'i>,
     pub(crate) tips: &'i Tips,

@@ -15,13 +15,13 @@ use crate::{Ended, Error, Outcome};
 pub struct Probe {
     /// The user of the session, or why Mixin refuses the session.
     pub user: Result<User, Error>,
-    /// The distance of this machine's clock from the server's, if Mixin's answer names the server's time. A refusal counts; an
-    /// answer from a gateway or a captive portal does not.
+    /// The distance of this machine's clock from the server's, if Mixin's answer names the server's time. A refusal
+    /// counts; an answer from a gateway or a captive portal does not.
     pub clock: Option<ClockOffset>,
 }
 
 impl Probe {
-    /// What a reading call of one attempt says about the session and the clock.
+    /// What the end of [`Rules::probe`](crate::Rules::probe) says about the session and the clock.
     ///
     /// # Errors
     /// The error of the call, if there was no answer.

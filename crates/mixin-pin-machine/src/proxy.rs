@@ -49,8 +49,8 @@ pub(crate) fn from_environment(
     parse(value, origin).map(Some)
 }
 
-/// Whether a list of hosts, separated by commas or blanks, contains a host: by its name, a parent domain, its address, its
-/// network (`10.0.0.0/8`), or `*` for all hosts.
+/// Whether a list of hosts, separated by commas or blanks, contains a host: by its name, a parent domain, its address,
+/// its network (`10.0.0.0/8`), or `*` for all hosts.
 fn is_listed(list: &str, host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches([']', '.']).to_ascii_lowercase();
     let address = host.parse::<IpAddr>().ok();

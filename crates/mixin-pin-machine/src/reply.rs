@@ -12,8 +12,8 @@ use crate::Error;
 /// What became of one request, as its transport knows it.
 ///
 /// # Security
-/// [`Reply::NotSent`] permits another attempt with the same PIN. A transport reports it only if it never wrote a byte of the
-/// request.
+/// [`Reply::NotSent`] permits another attempt with the same PIN. A transport reports it only if it never wrote a byte
+/// of the request.
 #[derive(Debug)]
 pub enum Reply {
     /// No connection was made: nothing was sent.
@@ -66,8 +66,8 @@ pub struct Received {
 }
 
 impl Received {
-    /// An answer with the headers that the machine needs. `header` returns a header's value, and "?" for a value that is not
-    /// text: it counts as present, but matches nothing.
+    /// An answer with the headers that the machine needs. `header` returns a header's value, and "?" for a value that
+    /// is not text: it counts as present, but matches nothing.
     pub fn new(status: u16, header: impl Fn(&'static str) -> Option<String>, body: Vec<u8>) -> Self {
         let number = |name| header(name).and_then(|text| text.trim().parse().ok());
         Self {

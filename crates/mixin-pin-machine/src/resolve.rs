@@ -1,7 +1,7 @@
 //! Finds out what became of a PIN change whose answer was lost.
 //!
-//! Reading the user is enough in some cases. Otherwise the new PIN is verified once, then the old one. The plan tells the
-//! possible cost before anything is verified, and no PIN is verified twice.
+//! Reading the user is enough in some cases. Otherwise the new PIN is verified once, then the old one. The plan tells
+//! the possible cost before anything is verified, and no PIN is verified twice.
 
 use std::time::Duration;
 
@@ -74,31 +74,34 @@ pub enum PublicCredential {
 pub struct Resolution {
     /// What became of it.
     pub verdict: Verdict,
-    /// How many of the day's tries were spent at most. A refusal without a reason counts as one, although it may have cost
-    /// none.
+    /// How many of the day's tries were spent at most. A refusal without a reason counts as one, although it may have
+    /// cost none.
     pub tries_spent: u32,
-    /// Why the changes that are settled are still in the journal, if the store failed. This does not change the verdict.
+    /// Why the changes that are settled are still in the journal, if the store failed. This does not change the
+    /// verdict.
     pub journal_error: Option<StoreError>,
     evidence: Evidence,
 }
 
-/// Which lost changes certainly cannot be carried out any more.
+/// What shows that lost changes cannot be carried out any more.
 #[derive(Debug)]
 struct Evidence {
-    /// The changes that were in the journal at first.
+    /// The changes that were in the journal at the start.
     pending: Vec<Uuid>,
     /// The server's time when the user was first read. None if the server did not say.
     server_time: Option<UnixTime>,
-    /// Whether a PIN was accepted. Its iterator is greater than those of all earlier changes, so the server refuses them.
+    /// Whether a PIN was accepted. Its iterator is greater than those of all earlier changes, so the server refuses
+    /// them.
     is_verified: bool,
 }
 
 impl Resolution {
     /// Which of the calls that are in the journal now are settled by the verdict, and leave it.
     ///
-    /// It must be known which PIN is valid, and the change must be one that cannot be carried out any more: because a PIN was
-    /// verified after it, or because its token has expired. Others stay, and so does a change that its caller is still making.
-    /// If neither PIN is valid, the valid one may be that of another change in the journal, so nothing is settled.
+    /// It must be known which PIN is valid. And it must be certain that the change cannot be carried out any more: a
+    /// PIN was verified after it, or its token has expired. Others stay, and so does a change that its caller is still
+    /// making. If neither PIN is valid, the valid one may be that of another change in the journal, so nothing is
+    /// settled.
     pub fn settled<'p>(&'p self, now: &'p [PendingCall]) -> impl Iterator<Item = &'p PendingCall> {
         let Evidence { pending, server_time, is_verified } = &self.evidence;
         let is_known = matches!(self.verdict, Verdict::Applied(_) | Verdict::NotApplied(_));
@@ -123,25 +126,26 @@ pub enum Verdict {
     Applied(User),
     /// It was not and will not be carried out: the old PIN is valid, or there is still none.
     NotApplied(User),
-    /// It was not carried out yet, but the lost request may still arrive. Resolve again after `remaining`, with the same
-    /// `expires_at`.
+    /// It was not carried out yet, but the lost request may still arrive. Resolve again after `remaining`, with the
+    /// same `expires_at`.
     NotYet {
         /// When the request's token expires.
         expires_at: UnixTime,
-        /// How long it may still be carried out by the server's clock.
+        /// How long it may still be carried out, by the server's clock.
         remaining: Duration,
     },
-    /// Neither the new nor the old PIN is valid: another client changed it.
+    /// Neither the new nor the old PIN is valid: another client changed the PIN, or these are not the PINs of the
+    /// change.
     ///
-    /// Whether a refused PIN spends its iterator is not documented. If it does not, a lost change whose token has not expired
-    /// may also have arrived between the two verifications: resolve again when it has expired.
+    /// Whether a refused PIN spends its iterator is not documented. If it does not, a lost change whose token has not
+    /// expired may also have arrived between the two verifications: resolve again when it has expired.
     Neither,
-    /// No PIN was accepted, and at least one was refused without a reason. The PIN may be wrong, the server may refuse this
-    /// session's iterators, or a machine on the network may send each request twice. Keep both PINs.
+    /// No PIN was accepted, and at least one was refused without a reason. The PIN may be wrong, the server may refuse
+    /// this session's iterators, or a machine on the network may send each request twice. Keep both PINs.
     Undetermined,
     /// The day's tries are spent, so no PIN can be verified today.
     TriesSpent,
-    /// The answer to a verification was lost, too, and nothing more was tried. Resolve again when the connection is good.
+    /// The answer to a verification was lost, too, and nothing more was tried. Resolve again when the connection works.
     Lost(Unknown),
 }
 
@@ -205,8 +209,9 @@ enum Todo {
 impl LostChange {
     /// A change from `old` to `new`. `pending` are the session's calls in the journal.
     ///
-    /// The change, and every other one in the journal, may be carried out until its token expires: at `expires_at`, if it is
-    /// known, or as the journal says. If neither says, the change was made just now, and its token expires at `latest`.
+    /// The change, and every other one in the journal, may be carried out until its token expires: at `expires_at`, if
+    /// it is known, or as the journal says. If neither says, the change was made just now, and its token expires at
+    /// `latest`.
     pub fn new(
         old: Option<PublicCredential>,
         new: PublicCredential,
@@ -219,10 +224,10 @@ impl LostChange {
         Self { old, new, expires_at, pending: changes().map(|call| call.request_id).collect() }
     }
 
-    /// Plans how to settle it. `user` has just been read, and the answer named the server's time.
+    /// Plans how to settle it. `user` has just been read, and `server_time` is the time that this answer names.
     ///
     /// # Errors
-    /// [`Error::NoServerTime`] if the answer did not name it and it matters.
+    /// [`Error::NoServerTime`] if the answer names no time and the plan depends on it.
     pub fn plan(self, user: User, server_time: Option<UnixTime>) -> Result<ResolutionPlan, Error> {
         use PublicCredential::{Digits, Tip};
 
@@ -288,8 +293,8 @@ impl AskVerify {
     /// The result of the verification.
     ///
     /// # Errors
-    /// If the verification was not sent, or is refused for a reason that says nothing about the PIN. Then nothing more is
-    /// to be tried.
+    /// If the verification was not sent, or is refused for a reason that says nothing about the PIN. Then nothing more
+    /// is to be tried.
     pub fn verified(self, result: Result<Outcome<User>, Error>) -> Result<ResolutionPlan, Error> {
         let Self(mut plan) = self;
         let verdict = match check(result)? {

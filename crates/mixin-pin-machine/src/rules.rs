@@ -19,7 +19,7 @@ use crate::{Call, Limits, NextStep, Observer, TipRole};
 /// Further attempts for a call that only reads.
 const READ_RETRIES: u32 = 3;
 
-/// The calls of one session, for a driver to make. The signers stay with the driver: the session has only the algorithm of
+/// The calls of one session, for a driver to make. The driver keeps the signers: the session has only the algorithm of
 /// its key.
 ///
 /// Each method returns a [`Call`] that has not begun.
@@ -134,7 +134,8 @@ impl Rules {
         })
     }
 
-    /// Any other call. All but `GET` and `HEAD` take turns with the session's PIN calls, because a body may contain a PIN.
+    /// Any other call. All but `GET` and `HEAD` take turns with the session's PIN calls, because a body may contain a
+    /// PIN.
     pub fn other<'c, T, L>(&'c self, method: &'c str, path: &'c str, body: Option<Vec<u8>>) -> Call<'c, T, L> {
         let prepare = move |(mut calls, _): PreparedBy<'_>| calls.other(method, path, body.as_deref());
         if is_read(method) {

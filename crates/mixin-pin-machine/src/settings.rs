@@ -91,8 +91,8 @@ impl ApiSettings {
     /// A proxy's URL (`http`, `https`, `socks4`, `socks4a`, `socks5` or `socks5h`), or None for no proxy.
     ///
     /// By default the environment decides, as for curl: `https_proxy` or `http_proxy` by the API's scheme, otherwise
-    /// `all_proxy`, in lower or upper case. Empty variables do not count. `no_proxy` lists hosts that are reached directly.
-    /// An API on this machine is reached directly, too.
+    /// `all_proxy`, in lower or upper case. Empty variables do not count. `no_proxy` lists hosts that are reached
+    /// directly. An API on this machine is reached directly, too.
     #[must_use]
     pub fn proxy(self, url: Option<&str>) -> Self {
         Self { proxy: url.map_or(Proxy::Direct, |url| Proxy::Url(url.to_owned())), ..self }

@@ -23,7 +23,7 @@ pub(crate) struct TipMessage {
 }
 
 impl TipMessage {
-    /// Checks a signature of this message. Mixin would refuse another one, which costs a try.
+    /// Checks a signature of this message. Mixin refuses an invalid one, which costs a try.
     pub(crate) fn check(&self, signature: &[u8; TIP_SIGNATURE_LEN]) -> Result<(), SignerError> {
         self.key
             .verify(&self.message, signature)
@@ -33,7 +33,7 @@ impl TipMessage {
 
 /// The signatures that were made for a call, and the message that still lacks one.
 ///
-/// A request is prepared anew after each signature. Its messages stay the same, because the time of the request does.
+/// A request is prepared anew after each signature. Its messages stay the same, because its time does not change.
 #[derive(Default)]
 pub(crate) struct Tips {
     made: Vec<(TipMessage, [u8; TIP_SIGNATURE_LEN])>,
@@ -56,7 +56,7 @@ impl Tips {
     }
 }
 
-/// Signs with a signature that was made before, or notes the message that needs one.
+/// Signs with a signature that was made before, or remembers the message that needs one.
 pub(crate) struct StandIn<'s> {
     tips: &'s Tips,
     role: TipRole,

@@ -10,12 +10,12 @@ use crate::{Error, Lease, LeaseReply, LeaseTerms, PendingCall};
 /// A future of a store. It can be sent to another thread.
 pub type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 
-/// [`NonceStore`](crate::NonceStore) for async callers, with the same contract and the same journal. Callers that wait block
-/// no thread.
+/// [`NonceStore`](crate::NonceStore) for async callers, with the same contract and the same journal. A waiting caller
+/// holds no thread.
 ///
-/// The futures need a running tokio runtime with its timer ([`Error::NoRuntime`]). If a future of `lease` is dropped, a lease
-/// that it would have returned is released in the background. If a future of `settle` is dropped, the entry may or may not be
-/// removed.
+/// The futures need a running tokio runtime with its timer ([`Error::NoRuntime`]). If a future of `lease` is dropped, a
+/// lease that it would have returned is released in the background. If a future of `settle` is dropped, the entry may
+/// or may not be removed.
 ///
 /// The crate's stores implement both traits. Where both are in scope, name the one that you call:
 /// `AsyncNonceStore::lease(&store, …)`.
@@ -56,11 +56,11 @@ pub trait AsyncNonceStore: Send + Sync {
 
 /// A lease of an async store.
 ///
-/// Its iterators are those reserved with it: two, or fewer at the end of the numbers. It gives them out without asking the
-/// store again, until the lease ends by this process's clocks. Afterwards there is [`Error::NoIteratorLeft`].
+/// Its iterators are those reserved with it: two, or fewer at the end of the numbers. It gives them out without asking
+/// the store again, until the lease ends by this process's clocks. Afterwards there is [`Error::NoIteratorLeft`].
 ///
-/// Dropping it releases the session in the background. If the process or the runtime ends before that, the lease ends by
-/// itself, and the entry of its call stays.
+/// Dropping it releases the session in the background. If the process or the runtime ends before that, the lease ends
+/// by itself, and the entry of its call stays.
 pub trait AsyncLease: Lease {
     /// Releases the session. The future ends when that is done or has failed; the release goes on if it is dropped.
     fn release(self: Box<Self>) -> BoxFuture<'static, ()>;

@@ -47,7 +47,7 @@ pub struct CallIntent {
     pub request_id: Uuid,
     /// The HTTP method.
     pub method: String,
-    /// The path, without a query. The store keeps it as it is, in the clear, and shows it to everyone who reads the
+    /// The path, without a query. The store keeps it unchanged and unencrypted, and shows it to everyone who reads the
     /// journal. So it must not contain a secret.
     pub path: String,
     /// What the call does to the PIN.
@@ -74,15 +74,15 @@ pub struct PendingCall {
     pub iterators: RangeInclusive<u64>,
     /// When its session was leased for it, by the store's clock. Its token is from this time, too.
     pub sent_at: UnixTime,
-    /// When its token expires. Mixin refuses the request from then on.
+    /// When its token expires. Mixin refuses a request that arrives later.
     pub expires_at: UnixTime,
     /// How long its caller may still wait for the answer. None if its lease is over or its process is dead.
     pub under_way_for: Option<Duration>,
 }
 
 impl PendingCall {
-    /// An entry for a call that is not under way, for a store of your own. A part of a second of the token's lifetime
-    /// counts as a whole one.
+    /// An entry for a call that is not under way, for a store of your own. The token's lifetime is rounded up to whole
+    /// seconds.
     pub fn new(session_id: Uuid, call: &CallIntent, iterators: RangeInclusive<u64>, sent_at: UnixTime) -> Self {
         let CallIntent { request_id, method, path, kind, token_lifetime } = call.clone();
         let lifetime = token_lifetime.as_secs().saturating_add(u64::from(token_lifetime.subsec_nanos() > 0));

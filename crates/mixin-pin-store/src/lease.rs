@@ -16,25 +16,28 @@ use crate::{CallIntent, Error, PendingCall, Risk, SessionRecord};
 /// one with a lower iterator, and the server then refuses the late one. So a caller keeps the session leased from the
 /// first iterator to the answer.
 ///
-/// The trait is object-safe. If `S` is a store, so are `&S`, `Box<S>` and `Arc<S>`. A store of your own reports its failures
-/// by [`Error::other`].
+/// The trait is object-safe. If `S` is a store, so are `&S`, `Box<S>` and `Arc<S>`. A store of your own reports its
+/// failures by [`Error::other`].
 ///
 /// # Contract
 /// - The iterators of a session follow the contract of [`NonceSource`] across all its leases.
-/// - At most one caller has a session's lease at any moment. Another may take the session over once the lease has ended or
-///   the former caller's process is certainly dead. That caller, or a child forked from it, then gets no further iterator.
+/// - At most one caller has a session's lease at any moment. Another may take the session over once the lease has ended
+///   or the former caller's process is certainly dead. That caller, or a child forked from it, then gets no further
+///   iterator.
 /// - Sessions do not wait for each other.
-/// - A store that outlives its process does not follow a clock that leaps far ahead of the session's last iterator unless
-///   the terms confirm the clock: an iterator from a year ahead would lock out every client that goes by the clock for a
-///   year. It also refuses a last iterator far ahead of the clock unless the session's owner raised it there.
+/// - A store that outlives its process does not follow a clock that leaps far ahead of the session's last iterator
+///   unless the terms confirm the clock: an iterator from a year ahead would lock out every client that goes by the
+///   clock for a year. It also refuses a last iterator far ahead of the clock unless the session's owner raised it
+///   there.
 ///
 /// # Journal
-/// If the terms of a lease name a call, the store writes an entry for it together with the lease. So an entry exists before
-/// the first byte of the call is sent.
-/// - Releasing the lease removes the entry, unless [`Lease::keep_entry`] keeps it. This holds for a lease that has ended,
-///   too: entries are removed by their request ids.
-/// - The entry stays after a crash, or if its removal does not reach the store. So a call that the journal lists may never
-///   have been sent, or its outcome may be known. A call that it does not list has a known outcome.
+/// If the terms of a lease name a call, the store writes an entry for it together with the lease. So an entry exists
+/// before the first byte of the call is sent.
+/// - Releasing the lease removes the entry, unless [`Lease::keep_entry`] keeps it. This holds for a lease that has
+///   ended, too: entries are removed by their request ids.
+/// - The entry stays after a crash, or if its removal does not reach the store. So a call that the journal lists may
+///   never have been sent, or its outcome may be known. A call that it does not list has a known outcome, unless the
+///   store has lost its last writes.
 /// - An entry stays until it is settled, with one exception: the session's next lease drops a
 ///   [`VerifyPin`](crate::CallKind::VerifyPin) whose token expired more than a day ago. Such a call changed nothing.
 ///
@@ -63,7 +66,7 @@ pub trait NonceStore: Send + Sync {
 
 /// A lease of a session, and the source of its nonces. Dropping it releases the session.
 ///
-/// A release that does not reach the store does no harm: the lease ends by itself.
+/// If a release does not reach the store, the lease ends by itself, and the entry of its call stays.
 pub trait Lease: NonceSource<Error = Error> + Send + Sync {
     /// The least time for which the lease still lasts. Do not send a request that may take longer.
     fn remaining(&self) -> Duration;
@@ -72,8 +75,8 @@ pub trait Lease: NonceSource<Error = Error> + Send + Sync {
     /// [`sent_at`](PendingCall::sent_at).
     fn granted_at(&self) -> UnixTime;
 
-    /// Sets whether dropping the lease keeps the entry of its call. At first it does not. Set it before the first byte is
-    /// sent, and clear it when the outcome is known.
+    /// Sets whether dropping the lease keeps the entry of its call. At first it does not. Set it before the first byte
+    /// is sent, and clear it when the outcome is known.
     fn keep_entry(&self, keep: bool);
 }
 
@@ -95,23 +98,24 @@ pub trait ManagedStore: NonceStore {
     /// Forgets a session. Its next iterator then comes from the clock alone. Returns whether the session was known.
     ///
     /// # Errors
-    /// [`Error::InUse`] while it is leased, [`Error::Unsettled`] while the journal lists calls of it, or any failure of the
-    /// store.
+    /// [`Error::InUse`] while it is leased, [`Error::Unsettled`] while the journal lists calls of it, or any failure of
+    /// the store.
     fn forget(&self, session_id: Uuid) -> Result<bool, Error>;
 
-    /// Raises a session's last iterator to `to`, because other clients of the session have used greater ones. Returns the
-    /// last iterator, which is never lowered.
+    /// Raises a session's last iterator to `to`, because other clients of the session have used greater ones. Returns
+    /// the last iterator, which is never lowered.
     ///
-    /// The store then accepts iterators up to [`MAX_LEAP`](crate::MAX_LEAP) beyond `to`, however far ahead of the clock. If
-    /// the session is new and `to` is more than `MAX_LEAP` behind the clock, raising has no effect: the session stays
-    /// unknown, and the result is the clock's time.
+    /// The store then accepts iterators up to [`MAX_LEAP`](crate::MAX_LEAP) beyond `to`, however far ahead of the
+    /// clock. If the session is new and `to` is more than `MAX_LEAP` behind the clock, raising has no effect: the
+    /// session stays unknown, and the result is the clock's time.
     ///
     /// # Warning
-    /// From then on every other client of the session must use iterators above `to`. If `to` is ahead of the clock, a client
-    /// that derives its iterators from the clock is locked out.
+    /// From then on every other client of the session must use iterators above `to`. If `to` is ahead of the clock, a
+    /// client that derives its iterators from the clock is locked out.
     ///
     /// # Errors
-    /// [`Error::InUse`] while it is leased, [`Error::NoRoomAbove`] near the end of the numbers, or any failure of the store.
+    /// [`Error::InUse`] while it is leased, [`Error::NoRoomAbove`] near the end of the numbers, or any failure of the
+    /// store.
     fn raise(&self, session_id: Uuid, to: u64) -> Result<u64, Error>;
 
     /// Where the store keeps its records.
@@ -237,8 +241,8 @@ pub enum LeaseReply<L = Box<dyn Lease>> {
     Granted(L),
     /// Another caller still leased it when the wait ended.
     Busy,
-    /// The clock is far ahead of the session's last iterator, or the session is new. Compare the clock with the server's,
-    /// then ask again with [`LeaseTerms::with_confirmed_clock`].
+    /// The clock is far ahead of the session's last iterator, or the session is new. Compare the clock with the
+    /// server's, then ask again with [`LeaseTerms::with_confirmed_clock`].
     ClockUnconfirmed {
         /// How far. None for a session without a last iterator.
         ahead: Option<Duration>,

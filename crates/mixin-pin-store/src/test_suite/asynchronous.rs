@@ -168,13 +168,13 @@ async fn a_dropped_future_leaves_neither_lease_nor_entry(store: &dyn AsyncNonceS
         let intent = call(1, CallKind::UpdatePin);
         let mut future = store.lease(session_id, terms(LONG).for_call(&intent));
         let is_ready = poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_ready())).await;
-        // The attempt has begun, and ends before the drop or after it.
+        // The attempt has begun. It ends before the future is dropped, or afterwards.
         if turn % 2 == 1 && !is_ready {
             tokio::time::sleep(Duration::from_millis(turn)).await;
         }
         drop(future);
         lease(store, session_id, terms(LONG).wait(LONG / 2)).await.release().await;
-        // An attempt that was still under way when the next lease was granted found the session busy, or is released.
+        // An attempt that was still under way found the session busy, or its lease is released in the background.
         let begun = Instant::now();
         while !listed(store, session_id).await.is_empty() {
             assert!(begun.elapsed() < LONG / 2, "the journal lists the call of a dropped future");
