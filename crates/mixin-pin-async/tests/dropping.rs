@@ -327,9 +327,10 @@ async fn the_error_of_a_remote_signer_keeps_its_cause() {
     assert!(is_free(&store, client.session().session_id()));
 }
 
-fn threads() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap().trim().parse().unwrap()
+/// The threads of this process, where the system tells: on Linux.
+fn threads() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    Some(status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap().trim().parse().unwrap())
 }
 
 /// Answers each request on a thread of its own, after this time.
@@ -352,7 +353,6 @@ fn slow(time: Duration) -> Server {
     Server { url, requests }
 }
 
-#[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiting_calls_hold_no_thread_and_do_not_delay_other_sessions() {
     // The server has one more for the one connection, and the client may have one for names.
@@ -366,7 +366,6 @@ async fn waiting_calls_hold_no_thread_and_do_not_delay_other_sessions() {
 }
 
 /// Makes calls of one session beside 512 calls of others, which all wait but one each.
-#[cfg(target_os = "linux")]
 async fn call_beside_waiters(
     name: &str,
     store: impl AsyncNonceStore + Clone + 'static,
@@ -395,7 +394,8 @@ async fn call_beside_waiters(
         })
         .collect();
     tokio::time::sleep(SECOND / 10).await;
-    assert!(threads() <= before + more_threads, "{name}: {} threads, {before} before", threads());
+    let more = threads().zip(before).map(|(now, before)| now.saturating_sub(before));
+    assert!(more.is_none_or(|more| more <= more_threads), "{name}: {more:?} more threads");
     // A busy machine delays calls without any waiters, too. So one round of three counts.
     let mut longest = Vec::new();
     while longest.len() < ROUNDS && longest.last().is_none_or(|longest| *longest >= SECOND / 10) {

@@ -288,7 +288,9 @@ mod sqlite {
 
 #[cfg(feature = "redis")]
 mod redis {
-    use mixin_pin_store::{ManagedStore as _, RedisError, RedisStore};
+    #[cfg(unix)]
+    use mixin_pin_store::ManagedStore as _;
+    use mixin_pin_store::{RedisError, RedisStore};
 
     use super::*;
 
