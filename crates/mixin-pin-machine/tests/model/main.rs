@@ -8,7 +8,7 @@
 //! A tick is 4 seconds, a call may take two ticks, a lease lasts two and a half. Each scenario has one to three clients, up to
 //! 5 ticks, and at most one process that dies (or one call that is dropped) and one copy of a request. These are 17 scenarios
 //! with 2.3 million states, in about 25 seconds on two idle cores. `MIXIN_PIN_MODEL=deep` raises the bounds and adds two
-//! scenarios of three clients: 19 scenarios with 22 million states, in about ten minutes. The test prints the states of each.
+//! scenarios of three clients: 19 scenarios with 22 million states, in about four minutes. The test prints the states of each.
 //!
 //! # What is left out
 //! Clocks of different speed, a machine that sleeps, and lost answers to calls that only read. Iterators are of any size: the
