@@ -111,9 +111,7 @@ impl Transport {
             Some(query) => prepared.path().split_once('?') == Some((url.path(), query)),
         };
         if !is_exact {
-            return Err(
-                "this path would be changed on its way; write ' as %27, and leave out the segments . and ..".into()
-            );
+            return Err("this path would be changed on its way".into());
         }
         let mut request = Request::new(Method::from_bytes(prepared.method().as_bytes())?, url);
         let headers = request.headers_mut();

@@ -229,7 +229,7 @@ impl World {
         let calm = scenario.changes.iter().map(|(old, new)| (Program::Resolve(*old, *new), 0));
         let all = scenario.clients.iter().copied().chain(calm);
         let mut settings: Vec<Setting> = all.enumerate().map(setting).collect();
-        // Whoever settles when all is calm does it well.
+        // The clients that settle in the end have no fault and do not stall.
         settings[scenario.clients.len()..]
             .iter_mut()
             .for_each(|setting| (setting.fault, setting.stalls) = (None, false));
