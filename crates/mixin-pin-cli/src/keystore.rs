@@ -77,7 +77,7 @@ pub(crate) fn into_unsigned_session(path: &Path, keystore: Keystore) -> Result<S
 
 /// Whether the file contains the PIN as well as the key.
 pub(crate) fn holds_pin(keystore: &Keystore) -> bool {
-    keystore.further_secrets().contains(&"pin")
+    keystore.holds_pin()
 }
 
 /// The length of an RSA key.

@@ -9,6 +9,7 @@ use aes::cipher::{Array, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyIni
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD, URL_SAFE_NO_PAD};
 use rand_core::CryptoRng;
+use subtle::ConstantTimeEq;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::block::{AES_BLOCK, MAX_PADDED_LEN, write_padded};
@@ -20,7 +21,7 @@ use crate::{Error, Nonce, PinBlock, Secret, SecretKind};
 /// The 256-bit AES key that a session shares with Mixin's server, with its key schedule.
 ///
 /// # Security
-/// Zeroized on drop; never printed, compared or cloned.
+/// Zeroized on drop; never printed or cloned.
 pub struct PinKey {
     bytes: Zeroizing<[u8; Self::LEN]>,
     cipher: Aes256,
@@ -65,6 +66,11 @@ impl PinKey {
         rng.fill_bytes(bytes.as_mut());
         let cipher = Aes256::new((&*bytes).into());
         Self { bytes, cipher }
+    }
+
+    /// Whether both are the same key, compared in constant time.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.bytes.as_ref().ct_eq(other.bytes.as_ref()).into()
     }
 
     /// The key's bytes, to store them.

@@ -74,6 +74,8 @@ mod encoding;
 mod error;
 pub mod hazmat;
 mod nonce;
+#[cfg(all(feature = "alloc", any(feature = "rsa", feature = "ed25519")))]
+mod pem;
 mod pin;
 mod session;
 #[cfg(feature = "getrandom")]

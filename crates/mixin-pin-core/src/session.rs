@@ -145,6 +145,41 @@ impl Session {
     }
 }
 
+#[cfg(all(feature = "rsa", feature = "ed25519"))]
+impl Session {
+    /// The PIN key that a PIN token of this session stands for: the `pin_token` in an answer to `GET /me`.
+    ///
+    /// Compare it with [`Session::pin_key`] by [`PinKey::is_same`] to learn whether the server has the same key. The token
+    /// of an RSA session is unwrapped, that of an Ed25519 session is read as [`crate::X25519PublicKey::from_text`] does.
+    ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_core::{Ed25519Key, Session, uuid::Uuid};
+    ///
+    /// let mut rng = UnwrapErr(SysRng);
+    /// let [ours, server, other] = [(); 3].map(|()| Ed25519Key::generate(&mut rng));
+    /// let [server, other] = [server, other].map(|key| key.public_key().to_x25519());
+    /// let session = Session::ed25519(Uuid::from_u128(1), Uuid::from_u128(2), ours, &server.clone()?)?;
+    /// let token = server?.to_base64_url(); // what the server shows
+    /// assert!(session.unwrap_pin_token(&token, &mut rng)?.is_same(session.pin_key()));
+    /// assert!(!session.unwrap_pin_token(&other?.to_base64_url(), &mut rng)?.is_same(session.pin_key()));
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::PinToken`] for an RSA token that does not unwrap, [`Error::PublicKey`] or [`Error::KeyAgreement`] for a
+    /// token that is no X25519 key.
+    ///
+    /// # Security
+    /// `rng` blinds the RSA operation.
+    pub fn unwrap_pin_token(&self, pin_token: &str, rng: &mut dyn CryptoRng) -> Result<PinKey, Error> {
+        match &self.signer {
+            SessionKey::Rsa(key) => key.unwrap_pin_key(&crate::PinToken::from_base64(pin_token)?, self.session_id, rng),
+            SessionKey::Ed25519(key) => key.agree(&crate::X25519PublicKey::from_text(pin_token)?),
+        }
+    }
+}
+
 impl<S> Session<S> {
     /// A session with any signer and a known PIN key.
     pub const fn from_parts(user_id: Uuid, session_id: Uuid, signer: S, pin_key: PinKey) -> Self {

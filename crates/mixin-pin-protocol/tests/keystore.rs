@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mixin_pin_protocol::KeystoreError;
 use mixin_pin_protocol::core::Error as CoreError;
 use mixin_pin_protocol::core::token::Algorithm;
-use mixin_pin_protocol::keystore::{Keystore, KeystoreShape, write_remote};
+use mixin_pin_protocol::keystore::{FileFormat, Keystore, KeystoreShape, write_remote};
 use serde_json::{Value, json};
 
 const RSA_BOT: &str = include_str!("../testdata/keystore-rsa-bot.json");
@@ -133,7 +133,6 @@ fn each_missing_field_is_named() {
         (DASHBOARD, KeystoreShape::Dashboard, "session_id", "session_id"),
         (BARE_USER, KeystoreShape::BareUser, "user_id", "user_id"),
         (OAUTH, KeystoreShape::OAuth, "scope", "scope"),
-        (OAUTH, KeystoreShape::OAuth, "ed25519", "ed25519"),
         (OAUTH, KeystoreShape::OAuth, "private_key", "private_key"),
         (OAUTH, KeystoreShape::OAuth, "client_id", "client_id (or user_id)"),
         (REMOTE, KeystoreShape::RemoteSigner, "pin_key", "pin_key"),
@@ -191,9 +190,11 @@ fn a_pin_token_of_another_session_is_refused() {
 fn files_that_are_no_keystores_have_their_own_error() {
     assert_eq!(Keystore::parse(b"{\"pin\": \"\xff\"}").unwrap_err(), KeystoreError::NotText);
     assert_eq!(parse("{\n  \"pin\": 7,\n  oops").unwrap_err(), KeystoreError::NotJson { line: 3, column: 3 });
-    for text in ["", "[]", "\"text\"", "7", "null"] {
+    for text in ["\"text\"", "7", "null"] {
         assert!(matches!(parse(text), Err(KeystoreError::NotJson { .. })), "{text}");
     }
+    assert_eq!(parse("").unwrap_err(), KeystoreError::Format(FileFormat::Empty));
+    assert_eq!(parse("[]").unwrap_err(), KeystoreError::Format(FileFormat::List));
 }
 
 #[test]

@@ -19,6 +19,10 @@ use crate::{Error, PinKey, SignerError};
 
 /// DER before the 32 bytes of the key (RFC 8410, section 4).
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+/// DER of a private key between its version and the 32 bytes of the seed (RFC 8410, section 7).
+const PKCS8_MIDDLE: [u8; 11] = [0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+/// DER between the seed and the public key that may follow it: as in RFC 8410, and with the explicit tag of older writers.
+const PKCS8_PUBLIC: [&[u8]; 2] = [&[0x81, 0x21, 0x00], &[0xa1, 0x23, 0x03, 0x21, 0x00]];
 
 /// An Ed25519 private key.
 ///
@@ -57,6 +61,35 @@ impl Ed25519Key {
         // 64 or 128 characters of base64 are 48 or 96 bytes, which no key has, so such text is hex.
         let bytes = decode_secret(text, &[64, 128], buffer.as_mut()).ok_or(Error::Ed25519Key)?;
         Self::from_bytes(bytes)
+    }
+
+    /// Reads DER of PKCS#8, with the public key or without (RFC 8410, section 7).
+    ///
+    /// # Errors
+    /// [`Error::Ed25519Key`] for anything else, [`Error::Ed25519KeyMismatch`] if the public key is not that of the seed.
+    pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, Error> {
+        let read = || {
+            let (len, rest) = der.strip_prefix(&[0x30])?.split_first()?;
+            let rest = rest.strip_prefix(&[0x02, 0x01]).filter(|rest| rest.len() + 2 == usize::from(*len))?;
+            let rest = rest.strip_prefix(&[0x00]).or_else(|| rest.strip_prefix(&[0x01]))?;
+            rest.strip_prefix(&PKCS8_MIDDLE)?.split_first_chunk::<32>()
+        };
+        let (seed, rest) = read().ok_or(Error::Ed25519Key)?;
+        let key = Self::new(SigningKey::from_bytes(seed));
+        if rest.is_empty() {
+            return Ok(key);
+        }
+        let public = PKCS8_PUBLIC.into_iter().find_map(|prefix| rest.strip_prefix(prefix)).ok_or(Error::Ed25519Key)?;
+        if public == key.public_key().as_bytes() { Ok(key) } else { Err(Error::Ed25519KeyMismatch) }
+    }
+
+    /// Reads unencrypted PEM of PKCS#8 (`PRIVATE KEY`), as `RsaKey::from_pem` does.
+    ///
+    /// # Errors
+    /// As [`Ed25519Key::from_pkcs8_der`].
+    #[cfg(feature = "alloc")]
+    pub fn from_pem(pem: &str) -> Result<Self, Error> {
+        Self::from_pkcs8_der(&crate::pem::private_key(pem).ok_or(Error::Ed25519Key)?)
     }
 
     /// Generates a key.
@@ -178,6 +211,13 @@ impl Ed25519PublicKey {
         X25519PublicKey::from_bytes(self.0.to_montgomery().as_bytes())
     }
 
+    /// Whether the key is a multiple of the base point, as every key is that was made from a private key.
+    ///
+    /// One in sixteen values of 32 random bytes is. So this tells a key from bytes that mean something else.
+    pub fn has_prime_order(&self) -> bool {
+        self.0.to_edwards().is_torsion_free()
+    }
+
     pub(crate) const fn from_key(key: VerifyingKey) -> Self {
         Self(key)
     }
@@ -227,6 +267,27 @@ impl X25519PublicKey {
     pub fn from_base64(text: &str) -> Result<Self, Error> {
         let mut buffer = [0; 48];
         Self::from_bytes(decode_public(text, &mut buffer).ok_or(Error::PublicKey)?)
+    }
+
+    /// Reads what a server names as its key: hex is an Ed25519 key, which is converted, and base64 an X25519 key
+    /// (baizhiheizi/mixin_bot: `lib/mixin_bot/configuration.rb`).
+    ///
+    /// # Errors
+    /// As [`X25519PublicKey::from_bytes`] and [`Ed25519PublicKey::from_bytes`].
+    pub fn from_text(text: &str) -> Result<Self, Error> {
+        // 64 characters of base64 are 48 bytes, which no key has.
+        if text.len() == 64 { Ed25519PublicKey::from_text(text)?.to_x25519() } else { Self::from_base64(text) }
+    }
+
+    /// Converts the key from Montgomery to Edwards form: the inverse of [`Ed25519PublicKey::to_x25519`], except that the
+    /// sign is lost. The result agrees on the same PIN keys, but may not verify the owner's signatures.
+    ///
+    /// # Errors
+    /// [`Error::PublicKey`] for bytes that are not a point of the curve. Half of all values are not, but every key that was
+    /// made from a private key is.
+    pub fn to_ed25519(&self) -> Result<Ed25519PublicKey, Error> {
+        let point = self.0.to_edwards(0).ok_or(Error::PublicKey)?;
+        Ed25519PublicKey::from_bytes(point.compress().as_bytes())
     }
 
     /// Unpadded base64url: a `pin_token_base64`.

@@ -19,7 +19,7 @@ use crate::{Ed25519Key, Ed25519PublicKey, Error, UnixTime};
 
 /// An authorization that a user granted to an app, with the app's key and the server's key.
 ///
-/// It has no PIN key. Calls with a PIN need the user's own session.
+/// It has no PIN key. Calls with a PIN need the user's own session. `V` is the server's key, or `()` if it is not known.
 ///
 /// ```
 /// use core::time::Duration;
@@ -40,12 +40,12 @@ use crate::{Ed25519Key, Ed25519PublicKey, Error, UnixTime};
 ///
 /// # Security
 /// The private key is zeroized on drop. `Debug` shows only the ids and the scope.
-pub struct OAuthSession<S = Ed25519Key> {
+pub struct OAuthSession<S = Ed25519Key, V = VerifyingKey> {
     app_id: Uuid,
     authorization_id: Uuid,
     scope: String,
     signer: S,
-    server_key: VerifyingKey,
+    server_key: V,
 }
 
 impl<S> OAuthSession<S> {
@@ -60,11 +60,34 @@ impl<S> OAuthSession<S> {
         signer: S,
         server_key: Ed25519PublicKey,
     ) -> Result<Self, Error> {
-        crate::token::check_scope(scope)?;
-        let server_key = VerifyingKey::Ed25519(server_key);
-        Ok(Self { app_id, authorization_id, scope: scope.to_owned(), signer, server_key })
+        let session = OAuthSession::without_server_key(app_id, authorization_id, scope, signer)?;
+        Ok(session.with_server_key(server_key))
     }
 
+    /// The server's key, which signs the answers to this session.
+    pub const fn server_key(&self) -> &VerifyingKey {
+        &self.server_key
+    }
+}
+
+impl<S> OAuthSession<S, ()> {
+    /// A session whose server's key is not known. It signs requests, but cannot verify the answers.
+    ///
+    /// # Errors
+    /// [`Error::Scope`] as in [`OAuthSession::new`].
+    pub fn without_server_key(app_id: Uuid, authorization_id: Uuid, scope: &str, signer: S) -> Result<Self, Error> {
+        crate::token::check_scope(scope)?;
+        Ok(Self { app_id, authorization_id, scope: scope.to_owned(), signer, server_key: () })
+    }
+
+    /// The same session with the server's key.
+    pub fn with_server_key(self, server_key: Ed25519PublicKey) -> OAuthSession<S> {
+        let Self { app_id, authorization_id, scope, signer, server_key: () } = self;
+        OAuthSession { app_id, authorization_id, scope, signer, server_key: VerifyingKey::Ed25519(server_key) }
+    }
+}
+
+impl<S, V> OAuthSession<S, V> {
     /// The app (`iss`).
     pub const fn app_id(&self) -> Uuid {
         self.app_id
@@ -80,19 +103,14 @@ impl<S> OAuthSession<S> {
         &self.scope
     }
 
-    /// The server's key, which signs the answers to this session.
-    pub const fn server_key(&self) -> &VerifyingKey {
-        &self.server_key
-    }
-
     /// The same session with another signer for the same key.
-    pub fn map_signer<T>(self, map: impl FnOnce(S) -> T) -> OAuthSession<T> {
+    pub fn map_signer<T>(self, map: impl FnOnce(S) -> T) -> OAuthSession<T, V> {
         let (session, signer) = self.replace_signer(());
         session.replace_signer(map(signer)).0
     }
 
     /// The same session with another signer, and the former signer.
-    pub fn replace_signer<T>(self, other: T) -> (OAuthSession<T>, S) {
+    pub fn replace_signer<T>(self, other: T) -> (OAuthSession<T, V>, S) {
         let Self { app_id, authorization_id, scope, signer, server_key } = self;
         (OAuthSession { app_id, authorization_id, scope, signer: other, server_key }, signer)
     }
@@ -118,7 +136,7 @@ impl<S> OAuthSession<S> {
     }
 }
 
-impl<S: Signer> OAuthSession<S> {
+impl<S: Signer, V> OAuthSession<S, V> {
     /// Signs claims with the session's key.
     ///
     /// # Errors
@@ -128,7 +146,7 @@ impl<S: Signer> OAuthSession<S> {
     }
 }
 
-impl<S> fmt::Debug for OAuthSession<S> {
+impl<S, V> fmt::Debug for OAuthSession<S, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OAuthSession")
             .field("app_id", &self.app_id)

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use rand_core::CryptoRng;
 use rsa::hazmat::rsa_decrypt_and_check;
 use rsa::pkcs1::{EncodeRsaPrivateKey, RsaPrivateKeyRef};
-use rsa::pkcs8::der::{Decode, SecretDocument};
+use rsa::pkcs8::der::Decode;
 use rsa::pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding, PrivateKeyInfoRef};
 use rsa::traits::{PrivateKeyParts, PublicKeyParts};
 use rsa::{BoxedUint, Oaep, PrivateKey, PublicKey};
@@ -45,12 +45,25 @@ impl PinToken {
     /// [`Error::PinToken`] for anything else, and for more than 512 bytes.
     pub fn from_base64(text: &str) -> Result<Self, Error> {
         let mut buffer = [0; MAX_PIN_TOKEN_LEN];
-        decode_public(text, &mut buffer).map(|bytes| Self(bytes.to_vec())).ok_or(Error::PinToken)
+        Self::from_bytes(decode_public(text, &mut buffer).ok_or(Error::PinToken)?)
+    }
+
+    /// Reads the ciphertext itself.
+    ///
+    /// # Errors
+    /// [`Error::PinToken`] for more than 512 bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        if bytes.len() > 512 { Err(Error::PinToken) } else { Ok(Self(bytes.to_vec())) }
     }
 
     /// Padded base64 of the standard alphabet, as a server sends it.
     pub fn to_base64(&self) -> String {
         STANDARD.encode(&self.0)
+    }
+
+    /// The ciphertext.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -88,25 +101,26 @@ pub struct RsaKey {
 }
 
 impl RsaKey {
-    /// Reads unencrypted PEM, PKCS#1 (`RSA PRIVATE KEY`) or PKCS#8 (`PRIVATE KEY`).
+    /// Reads unencrypted PEM, PKCS#1 (`RSA PRIVATE KEY`) or PKCS#8 (`PRIVATE KEY`), as OpenSSL does: lines of any length,
+    /// with blanks at their ends, blank lines between them, and text or other blocks around the key.
     ///
     /// # Errors
     /// [`Error::RsaPem`] for anything else, [`Error::RsaKeySize`] outside 1024 to 4096 bits, [`Error::RsaKey`] if the
     /// numbers do not belong together.
     pub fn from_pem(pem: &str) -> Result<Self, Error> {
-        let (label, document) = SecretDocument::from_pem(pem.trim()).map_err(|_| Error::RsaPem)?;
-        let pkcs1 = match label {
-            "RSA PRIVATE KEY" => document.as_bytes(),
-            "PRIVATE KEY" => {
-                let info = PrivateKeyInfoRef::from_der(document.as_bytes()).map_err(|_| Error::RsaPem)?;
-                if info.algorithm.oid != RSA_ENCRYPTION {
-                    return Err(Error::RsaPem);
-                }
-                info.private_key.as_bytes()
-            }
-            _ => return Err(Error::RsaPem),
-        };
-        Self::from_pkcs1_der(pkcs1)
+        Self::from_der(&crate::pem::private_key(pem).ok_or(Error::RsaPem)?)
+    }
+
+    /// Reads DER of PKCS#1 or PKCS#8.
+    ///
+    /// # Errors
+    /// As [`RsaKey::from_pem`].
+    pub fn from_der(der: &[u8]) -> Result<Self, Error> {
+        match PrivateKeyInfoRef::from_der(der) {
+            Ok(info) if info.algorithm.oid == RSA_ENCRYPTION => Self::from_pkcs1_der(info.private_key.as_bytes()),
+            Ok(_) => Err(Error::RsaPem),
+            Err(_) => Self::from_pkcs1_der(der),
+        }
     }
 
     fn from_pkcs1_der(der: &[u8]) -> Result<Self, Error> {

@@ -2,15 +2,26 @@
 
 use std::fmt;
 
-use crate::keystore::KeystoreShape;
+use crate::keystore::{FileFormat, Holding, KeystoreShape, Name, OutputShape};
 
 /// Why a keystore cannot be used. Names the field at fault, never its value.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeystoreError {
-    /// The keystore is not UTF-8 text.
+    /// The keystore is neither UTF-8 nor UTF-16 text.
     NotText,
-    /// The keystore is not a JSON object.
+    /// The keystore is UTF-32 text.
+    Utf32,
+    /// The file is something else than JSON with a keystore's fields.
+    Format(FileFormat),
+    /// The keystore is one of several values in a JSON object.
+    Nested {
+        /// Where it is.
+        name: Name,
+        /// What the value is, if it is not an object.
+        format: Option<FileFormat>,
+    },
+    /// The keystore is not a JSON object, for another reason.
     NotJson {
         /// Line of the fault, from 1.
         line: usize,
@@ -43,6 +54,61 @@ pub enum KeystoreError {
         /// What is wrong with it.
         cause: mixin_pin_core::Error,
     },
+    /// A field holds something else than a private key.
+    Holds {
+        /// The field.
+        field: &'static str,
+        /// What it holds.
+        holding: Holding,
+    },
+    /// A field ends before the private key in it does.
+    CutShort {
+        /// The field.
+        field: &'static str,
+        /// Bytes that are there.
+        len: usize,
+        /// Bytes that the key has.
+        needed: usize,
+    },
+    /// A private key of a wrong length.
+    KeyLength {
+        /// The field.
+        field: &'static str,
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// A server's key of a wrong length.
+    ServerKeyLength {
+        /// The field.
+        field: &'static str,
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// A PIN token of another length than the RSA key.
+    PinTokenLength {
+        /// The field.
+        field: &'static str,
+        /// Its length in bytes.
+        len: usize,
+        /// The key's length in bytes.
+        needed: usize,
+    },
+    /// A field is there under two spellings of its name, with two values.
+    Spellings {
+        /// The field.
+        field: &'static str,
+    },
+    /// The id of the user and that of the session are exchanged: the PIN token unwraps only so.
+    IdsExchanged,
+    /// An OAuth keystore without the server's key was given where answers must be verified.
+    NoServerKey,
+    /// The shape cannot hold this session.
+    CannotHold {
+        /// The shape.
+        shape: OutputShape,
+        /// What it cannot hold, and what to choose instead.
+        what: &'static str,
+    },
     /// Two fields name different users.
     Conflict {
         /// One field.
@@ -66,6 +132,15 @@ impl fmt::Display for KeystoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotText => f.write_str("the keystore is not UTF-8 text; is it the right file?"),
+            Self::Utf32 => f.write_str("the keystore is UTF-32 text; save it as UTF-8"),
+            Self::Format(format) => write!(f, "the keystore {format}"),
+            Self::Nested { name, format: None } => write!(
+                f,
+                "the keystore is inside this file, under {name}; write that object, from {{ to }}, to a file of its own"
+            ),
+            Self::Nested { name, format: Some(format) } => {
+                write!(f, "the keystore is inside this file, under {name}, where it {format}")
+            }
             Self::NotJson { line, column } => {
                 write!(f, "the keystore is not a JSON object: see line {line}, column {column}")
             }
@@ -76,6 +151,37 @@ impl fmt::Display for KeystoreError {
             Self::NotString { field } => write!(f, "the keystore's {field} must be text, in quotes"),
             Self::NotUuid { field } => write!(f, "the keystore's {field} must be a UUID; copy it whole"),
             Self::Field { field, cause } => write!(f, "the keystore's {field} cannot be used: {cause}"),
+            Self::Holds { field, holding } => write!(f, "the keystore's {field} {holding}"),
+            Self::CutShort { field, len, needed } => {
+                write!(f, "the keystore's {field} has {len} of {needed} bytes; copy it whole")
+            }
+            Self::KeyLength { field, len } => {
+                write!(f, "the keystore's {field} has {len} bytes; an Ed25519 private key has 32 or 64; copy it whole")
+            }
+            Self::ServerKeyLength { field, len } => write!(
+                f,
+                "the keystore's {field} has {len} bytes; with an Ed25519 private key, the server's key has 32; use the file \
+                 as it was created"
+            ),
+            Self::PinTokenLength { field, len, needed } => write!(
+                f,
+                "the keystore's {field} has {len} bytes; with this RSA private key, the PIN token has {needed}; use the \
+                 file as it was created"
+            ),
+            Self::Spellings { field } => {
+                write!(f, "the keystore has {field} in two spellings with two values; remove the wrong one")
+            }
+            Self::IdsExchanged => f.write_str(
+                "the keystore's user id and session id are exchanged: its PIN token belongs to a session that has the user's \
+                 id; exchange the two",
+            ),
+            Self::NoServerKey => f.write_str(
+                "the OAuth keystore lacks ed25519, the server's key, so answers cannot be verified; exchange a new code, or \
+                 add the key from the answer to the exchange",
+            ),
+            Self::CannotHold { shape, what } => {
+                write!(f, "the {shape} shape cannot hold {what}")
+            }
             Self::Conflict { first, second } => {
                 write!(f, "the keystore names two users: {first} and {second} differ; use the file as it was created")
             }

@@ -4,14 +4,17 @@ use std::fmt;
 
 use mixin_pin_core::token::Algorithm;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinKey, X25519PublicKey};
+use mixin_pin_core::{Ed25519PublicKey, Pin, PinKey, PinToken, RsaKey};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
+use super::key::{self, PrivateKey, decode_secret};
+use super::note::KeystoreNote;
 use super::shape::KeystoreShape;
 use super::spend_key::SpendKey;
-use super::text::unescape;
+use super::text::{clean, unescape};
+use super::write::ServerKey;
 use crate::KeystoreError;
 
 /// The value of a field.
@@ -21,17 +24,45 @@ enum Value {
     Other,
 }
 
+impl Value {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Text(one), Self::Text(two)) => is_same(one.as_bytes(), two.as_bytes()),
+            (Self::Flag(one), Self::Flag(two)) => one == two,
+            _ => false,
+        }
+    }
+}
+
+/// Whether two secrets are the same, compared in constant time.
+pub(super) fn is_same(one: &[u8], two: &[u8]) -> bool {
+    one.len() == two.len() && one.iter().zip(two).fold(0, |differ, (one, two)| differ | (one ^ two)) == 0
+}
+
+struct Field {
+    name: &'static str,
+    /// Whether the file has this very name, and not one like `sessionId`.
+    is_exact: bool,
+    value: Value,
+}
+
 /// The known fields of a keystore.
 #[derive(Default)]
-pub(super) struct Fields(Vec<(&'static str, Value)>);
+pub(super) struct Fields {
+    fields: Vec<Field>,
+    /// A field that is there under two spellings with two values.
+    conflict: Option<&'static str>,
+}
 
-const KNOWN: [&str; 19] = [
+const KNOWN: [&str; 21] = [
     "app_id",
     "client_id",
     "user_id",
     "session_id",
     "private_key",
     "session_private_key",
+    // As fox-one/mixin-sdk has it: mixin/demo/config.template.go.
+    "session_key",
     "pin_token",
     "pin_token_base64",
     "server_public_key",
@@ -43,19 +74,67 @@ const KNOWN: [&str; 19] = [
     "pin",
     "spend_private_key",
     "spend_key",
+    "safe_key",
     "is_spend_private_sum",
     "client_secret",
 ];
+/// The names of the user's id.
+const USER_IDS: [&str; 3] = ["app_id", "client_id", "user_id"];
+/// The names of the private key. The first that is there is used.
+const PRIVATE_KEYS: [&str; 3] = ["session_private_key", "private_key", "session_key"];
+/// The names of the server's key of an Ed25519 session, likewise.
+const SERVER_KEYS: [&str; 3] = ["server_public_key", "pin_token_base64", "pin_token"];
+/// The names of an RSA session's PIN token, likewise. mixin_bot's is `server_public_key` (lib/mixin_bot/api/pin.rb).
+const PIN_TOKENS: [&str; 3] = ["pin_token", "pin_token_base64", "server_public_key"];
+/// The names of the spend key, likewise.
+///
+/// `pin` is that of Go's example (MixinNetwork/bot-api-go-client: botauth_test.go).
+const SPEND_KEYS: [&str; 4] = ["spend_private_key", "spend_key", "safe_key", "pin"];
 /// Secrets that a session of most shapes does not need.
-const FURTHER_SECRETS: [&str; 5] = ["pin", "pin_key", "spend_private_key", "spend_key", "client_secret"];
+const FURTHER_SECRETS: [&str; 6] = ["pin", "pin_key", "spend_private_key", "spend_key", "safe_key", "client_secret"];
+
+/// The field that a name in a file means, and whether it is the field's very name.
+///
+/// Case and the signs between words do not count: `sessionId`, `SESSION_ID` and `session-id` are `session_id`.
+fn known(name: &str) -> Option<(&'static str, bool)> {
+    let letters = |name: &str| -> Option<&'static str> {
+        let bare = |name: &'static str| name.bytes().filter(|c| *c != b'_');
+        let given = || name.bytes().filter(|c| !matches!(c, b'_' | b'-' | b'.' | b' ')).map(|c| c.to_ascii_lowercase());
+        KNOWN.into_iter().find(|known| given().eq(bare(known)))
+    };
+    let exact = KNOWN.into_iter().find(|known| *known == name).map(|known| (known, true));
+    exact.or_else(|| letters(name).map(|known| (known, false)))
+}
 
 impl Fields {
     fn get(&self, name: &str) -> Option<&Value> {
-        self.0.iter().find(|(field, _)| *field == name).map(|(_, value)| value)
+        self.fields.iter().find(|field| field.name == name).map(|field| &field.value)
+    }
+
+    fn insert(&mut self, name: &'static str, is_exact: bool, value: Value) {
+        if let Some(old) = self.fields.iter_mut().find(|field| field.name == name) {
+            // Of a repeated field the last one counts.
+            if (!old.is_exact || !is_exact) && !old.value.is_same(&value) {
+                self.conflict = Some(name);
+            }
+            *old = Field { name, is_exact, value };
+        } else {
+            self.fields.push(Field { name, is_exact, value });
+        }
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
+    }
+
+    /// Whether there is a key that a keystore is made of.
+    pub(super) fn has_key(&self) -> bool {
+        PRIVATE_KEYS.into_iter().any(|name| self.has(name)) || self.has("pin_key") && self.has("algorithm")
+    }
+
+    /// Refuses a field that is there under two spellings with two values.
+    pub(super) fn check_spellings(&self) -> Result<(), KeystoreError> {
+        self.conflict.map_or(Ok(()), |field| Err(KeystoreError::Spellings { field }))
     }
 
     pub(super) fn text(&self, field: &'static str) -> Result<Option<&str>, KeystoreError> {
@@ -71,13 +150,13 @@ impl Fields {
     }
 
     pub(super) fn uuid(&self, field: &'static str) -> Result<Option<Uuid>, KeystoreError> {
-        self.text(field)?.map(|text| text.trim().parse().map_err(|_| KeystoreError::NotUuid { field })).transpose()
+        self.text(field)?.map(|text| clean(text).parse().map_err(|_| KeystoreError::NotUuid { field })).transpose()
     }
 
     /// The user's id, under any of its three names. Several must agree.
     pub(super) fn user_id(&self, shape: KeystoreShape) -> Result<Uuid, KeystoreError> {
         let mut found: Option<(&'static str, Uuid)> = None;
-        for second in ["app_id", "client_id", "user_id"] {
+        for second in USER_IDS {
             let Some(id) = self.uuid(second)? else { continue };
             match found {
                 Some((first, other)) if other != id => return Err(KeystoreError::Conflict { first, second }),
@@ -97,23 +176,126 @@ impl Fields {
         self.uuid(field)?.ok_or(KeystoreError::Missing { shape, field })
     }
 
+    /// The private key under any of its names, with that name.
+    pub(super) fn private_key(
+        &self,
+        notes: &mut Vec<KeystoreNote>,
+    ) -> Result<Option<(&'static str, PrivateKey)>, KeystoreError> {
+        let mut found: Option<(&'static str, PrivateKey)> = None;
+        for field in PRIVATE_KEYS {
+            let Some(text) = self.text(field)? else { continue };
+            let Some((used, key)) = &found else {
+                found = Some((field, PrivateKey::read(field, text, notes)?));
+                continue;
+            };
+            let other = PrivateKey::read(field, text, &mut Vec::new());
+            if !other.is_ok_and(|other| other.public_key() == key.public_key()) {
+                notes.push(KeystoreNote::Differ { used, other: field });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The server's key of an Ed25519 session, under any of its names.
+    pub(super) fn server_key(
+        &self,
+        shape: KeystoreShape,
+        notes: &mut Vec<KeystoreNote>,
+    ) -> Result<(&'static str, ServerKey), KeystoreError> {
+        let field = match shape {
+            KeystoreShape::Ed25519Bot => "pin_token (or pin_token_base64)",
+            _ => "server_public_key",
+        };
+        let missing = KeystoreError::Missing { shape, field };
+        self.first_of(SERVER_KEYS, missing, notes, key::server_key, |one, two| one.to_x25519() == two.to_x25519())
+    }
+
+    /// The PIN token of an RSA session, under any of its names.
+    pub(super) fn pin_token(&self, key: &RsaKey, notes: &mut Vec<KeystoreNote>) -> Result<PinToken, KeystoreError> {
+        let missing = KeystoreError::Missing { shape: KeystoreShape::RsaBot, field: "pin_token" };
+        let read = |field, text: &str, _: &mut Vec<KeystoreNote>| key::pin_token(field, text, key);
+        self.first_of(PIN_TOKENS, missing, notes, read, PartialEq::eq).map(|(_, token)| token)
+    }
+
+    /// The key that the server signs its answers to an OAuth session with.
+    pub(super) fn oauth_server_key(&self) -> Result<Option<Ed25519PublicKey>, KeystoreError> {
+        let field = "ed25519";
+        let Some(text) = self.text(field)? else { return Ok(None) };
+        Ed25519PublicKey::from_text(&clean(text)).map(Some).map_err(|cause| KeystoreError::Field { field, cause })
+    }
+
+    /// The first of these fields that can be read. A note says if another field differs.
+    fn first_of<T>(
+        &self,
+        names: [&'static str; 3],
+        missing: KeystoreError,
+        notes: &mut Vec<KeystoreNote>,
+        read: impl Fn(&'static str, &str, &mut Vec<KeystoreNote>) -> Result<T, KeystoreError>,
+        is_same: impl Fn(&T, &T) -> bool,
+    ) -> Result<(&'static str, T), KeystoreError> {
+        let mut found: Option<(&'static str, T)> = None;
+        let (mut failed, mut unread) = (None, None);
+        for field in names {
+            let Some(text) = self.text(field)? else { continue };
+            let mut unheard = Vec::new();
+            match (&found, read(field, text, if found.is_none() { &mut *notes } else { &mut unheard })) {
+                (None, Ok(value)) => found = Some((field, value)),
+                (None, Err(error)) => {
+                    failed.get_or_insert(error);
+                    unread.get_or_insert(field);
+                }
+                (Some((_, value)), Ok(other)) if is_same(value, &other) => {}
+                (Some(_), _) => unread = Some(field),
+            }
+        }
+        match (found, unread) {
+            (Some((used, value)), Some(other)) => {
+                notes.push(KeystoreNote::Differ { used, other });
+                Ok((used, value))
+            }
+            (Some(found), None) => Ok(found),
+            (None, _) => Err(failed.unwrap_or(missing)),
+        }
+    }
+
     pub(super) fn further_secrets(&self, shape: KeystoreShape) -> Vec<&'static str> {
         let is_needed = |name| shape == KeystoreShape::RemoteSigner && name == "pin_key";
         FURTHER_SECRETS.into_iter().filter(|name| self.has(name) && !is_needed(*name)).collect()
     }
 
-    pub(super) fn spend_key(&self) -> Result<Option<SpendKey>, KeystoreError> {
-        let text = match self.text("spend_private_key")? {
-            None => self.text("spend_key")?,
-            text => text,
-        };
+    /// Whether a field has a PIN of digits. `pin` counts if it has anything but a spend key.
+    pub(super) fn holds_pin(&self) -> bool {
+        SPEND_KEYS.into_iter().any(|name| match self.get(name) {
+            Some(Value::Text(text)) => is_pin(text) || name == "pin" && !is_spend_key(text),
+            Some(_) => name == "pin",
+            None => false,
+        })
+    }
+
+    /// The spend key, under any of its names. Six digits there are a PIN.
+    pub(super) fn spend_key(&self, notes: &mut Vec<KeystoreNote>) -> Result<Option<SpendKey>, KeystoreError> {
         let is_scalar = matches!(self.get("is_spend_private_sum"), Some(Value::Flag(true)));
-        Ok(text.map(|text| SpendKey::of_keystore(Zeroizing::new(text.to_owned()), is_scalar)))
+        let mut found: Option<(&'static str, &str)> = None;
+        for field in SPEND_KEYS {
+            // A PIN may be a number.
+            let text = if field == "pin" { self.text(field).unwrap_or_default() } else { self.text(field)? };
+            let Some(text) = text.filter(|text| !is_pin(text) && (field != "pin" || is_spend_key(text))) else {
+                continue;
+            };
+            match found {
+                None => found = Some((field, text)),
+                Some((used, key)) if !is_same_key(key, text) => {
+                    notes.push(KeystoreNote::Differ { used, other: field });
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(found.map(|(field, text)| SpendKey::of_keystore(field, Zeroizing::new(text.to_owned()), is_scalar)))
     }
 
     pub(super) fn pin_key(&self, shape: KeystoreShape) -> Result<PinKey, KeystoreError> {
         let field = "pin_key";
-        PinKey::from_text(self.needed(shape, field)?.trim()).map_err(|cause| KeystoreError::Field { field, cause })
+        PinKey::from_text(&clean(self.needed(shape, field)?)).map_err(|cause| KeystoreError::Field { field, cause })
     }
 
     pub(super) fn algorithm(&self, shape: KeystoreShape) -> Result<Algorithm, KeystoreError> {
@@ -121,29 +303,23 @@ impl Fields {
         let known = [Algorithm::EdDsa, Algorithm::Rs512].into_iter().find(|algorithm| algorithm.as_str() == name);
         known.ok_or(KeystoreError::Algorithm)
     }
+}
 
-    pub(super) fn ed25519_key(&self, shape: KeystoreShape, field: &'static str) -> Result<Ed25519Key, KeystoreError> {
-        Ed25519Key::from_text(self.needed(shape, field)?.trim()).map_err(|cause| KeystoreError::Field { field, cause })
-    }
+/// Whether a text is a PIN of six digits.
+fn is_pin(text: &str) -> bool {
+    Pin::new(clean(text).as_bytes()).is_ok()
+}
 
-    pub(super) fn server_key(&self, shape: KeystoreShape) -> Result<X25519PublicKey, KeystoreError> {
-        if let Some(text) = self.text("server_public_key")? {
-            return Ed25519PublicKey::from_text(text.trim())
-                .and_then(|key| key.to_x25519())
-                .map_err(|cause| KeystoreError::Field { field: "server_public_key", cause });
-        }
-        for field in ["pin_token_base64", "pin_token"] {
-            if let Some(text) = self.text(field)? {
-                return X25519PublicKey::from_base64(text.trim())
-                    .map_err(|cause| KeystoreError::Field { field, cause });
-            }
-        }
-        let field = match shape {
-            KeystoreShape::Ed25519Bot => "pin_token (or pin_token_base64)",
-            _ => "server_public_key",
-        };
-        Err(KeystoreError::Missing { shape, field })
-    }
+/// Whether a text is a spend key: 32 or 64 bytes.
+fn is_spend_key(text: &str) -> bool {
+    decode_secret(&clean(text)).is_some_and(|key| matches!(key.len(), 32 | 64))
+}
+
+/// Whether two texts are the same key. The second half of 64 bytes is the public key of the first.
+fn is_same_key(one: &str, two: &str) -> bool {
+    let [one, two] = [one, two].map(|text| decode_secret(&clean(text)));
+    let (Some(one), Some(two)) = (one, two) else { return false };
+    is_same(&one[..one.len().min(32)], &two[..two.len().min(32)])
 }
 
 impl<'de> Deserialize<'de> for Fields {
@@ -159,16 +335,14 @@ impl<'de> Deserialize<'de> for Fields {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
                 let mut fields = Fields::default();
                 while let Some(key) = map.next_key::<String>()? {
-                    let Some(name) = KNOWN.into_iter().find(|known| *known == key) else {
+                    let Some((name, is_exact)) = known(&key) else {
                         map.next_value::<IgnoredAny>()?;
                         continue;
                     };
-                    if let Some(value) = Value::read(map.next_value()?).map_err(|()| A::Error::custom("no text"))? {
-                        // An empty field counts as absent. Of a repeated field the last one counts.
-                        fields.0.retain(|(field, _)| *field != name);
-                        if !matches!(&value, Value::Text(text) if text.is_empty()) {
-                            fields.0.push((name, value));
-                        }
+                    let value = Value::read(map.next_value()?).map_err(|()| A::Error::custom("no text"))?;
+                    // An empty field counts as absent.
+                    if let Some(value) = value.filter(|value| !matches!(value, Value::Text(text) if text.is_empty())) {
+                        fields.insert(name, is_exact, value);
                     }
                 }
                 Ok(fields)

@@ -2,15 +2,21 @@
 
 use std::fmt;
 
+use base16ct::lower::encode_string;
 use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::{Ed25519PublicKey, Error};
 use zeroize::Zeroizing;
+
+use super::key::decode_secret;
+use super::text::clean;
 
 /// A spend key as text. Its 32 bytes may be a seed or a raw scalar.
 ///
 /// # Security
 /// Zeroized on drop, never printed.
 pub struct SpendKey {
+    /// The field of the keystore.
+    field: &'static str,
     text: Zeroizing<String>,
     is_scalar: bool,
 }
@@ -18,12 +24,27 @@ pub struct SpendKey {
 impl SpendKey {
     /// A key in hex or base64. [`SpendKey::to_tip_key`] reads it.
     pub const fn new(text: Zeroizing<String>) -> Self {
-        Self { text, is_scalar: false }
+        Self { field: "spend_key", text, is_scalar: false }
     }
 
     /// A key from a keystore, which says whether it is a scalar.
-    pub(super) const fn of_keystore(text: Zeroizing<String>, is_scalar: bool) -> Self {
-        Self { text, is_scalar }
+    pub(super) const fn of_keystore(field: &'static str, text: Zeroizing<String>, is_scalar: bool) -> Self {
+        Self { field, text, is_scalar }
+    }
+
+    pub(super) const fn field(&self) -> &'static str {
+        self.field
+    }
+
+    pub(super) const fn is_scalar(&self) -> bool {
+        self.is_scalar
+    }
+
+    /// The seed or the scalar in hex, and None for a text that is no key.
+    pub(super) fn to_hex(&self) -> Option<Zeroizing<String>> {
+        self.to_tip_key(None).ok()?;
+        let bytes = decode_secret(&clean(&self.text))?;
+        Some(Zeroizing::new(encode_string(bytes.get(..32)?)))
     }
 
     /// Reads the key.
@@ -44,11 +65,11 @@ impl SpendKey {
     /// # Errors
     /// [`Error`] when the text is no key, or not the expected key.
     pub fn to_tip_key(&self, expected: Option<&Ed25519PublicKey>) -> Result<TipKey, Error> {
-        let text = self.text.trim();
+        let text = clean(&self.text);
         match expected {
-            Some(expected) => TipKey::matching(text, expected),
-            None if self.is_scalar => TipKey::scalar_from_text(text),
-            None => TipKey::from_text(text),
+            Some(expected) => TipKey::matching(&text, expected),
+            None if self.is_scalar => TipKey::scalar_from_text(&text),
+            None => TipKey::from_text(&text),
         }
     }
 }

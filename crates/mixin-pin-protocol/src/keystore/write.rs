@@ -16,15 +16,12 @@ pub fn write_rsa(
     key: &RsaKey,
     pin_token: &PinToken,
 ) -> Result<Zeroizing<String>, Error> {
-    let pem = key.to_pkcs1_pem()?;
-    // Line ends are the only characters of PEM that JSON must escape.
-    let pem = Zeroizing::new(pem.replace('\n', "\\n"));
-    Ok(Zeroizing::new(format!(
-        "{{\n  \"client_id\": \"{user_id}\",\n  \"session_id\": \"{session_id}\",\n  \"pin_token\": \"{}\",\n  \
-         \"private_key\": \"{}\"\n}}\n",
-        pin_token.to_base64(),
-        *pem,
-    )))
+    Ok(object(&[
+        ("client_id", &user_id.to_string()),
+        ("session_id", &session_id.to_string()),
+        ("pin_token", &pin_token.to_base64()),
+        ("private_key", &pem_in_json(key)?),
+    ]))
 }
 
 /// The server's key, as the answer to the registration of an Ed25519 session names it.
@@ -43,12 +40,40 @@ pub fn write_rsa(
 /// assert_eq!(Keystore::parse(text.as_bytes())?.shape(), KeystoreShape::Dashboard);
 /// # Ok::<(), mixin_pin_protocol::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerKey {
     /// `server_public_key`: Ed25519, in hex.
     Ed25519(Ed25519PublicKey),
     /// `pin_token_base64`: X25519, in base64url.
     X25519(X25519PublicKey),
+}
+
+impl ServerKey {
+    /// The key that agrees on PIN keys.
+    ///
+    /// # Errors
+    /// [`Error::KeyAgreement`] for a key of low order.
+    pub fn to_x25519(&self) -> Result<X25519PublicKey, Error> {
+        match self {
+            Self::Ed25519(key) => key.to_x25519(),
+            Self::X25519(key) => Ok(key.clone()),
+        }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8; 32] {
+        match self {
+            Self::Ed25519(key) => key.as_bytes(),
+            Self::X25519(key) => key.as_bytes(),
+        }
+    }
+
+    /// The key in Edwards form. Of an X25519 key the sign is not known: see [`X25519PublicKey::to_ed25519`].
+    pub(super) fn to_ed25519(&self) -> Result<Ed25519PublicKey, Error> {
+        match self {
+            Self::Ed25519(key) => Ok(key.clone()),
+            Self::X25519(key) => key.to_ed25519(),
+        }
+    }
 }
 
 /// Writes an Ed25519 session as a keystore of the bare user's shape.
@@ -69,14 +94,13 @@ pub fn write_oauth(
     key: &Ed25519Key,
     server: &Ed25519PublicKey,
 ) -> Zeroizing<String> {
-    // The scope is caller's text, so it is escaped.
-    Zeroizing::new(format!(
-        "{{\n  \"client_id\": \"{app_id}\",\n  \"authorization_id\": \"{authorization_id}\",\n  \"scope\": \
-         {},\n  \"private_key\": \"{}\",\n  \"ed25519\": \"{}\"\n}}\n",
-        serde_json::Value::from(scope),
-        *key.to_base64_url(),
-        server.to_base64_url(),
-    ))
+    object(&[
+        ("client_id", &app_id.to_string()),
+        ("authorization_id", &authorization_id.to_string()),
+        ("scope", &in_json(scope)),
+        ("private_key", &key.to_base64_url()),
+        ("ed25519", &server.to_base64_url()),
+    ])
 }
 
 /// Writes a session as a keystore for a remote signer: with the PIN key, without the private key.
@@ -96,20 +120,12 @@ pub fn write_oauth(
 /// # Security
 /// The PIN key decrypts the session's captured PINs. Protect the file as you protect a private key.
 pub fn write_remote<S: Signer>(session: &Session<S>) -> Zeroizing<String> {
-    let head = format!(
-        "{{\n  \"user_id\": \"{}\",\n  \"session_id\": \"{}\",\n  \"algorithm\": \"{}\",\n  \"pin_key\": \"",
-        session.user_id(),
-        session.session_id(),
-        session.signer().algorithm(),
-    );
-    let pin_key = Zeroizing::new(encode_string(session.pin_key().expose()));
-    let tail = "\"\n}\n";
-    // Large enough never to grow, because growing would leave a copy of the key in memory.
-    let mut text = Zeroizing::new(String::with_capacity(head.len() + pin_key.len() + tail.len()));
-    for part in [&head, pin_key.as_str(), tail] {
-        text.push_str(part);
-    }
-    text
+    object(&[
+        ("user_id", &session.user_id().to_string()),
+        ("session_id", &session.session_id().to_string()),
+        ("algorithm", session.signer().algorithm().as_str()),
+        ("pin_key", &Zeroizing::new(encode_string(session.pin_key().expose()))),
+    ])
 }
 
 fn write_session(
@@ -119,13 +135,65 @@ fn write_session(
     key: &Ed25519Key,
     server: &ServerKey,
 ) -> Zeroizing<String> {
-    let (server_field, server) = match server {
+    let (server_field, server) = server_field(server);
+    object(&[
+        (id_field, &user_id.to_string()),
+        ("session_id", &session_id.to_string()),
+        ("session_private_key", &hex_seed(key)),
+        (server_field, &server),
+    ])
+}
+
+/// The server's key as this kind of it is usually written.
+pub(super) fn server_field(server: &ServerKey) -> (&'static str, String) {
+    match server {
         ServerKey::Ed25519(key) => ("server_public_key", encode_string(key.as_bytes())),
         ServerKey::X25519(key) => ("pin_token_base64", key.to_base64_url()),
-    };
-    Zeroizing::new(format!(
-        "{{\n  \"{id_field}\": \"{user_id}\",\n  \"session_id\": \"{session_id}\",\n  \
-         \"session_private_key\": \"{}\",\n  \"{server_field}\": \"{server}\"\n}}\n",
-        *Zeroizing::new(encode_string(key.expose_seed())),
-    ))
+    }
+}
+
+pub(super) fn hex_seed(key: &Ed25519Key) -> Zeroizing<String> {
+    Zeroizing::new(encode_string(key.expose_seed()))
+}
+
+/// PKCS#1 PEM for a JSON string. Line ends are the only characters of it that JSON must escape.
+pub(super) fn pem_in_json(key: &RsaKey) -> Result<Zeroizing<String>, Error> {
+    let pem = key.to_pkcs1_pem()?;
+    let mut text = Zeroizing::new(String::with_capacity(2 * pem.len()));
+    for line in pem.lines() {
+        text.push_str(line);
+        text.push_str("\\n");
+    }
+    Ok(text)
+}
+
+/// Any public text for a JSON string.
+pub(super) fn in_json(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+/// A JSON object of strings, which need no escape.
+pub(super) fn object(fields: &[(&str, &str)]) -> Zeroizing<String> {
+    object_with(fields, "")
+}
+
+/// Likewise, with further text before its end.
+pub(super) fn object_with(fields: &[(&str, &str)], more: &str) -> Zeroizing<String> {
+    const AROUND: usize = "  \"\": \"\",\n".len();
+    // Large enough never to grow, because growing would leave copies of the secrets in memory.
+    let len = fields.iter().map(|(name, value)| AROUND + name.len() + value.len()).sum::<usize>()
+        + more.len()
+        + "{\n\n}\n".len();
+    let mut text = Zeroizing::new(String::with_capacity(len));
+    text.push('{');
+    for (at, (name, value)) in fields.iter().enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        for part in [comma, "\n  \"", *name, "\": \"", *value, "\""] {
+            text.push_str(part);
+        }
+    }
+    text.push_str(more);
+    text.push_str("\n}\n");
+    text
 }

@@ -1,0 +1,44 @@
+//! PEM of private keys, as OpenSSL reads it (RFC 7468, section 2, and the older RFC 1421).
+//!
+//! Lines may have any length and blanks at their ends. Blank lines, text and other blocks around the key are skipped.
+
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use base64ct::{Base64Unpadded, Encoding as _};
+use zeroize::Zeroizing;
+
+const BEGIN: &str = "-----BEGIN ";
+const END: &str = "-----END ";
+const DASHES: &str = "-----";
+/// PKCS#1 and PKCS#8.
+const LABELS: [&str; 2] = ["RSA PRIVATE KEY", "PRIVATE KEY"];
+
+/// The DER of the first unencrypted private key.
+///
+/// None without one, and for an encrypted PKCS#1 key, whose lines begin with headers.
+pub(crate) fn private_key(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let mut lines = text.split(['\n', '\r']).map(str::trim_ascii_end);
+    let label = lines.find_map(|line| LABELS.into_iter().find(|label| label_of(line, BEGIN) == Some(label)))?;
+    // Large enough never to grow, because growing would leave a copy in memory.
+    let mut base64 = Zeroizing::new(String::with_capacity(text.len()));
+    for line in lines {
+        if let Some(end) = label_of(line, END) {
+            return if end == label { decode(base64.trim_end_matches('=')) } else { None };
+        }
+        base64.extend(line.split_ascii_whitespace());
+    }
+    None
+}
+
+fn decode(base64: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let mut der = Zeroizing::new(vec![0; base64.len()]);
+    let len = Base64Unpadded::decode(base64, &mut der).ok()?.len();
+    der.truncate(len);
+    Some(der)
+}
+
+fn label_of<'t>(line: &'t str, mark: &str) -> Option<&'t str> {
+    line.strip_prefix(mark)?.strip_suffix(DASHES)
+}

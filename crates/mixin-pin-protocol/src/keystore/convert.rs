@@ -1,0 +1,228 @@
+//! Writes a keystore that was read in the shape that another client reads.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::write::{ServerKey, hex_seed, in_json, object, object_with, pem_in_json, server_field};
+use super::{Keys, Keystore, KeystoreShape};
+use crate::KeystoreError;
+
+/// A shape of keystore that clients read.
+///
+/// | shape | read by | source |
+/// |---|---|---|
+/// | dashboard | the official Go client, Mixin's tools | MixinNetwork/bot-api-go-client: `safe.go` |
+/// | bot | fox-one's Go client; its OAuth keystore, too | fox-one/mixin-sdk-go: `keystore.go`, `oauth_ed25519.go` |
+/// | user | the official Go client's command | MixinNetwork/bot-api-go-client: `cli/main.go` |
+/// | node | the official Node client 7.5.5; its OAuth keystore, too | MixinNetwork/bot-api-nodejs-client: `src/client/types/keystore.ts` |
+/// | ruby | mixin_bot | baizhiheizi/mixin_bot: `lib/mixin_bot/configuration.rb` |
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputShape {
+    /// `app_id`, `session_id`, `session_private_key` and `server_public_key` in hex, and `spend_private_key`.
+    Dashboard,
+    /// `client_id`, `session_id`, `private_key` and `pin_token` in PEM or base64, and `spend_key`.
+    Bot,
+    /// `user_id`, `session_id`, `session_private_key` and `server_public_key` in hex, `spend_private_key` and
+    /// `is_spend_private_sum`.
+    User,
+    /// As the dashboard's, without a place for the spend key.
+    Node,
+    /// As the dashboard's, with the spend key in `spend_key`. RSA keys are PEM in `session_private_key`.
+    Ruby,
+}
+
+impl OutputShape {
+    /// Every shape.
+    pub const ALL: [Self; 5] = [Self::Dashboard, Self::Bot, Self::User, Self::Node, Self::Ruby];
+
+    /// A short name, for scripts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dashboard => "dashboard",
+            Self::Bot => "bot",
+            Self::User => "user",
+            Self::Node => "node",
+            Self::Ruby => "ruby",
+        }
+    }
+
+    /// The field for the spend key. A scalar has one only where the client can tell it from a seed.
+    const fn spend_field(self, is_scalar: bool) -> Option<&'static str> {
+        match self {
+            Self::User => Some("spend_private_key"),
+            // Tells both apart by the public key (mixinnet/key.go, ParseKeyWithPub).
+            Self::Bot => Some("spend_key"),
+            Self::Dashboard if !is_scalar => Some("spend_private_key"),
+            Self::Ruby if !is_scalar => Some("spend_key"),
+            Self::Dashboard | Self::Ruby | Self::Node => None,
+        }
+    }
+}
+
+impl fmt::Display for OutputShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A keystore as it was written in another shape.
+#[derive(Debug)]
+pub struct Written {
+    /// The JSON text.
+    ///
+    /// # Security
+    /// It has the private key.
+    pub text: Zeroizing<String>,
+    /// The names of the secrets of the keystore that the text does not have.
+    pub left_out: Vec<&'static str>,
+}
+
+impl Keystore {
+    /// Writes the keystore in the shape that another client reads. Reading it gives the same session again.
+    ///
+    /// The spend key is written if `with_spend_key` is true and the shape has a place for it. A PIN and a client secret are
+    /// never written.
+    ///
+    /// An X25519 key of the server is written as an Ed25519 key where the shape needs one. Its sign is then unknown, which
+    /// makes no difference to the PIN key.
+    ///
+    /// ```
+    /// use mixin_pin_protocol::keystore::{Keystore, KeystoreShape, OutputShape};
+    ///
+    /// # const TEXT: &str = include_str!("../../testdata/keystore-ed25519-bot.json");
+    /// let keystore = Keystore::parse(TEXT.as_bytes())?; // a bot's file
+    /// let written = keystore.write(OutputShape::Node, false)?; // for Node
+    /// let again = Keystore::parse(written.text.as_bytes())?;
+    /// assert_eq!((again.shape(), again.public_key()), (KeystoreShape::Dashboard, keystore.public_key()));
+    /// # Ok::<(), mixin_pin_protocol::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`KeystoreError::CannotHold`] for a session that the shape's clients cannot use, [`KeystoreError::Field`] for a spend
+    /// key that is asked for and damaged.
+    pub fn write(&self, shape: OutputShape, with_spend_key: bool) -> Result<Written, KeystoreError> {
+        let cannot_hold = |what| Err(KeystoreError::CannotHold { shape, what });
+        let (user_id, session_id) = (self.user_id.to_string(), self.session_id.to_string());
+        let (secret, public, scope);
+        let mut fields: Vec<(&str, &str)> = match (shape, &self.keys) {
+            (_, Keys::Remote { .. }) => {
+                return cannot_hold("a session without its private key; use the session's whole keystore");
+            }
+            (OutputShape::Bot, Keys::Rsa { key, pin_token, .. }) => {
+                (secret, public) = (self.pem(key)?, pin_token.to_base64());
+                vec![
+                    ("client_id", &user_id),
+                    ("session_id", &session_id),
+                    ("pin_token", &public),
+                    ("private_key", &secret),
+                ]
+            }
+            (OutputShape::Ruby, Keys::Rsa { key, pin_token, .. }) => {
+                (secret, public) = (self.pem(key)?, url_safe(&pin_token.to_base64()));
+                if is_misread_by_ruby(&public) {
+                    return cannot_hold("this PIN token, which mixin_bot does not decode; choose bot");
+                }
+                vec![
+                    ("app_id", &user_id),
+                    ("session_id", &session_id),
+                    ("session_private_key", &secret),
+                    ("server_public_key", &public),
+                ]
+            }
+            (_, Keys::Rsa { .. }) => return cannot_hold("an RSA session; choose bot or ruby"),
+            (OutputShape::Bot, Keys::OAuth { key, scope: granted, server }) => {
+                let Some(server) = server else {
+                    return cannot_hold("an authorization without the server's key; choose node");
+                };
+                (secret, public, scope) = (key.to_base64_url(), server.to_base64_url(), in_json(granted));
+                vec![
+                    ("client_id", &user_id),
+                    ("authorization_id", &session_id),
+                    ("scope", &scope),
+                    ("private_key", &secret),
+                    ("ed25519", &public),
+                ]
+            }
+            (OutputShape::Node, Keys::OAuth { key, scope: granted, .. }) => {
+                (secret, scope) = (hex_seed(key), in_json(granted));
+                vec![
+                    ("app_id", &user_id),
+                    ("authorization_id", &session_id),
+                    ("scope", &scope),
+                    ("session_private_key", &secret),
+                ]
+            }
+            (_, Keys::OAuth { .. }) => return cannot_hold("an OAuth authorization; choose bot or node"),
+            (OutputShape::Bot, Keys::Ed25519 { key, server, .. }) => {
+                (secret, public) = (key.to_base64_url(), server.to_base64_url());
+                vec![
+                    ("client_id", &user_id),
+                    ("session_id", &session_id),
+                    ("pin_token", &public),
+                    ("private_key", &secret),
+                ]
+            }
+            (_, Keys::Ed25519 { key, named, .. }) => {
+                let field;
+                secret = hex_seed(key);
+                (field, public) = match (named.to_ed25519(), shape) {
+                    (Ok(key), _) => server_field(&ServerKey::Ed25519(key)),
+                    (Err(_), OutputShape::Node) => server_field(named),
+                    (Err(_), _) => {
+                        return cannot_hold(
+                            "this server's key, which is no point of the Edwards curve; choose bot or node",
+                        );
+                    }
+                };
+                let id_field = if shape == OutputShape::User { "user_id" } else { "app_id" };
+                vec![
+                    (id_field, &user_id),
+                    ("session_id", &session_id),
+                    ("session_private_key", &secret),
+                    (field, &public),
+                ]
+            }
+        };
+        let mut left_out = self.further_secrets.clone();
+        let spend_key = self.spend_key.as_ref().filter(|_| with_spend_key);
+        let hex;
+        if let Some((key, field)) = spend_key.and_then(|key| Some((key, shape.spend_field(key.is_scalar())?))) {
+            hex = key
+                .to_hex()
+                .ok_or(KeystoreError::Field { field: key.field(), cause: mixin_pin_core::Error::Ed25519Key })?;
+            fields.push((field, &hex));
+            left_out.retain(|name| *name != key.field());
+            let is_sum = shape == OutputShape::User && key.is_scalar();
+            let more = if is_sum { ",\n  \"is_spend_private_sum\": true" } else { "" };
+            return Ok(Written { text: object_with(&fields, more), left_out });
+        }
+        Ok(Written { text: object(&fields), left_out })
+    }
+
+    fn pem(&self, key: &mixin_pin_core::RsaKey) -> Result<Zeroizing<String>, KeystoreError> {
+        pem_in_json(key).map_err(|cause| KeystoreError::Field { field: self.key_field, cause })
+    }
+
+    /// Whether the keystore is an OAuth authorization without the server's key: see
+    /// [`Keystore::into_oauth_signer`].
+    pub fn lacks_server_key(&self) -> bool {
+        self.shape == KeystoreShape::OAuth && matches!(self.keys, Keys::OAuth { server: None, .. })
+    }
+}
+
+/// Unpadded base64url of padded base64, because mixin_bot decodes strictly.
+fn url_safe(base64: &str) -> String {
+    base64.replace('+', "-").replace('/', "_")
+}
+
+/// Whether mixin_bot takes a text for the key itself (`lib/mixin_bot/utils/decoder.rb`, `decode_key`).
+fn is_misread_by_ruby(text: &str) -> bool {
+    let mut run = 0;
+    let has_six_digits = text.bytes().any(|c| {
+        run = if c.is_ascii_digit() { run + 1 } else { 0 };
+        run == 6
+    });
+    has_six_digits || text.len().is_multiple_of(32)
+}
