@@ -14,11 +14,9 @@ fn api(code: u32) -> ApiError {
     serde_json::from_value(serde_json::json!({ "code": code, "description": "as the server says" })).unwrap()
 }
 
-#[test]
-fn error_messages_are_unchanged() {
+fn keystore_errors() -> Vec<Error> {
     let cause = mixin_pin_core::Error::Ed25519Key;
-    let nonce = std::io::Error::other("disk full");
-    let errors: Vec<Error> = vec![
+    vec![
         KeystoreError::NotText.into(),
         KeystoreError::Utf32.into(),
         KeystoreError::Format(FileFormat::Empty).into(),
@@ -67,6 +65,13 @@ fn error_messages_are_unchanged() {
         KeystoreError::Algorithm.into(),
         KeystoreError::RemoteSigner.into(),
         KeystoreError::NotRemote.into(),
+    ]
+}
+
+#[test]
+fn error_messages_are_unchanged() {
+    let nonce = std::io::Error::other("disk full");
+    let errors: Vec<Error> = vec![
         CallError::Method.into(),
         CallError::Path.into(),
         CallError::BodyNotJson.into(),
@@ -116,6 +121,7 @@ fn error_messages_are_unchanged() {
         AnswerError::Integrity(IntegrityFault::RequestId).into(),
         AnswerError::Integrity(IntegrityFault::AnswerHash).into(),
     ];
+    let errors: Vec<_> = keystore_errors().into_iter().chain(errors).collect();
     let texts: Vec<_> = errors.iter().map(Error::to_string).collect();
     assert_eq!(texts.join("\n") + "\n", include_str!("../testdata/errors.txt"));
     for error in &errors {

@@ -270,7 +270,7 @@ impl X25519PublicKey {
     }
 
     /// Reads what a server names as its key: hex is an Ed25519 key, which is converted, and base64 an X25519 key
-    /// (baizhiheizi/mixin_bot: `lib/mixin_bot/configuration.rb`).
+    /// (`baizhiheizi/mixin_bot`: `lib/mixin_bot/configuration.rb`).
     ///
     /// # Errors
     /// As [`X25519PublicKey::from_bytes`] and [`Ed25519PublicKey::from_bytes`].

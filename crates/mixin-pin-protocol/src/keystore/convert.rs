@@ -212,12 +212,12 @@ impl Keystore {
     }
 }
 
-/// Unpadded base64url of padded base64, because mixin_bot decodes strictly.
+/// Base64url of base64, because `mixin_bot` decodes no other alphabet.
 fn url_safe(base64: &str) -> String {
     base64.replace('+', "-").replace('/', "_")
 }
 
-/// Whether mixin_bot takes a text for the key itself (`lib/mixin_bot/utils/decoder.rb`, `decode_key`).
+/// Whether `mixin_bot` takes a text for the key itself (`lib/mixin_bot/utils/decoder.rb`, `decode_key`).
 fn is_misread_by_ruby(text: &str) -> bool {
     let mut run = 0;
     let has_six_digits = text.bytes().any(|c| {

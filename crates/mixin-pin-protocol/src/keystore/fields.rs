@@ -84,11 +84,12 @@ const USER_IDS: [&str; 3] = ["app_id", "client_id", "user_id"];
 const PRIVATE_KEYS: [&str; 3] = ["session_private_key", "private_key", "session_key"];
 /// The names of the server's key of an Ed25519 session, likewise.
 const SERVER_KEYS: [&str; 3] = ["server_public_key", "pin_token_base64", "pin_token"];
-/// The names of an RSA session's PIN token, likewise. mixin_bot's is `server_public_key` (lib/mixin_bot/api/pin.rb).
+/// The names of an RSA session's PIN token, likewise. That of `baizhiheizi/mixin_bot` is
+/// `server_public_key` (`lib/mixin_bot/api/pin.rb`).
 const PIN_TOKENS: [&str; 3] = ["pin_token", "pin_token_base64", "server_public_key"];
 /// The names of the spend key, likewise.
 ///
-/// `pin` is that of Go's example (MixinNetwork/bot-api-go-client: botauth_test.go).
+/// `pin` is that of Go's example (MixinNetwork/bot-api-go-client: `botauth_test.go`).
 const SPEND_KEYS: [&str; 4] = ["spend_private_key", "spend_key", "safe_key", "pin"];
 /// Secrets that a session of most shapes does not need.
 const FURTHER_SECRETS: [&str; 6] = ["pin", "pin_key", "spend_private_key", "spend_key", "safe_key", "client_secret"];

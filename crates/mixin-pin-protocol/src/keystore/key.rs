@@ -199,7 +199,7 @@ const X25519_SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0
 
 /// Reads the server's key of an Ed25519 session.
 ///
-/// Hex is an Ed25519 key and base64 an X25519 key (baizhiheizi/mixin_bot: `lib/mixin_bot/configuration.rb`), DER says what it
+/// Hex is an Ed25519 key and base64 an X25519 key (`baizhiheizi/mixin_bot`: `lib/mixin_bot/configuration.rb`), DER says what it
 /// is. If a value cannot be the key that this rule says but can be the other, it is read as the other: a key that was made
 /// from a private key has prime order, and other 32 bytes have it with a probability of a sixteenth.
 pub(super) fn server_key(
