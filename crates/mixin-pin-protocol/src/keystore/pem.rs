@@ -46,33 +46,37 @@ pub(super) fn has_marks(text: &str) -> bool {
 /// The first private key in damaged PEM, or the first block if there is no private key.
 pub(super) fn find(text: &str) -> Option<Block> {
     let text = with_line_ends(text);
-    let blocks = text.match_indices("BEGIN").filter_map(|(at, begin)| block(&text[at + begin.len()..]));
-    let mut first = None;
-    for block in blocks {
-        if matches!(block.label, Label::Key | Label::Encrypted) {
-            return Some(block);
-        }
-        first.get_or_insert(block);
+    let mut headers = text.match_indices("BEGIN").filter_map(|(at, begin)| header(&text[at + begin.len()..]));
+    let first = headers.next();
+    let is_private = |(label, _): &(Label, &str)| matches!(label, Label::Key | Label::Encrypted);
+    if let Some((label, rest)) = first.into_iter().chain(headers).find(is_private).or(first) {
+        return block(label, rest);
     }
     // Without a header, the key is what precedes the footer.
-    first.or_else(|| {
-        let (before, _) = text.split_once("END ")?;
-        Some(Block { label: Label::Key, base64: base64_of(before.trim_end_matches('-'))? })
-    })
+    let before = &text[..footer(&text)?];
+    Some(Block { label: Label::Key, base64: base64_of(before.trim_end_matches('-'))? })
 }
 
-/// The block whose header continues with this text.
-fn block(text: &str) -> Option<Block> {
-    let (label, rest) = LABELS.into_iter().find_map(|(name, label)| Some((label, after_letters(text, name)?)))?;
-    let rest = rest.trim_start_matches(|c: char| c == '-' || is_blank(c));
+/// The label of a header that continues with this text, and what follows it.
+fn header(text: &str) -> Option<(Label, &str)> {
+    LABELS.into_iter().find_map(|(name, label)| Some((label, after_letters(text, name)?)))
+}
+
+fn block(label: Label, text: &str) -> Option<Block> {
+    let rest = text.trim_start_matches(|c: char| c == '-' || is_blank(c));
     // RFC 1421, section 4.6: headers name the encryption.
     if rest.starts_with("Proc-Type") {
         return Some(Block { label: Label::Encrypted, base64: Zeroizing::default() });
     }
-    let end = rest.find(['-', ':']).unwrap_or(rest.len());
-    let body = &rest[..end];
-    // A lost footer may have left its first word.
-    Some(Block { label, base64: base64_of(body.strip_suffix("END ").unwrap_or(body))? })
+    let body = rest.split('-').next()?;
+    // The footer may have lost its dashes, too.
+    let body = &body[..footer(body).unwrap_or(body.len())];
+    Some(Block { label, base64: base64_of(body)? })
+}
+
+/// Where the words of a footer begin.
+fn footer(text: &str) -> Option<usize> {
+    text.match_indices("END").map(|(at, _)| at).find(|at| header(&text[at + 3..]).is_some())
 }
 
 /// The text after these letters, which may have blanks between them.
