@@ -42,3 +42,39 @@ fn decode(base64: &str) -> Option<Zeroizing<Vec<u8>>> {
 fn label_of<'t>(line: &'t str, mark: &str) -> Option<&'t str> {
     line.strip_prefix(mark)?.strip_suffix(DASHES)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    #[test]
+    fn the_first_unencrypted_private_key_is_read() {
+        let key = "-----BEGIN PRIVATE KEY-----\nAAEC\n-----END PRIVATE KEY-----";
+        let public = key.replace("PRIVATE", "PUBLIC");
+        for text in [
+            String::from(key),
+            format!("\r\n{key}\r\n"),
+            key.replace('\n', "\r"),
+            key.replace('\n', " \t\r\n"),
+            key.replace("AAEC", "\nA\n\nA E\tC\n"),
+            format!("note\n{public}\n{key}\n{}", key.replace("AAEC", "BBBB")),
+        ] {
+            assert_eq!(private_key(&text).unwrap().as_slice(), [0, 1, 2], "{text:?}");
+        }
+        for text in [
+            String::new(),
+            public,
+            key.replace("END PRIVATE", "END RSA PRIVATE"),
+            key.replace("-----END", "END"),
+            key.replace("BEGIN", " BEGIN"),
+            key.replace("AAEC", "Proc-Type: 4,ENCRYPTED\n\nAAEC"),
+            key.replace("AAEC", "AA=EC"),
+            key.replace("AAEC", "AAECA"),
+            key.replace("PRIVATE", "ENCRYPTED PRIVATE"),
+            key[..40].into(),
+        ] {
+            assert_eq!(private_key(&text), None, "{text:?}");
+        }
+    }
+}

@@ -409,6 +409,66 @@ mod tests {
     }
 
     #[test]
+    fn pkcs8_is_read_with_the_public_key_and_without() {
+        // RFC 8410, sections 10.3: the second has an attribute, which no session's key has.
+        let mut der = [0; 48];
+        base16ct::lower::decode(
+            "302e020100300506032b657004220420d4ee72dbf913584ad5b6d8f1f769f8ad3afe7c28cbf1d4fbe097a88f44755842",
+            &mut der,
+        )
+        .unwrap();
+        let key = Ed25519Key::from_pkcs8_der(&der).unwrap();
+        assert_eq!(key.expose_seed(), &der[16..]);
+        let public = key.public_key();
+        for prefix in PKCS8_PUBLIC {
+            let mut whole = [0; 85];
+            let len = 48 + prefix.len() + 32;
+            whole[..48].copy_from_slice(&der);
+            whole[48..48 + prefix.len()].copy_from_slice(prefix);
+            whole[len - 32..len].copy_from_slice(public.as_bytes());
+            (whole[1], whole[4]) = (u8::try_from(len - 2).unwrap(), 1);
+            assert_eq!(Ed25519Key::from_pkcs8_der(&whole[..len]).unwrap().public_key(), public);
+            whole[len - 1] ^= 1;
+            assert_eq!(Ed25519Key::from_pkcs8_der(&whole[..len]).unwrap_err(), Error::Ed25519KeyMismatch);
+        }
+        for at in 0..16 {
+            let mut other = der;
+            other[at] ^= if at == 4 { 2 } else { 1 };
+            assert_eq!(Ed25519Key::from_pkcs8_der(&other).unwrap_err(), Error::Ed25519Key, "byte {at}");
+        }
+        for len in 0..48 {
+            assert_eq!(Ed25519Key::from_pkcs8_der(&der[..len]).unwrap_err(), Error::Ed25519Key, "{len}");
+        }
+    }
+
+    #[test]
+    fn keys_convert_between_the_curves() {
+        for at in 0..64 {
+            let key = Ed25519Key::from_bytes(&[at; 32]).unwrap().public_key();
+            let x25519 = key.to_x25519().unwrap();
+            let again = x25519.to_ed25519().unwrap();
+            assert_eq!(again.as_bytes()[..31], key.as_bytes()[..31]);
+            assert_eq!(again.to_x25519().unwrap(), x25519);
+            assert!(key.has_prime_order() && again.has_prime_order());
+        }
+        let points =
+            (0..64).filter(|at| X25519PublicKey::from_bytes(&[at + 2; 32]).unwrap().to_ed25519().is_ok()).count();
+        assert!((16..48).contains(&points), "{points} of 64 values are points of the curve");
+        let of_other_order = (0..64).filter_map(|at| Ed25519PublicKey::from_bytes(&[at; 32]).ok());
+        assert!(of_other_order.into_iter().any(|key| !key.has_prime_order()));
+    }
+
+    #[cfg(feature = "alloc")]
+    #[test]
+    fn a_servers_key_in_hex_is_converted() {
+        let key = Ed25519PublicKey::from_text(PUBLIC).unwrap();
+        let x25519 = key.to_x25519().unwrap();
+        assert_eq!(X25519PublicKey::from_text(PUBLIC).unwrap(), x25519);
+        assert_eq!(X25519PublicKey::from_text(&x25519.to_base64_url()).unwrap(), x25519);
+        assert_eq!(X25519PublicKey::from_text("AAAA").unwrap_err(), Error::PublicKey);
+    }
+
+    #[test]
     fn both_sides_agree() {
         let ours = Ed25519Key::from_bytes(&[1; 32]).unwrap();
         let theirs = Ed25519Key::from_bytes(&[2; 32]).unwrap();

@@ -352,6 +352,32 @@ mod tests {
         assert_eq!(RsaPublicKey::from_base64("AAAA").unwrap_err(), Error::PublicKey);
     }
 
+    #[test]
+    fn der_of_both_kinds_is_read() {
+        let pem = include_str!("../../testdata/rsa-2048-pkcs8.pem");
+        let (pkcs1, pkcs8) = (RsaKey::from_pem(pem).unwrap().to_pkcs1_der(), crate::pem::private_key(pem).unwrap());
+        assert_ne!(pkcs1, pkcs8);
+        for der in [&pkcs1, &pkcs8] {
+            assert_eq!(RsaKey::from_der(der).unwrap().to_pkcs1_der(), pkcs1);
+            assert_eq!(RsaKey::from_der(&der[..der.len() - 1]).unwrap_err(), Error::RsaPem);
+        }
+    }
+
+    #[cfg(feature = "ed25519")]
+    #[test]
+    fn a_session_unwraps_what_its_server_shows() {
+        let (key, session_id) = (RsaKey::generate(&mut rng(), 1024).unwrap(), Uuid::from_u128(2));
+        let pin_key = PinKey::generate(&mut rng());
+        let wrap = |session_id| key.public_key().wrap_pin_key(&pin_key, session_id, &mut rng()).unwrap();
+        let (token, other) = (wrap(session_id), wrap(Uuid::from_u128(3)));
+        let shown = token.to_base64();
+        let session = crate::Session::rsa(Uuid::from_u128(1), session_id, key, &token, &mut rng()).unwrap();
+        assert!(session.unwrap_pin_token(&shown, &mut rng()).unwrap().is_same(session.pin_key()));
+        for refused in [other.to_base64(), "AAAA".into(), "%".into()] {
+            assert_eq!(session.unwrap_pin_token(&refused, &mut rng()).unwrap_err(), Error::PinToken);
+        }
+    }
+
     fn rng() -> impl CryptoRng {
         getrandom::rand_core::UnwrapErr(getrandom::SysRng)
     }

@@ -226,3 +226,18 @@ fn is_misread_by_ruby(text: &str) -> bool {
     });
     has_six_digits || text.len().is_multiple_of(32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn six_digits_and_lengths_of_32_are_misread() {
+        for text in ["a123456", "000000==", &"a".repeat(32), &"-".repeat(512)] {
+            assert!(is_misread_by_ruby(text), "{text}");
+        }
+        for text in ["12345a67890b", &"a".repeat(344), &"a".repeat(172)] {
+            assert!(!is_misread_by_ruby(text), "{text}");
+        }
+    }
+}
