@@ -125,7 +125,8 @@ fn an_oauth_authorization_goes_where_clients_have_one() {
 
 #[test]
 fn a_servers_key_off_the_curve_stays_what_it_is() {
-    let twisted = (2..=255).map(|at| X25519PublicKey::from_bytes(&[at; 32]).unwrap()).find(|key| key.to_ed25519().is_err());
+    let twisted =
+        (2..=255).map(|at| X25519PublicKey::from_bytes(&[at; 32]).unwrap()).find(|key| key.to_ed25519().is_err());
     let twisted = twisted.unwrap().to_base64_url();
     let text = with(ED25519_BOT, &[("pin_token", json!(twisted))]);
     assert_eq!(written(&text, OutputShape::Node)["pin_token_base64"], json!(twisted));
