@@ -283,10 +283,14 @@ impl X25519PublicKey {
     /// sign is lost. The result agrees on the same PIN keys, but may not verify the owner's signatures.
     ///
     /// # Errors
-    /// [`Error::PublicKey`] for bytes that are not a point of the curve. Half of all values are not, but every key that was
-    /// made from a private key is.
+    /// [`Error::PublicKey`] for bytes that are not a point of the curve in its shortest form. Most values are not, but every
+    /// key that was made from a private key is.
     pub fn to_ed25519(&self) -> Result<Ed25519PublicKey, Error> {
         let point = self.0.to_edwards(0).ok_or(Error::PublicKey)?;
+        // X25519 ignores the highest bit and reduces the number. Such a key would not come back.
+        if point.to_montgomery().as_bytes() != self.as_bytes() {
+            return Err(Error::PublicKey);
+        }
         Ed25519PublicKey::from_bytes(point.compress().as_bytes())
     }
 
@@ -450,6 +454,10 @@ mod tests {
             assert_eq!(again.as_bytes()[..31], key.as_bytes()[..31]);
             assert_eq!(again.to_x25519().unwrap(), x25519);
             assert!(key.has_prime_order() && again.has_prime_order());
+            // X25519 takes this for the same key, but these are other bytes.
+            let mut marked = *x25519.as_bytes();
+            marked[31] |= 0x80;
+            assert_eq!(X25519PublicKey::from_bytes(&marked).unwrap().to_ed25519().unwrap_err(), Error::PublicKey);
         }
         let points =
             (0..64).filter(|at| X25519PublicKey::from_bytes(&[at + 2; 32]).unwrap().to_ed25519().is_ok()).count();
