@@ -244,7 +244,8 @@ fn a_pin_decrypts_under_the_independently_derived_key() {
         assert_eq!([session.user_id(), session.session_id()], choice.ids.map(Uuid::from_u128));
         let pin = session.pin_key().encrypt(Pin::new(PIN).unwrap(), nonces.next(now).unwrap(), &mut rng());
         let line = json!({ "keystore": STANDARD.encode(&bytes), "pin": pin.to_url_safe().as_str() });
-        input += &format!("{line}\n");
+        input.push_str(&line.to_string());
+        input.push('\n');
         // A `session_secret` is the SPKI of an RSA key, and the 32 bytes of an Ed25519 key.
         let secret = public_key.to_session_secret().unwrap();
         let public_key = match choice.rsa {
