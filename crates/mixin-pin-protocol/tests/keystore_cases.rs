@@ -218,6 +218,7 @@ fn damaged_pem_is_read_with_a_note() {
         plain.replace("-----", "----"),
         plain.replace("-----", ""),
         plain.replace("-----", "------"),
+        plain.replace("-----", "\u{2014}\u{2014}-"),
         plain.replace('\n', "\n\u{a0}"),
         format!("\u{feff}{plain}"),
         format!("\"{plain}\""),
@@ -309,6 +310,15 @@ fn what_is_no_private_key_is_named() {
     let of = |text: &str| parse(&dashboard.with(&[("session_private_key", json!(text))])).unwrap_err();
     let field = "session_private_key";
     assert_eq!(of(dashboard.get("server_public_key")), KeystoreError::Holds { field, holding: Holding::ServerKey });
+    for name in ["mixin_dev.key", "./session.pem"] {
+        assert_eq!(of(name), KeystoreError::Holds { field, holding: Holding::FileName }, "{name}");
+    }
+    for digits in [63, 65, 127] {
+        let hex = &"5a".repeat(64)[..digits];
+        assert_eq!(of(hex), KeystoreError::OddHex { field, digits });
+        let server = parse(&dashboard.with(&[("server_public_key", json!(hex))])).unwrap_err();
+        assert_eq!(server, KeystoreError::OddHex { field: "server_public_key", digits });
+    }
     for len in [1, 16, 31, 33, 63, 65] {
         let bytes = vec![0x55; len];
         for text in [base16ct::lower::encode_string(&bytes), STANDARD.encode(&bytes) + " "] {
@@ -565,6 +575,8 @@ fn every_other_format_is_named() {
         (" \n\t", FileFormat::Empty),
         ("{\"app_id\": \"a\", \"session", FileFormat::CutOff),
         ("{\"app_id\": \"a\",", FileFormat::CutOff),
+        ("{\"app_id\": \"a\"}\n{\"app_id\": \"b\"}", FileFormat::MoreAfterEnd),
+        ("{\"app_id\": \"a\"},", FileFormat::MoreAfterEnd),
         ("{\"app_id\": \"a\" /* mine */}", FileFormat::Comments),
         ("{\"app_id\": \"a\" // mine\n}", FileFormat::Comments),
         ("# mine\n{\"app_id\": \"a\"}", FileFormat::Comments),

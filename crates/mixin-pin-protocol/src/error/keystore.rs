@@ -70,6 +70,13 @@ pub enum KeystoreError {
         /// Bytes that the key has.
         needed: usize,
     },
+    /// A key in hex with an odd number of digits.
+    OddHex {
+        /// The field.
+        field: &'static str,
+        /// Its number of digits.
+        digits: usize,
+    },
     /// A private key of a wrong length.
     KeyLength {
         /// The field.
@@ -154,6 +161,9 @@ impl fmt::Display for KeystoreError {
             Self::Holds { field, holding } => write!(f, "the keystore's {field} {holding}"),
             Self::CutShort { field, len, needed } => {
                 write!(f, "the keystore's {field} has {len} of {needed} bytes; copy it whole")
+            }
+            Self::OddHex { field, digits } => {
+                write!(f, "the keystore's {field} has {digits} hex digits, an odd number; copy it whole")
             }
             Self::KeyLength { field, len } => {
                 write!(f, "the keystore's {field} has {len} bytes; an Ed25519 private key has 32 or 64; copy it whole")

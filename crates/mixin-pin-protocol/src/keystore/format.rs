@@ -18,6 +18,8 @@ pub enum FileFormat {
     Empty,
     /// JSON that ends in the middle.
     CutOff,
+    /// JSON with something after its end.
+    MoreAfterEnd,
     /// JSON with comments.
     Comments,
     /// JSON with a comma after the last field.
@@ -59,6 +61,7 @@ impl fmt::Display for FileFormat {
         let (name, advice) = match self {
             Self::Empty => ("is empty", "use the whole file as it was created"),
             Self::CutOff => ("ends in the middle", "copy it whole"),
+            Self::MoreAfterEnd => ("has something after its closing }", "keep one object, from { to }"),
             Self::Comments => ("has comments, which JSON does not allow", "remove them"),
             Self::TrailingComma => ("has a comma after the last field, which JSON does not allow", "remove it"),
             Self::SingleQuotes => ("has single quotes, which JSON does not allow", "replace them by double quotes"),
@@ -127,10 +130,18 @@ fn recognize(text: &str) -> Option<FileFormat> {
     if starts(&code) {
         return Some(FileFormat::Code);
     }
+    if text.starts_with('{') && first_value(text).is_some() && !is_json() {
+        return Some(FileFormat::MoreAfterEnd);
+    }
     if text.starts_with(['{', '[']) || text.starts_with("//") || text.starts_with("/*") {
         return deviation(text).or_else(|| of_lines(text));
     }
     of_lines(text).or_else(|| if text.starts_with('#') { deviation(text) } else { None })
+}
+
+/// The JSON value that a text begins with.
+fn first_value(text: &str) -> Option<&RawValue> {
+    serde_json::Deserializer::from_str(text).into_iter().next()?.ok()
 }
 
 fn has_ignoring_case(text: &str, part: &str) -> bool {

@@ -31,6 +31,8 @@ pub enum Holding {
     EncryptedKey,
     /// A private key of another kind, such as an elliptic curve's or OpenSSH's.
     OtherKey,
+    /// The name of a file, as huo-ju/mixin-node has it.
+    FileName,
 }
 
 impl fmt::Display for Holding {
@@ -42,6 +44,7 @@ impl fmt::Display for Holding {
             Self::EncryptedKey => {
                 "is encrypted with a passphrase; put the decrypted key there, which this prints: openssl pkey -in FILE"
             }
+            Self::FileName => "is the name of a file; put the text of that file there",
             Self::OtherKey => "is a private key of another kind; a session's key is RSA or Ed25519",
         })
     }
@@ -71,7 +74,11 @@ impl PrivateKey {
             Err(Error::Ed25519Key) => {}
             other => return other.map(Self::Ed25519).map_err(failed),
         }
+        check_hex(field, &cleaned)?;
         if !pem::has_marks(text) {
+            if [".pem", ".key", ".der", ".txt"].iter().any(|end| cleaned.ends_with(end)) {
+                return Err(KeystoreError::Holds { field, holding: Holding::FileName });
+            }
             let Some(bytes) = decode_secret(&cleaned) else { return Err(failed(Error::Ed25519Key)) };
             if bytes.first() != Some(&SEQUENCE) || bytes.len() < MIN_DER {
                 return Err(KeystoreError::KeyLength { field, len: bytes.len() });
@@ -165,13 +172,23 @@ fn holding(content: &[u8]) -> Option<Holding> {
     }
 }
 
+/// Refuses hex with an odd number of digits, which would be read as base64.
+fn check_hex(field: &'static str, text: &str) -> Result<(), KeystoreError> {
+    let is_cut = text.len() > 16 && !text.len().is_multiple_of(2);
+    if is_cut && is_hex(text) { Err(KeystoreError::OddHex { field, digits: text.len() }) } else { Ok(()) }
+}
+
+/// Whether there are hex digits only, in constant time.
+fn is_hex(text: &str) -> bool {
+    text.bytes().fold(true, |hex, c| hex & c.is_ascii_hexdigit())
+}
+
 /// Decodes a secret in hex or base64 in constant time. A text that may be either, which only hex digits are, is hex.
 pub(super) fn decode_secret(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(vec![0; text.len()]);
-    let is_hex = text.len().is_multiple_of(2) && text.bytes().fold(true, |hex, c| hex & c.is_ascii_hexdigit());
     let url_safe = text.bytes().fold(false, |found, c| found | matches!(c, b'-' | b'_'));
     let bare = text.trim_end_matches('=');
-    let len = if is_hex {
+    let len = if text.len().is_multiple_of(2) && is_hex(text) {
         mixed::decode(text, &mut bytes).ok()?.len()
     } else if url_safe {
         Base64UrlUnpadded::decode(bare, &mut bytes).ok()?.len()
@@ -209,6 +226,7 @@ pub(super) fn server_key(
 ) -> Result<ServerKey, KeystoreError> {
     let failed = |cause| KeystoreError::Field { field, cause };
     let cleaned = clean(text);
+    check_hex(field, &cleaned)?;
     let hex = if cleaned.len().is_multiple_of(2) { mixed::decode_vec(cleaned.as_bytes()).ok() } else { None };
     let is_hex = hex.is_some();
     let from_pem = || pem::find(text).and_then(|block| decode_public(&block.base64));
@@ -248,6 +266,7 @@ pub(super) fn server_key(
 pub(super) fn pin_token(field: &'static str, text: &str, key: &RsaKey) -> Result<PinToken, KeystoreError> {
     let needed = key.public_key().bits().div_ceil(8);
     let cleaned = clean(text);
+    check_hex(field, &cleaned)?;
     let hex = if cleaned.len() == 2 * needed { mixed::decode_vec(cleaned.as_bytes()).ok() } else { None };
     let bytes = hex.or_else(|| decode_public(&cleaned));
     let bytes = bytes.ok_or(KeystoreError::Field { field, cause: Error::PinToken })?;

@@ -54,7 +54,7 @@ pub(super) fn find(text: &str) -> Option<Block> {
     }
     // Without a header, the key is what precedes the footer.
     let before = &text[..footer(&text)?];
-    Some(Block { label: Label::Key, base64: base64_of(before.trim_end_matches('-'))? })
+    Some(Block { label: Label::Key, base64: base64_of(before.trim_end_matches(is_dash))? })
 }
 
 /// The label of a header that continues with this text, and what follows it.
@@ -63,15 +63,20 @@ fn header(text: &str) -> Option<(Label, &str)> {
 }
 
 fn block(label: Label, text: &str) -> Option<Block> {
-    let rest = text.trim_start_matches(|c: char| c == '-' || is_blank(c));
+    let rest = text.trim_start_matches(|c: char| is_dash(c) || is_blank(c));
     // RFC 1421, section 4.6: headers name the encryption.
     if rest.starts_with("Proc-Type") {
         return Some(Block { label: Label::Encrypted, base64: Zeroizing::default() });
     }
-    let body = rest.split('-').next()?;
+    let body = rest.split(is_dash).next()?;
     // The footer may have lost its dashes, too.
     let body = &body[..footer(body).unwrap_or(body.len())];
     Some(Block { label, base64: base64_of(body)? })
+}
+
+/// Dashes, also those that word processors put in their place.
+fn is_dash(c: char) -> bool {
+    matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}')
 }
 
 /// Where the words of a footer begin.
