@@ -59,8 +59,10 @@ fn each_unusable_keystore_has_its_own_error() {
 
     fails(&me, b"", 2, "input", "cannot be read");
     for (content, part) in [
-        (b"\xff\xfe".to_vec(), "not UTF-8"),
-        (b"{\n".to_vec(), "not a JSON object"),
+        (b"{\xff".to_vec(), "not UTF-8"),
+        (b"\xff\xfe".to_vec(), "is empty"),
+        (b"{\n".to_vec(), "ends in the middle"),
+        (b"7".to_vec(), "not a JSON object"),
         (b"{}".to_vec(), "no private key"),
         (br#"{"private_key": "-----BEGIN RSA PRIVATE KEY-----\nAAAA"}"#.to_vec(), "private_key cannot be used"),
         (missing.to_string().into_bytes(), "lacks session_id"),
