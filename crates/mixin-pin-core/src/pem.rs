@@ -1,12 +1,13 @@
 //! PEM of private keys, as OpenSSL reads it (RFC 7468, section 2, and the older RFC 1421).
 //!
-//! Lines may have any length and blanks at their ends. Blank lines, text and other blocks around the key are skipped.
+//! Lines may have any length and blanks in them. A blank line may follow the header. Text and other blocks around the key are
+//! skipped.
 
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use base64ct::{Base64Unpadded, Encoding as _};
+use base64ct::{Base64, Encoding as _};
 use zeroize::Zeroizing;
 
 const BEGIN: &str = "-----BEGIN ";
@@ -19,13 +20,16 @@ const LABELS: [&str; 2] = ["RSA PRIVATE KEY", "PRIVATE KEY"];
 ///
 /// None without one, and for an encrypted PKCS#1 key, whose lines begin with headers.
 pub(crate) fn private_key(text: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let mut lines = text.split(['\n', '\r']).map(str::trim_ascii_end);
+    let mut lines = text.split('\n').map(|line| line.trim_end_matches(|c: char| c <= ' '));
     let label = lines.find_map(|line| LABELS.into_iter().find(|label| label_of(line, BEGIN) == Some(label)))?;
     // Large enough never to grow, because growing would leave a copy in memory.
     let mut base64 = Zeroizing::new(String::with_capacity(text.len()));
-    for line in lines {
+    for (at, line) in lines.enumerate() {
         if let Some(end) = label_of(line, END) {
-            return if end == label { decode(base64.trim_end_matches('=')) } else { None };
+            return if end == label { decode(&base64) } else { None };
+        }
+        if line.is_empty() && at > 0 {
+            return None;
         }
         base64.extend(line.split_ascii_whitespace());
     }
@@ -34,7 +38,7 @@ pub(crate) fn private_key(text: &str) -> Option<Zeroizing<Vec<u8>>> {
 
 fn decode(base64: &str) -> Option<Zeroizing<Vec<u8>>> {
     let mut der = Zeroizing::new(vec![0; base64.len()]);
-    let len = Base64Unpadded::decode(base64, &mut der).ok()?.len();
+    let len = Base64::decode(base64, &mut der).ok()?.len();
     der.truncate(len);
     Some(der)
 }
@@ -55,9 +59,8 @@ mod tests {
         for text in [
             String::from(key),
             format!("\r\n{key}\r\n"),
-            key.replace('\n', "\r"),
             key.replace('\n', " \t\r\n"),
-            key.replace("AAEC", "\nA\n\nA E\tC\n"),
+            key.replace("AAEC", "\nA\nA E\tC"),
             format!("note\n{public}\n{key}\n{}", key.replace("AAEC", "BBBB")),
         ] {
             assert_eq!(private_key(&text).unwrap().as_slice(), [0, 1, 2], "{text:?}");
@@ -71,6 +74,10 @@ mod tests {
             key.replace("AAEC", "Proc-Type: 4,ENCRYPTED\n\nAAEC"),
             key.replace("AAEC", "AA=EC"),
             key.replace("AAEC", "AAECA"),
+            key.replace("AAEC", "AAE"),
+            key.replace("AAEC", "AAEC\n"),
+            key.replace("AAEC", "\n\nAAEC"),
+            key.replace('\n', "\r"),
             key.replace("PRIVATE", "ENCRYPTED PRIVATE"),
             key[..40].into(),
         ] {

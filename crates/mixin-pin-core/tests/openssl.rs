@@ -202,3 +202,66 @@ fn ed25519_sessions_agree_with_openssl() {
         &["pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", "public.pem", "-in", "input", "-sigfile", "signature"],
     );
 }
+
+#[test]
+fn pem_is_read_if_openssl_reads_it() {
+    let Some(folder) = workshop("pem_is_read_if_openssl_reads_it") else { return };
+    let folder = folder.path();
+    openssl(folder, &["genrsa", "-traditional", "-out", "key.pem", "1024"]);
+    let plain = fs::read_to_string(folder.join("key.pem")).unwrap();
+    let public = String::from_utf8(openssl(folder, &["pkey", "-in", "key.pem", "-pubout"])).unwrap();
+    let pkcs8 = String::from_utf8(openssl(folder, &["pkcs8", "-topk8", "-nocrypt", "-in", "key.pem"])).unwrap();
+    let expected = RsaKey::from_pem(&plain).unwrap().to_pkcs1_der();
+    let body: String = plain.lines().filter(|line| !line.starts_with('-')).collect();
+    let in_lines = |columns: usize, end: &str| {
+        let lines = body.as_bytes().chunks(columns).map(|line| std::str::from_utf8(line).unwrap().to_owned() + end);
+        format!("-----BEGIN RSA PRIVATE KEY-----{end}{}-----END RSA PRIVATE KEY-----{end}", lines.collect::<String>())
+    };
+    let (mut read, mut refused) = (0, 0);
+    for pem in [
+        plain.clone(),
+        pkcs8,
+        plain.trim_end().to_owned(),
+        in_lines(1, "\n"),
+        in_lines(76, "\n"),
+        in_lines(100_000, "\n"),
+        in_lines(64, "\r\n"),
+        in_lines(64, "\r"),
+        in_lines(64, " "),
+        in_lines(64, ""),
+        in_lines(64, " \t\r\n"),
+        in_lines(64, "\n "),
+        in_lines(64, "\n\n"),
+        in_lines(64, "\\n"),
+        plain.replacen('\n', "\n\n", 1),
+        plain.replacen('\n', "\n\n\n", 1),
+        plain.replacen('\n', " \n\t\n", 1),
+        plain.replace("-----END", "\n-----END"),
+        plain.replace('a', " a\t"),
+        plain.replace("END RSA", "END"),
+        plain.replace("RSA PRIVATE", "PRIVATE"),
+        plain.replace("-----", "----"),
+        plain.replace("-----BEGIN", " -----BEGIN"),
+        format!("Key of a bot:\n{plain}and more\n"),
+        format!("{public}{plain}"),
+        format!("{plain}{public}"),
+        public,
+    ] {
+        fs::write(folder.join("variant.pem"), &pem).unwrap();
+        let args = ["pkey", "-in", "variant.pem", "-traditional", "-outform", "DER"];
+        let output = Command::new("openssl").args(args).current_dir(folder).output().unwrap();
+        match RsaKey::from_pem(&pem) {
+            Ok(key) => {
+                assert!(output.status.success(), "only OpenSSL refuses {pem}");
+                assert!(output.stdout == *expected && key.to_pkcs1_der() == expected, "{pem}");
+                read += 1;
+            }
+            Err(error) => {
+                assert!(!output.status.success(), "only OpenSSL reads {pem}");
+                assert_eq!(error, Error::RsaPem);
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((read, refused), (15, 12));
+}

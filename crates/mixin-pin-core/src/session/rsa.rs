@@ -102,7 +102,7 @@ pub struct RsaKey {
 
 impl RsaKey {
     /// Reads unencrypted PEM, PKCS#1 (`RSA PRIVATE KEY`) or PKCS#8 (`PRIVATE KEY`), as OpenSSL does: lines of any length,
-    /// with blanks at their ends, blank lines between them, and text or other blocks around the key.
+    /// with blanks at their ends, a blank line after the header, and text or other blocks around the key.
     ///
     /// # Errors
     /// [`Error::RsaPem`] for anything else, [`Error::RsaKeySize`] outside 1024 to 4096 bits, [`Error::RsaKey`] if the
