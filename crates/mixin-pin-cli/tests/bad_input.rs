@@ -67,7 +67,7 @@ fn each_unusable_keystore_has_its_own_error() {
         (br#"{"private_key": "-----BEGIN RSA PRIVATE KEY-----\nAAAA"}"#.to_vec(), "private_key cannot be used"),
         (missing.to_string().into_bytes(), "lacks session_id"),
         (wrong_label.to_string().into_bytes(), "PIN token did not unwrap"),
-        (wrong_base64.to_string().into_bytes(), "pin_token cannot be used"),
+        (wrong_base64.to_string().into_bytes(), "pin_token is neither hex nor base64"),
         (small.to_string().into_bytes(), "the RSA key has 512 bits"),
     ] {
         fs::write(&path, content).unwrap();

@@ -14,6 +14,8 @@ mod spend_key;
 mod text;
 mod write;
 
+use std::sync::OnceLock;
+
 use mixin_pin_core::rand_core::CryptoRng;
 use mixin_pin_core::token::{Algorithm, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
@@ -62,13 +64,15 @@ pub struct Keystore {
     spend_key: Option<SpendKey>,
     further_secrets: Vec<&'static str>,
     holds_pin: bool,
-    notes: Vec<KeystoreNote>,
+    /// What was noted while reading.
+    first_notes: Vec<KeystoreNote>,
+    notes: OnceLock<Vec<KeystoreNote>>,
 }
 
 #[derive(Debug)]
 enum Keys {
     Rsa { key: RsaKey, pin_token: PinToken },
-    Ed25519 { key: Ed25519Key, named: ServerKey, server: X25519PublicKey },
+    Ed25519 { key: Ed25519Key, field: &'static str, named: ServerKey, server: X25519PublicKey },
     OAuth { key: Ed25519Key, scope: String, server: Option<Ed25519PublicKey> },
     Remote { pin_key: PinKey, algorithm: Algorithm },
 }
@@ -116,7 +120,7 @@ impl Keystore {
                 if fields::is_same(key.expose_seed(), named.as_bytes()) {
                     return Err(KeystoreError::Holds { field: key_field, holding: Holding::ServerKey });
                 }
-                (shape, Keys::Ed25519 { key, named, server })
+                (shape, Keys::Ed25519 { key, field, named, server })
             }
         };
         Self::of(&fields, shape, key_field, keys, notes)
@@ -154,7 +158,18 @@ impl Keystore {
         }
         let (further_secrets, holds_pin) = (fields.further_secrets(shape), fields.holds_pin());
         let spend_key = fields.spend_key(&mut notes)?;
-        Ok(Self { shape, user_id, session_id, key_field, keys, spend_key, further_secrets, holds_pin, notes })
+        Ok(Self {
+            shape,
+            user_id,
+            session_id,
+            key_field,
+            keys,
+            spend_key,
+            further_secrets,
+            holds_pin,
+            first_notes: notes,
+            notes: OnceLock::new(),
+        })
     }
 
     /// The kind of keystore.
@@ -207,7 +222,16 @@ impl Keystore {
 
     /// What is unusual about the file, such as which of two possible readings was taken. A usual keystore has no notes.
     pub fn notes(&self) -> &[KeystoreNote] {
-        &self.notes
+        // The check of the order costs as much as the agreement, so only who asks for notes pays for it.
+        self.notes.get_or_init(|| {
+            let mut notes = self.first_notes.clone();
+            if let Keys::Ed25519 { named, field, .. } = &self.keys
+                && !named.to_ed25519().is_ok_and(|key| key.has_prime_order())
+            {
+                notes.push(KeystoreNote::ServerKeyOrder { field });
+            }
+            notes
+        })
     }
 
     /// The session's PIN token, as a server's answer shows it: base64 for RSA, base64url of the server's X25519 key for

@@ -53,6 +53,7 @@ fn keystore_errors() -> Vec<Error> {
         KeystoreError::Holds { field: "private_key", holding: Holding::EncryptedKey }.into(),
         KeystoreError::Holds { field: "private_key", holding: Holding::OtherKey }.into(),
         KeystoreError::Holds { field: "private_key", holding: Holding::FileName }.into(),
+        KeystoreError::NotEncoded { field: "pin_token" }.into(),
         KeystoreError::OddHex { field: "server_public_key", digits: 63 }.into(),
         KeystoreError::CutShort { field: "private_key", len: 600, needed: 1190 }.into(),
         KeystoreError::KeyLength { field: "session_private_key", len: 31 }.into(),

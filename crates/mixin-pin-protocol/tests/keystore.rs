@@ -154,13 +154,15 @@ fn each_damaged_field_is_named_and_its_value_is_not() {
     let key = |field, cause| KeystoreError::Field { field, cause };
     for (text, field, value, expected) in [
         (RSA_BOT, "private_key", json!(format!("-----BEGIN {MARK}")), key("private_key", CoreError::RsaPem)),
-        (RSA_BOT, "pin_token", json!(MARK), key("pin_token", CoreError::PinToken)),
+        (RSA_BOT, "pin_token", json!(MARK), KeystoreError::NotEncoded { field: "pin_token" }),
         (RSA_BOT, "session_id", json!(MARK), KeystoreError::NotUuid { field: "session_id" }),
-        (ED25519_BOT, "private_key", json!(MARK), key("private_key", CoreError::Ed25519Key)),
-        (ED25519_BOT, "pin_token", json!(MARK), key("pin_token", CoreError::PublicKey)),
+        (ED25519_BOT, "private_key", json!(MARK), KeystoreError::NotEncoded { field: "private_key" }),
+        (ED25519_BOT, "pin_token", json!(MARK), KeystoreError::NotEncoded { field: "pin_token" }),
         (DASHBOARD, "session_private_key", json!([MARK]), KeystoreError::NotString { field: "session_private_key" }),
         (DASHBOARD, "session_private_key", json!(7), KeystoreError::NotString { field: "session_private_key" }),
-        (DASHBOARD, "server_public_key", json!(MARK), key("server_public_key", CoreError::PublicKey)),
+        (DASHBOARD, "server_public_key", json!(MARK), KeystoreError::NotEncoded { field: "server_public_key" }),
+        // A point of neither curve.
+        (DASHBOARD, "server_public_key", json!("02".repeat(32)), key("server_public_key", CoreError::PublicKey)),
         (REMOTE, "pin_key", json!(MARK), key("pin_key", CoreError::PinKeyLength)),
         (REMOTE, "pin_key", json!(7), KeystoreError::NotString { field: "pin_key" }),
         (REMOTE, "algorithm", json!(MARK), KeystoreError::Algorithm),

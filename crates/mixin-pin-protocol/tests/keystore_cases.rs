@@ -473,6 +473,26 @@ fn a_servers_key_is_read_by_its_form() {
 }
 
 #[test]
+fn most_wrong_characters_of_a_servers_key_are_noted() {
+    let sample = Sample::dashboard();
+    let bot = text("keystore-ed25519-bot.json");
+    let token = serde_json::from_str::<Value>(&bot).unwrap()["pin_token"].as_str().unwrap().to_owned();
+    let hex = sample.get("server_public_key").to_owned();
+    let changed = |text: &str, at: usize, c: &str| text[..at].to_owned() + c + &text[at + 1..];
+    let mut unnoted = 0;
+    for at in 0..40 {
+        let wrong = changed(&hex, at, if hex[at..].starts_with('7') { "8" } else { "7" });
+        let dashboard = sample.with(&[("server_public_key", json!(wrong))]);
+        let wrong = changed(&token, at, if token[at..].starts_with('x') { "y" } else { "x" });
+        for text in [dashboard, bot.replace(&token, &wrong)] {
+            unnoted += usize::from(parse(&text).is_ok_and(|keystore| keystore.notes().is_empty()));
+        }
+    }
+    // An expectation of 80 / 16.
+    assert!(unnoted <= 20, "{unnoted} of 80");
+}
+
+#[test]
 fn fields_that_disagree_are_noted() {
     let sample = Sample::dashboard();
     let other = Ed25519Key::from_bytes(&[9; 32]).unwrap();
@@ -651,4 +671,27 @@ fn names_that_may_be_secrets_are_not_shown() {
     for hidden in ["", "271828", "S3CR3T", "mixin1234", "b3e307e8", "a b", "x\u{202e}y", "caf\u{e9}", &long, "a\nb"] {
         assert_eq!(Name::new(hidden).to_string(), "another name", "{hidden}");
     }
+}
+
+#[test]
+fn notes_say_what_was_read_and_what_may_follow() {
+    let texts = [
+        KeystoreNote::ServerKey { field: "server_public_key", read_as: ServerKeyKind::X25519 },
+        KeystoreNote::ServerKeyOrder { field: "pin_token" },
+        KeystoreNote::Differ { used: "spend_key", other: "pin" },
+        KeystoreNote::SameIds,
+        KeystoreNote::PemRepaired { field: "private_key" },
+        KeystoreNote::NoServerKey,
+    ]
+    .map(|note| note.to_string());
+    let expected = [
+        "server_public_key is in an unusual form and was read as an X25519 key; if that is wrong, the server cannot read the \
+         PINs",
+        "pin_token is no key that was made from a private key; compare it with its source: a character may be wrong",
+        "spend_key and pin differ; spend_key was used",
+        "the user and the session have the same id; compare both with their source",
+        "the PEM in private_key is damaged; it was read all the same, but other programs may refuse it",
+        "the keystore lacks ed25519, the server's key; it signs requests, but the answers cannot be verified",
+    ];
+    assert_eq!(texts, expected);
 }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use mixin_pin_protocol::KeystoreError;
 use mixin_pin_protocol::core::rand_core::CryptoRng;
 use mixin_pin_protocol::core::{Ed25519Key, Error as CoreError, X25519PublicKey};
-use mixin_pin_protocol::keystore::{Keystore, OutputShape};
+use mixin_pin_protocol::keystore::{Keystore, OutputShape, ServerKey};
 use serde_json::{Value, json};
 
 const RSA_BOT: &str = include_str!("../testdata/keystore-rsa-bot.json");
@@ -121,6 +121,24 @@ fn an_oauth_authorization_goes_where_clients_have_one() {
     }
     let odd = with(OAUTH, &[("scope", json!("a \"b\" \\ \n"))]);
     assert_eq!(written(&odd, OutputShape::Node)["scope"], json!("a \"b\" \\ \n"));
+}
+
+#[test]
+fn a_servers_key_is_read_as_its_answer_has_it() {
+    let key = Ed25519Key::from_bytes(&[7; 32]).unwrap().public_key();
+    let x25519 = key.to_x25519().unwrap();
+    let spki =
+        [&[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00], &key.as_bytes()[..]].concat();
+    for text in [base16ct::lower::encode_string(key.as_bytes()), STANDARD.encode(spki)] {
+        assert_eq!(ServerKey::from_text(&text).unwrap(), ServerKey::Ed25519(key.clone()), "{text}");
+    }
+    for text in [x25519.to_base64_url(), STANDARD.encode(x25519.as_bytes())] {
+        assert_eq!(ServerKey::from_text(&text).unwrap(), ServerKey::X25519(x25519.clone()), "{text}");
+    }
+    for text in ["", "AAAA", "!", &"02".repeat(32)] {
+        assert_eq!(ServerKey::from_text(text).unwrap_err(), CoreError::PublicKey, "{text}");
+    }
+    assert_eq!(ServerKey::from_text(&STANDARD.encode([0; 32])).unwrap_err(), CoreError::KeyAgreement);
 }
 
 #[test]

@@ -70,6 +70,11 @@ pub enum KeystoreError {
         /// Bytes that the key has.
         needed: usize,
     },
+    /// A key or a token that is neither hex nor base64.
+    NotEncoded {
+        /// The field.
+        field: &'static str,
+    },
     /// A key in hex with an odd number of digits.
     OddHex {
         /// The field.
@@ -138,7 +143,7 @@ pub enum KeystoreError {
 impl fmt::Display for KeystoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotText => f.write_str("the keystore is not UTF-8 text; is it the right file?"),
+            Self::NotText => f.write_str("the keystore is not UTF-8 text; save it as UTF-8, or give the right file"),
             Self::Utf32 => f.write_str("the keystore is UTF-32 text; save it as UTF-8"),
             Self::Format(format) => write!(f, "the keystore {format}"),
             Self::Nested { name, format: None } => write!(
@@ -151,7 +156,10 @@ impl fmt::Display for KeystoreError {
             Self::NotJson { line, column } => {
                 write!(f, "the keystore is not a JSON object: see line {line}, column {column}")
             }
-            Self::NoKey => f.write_str("the keystore has no private key: expected session_private_key or private_key"),
+            Self::NoKey => f.write_str(
+                "the keystore has no private key, neither session_private_key nor private_key; use the whole file as it was \
+                 created",
+            ),
             Self::Missing { shape, field } => {
                 write!(f, "the keystore is {shape} and lacks {field}; use the whole file as it was created")
             }
@@ -162,6 +170,7 @@ impl fmt::Display for KeystoreError {
             Self::CutShort { field, len, needed } => {
                 write!(f, "the keystore's {field} has {len} of {needed} bytes; copy it whole")
             }
+            Self::NotEncoded { field } => write!(f, "the keystore's {field} is neither hex nor base64; copy it whole"),
             Self::OddHex { field, digits } => {
                 write!(f, "the keystore's {field} has {digits} hex digits, an odd number; copy it whole")
             }

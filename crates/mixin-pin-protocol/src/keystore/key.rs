@@ -79,7 +79,7 @@ impl PrivateKey {
             if [".pem", ".key", ".der", ".txt"].iter().any(|end| cleaned.ends_with(end)) {
                 return Err(KeystoreError::Holds { field, holding: Holding::FileName });
             }
-            let Some(bytes) = decode_secret(&cleaned) else { return Err(failed(Error::Ed25519Key)) };
+            let bytes = decode_secret(&cleaned).ok_or(KeystoreError::NotEncoded { field })?;
             if bytes.first() != Some(&SEQUENCE) || bytes.len() < MIN_DER {
                 return Err(KeystoreError::KeyLength { field, len: bytes.len() });
             }
@@ -230,7 +230,7 @@ pub(super) fn server_key(
     let hex = if cleaned.len().is_multiple_of(2) { mixed::decode_vec(cleaned.as_bytes()).ok() } else { None };
     let is_hex = hex.is_some();
     let from_pem = || pem::find(text).and_then(|block| decode_public(&block.base64));
-    let bytes = hex.or_else(|| decode_public(&cleaned)).or_else(from_pem).ok_or(failed(Error::PublicKey))?;
+    let bytes = hex.or_else(|| decode_public(&cleaned)).or_else(from_pem).ok_or(KeystoreError::NotEncoded { field })?;
     if let Some(key) = bytes.strip_prefix(&ED25519_SPKI) {
         return Ed25519PublicKey::from_bytes(key).map(ServerKey::Ed25519).map_err(failed);
     }
@@ -269,7 +269,7 @@ pub(super) fn pin_token(field: &'static str, text: &str, key: &RsaKey) -> Result
     check_hex(field, &cleaned)?;
     let hex = if cleaned.len() == 2 * needed { mixed::decode_vec(cleaned.as_bytes()).ok() } else { None };
     let bytes = hex.or_else(|| decode_public(&cleaned));
-    let bytes = bytes.ok_or(KeystoreError::Field { field, cause: Error::PinToken })?;
+    let bytes = bytes.ok_or(KeystoreError::NotEncoded { field })?;
     if bytes.len() != needed {
         return Err(KeystoreError::PinTokenLength { field, len: bytes.len(), needed });
     }

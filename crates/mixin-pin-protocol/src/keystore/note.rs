@@ -13,6 +13,13 @@ pub enum KeystoreNote {
         /// How it was read.
         read_as: ServerKeyKind,
     },
+    /// The server's key is not one that is made from a private key. A character of it may be wrong.
+    ///
+    /// Fifteen in sixteen wrong keys are found so.
+    ServerKeyOrder {
+        /// The field.
+        field: &'static str,
+    },
     /// Two fields hold different values of what should be one.
     Differ {
         /// The field that was used.
@@ -35,7 +42,7 @@ impl KeystoreNote {
     /// Whether the keystore may mean something else than what was read.
     pub const fn is_doubtful(self) -> bool {
         match self {
-            Self::ServerKey { .. } | Self::Differ { .. } | Self::SameIds => true,
+            Self::ServerKey { .. } | Self::ServerKeyOrder { .. } | Self::Differ { .. } | Self::SameIds => true,
             Self::PemRepaired { .. } | Self::NoServerKey => false,
         }
     }
@@ -49,6 +56,12 @@ impl fmt::Display for KeystoreNote {
                 "{field} is in an unusual form and was read as an {read_as} key; if that is wrong, the server cannot read \
                  the PINs"
             ),
+            Self::ServerKeyOrder { field } => {
+                write!(
+                    f,
+                    "{field} is no key that was made from a private key; compare it with its source: a character may be wrong"
+                )
+            }
             Self::Differ { used, other } => write!(f, "{used} and {other} differ; {used} was used"),
             Self::SameIds => f.write_str("the user and the session have the same id; compare both with their source"),
             Self::PemRepaired { field } => {

@@ -49,6 +49,19 @@ pub enum ServerKey {
 }
 
 impl ServerKey {
+    /// Reads a key as a server's answer has it: hex and DER are of an Ed25519 key, base64 is of an X25519 key.
+    ///
+    /// # Errors
+    /// [`Error::PublicKey`] or [`Error::KeyAgreement`] for anything else.
+    pub fn from_text(text: &str) -> Result<Self, Error> {
+        // 64 characters of base64 are 48 bytes, and DER is 44.
+        match X25519PublicKey::from_base64(text) {
+            Ok(key) if text.len() != 64 => Ok(Self::X25519(key)),
+            Err(Error::KeyAgreement) => Err(Error::KeyAgreement),
+            _ => Ed25519PublicKey::from_text(text).map(Self::Ed25519),
+        }
+    }
+
     /// The key that agrees on PIN keys.
     ///
     /// # Errors
