@@ -22,7 +22,7 @@ use crate::KeystoreError;
 pub enum OutputShape {
     /// `app_id`, `session_id`, `session_private_key` and `server_public_key` in hex, and `spend_private_key`.
     Dashboard,
-    /// `client_id`, `session_id`, `private_key` and `pin_token` in PEM or base64, and `spend_key`.
+    /// `client_id`, `session_id`, `private_key` and `pin_token` in PEM or base64, `spend_key` and `is_spend_private_sum`.
     Bot,
     /// `user_id`, `session_id`, `session_private_key` and `server_public_key` in hex, `spend_private_key` and
     /// `is_spend_private_sum`.
@@ -68,6 +68,7 @@ impl fmt::Display for OutputShape {
 }
 
 /// A keystore as it was written in another shape.
+#[non_exhaustive]
 #[derive(Debug)]
 pub struct Written {
     /// The JSON text.
@@ -194,8 +195,7 @@ impl Keystore {
                 .ok_or(KeystoreError::Field { field: key.field(), cause: mixin_pin_core::Error::Ed25519Key })?;
             fields.push((field, &hex));
             left_out.retain(|name| *name != key.field());
-            let is_sum = shape == OutputShape::User && key.is_scalar();
-            let more = if is_sum { ",\n  \"is_spend_private_sum\": true" } else { "" };
+            let more = if key.is_scalar() { ",\n  \"is_spend_private_sum\": true" } else { "" };
             return Ok(Written { text: object_with(&fields, more), left_out });
         }
         Ok(Written { text: object(&fields), left_out })
