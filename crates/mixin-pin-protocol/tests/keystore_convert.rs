@@ -54,7 +54,9 @@ fn every_shape_gives_the_same_session_again() {
                 continue;
             }
             let keystore = parse(text);
-            let again = parse(&keystore.write(shape, true).unwrap().text);
+            let written = keystore.write(shape, true).unwrap();
+            assert!(format!("{written:?}").starts_with("Written { left_out: ["), "{shape}");
+            let again = parse(&written.text);
             assert_eq!(again.notes(), [], "{shape}");
             assert_eq!((again.user_id(), again.session_id()), (keystore.user_id(), keystore.session_id()), "{shape}");
             assert_eq!(

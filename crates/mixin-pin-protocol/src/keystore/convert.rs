@@ -68,16 +68,21 @@ impl fmt::Display for OutputShape {
 }
 
 /// A keystore as it was written in another shape.
+///
+/// # Security
+/// The text has the private key. It is zeroized on drop, and `Debug` does not show it.
 #[non_exhaustive]
-#[derive(Debug)]
 pub struct Written {
     /// The JSON text.
-    ///
-    /// # Security
-    /// It has the private key.
     pub text: Zeroizing<String>,
     /// The names of the secrets of the keystore that the text does not have.
     pub left_out: Vec<&'static str>,
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Written").field("left_out", &self.left_out).finish_non_exhaustive()
+    }
 }
 
 impl Keystore {
