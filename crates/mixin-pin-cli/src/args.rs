@@ -505,7 +505,10 @@ pub(crate) struct SandboxArgs {
     /// Append each request and its result to this file, as a line of JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
-    /// Accept a request id that was seen before.
+    /// Accept a token that was used before.
     #[arg(long)]
     pub(crate) allow_repeats: bool,
+    /// Refuse a request whose X-Request-Id is absent or not its token's jti. Clients of Mixin's own send such requests.
+    #[arg(long)]
+    pub(crate) require_request_id: bool,
 }

@@ -83,7 +83,7 @@ fn without_a_key_the_signature_is_not_checked() {
 #[test]
 fn a_changed_request_is_not_valid() {
     let (_, key) = docs();
-    let inspected = |change: fn(&mut CapturedRequest)| {
+    let inspected = |change: &dyn Fn(&mut CapturedRequest)| {
         let mut request = request("/pin/update");
         change(&mut request);
         inspect(&request, &knowing(&key), IN_2018).unwrap()
@@ -92,12 +92,22 @@ fn a_changed_request_is_not_valid() {
         (|r| r.method = "PUT".to_owned()) as fn(&mut CapturedRequest),
         |r| r.path.push('?'),
         |r| r.body.push(b' '),
-        |r| r.request_id = Some("06aed1e3-bd77-4a59-991a-5bb5ae6fbb09".to_owned()),
         |r| r.body = br#"{"pin":"AAAA"}"#.to_vec(),
     ] {
-        assert!(!inspected(change).is_valid());
+        assert!(!inspected(&change).is_valid());
     }
-    let report = inspected(|r| r.body = br#"{"pin":"AAAA"}"#.to_vec());
+    let noted = |report: &Report| {
+        report.findings.iter().any(|finding| finding.level == Level::Info && finding.text.contains("X-Request-Id"))
+    };
+    let jti = inspected(&|_: &mut CapturedRequest| ()).claims["jti"].as_str().unwrap().to_owned();
+    for same in [jti.clone(), jti.to_uppercase(), jti.replace('-', "")] {
+        assert!(!noted(&inspected(&|r: &mut CapturedRequest| r.request_id = Some(same.clone()))), "{same}");
+    }
+    for id in [Some("06aed1e3-bd77-4a59-991a-5bb5ae6fbb09"), Some("x"), Some(""), None] {
+        let report = inspected(&|r: &mut CapturedRequest| r.request_id = id.map(str::to_owned));
+        assert!(report.is_valid() && noted(&report), "{id:?}: {:?}", report.findings);
+    }
+    let report = inspected(&|r: &mut CapturedRequest| r.body = br#"{"pin":"AAAA"}"#.to_vec());
     assert_eq!((report.pins[0].bytes, report.pins[0].kind), (None, "unknown"));
     let same = r#"{"old_pin":"+mRm5rm9bkQztvpsaTyz1Rib0BEM0S1FKl/oYaMfbUJM3ZmrxJhafj/tjHi+3kwQ","pin":"+mRm5rm9bkQztvpsaTyz1Rib0BEM0S1FKl/oYaMfbUJM3ZmrxJhafj/tjHi+3kwQ"}"#;
     let mut twice = request("/pin/update");

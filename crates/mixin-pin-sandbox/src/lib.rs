@@ -96,8 +96,13 @@ pub struct Config {
     pub clock_tolerance: Duration,
     /// How many wrong PINs a user has per day before every PIN call is answered with 429. Default: 5.
     pub tries_a_day: u32,
-    /// Whether a call other than GET is refused if its request id was seen before. Default: `true`.
+    /// Whether a token is good once, also for reads: "cannot be reused" (developers.mixin.one:
+    /// `app/guide/generate-jwt-token.md`). A token is known by its session and its `jti`. Default: `true`.
     pub refuse_repeated_requests: bool,
+    /// Whether `X-Request-Id` must be the token's `jti`. Mixin's own clients send requests without one, or with another one: the
+    /// official Go client sends two different ids (bot-api-go-client: `request.go`, `auth.go`), and the API guide's own
+    /// request has none (developers.mixin.one: `api/guide.md`). Default: `false`.
+    pub require_request_id: bool,
     /// Default: the system's clock.
     pub clock: Clock,
     /// Called after every request. Default: `None`.
@@ -139,6 +144,7 @@ impl Default for Config {
             clock_tolerance: Duration::from_secs(300),
             tries_a_day: 5,
             refuse_repeated_requests: true,
+            require_request_id: false,
             // A system clock before 1970 reads as 1970.
             clock: Arc::new(|| UnixTime::try_from(SystemTime::now()).unwrap_or(UnixTime::from_secs(0))),
             observer: None,
@@ -159,6 +165,7 @@ impl fmt::Debug for Config {
             .field("clock_tolerance", &self.clock_tolerance)
             .field("tries_a_day", &self.tries_a_day)
             .field("refuse_repeated_requests", &self.refuse_repeated_requests)
+            .field("require_request_id", &self.require_request_id)
             .field("status_page", &self.status_page)
             .field("max_connections", &self.max_connections)
             .field("head_time", &self.head_time)

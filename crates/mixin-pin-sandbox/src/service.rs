@@ -36,7 +36,7 @@ pub(crate) struct Service {
 /// A token that was checked.
 struct Token {
     issuer: Issuer,
-    request_id: Uuid,
+    id: Uuid,
     expires_at: u64,
 }
 
@@ -154,30 +154,26 @@ impl Service {
         }
         let handler = handler(request.method, path);
         let not_found = || Refusal::new(ErrorCode::NotFound, "endpoint");
-        let Token { issuer, request_id, expires_at } = match token {
+        let token = match token {
             Ok(token) => token,
             // An unknown endpoint needs no valid token.
             Err(HandlerError::Refused(_)) if handler.is_none() => return Ok(not_found().into()),
             Err(error) => return Reply::of(Err(error)),
         };
-        match issuer {
+        let handler = match handler {
+            Some(handler) => self.use_up(tx, request, &token, now)?.map_or(Ok(handler), Err),
+            None => Err(not_found()),
+        };
+        match token.issuer {
             Issuer::App(app) => {
-                let answer =
-                    if handler.is_some() { app.answer(tx, request.method, path) } else { Err(not_found().into()) };
-                app.sign(request, request_id, now, Reply::of(answer)?)
+                let answer = handler.map_err(HandlerError::from).and_then(|_| app.answer(tx, request.method, path));
+                app.sign(request, token.id, now, Reply::of(answer)?)
             }
             Issuer::Session(session_id) => {
-                let Some(handler) = handler else { return Ok(not_found().into()) };
-                if self.config.refuse_repeated_requests && request.method != "GET" {
-                    match tx.record_request(session_id, request_id, expires_at, now.secs())? {
-                        RequestId::New => {}
-                        RequestId::Repeated => return Ok(unauthorized(Reason::RequestRepeated.as_str()).into()),
-                        // An id that is not recorded could be used again.
-                        RequestId::Full => {
-                            return Ok(Refusal::new(ErrorCode::TooManyRequests, "request_ids_full").into());
-                        }
-                    }
-                }
+                let handler = match handler {
+                    Ok(handler) => handler,
+                    Err(refusal) => return Ok(refusal.into()),
+                };
                 let ReceivedRequest { method, path, body, .. } = *request;
                 let user = tx.existing_user(session_id)?;
                 Reply::of(handler(self, tx, &Call { method, path, body, user, now, ip }))
@@ -185,19 +181,59 @@ impl Service {
         }
     }
 
+    /// Records that a token was used, or returns why it cannot be used.
+    fn use_up(
+        &self,
+        tx: &Transaction<'_>,
+        request: &ReceivedRequest<'_>,
+        token: &Token,
+        now: UnixTime,
+    ) -> Result<Option<Refusal>, Error> {
+        if !self.config.refuse_repeated_requests {
+            return Ok(None);
+        }
+        let issuer = match &token.issuer {
+            Issuer::Session(session_id) => *session_id,
+            Issuer::App(app) => app.authorization_id(),
+        };
+        let is_read = request.method == "GET";
+        Ok(match tx.record_request(issuer, token.id, token.expires_at, now.secs(), is_read)? {
+            RequestId::New => None,
+            RequestId::Repeated => Some(unauthorized(Reason::RequestRepeated.as_str())),
+            // A read changes nothing, so it may be repeated.
+            RequestId::Full if is_read => None,
+            // A token that is not recorded could be used again.
+            RequestId::Full => Some(Refusal::new(ErrorCode::TooManyRequests, "request_ids_full")),
+        })
+    }
+
     fn check_token(&self, request: &ReceivedRequest<'_>, now: UnixTime) -> Result<Token, HandlerError> {
         let token = request.token().and_then(ReceivedToken::parse).map_err(|fault| unauthorized(fault.as_str()))?;
-        if token.is_oauth() {
-            return self.check_app_token(request, &token, now);
+        let token = if token.is_oauth() {
+            self.check_app_token(request, &token, now)?
+        } else {
+            self.check_session_token(request, &token, now)?
+        };
+        if self.config.require_request_id {
+            request.check_request_id(token.id).map_err(|fault| unauthorized(fault.as_str()))?;
         }
+        Ok(token)
+    }
+
+    fn check_session_token(
+        &self,
+        request: &ReceivedRequest<'_>,
+        token: &ReceivedToken<'_>,
+        now: UnixTime,
+    ) -> Result<Token, HandlerError> {
         let claims = token.claims().map_err(|fault| unauthorized(fault.as_str()))?;
         let user = self.database.read(|tx| tx.user_of_session(claims.sid))?;
         let user =
             user.filter(|user| user.user_id == claims.uid).ok_or_else(|| unauthorized(Reason::Session.as_str()))?;
         let key = VerifyingKey::from_text(&user.session_secret)?;
-        let claims = check_token(request, &token, &key, now, self.config.clock_tolerance)
+        let claims = check_token(request, token, &key, now, self.config.clock_tolerance)
             .map_err(|fault| unauthorized(fault.as_str()))?;
-        Ok(Token { issuer: Issuer::Session(claims.sid), request_id: claims.jti, expires_at: claims.exp })
+        Ok(Token { issuer: Issuer::Session(claims.sid), id: claims.jti, expires_at: claims.exp })
     }
 }
 

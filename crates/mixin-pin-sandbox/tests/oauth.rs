@@ -7,8 +7,9 @@ use mixin_pin_core::tip::{TipAction, TipKey};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{CodeVerifier, Ed25519Key, OAuthSession, Pin};
 use mixin_pin_http::{Client, Error, OAuthClient, Outcome};
+use mixin_pin_protocol::check::ReceivedToken;
 use mixin_pin_protocol::keystore::Keystore;
-use mixin_pin_protocol::oauth::{CodeExchange, Grant};
+use mixin_pin_protocol::oauth::{CodeExchange, Grant, OAuthCalls};
 use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError, IntegrityFault};
 use mixin_pin_sandbox::Sandbox;
 use serde_json::{Map, Value, json};
@@ -78,6 +79,27 @@ fn an_app_reads_the_profile_of_the_user_who_approved() {
     assert_eq!(session.scope(), "PROFILE:READ");
     let me = oauth_client(&sandbox, session).me().unwrap();
     assert_eq!(me.user_id, user.session().user_id());
+}
+
+#[test]
+fn an_apps_answer_is_signed_for_the_request_id_that_was_sent_and_its_token_is_good_once() {
+    let sandbox = sandbox();
+    let (_, session) = granted(&sandbox, "PROFILE:READ", &["PROFILE:READ"]);
+    let other = Uuid::from_u128(7);
+    for sent in [Some(other), None] {
+        let me = OAuthCalls::new(&session, common::now(), &mut rng()).me().unwrap();
+        let me = me.sign(session.signer(), &mut rng()).unwrap();
+        let id = sent.map(|id| id.to_string());
+        let mut headers = vec![("Host", "sandbox"), ("Authorization", me.authorization().unwrap())];
+        headers.extend(id.as_deref().map(|id| ("X-Request-Id", id)));
+        let answer = common::get(&sandbox, "/me", &headers);
+        assert!(answer.contains("user_id"), "{answer}");
+        let integrity = answer.lines().find_map(|line| line.strip_prefix("x-integrity-token: ")).unwrap();
+        let claims = ReceivedToken::parse(integrity).unwrap().raw_claims().clone();
+        assert_eq!(claims["jti"], sent.unwrap_or_else(|| me.request_id()).to_string());
+        let again = common::get(&sandbox, "/me", &headers);
+        assert!(again.contains("request_repeated"), "{again}");
+    }
 }
 
 #[test]

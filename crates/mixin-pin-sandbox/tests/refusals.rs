@@ -145,7 +145,6 @@ fn invalid_tokens_are_refused_each_for_its_reason() {
     assert_eq!(post(&good, "/pin/verify", &jti_text, b"{\"pin\":\"y\"}"), refused("token_request_hash"));
     assert_eq!(post(&good, "/pin/verify?", &jti_text, body), refused("token_request_hash"));
     assert_eq!(post(&good, "/pin/update", &jti_text, body), refused("token_request_hash"));
-    assert_eq!(post(&good, "/pin/verify", &Uuid::nil().to_string(), body), refused("token_request_id"));
     let early = UnixTime::from_secs(now().secs() - 61);
     assert_eq!(verify(&token_for(user, sid, early, 60)), refused("token_expired"));
     let late = UnixTime::from_secs(now().secs() + 400);
@@ -178,13 +177,50 @@ fn a_repeated_header_counts_as_missing() {
     let id = me.request_id().to_string();
     let (bearer, id) = (("Authorization", me.authorization().unwrap()), ("X-Request-Id", id.as_str()));
     for (headers, verdict) in [
-        (vec![bearer, id], "has_pin"),
         (vec![bearer, bearer, id], "token_missing"),
         (vec![("Authorization", "Bearer a.b.c"), bearer, id], "token_missing"),
-        (vec![bearer, id, id], "token_request_id"),
+        (vec![bearer, id], "has_pin"),
     ] {
         let answer = common::get(&sandbox, "/me", &[&[("Host", "sandbox")], headers.as_slice()].concat());
         assert!(answer.contains(verdict), "{verdict} in {answer}");
+    }
+}
+
+#[test]
+fn the_request_id_may_be_absent_or_another_unless_the_sandbox_is_strict() {
+    for require_request_id in [false, true] {
+        let sandbox = Sandbox::start(&Config { require_request_id, ..Config::default() }).unwrap();
+        let client = with_pin(&sandbox);
+        let session = client.session();
+        let other = Uuid::from_u128(7).to_string();
+        for sent in [vec![], vec![other.as_str()], vec!["no UUID"], vec![other.as_str(), other.as_str()]] {
+            let me = signed_by(&client, Calls::for_algorithm(session, *session.signer(), now(), &mut rng()).me());
+            let mut headers = vec![("Host", "sandbox"), ("Authorization", me.authorization().unwrap())];
+            headers.extend(sent.iter().map(|id| ("X-Request-Id", *id)));
+            let answer = common::get(&sandbox, "/me", &headers);
+            let verdict = if require_request_id { "token_request_id" } else { "has_pin" };
+            assert!(answer.contains(verdict), "{sent:?}: {answer}");
+            // The answer repeats what was sent.
+            let repeated = sent.first().map(|id| format!("x-request-id: {id}\r\n"));
+            match repeated {
+                Some(header) => assert!(answer.contains(&header), "{header} in {answer}"),
+                None => assert!(!answer.contains("x-request-id"), "{answer}"),
+            }
+        }
+        client.verify_pin(&pin("123456")).unwrap().done().unwrap();
+    }
+}
+
+#[test]
+fn a_token_is_good_once_for_reads_and_changes() {
+    for refuse_repeated_requests in [true, false] {
+        let sandbox = Sandbox::start(&Config { refuse_repeated_requests, ..Config::default() }).unwrap();
+        let client = with_pin(&sandbox);
+        let session = client.session();
+        let me = signed_by(&client, Calls::for_algorithm(session, *session.signer(), now(), &mut rng()).me());
+        assert_eq!(verdict(&send(&sandbox, &me)), (0, ""));
+        let again = if refuse_repeated_requests { (401, "request_repeated") } else { (0, "") };
+        assert_eq!(verdict(&send(&sandbox, &me)), again);
     }
 }
 

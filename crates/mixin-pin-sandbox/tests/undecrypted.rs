@@ -24,7 +24,8 @@ impl Watched {
         let seen: Arc<Mutex<Vec<Observation>>> = Arc::default();
         let kept = seen.clone();
         let observer = Arc::new(move |call: &Observation| kept.lock().unwrap().push(call.clone()));
-        let config = Config { observer: Some(observer), status_page: true, ..Config::default() };
+        let config =
+            Config { observer: Some(observer), status_page: true, require_request_id: true, ..Config::default() };
         Self { sandbox: Sandbox::start(&config).unwrap(), seen }
     }
 

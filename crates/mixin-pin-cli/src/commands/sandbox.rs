@@ -43,6 +43,7 @@ pub(crate) fn run(args: &SandboxArgs, output: &Output) -> Result<(), Error> {
         clock_tolerance: Duration::from_secs(args.clock_tolerance),
         tries_a_day: args.tries,
         refuse_repeated_requests: !args.allow_repeats,
+        require_request_id: args.require_request_id,
         observer: args.record.as_deref().map(recorder).transpose()?,
         status_page: true,
         ..Config::default()

@@ -24,7 +24,7 @@ pub enum TokenFault {
     Expired,
     /// `iat` lies in the future, or after `exp`.
     IssuedAt,
-    /// `jti` is not the request's `X-Request-Id`.
+    /// `jti` is not the request's `X-Request-Id`, and the checker demands it.
     RequestId,
     /// `sig` is not the hash of this method, path and body.
     RequestHash,
@@ -78,7 +78,9 @@ impl fmt::Display for TokenFault {
             Self::Signature => "the token's signature is not valid under this key",
             Self::Expired => "the token has expired",
             Self::IssuedAt => "the token was issued in the future, or after its own expiry; check the clocks",
-            Self::RequestId => "the token's jti is not the request's X-Request-Id",
+            Self::RequestId => {
+                "the token's jti is not the request's X-Request-Id, which this server demands; send the same UUID in both"
+            }
             Self::RequestHash => "the token's sig is the hash of another method, path or body",
         })
     }

@@ -25,13 +25,15 @@ pub(crate) struct LogRow {
 }
 
 impl Transaction<'_> {
-    /// Records a request id if it is new, and drops the ids of expired tokens. Times are seconds since 1970.
+    /// Records a token's id if it is new, and drops the ids of expired tokens. Times are seconds since 1970. Reads fill half
+    /// of the table at most, so that they leave room for changes.
     pub(crate) fn record_request(
         &self,
         session_id: Uuid,
         request_id: Uuid,
         expires_at: u64,
         now: u64,
+        is_read: bool,
     ) -> Result<RequestId, Error> {
         self.execute("DELETE FROM requests WHERE expires_at <= ?1", [clamp(now)])?;
         let (session_id, request_id) = (session_id.to_string(), request_id.to_string());
@@ -40,7 +42,9 @@ impl Transaction<'_> {
             return Ok(RequestId::Repeated);
         }
         let count = |of: &str| self.count("SELECT requests FROM counts WHERE session_id = ?1", [of]);
-        if count("")? >= self.capacity.requests || count(&session_id)? >= self.capacity.requests_of_session {
+        let room = |capacity: u32| if is_read { capacity / 2 } else { capacity };
+        if count("")? >= room(self.capacity.requests) || count(&session_id)? >= room(self.capacity.requests_of_session)
+        {
             return Ok(RequestId::Full);
         }
         self.execute(
@@ -103,7 +107,13 @@ mod tests {
         let record = |database: &Database, session, id: u32, now| {
             database
                 .write(|tx| {
-                    tx.record_request(Uuid::from_u128(session), Uuid::from_u128(id.into()), 100 + u64::from(id), now)
+                    tx.record_request(
+                        Uuid::from_u128(session),
+                        Uuid::from_u128(id.into()),
+                        100 + u64::from(id),
+                        now,
+                        false,
+                    )
                 })
                 .unwrap()
         };
@@ -129,12 +139,23 @@ mod tests {
     }
 
     #[test]
+    fn reads_leave_room_for_changes() {
+        let database = database();
+        let record = |id, is_read| {
+            database.write(|tx| tx.record_request(Uuid::nil(), Uuid::from_u128(id), 100, 0, is_read)).unwrap()
+        };
+        assert_eq!([1, 2].map(|id| record(id, true)), [RequestId::New, RequestId::Full]);
+        assert_eq!([3, 4].map(|id| record(id, false)), [RequestId::New, RequestId::New]);
+        assert_eq!(record(5, false), RequestId::Full);
+    }
+
+    #[test]
     fn sandboxes_that_share_a_file_share_request_ids() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sandbox.db");
         let [first, second] = [(); 2].map(|()| Database::open(Some(&path), CAPACITY).unwrap());
         let record = |database: &Database, id, now| {
-            database.write(|tx| tx.record_request(Uuid::nil(), Uuid::from_u128(id), 100, now)).unwrap()
+            database.write(|tx| tx.record_request(Uuid::nil(), Uuid::from_u128(id), 100, now, false)).unwrap()
         };
         assert_eq!([1, 2, 3].map(|id| record(&first, id, 0)), [RequestId::New, RequestId::New, RequestId::New]);
         assert_eq!(record(&second, 3, 0), RequestId::Repeated);
@@ -149,7 +170,7 @@ mod tests {
         let database = database();
         for id in 1..9 {
             let failed: Result<(), Error> = database.write(|tx| {
-                assert_eq!(tx.record_request(Uuid::nil(), Uuid::from_u128(id), 100, 0)?, RequestId::New);
+                assert_eq!(tx.record_request(Uuid::nil(), Uuid::from_u128(id), 100, 0, false)?, RequestId::New);
                 Err(Error::DatabaseContent)
             });
             assert!(failed.is_err());

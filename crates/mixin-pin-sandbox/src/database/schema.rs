@@ -132,7 +132,8 @@ mod tests {
             for _ in 0..2 {
                 let database = Database::open(Some(&path), CAPACITY).unwrap();
                 assert!(database.write(|tx| tx.authorization(Uuid::from_u128(9))).unwrap().is_some());
-                let recorded = database.write(|tx| tx.record_request(Uuid::from_u128(1), Uuid::nil(), 100, 8)).unwrap();
+                let recorded =
+                    database.write(|tx| tx.record_request(Uuid::from_u128(1), Uuid::nil(), 100, 8, false)).unwrap();
                 assert_eq!(recorded, RequestId::Full, "older rows are counted");
             }
         }

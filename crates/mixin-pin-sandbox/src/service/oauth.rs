@@ -30,6 +30,7 @@ const READ_PROFILE: &str = "PROFILE:READ";
 
 /// An app that calls under an authorization.
 pub(super) struct OAuthApp {
+    authorization_id: Uuid,
     user_id: Uuid,
     scope: String,
     server_key: Ed25519Key,
@@ -47,15 +48,20 @@ impl OAuthApp {
         Ok(user_json(&user).into())
     }
 
-    /// Signs an answer with the server's key.
+    pub(super) const fn authorization_id(&self) -> Uuid {
+        self.authorization_id
+    }
+
+    /// Signs an answer with the server's key, for the request's id. A request without one has its token's id.
     pub(super) fn sign(
         &self,
         request: &ReceivedRequest<'_>,
-        request_id: Uuid,
+        token_id: Uuid,
         now: UnixTime,
         mut reply: Reply,
     ) -> Result<Reply, Error> {
         let hash = RequestHash::of(request.method, request.path, reply.body.as_bytes());
+        let request_id = request.request_id.and_then(|id| id.parse().ok()).unwrap_or(token_id);
         let claims = Claims::answer(request_id, hash, now, INTEGRITY_LIFETIME)?;
         reply.integrity_token = Some(claims.sign(&self.server_key, &mut SystemRng::new()?)?.as_str().to_owned());
         Ok(reply)
@@ -190,8 +196,8 @@ impl Service {
         if claims.scp != scope {
             return Err(unauthorized("scope").into());
         }
-        let issuer = Issuer::App(Box::new(OAuthApp { user_id, scope, server_key }));
-        Ok(Token { issuer, request_id: claims.jti, expires_at: claims.exp })
+        let issuer = Issuer::App(Box::new(OAuthApp { authorization_id: claims.aid, user_id, scope, server_key }));
+        Ok(Token { issuer, id: claims.jti, expires_at: claims.exp })
     }
 }
 
