@@ -126,8 +126,9 @@ fn alice(sandbox: Option<&Sandbox>) -> Result<Session> {
     let session = Session::ed25519(user_id, session_id, key, &server)?;
     if let Some(sandbox) = sandbox {
         let pin_key = PinKey::from_bytes(session.pin_key().expose())?;
-        let (full_name, pin) = ("Alice".to_owned(), Some(Pin::new(OLD)?));
-        sandbox.add_account(&Account { user_id, session_id, full_name, public_key, pin_key, pin })?;
+        let pin = Some(Pin::new(OLD)?);
+        let account = Account { pin, ..Account::new(user_id, session_id, "Alice", public_key, pin_key) };
+        sandbox.add_account(&account)?;
     }
     Ok(session)
 }

@@ -130,12 +130,14 @@ fn main() {
     for number in 0..count {
         let session = session(number);
         let account = Account {
-            user_id: session.user_id(),
-            session_id: session.session_id(),
-            full_name: "A User".to_owned(),
-            public_key: VerifyingKey::Ed25519(key(1, number).public_key()),
-            pin_key: PinKey::from_bytes(session.pin_key().expose()).unwrap(),
             pin: Some(pin()),
+            ..Account::new(
+                session.user_id(),
+                session.session_id(),
+                "A User",
+                VerifyingKey::Ed25519(key(1, number).public_key()),
+                PinKey::from_bytes(session.pin_key().expose()).unwrap(),
+            )
         };
         sandbox.add_account(&account).unwrap();
     }

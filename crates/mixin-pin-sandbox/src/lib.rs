@@ -25,6 +25,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod account;
 mod browser;
 mod connections;
 mod database;
@@ -46,12 +47,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use std::{fmt, thread};
 
-use mixin_pin_core::token::VerifyingKey;
-use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Pin, PinKey, UnixTime};
+use mixin_pin_core::UnixTime;
 use tokio::sync::{Semaphore, oneshot};
 use zeroize::Zeroizing;
 
+pub use account::Account;
 pub use error::Error;
 pub use observe::{Observation, ObservedPin};
 
@@ -117,23 +117,6 @@ pub struct Config {
     pub head_time: Duration,
     /// How long a request's body may take, and how long its answer. Default: 20 seconds each.
     pub body_time: Duration,
-}
-
-/// A user with keys of your own: see [`Sandbox::add_account`].
-#[derive(Debug)]
-pub struct Account {
-    /// The user's id.
-    pub user_id: Uuid,
-    /// The session's id.
-    pub session_id: Uuid,
-    /// The user's name.
-    pub full_name: String,
-    /// The key that verifies the session's tokens.
-    pub public_key: VerifyingKey,
-    /// The key that encrypts the session's PINs.
-    pub pin_key: PinKey,
-    /// The PIN, if one is set.
-    pub pin: Option<Pin>,
 }
 
 impl Default for Config {
@@ -239,28 +222,20 @@ impl Sandbox {
     /// Adds a user with keys of your own. A client can then use the keystore that it has, and tests can start with the same
     /// users each time. An account that the database already has, as after a restart, stays unchanged.
     ///
-    /// ```
-    /// use mixin_pin_core::{Ed25519Key, Pin, PinKey, SystemRng, token::VerifyingKey, uuid::Uuid};
-    /// use mixin_pin_sandbox::{Account, Config, Sandbox};
-    ///
-    /// let sandbox = Sandbox::start(&Config::default())?;
-    /// let mut rng = SystemRng::new()?;
-    /// sandbox.add_account(&Account {
-    ///     user_id: Uuid::from_u128(1),
-    ///     session_id: Uuid::from_u128(2),
-    ///     full_name: "Alice".to_owned(),
-    ///     public_key: VerifyingKey::Ed25519(Ed25519Key::generate(&mut rng).public_key()),
-    ///     pin_key: PinKey::generate(&mut rng),
-    ///     pin: Some(Pin::new("314159")?),
-    /// })?;
-    /// # Ok::<(), mixin_pin_sandbox::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::AccountExists`] if a different account has one of the ids, [`Error::UsersFull`] if there are 20,000 users
     /// already, and the `Database…` errors if the database cannot be used.
     pub fn add_account(&self, account: &Account) -> Result<(), Error> {
-        self.service.add_account(account)
+        self.add_accounts([account])
+    }
+
+    /// Adds users as [`add_account`](Self::add_account) does, all or none. The database is written once, so this is the
+    /// quicker way for many.
+    ///
+    /// # Errors
+    /// As [`add_account`](Self::add_account).
+    pub fn add_accounts<'a>(&self, accounts: impl IntoIterator<Item = &'a Account>) -> Result<(), Error> {
+        self.service.add_accounts(accounts)
     }
 
     /// Stops listening, finishes the current calls, closes every connection and the database. Takes at most two seconds,

@@ -281,15 +281,13 @@ fn the_sandbox_stops_within_seconds_despite_open_connections() {
 fn ten_thousand_accounts_fit() {
     let sandbox = sandbox();
     let pin_key = PinKey::generate(&mut rng());
-    let account = |id| Account {
-        user_id: Uuid::from_u128(id),
-        session_id: Uuid::from_u128(id),
-        full_name: "One of many".to_owned(),
-        public_key: VerifyingKey::Ed25519(Ed25519Key::from_bytes(&[7; 32]).unwrap().public_key()),
-        pin_key: PinKey::from_bytes(pin_key.expose()).unwrap(),
-        pin: None,
+    let account = |id| {
+        let public_key = VerifyingKey::Ed25519(Ed25519Key::from_bytes(&[7; 32]).unwrap().public_key());
+        let pin_key = PinKey::from_bytes(pin_key.expose()).unwrap();
+        Account::new(Uuid::from_u128(id), Uuid::from_u128(id), "One of many", public_key, pin_key)
     };
-    (1..=10_000).for_each(|id| sandbox.add_account(&account(id)).unwrap());
+    let accounts: Vec<Account> = (1..=10_000).map(account).collect();
+    sandbox.add_accounts(&accounts).unwrap();
     let session = register(&sandbox, Kind::Ed25519);
     client(&sandbox, session).me().unwrap();
 }

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mixin_pin_core::{Pin, PinKey, SystemRng};
+use mixin_pin_core::{Pin, SystemRng};
 use mixin_pin_http::Client;
-use mixin_pin_protocol::KeystoreError;
 use mixin_pin_protocol::answer::MAX_BODY_LEN;
 use mixin_pin_protocol::keystore::Keystore;
 use mixin_pin_sandbox::{Account, Config, Observation, Observer, Sandbox};
@@ -48,7 +47,7 @@ pub(crate) fn run(args: &SandboxArgs, output: &Output) -> Result<(), Error> {
         status_page: true,
         ..Config::default()
     })?;
-    accounts.iter().try_for_each(|account| sandbox.add_account(account))?;
+    sandbox.add_accounts(&accounts)?;
     let app_keystore = AppKeystore::write(args.app_keystore_out.as_deref(), sandbox.app_keystore())?;
     let url = sandbox.url();
     if let Some(file) = user_file {
@@ -134,18 +133,9 @@ fn account(path: &Path, entry: Entry) -> Result<Account, Error> {
     let pin =
         pin.map(|pin| Pin::new(&pin).map_err(|cause| Error::Pin { which: "account's PIN", cause })).transpose()?;
     let keystore = keystore::read(path)?;
-    let Some(public_key) = keystore.public_key() else {
-        return Err(KeystoreProblem::Content(KeystoreError::RemoteSigner).at(path));
-    };
-    let session = keystore::into_session(path, keystore)?;
-    Ok(Account {
-        user_id: session.user_id(),
-        session_id: session.session_id(),
-        full_name: entry.full_name,
-        public_key,
-        pin_key: PinKey::from_bytes(session.pin_key().expose())?,
-        pin,
-    })
+    let account = Account::from_keystore(keystore, entry.full_name, &mut SystemRng::new()?)
+        .map_err(|cause| KeystoreProblem::Content(cause).at(path))?;
+    Ok(Account { pin, ..account })
 }
 
 /// Appends each request and its verdict to a file.

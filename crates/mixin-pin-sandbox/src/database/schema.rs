@@ -4,7 +4,7 @@ use super::{Transaction, sqlite_error};
 use crate::Error;
 
 /// Grows with every change of the tables.
-const VERSION: i64 = 6;
+const VERSION: i64 = 7;
 
 const TABLES: &str = "
     CREATE TABLE app (
@@ -87,18 +87,25 @@ const COUNT_REQUESTS: &str = "
     END;
 ";
 
+/// From version 6 to 7.
+const KEEP_PIN_TOKENS: &str = "
+    -- What the server gave for the PIN key, as answers show it. Unknown of sessions from older versions.
+    ALTER TABLE users ADD COLUMN pin_token TEXT;
+";
+
+/// The first step makes version 4, each later one the next version.
+const STEPS: [&str; 4] = [TABLES, ORDER_AUTHORIZATIONS, COUNT_REQUESTS, KEEP_PIN_TOKENS];
+
 /// Brings a new or older database to this version.
 pub(super) fn migrate(transaction: &Transaction<'_>) -> Result<(), Error> {
     let sqlite = &transaction.inner;
     let found = sqlite.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sqlite_error)?;
-    let steps: &[&str] = match found {
-        VERSION => &[],
-        5 => &[COUNT_REQUESTS],
-        4 => &[ORDER_AUTHORIZATIONS, COUNT_REQUESTS],
-        0 => &[TABLES, ORDER_AUTHORIZATIONS, COUNT_REQUESTS],
+    let done = match found {
+        0 => 0,
+        4..=VERSION => usize::try_from(found - 3).map_err(|_| Error::DatabaseVersion { found })?,
         _ => return Err(Error::DatabaseVersion { found }),
     };
-    steps.iter().try_for_each(|step| sqlite.execute_batch(step)).map_err(sqlite_error)?;
+    STEPS[done..].iter().try_for_each(|step| sqlite.execute_batch(step)).map_err(sqlite_error)?;
     sqlite.pragma_update(None, "user_version", VERSION).map_err(sqlite_error)
 }
 
@@ -113,7 +120,9 @@ mod tests {
 
     #[test]
     fn older_databases_are_migrated() {
-        for (version, steps) in [(4, &[TABLES][..]), (5, &[TABLES, ORDER_AUTHORIZATIONS])] {
+        assert_eq!(usize::try_from(VERSION), Ok(STEPS.len() + 3));
+        for version in 4..=VERSION {
+            let steps = &STEPS[..usize::try_from(version - 3).unwrap()];
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("sandbox.db");
             let old = Connection::open(private_file(&path).unwrap()).unwrap();

@@ -17,6 +17,8 @@ pub(crate) struct UserRow {
     pub(crate) full_name: String,
     pub(crate) session_secret: String,
     pub(crate) pin_key: PinKey,
+    /// What the server gave the client for its PIN key, as answers show it.
+    pub(crate) pin_token: Option<String>,
     pub(crate) pin_hash: Option<PinHash>,
     /// Replaces the PIN's digits for good.
     pub(crate) tip_key: Option<Ed25519PublicKey>,
@@ -48,6 +50,7 @@ pub(crate) struct NewUser<'a> {
     pub(crate) full_name: &'a str,
     pub(crate) session_secret: &'a str,
     pub(crate) pin_key: &'a PinKey,
+    pub(crate) pin_token: Option<&'a str>,
     pub(crate) created_at: i64,
 }
 
@@ -67,8 +70,9 @@ impl Transaction<'_> {
             return Ok(None);
         }
         self.execute(
-            "INSERT INTO users (user_id, session_id, is_app, full_name, session_secret, pin_key, last_iterator, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO users (user_id, session_id, is_app, full_name, session_secret, pin_key, pin_token,
+                 last_iterator, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             params![
                 user.user_id.to_string(),
                 user.session_id.to_string(),
@@ -76,6 +80,7 @@ impl Transaction<'_> {
                 user.full_name,
                 user.session_secret,
                 user.pin_key.expose().as_slice(),
+                user.pin_token,
                 0_u64.to_be_bytes().as_slice(),
                 user.created_at,
             ],
@@ -154,6 +159,7 @@ fn read_user(row: &Row<'_>) -> Result<UserRow, Error> {
         full_name: column(row, "full_name")?,
         session_secret: column(row, "session_secret")?,
         pin_key: PinKey::from_bytes(&column::<Vec<u8>>(row, "pin_key")?)?,
+        pin_token: column(row, "pin_token")?,
         pin_hash: pin_hash.map(|hash| PinHash::from_bytes(&hash)).transpose()?,
         tip_key: key_column(row, "tip_key")?,
         tip_counter: column(row, "tip_counter")?,
@@ -181,6 +187,7 @@ mod tests {
                 full_name: "x",
                 session_secret: "x",
                 pin_key: &PinKey::from_bytes(&[1; 32]).unwrap(),
+                pin_token: None,
                 created_at: 0,
             };
             database.write(|tx| tx.add_user(&user)).unwrap().is_some()

@@ -13,7 +13,7 @@ use mixin_pin_protocol::check::{ReceivedRequest, ReceivedToken, check_oauth_toke
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::users::user_json;
+use super::users::profile_json;
 use super::{Issuer, Service, Token, json_body, unauthorized};
 use crate::Error;
 use crate::database::{AuthorizationRow, Transaction};
@@ -45,7 +45,7 @@ impl OAuthApp {
             return Err(Refusal::new(ErrorCode::Forbidden, "scope").with("needs", READ_PROFILE).into());
         }
         let user = tx.user(self.user_id)?.ok_or(Error::DatabaseContent)?;
-        Ok(user_json(&user).into())
+        Ok(profile_json(&user).into())
     }
 
     pub(super) const fn authorization_id(&self) -> Uuid {

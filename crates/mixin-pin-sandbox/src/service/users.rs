@@ -42,40 +42,16 @@ impl Service {
             full_name: "Sandbox App",
             session_secret: &public_key.to_session_secret()?,
             pin_key: &server.agree(&key.public_key().to_x25519()?)?,
+            pin_token: Some(&server.public_key().to_x25519()?.to_base64_url()),
             created_at: nanos(self.now()),
         })?;
         app.ok_or(Error::UsersFull)?;
         tx.set_app_keystore(&write_app(user_id, session_id, &key, &ServerKey::Ed25519(server.public_key())))
     }
 
-    pub(crate) fn add_account(&self, account: &Account) -> Result<(), Error> {
-        let session_secret = account.public_key.to_session_secret()?;
-        self.database.write(|tx| {
-            let known = tx.user_of_session(account.session_id)?;
-            if known.is_some() || tx.user(account.user_id)?.is_some() {
-                // The same account may be added again after a restart.
-                let is_same = known.is_some_and(|user| {
-                    user.user_id == account.user_id
-                        && user.session_secret == session_secret
-                        && bool::from(user.pin_key.expose().ct_eq(account.pin_key.expose()))
-                });
-                return if is_same { Ok(()) } else { Err(Error::AccountExists { user_id: account.user_id }) };
-            }
-            let user = tx.add_user(&NewUser {
-                user_id: account.user_id,
-                session_id: account.session_id,
-                is_app: false,
-                full_name: &account.full_name,
-                session_secret: &session_secret,
-                pin_key: &account.pin_key,
-                created_at: nanos(self.now()),
-            })?;
-            user.ok_or(Error::UsersFull)?;
-            match &account.pin {
-                Some(pin) => tx.set_pin(account.session_id, &PinHash::of(pin, &account.pin_key)?),
-                None => Ok(()),
-            }
-        })
+    pub(crate) fn add_accounts<'a>(&self, accounts: impl IntoIterator<Item = &'a Account>) -> Result<(), Error> {
+        let now = nanos(self.now());
+        self.database.write(|tx| accounts.into_iter().try_for_each(|account| add_account(tx, account, now)))
     }
 
     /// `POST /users`
@@ -105,19 +81,20 @@ impl Service {
 
         let mut rng = SystemRng::new()?;
         let (user_id, session_id) = (random_uuid(&mut rng), random_uuid(&mut rng));
-        let (pin_key, tokens) = match &key {
+        let (pin_key, pin_token, tokens) = match &key {
             VerifyingKey::Rsa(key) => {
                 let pin_key = PinKey::generate(&mut rng);
                 let pin_token = key.wrap_pin_key(&pin_key, session_id, &mut rng)?.to_base64();
-                (pin_key, json!({ "pin_token": pin_token }))
+                (pin_key, pin_token, json!({}))
             }
             VerifyingKey::Ed25519(key) => {
                 let server = Ed25519Key::generate(&mut rng);
+                let pin_token = server.public_key().to_x25519()?.to_base64_url();
                 let tokens = json!({
-                    "pin_token_base64": server.public_key().to_x25519()?.to_base64_url(),
+                    "pin_token_base64": pin_token,
                     "server_public_key": encode_string(server.public_key().as_bytes()),
                 });
-                (server.agree(&key.to_x25519()?)?, tokens)
+                (server.agree(&key.to_x25519()?)?, pin_token, tokens)
             }
             _ => return Err(invalid_key().into()),
         };
@@ -128,6 +105,7 @@ impl Service {
             full_name: &full_name,
             session_secret: &key.to_session_secret()?,
             pin_key: &pin_key,
+            pin_token: Some(&pin_token),
             created_at: nanos(call.now),
         })?;
         let user = user.ok_or_else(|| Refusal::new(ErrorCode::Forbidden, "users_full"))?;
@@ -170,8 +148,48 @@ impl Service {
     }
 }
 
-/// A user as answers show it.
+fn add_account(tx: &Transaction<'_>, account: &Account, created_at: i64) -> Result<(), Error> {
+    let session_secret = account.public_key.to_session_secret()?;
+    let known = tx.user_of_session(account.session_id)?;
+    if known.is_some() || tx.user(account.user_id)?.is_some() {
+        // The same account may be added again after a restart.
+        let is_same = known.is_some_and(|user| {
+            user.user_id == account.user_id
+                && user.session_secret == session_secret
+                && bool::from(user.pin_key.expose().ct_eq(account.pin_key.expose()))
+        });
+        return if is_same { Ok(()) } else { Err(Error::AccountExists { user_id: account.user_id }) };
+    }
+    let user = tx.add_user(&NewUser {
+        user_id: account.user_id,
+        session_id: account.session_id,
+        is_app: false,
+        full_name: &account.full_name,
+        session_secret: &session_secret,
+        pin_key: &account.pin_key,
+        pin_token: account.pin_token.as_deref(),
+        created_at,
+    })?;
+    user.ok_or(Error::UsersFull)?;
+    match (&account.tip_key, &account.pin) {
+        (Some(key), _) => tx.set_tip_key(account.session_id, key, 1),
+        (None, Some(pin)) => tx.set_pin(account.session_id, &PinHash::of(pin, &account.pin_key)?),
+        (None, None) => Ok(()),
+    }
+}
+
+/// A user as answers to its own session show it.
 pub(super) fn user_json(user: &UserRow) -> Value {
+    let mut shown = profile_json(user);
+    // As in Android's account (android-app: `vo/Account.kt`) and in the documentation of 2018.
+    if let Some(pin_token) = &user.pin_token {
+        shown["pin_token"] = pin_token.as_str().into();
+    }
+    shown
+}
+
+/// A user as answers to an app show it: an OAuth session has no PIN key.
+pub(super) fn profile_json(user: &UserRow) -> Value {
     json!({
         "type": "user",
         "user_id": user.user_id.to_string(),

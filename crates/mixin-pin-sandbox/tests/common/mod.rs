@@ -70,13 +70,17 @@ pub fn app(sandbox: &Sandbox) -> Client {
     client(sandbox, keystore.into_session(&mut rng()).unwrap())
 }
 
+/// The private key of RSA users of a kind.
+pub fn pem(kind: Kind) -> &'static str {
+    if matches!(kind, Kind::Rsa1024) { RSA_1024 } else { RSA_2048 }
+}
+
 /// Registers a user through the app.
 pub fn register(sandbox: &Sandbox, kind: Kind) -> Session {
     let rng = &mut rng();
     match kind {
         Kind::Rsa1024 | Kind::Rsa2048 => {
-            let pem = if matches!(kind, Kind::Rsa1024) { RSA_1024 } else { RSA_2048 };
-            let key = RsaKey::from_pem(pem).unwrap();
+            let key = RsaKey::from_pem(pem(kind)).unwrap();
             let user = registered(sandbox, &VerifyingKey::Rsa(key.public_key()));
             let pin_token = PinToken::from_base64(&user.pin_token).unwrap();
             Session::rsa(user.user_id, user.session_id.unwrap(), key, &pin_token, rng).unwrap()
