@@ -133,6 +133,16 @@ pub(crate) struct DemoArgs {
     pub(crate) session: DemoSession,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum TryWindow {
+    /// The last 24 hours. A PIN call that gets 429 counts, too, so it lengthens the lock.
+    Growing,
+    /// The last 24 hours.
+    Rolling,
+    /// The UTC day.
+    UtcDay,
+}
+
 #[derive(Args)]
 pub(crate) struct InspectArgs {
     /// A text that contains a curl command; - for standard input.
@@ -498,6 +508,12 @@ pub(crate) struct SandboxArgs {
     /// How many wrong PINs a day are allowed. After that every PIN call gets 429.
     #[arg(long, value_name = "COUNT", default_value_t = 5)]
     pub(crate) tries: u32,
+    /// What a day is for --tries.
+    #[arg(long, value_enum, value_name = "WINDOW", default_value = "growing")]
+    pub(crate) try_window: TryWindow,
+    /// Keep the iterator of a wrong PIN unused.
+    #[arg(long)]
+    pub(crate) keep_iterators: bool,
     /// Know these users from the start: a JSON list of objects with a keystore (relative to this file's folder), the user's
     /// full name, and the PIN if there is one. A client with such a keystore is served as by Mixin.
     #[arg(long, value_name = "FILE")]

@@ -5,6 +5,7 @@
 mod history;
 mod oauth;
 mod schema;
+mod tries;
 mod users;
 
 use std::fs::{self, OpenOptions};
@@ -45,6 +46,8 @@ pub(crate) struct Capacity {
     /// Log entries. The oldest is dropped.
     pub(crate) logs: u32,
     pub(crate) logs_of_user: u32,
+    /// Tries that wrong PINs cost. The oldest is dropped.
+    pub(crate) tries_of_session: u32,
 }
 
 impl Default for Capacity {
@@ -58,6 +61,7 @@ impl Default for Capacity {
             requests_of_session: 100_000,
             logs: 100_000,
             logs_of_user: 1_000,
+            tries_of_session: 1_000,
         }
     }
 }
@@ -227,8 +231,16 @@ fn sqlite_error(error: rusqlite::Error) -> Error {
 mod tests {
     use super::*;
 
-    pub(super) const CAPACITY: Capacity =
-        Capacity { users: 2, waiting: 3, approved: 2, requests: 5, requests_of_session: 3, logs: 6, logs_of_user: 4 };
+    pub(super) const CAPACITY: Capacity = Capacity {
+        users: 2,
+        waiting: 3,
+        approved: 2,
+        requests: 5,
+        requests_of_session: 3,
+        logs: 6,
+        logs_of_user: 4,
+        tries_of_session: 5,
+    };
 
     pub(super) fn database() -> Database {
         Database::open(None, CAPACITY).unwrap()

@@ -86,6 +86,7 @@ pub type Observer = Arc<dyn Fn(&Observation) + Send + Sync>;
 /// # Ok::<(), mixin_pin_sandbox::Error>(())
 /// ```
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Config {
     /// The address to listen on. Port 0 takes any free port. Default: `127.0.0.1:0`.
     pub listen: SocketAddr,
@@ -94,8 +95,15 @@ pub struct Config {
     pub database: Option<PathBuf>,
     /// How far the timestamp of a PIN or the `iat` of a token may be from the clock. Default: five minutes.
     pub clock_tolerance: Duration,
-    /// How many wrong PINs a user has per day before every PIN call is answered with 429. Default: 5.
+    /// How many wrong PINs a user has per day before every PIN call is answered with 429, also one with the right PIN. The
+    /// newest 1,000 are remembered, so a greater number is no limit. Default: 5 (developers.mixin.one:
+    /// `dapp/guide/pin.md` of 2022; android-app: `AccountRepository.kt`).
     pub tries_a_day: u32,
+    /// What a day is for [`tries_a_day`](Self::tries_a_day). Default: [`TryWindow::Growing`].
+    pub try_window: TryWindow,
+    /// Whether a wrong PIN uses its iterator up. No source tells. A PIN that is refused for another reason never does.
+    /// Default: `true`.
+    pub wrong_pin_spends_iterator: bool,
     /// Whether a token is good once, also for reads: "cannot be reused" (developers.mixin.one:
     /// `app/guide/generate-jwt-token.md`). A token is known by its session and its `jti`. Default: `true`.
     pub refuse_repeated_requests: bool,
@@ -119,6 +127,20 @@ pub struct Config {
     pub body_time: Duration,
 }
 
+/// What a day is for [`Config::tries_a_day`]. Sources conflict.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TryWindow {
+    /// The last 24 hours, as the apps count (android-app: `AccountRepository.kt`; ios-app:
+    /// `PINVerificationFailureHandler`). A PIN call that is answered with 429 counts as a further try, so it
+    /// lengthens the lock (developers.mixin.one: `dapp/guide/pin.md` of 2022).
+    Growing,
+    /// The last 24 hours. A PIN call that is answered with 429 does not count.
+    Rolling,
+    /// The UTC day. No source has it; the lock ends for all users at once, which suits some tests.
+    UtcDay,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -126,6 +148,8 @@ impl Default for Config {
             database: None,
             clock_tolerance: Duration::from_secs(300),
             tries_a_day: 5,
+            try_window: TryWindow::Growing,
+            wrong_pin_spends_iterator: true,
             refuse_repeated_requests: true,
             require_request_id: false,
             // A system clock before 1970 reads as 1970.
@@ -147,6 +171,8 @@ impl fmt::Debug for Config {
             .field("database", &self.database)
             .field("clock_tolerance", &self.clock_tolerance)
             .field("tries_a_day", &self.tries_a_day)
+            .field("try_window", &self.try_window)
+            .field("wrong_pin_spends_iterator", &self.wrong_pin_spends_iterator)
             .field("refuse_repeated_requests", &self.refuse_repeated_requests)
             .field("require_request_id", &self.require_request_id)
             .field("status_page", &self.status_page)

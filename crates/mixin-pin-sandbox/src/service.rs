@@ -21,7 +21,6 @@ use zeroize::Zeroizing;
 use crate::database::{Database, RequestId, Transaction, UserRow};
 use crate::reply::{Answer, HandlerError, Refusal, Reply};
 use crate::status::{self, RecentCalls};
-use crate::time::day;
 use crate::{Config, Error, Observation};
 use oauth::OAuthApp;
 use users::user_json;
@@ -135,9 +134,13 @@ impl Service {
     }
 
     pub(crate) fn status_page(&self) -> Result<String, Error> {
-        let users = self.database.read(|tx| tx.newest_users(status::MAX_USERS))?;
+        let begin = self.tries_begin(self.now());
+        let users: Vec<(UserRow, u32)> = self.database.read(|tx| {
+            let users = tx.newest_users(status::MAX_USERS)?.into_iter();
+            users.map(|user| tx.tries(user.session_id, begin).map(|tries| (user, tries))).collect()
+        })?;
         let calls = self.recent.as_ref().map(RecentCalls::newest_first).unwrap_or_default();
-        Ok(status::page(&users, day(self.now()), &calls))
+        Ok(status::page(&users, &calls))
     }
 
     fn dispatch(

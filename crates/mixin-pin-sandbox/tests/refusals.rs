@@ -4,17 +4,15 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Kind, TestClock, client, now, reason, register, rng, sandbox, send, send_parts, signed, verdict};
+use common::{Kind, client, now, reason, register, rng, sandbox, send, send_parts, verdict};
 use mixin_pin_core::token::{Claims, RequestHash};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{EncryptedPin, MonotonicNonces, Pin, Secret, Session, UnixTime, hazmat};
+use mixin_pin_core::{EncryptedPin, MonotonicNonces, Pin, Secret, UnixTime, hazmat};
 use mixin_pin_http::Client;
 use mixin_pin_protocol::CallError;
 use mixin_pin_protocol::call::{Calls, LogQuery, PreparedRequest, UnsignedRequest, random_uuid};
 use mixin_pin_sandbox::{Config, Sandbox};
 use serde_json::{Value, json};
-
-const DAY: u64 = 86_400;
 
 fn pin(digits: &str) -> Pin {
     Pin::new(digits).unwrap()
@@ -69,43 +67,6 @@ fn a_wrong_iterator_a_stale_block_or_an_unreadable_one_costs_no_try() {
 
     assert_eq!(tries_left(&client), 4, "nothing above cost a try");
     assert_eq!(client.pin_logs(&LogQuery::wrong_pins()).unwrap().len(), 1);
-}
-
-#[test]
-fn after_the_days_tries_even_the_right_pin_is_refused_until_the_next_day() {
-    let clock = TestClock::new(UnixTime::from_secs(now().secs() / DAY * DAY + DAY / 2));
-    let sandbox = Sandbox::start(&clock.config()).unwrap();
-    // The test's clock stands still, so requests are made by hand at its time.
-    let app = mixin_pin_protocol::keystore::Keystore::parse(sandbox.app_keystore().as_bytes()).unwrap();
-    let app = app.into_session(&mut rng()).unwrap();
-    let key = mixin_pin_core::Ed25519Key::generate(&mut rng());
-    let secret = mixin_pin_core::token::VerifyingKey::Ed25519(key.public_key()).to_session_secret().unwrap();
-    let registration = signed(&app, Calls::new(&app, clock.now(), &mut rng()).register(&secret, "x"));
-    let user = &send(&sandbox, &registration)["data"];
-    let server = mixin_pin_core::X25519PublicKey::from_base64(user["pin_token_base64"].as_str().unwrap()).unwrap();
-    let id = |field: &str| user[field].as_str().unwrap().parse().unwrap();
-    let session = Session::ed25519(id("user_id"), id("session_id"), key, &server).unwrap();
-    let nonces = MonotonicNonces::new();
-    let verify = |digits| {
-        let request =
-            signed(&session, Calls::new(&session, clock.now(), &mut rng()).nonces(&nonces).verify_pin(&pin(digits)));
-        let answer = send(&sandbox, &request);
-        (verdict(&answer).0, verdict(&answer).1.to_owned(), answer["error"]["extra"]["tries_left"].as_u64())
-    };
-    let create =
-        signed(&session, Calls::new(&session, clock.now(), &mut rng()).nonces(&nonces).create_pin(&pin("123456")));
-    assert_eq!(verdict(&send(&sandbox, &create)), (0, ""));
-
-    for left in (0..5).rev() {
-        assert_eq!(verify("999999"), (20_119, "pin".to_owned(), Some(left)));
-    }
-    assert_eq!(verify("999999"), (429, "tries_spent".to_owned(), None));
-    assert_eq!(verify("123456"), (429, "tries_spent".to_owned(), None));
-    clock.advance(DAY / 2 - 1);
-    assert_eq!(verify("123456").0, 429, "one second before midnight");
-    clock.advance(1);
-    assert_eq!(verify("123456").0, 0, "the next day");
-    assert_eq!(verify("999999"), (20_119, "pin".to_owned(), Some(4)), "with all its tries");
 }
 
 #[test]
@@ -221,6 +182,23 @@ fn a_token_is_good_once_for_reads_and_changes() {
         assert_eq!(verdict(&send(&sandbox, &me)), (0, ""));
         let again = if refuse_repeated_requests { (401, "request_repeated") } else { (0, "") };
         assert_eq!(verdict(&send(&sandbox, &me)), again);
+    }
+}
+
+#[test]
+fn a_wrong_pin_uses_its_iterator_up_unless_the_sandbox_keeps_it() {
+    for wrong_pin_spends_iterator in [true, false] {
+        let sandbox = Sandbox::start(&Config { wrong_pin_spends_iterator, ..Config::default() }).unwrap();
+        let client = with_pin(&sandbox);
+        let session = client.session();
+        let (now, nanos) = (now().secs(), now().secs() * 1_000_000_000 + 999_999_999);
+        let verify = |digits, iterator| {
+            let block = hazmat::block(pin(digits), now, iterator);
+            verify_block(&client, &hazmat::encrypt_with_iv(session.pin_key(), &block, &[3; 16]))
+        };
+        assert_eq!(verify("000000", nanos), (20_119, "pin".to_owned()));
+        let again = if wrong_pin_spends_iterator { "iterator" } else { "pin" };
+        assert_eq!(verify("000000", nanos), (20_119, again.to_owned()));
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use crate::args::{SandboxArgs, SessionKind};
+use crate::args::{SandboxArgs, SessionKind, TryWindow};
 use crate::error::{Error, FileProblem, KeystoreProblem};
 use crate::files::{self, SecretFile};
 use crate::keystore;
@@ -41,6 +41,12 @@ pub(crate) fn run(args: &SandboxArgs, output: &Output) -> Result<(), Error> {
         database: args.db.clone(),
         clock_tolerance: Duration::from_secs(args.clock_tolerance),
         tries_a_day: args.tries,
+        try_window: match args.try_window {
+            TryWindow::Growing => mixin_pin_sandbox::TryWindow::Growing,
+            TryWindow::Rolling => mixin_pin_sandbox::TryWindow::Rolling,
+            TryWindow::UtcDay => mixin_pin_sandbox::TryWindow::UtcDay,
+        },
+        wrong_pin_spends_iterator: !args.keep_iterators,
         refuse_repeated_requests: !args.allow_repeats,
         require_request_id: args.require_request_id,
         observer: args.record.as_deref().map(recorder).transpose()?,

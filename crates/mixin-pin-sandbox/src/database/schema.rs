@@ -4,7 +4,7 @@ use super::{Transaction, sqlite_error};
 use crate::Error;
 
 /// Grows with every change of the tables.
-const VERSION: i64 = 7;
+const VERSION: i64 = 8;
 
 const TABLES: &str = "
     CREATE TABLE app (
@@ -93,8 +93,23 @@ const KEEP_PIN_TOKENS: &str = "
     ALTER TABLE users ADD COLUMN pin_token TEXT;
 ";
 
+/// From version 7 to 8: a row for each try, in place of a count for the UTC day. The log has the times of the older ones.
+const TIME_TRIES: &str = "
+    CREATE TABLE tries (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        session_id TEXT NOT NULL,
+        at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX tries_by_session ON tries (session_id, at);
+    INSERT INTO tries (session_id, at)
+        SELECT users.session_id, logs.created_at FROM logs JOIN users USING (user_id)
+            WHERE logs.code = 'PIN_INCORRECT' ORDER BY logs.number;
+    ALTER TABLE users DROP COLUMN tries_day;
+    ALTER TABLE users DROP COLUMN tries_used;
+";
+
 /// The first step makes version 4, each later one the next version.
-const STEPS: [&str; 4] = [TABLES, ORDER_AUTHORIZATIONS, COUNT_REQUESTS, KEEP_PIN_TOKENS];
+const STEPS: [&str; 5] = [TABLES, ORDER_AUTHORIZATIONS, COUNT_REQUESTS, KEEP_PIN_TOKENS, TIME_TRIES];
 
 /// Brings a new or older database to this version.
 pub(super) fn migrate(transaction: &Transaction<'_>) -> Result<(), Error> {
@@ -118,6 +133,9 @@ mod tests {
     use super::super::{Database, RequestId, private_file};
     use super::*;
 
+    /// From here on the database has the tries beside the log.
+    const TRIES_SINCE: i64 = 8;
+
     #[test]
     fn older_databases_are_migrated() {
         assert_eq!(usize::try_from(VERSION), Ok(STEPS.len() + 3));
@@ -134,6 +152,13 @@ mod tests {
                      VALUES ('00000000-0000-0000-0000-000000000009', '00000000-0000-0000-0000-000000000001', 'x', 'x');
                  INSERT INTO requests VALUES ('00000000-0000-0000-0000-000000000001', 'x', 9),
                      ('00000000-0000-0000-0000-000000000001', 'y', 9), ('00000000-0000-0000-0000-000000000001', 'z', 9);
+                 INSERT INTO users (user_id, session_id, is_app, full_name, session_secret, pin_key, last_iterator,
+                         created_at)
+                     VALUES ('00000000-0000-0000-0000-000000000002', '00000000-0000-0000-0000-000000000003', 0, 'x', 'x',
+                         zeroblob(32), zeroblob(8), 0);
+                 INSERT INTO logs (log_id, user_id, code, ip_address, created_at)
+                     VALUES ('00000000-0000-0000-0000-000000000004', '00000000-0000-0000-0000-000000000002',
+                         'PIN_INCORRECT', '', 77);
                  PRAGMA user_version = {version}",
             ))
             .unwrap();
@@ -144,6 +169,10 @@ mod tests {
                 let recorded =
                     database.write(|tx| tx.record_request(Uuid::from_u128(1), Uuid::nil(), 100, 8, false)).unwrap();
                 assert_eq!(recorded, RequestId::Full, "older rows are counted");
+                let tries = database.read(|tx| tx.tries(Uuid::from_u128(3), 76)).unwrap();
+                assert_eq!(tries, u32::from(version < TRIES_SINCE), "wrong PINs of version {version} are known");
+                let user = database.read(|tx| tx.user(Uuid::from_u128(2))).unwrap().unwrap();
+                assert_eq!((user.pin_token, user.last_iterator), (None, 0));
             }
         }
     }

@@ -26,19 +26,12 @@ pub(crate) struct UserRow {
     /// Set when the user registers with the safe.
     pub(crate) safe_key: Option<Ed25519PublicKey>,
     pub(crate) last_iterator: u64,
-    pub(crate) tries_day: i64,
-    pub(crate) tries_used: u32,
     pub(crate) created_at: i64,
 }
 
 impl UserRow {
     pub(crate) const fn has_pin(&self) -> bool {
         self.pin_hash.is_some() || self.tip_key.is_some()
-    }
-
-    /// Wrong PINs on a day.
-    pub(crate) const fn wrong_pins(&self, day: i64) -> u32 {
-        if self.tries_day == day { self.tries_used } else { 0 }
     }
 }
 
@@ -112,13 +105,6 @@ impl Transaction<'_> {
         )
     }
 
-    pub(crate) fn set_tries(&self, session_id: Uuid, day: i64, used: u32) -> Result<(), Error> {
-        self.execute(
-            "UPDATE users SET tries_day = ?2, tries_used = ?3 WHERE session_id = ?1",
-            params![session_id.to_string(), day, used],
-        )
-    }
-
     pub(crate) fn set_pin(&self, session_id: Uuid, pin_hash: &PinHash) -> Result<(), Error> {
         self.execute(
             "UPDATE users SET pin_hash = ?2 WHERE session_id = ?1",
@@ -165,8 +151,6 @@ fn read_user(row: &Row<'_>) -> Result<UserRow, Error> {
         tip_counter: column(row, "tip_counter")?,
         safe_key: key_column(row, "safe_key")?,
         last_iterator: u64::from_be_bytes(last_iterator.try_into().map_err(|_| Error::DatabaseContent)?),
-        tries_day: column(row, "tries_day")?,
-        tries_used: column(row, "tries_used")?,
         created_at: column(row, "created_at")?,
     })
 }

@@ -39,7 +39,7 @@ impl Service {
 
     pub(super) fn call_with_action(&self, tx: &Transaction<'_>, call: &Call<'_>) -> Answer {
         let mut body: Map<String, Value> = call.json()?;
-        self.check_tries(call)?;
+        self.check_tries(tx, call)?;
         let pin = PinBody::deserialize(&body).map_err(|_| invalid_body())?;
         let block = self.decrypt(call, "pin", pin.pin, call.user.last_iterator)?;
         let requested = match requested(call.method, call.path, &body, call.user.user_id) {
@@ -56,8 +56,7 @@ impl Service {
             action.map(|action| json!({ "name": action.prefix(), "body": encode_string(action.body().as_bytes()) }));
         // Checked after the iterator: a copy of a call is refused for its iterator, not for the changes that the call made.
         let effect = effect(tx, call, &body)?;
-        tx.set_last_iterator(call.user.session_id, block.iterator())?;
-        self.check_credential(tx, call, &credential).map_err(|error| match error {
+        self.check_credential(tx, call, &credential, block.iterator()).map_err(|error| match error {
             // Shows the client's author what must be signed.
             HandlerError::Refused(refusal) => refusal.with("action", action.clone()).into(),
             failed @ HandlerError::Failed(_) => failed,

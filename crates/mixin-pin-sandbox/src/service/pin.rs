@@ -14,10 +14,11 @@ use serde::Deserialize;
 
 use super::users::user_json;
 use super::{Call, Service};
+use crate::TryWindow;
 use crate::database::{LogRow, Transaction};
 use crate::pin_hash::PinHash;
 use crate::reply::{Answer, HandlerError, Refusal, Success};
-use crate::time::{SECONDS_A_DAY, day, nanos};
+use crate::time::{SECONDS_A_DAY, a_day_after, a_day_before, nanos, start_of_day};
 
 const WRONG_PIN: &str = "PIN_INCORRECT";
 
@@ -45,20 +46,19 @@ enum NewPin {
 
 impl Service {
     pub(super) fn verify_pin(&self, tx: &Transaction<'_>, call: &Call<'_>) -> Answer {
-        self.check_tries(call)?;
+        self.check_tries(tx, call)?;
         let body: PinBody = call.json()?;
         let block = self.decrypt(call, "pin", body.pin, call.user.last_iterator)?;
         let credential = read_credential(call, "pin", &block, |signature, key| {
             let timestamp = self.check_timestamp(call, body.timestamp)?;
             Ok(TipAction::Verify { timestamp }.verify(signature, key).is_ok())
         })?;
-        tx.set_last_iterator(call.user.session_id, block.iterator())?;
-        self.check_credential(tx, call, &credential)?;
+        self.check_credential(tx, call, &credential, block.iterator())?;
         Ok(Success::from(user_json(&call.user)).with_iterator("pin", block.iterator()))
     }
 
     pub(super) fn update_pin(&self, tx: &Transaction<'_>, call: &Call<'_>) -> Answer {
-        self.check_tries(call)?;
+        self.check_tries(tx, call)?;
         // Both PINs are decrypted before a try is counted: one that cannot be decrypted costs none.
         let body: PinBody = call.json()?;
         let last = call.user.last_iterator;
@@ -81,9 +81,9 @@ impl Service {
         }
         let new = new_pin(call, &block)?;
         let session_id = call.user.session_id;
-        tx.set_last_iterator(session_id, block.iterator())?;
-        if let Some((credential, _)) = &old {
-            self.check_credential(tx, call, credential)?;
+        match &old {
+            Some((credential, _)) => self.check_credential(tx, call, credential, block.iterator())?,
+            None => tx.set_last_iterator(session_id, block.iterator())?,
         }
         match &new {
             NewPin::Digits(pin) => tx.set_pin(session_id, &PinHash::of(pin, &call.user.pin_key)?)?,
@@ -96,13 +96,33 @@ impl Service {
         })
     }
 
+    /// Only tries after this time count, in nanoseconds since 1970.
+    pub(super) fn tries_begin(&self, now: UnixTime) -> i64 {
+        match self.config.try_window {
+            TryWindow::Growing | TryWindow::Rolling => a_day_before(now),
+            TryWindow::UtcDay => nanos(start_of_day(now)).saturating_sub(1),
+        }
+    }
+
     /// Refuses the call if the day's tries are spent.
-    pub(super) fn check_tries(&self, call: &Call<'_>) -> Result<(), Refusal> {
-        if call.user.wrong_pins(day(call.now)) < self.config.tries_a_day {
+    pub(super) fn check_tries(&self, tx: &Transaction<'_>, call: &Call<'_>) -> Result<(), HandlerError> {
+        let (session_id, limit) = (call.user.session_id, self.config.tries_a_day);
+        if tx.tries(session_id, self.tries_begin(call.now))? < limit {
             return Ok(());
         }
-        let retry_at = (call.now.secs() / SECONDS_A_DAY + 1) * SECONDS_A_DAY;
-        Err(Refusal::new(ErrorCode::TooManyRequests, Reason::TriesSpent.as_str()).with("retry_at", retry_at))
+        if self.config.try_window == TryWindow::Growing {
+            tx.add_try(session_id, nanos(call.now), a_day_before(call.now))?;
+        }
+        let retry_at = match self.config.try_window {
+            // One try is free again a day after the oldest one that counts.
+            TryWindow::Growing | TryWindow::Rolling => match limit.checked_sub(1) {
+                Some(newer) => tx.try_before(session_id, newer)?.map(a_day_after),
+                None => None,
+            },
+            TryWindow::UtcDay => Some(start_of_day(call.now).secs() + SECONDS_A_DAY),
+        };
+        let refusal = Refusal::new(ErrorCode::TooManyRequests, Reason::TriesSpent.as_str());
+        Err(retry_at.map_or(refusal.clone(), |time| refusal.with("retry_at", time)).into())
     }
 
     /// Decrypts the PIN in a field, and checks its iterator and timestamp. A refusal costs no try.
@@ -134,24 +154,28 @@ impl Service {
         Ok(timestamp)
     }
 
-    /// Compares the credential with what the user has set. A wrong one costs a try and adds a log entry.
+    /// Compares the credential with what the user has set, and uses the iterator up. A wrong credential costs a try and adds
+    /// a log entry.
     pub(super) fn check_credential(
         &self,
         tx: &Transaction<'_>,
         call: &Call<'_>,
         credential: &Credential,
+        iterator: u64,
     ) -> Result<(), HandlerError> {
         let (is_right, reason) = match (credential, &call.user.pin_hash) {
             (Credential::Digits(pin), Some(hash)) => (hash.matches(pin, &call.user.pin_key)?, Reason::Pin),
             (Credential::Digits(_), None) => (false, Reason::Pin),
             (Credential::Tip { is_valid }, _) => (*is_valid, Reason::Signature),
         };
+        if is_right || self.config.wrong_pin_spends_iterator {
+            tx.set_last_iterator(call.user.session_id, iterator)?;
+        }
         if is_right {
             return Ok(());
         }
-        let today = day(call.now);
-        let used = call.user.wrong_pins(today) + 1;
-        tx.set_tries(call.user.session_id, today, used)?;
+        tx.add_try(call.user.session_id, nanos(call.now), a_day_before(call.now))?;
+        let used = tx.tries(call.user.session_id, self.tries_begin(call.now))?;
         tx.add_log(&LogRow {
             log_id: random_uuid(&mut SystemRng::new()?),
             user_id: call.user.user_id,

@@ -12,7 +12,7 @@ use mixin_pin_core::token::{Signer, VerifyingKey};
 use mixin_pin_core::{Ed25519Key, NonceSource, PinToken, RsaKey, Session, SystemRng, UnixTime, X25519PublicKey};
 use mixin_pin_http::{Client, Error, Outcome, Unknown};
 use mixin_pin_protocol::answer::{ApiError, User};
-use mixin_pin_protocol::call::{PreparedRequest, UnsignedRequest};
+use mixin_pin_protocol::call::{Calls, PreparedRequest, UnsignedRequest};
 use mixin_pin_protocol::keystore::Keystore;
 use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError};
 use mixin_pin_sandbox::{Config, Sandbox};
@@ -92,6 +92,18 @@ pub fn register(sandbox: &Sandbox, kind: Kind) -> Session {
             Session::ed25519(user.user_id, user.session_id.unwrap(), key, &server).unwrap()
         }
     }
+}
+
+/// Registers an Ed25519 user of a sandbox whose clock shows another time than the system's.
+pub fn registered_at(sandbox: &Sandbox, time: UnixTime) -> Session {
+    let app = Keystore::parse(sandbox.app_keystore().as_bytes()).unwrap().into_session(&mut rng()).unwrap();
+    let key = Ed25519Key::generate(&mut rng());
+    let secret = VerifyingKey::Ed25519(key.public_key()).to_session_secret().unwrap();
+    let registration = signed(&app, Calls::new(&app, time, &mut rng()).register(&secret, "A User"));
+    let user = &send(sandbox, &registration)["data"];
+    let server = X25519PublicKey::from_base64(user["pin_token_base64"].as_str().unwrap()).unwrap();
+    let id = |field: &str| user[field].as_str().unwrap().parse().unwrap();
+    Session::ed25519(id("user_id"), id("session_id"), key, &server).unwrap()
 }
 
 fn registered(sandbox: &Sandbox, key: &VerifyingKey) -> User {
