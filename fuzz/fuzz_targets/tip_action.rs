@@ -36,6 +36,7 @@ fn parameters(action: &TipAction<'_>) -> String {
             concat(&[&asset_id, &opponent_id, &amount, &trace_id, &memo])
         }
         TipAction::Withdraw { address_id, amount, fee, trace_id, memo } => {
+            let fee = fee.map(|fee| fee.to_string()).unwrap_or_default();
             concat(&[&address_id, &amount, &fee, &trace_id, &memo])
         }
         TipAction::Transaction { asset_id, opponent_key, receivers, threshold, amount, trace_id, memo } => {
@@ -110,7 +111,7 @@ fuzz_target!(|input: (u8, &str)| {
     };
     if let Ok(Value::Object(fields)) = serde_json::from_str(body) {
         if let Ok(Some(requested)) = requested("POST", &path, &fields, Uuid::from_u128(7)) {
-            check(&requested.action());
+            requested.actions().for_each(|action| check(&action));
         }
     }
 });

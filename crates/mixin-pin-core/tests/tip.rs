@@ -54,7 +54,7 @@ fn with_action<T>(vector: &Value, use_it: impl FnOnce(&TipAction<'_>) -> T) -> T
         "Withdraw" => TipAction::Withdraw {
             address_id: id("address_id"),
             amount: amount("amount"),
-            fee: amount("fee"),
+            fee: Some(amount("fee")),
             trace_id: id("trace_id"),
             memo: str("memo"),
         },
@@ -139,9 +139,11 @@ fn the_documented_collisions_exist() {
     let address = |destination, tag, label| TipAction::AddAddress { asset_id: id, destination, tag, label }.body();
     assert_eq!(address("ab", "c", ""), address("a", "b", "c"));
     let withdraw = |a, fee| {
-        TipAction::Withdraw { address_id: id, amount: amount(a), fee: amount(fee), trace_id: id, memo: "" }.body()
+        TipAction::Withdraw { address_id: id, amount: amount(a), fee: Some(amount(fee)), trace_id: id, memo: "" }.body()
     };
     assert_eq!(withdraw("1", "23"), withdraw("12", "3"));
+    let free = |a| TipAction::Withdraw { address_id: id, amount: amount(a), fee: None, trace_id: id, memo: "" }.body();
+    assert_eq!(free("10"), withdraw("1", "0"));
     let pay = |opponent_key: &str, receivers: &[Uuid], threshold, a| {
         let (amount, memo) = (amount(a), "");
         TipAction::Transaction { asset_id: id, opponent_key, receivers, threshold, amount, trace_id: id, memo }.body()

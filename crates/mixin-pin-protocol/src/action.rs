@@ -2,14 +2,15 @@
 //!
 //! A TIP signature covers a hash. So a server must rebuild the action from the request to check the signature.
 
-use mixin_pin_core::Ed25519PublicKey;
-use mixin_pin_core::tip::{Amount, TipAction};
+use mixin_pin_core::tip::{Amount, TIP_SIGNATURE_LEN, TipAction};
 use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Ed25519PublicKey, Error};
 use serde_json::{Map, Value};
 
 use crate::ActionError;
 
-/// The TIP action that a request asks for.
+/// The TIP action that a request asks for. Clients sign some requests in more than one way: see
+/// [`actions`](Self::actions).
 #[derive(Debug, Clone)]
 pub struct RequestedAction<'b>(Parts<'b>);
 
@@ -32,7 +33,7 @@ enum Parts<'b> {
 }
 
 impl RequestedAction<'_> {
-    /// The action, as the core signs and verifies it.
+    /// The action, as the apps sign it.
     pub fn action(&self) -> TipAction<'_> {
         match &self.0 {
             Parts::Action(action) => *action,
@@ -49,6 +50,29 @@ impl RequestedAction<'_> {
                 }
             }
         }
+    }
+
+    /// Every action that the signature may cover, [`action`](Self::action) first.
+    ///
+    /// These are two for a withdrawal without a fee: the apps sign nothing for it (android-app: `TipBody.kt`), fox-one's
+    /// client signs `0` (mixin-sdk-go: `legacy_withdraw.go`).
+    pub fn actions(&self) -> impl Iterator<Item = TipAction<'_>> {
+        let action = self.action();
+        let other = match action {
+            TipAction::Withdraw { address_id, amount, fee: None, trace_id, memo } => Amount::new("0")
+                .ok()
+                .map(|fee| TipAction::Withdraw { address_id, amount, fee: Some(fee), trace_id, memo }),
+            _ => None,
+        };
+        [Some(action), other].into_iter().flatten()
+    }
+
+    /// The action that a signature covers.
+    ///
+    /// # Errors
+    /// [`Error::Signature`] if it covers none of [`actions`](Self::actions), or the key is another.
+    pub fn verify(&self, signature: &[u8; TIP_SIGNATURE_LEN], key: &Ed25519PublicKey) -> Result<TipAction<'_>, Error> {
+        self.actions().find(|action| action.verify(signature, key).is_ok()).ok_or(Error::Signature)
     }
 }
 
@@ -102,8 +126,10 @@ pub fn requested<'b>(
         ["withdrawals"] => TipAction::Withdraw {
             address_id: body.id("address_id")?,
             amount: body.amount("amount")?,
-            // Clients that send no fee sign a fee of 0.
-            fee: if body.0.contains_key("fee") { body.amount("fee")? } else { amount("0", "fee")? },
+            fee: match body.optional("fee")? {
+                "" => None,
+                fee => Some(amount(fee, "fee")?),
+            },
             trace_id: body.id("trace_id")?,
             memo: body.optional("memo")?,
         },
@@ -254,15 +280,22 @@ mod tests {
         let body =
             json!({"asset_id": ID, "opponent_id": OTHER, "amount": "1.50", "trace_id": ID, "memo": "m", "more": 1});
         assert_asks("/transfers", &body, &action);
-        let fee = Amount::new("0").unwrap();
-        let action = TipAction::Withdraw { address_id: id(ID), amount, fee, trace_id: id(OTHER), memo: "" };
-        assert_asks("/withdrawals", &json!({"address_id": ID, "amount": "1.5", "trace_id": OTHER}), &action);
+        let withdraw = |fee| TipAction::Withdraw { address_id: id(ID), amount, fee, trace_id: id(OTHER), memo: "" };
+        for body in [
+            json!({"address_id": ID, "amount": "1.5", "trace_id": OTHER}),
+            json!({"address_id": ID, "amount": "1.5", "trace_id": OTHER, "fee": null}),
+            json!({"address_id": ID, "amount": "1.5", "trace_id": OTHER, "fee": ""}),
+        ] {
+            assert_asks("/withdrawals", &body, &withdraw(None));
+            let asked = requested("POST", "/withdrawals", body.as_object().unwrap(), Uuid::nil()).unwrap().unwrap();
+            let zero = Amount::new("0").unwrap();
+            assert_eq!(asked.actions().collect::<Vec<_>>(), [withdraw(None), withdraw(Some(zero))]);
+        }
+        let body = json!({"address_id": ID, "amount": "1.5", "trace_id": OTHER, "fee": "0"});
+        let asked = requested("POST", "/withdrawals", body.as_object().unwrap(), Uuid::nil()).unwrap().unwrap();
+        assert_eq!(asked.actions().count(), 1, "a fee that the request names is signed as such");
         let body = json!({"address_id": ID, "amount": "1.5", "fee": "1.5", "trace_id": OTHER, "memo": null});
-        assert_asks(
-            "/withdrawals",
-            &body,
-            &TipAction::Withdraw { address_id: id(ID), amount, fee: amount, trace_id: id(OTHER), memo: "" },
-        );
+        assert_asks("/withdrawals", &body, &withdraw(Some(amount)));
         let receivers = [id(ID), id(OTHER)];
         let transaction = |opponent_key, receivers, threshold| TipAction::Transaction {
             asset_id: id(ID),

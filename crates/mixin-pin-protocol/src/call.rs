@@ -361,7 +361,7 @@ where
     ) -> Result<UnsignedRequest, CallError> {
         check_spelling(method, path)?;
         let requested = requested(method, path, body, self.user_id)?;
-        if requested.is_some_and(|requested| requested.action() != *action) {
+        if requested.is_some_and(|requested| requested.actions().all(|asked| asked != *action)) {
             return Err(ActionError::Mismatch.into());
         }
         let draft = draft_of_pin(method, path, body)?;

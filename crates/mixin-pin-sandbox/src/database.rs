@@ -4,6 +4,7 @@
 
 mod history;
 mod oauth;
+mod payments;
 mod schema;
 mod tries;
 mod users;
@@ -23,6 +24,7 @@ use crate::{Error, system};
 
 pub(crate) use history::{LogRow, RequestId};
 pub(crate) use oauth::AuthorizationRow;
+pub(crate) use payments::PaymentRow;
 pub(crate) use users::{NewUser, UserRow};
 
 /// How long to wait for another process that has the database locked.
@@ -48,6 +50,8 @@ pub(crate) struct Capacity {
     pub(crate) logs_of_user: u32,
     /// Tries that wrong PINs cost. The oldest is dropped.
     pub(crate) tries_of_session: u32,
+    /// Payments with a trace id are never dropped.
+    pub(crate) payments: u32,
 }
 
 impl Default for Capacity {
@@ -62,6 +66,7 @@ impl Default for Capacity {
             logs: 100_000,
             logs_of_user: 1_000,
             tries_of_session: 1_000,
+            payments: 20_000,
         }
     }
 }
@@ -240,6 +245,7 @@ mod tests {
         logs: 6,
         logs_of_user: 4,
         tries_of_session: 5,
+        payments: 2,
     };
 
     pub(super) fn database() -> Database {

@@ -115,15 +115,20 @@ impl Refusal {
 
 impl From<Refusal> for Reply {
     fn from(refusal: Refusal) -> Self {
-        let description = match refusal.code {
-            ErrorCode::BadRequest => "The request body can't be parsed as valid data.",
-            ErrorCode::Unauthorized => "Unauthorized, maybe invalid token.",
-            ErrorCode::Forbidden => "Forbidden.",
-            ErrorCode::NotFound => "The endpoint is not found.",
-            ErrorCode::TooManyRequests => "Too Many Requests.",
-            ErrorCode::InvalidField => "Invalid field.",
-            ErrorCode::PinFormat => "Invalid PIN format.",
-            ErrorCode::PinIncorrect => "PIN incorrect.",
+        // In the words of Mixin's list (developers.mixin.one: `api/error-codes.md`, `api/_docs/a-beginning/errors.md`).
+        let description = match refusal.code.as_u32() {
+            400 => "The request body can't be parsed as valid data.",
+            401 => "Unauthorized, maybe invalid token.",
+            403 => "Forbidden.",
+            404 => "The endpoint is not found.",
+            429 => "Too Many Requests.",
+            10_002 => "The request data has invalid field.",
+            20_118 => "Invalid PIN format.",
+            20_119 => "PIN incorrect.",
+            20_120 => "Transfer amount too small.",
+            20_125 => "Transfer has been paid by someone else.",
+            20_127 => "Withdraw amount too small.",
+            20_150 => "Receivers contain duplicate or invalid data.",
             _ => "Error.",
         };
         let error = json!({

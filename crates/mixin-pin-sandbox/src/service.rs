@@ -4,6 +4,7 @@
 
 mod action;
 mod oauth;
+mod payment;
 mod pin;
 mod users;
 
@@ -247,6 +248,7 @@ fn handler(method: &str, path: &str) -> Option<Handler> {
         ("POST", "/pin/verify") => Some(Service::verify_pin),
         ("GET", "/me" | "/safe/me") => Some(|_, _, call| Ok(user_json(&call.user).into())),
         ("GET", "/logs") => Some(|_, tx, call| Service::logs(tx, call)),
+        ("GET", path) if Service::is_trace(path) => Some(|_, tx, call| Service::read_payment(tx, call)),
         ("POST", path) if Service::has_action(path) => Some(Service::call_with_action),
         _ => None,
     }

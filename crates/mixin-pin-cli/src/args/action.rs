@@ -102,8 +102,9 @@ pub(crate) enum Action {
         address_id: Uuid,
         #[arg(long)]
         amount: String,
+        /// The fee of the request, if it has one.
         #[arg(long)]
-        fee: String,
+        fee: Option<String>,
         #[arg(long)]
         trace_id: Uuid,
         #[arg(long, default_value = "")]
@@ -189,7 +190,7 @@ impl Action {
             Self::Withdraw { address_id, amount, fee, trace_id, memo } => TipAction::Withdraw {
                 address_id: *address_id,
                 amount: Amount::new(amount)?,
-                fee: Amount::new(fee)?,
+                fee: fee.as_deref().map(Amount::new).transpose()?,
                 trace_id: *trace_id,
                 memo,
             },

@@ -100,8 +100,9 @@ pub enum TipAction<'a> {
         address_id: Uuid,
         /// The amount.
         amount: Amount<'a>,
-        /// The fee.
-        fee: Amount<'a>,
+        /// The fee of the request. Without one nothing is signed in its place, as the apps do (android-app:
+        /// `TipBody.kt`); fox-one's client signs `0` (mixin-sdk-go: `legacy_withdraw.go`).
+        fee: Option<Amount<'a>>,
         /// The id that prevents a second payment.
         trace_id: Uuid,
         /// A note.
@@ -204,7 +205,8 @@ impl TipAction<'_> {
                 hasher().id(asset_id).id(opponent_id).text(amount.as_str()).id(trace_id).text(memo).body()
             }
             Self::Withdraw { address_id, amount, fee, trace_id, memo } => {
-                hasher().id(address_id).text(amount.as_str()).text(fee.as_str()).id(trace_id).text(memo).body()
+                let fee = fee.map_or("", Amount::as_str);
+                hasher().id(address_id).text(amount.as_str()).text(fee).id(trace_id).text(memo).body()
             }
             Self::Transaction { asset_id, opponent_key, receivers, threshold, amount, trace_id, memo } => {
                 let hasher = hasher().id(asset_id).text(opponent_key);

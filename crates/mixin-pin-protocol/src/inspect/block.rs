@@ -108,7 +108,7 @@ impl<'r> BlockChecker<'r> {
             }
         };
         let action = asked.action();
-        let is_valid = action.verify(signature, key).is_ok();
+        let is_valid = asked.verify(signature, key).is_ok();
         if !is_valid {
             findings.fail(format!(
                 "the TIP signature in {field} is not valid for {} with the parameters of this request: another key, \
@@ -128,7 +128,7 @@ impl<'r> BlockChecker<'r> {
     /// As the old PIN, the old key signs its own counter. The request does not name it; usually it is the counter before the
     /// new key's.
     fn check_old(&self, signature: &[u8; 64], key: &Ed25519PublicKey, findings: &mut Findings) -> Option<bool> {
-        let new = self.fields.get("pin_base64").and_then(Value::as_str)?;
+        let new = ["pin", "pin_base64"].iter().find_map(|name| self.fields.get(*name)?.as_str())?;
         let block = self.known.pin_key?.decrypt(&EncryptedPin::from_base64(new).ok()?).ok()?;
         let Secret::TipKey(bytes) = block.secret() else { return None };
         let timestamp = TipInstallation::from_bytes(bytes).ok()?.counter.checked_sub(1)?;

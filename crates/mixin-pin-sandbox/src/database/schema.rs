@@ -94,7 +94,8 @@ const KEEP_PIN_TOKENS: &str = "
 ";
 
 /// From version 7 to 8: a row for each try, in place of a count for the UTC day. The log has the times of the older ones.
-const TIME_TRIES: &str = "
+/// Payments are remembered.
+const TRIES_AND_PAYMENTS: &str = "
     CREATE TABLE tries (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         session_id TEXT NOT NULL,
@@ -106,10 +107,19 @@ const TIME_TRIES: &str = "
             WHERE logs.code = 'PIN_INCORRECT' ORDER BY logs.number;
     ALTER TABLE users DROP COLUMN tries_day;
     ALTER TABLE users DROP COLUMN tries_used;
+    CREATE TABLE payments (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        trace_id TEXT NOT NULL UNIQUE,
+        user_id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        -- What makes two payments the same.
+        fields TEXT NOT NULL,
+        receipt TEXT NOT NULL
+    ) STRICT;
 ";
 
 /// The first step makes version 4, each later one the next version.
-const STEPS: [&str; 5] = [TABLES, ORDER_AUTHORIZATIONS, COUNT_REQUESTS, KEEP_PIN_TOKENS, TIME_TRIES];
+const STEPS: [&str; 5] = [TABLES, ORDER_AUTHORIZATIONS, COUNT_REQUESTS, KEEP_PIN_TOKENS, TRIES_AND_PAYMENTS];
 
 /// Brings a new or older database to this version.
 pub(super) fn migrate(transaction: &Transaction<'_>) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use axum::http::Uri;
 use base16ct::lower::encode_string;
 use mixin_pin_core::tip::verify_safe_signature;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519PublicKey, SecretKind};
+use mixin_pin_core::{Ed25519PublicKey, PinBlock, SecretKind};
 use mixin_pin_protocol::ActionError;
 use mixin_pin_protocol::action::{RequestedAction, requested};
 use mixin_pin_protocol::answer::ErrorCode;
@@ -15,6 +15,7 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 use super::oauth::Approval;
+use super::payment::Payment;
 use super::pin::{PinBody, read_credential};
 use super::users::user_json;
 use super::{Call, Service, invalid_body};
@@ -26,6 +27,7 @@ const PIN_FIELDS: [&str; 2] = ["pin", "pin_base64"];
 /// What a call does once its credential is verified.
 enum Effect {
     Receipt,
+    Pay(Payment),
     RegisterSafe(Ed25519PublicKey),
     TransferApp(Uuid),
     Approve(Approval),
@@ -38,7 +40,7 @@ impl Service {
     }
 
     pub(super) fn call_with_action(&self, tx: &Transaction<'_>, call: &Call<'_>) -> Answer {
-        let mut body: Map<String, Value> = call.json()?;
+        let body: Map<String, Value> = call.json()?;
         self.check_tries(tx, call)?;
         let pin = PinBody::deserialize(&body).map_err(|_| invalid_body())?;
         let block = self.decrypt(call, "pin", pin.pin, call.user.last_iterator)?;
@@ -48,9 +50,11 @@ impl Service {
             Err(_) if block.kind() == SecretKind::SixDigits => None,
             Err(error) => return Err(action_refusal(error).into()),
         };
-        let action = requested.as_ref().map(RequestedAction::action);
+        let mut action = requested.as_ref().map(RequestedAction::action);
         let credential = read_credential(call, "pin", &block, |signature, key| {
-            Ok(action.is_some_and(|action| action.verify(signature, key).is_ok()))
+            let signed = requested.as_ref().and_then(|requested| requested.verify(signature, key).ok());
+            action = signed.or(action);
+            Ok(signed.is_some())
         })?;
         let action =
             action.map(|action| json!({ "name": action.prefix(), "body": encode_string(action.body().as_bytes()) }));
@@ -76,27 +80,40 @@ impl Service {
                 })
             }
             Effect::Approve(approval) => approval.approve(tx, call.user.user_id)?,
-            Effect::Receipt => {
-                let field = PIN_FIELDS.into_iter().find(|field| body.remove(*field).is_some());
-                json!({
-                    "type": "sandbox_receipt",
-                    "holds": true,
-                    "method": call.method,
-                    "path": call.path,
-                    "pin": {
-                        "field": field,
-                        "kind": block.kind().as_str(),
-                        "timestamp": block.timestamp(),
-                        // As text: many readers take JSON's numbers for doubles.
-                        "iterator": block.iterator().to_string(),
-                    },
-                    "action": action,
-                    "received": body,
-                })
-            }
+            Effect::Pay(payment) => payment.pay(tx, call, receipt(call, &block, &action, body))?,
+            Effect::Receipt => receipt(call, &block, &action, body).into(),
         };
         Ok(Success::from(data).with_iterator("pin", block.iterator()))
     }
+}
+
+/// Shows what was received.
+fn receipt(
+    call: &Call<'_>,
+    block: &PinBlock,
+    action: &Option<Value>,
+    mut body: Map<String, Value>,
+) -> Map<String, Value> {
+    let field = PIN_FIELDS.into_iter().find(|field| body.remove(*field).is_some());
+    let pin = json!({
+        "field": field,
+        "kind": block.kind().as_str(),
+        "timestamp": block.timestamp(),
+        // As text: many readers take JSON's numbers for doubles.
+        "iterator": block.iterator().to_string(),
+    });
+    [
+        ("type", "sandbox_receipt".into()),
+        ("holds", true.into()),
+        ("method", call.method.into()),
+        ("path", call.path.into()),
+        ("pin", pin),
+        ("action", action.clone().into()),
+        ("received", body.into()),
+    ]
+    .map(|(name, value): (&str, Value)| (name.to_owned(), value))
+    .into_iter()
+    .collect()
 }
 
 /// What the call would do, or why not, apart from its PIN.
@@ -128,6 +145,7 @@ fn effect(tx: &Transaction<'_>, call: &Call<'_>, body: &Map<String, Value>) -> R
                 _ => Err(Refusal::field("user_id", "not a user").into()),
             }
         }
+        [path @ ("transfers" | "withdrawals" | "transactions")] => Ok(Effect::Pay(Payment::read(path, call, body)?)),
         ["oauth", "authorize"] => Approval::read(tx, body).map(Effect::Approve),
         _ => Ok(Effect::Receipt),
     }
