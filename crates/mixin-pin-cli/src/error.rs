@@ -8,6 +8,7 @@ use mixin_pin_core::Error as CoreError;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_http::{Error as HttpError, NextStep, Unknown};
 use mixin_pin_protocol::answer::ApiError;
+use mixin_pin_protocol::check::OpenedPin;
 use mixin_pin_protocol::{AnswerError, CallError, CurlError, Error as ProtocolError, KeystoreError, TokenFault};
 use mixin_pin_store::Error as StoreError;
 
@@ -50,6 +51,8 @@ pub(crate) enum Error {
     PublicKey(CoreError),
     /// An encrypted PIN is malformed or does not decrypt.
     Ciphertext(CoreError),
+    /// An encrypted PIN opens, and holds no PIN.
+    Opened(OpenedPin),
     /// Other input cannot be used.
     Input(ProtocolError),
     /// A call failed.
@@ -103,6 +106,12 @@ pub(crate) enum FileProblem {
     Accounts(serde_json::Error),
     /// It is the keystore of an account that is already listed.
     AccountTwice,
+    /// Its account has more than one of a PIN, a TIP key and `tip`.
+    AccountPins,
+    /// The TIP key of its account is no public key.
+    AccountTipKey,
+    /// Its account has `tip`, and it has no spend key.
+    AccountSpendKey,
 }
 
 impl FileProblem {
@@ -136,7 +145,11 @@ impl Error {
     /// 1 refused or does not hold, 2 wrong usage or input, 3 unknown outcome, 4 network or store.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::DoesNotHold | Self::Registration | Self::Sandbox(_) | Self::Ciphertext(CoreError::Decrypt) => 1,
+            Self::DoesNotHold
+            | Self::Registration
+            | Self::Sandbox(_)
+            | Self::Ciphertext(CoreError::Decrypt)
+            | Self::Opened(_) => 1,
             Self::Http(error) => match error {
                 HttpError::Protocol(error) => match error {
                     ProtocolError::Answer(AnswerError::Refusal(_)) => 1,
@@ -252,6 +265,7 @@ impl fmt::Display for Error {
                 "the public key cannot be used: {cause}; give base64 SPKI, PEM, or Ed25519 in base64url or hex"
             ),
             Self::Ciphertext(cause) => cause.fmt(f),
+            Self::Opened(opened) => write!(f, "the encrypted PIN {opened}"),
             Self::Input(cause) => cause.fmt(f),
             Self::Http(cause) => cause.fmt(f),
             Self::Unknown { lost, run, listed_by } => unknown(f, lost, run.as_deref(), listed_by.is_some()),
@@ -325,6 +339,18 @@ impl FileProblem {
                 cause.column()
             ),
             Self::AccountTwice => write!(f, "the session of {shown} is listed already; give each account its own"),
+            Self::AccountPins => {
+                write!(f, "the account of {shown} has more than one of pin, tip_key and tip; give one of them")
+            }
+            Self::AccountTipKey => {
+                write!(f, "the tip_key of the account of {shown} is no Ed25519 public key; give it in hex or base64")
+            }
+            Self::AccountSpendKey => {
+                write!(
+                    f,
+                    "the account of {shown} has tip, and the keystore has no spend key; give the public key as tip_key"
+                )
+            }
         }
     }
 }
@@ -435,6 +461,8 @@ impl From<TokenFault> for Error {
 
 #[cfg(test)]
 mod tests {
+    use mixin_pin_core::PinKey;
+
     use super::*;
     use crate::commands::explain;
 
@@ -452,6 +480,9 @@ mod tests {
             FileProblem::NotText.at(path),
             FileProblem::TooLong { limit: 64 * 1024 }.at(path),
             FileProblem::AccountTwice.at(path),
+            FileProblem::AccountPins.at(path),
+            FileProblem::AccountTipKey.at(path),
+            FileProblem::AccountSpendKey.at(path),
             KeystoreProblem::Content(KeystoreError::NoKey).at(path),
             KeystoreProblem::Passphrase.at(path),
             KeystoreProblem::Unlock(age::DecryptError::NoMatchingKeys).at(path),
@@ -472,6 +503,13 @@ mod tests {
             Error::BodyNoObject,
             Error::PublicKey(CoreError::PublicKey),
             Error::Ciphertext(CoreError::Decrypt),
+            Error::Opened(
+                OpenedPin::read(
+                    &PinKey::from_bytes(&[7; 32]).unwrap(),
+                    "AAAAAAAAAAAAAAAAAAAAAJJIr7zq8NR2NC6mz1VUQj9grlwM3p0YAQJBfjMDsf7E",
+                )
+                .unwrap(),
+            ),
             CurlError::Missing.into(),
             Error::Http(HttpError::LeaseLost),
             Error::Unresolved,

@@ -84,6 +84,21 @@ fn a_ciphertext_of_another_session_does_not_decrypt() {
 }
 
 #[test]
+fn a_ciphertext_that_opens_to_another_length_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("remote.json");
+    let (user, session) = ("00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002");
+    let keystore = json!({"user_id": user, "session_id": session, "algorithm": "EdDSA", "pin_key": "07".repeat(32)});
+    common::private(&path, &keystore.to_string());
+    // The bytes 12 34 56 in place of the digits 123456.
+    let ciphertext = "AAAAAAAAAAAAAAAAAAAAAJJIr7zq8NR2NC6mz1VUQj9grlwM3p0YAQJBfjMDsf7E";
+    let failed = run(&["decrypt", "--json", "--keystore", common::text(&path), "--", ciphertext], b"");
+    assert_eq!((failed.code, failed.kind().as_str()), (1, "does-not-hold"));
+    let message = failed.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("opens, and holds 3 bytes: the digits were decoded as hex"), "{message}");
+}
+
+#[test]
 fn a_token_covers_exactly_its_request() {
     let folder = tempfile::tempdir().unwrap();
     let body = folder.path().join("body.json");

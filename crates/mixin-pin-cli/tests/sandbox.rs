@@ -59,6 +59,76 @@ fn listed_accounts_exist_from_the_start_and_every_call_is_recorded() {
 }
 
 #[test]
+fn accounts_have_pins_or_tip_keys_and_many_open_files_give_one_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("accounts.json");
+    let mut fields: Value = serde_json::from_slice(&fs::read(testdata("keystore-dashboard.json")).unwrap()).unwrap();
+    fields.as_object_mut().unwrap().remove("spend_private_key");
+    let seed = "11".repeat(32);
+    let tip_key = mixin_pin_core::tip::TipKey::from_text(&seed).unwrap().public_key().clone();
+    let mut entries = Vec::new();
+    for (number, extra) in [
+        json!({ "tip": true }),
+        json!({ "tip_key": tip_key.to_base64_url() }),
+        json!({ "tip_key": base16ct::lower::encode_string(tip_key.as_bytes()) }),
+        json!({ "pin": PIN }),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("{number}.json");
+        fields["app_id"] = format!("00000000-0000-0000-0000-00000000000{number}").into();
+        fields["session_id"] = format!("00000000-0000-0000-0001-00000000000{number}").into();
+        // The command signs with the spend key of the keystore.
+        fields["spend_private_key"] = if number < 3 { seed.clone().into() } else { Value::Null };
+        private(&folder.path().join(&name), &fields.to_string());
+        #[cfg(unix)]
+        fs::set_permissions(folder.path().join(&name), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        let mut entry = json!({ "keystore": name, "full_name": name });
+        entry.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        entries.push(entry);
+    }
+    private(&file, &Value::from(entries.clone()).to_string());
+    let sandbox = SandboxProcess::start(&["--accounts", text(&file)]);
+    for number in 0..4 {
+        let keystore = folder.path().join(format!("{number}.json"));
+        let verify = if number < 3 { "--tip" } else { "--pin-stdin" };
+        sandbox.run(&["verify", "--keystore", text(&keystore), verify], PIN).done();
+    }
+    for (name, value, part) in [
+        ("pin", json!(PIN), "more than one of pin, tip_key and tip"),
+        ("tip_key", json!("AAAA"), "more than one of pin, tip_key and tip"),
+    ] {
+        let mut bad = entries[0].clone();
+        bad[name] = value;
+        private(&file, &json!([bad]).to_string());
+        let refused = run(&["sandbox", "--accounts", text(&file)], b"");
+        assert!(refused.code == 2 && refused.stderr.contains(part), "{refused:?}");
+    }
+    for (entry, part) in [
+        (json!({ "keystore": "3.json", "full_name": "A", "tip": true }), "has no spend key"),
+        (json!({ "keystore": "3.json", "full_name": "A", "tip_key": "AAAA" }), "no Ed25519 public key"),
+    ] {
+        // All four files are open to others: one warning names the first and counts the others.
+        let mut list = entries.clone();
+        list.truncate(3);
+        list.push(entry);
+        private(&file, &Value::from(list).to_string());
+        let refused = run(&["sandbox", "--accounts", text(&file)], b"");
+        assert!(refused.code == 2 && refused.stderr.contains(part), "{refused:?}");
+    }
+    #[cfg(unix)]
+    {
+        // A used port ends the command after the warning.
+        private(&file, &Value::from(entries).to_string());
+        let listen = sandbox.url.strip_prefix("http://").unwrap();
+        let refused = run(&["sandbox", "--listen", listen, "--accounts", text(&file)], b"");
+        let warnings: Vec<_> = refused.stderr.lines().filter(|line| line.contains("can be read")).collect();
+        assert!(warnings.len() == 1 && warnings[0].contains("so can 3 more of the keystores in"), "{refused:?}");
+    }
+}
+
+#[test]
 fn an_invalid_list_of_accounts_is_refused_and_not_quoted() {
     let folder = tempfile::tempdir().unwrap();
     keystore(folder.path(), "keystore-dashboard.json");

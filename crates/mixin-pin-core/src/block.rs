@@ -6,10 +6,11 @@
 use core::fmt;
 
 use subtle::{Choice, ConstantTimeEq};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::hazmat::BlockForm;
 use crate::pin::are_digits;
-use crate::{Error, Nonce, Pin};
+use crate::{Error, Nonce, Pin, PinKey};
 
 pub(crate) const AES_BLOCK: usize = 16;
 const NONCE_LEN: usize = 16;
@@ -249,6 +250,32 @@ impl PinBlock {
     }
 }
 
+/// The form of an encrypted block of any length: see [`crate::hazmat::block_form`].
+pub(crate) fn form(key: &PinKey, encrypted: &[u8]) -> Result<BlockForm, Error> {
+    /// Nonce and padding lie in the last two blocks. The block before them serves as their IV.
+    const END: usize = 2 * AES_BLOCK;
+    let len = encrypted.len().checked_sub(AES_BLOCK).filter(|len| *len >= END && len.is_multiple_of(AES_BLOCK));
+    let len = len.ok_or(Error::Decrypt)?;
+    let (iv, body) = encrypted[len - END..].split_first_chunk().ok_or(Error::Decrypt)?;
+    let mut end = Zeroizing::new([0; END]);
+    end.copy_from_slice(body);
+    key.decrypt_blocks(iv, end.as_mut())?;
+
+    let padding = usize::from(end[END - 1]);
+    let is_padded = (1..=AES_BLOCK).contains(&padding) && end[END - padding..].iter().all(|byte| *byte == end[END - 1]);
+    let secret_end = (END - NONCE_LEN).checked_sub(padding).filter(|_| is_padded).ok_or(Error::Decrypt)?;
+    let (timestamp, rest) = end[secret_end..].split_first_chunk().ok_or(Error::Decrypt)?;
+    let (iterator, _) = rest.split_first_chunk().ok_or(Error::Decrypt)?;
+    let secret_len = len - END + secret_end;
+    let is_digit_pair = |byte: &u8| byte >> 4 < 10 && byte & 15 < 10;
+    Ok(BlockForm {
+        secret_len,
+        timestamp: u64::from_le_bytes(*timestamp),
+        iterator: u64::from_le_bytes(*iterator),
+        is_hex_of_digits: secret_len == Pin::LEN / 2 && end[..secret_len].iter().all(is_digit_pair),
+    })
+}
+
 /// Writes a padded block into `out`, whose length is [`SecretKind::padded_len`].
 pub(crate) fn write_padded(secret: &Secret, timestamp: u64, iterator: u64, out: &mut [u8]) {
     let len = secret.kind().secret_len();
@@ -293,6 +320,61 @@ mod tests {
             assert_eq!(PinBlock::read_padded(SecretKind::SixDigits, &bad), Err(Error::Decrypt), "byte {at}");
         }
         assert_eq!(PinBlock::read_padded(SecretKind::SixDigits, &good[..31]), Err(Error::Decrypt));
+    }
+
+    /// Encrypts a secret of any length. Returns the length of the result.
+    fn encrypt(secret: &[u8], out: &mut [u8; 256]) -> usize {
+        let end = AES_BLOCK + secret.len() + NONCE_LEN;
+        let padding = AES_BLOCK - end % AES_BLOCK;
+        out[AES_BLOCK..end - NONCE_LEN].copy_from_slice(secret);
+        out[end - NONCE_LEN..end - 8].copy_from_slice(&1_700_000_000_u64.to_le_bytes());
+        out[end - 8..end].copy_from_slice(&9_u64.to_le_bytes());
+        out[end..end + padding].fill(u8::try_from(padding).unwrap());
+        let (iv, body) = out[..end + padding].split_first_chunk_mut().unwrap();
+        PinKey::from_bytes(&[7; 32]).unwrap().encrypt_blocks(iv, body);
+        end + padding
+    }
+
+    fn form_of(key: u8, encrypted: &[u8]) -> Result<BlockForm, Error> {
+        form(&PinKey::from_bytes(&[key; 32]).unwrap(), encrypted)
+    }
+
+    #[test]
+    fn the_form_of_a_block_of_any_length_is_read() {
+        let mut out = [5; 256];
+        for secret_len in 0..200 {
+            let len = encrypt(&[0xab; 200][..secret_len], &mut out);
+            let (timestamp, iterator) = (1_700_000_000, 9);
+            let expected = BlockForm { secret_len, timestamp, iterator, is_hex_of_digits: false };
+            assert_eq!(form_of(7, &out[..len]), Ok(expected));
+        }
+        for (secret, is_hex_of_digits) in [
+            (&[0x12, 0x34, 0x56][..], true),
+            (&[0x99, 0x00, 0x09], true),
+            (&[0x12, 0x3a, 0x56], false),
+            (&[0xa2, 0x34, 0x56], false),
+            (&[0x12, 0x34], false),
+            (&[0x12, 0x34, 0x56, 0x78], false),
+        ] {
+            let len = encrypt(secret, &mut out);
+            assert_eq!(form_of(7, &out[..len]).unwrap().is_hex_of_digits, is_hex_of_digits, "{secret:x?}");
+        }
+    }
+
+    #[test]
+    fn a_block_with_wrong_padding_has_no_form() {
+        for len in (0..48).chain(49..64) {
+            assert_eq!(form_of(7, &[1; 64][..len]), Err(Error::Decrypt), "{len}");
+        }
+        let mut good = [5; 256];
+        let len = encrypt(b"123", &mut good);
+        assert_eq!(form_of(8, &good[..len]), Err(Error::Decrypt), "another key");
+        for bit in 0..8 * AES_BLOCK {
+            // This bit also changes in the last block, of which 13 bytes are padding.
+            let mut bad = good;
+            bad[AES_BLOCK + bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(form_of(7, &bad[..len]).is_err(), bit / 8 >= AES_BLOCK - 13, "bit {bit}");
+        }
     }
 
     #[test]

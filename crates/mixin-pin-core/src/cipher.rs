@@ -136,6 +136,12 @@ impl PinKey {
         PinBlock::read_padded(encrypted.kind, plain)
     }
 
+    #[cfg(test)]
+    pub(crate) fn encrypt_blocks(&self, iv: &[u8; AES_BLOCK], blocks: &mut [u8]) {
+        let (blocks, _) = Array::slice_as_chunks_mut(blocks);
+        cbc::Encryptor::inner_iv_init(&self.cipher, iv.into()).encrypt_blocks(blocks);
+    }
+
     pub(crate) fn decrypt_blocks(&self, iv: &[u8; AES_BLOCK], blocks: &mut [u8]) -> Result<(), Error> {
         let (blocks, rest) = Array::slice_as_chunks_mut(blocks);
         if !rest.is_empty() {

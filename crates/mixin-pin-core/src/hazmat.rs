@@ -36,6 +36,46 @@ pub fn decrypt_blocks(key: &PinKey, iv: &[u8; 16], blocks: &mut [u8]) -> Result<
     key.decrypt_blocks(iv, blocks)
 }
 
+/// The form of a block, which may hold a secret of any length. See [`block_form`].
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockForm {
+    /// The length of the secret, in bytes.
+    pub secret_len: usize,
+    /// The client's clock, in Unix seconds.
+    pub timestamp: u64,
+    /// The iterator.
+    pub iterator: u64,
+    /// Whether the secret has three bytes whose hex is six decimal digits. They may be a PIN that was decoded as hex.
+    pub is_hex_of_digits: bool,
+}
+
+/// Reads the form of a block of any length, to tell its author what [`PinKey::decrypt`] refuses. Takes the IV and the
+/// ciphertext.
+///
+/// A block under another key has valid padding with a probability of about 1/256. Check that the timestamp is plausible
+/// before you call the block opened: among random 64-bit numbers, one in billions is a second of this century.
+///
+/// ```
+/// use mixin_pin_core::{Pin, PinKey, hazmat};
+///
+/// let key = PinKey::from_bytes(&[7; 32])?;
+/// let encrypted = hazmat::encrypt_with_iv(&key, &hazmat::block(Pin::new("123456")?, 1_700_000_000, 9), &[0; 16]);
+/// let form = hazmat::block_form(&key, encrypted.as_bytes())?;
+/// assert_eq!((form.secret_len, form.timestamp, form.iterator), (6, 1_700_000_000, 9));
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Decrypt`] if the length is not that of an IV and at least two blocks, or the padding is invalid.
+///
+/// # Security
+/// This is a padding oracle, and its time depends on the content. Use it only for those who have the session's key, or after
+/// the request's signature was verified.
+pub fn block_form(key: &PinKey, encrypted: &[u8]) -> Result<BlockForm, Error> {
+    crate::block::form(key, encrypted)
+}
+
 /// Agrees on a PIN key with a raw X25519 scalar, which is clamped.
 ///
 /// [`Ed25519Key::agree`](crate::Ed25519Key::agree) does the same with the scalar of its seed.

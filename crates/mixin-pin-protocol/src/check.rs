@@ -2,6 +2,7 @@
 //!
 //! The caller finds the session's key, and remembers iterators and request ids.
 
+mod diagnosis;
 mod token;
 
 use std::time::Duration;
@@ -12,6 +13,8 @@ use mixin_pin_core::{PinBlock, UnixTime};
 
 use crate::{BlockError, TokenFault};
 
+pub use diagnosis::OpenedPin;
+pub(crate) use diagnosis::THIS_CENTURY;
 pub use token::{ReceivedClaims, ReceivedOAuthClaims, ReceivedToken};
 
 /// A request as a server received it.

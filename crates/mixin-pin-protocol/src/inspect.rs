@@ -11,7 +11,7 @@ use mixin_pin_core::{Ed25519PublicKey, EncryptedPin, PinKey, SecretKind, UnixTim
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::check::ReceivedToken;
+use crate::check::{OpenedPin, ReceivedToken};
 use crate::{CurlError, TokenFault};
 
 /// The longest token lifetime without a warning, in seconds.
@@ -102,6 +102,9 @@ pub struct PinReport {
     pub bytes: Option<usize>,
     /// `six-digit`, `tip-key`, `tip-signature` or `unknown`.
     pub kind: &'static str,
+    /// The length of a secret that is no PIN, TIP key or TIP signature, if the session's PIN key was given and opens it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_bytes: Option<usize>,
     /// The content, if the session's PIN key was given and decrypts it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decrypted: Option<DecryptedPin>,
@@ -328,16 +331,20 @@ fn check_pins(
             findings.fail(format!("{field} is in an OAuth session's request, which has no PIN"));
         }
         let encrypted = EncryptedPin::from_base64(text);
-        let mut decrypted = None;
-        match &encrypted {
-            Ok(pin) => {
-                if field.ends_with("base64") != is_url_safe(text) {
-                    findings.info(format!("{field} is in the other field's base64 alphabet; Mixin reads both"));
-                }
-                decrypted = blocks.check(field, pin, findings);
-            }
-            Err(error) => findings.fail(format!("{field}: {error}")),
+        if encrypted.is_ok() && field.ends_with("base64") != is_url_safe(text) {
+            findings.info(format!("{field} is in the other field's base64 alphabet; Mixin reads both"));
         }
+        let block = known.pin_key.zip(encrypted.as_ref().ok()).and_then(|(key, pin)| key.decrypt(pin).ok());
+        let opened = known.pin_key.filter(|_| block.is_none()).and_then(|key| OpenedPin::read(key, text));
+        match (&encrypted, &opened) {
+            (_, Some(opened)) => findings.fail(format!("{field} {opened}")),
+            (Err(error), None) => findings.fail(format!("{field}: {error}")),
+            (Ok(_), None) if block.is_none() && known.pin_key.is_some() => findings.fail(format!(
+                "{field} does not decrypt: it was made with another session's key or in another form, or changed since"
+            )),
+            (Ok(_), None) => {}
+        }
+        let decrypted = block.map(|block| blocks.check(field, &block, findings));
         if let (Some(decrypted), Some(earlier)) = (&decrypted, pins.last().and_then(|pin| pin.decrypted.as_ref()))
             && decrypted.iterator <= earlier.iterator
         {
@@ -346,7 +353,11 @@ fn check_pins(
         pins.push(PinReport {
             field: field.to_owned(),
             bytes: encrypted.as_ref().ok().map(|pin| pin.as_bytes().len()),
-            kind: encrypted.map_or("unknown", |pin| SecretKind::as_str(pin.kind())),
+            kind: match &encrypted {
+                Ok(pin) if opened.is_none() => SecretKind::as_str(pin.kind()),
+                _ => "unknown",
+            },
+            secret_bytes: opened.map(|opened| opened.secret_len()),
             decrypted,
         });
     }

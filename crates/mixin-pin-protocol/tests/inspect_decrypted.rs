@@ -1,5 +1,6 @@
 //! Reports with the session's keys, which include the content of the encrypted PINs.
 
+use base64::Engine as _;
 use mixin_pin_protocol::CallError;
 use mixin_pin_protocol::call::{Calls, PreparedRequest, UnsignedRequest};
 use mixin_pin_protocol::core::tip::{Amount, TipAction, TipKey};
@@ -103,6 +104,72 @@ fn a_block_of_another_session_does_not_decrypt() {
     let request =
         signed(&session, Calls::new(&session, NOW, &mut rng()).other("POST", "/pin/verify", Some(body.as_bytes())));
     assert_fails_once(&request, "does not decrypt");
+}
+
+/// Encrypts a secret of any length up to 32 bytes. The first blocks of a long secret are a whole ciphertext by themselves.
+fn encrypted(key: &PinKey, secret: &[u8], timestamp: u64) -> String {
+    let mut plain = [secret, &timestamp.to_le_bytes(), &NOW.as_nanos().unwrap().to_le_bytes()].concat();
+    let padding = 16 - plain.len() % 16;
+    plain.resize(plain.len() + padding, u8::try_from(padding).unwrap());
+    let mut long = [0; 64];
+    long[..plain.len()].copy_from_slice(&plain);
+    let block = hazmat::block(Secret::TipSignature(long), 0, 0);
+    let encrypted = hazmat::encrypt_with_iv(key, &block, &[0xfb; 16]);
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&encrypted.as_bytes()[..16 + plain.len()])
+}
+
+#[test]
+fn a_block_that_opens_to_another_length_says_so() {
+    let (session, _) = session();
+    let request = |text: &str| {
+        let body = json!({"pin_base64": text}).to_string();
+        signed(&session, Calls::new(&session, NOW, &mut rng()).other("POST", "/pin/verify", Some(body.as_bytes())))
+    };
+    let key = session.pin_key();
+    for (secret, part) in [
+        (&[0x12, 0x34, 0x56][..], "opens, and holds 3 bytes: the digits were decoded as hex"),
+        (&[0x12, 0x34, 0x5a], "opens, and holds 3 bytes; a PIN has 6"),
+        (b"", "opens, and holds 0 bytes; a PIN has 6"),
+        (b"1", "opens, and holds 1 byte; a PIN has 6"),
+        (b"12345a", "opens, and holds 6 bytes that are not all digits"),
+        (b"313233343536", "opens, and holds 12 bytes; a PIN has 6"),
+        // Their ciphertexts have 64 bytes, which no kind of secret has.
+        (&[7; 16], "opens, and holds 16 bytes; a PIN has 6"),
+        (&[7; 31], "opens, and holds 31 bytes; a PIN has 6"),
+    ] {
+        let request = request(&encrypted(key, secret, NOW.secs()));
+        assert_fails_once(&request, part);
+        let pin = inspected(&request).pins.remove(0);
+        assert_eq!((pin.kind, pin.secret_bytes, pin.decrypted), ("unknown", Some(secret.len()), None));
+    }
+    // Without a plausible time it may be chance.
+    assert_fails_once(&request(&encrypted(key, &[0x12, 0x34, 0x56], 7)), "does not decrypt");
+    assert_fails_once(&request(&encrypted(key, &[7; 16], 7)), "48, 80 or 112 bytes");
+    let other = PinKey::from_bytes(&[9; 32]).unwrap();
+    assert_fails_once(&request(&encrypted(&other, &[0x12, 0x34, 0x56], NOW.secs())), "does not decrypt");
+}
+
+#[test]
+fn iterators_of_another_unit_are_named() {
+    let (now, nanos) = (NOW.secs(), NOW.as_nanos().unwrap());
+    for (iterator, part) in [
+        (1, "too low for a time in nanoseconds"),
+        (now, "looks like seconds and is too low for nanoseconds"),
+        (now * 1_000, "looks like milliseconds and"),
+        (now * 1_000_000, "looks like microseconds and"),
+        (nanos - 301_000_000_000, "looks like nanoseconds 5 minutes 1 second before the request's time"),
+        (nanos + 301_000_000_000, "too high for nanoseconds: 5 minutes 1 second after the request's time"),
+        (nanos * 2, "too high for nanoseconds: 56 years"),
+        (u64::MAX, "too high for nanoseconds"),
+    ] {
+        let report = inspected(&with_block("/x", json!({}), Pin::new("123456").unwrap(), now, iterator));
+        let warned: Vec<_> = report.findings.iter().filter(|f| f.level == Level::Warn).collect();
+        assert!(warned.len() == 1 && warned[0].text.contains(part), "{iterator}: {warned:?}");
+    }
+    for iterator in [nanos - 300_000_000_000, nanos, nanos + 1, nanos + 300_000_000_000] {
+        let report = inspected(&with_block("/x", json!({}), Pin::new("123456").unwrap(), now, iterator));
+        assert!(report.findings.iter().all(|f| f.level != Level::Warn), "{iterator}: {:?}", report.findings);
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use base16ct::lower::encode_string;
 use mixin_pin_core::{EncryptedPin, Nonce, SecretKind, Session, SystemRng, UnixTime};
 use mixin_pin_protocol::call::encode_pin;
+use mixin_pin_protocol::check::OpenedPin;
 use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
 use serde_json::json;
 
@@ -37,8 +38,10 @@ pub(crate) fn encrypt(args: &PinArgs, output: &Output) -> Result<(), Error> {
 pub(crate) fn decrypt(args: &DecryptArgs, output: &Output) -> Result<(), Error> {
     let path = &args.session.keystore;
     let session = keystore::into_unsigned_session(path, keystore::read(path)?)?;
-    let encrypted = EncryptedPin::from_base64(args.ciphertext.trim()).map_err(Error::Ciphertext)?;
-    let block = session.pin_key().decrypt(&encrypted).map_err(Error::Ciphertext)?;
+    let (key, text) = (session.pin_key(), args.ciphertext.trim());
+    let block = EncryptedPin::from_base64(text)
+        .and_then(|encrypted| key.decrypt(&encrypted))
+        .map_err(|cause| OpenedPin::read(key, text).map_or(Error::Ciphertext(cause), Error::Opened))?;
     let mut value = json!({
         "kind": block.kind().as_str(),
         "timestamp": block.timestamp(),

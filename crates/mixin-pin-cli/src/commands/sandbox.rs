@@ -1,11 +1,13 @@
 //! `sandbox`: runs a local server that checks everything, until SIGINT or SIGTERM.
 
+use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mixin_pin_core::{Pin, SystemRng};
+use mixin_pin_core::{Ed25519PublicKey, Pin, SystemRng};
 use mixin_pin_http::Client;
 use mixin_pin_protocol::answer::MAX_BODY_LEN;
 use mixin_pin_protocol::keystore::Keystore;
@@ -115,21 +117,39 @@ struct Entry {
     keystore: PathBuf,
     full_name: String,
     pin: Option<String>,
+    /// The user's TIP public key.
+    tip_key: Option<String>,
+    /// Whether the keystore's spend key is the user's TIP key.
+    #[serde(default)]
+    tip: bool,
 }
 
 fn read_accounts(path: &Path) -> Result<Vec<Account>, Error> {
     let bytes = files::read_secret_quietly(path, path, MAX_ACCOUNTS)?;
     let entries: Vec<Entry> = serde_json::from_slice(&bytes).map_err(|cause| FileProblem::Accounts(cause).at(path))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let mut accounts: Vec<Account> = Vec::new();
+    let mut accounts = Vec::with_capacity(entries.len());
+    let mut sessions = HashSet::with_capacity(entries.len());
+    let (mut warning, mut exposed) = (None, 0);
     for entry in entries {
         let keystore = folder.join(&entry.keystore);
+        if let Some(text) = files::exposure(&keystore) {
+            exposed += 1;
+            warning.get_or_insert(text);
+        }
         let account = account(&keystore, entry)?;
         // The sandbox would take the second for the first one after a restart.
-        if accounts.iter().any(|other| other.session_id == account.session_id) {
+        if !sessions.insert(account.session_id) {
             return Err(FileProblem::AccountTwice.at(&keystore));
         }
         accounts.push(account);
+    }
+    // One warning for all of them.
+    if let Some(mut text) = warning {
+        if exposed > 1 {
+            let _ = write!(text, "; so can {} more of the keystores in {}", exposed - 1, ShownPath(path));
+        }
+        output::warn(&text);
     }
     Ok(accounts)
 }
@@ -138,10 +158,21 @@ fn account(path: &Path, entry: Entry) -> Result<Account, Error> {
     let pin = entry.pin.map(Zeroizing::new);
     let pin =
         pin.map(|pin| Pin::new(&pin).map_err(|cause| Error::Pin { which: "account's PIN", cause })).transpose()?;
-    let keystore = keystore::read(path)?;
+    let mut keystore = keystore::read_quietly(path)?;
+    if usize::from(pin.is_some()) + usize::from(entry.tip_key.is_some()) + usize::from(entry.tip) > 1 {
+        return Err(FileProblem::AccountPins.at(path));
+    }
+    let tip_key = match (entry.tip_key, entry.tip) {
+        (Some(text), _) => Some(Ed25519PublicKey::from_text(&text).map_err(|_| FileProblem::AccountTipKey.at(path))?),
+        (None, true) => {
+            let key = keystore.take_spend_key().ok_or_else(|| FileProblem::AccountSpendKey.at(path))?;
+            Some(key.to_tip_key(None)?.public_key().clone())
+        }
+        (None, false) => None,
+    };
     let account = Account::from_keystore(keystore, entry.full_name, &mut SystemRng::new()?)
         .map_err(|cause| KeystoreProblem::Content(cause).at(path))?;
-    Ok(Account { pin, ..account })
+    Ok(Account { pin, tip_key, ..account })
 }
 
 /// Appends each request and its verdict to a file.

@@ -8,12 +8,20 @@ use serde_json::{Map, Value};
 use super::{CapturedRequest, DecryptedPin, Findings, Known, duration};
 use crate::ActionError;
 use crate::action::requested;
-use crate::check::ReceivedToken;
+use crate::check::{ReceivedToken, THIS_CENTURY};
 
 /// How far a time may be off, in seconds. Mixin does not document its own limit.
 const TOLERANCE: u64 = 300;
+const NANOS_A_SECOND: u64 = 1_000_000_000;
 /// The year 2000 in Unix nanoseconds. A lower iterator is in another unit.
-const NANOSECONDS_BEGIN: u64 = 946_684_800_000_000_000;
+const NANOSECONDS_BEGIN: u64 = 946_684_800 * NANOS_A_SECOND;
+
+/// The unit in which an iterator is a time of the years 2000 to 2099, if that is not nanoseconds.
+fn unit_of(iterator: u64) -> Option<&'static str> {
+    [("seconds", 1), ("milliseconds", 1_000), ("microseconds", 1_000_000)]
+        .into_iter()
+        .find_map(|(name, a_second)| THIS_CENTURY.contains(&(iterator / a_second)).then_some(name))
+}
 
 /// Checks the PINs of one request.
 pub(super) struct BlockChecker<'r> {
@@ -39,28 +47,17 @@ impl<'r> BlockChecker<'r> {
         Self { request, fields, known, user_id, made_at }
     }
 
-    /// Checks a PIN if its key is known.
-    pub(super) fn check(&self, field: &str, pin: &EncryptedPin, findings: &mut Findings) -> Option<DecryptedPin> {
-        let Ok(block) = self.known.pin_key?.decrypt(pin) else {
-            findings.fail(format!("{field} does not decrypt: it was made for another session, or changed since"));
-            return None;
-        };
+    /// Checks a decrypted PIN.
+    pub(super) fn check(&self, field: &str, block: &PinBlock, findings: &mut Findings) -> DecryptedPin {
         let off = block.timestamp().abs_diff(self.made_at);
         if off > TOLERANCE {
             findings.fail(format!("{field} was encrypted {} away from the request's time", duration(off)));
         }
-        match block.iterator() {
-            0 => findings.fail(format!("{field} has the iterator 0; the first must be above it")),
-            1..NANOSECONDS_BEGIN => findings.warn(format!(
-                "{field} has the iterator {}, too low for nanoseconds: a session that another client used refuses it",
-                block.iterator()
-            )),
-            _ => {}
-        }
+        self.check_iterator(field, block.iterator(), findings);
         let (mut signature_holds, mut counter) = (None, None);
         match block.secret() {
             Secret::TipSignature(signature) => {
-                signature_holds = self.check_signature(field, signature, &block, findings);
+                signature_holds = self.check_signature(field, signature, block, findings);
             }
             Secret::TipKey(bytes) => match TipInstallation::from_bytes(bytes) {
                 Ok(TipInstallation { counter: number, .. }) => {
@@ -73,7 +70,37 @@ impl<'r> BlockChecker<'r> {
             },
             _ => {}
         }
-        Some(DecryptedPin { timestamp: block.timestamp(), iterator: block.iterator(), signature_holds, counter })
+        DecryptedPin { timestamp: block.timestamp(), iterator: block.iterator(), signature_holds, counter }
+    }
+
+    /// Compares an iterator with the request's time in nanoseconds, which most clients use. A session accepts only greater
+    /// ones than before, so clients with different units lock each other out.
+    fn check_iterator(&self, field: &str, iterator: u64, findings: &mut Findings) {
+        let made_at = self.made_at.saturating_mul(NANOS_A_SECOND);
+        let off = duration(iterator.abs_diff(made_at) / NANOS_A_SECOND);
+        if iterator == 0 {
+            findings.fail(format!("{field} has the iterator 0; the first must be above it"));
+        } else if let Some(unit) = unit_of(iterator) {
+            findings.warn(format!(
+                "{field} has the iterator {iterator}, which looks like {unit} and is too low for nanoseconds: a session \
+                 that another client used refuses it"
+            ));
+        } else if iterator < NANOSECONDS_BEGIN {
+            findings.warn(format!(
+                "{field} has the iterator {iterator}, which is too low for a time in nanoseconds: a session that another \
+                 client used refuses it"
+            ));
+        } else if iterator > made_at.saturating_add(TOLERANCE * NANOS_A_SECOND) {
+            findings.warn(format!(
+                "{field} has the iterator {iterator}, which is too high for nanoseconds: {off} after the request's time; \
+                 from then on the session refuses clients that take the clock's nanoseconds, until their clock is past it"
+            ));
+        } else if iterator.saturating_add(TOLERANCE * NANOS_A_SECOND) < made_at {
+            findings.warn(format!(
+                "{field} has the iterator {iterator}, which looks like nanoseconds {off} before the request's time: a \
+                 session that was used since refuses it"
+            ));
+        }
     }
 
     fn check_signature(

@@ -9,7 +9,7 @@ use mixin_pin_core::{Ed25519PublicKey, EncryptedPin, Pin, PinBlock, Secret, Syst
 use mixin_pin_protocol::BlockError;
 use mixin_pin_protocol::answer::{ErrorCode, Reason};
 use mixin_pin_protocol::call::random_uuid;
-use mixin_pin_protocol::check::check_block;
+use mixin_pin_protocol::check::{OpenedPin, check_block};
 use serde::Deserialize;
 
 use super::users::user_json;
@@ -134,9 +134,17 @@ impl Service {
         last_iterator: u64,
     ) -> Result<PinBlock, Refusal> {
         let text = text.filter(|text| !text.is_empty()).ok_or_else(|| Refusal::field(field, "absent"))?;
-        let block = EncryptedPin::from_base64(&text)
-            .and_then(|encrypted| call.user.pin_key.decrypt(&encrypted))
-            .map_err(|_| incorrect(field, Reason::Ciphertext))?;
+        let key = &call.user.pin_key;
+        let block = EncryptedPin::from_base64(&text).and_then(|encrypted| key.decrypt(&encrypted)).map_err(|_| {
+            // The request's signature is valid, so this tells the session's owner what the client does wrong.
+            match OpenedPin::read(key, &text) {
+                Some(opened) => Refusal::new(ErrorCode::PinFormat, "secret_length")
+                    .with("field", field)
+                    .with("secret_bytes", opened.secret_len())
+                    .with("hint", format!("{field} {opened}")),
+                None => incorrect(field, Reason::Ciphertext),
+            }
+        })?;
         check_block(&block, last_iterator, call.now, self.config.clock_tolerance).map_err(|error| match error {
             BlockError::Time { .. } => incorrect(field, Reason::Timestamp),
             _ => incorrect(field, Reason::Iterator),
