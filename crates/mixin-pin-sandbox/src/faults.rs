@@ -25,9 +25,9 @@ use std::time::Duration;
 use mixin_pin_protocol::answer::MAX_BODY_LEN;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Runtime;
 
 use crate::Error;
+use crate::threads::Threads;
 
 /// What happens to a request.
 #[non_exhaustive]
@@ -68,8 +68,8 @@ pub enum Fault {
 /// A running proxy. It stops when dropped.
 pub struct FaultProxy {
     address: SocketAddr,
-    /// Taken on drop, to shut down without waiting for connections.
-    runtime: Option<Runtime>,
+    /// Dropped without waiting for connections.
+    _threads: Threads,
 }
 
 impl std::fmt::Debug for FaultProxy {
@@ -90,12 +90,12 @@ impl FaultProxy {
     /// # Errors
     /// [`Error::Listen`] if no port is free, [`Error::Runtime`] if the threads cannot be started.
     pub fn start(target: SocketAddr, choose: impl Fn(&str) -> Fault + Send + Sync + 'static) -> Result<Self, Error> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = runtime.map_err(Error::Runtime)?;
-        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).map_err(Error::Listen)?;
+        let threads = Threads::start().map_err(Error::Runtime)?;
+        let entered = threads.enter();
+        let listener = listen().map_err(Error::Listen)?;
         let address = listener.local_addr().map_err(Error::Listen)?;
         let choose: Arc<Choose> = Arc::new(choose);
-        runtime.spawn(async move {
+        tokio::spawn(async move {
             // The proxy ends if its listener fails. Its clients notice.
             while let Ok((client, _)) = listener.accept().await {
                 let choose = choose.clone();
@@ -103,7 +103,8 @@ impl FaultProxy {
                 tokio::spawn(async move { serve(client, target, &*choose).await.unwrap_or_default() });
             }
         });
-        Ok(Self { address, runtime: Some(runtime) })
+        drop(entered);
+        Ok(Self { address, _threads: threads })
     }
 
     /// The API address for a client.
@@ -112,12 +113,11 @@ impl FaultProxy {
     }
 }
 
-impl Drop for FaultProxy {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
+/// Binds without blocking, because the caller may be async.
+fn listen() -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 async fn serve(mut client: TcpStream, target: SocketAddr, choose: &Choose) -> io::Result<()> {

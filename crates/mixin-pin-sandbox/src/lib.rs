@@ -39,6 +39,7 @@ mod server;
 mod service;
 mod status;
 mod system;
+mod threads;
 mod time;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -57,6 +58,7 @@ pub use observe::{Observation, ObservedPin};
 
 use database::{Capacity, Database};
 use service::Service;
+use threads::Threads;
 
 /// A year. Longer time limits could overflow the clock.
 const MAX_TIME_LIMIT: Duration = Duration::from_secs(365 * 86_400);
@@ -202,13 +204,9 @@ impl Sandbox {
         let database = Database::open(config.database.as_deref(), Capacity::default())?;
         let service = Arc::new(Service::new(database, config)?);
         let app_keystore = service.app_keystore()?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(Error::Runtime)?;
+        let threads = Threads::start().map_err(Error::Runtime)?;
         let listener = {
-            let _entered = runtime.enter();
+            let _entered = threads.enter();
             connections::listen(config.listen).map_err(Error::Listen)?
         };
         let address = listener.local_addr().map_err(Error::Listen)?;
@@ -222,6 +220,7 @@ impl Sandbox {
         let thread = thread::Builder::new()
             .name("mixin-pin-sandbox".to_owned())
             .spawn(move || {
+                let Some(runtime) = threads.into_inner() else { return };
                 runtime.block_on(server::serve(listener, served, limits, stopped));
                 // Cuts off lingering connections.
                 runtime.shutdown_timeout(Duration::from_secs(1));
