@@ -515,8 +515,8 @@ pub(crate) struct SandboxArgs {
     #[arg(long)]
     pub(crate) keep_iterators: bool,
     /// Know these users from the start: a JSON list of objects with a keystore (relative to this file's folder), the user's
-    /// full_name, and one of pin, tip_key (the public key) and tip (true: the keystore's spend key) if there is one. A
-    /// client with such a keystore is served as by Mixin.
+    /// full name and, if one is set, the PIN or the TIP public key, or tip for the keystore's spend key. A client with such
+    /// a keystore is served as by Mixin.
     #[arg(long, value_name = "FILE")]
     pub(crate) accounts: Option<PathBuf>,
     /// Append each request and its result to this file, as a line of JSON.

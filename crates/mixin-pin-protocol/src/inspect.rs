@@ -293,7 +293,7 @@ fn check_identity(request: &CapturedRequest, token: &ReceivedToken<'_>, findings
             findings.info("X-Request-Id is not the token's jti; the official Go client does the same");
         }
         (None, _) => {
-            findings.info("there is no X-Request-Id, or it was not captured; Mixin's API guide sends none either")
+            findings.info("there is no X-Request-Id, or it was not captured; Mixin's API guide sends none either");
         }
         _ => {}
     }

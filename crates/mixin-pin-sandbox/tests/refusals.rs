@@ -4,6 +4,7 @@ mod common;
 
 use std::time::Duration;
 
+use base64::Engine as _;
 use common::{Kind, client, now, reason, register, rng, sandbox, send, send_parts, verdict};
 use mixin_pin_core::token::{Claims, RequestHash};
 use mixin_pin_core::uuid::Uuid;
@@ -183,6 +184,40 @@ fn a_token_is_good_once_for_reads_and_changes() {
         let again = if refuse_repeated_requests { (401, "request_repeated") } else { (0, "") };
         assert_eq!(verdict(&send(&sandbox, &me)), again);
     }
+}
+
+#[test]
+fn a_block_that_opens_to_another_length_is_explained_and_costs_no_try() {
+    let sandbox = sandbox();
+    let client = with_pin(&sandbox);
+    let key = client.session().pin_key();
+    let encrypt = |secret: &[u8], timestamp: u64| {
+        let mut plain = [secret, &timestamp.to_le_bytes(), &u64::MAX.to_le_bytes()].concat();
+        let padding = 16 - plain.len() % 16;
+        plain.resize(plain.len() + padding, u8::try_from(padding).unwrap());
+        // The first blocks of a long secret are a whole ciphertext by themselves.
+        let mut long = [0; 64];
+        long[..plain.len()].copy_from_slice(&plain);
+        let encrypted = hazmat::encrypt_with_iv(key, &hazmat::block(Secret::TipSignature(long), 0, 0), &[3; 16]);
+        base64::engine::general_purpose::STANDARD.encode(&encrypted.as_bytes()[..16 + plain.len()])
+    };
+    for field in ["pin", "pin_base64"] {
+        for (secret, hint) in [
+            (&[0x12, 0x34, 0x56][..], "pin opens, and holds 3 bytes: the digits were decoded as hex"),
+            (b"12345a", "pin opens, and holds 6 bytes that are not all digits"),
+            (&[7; 32], "pin opens, and holds 32 bytes; a PIN has 6"),
+        ] {
+            let body = json!({ (field): encrypt(secret, now().secs()) });
+            let error = common::refusal(client.call::<Value>("POST", "/pin/verify", Some(&body)));
+            let extra = error.extra.unwrap();
+            assert_eq!((error.code.as_u32(), &extra["reason"]), (20_118, &json!("secret_length")));
+            assert_eq!((&extra["field"], &extra["secret_bytes"]), (&json!("pin"), &json!(secret.len())));
+            assert!(extra["hint"].as_str().unwrap().starts_with(hint), "{extra}");
+        }
+        let body = json!({ (field): encrypt(&[0x12, 0x34, 0x56], 7) });
+        assert_eq!(reason(client.call::<Value>("POST", "/pin/verify", Some(&body))), (20_119, "ciphertext".to_owned()));
+    }
+    assert_eq!(tries_left(&client), 4, "nothing above cost a try, nor the iterator");
 }
 
 #[test]

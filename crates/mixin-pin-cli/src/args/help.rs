@@ -142,7 +142,9 @@ Examples:
   mixin-pin sandbox --accounts users.json --record calls.jsonl
 
 A file for --accounts:
-  [{ \"keystore\": \"alice.json\", \"full_name\": \"Alice\", \"pin\": \"314159\" }]";
+  [{ \"keystore\": \"alice.json\", \"full_name\": \"Alice\", \"pin\": \"314159\" },
+   { \"keystore\": \"bob.json\", \"full_name\": \"Bob\", \"tip\": true },
+   { \"keystore\": \"carol.json\", \"full_name\": \"Carol\", \"tip_key\": \"TIP public key in hex or base64\" }]";
 
 pub(crate) const COMPLETIONS: &str = "\
 Examples:

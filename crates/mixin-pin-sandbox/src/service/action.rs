@@ -80,8 +80,8 @@ impl Service {
                 })
             }
             Effect::Approve(approval) => approval.approve(tx, call.user.user_id)?,
-            Effect::Pay(payment) => payment.pay(tx, call, receipt(call, &block, &action, body))?,
-            Effect::Receipt => receipt(call, &block, &action, body).into(),
+            Effect::Pay(payment) => payment.pay(tx, call, receipt(call, &block, action.as_ref(), body))?,
+            Effect::Receipt => receipt(call, &block, action.as_ref(), body).into(),
         };
         Ok(Success::from(data).with_iterator("pin", block.iterator()))
     }
@@ -91,7 +91,7 @@ impl Service {
 fn receipt(
     call: &Call<'_>,
     block: &PinBlock,
-    action: &Option<Value>,
+    action: Option<&Value>,
     mut body: Map<String, Value>,
 ) -> Map<String, Value> {
     let field = PIN_FIELDS.into_iter().find(|field| body.remove(*field).is_some());
@@ -108,7 +108,7 @@ fn receipt(
         ("method", call.method.into()),
         ("path", call.path.into()),
         ("pin", pin),
-        ("action", action.clone().into()),
+        ("action", action.cloned().into()),
         ("received", body.into()),
     ]
     .map(|(name, value): (&str, Value)| (name.to_owned(), value))
