@@ -3,9 +3,12 @@
 mod common;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{Kind, register, sandbox};
 use mixin_pin_core::{Pin, Session};
+use mixin_pin_protocol::keystore::Keystore;
 use mixin_pin_sandbox::faults::{Fault, FaultProxy};
 use mixin_pin_sandbox::{Config, Error, Sandbox};
 
@@ -23,6 +26,18 @@ async fn everything() {
     let pin = Pin::new("314159").unwrap();
     client.create_pin(&pin).await.unwrap().done().unwrap();
     client.verify_pin(&pin).await.unwrap().done().unwrap();
+
+    // A read whose answer is lost is made again, with another token: the sandbox takes each once.
+    let was_lost = Arc::new(AtomicBool::new(false));
+    let lost = was_lost.clone();
+    let lossy = FaultProxy::start(sandbox.address(), move |_| {
+        if lost.swap(true, Ordering::SeqCst) { Fault::None } else { Fault::CloseAfter }
+    });
+    let lossy = lossy.unwrap();
+    let app = Keystore::parse(sandbox.app_keystore().as_bytes()).unwrap().into_session(&mut common::rng()).unwrap();
+    let app = mixin_pin_async::Client::builder(app).base_url(lossy.url()).build().unwrap();
+    assert_eq!(app.me().await.unwrap().full_name, "Sandbox App");
+    assert!(was_lost.load(Ordering::SeqCst), "the first answer was lost");
 
     // Errors at the start.
     let taken = Config { listen: sandbox.address(), ..Config::default() };

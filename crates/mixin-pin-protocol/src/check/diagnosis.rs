@@ -62,7 +62,7 @@ impl fmt::Display for OpenedPin {
         let s = if secret_len == 1 { "" } else { "s" };
         write!(f, "opens, and holds {secret_len} byte{s}")?;
         f.write_str(if is_hex_of_digits {
-            // bot-api-nodejs-client: `client/utils/pin.ts`; bot-api-go-client: `pin.go`.
+            // bot-api-nodejs-client: `src/client/utils/pin.ts`; bot-api-go-client: `pin.go`.
             ": the digits were decoded as hex, as the official Node and Go clients do; give such a client each digit as its \
              ASCII code in hex (313233343536 for 123456)"
         } else if secret_len == 6 {

@@ -109,7 +109,7 @@ impl Payment {
 }
 
 impl Service {
-    /// `GET /transfers/trace/:id` (bot-api-nodejs-client: `client/transfer.ts`) and `GET /snapshots/trace/:id`
+    /// `GET /transfers/trace/:id` (bot-api-nodejs-client: `src/client/transfer.ts`) and `GET /snapshots/trace/:id`
     /// (bot-api-go-client: `snapshot_legacy.go`).
     pub(super) fn is_trace(path: &str) -> bool {
         trace_of(path).is_some()
