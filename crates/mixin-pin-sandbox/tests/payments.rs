@@ -167,6 +167,11 @@ fn amounts_and_receivers_are_refused_with_the_codes_of_mixins_list() {
         ("/transfers", transfer("0.00"), 20_120, "amount"),
         ("/withdrawals", json!({"address_id": ADDRESS, "amount": "0", "trace_id": TRACE}), 20_127, "amount"),
         ("/transactions", json!({"amount": "1", "opponent_multisig": twice}), 20_150, "opponent_multisig"),
+        ("/transfers", transfer("0.123456789"), 10_002, "amount"),
+        ("/transfers", transfer("1e3"), 10_002, "amount"),
+        ("/transfers", transfer("-1"), 10_002, "amount"),
+        ("/withdrawals", json!({"amount": "1", "fee": "x"}), 10_002, "fee"),
+        ("/transfers", json!({"amount": "1", "memo": "ä".repeat(201)}), 10_002, "memo"),
         ("/transfers", json!({"amount": "1", "trace_id": "7"}), 10_002, "trace_id"),
         ("/transfers", json!({"amount": "1", "trace_id": 7}), 10_002, "trace_id"),
     ] {
@@ -174,8 +179,11 @@ fn amounts_and_receivers_are_refused_with_the_codes_of_mixins_list() {
         assert_eq!((verdict(&answer).0, &answer["error"]["extra"]["field"]), (code, &json!(field)), "{answer}");
     }
     let mut long = transfer("1");
-    long["memo"] = "x".repeat(16 << 10).into();
+    long["more"] = "x".repeat(16 << 10).into();
     assert_eq!(verdict(&user.post("/transfers", long, pin())), (400, "body_too_long"));
+    let mut most = transfer("0.12345678000");
+    most["memo"] = "ä".repeat(200).into();
+    assert_eq!(user.post("/transfers", most, pin())["data"]["amount"], "-0.12345678");
 }
 
 #[test]

@@ -210,7 +210,7 @@ fn a_block_that_opens_to_another_length_is_explained_and_costs_no_try() {
             let body = json!({ (field): encrypt(secret, now().secs()) });
             let error = common::refusal(client.call::<Value>("POST", "/pin/verify", Some(&body)));
             let extra = error.extra.unwrap();
-            assert_eq!((error.code.as_u32(), &extra["reason"]), (20_118, &json!("secret_length")));
+            assert_eq!((error.code.as_u32(), &extra["reason"]), (20_119, &json!("secret_length")));
             assert_eq!((&extra["field"], &extra["secret_bytes"]), (&json!("pin"), &json!(secret.len())));
             assert!(extra["hint"].as_str().unwrap().starts_with(hint), "{extra}");
         }

@@ -44,6 +44,8 @@ reasons! {
     Signature = "signature",
     /// The block does not decrypt under the session's PIN key.
     Ciphertext = "ciphertext",
+    /// The block decrypts, and its secret has another length than a PIN, a TIP key or a TIP signature.
+    SecretLength = "secret_length",
     /// The block's time is too far from the server's clock.
     Timestamp = "timestamp",
     /// The server has seen this iterator or a later one.
@@ -64,7 +66,8 @@ impl Reason {
     /// Whether this reason may be given to a second copy of a request whose first copy was carried out.
     pub(crate) const fn may_be_of_a_copy(self) -> bool {
         // The first copy would have been refused for the same reason.
-        !matches!(self, Self::Pin | Self::Signature | Self::Ciphertext | Self::NoPinSet | Self::OldPinNeeded)
+        !matches!(self, Self::Pin | Self::Signature | Self::Ciphertext | Self::SecretLength)
+            && !matches!(self, Self::NoPinSet | Self::OldPinNeeded)
             && !matches!(self, Self::Token(fault) if !matches!(fault, TokenFault::Expired))
     }
 
@@ -82,7 +85,7 @@ mod tests {
     #[test]
     fn a_reason_that_would_refuse_the_first_copy_is_not_about_a_copy() {
         let certain = |word: &str| !Reason::from_word(word).unwrap().may_be_of_a_copy();
-        for word in ["pin", "signature", "ciphertext", "no_pin_set", "old_pin_needed"] {
+        for word in ["pin", "signature", "ciphertext", "secret_length", "no_pin_set", "old_pin_needed"] {
             assert!(certain(word), "{word}");
         }
         for word in ["timestamp", "iterator", "tries_spent", "request_repeated", "session", "token_expired"] {

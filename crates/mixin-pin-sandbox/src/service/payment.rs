@@ -16,6 +16,10 @@ use crate::time::{nanos, rfc3339};
 
 /// The longest body of a payment with a trace id, in bytes, because its receipt is stored.
 const MAX_LEN: usize = 16 << 10;
+/// In characters (developers.mixin.one: `api/transfer/transfer.md` of 2025).
+const MAX_MEMO_LEN: usize = 200;
+/// Digits after the point (the same page).
+const MAX_DECIMALS: usize = 8;
 /// developers.mixin.one: `api/error-codes.md`.
 const TRANSFER_TOO_SMALL: u32 = 20_120;
 const WITHDRAWAL_TOO_SMALL: u32 = 20_127;
@@ -53,6 +57,12 @@ impl Payment {
         }
         let fields: Map<String, Value> =
             names.iter().map(|name| ((*name).to_owned(), canonical(name, body.get(*name)))).collect();
+        for name in ["amount", "fee"] {
+            check_amount(name, fields.get(name).unwrap_or(&Value::Null))?;
+        }
+        if fields["memo"].as_str().is_some_and(|memo| memo.chars().count() > MAX_MEMO_LEN) {
+            return Err(Refusal::field("memo", "too_long"));
+        }
         if fields["amount"] == "0" {
             let code = if kind == "withdrawal" { WITHDRAWAL_TOO_SMALL } else { TRANSFER_TOO_SMALL };
             return Err(Refusal::new(ErrorCode::from(code), "amount").with("field", "amount"));
@@ -132,6 +142,21 @@ fn trace_of(path: &str) -> Option<&str> {
 
 fn read_receipt(paid: &PaymentRow) -> Result<Value, Error> {
     serde_json::from_str(&paid.receipt).map_err(|_| Error::DatabaseContent)
+}
+
+/// An amount that is there must be a plain decimal with few digits after the point.
+fn check_amount(name: &str, value: &Value) -> Result<(), Refusal> {
+    let Value::String(text) = value else { return Ok(()) };
+    if text.is_empty() {
+        return Ok(());
+    }
+    if Amount::new(text).is_err() {
+        return Err(Refusal::field(name, "not a plain decimal"));
+    }
+    match text.split_once('.') {
+        Some((_, decimals)) if decimals.len() > MAX_DECIMALS => Err(Refusal::field(name, "more than 8 decimals")),
+        _ => Ok(()),
+    }
 }
 
 /// A field in the form in which equal values are equal. Absent text is empty.

@@ -138,8 +138,7 @@ impl Service {
         let block = EncryptedPin::from_base64(&text).and_then(|encrypted| key.decrypt(&encrypted)).map_err(|_| {
             // The request's signature is valid, so this tells the session's owner what the client does wrong.
             match OpenedPin::read(key, &text) {
-                Some(opened) => Refusal::new(ErrorCode::PinFormat, "secret_length")
-                    .with("field", field)
+                Some(opened) => incorrect(field, Reason::SecretLength)
                     .with("secret_bytes", opened.secret_len())
                     .with("hint", format!("{field} {opened}")),
                 None => incorrect(field, Reason::Ciphertext),
