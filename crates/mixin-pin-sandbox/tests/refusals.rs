@@ -221,6 +221,29 @@ fn a_block_that_opens_to_another_length_is_explained_and_costs_no_try() {
 }
 
 #[test]
+fn a_pin_may_have_either_name_and_only_one() {
+    let sandbox = sandbox();
+    let client = with_pin(&sandbox);
+    let nonces = MonotonicNonces::new();
+    let encrypt = |digits: &str| {
+        let nonce = mixin_pin_core::NonceSource::next(&nonces, now()).unwrap();
+        client.session().pin_key().encrypt(pin(digits), nonce, &mut rng()).to_url_safe().to_string()
+    };
+    let post = |path: &str, body: &Value| client.call::<Value>("POST", path, Some(body));
+    for (old, new) in [("old_pin", "pin"), ("old_pin", "pin_base64"), ("old_pin_base64", "pin")] {
+        let body = json!({ (old): encrypt("123456"), (new): encrypt("123456") });
+        post("/pin/update", &body).unwrap().done().unwrap();
+    }
+    for (used, empty) in [("pin", "pin_base64"), ("pin_base64", "pin")] {
+        for absent in [json!(""), Value::Null] {
+            post("/pin/verify", &json!({ (used): encrypt("123456"), (empty): absent })).unwrap().done().unwrap();
+        }
+    }
+    let twice = json!({ "pin": encrypt("123456"), "pin_base64": encrypt("123456") });
+    assert_eq!(reason(post("/pin/verify", &twice)), (10_002, "given twice".to_owned()));
+}
+
+#[test]
 fn a_wrong_pin_uses_its_iterator_up_unless_the_sandbox_keeps_it() {
     for wrong_pin_spends_iterator in [true, false] {
         let sandbox = Sandbox::start(&Config { wrong_pin_spends_iterator, ..Config::default() }).unwrap();

@@ -43,7 +43,7 @@ impl Service {
         let body: Map<String, Value> = call.json()?;
         self.check_tries(tx, call)?;
         let pin = PinBody::deserialize(&body).map_err(|_| invalid_body())?;
-        let block = self.decrypt(call, "pin", pin.pin, call.user.last_iterator)?;
+        let block = self.decrypt(call, "pin", pin.pin()?, call.user.last_iterator)?;
         let requested = match requested(call.method, call.path, &body, call.user.user_id) {
             Ok(requested) => requested,
             // Six digits permit any action, so the body may lack its fields.

@@ -22,14 +22,33 @@ use crate::time::{SECONDS_A_DAY, a_day_after, a_day_before, nanos, start_of_day}
 
 const WRONG_PIN: &str = "PIN_INCORRECT";
 
+/// Each PIN has two names. Android's app puts TIP secrets into `pin`, iOS's into `pin_base64`.
 #[derive(Deserialize)]
 pub(super) struct PinBody {
-    #[serde(alias = "pin_base64")]
-    pub(super) pin: Option<String>,
-    #[serde(alias = "old_pin_base64")]
+    pin: Option<String>,
+    pin_base64: Option<String>,
     old_pin: Option<String>,
+    old_pin_base64: Option<String>,
     /// Nanoseconds, beside a TIP signature.
     timestamp: Option<u64>,
+}
+
+impl PinBody {
+    pub(super) fn pin(&self) -> Result<Option<&str>, Refusal> {
+        one_of("pin", [&self.pin, &self.pin_base64])
+    }
+
+    fn old_pin(&self) -> Result<Option<&str>, Refusal> {
+        one_of("old_pin", [&self.old_pin, &self.old_pin_base64])
+    }
+}
+
+/// The value of a field with two names. Empty text counts as absent.
+fn one_of<'b>(field: &str, values: [&'b Option<String>; 2]) -> Result<Option<&'b str>, Refusal> {
+    match values.map(|text| text.as_deref().filter(|text| !text.is_empty())) {
+        [Some(_), Some(_)] => Err(Refusal::field(field, "given twice")),
+        [one, other] => Ok(one.or(other)),
+    }
 }
 
 /// The decrypted PIN or TIP signature, of the kind that the user has set.
@@ -48,7 +67,7 @@ impl Service {
     pub(super) fn verify_pin(&self, tx: &Transaction<'_>, call: &Call<'_>) -> Answer {
         self.check_tries(tx, call)?;
         let body: PinBody = call.json()?;
-        let block = self.decrypt(call, "pin", body.pin, call.user.last_iterator)?;
+        let block = self.decrypt(call, "pin", body.pin()?, call.user.last_iterator)?;
         let credential = read_credential(call, "pin", &block, |signature, key| {
             let timestamp = self.check_timestamp(call, body.timestamp)?;
             Ok(TipAction::Verify { timestamp }.verify(signature, key).is_ok())
@@ -62,7 +81,7 @@ impl Service {
         // Both PINs are decrypted before a try is counted: one that cannot be decrypted costs none.
         let body: PinBody = call.json()?;
         let last = call.user.last_iterator;
-        let old = match body.old_pin.filter(|text| !text.is_empty()) {
+        let old = match body.old_pin()? {
             Some(text) => {
                 let block = self.decrypt(call, "old_pin", Some(text), last)?;
                 // To change a TIP key, the old key signs its counter in place of a timestamp.
@@ -74,7 +93,7 @@ impl Service {
             }
             None => None,
         };
-        let block = self.decrypt(call, "pin", body.pin, old.as_ref().map_or(last, |(_, iterator)| *iterator))?;
+        let block = self.decrypt(call, "pin", body.pin()?, old.as_ref().map_or(last, |(_, iterator)| *iterator))?;
         // Checked after the iterator: a copy of the call that set the PIN is refused for its iterator.
         if old.is_none() && call.user.has_pin() {
             return Err(Refusal::new(ErrorCode::PinIncorrect, Reason::OldPinNeeded.as_str()).into());
@@ -130,14 +149,14 @@ impl Service {
         &self,
         call: &Call<'_>,
         field: &str,
-        text: Option<String>,
+        text: Option<&str>,
         last_iterator: u64,
     ) -> Result<PinBlock, Refusal> {
-        let text = text.filter(|text| !text.is_empty()).ok_or_else(|| Refusal::field(field, "absent"))?;
+        let text = text.ok_or_else(|| Refusal::field(field, "absent"))?;
         let key = &call.user.pin_key;
-        let block = EncryptedPin::from_base64(&text).and_then(|encrypted| key.decrypt(&encrypted)).map_err(|_| {
+        let block = EncryptedPin::from_base64(text).and_then(|encrypted| key.decrypt(&encrypted)).map_err(|_| {
             // The request's signature is valid, so this tells the session's owner what the client does wrong.
-            match OpenedPin::read(key, &text) {
+            match OpenedPin::read(key, text) {
                 Some(opened) => incorrect(field, Reason::SecretLength)
                     .with("secret_bytes", opened.secret_len())
                     .with("hint", format!("{field} {opened}")),
