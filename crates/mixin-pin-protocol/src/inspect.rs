@@ -319,10 +319,18 @@ fn check_pins(
     let blocks = block::BlockChecker::new(request, token, &fields, known, at);
     let mut seen: Vec<&str> = Vec::new();
     let mut pins: Vec<PinReport> = Vec::new();
-    for field in ["old_pin", "pin", "old_pin_base64", "pin_base64"] {
-        let Some(text) = fields.get(field).and_then(Value::as_str).filter(|text| !text.is_empty()) else {
+    for name in ["old_pin", "pin", "old_pin_base64", "pin_base64"] {
+        // fox-one's client sends `Pin` with transfers (mixin-sdk-go: `legacy_transfer.go`).
+        let found = fields.iter().find(|(found, _)| found.eq_ignore_ascii_case(name));
+        let Some((field, text)) = found.and_then(|(field, value)| Some((field.as_str(), value.as_str()?))) else {
             continue;
         };
+        if text.is_empty() {
+            continue;
+        }
+        if field != name {
+            findings.info(format!("{field} was read as {name}; fox-one's client writes it so"));
+        }
         if seen.contains(&text) {
             findings.fail(format!("{field} repeats another encrypted PIN: each may be sent once"));
         }
@@ -331,7 +339,7 @@ fn check_pins(
             findings.fail(format!("{field} is in an OAuth session's request, which has no PIN"));
         }
         let encrypted = EncryptedPin::from_base64(text);
-        if encrypted.is_ok() && field.ends_with("base64") != is_url_safe(text) {
+        if encrypted.is_ok() && name.ends_with("base64") != is_url_safe(text) {
             findings.info(format!("{field} is in the other field's base64 alphabet; Mixin reads both"));
         }
         let block = known.pin_key.zip(encrypted.as_ref().ok()).and_then(|(key, pin)| key.decrypt(pin).ok());

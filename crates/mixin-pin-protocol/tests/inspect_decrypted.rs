@@ -150,6 +150,18 @@ fn a_block_that_opens_to_another_length_says_so() {
 }
 
 #[test]
+fn a_pin_is_found_under_a_name_in_other_case() {
+    let (session, _) = session();
+    let nonce = MonotonicNonces::new().next(NOW).unwrap();
+    let pin = session.pin_key().encrypt(Pin::new("123456").unwrap(), nonce, &mut rng()).to_standard();
+    let body = json!({"Pin": pin.as_str()}).to_string();
+    let request = Calls::new(&session, NOW, &mut rng()).other("POST", "/transfers", Some(body.as_bytes()));
+    let report = inspected(&signed(&session, request));
+    assert_eq!((report.pins[0].field.as_str(), report.pins[0].kind), ("Pin", "six-digit"));
+    assert!(report.is_valid() && report.findings.iter().any(|f| f.text.contains("Pin was read as pin")));
+}
+
+#[test]
 fn iterators_of_another_unit_are_named() {
     let (now, nanos) = (NOW.secs(), NOW.as_nanos().unwrap());
     for (iterator, part) in [

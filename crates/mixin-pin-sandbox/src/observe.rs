@@ -94,7 +94,9 @@ impl Observation {
         let body = if has_no_plain_pin(request.body) { body } else { redacted(&body).into() };
         let mut pins = Vec::new();
         for (name, field) in PIN_FIELDS {
-            let Some(text) = fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()) else { continue };
+            // In any case: see `PinBody`.
+            let value = fields.iter().find_map(|(found, value)| found.eq_ignore_ascii_case(name).then_some(value));
+            let Some(text) = value.and_then(Value::as_str).filter(|text| !text.is_empty()) else { continue };
             let spent = reply.iterators.iter().find(|(spent, _)| *spent == field);
             pins.push(ObservedPin {
                 ciphertext: if is_encrypted(text) {

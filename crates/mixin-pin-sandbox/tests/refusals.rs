@@ -234,7 +234,8 @@ fn a_pin_may_have_either_name_and_only_one() {
         let body = json!({ (old): encrypt("123456"), (new): encrypt("123456") });
         post("/pin/update", &body).unwrap().done().unwrap();
     }
-    for (used, empty) in [("pin", "pin_base64"), ("pin_base64", "pin")] {
+    // fox-one's client sends `Pin`.
+    for (used, empty) in [("pin", "pin_base64"), ("pin_base64", "pin"), ("Pin", "pin")] {
         for absent in [json!(""), Value::Null] {
             post("/pin/verify", &json!({ (used): encrypt("123456"), (empty): absent })).unwrap().done().unwrap();
         }

@@ -11,18 +11,15 @@ use mixin_pin_core::{Ed25519PublicKey, PinBlock, SecretKind};
 use mixin_pin_protocol::ActionError;
 use mixin_pin_protocol::action::{RequestedAction, requested};
 use mixin_pin_protocol::answer::ErrorCode;
-use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 use super::oauth::Approval;
 use super::payment::Payment;
 use super::pin::{PinBody, read_credential};
 use super::users::user_json;
-use super::{Call, Service, invalid_body};
+use super::{Call, Service};
 use crate::database::Transaction;
 use crate::reply::{Answer, HandlerError, Refusal, Success};
-
-const PIN_FIELDS: [&str; 2] = ["pin", "pin_base64"];
 
 /// What a call does once its credential is verified.
 enum Effect {
@@ -42,8 +39,8 @@ impl Service {
     pub(super) fn call_with_action(&self, tx: &Transaction<'_>, call: &Call<'_>) -> Answer {
         let body: Map<String, Value> = call.json()?;
         self.check_tries(tx, call)?;
-        let pin = PinBody::deserialize(&body).map_err(|_| invalid_body())?;
-        let block = self.decrypt(call, "pin", pin.pin()?, call.user.last_iterator)?;
+        let pin = PinBody::read(&body)?;
+        let block = self.decrypt(call, "pin", pin.pin, call.user.last_iterator)?;
         let requested = match requested(call.method, call.path, &body, call.user.user_id) {
             Ok(requested) => requested,
             // Six digits permit any action, so the body may lack its fields.
@@ -94,7 +91,8 @@ fn receipt(
     action: Option<&Value>,
     mut body: Map<String, Value>,
 ) -> Map<String, Value> {
-    let field = PIN_FIELDS.into_iter().find(|field| body.remove(*field).is_some());
+    let field = PinBody::read(&body).ok().and_then(|read| read.pin).map(|(name, _)| name.to_owned());
+    body.retain(|name, _| !PinBody::is_pin(name));
     let pin = json!({
         "field": field,
         "kind": block.kind().as_str(),

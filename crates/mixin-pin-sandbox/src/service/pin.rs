@@ -10,10 +10,10 @@ use mixin_pin_protocol::BlockError;
 use mixin_pin_protocol::answer::{ErrorCode, Reason};
 use mixin_pin_protocol::call::random_uuid;
 use mixin_pin_protocol::check::{OpenedPin, check_block};
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::users::user_json;
-use super::{Call, Service};
+use super::{Call, Service, invalid_body};
 use crate::TryWindow;
 use crate::database::{LogRow, Transaction};
 use crate::pin_hash::PinHash;
@@ -22,32 +22,47 @@ use crate::time::{SECONDS_A_DAY, a_day_after, a_day_before, nanos, start_of_day}
 
 const WRONG_PIN: &str = "PIN_INCORRECT";
 
-/// Each PIN has two names. Android's app puts TIP secrets into `pin`, iOS's into `pin_base64`.
-#[derive(Deserialize)]
-pub(super) struct PinBody {
-    pin: Option<String>,
-    pin_base64: Option<String>,
-    old_pin: Option<String>,
-    old_pin_base64: Option<String>,
+/// The PINs of a body and what belongs to them.
+///
+/// Each PIN has two names: Android's app puts TIP secrets into `pin`, iOS's into `pin_base64`. Case does not matter, because
+/// fox-one's client sends `Pin` with transfers (mixin-sdk-go: `legacy_transfer.go`).
+#[derive(Default)]
+pub(super) struct PinBody<'b> {
+    /// The name that the body has, and the text.
+    pub(super) pin: Option<(&'b str, &'b str)>,
+    old_pin: Option<(&'b str, &'b str)>,
     /// Nanoseconds, beside a TIP signature.
     timestamp: Option<u64>,
 }
 
-impl PinBody {
-    pub(super) fn pin(&self) -> Result<Option<&str>, Refusal> {
-        one_of("pin", [&self.pin, &self.pin_base64])
+impl<'b> PinBody<'b> {
+    /// Whether a field has the PIN.
+    pub(super) const fn is_pin(name: &str) -> bool {
+        name.eq_ignore_ascii_case("pin") || name.eq_ignore_ascii_case("pin_base64")
     }
 
-    fn old_pin(&self) -> Result<Option<&str>, Refusal> {
-        one_of("old_pin", [&self.old_pin, &self.old_pin_base64])
-    }
-}
-
-/// The value of a field with two names. Empty text counts as absent.
-fn one_of<'b>(field: &str, values: [&'b Option<String>; 2]) -> Result<Option<&'b str>, Refusal> {
-    match values.map(|text| text.as_deref().filter(|text| !text.is_empty())) {
-        [Some(_), Some(_)] => Err(Refusal::field(field, "given twice")),
-        [one, other] => Ok(one.or(other)),
+    pub(super) fn read(body: &'b Map<String, Value>) -> Result<Self, Refusal> {
+        let mut read = Self::default();
+        for (name, value) in body {
+            let (field, place) = match name.to_ascii_lowercase().as_str() {
+                "pin" | "pin_base64" => ("pin", &mut read.pin),
+                "old_pin" | "old_pin_base64" => ("old_pin", &mut read.old_pin),
+                "timestamp" if !value.is_null() => {
+                    read.timestamp = Some(value.as_u64().ok_or_else(invalid_body)?);
+                    continue;
+                }
+                _ => continue,
+            };
+            match value {
+                // Empty text counts as absent.
+                Value::Null => {}
+                Value::String(text) if text.is_empty() => {}
+                Value::String(text) if place.is_none() => *place = Some((name, text)),
+                Value::String(_) => return Err(Refusal::field(field, "given twice")),
+                _ => return Err(invalid_body()),
+            }
+        }
+        Ok(read)
     }
 }
 
@@ -66,8 +81,9 @@ enum NewPin {
 impl Service {
     pub(super) fn verify_pin(&self, tx: &Transaction<'_>, call: &Call<'_>) -> Answer {
         self.check_tries(tx, call)?;
-        let body: PinBody = call.json()?;
-        let block = self.decrypt(call, "pin", body.pin()?, call.user.last_iterator)?;
+        let body: Map<String, Value> = call.json()?;
+        let body = PinBody::read(&body)?;
+        let block = self.decrypt(call, "pin", body.pin, call.user.last_iterator)?;
         let credential = read_credential(call, "pin", &block, |signature, key| {
             let timestamp = self.check_timestamp(call, body.timestamp)?;
             Ok(TipAction::Verify { timestamp }.verify(signature, key).is_ok())
@@ -79,9 +95,10 @@ impl Service {
     pub(super) fn update_pin(&self, tx: &Transaction<'_>, call: &Call<'_>) -> Answer {
         self.check_tries(tx, call)?;
         // Both PINs are decrypted before a try is counted: one that cannot be decrypted costs none.
-        let body: PinBody = call.json()?;
+        let body: Map<String, Value> = call.json()?;
+        let body = PinBody::read(&body)?;
         let last = call.user.last_iterator;
-        let old = match body.old_pin()? {
+        let old = match body.old_pin {
             Some(text) => {
                 let block = self.decrypt(call, "old_pin", Some(text), last)?;
                 // To change a TIP key, the old key signs its counter in place of a timestamp.
@@ -93,7 +110,7 @@ impl Service {
             }
             None => None,
         };
-        let block = self.decrypt(call, "pin", body.pin()?, old.as_ref().map_or(last, |(_, iterator)| *iterator))?;
+        let block = self.decrypt(call, "pin", body.pin, old.as_ref().map_or(last, |(_, iterator)| *iterator))?;
         // Checked after the iterator: a copy of the call that set the PIN is refused for its iterator.
         if old.is_none() && call.user.has_pin() {
             return Err(Refusal::new(ErrorCode::PinIncorrect, Reason::OldPinNeeded.as_str()).into());
@@ -149,10 +166,10 @@ impl Service {
         &self,
         call: &Call<'_>,
         field: &str,
-        text: Option<&str>,
+        text: Option<(&str, &str)>,
         last_iterator: u64,
     ) -> Result<PinBlock, Refusal> {
-        let text = text.ok_or_else(|| Refusal::field(field, "absent"))?;
+        let (_, text) = text.ok_or_else(|| Refusal::field(field, "absent"))?;
         let key = &call.user.pin_key;
         let block = EncryptedPin::from_base64(text).and_then(|encrypted| key.decrypt(&encrypted)).map_err(|_| {
             // The request's signature is valid, so this tells the session's owner what the client does wrong.
