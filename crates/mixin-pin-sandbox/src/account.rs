@@ -88,9 +88,11 @@ impl Account {
         rng: &mut dyn CryptoRng,
     ) -> Result<Self, KeystoreError> {
         let public_key = keystore.public_key().ok_or(KeystoreError::RemoteSigner)?;
+        let pin_token = keystore.pin_token();
         let session = keystore.into_session(rng)?;
         let pin_key = PinKey::from_bytes(session.pin_key().expose())
             .map_err(|cause| KeystoreError::Field { field: "pin_token", cause })?;
-        Ok(Self::new(session.user_id(), session.session_id(), full_name, public_key, pin_key))
+        let (user_id, session_id) = (session.user_id(), session.session_id());
+        Ok(Self { pin_token, ..Self::new(user_id, session_id, full_name, public_key, pin_key) })
     }
 }

@@ -7,6 +7,7 @@ use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, Pin, PinKey, PinToken, RsaKey, Session, X25519PublicKey};
+use mixin_pin_http::Client;
 use mixin_pin_protocol::keystore::{Keystore, ServerKey, write_app, write_rsa};
 use mixin_pin_sandbox::{Account, Config, Sandbox};
 use serde_json::Value;
@@ -47,13 +48,15 @@ fn an_account_from_a_keystore_is_served_with_its_pin_or_tip_key() {
     let sandbox = sandbox();
     let parse = |text: &str| Keystore::parse(text.as_bytes()).unwrap();
     let pin = Pin::new("314159").unwrap();
+    let shown = |user: &Client| -> Value { user.call("GET", "/me", None).unwrap().done().unwrap() };
 
     let rsa_key = RsaKey::from_pem(common::pem(Kind::Rsa2048)).unwrap();
     let (user_id, session_id) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let pin_key = PinKey::from_bytes(&[1; 32]).unwrap();
     let pin_token = rsa_key.public_key().wrap_pin_key(&pin_key, session_id, &mut rng()).unwrap();
     let rsa = write_rsa(user_id, session_id, &rsa_key, &pin_token).unwrap();
-    let server = ServerKey::Ed25519(Ed25519Key::from_bytes(&[2; 32]).unwrap().public_key());
+    let server_key = Ed25519Key::from_bytes(&[2; 32]).unwrap().public_key();
+    let server = ServerKey::Ed25519(server_key.clone());
     let key = Ed25519Key::from_bytes(&[5; 32]).unwrap();
     let dashboard = write_app(Uuid::from_u128(3), Uuid::from_u128(4), &key, &server);
 
@@ -61,14 +64,16 @@ fn an_account_from_a_keystore_is_served_with_its_pin_or_tip_key() {
     sandbox.add_account(&Account { pin: Some(Pin::new("314159").unwrap()), ..account }).unwrap();
     let user = client(&sandbox, parse(&rsa).into_session(&mut rng()).unwrap());
     assert_eq!(user.verify_pin(&pin).unwrap().done().unwrap().full_name, "With digits");
+    assert_eq!(shown(&user)["pin_token"], pin_token.to_base64());
 
     let key = TipKey::from_seed(&[3; 32]);
     let account = Account::from_keystore(parse(&dashboard), "With a TIP key", &mut rng()).unwrap();
     sandbox.add_account(&Account { tip_key: Some(key.public_key().clone()), ..account }).unwrap();
     let user = client(&sandbox, parse(&dashboard).into_session(&mut rng()).unwrap());
-    let shown = user.verify_tip(&key).unwrap().done().unwrap();
-    assert_eq!((shown.tip_counter, shown.has_pin), (1, true));
+    let verified = user.verify_tip(&key).unwrap().done().unwrap();
+    assert_eq!((verified.tip_counter, verified.has_pin), (1, true));
     assert!(user.verify_tip(&TipKey::from_seed(&[4; 32])).is_err());
+    assert_eq!(shown(&user)["pin_token"], server_key.to_x25519().unwrap().to_base64_url());
 }
 
 #[test]
