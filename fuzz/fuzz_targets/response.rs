@@ -23,7 +23,7 @@ fuzz_target!(|input: (u16, u8, &[u8])| {
         6 => Some("00000000-0000-0000-0000-000000000000"),
         _ => Some(&*text),
     };
-    let answer = Answer { status, request_id, integrity_token: None, body };
+    let answer = Answer { status, request_id, integrity_token: None, retry_after: None, body };
     let value: Option<Value> = serde_json::from_slice(body).ok();
     match answer.read::<User>(SENT) {
         Ok(user) => {

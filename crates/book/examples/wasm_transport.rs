@@ -41,7 +41,8 @@ impl<H: Host> Wallet<H> {
         let rng = &mut self.host.randomness()?;
         let request = Calls::new(&self.session, now, rng).me()?.sign(self.session.signer(), rng)?;
         let (status, id, body) = self.host.fetch(&request).await?;
-        let answer = Answer { status, request_id: id.as_deref(), integrity_token: None, body: &body };
+        let answer =
+            Answer { status, request_id: id.as_deref(), integrity_token: None, retry_after: None, body: &body };
         Ok(answer.read(request.request_id())?)
     }
 

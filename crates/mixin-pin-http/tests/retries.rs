@@ -20,6 +20,16 @@ use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore, PendingCall};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// What may pass: a broken connection, pages of a gateway, of a portal and of a proxy, and a server that asks to wait.
+const FAILURES: [&str; 6] = [
+    "",
+    "200 OK",
+    "502 Bad Gateway",
+    "504 Gateway Timeout",
+    "429 Too Many Requests\r\nRetry-After: 0",
+    "503 Service Unavailable\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:49:37 GMT",
+];
+
 /// A server that fails this many times, then answers.
 fn failing(times: usize, failure: &'static str) -> Server {
     let left = AtomicUsize::new(times);
@@ -35,7 +45,7 @@ fn failing(times: usize, failure: &'static str) -> Server {
 
 #[test]
 fn reads_are_repeated_after_the_server_or_the_connection_failed() {
-    for failure in ["", "502 Bad Gateway", "429 Too Many Requests\r\nRetry-After: 0"] {
+    for failure in FAILURES {
         let server = failing(2, failure);
         assert!(server.client().me().unwrap().has_pin, "{failure:?}");
         assert_eq!(server.requests.load(Ordering::SeqCst), 3);
@@ -47,11 +57,32 @@ fn reads_are_repeated_after_the_server_or_the_connection_failed() {
 
 #[test]
 fn pin_calls_that_may_have_been_sent_are_not_repeated() {
-    for failure in ["", "502 Bad Gateway", "429 Too Many Requests\r\nRetry-After: 0"] {
+    for failure in FAILURES {
         let server = failing(1, failure);
         assert!(matches!(server.client().verify_pin(&pin()).unwrap(), Outcome::Unknown(_)), "{failure:?}");
         assert_eq!(server.requests.load(Ordering::SeqCst), 1);
     }
+}
+
+#[test]
+fn a_page_that_says_that_the_request_is_at_fault_is_not_asked_for_again() {
+    for failure in ["403 Forbidden", "404 Not Found"] {
+        let server = failing(1, failure);
+        server.client().me().unwrap_err();
+        assert_eq!(server.requests.load(Ordering::SeqCst), 1, "{failure}");
+    }
+}
+
+#[test]
+fn a_page_that_names_a_date_says_how_long_to_wait() {
+    let page =
+        "503 Service Unavailable\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:54:37 GMT";
+    let error = failing(1, page).client().me().unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(300)));
+    assert!(error.to_string().ends_with("is out of service (HTTP 503); wait 5 minutes, as it asks"), "{error}");
+    // A PIN call may have been carried out all the same.
+    let Outcome::Unknown(lost) = failing(1, page).client().verify_pin(&pin()).unwrap() else { panic!("done") };
+    assert_eq!(lost.cause.retry_after(), Some(Duration::from_secs(300)));
 }
 
 #[test]
@@ -66,7 +97,8 @@ fn the_client_waits_for_retry_after_unless_the_call_ends_first() {
     let client = builder().base_url(&server.url).timeout(Duration::from_secs(5)).build().unwrap();
     let begun = Instant::now();
     let error = client.me().unwrap_err();
-    assert!(matches!(error, Error::Protocol(ProtocolError::Answer(AnswerError::Html { status: 429 }))), "{error:?}");
+    let limited = AnswerError::TryLater { status: 429, retry_after: Some(Duration::from_secs(60)) };
+    assert!(matches!(&error, Error::Protocol(ProtocolError::Answer(error)) if *error == limited), "{error:?}");
     assert!(begun.elapsed() < Duration::from_secs(4) && server.requests.load(Ordering::SeqCst) == 1);
 }
 

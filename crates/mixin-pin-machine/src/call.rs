@@ -25,7 +25,7 @@ use mixin_pin_core::rand_core::CryptoRng;
 use mixin_pin_core::tip::TIP_SIGNATURE_LEN;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{NonceSource, SignerError, UnixTime};
-use mixin_pin_protocol::answer::{ErrorCode, User};
+use mixin_pin_protocol::answer::User;
 use mixin_pin_protocol::call::{PreparedRequest, UnsignedRequest, check_request, random_uuid};
 use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError};
 use mixin_pin_store::{CallIntent, Error as StoreError, Lease, LeaseReply, LeaseTerms};
@@ -583,9 +583,9 @@ where
         now: Moment,
         rng: &mut dyn CryptoRng,
     ) -> State<T, L> {
-        let (is_limited, retry_after, server_time) = match &reply {
-            Reply::Answer(received) => (received.status == 429, received.retry_after, received.server_time),
-            _ => (false, None, None),
+        let (retry_after, server_time) = match &reply {
+            Reply::Answer(received) => (received.retry_after, received.server_time),
+            _ => (None, None),
         };
         if asked.is_for_time {
             let user = read::<User>(reply, request, asked.limit, None);
@@ -600,7 +600,7 @@ where
         let class = OutcomeClass::of_read(&result);
         self.context.ended(request, now.elapsed.saturating_sub(asked.at.elapsed), class);
         if let Err(error) = &result
-            && (is_limited || is_transient(error))
+            && is_transient(error)
             && let Some(pause) = self.pauses.next(retry_after, self.time_left(now), rng)
         {
             return State::Paused { until: now.elapsed.saturating_add(pause) };
@@ -674,19 +674,23 @@ impl<L: Lease + ?Sized> NonceSource for Source<'_, L> {
     }
 }
 
-/// Whether a call that only reads may succeed if it is repeated.
+/// Whether a call that only reads may succeed if it is repeated: the connection or a server failed, a server refused it for
+/// now, or the answer is not Mixin's or incomplete. A page with the HTTP status 4xx says that the request is at fault.
 fn is_transient(error: &Error) -> bool {
+    let error = match error {
+        Error::Connect(_) | Error::Interrupted(_) => return true,
+        Error::Protocol(ProtocolError::Answer(error)) => error,
+        _ => return false,
+    };
     match error {
-        Error::Connect(_) | Error::Interrupted(_) => true,
-        Error::Protocol(ProtocolError::Answer(error)) => match error {
-            AnswerError::Server { .. } => true,
-            AnswerError::Refusal(error) => error.code == ErrorCode::TooManyRequests,
-            AnswerError::Failure(error) => {
-                matches!(error.code, ErrorCode::Server(_) | ErrorCode::TooManyRequests)
-                    || (500..600).contains(&error.code.as_u32())
-            }
-            _ => false,
-        },
+        AnswerError::Server { .. } | AnswerError::TryLater { .. } => true,
+        AnswerError::Empty { status }
+        | AnswerError::Html { status }
+        | AnswerError::NotJson { status }
+        | AnswerError::CutOff { status } => *status == 408 || !(400..500).contains(status),
+        AnswerError::Refusal(error) => error.code.may_pass(),
+        // A gateway may write its own status into an envelope.
+        AnswerError::Failure(error) => error.code.may_pass() || (500..600).contains(&error.code.as_u32()),
         _ => false,
     }
 }

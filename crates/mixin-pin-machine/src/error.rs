@@ -153,6 +153,16 @@ impl Error {
         }
     }
 
+    /// How long to wait from the answer on, if a server said so (`Retry-After`). The outcome of a change may be unknown all
+    /// the same.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Protocol(error) => error.retry_after(),
+            Self::ClockUnconfirmed(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+
     /// Whether the API refused a request, this one or a copy.
     pub(crate) const fn is_refusal(&self) -> bool {
         matches!(self, Self::Protocol(ProtocolError::Answer(error)) if error.is_refusal())
@@ -193,10 +203,26 @@ impl fmt::Display for Error {
                 "this machine's clock is {offset}; set the clock right. Nothing was sent, because an iterator from a \
                  wrong clock can lock the session"
             ),
-            Self::Connect(error) => write!(f, "no connection to the API, nothing was sent: {error}"),
-            Self::Interrupted(error) => write!(f, "the connection to the API broke before the answer came: {error}"),
-            Self::Timeout { limit } => write!(f, "no answer came within {limit:.1?}"),
-            Self::AnswerTooLong { limit } => write!(f, "the answer is longer than {limit} bytes and was not read"),
+            Self::Connect(error) => write!(
+                f,
+                "no connection to the API, nothing was sent: {error}; check the API address, the network and any proxy"
+            ),
+            Self::Interrupted(error) => {
+                write!(
+                    f,
+                    "the connection to the API broke before the answer came: {error}; look for a proxy on the way"
+                )
+            }
+            Self::Timeout { limit } => {
+                write!(
+                    f,
+                    "no answer came within {limit:.1?}; check the network and any proxy, or set a longer time limit"
+                )
+            }
+            Self::AnswerTooLong { limit } => write!(
+                f,
+                "the answer is longer than {limit} bytes and was not read; check the API address, or ask for less at once"
+            ),
             Self::Redirect { status } => {
                 write!(f, "the server redirects (HTTP {status}), which is never followed; check the API address")
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use common::{Driver, Say, rules, rules_with, tip_key};
 use mixin_pin_machine::core::uuid::Uuid;
 use mixin_pin_machine::core::{CodeVerifier, Ed25519Key, Pin, UnixTime};
+use mixin_pin_machine::protocol::Remedy;
 use mixin_pin_machine::protocol::call::LogQuery;
 use mixin_pin_machine::protocol::oauth::CodeExchange;
 use mixin_pin_machine::store::CallKind;
@@ -401,6 +402,67 @@ fn reads_end_by_number_by_time_and_by_certain_refusals() {
     let query = LogQuery::wrong_pins();
     let (_, result) = Driver::run(rules.logs(&query), &[Say::Lost]);
     assert!(result.is_err(), "the second answer is a user, not a log");
+}
+
+#[test]
+fn reads_are_repeated_unless_the_request_is_at_fault() {
+    let rules = rules();
+    // The driver checks that the script was followed to its end.
+    let fails_after = |say, attempts| {
+        let (mut driver, result) = Driver::run(rules.me(), &vec![say; attempts]);
+        let asked = driver.steps().iter().filter(|step| step.starts_with("ask")).count();
+        assert!(result.is_err() && asked == attempts, "{say:?}");
+    };
+    // A page of a gateway, of a portal, of a proxy.
+    for status in [200, 202, 408, 429, 500, 502, 503, 504, 599] {
+        fails_after(Say::Status(status), 4);
+    }
+    for status in [400, 401, 403, 404, 407, 302] {
+        fails_after(Say::Status(status), 1);
+    }
+    for code in [429, 500, 504, 7000, 7001, 10_001, 10_104, 10_105, 10_106, 30_100] {
+        fails_after(Say::Refuse(code, None), 4);
+    }
+    for code in [400, 401, 403, 404, 911, 10_002, 20_117, 20_125, 99_999] {
+        fails_after(Say::Refuse(code, None), 1);
+    }
+}
+
+#[test]
+fn a_page_that_names_a_pause_is_waited_for_by_reads_and_reported_by_changes() {
+    let (rules, pin) = (rules(), pin());
+    for status in [429, 503] {
+        let (mut driver, result) = Driver::run(rules.me(), &[Say::PageAndRetryAfter(status, 7)]);
+        assert!(matches!(result, Ok(Outcome::Done(_))), "{status}");
+        assert_eq!(driver.steps(), ["sign", "ask GET /me 30s", "wait 7s", "sign", "ask GET /me 22s"]);
+
+        let (_, result) = Driver::run(rules.me(), &[Say::PageAndRetryAfter(status, 60)]);
+        let error = result.unwrap_err();
+        assert_eq!((error.retry_after(), error.remedy()), (Some(Duration::from_secs(60)), Remedy::WaitUntil));
+        assert!(error.to_string().ends_with("wait 60 seconds, as it asks"), "{error}");
+
+        // Whether it reached the API is not known.
+        let script = [Say::PageAndRetryAfter(status, 7)];
+        let (mut driver, result) = Driver::run(rules.change_pin(&pin, &pin), &script);
+        let Ok(Outcome::Unknown(unknown)) = result else { panic!("{result:?}") };
+        assert_eq!(
+            (unknown.cause.retry_after(), unknown.next),
+            (Some(Duration::from_secs(7)), NextStep::ResolveUpdate)
+        );
+        assert_eq!((driver.requests.len(), driver.kept()), (1, vec![true]));
+    }
+}
+
+#[test]
+fn no_failure_of_a_read_says_that_it_may_have_been_carried_out() {
+    let rules = rules();
+    let cases =
+        [(Say::Status(200), 4), (Say::Status(502), 4), (Say::Refuse(500, None), 4), (Say::Refuse(99_999, None), 1)];
+    for (say, attempts) in cases {
+        let (_, result) = Driver::run(rules.me(), &vec![say; attempts]);
+        let text = result.unwrap_err().to_string();
+        assert!(!text.contains("carried out"), "{text}");
+    }
 }
 
 #[test]

@@ -4,7 +4,11 @@
 
 mod api_error;
 mod data;
+mod error_code;
+mod form;
 mod reason;
+
+use std::time::Duration;
 
 use mixin_pin_core::token::{RequestHash, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
@@ -16,10 +20,12 @@ use serde_json::error::Category;
 use crate::call::PreparedRequest;
 use crate::check::ReceivedToken;
 use crate::object::read_from_objects_only;
-use crate::{AnswerError, IntegrityFault};
+use crate::{AnswerError, IntegrityFault, ShapeFault};
 
-pub use api_error::{ApiError, ErrorCode};
+pub use api_error::ApiError;
+pub(crate) use api_error::Pause;
 pub use data::{LogEntry, User};
+pub use error_code::ErrorCode;
 pub use reason::Reason;
 
 /// The largest body that a transport should read, in bytes.
@@ -34,6 +40,8 @@ pub struct Answer<'a> {
     pub request_id: Option<&'a str>,
     /// The header `X-Integrity-Token`, which signs the answers to OAuth sessions.
     pub integrity_token: Option<&'a str>,
+    /// The header `Retry-After`, as the time from the answer on.
+    pub retry_after: Option<Duration>,
     /// The whole body.
     pub body: &'a [u8],
 }
@@ -47,7 +55,8 @@ impl Answer<'_> {
     ///
     /// let id = Uuid::from_u128(7);
     /// let body = br#"{"data":{"type":"user","user_id":"06aed1e3-bd77-4a59-991a-5bb5ae6fbb09","has_pin":true}}"#;
-    /// let answer = Answer { status: 200, request_id: Some(&id.to_string()), integrity_token: None, body };
+    /// let id_text = id.to_string();
+    /// let answer = Answer { status: 200, request_id: Some(&id_text), integrity_token: None, retry_after: None, body };
     /// assert!(answer.read::<User>(id)?.has_pin);
     /// # Ok::<(), mixin_pin_protocol::Error>(())
     /// ```
@@ -61,31 +70,51 @@ impl Answer<'_> {
         if named.as_ref().is_some_and(|id| id.as_ref() != Ok(&sent)) {
             return Err(AnswerError::RequestIdMismatch);
         }
+        let status = self.status;
         let envelope = self.envelope()?;
+        if envelope.data.is_none() && envelope.error.is_none() && (status >= 500 || self.is_limited()) {
+            return Err(self.trouble());
+        }
         // Mixin answers and refuses with HTTP 20x. With another status the envelope may be a gateway's.
-        let is_mixins = (200..210).contains(&self.status);
+        let is_mixins = (200..210).contains(&status);
         if envelope.error.is_some() && envelope.data.as_ref().is_some_and(|data| !data.is_null()) {
-            return Err(AnswerError::Shape { status: self.status });
+            return Err(AnswerError::Shape { status, fault: ShapeFault::DataAndError });
         }
         let error = envelope.error.map(|error| {
             let is_refusal = is_mixins && error.code.is_refusal();
-            let error = Box::new(ApiError { request_id: Some(sent), ..error });
+            let error = Box::new(ApiError { request_id: Some(sent), retry_after: self.retry_after, ..error });
             (if is_refusal { AnswerError::Refusal } else { AnswerError::Failure })(error)
         });
         // The API always repeats the id. A server in front of it does not know the id, so an answer without one is accepted
         // only if it leaves the outcome unknown.
-        let is_trouble = self.status >= 500 && error.is_some();
+        let is_trouble = (status >= 500 || self.is_limited()) && error.is_some();
         if named.is_none() && !is_trouble {
             return Err(AnswerError::RequestIdMissing);
         }
         if let Some(error) = error {
             return Err(error);
         }
-        let strange = AnswerError::Shape { status: self.status };
+        let strange = |fault| AnswerError::Shape { status, fault };
         match envelope.data {
-            Some(data) if is_mixins => serde_json::from_value(data).map_err(|_| strange),
-            _ if self.status >= 500 => Err(AnswerError::Server { status: self.status }),
-            _ => Err(strange),
+            Some(data) if is_mixins => form::read(&data, "data").map_err(strange),
+            Some(_) if status >= 500 => Err(self.trouble()),
+            Some(_) => Err(strange(ShapeFault::Status)),
+            None => Err(strange(ShapeFault::NoData)),
+        }
+    }
+
+    /// Whether a server refused the request for now, by its HTTP status.
+    const fn is_limited(&self) -> bool {
+        self.status == 429
+    }
+
+    /// A server in front of the API refused or failed.
+    const fn trouble(&self) -> AnswerError {
+        let Self { status, retry_after, .. } = *self;
+        if self.is_limited() || retry_after.is_some() {
+            AnswerError::TryLater { status, retry_after }
+        } else {
+            AnswerError::Server { status }
         }
     }
 
@@ -110,7 +139,8 @@ impl Answer<'_> {
     /// let sent = sent.sign(session.signer(), &mut rng)?;
     /// let id = sent.request_id().to_string();
     /// // `integrity_token` is the header `X-Integrity-Token`.
-    /// let answer = Answer { status: 200, request_id: Some(&id), integrity_token: None, body: br#"{"data":{}}"# };
+    /// let body = br#"{"data":{}}"#;
+    /// let answer = Answer { status: 200, request_id: Some(&id), integrity_token: None, retry_after: None, body };
     /// let read = answer.read_signed::<User>(&sent, session.server_key());
     /// assert_eq!(read, Err(AnswerError::Integrity(IntegrityFault::Missing)));
     /// # Ok::<(), Error>(())
@@ -174,8 +204,8 @@ impl Answer<'_> {
     /// Why the body is not an envelope.
     fn unreadable(&self, is_cut_off: bool) -> AnswerError {
         let (status, body) = (self.status, self.body.trim_ascii());
-        if status >= 500 {
-            AnswerError::Server { status }
+        if status >= 500 || self.is_limited() {
+            self.trouble()
         } else if body.is_empty() {
             AnswerError::Empty { status }
         } else if body.starts_with(b"<") {
@@ -183,7 +213,9 @@ impl Answer<'_> {
         } else if is_cut_off {
             AnswerError::CutOff { status }
         } else if std::str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok()) {
-            AnswerError::Shape { status }
+            // A field that is there twice, or a number that is too large for a `Value`, has no place to be named.
+            let fault = serde_json::from_slice(body).ok().and_then(|value| form::read::<Envelope>(&value, "").err());
+            AnswerError::Shape { status, fault: fault.unwrap_or(ShapeFault::Value { field: String::new() }) }
         } else {
             AnswerError::NotJson { status }
         }
@@ -213,7 +245,7 @@ mod tests {
     const SENT: Uuid = Uuid::from_u128(0xdcc6_37dd);
 
     fn read(status: u16, request_id: Option<&str>, body: &str) -> Result<User, AnswerError> {
-        Answer { status, request_id, integrity_token: None, body: body.as_bytes() }.read(SENT)
+        Answer { status, request_id, integrity_token: None, retry_after: None, body: body.as_bytes() }.read(SENT)
     }
 
     fn read_ours(status: u16, body: &str) -> Result<User, AnswerError> {
@@ -244,22 +276,38 @@ mod tests {
 
     #[test]
     fn each_invalid_answer_has_its_own_error() {
+        let kind = |field: &str, found| ShapeFault::Kind { field: field.into(), found };
+        let shape = |fault| AnswerError::Shape { status: 200, fault };
         let cases = [
             (200, "", AnswerError::Empty { status: 200 }),
             (200, "  \n", AnswerError::Empty { status: 200 }),
             (403, "<html><body>Forbidden</body></html>", AnswerError::Html { status: 403 }),
             (200, &USER[..40], AnswerError::CutOff { status: 200 }),
             (200, "nothing here", AnswerError::NotJson { status: 200 }),
-            (200, "[]", AnswerError::Shape { status: 200 }),
-            (200, "{}", AnswerError::Shape { status: 200 }),
-            (200, r#"{"data":null}"#, AnswerError::Shape { status: 200 }),
-            (200, r#"{"data":{"ok":1},"error":{"code":10002}}"#, AnswerError::Shape { status: 200 }),
-            (200, r#"{"data":{"user_id":"seven"}}"#, AnswerError::Shape { status: 200 }),
+            (200, "[]", shape(kind("", "a list"))),
+            (200, "7", shape(kind("", "a number"))),
+            (200, "{}", shape(ShapeFault::NoData)),
+            (200, r#"{"message":"hello"}"#, shape(ShapeFault::NoData)),
+            (200, r#"{"data":null}"#, shape(kind("data", "null"))),
+            (200, r#"{"data":[]}"#, shape(kind("data", "a list"))),
+            (200, r#"{"data":{"ok":1},"error":{"code":10002}}"#, shape(ShapeFault::DataAndError)),
+            (200, r#"{"data":{"user_id":"seven"}}"#, shape(ShapeFault::Value { field: "data.user_id".into() })),
+            (200, r#"{"data":{"user_id":null}}"#, shape(kind("data.user_id", "null"))),
+            (200, r#"{"data":{"has_pin":true}}"#, shape(ShapeFault::Missing { field: "data.user_id".into() })),
+            (200, r#"{"error":"secret"}"#, shape(kind("error", "text"))),
+            (200, r#"{"error":{"status":202}}"#, shape(ShapeFault::Missing { field: "error.code".into() })),
+            (200, r#"{"error":{"code":"secret"}}"#, shape(kind("error.code", "text"))),
+            (200, r#"{"error":{"code":1,"code":2}}"#, shape(ShapeFault::Value { field: String::new() })),
+            (403, USER, AnswerError::Shape { status: 403, fault: ShapeFault::Status }),
             (502, "<html>", AnswerError::Server { status: 502 }),
+            (502, "{}", AnswerError::Server { status: 502 }),
+            (429, "<html>", AnswerError::TryLater { status: 429, retry_after: None }),
+            (429, r#"{"message":"slow down"}"#, AnswerError::TryLater { status: 429, retry_after: None }),
         ];
         for (status, body, expected) in cases {
-            assert_eq!(read_ours(status, body).unwrap_err(), expected, "{body}");
-            assert!(!expected.is_refusal());
+            let error = read_ours(status, body).unwrap_err();
+            assert_eq!(error, expected, "{body}");
+            assert!(!error.is_refusal() && !error.to_string().contains("secret"));
         }
     }
 
@@ -267,12 +315,18 @@ mod tests {
     fn an_answer_may_be_null() {
         let id = SENT.to_string();
         let read = |body: &str| {
-            Answer { status: 200, request_id: Some(&id), integrity_token: None, body: body.as_bytes() }
-                .read::<Value>(SENT)
+            Answer {
+                status: 200,
+                request_id: Some(&id),
+                integrity_token: None,
+                retry_after: None,
+                body: body.as_bytes(),
+            }
+            .read::<Value>(SENT)
         };
         assert_eq!(read(r#"{"data":null}"#), Ok(Value::Null));
         assert!(matches!(read(r#"{"data":null,"error":{"code":10002}}"#), Err(AnswerError::Refusal(_))));
-        assert_eq!(read(r#"{"error":null}"#), Err(AnswerError::Shape { status: 200 }));
+        assert_eq!(read(r#"{"error":null}"#), Err(AnswerError::Shape { status: 200, fault: ShapeFault::NoData }));
     }
 
     #[test]
@@ -280,7 +334,9 @@ mod tests {
         let body = |inside: &[u8]| [br#"{"error":{"code":20119,"unknown":""#, inside, br#""}}"#].concat();
         let answer = |status, body: &[u8]| {
             let id = SENT.to_string();
-            Answer { status, request_id: Some(&id), integrity_token: None, body }.read::<User>(SENT).unwrap_err()
+            Answer { status, request_id: Some(&id), integrity_token: None, retry_after: None, body }
+                .read::<User>(SENT)
+                .unwrap_err()
         };
         assert!(answer(202, &body(b"x")).is_refusal());
         assert_eq!(answer(202, &body(b"\xd7x")), AnswerError::NotJson { status: 202 });
@@ -294,15 +350,46 @@ mod tests {
         let id = "06aed1e3-bd77-4a59-991a-5bb5ae6fbb09";
         for body in ["[8,[0,2]]", "[null,[202,20119]]", r#"{"error":[202,20119]}"#, &format!(r#"{{"data":["{id}"]}}"#)]
         {
-            assert_eq!(read_ours(202, body), Err(AnswerError::Shape { status: 202 }), "{body}");
+            assert!(matches!(read_ours(202, body), Err(AnswerError::Shape { status: 202, .. })), "{body}");
         }
         let named = Some(SENT.to_string());
         let logs = |body: &[u8]| {
-            Answer { status: 200, request_id: named.as_deref(), integrity_token: None, body }
+            Answer { status: 200, request_id: named.as_deref(), integrity_token: None, retry_after: None, body }
                 .read::<Vec<LogEntry>>(SENT)
         };
-        assert_eq!(logs(br#"{"data":[["seven"]]}"#), Err(AnswerError::Shape { status: 200 }));
-        assert_eq!(logs(br#"{"data":[{"log_id":"seven"}]}"#).unwrap()[0].log_id, "seven");
+        let fault = ShapeFault::Kind { field: "data[0]".into(), found: "a list" };
+        assert_eq!(logs(br#"{"data":[["seven"]]}"#), Err(AnswerError::Shape { status: 200, fault }));
+        for body in [r#"{"data":[{"log_id":"seven","code":null}]}"#, r#"{"data":{"log_id":"seven"},"error":null}"#] {
+            assert_eq!(logs(body.as_bytes()).unwrap()[0].log_id, "seven");
+        }
+        assert_eq!(logs(br#"{"data":null}"#), Ok(vec![]));
+        let fault = ShapeFault::Missing { field: "data[0].log_id".into() };
+        assert_eq!(logs(br#"{"data":{"code":"secret"}}"#), Err(AnswerError::Shape { status: 200, fault }));
+    }
+
+    #[test]
+    fn an_answer_may_say_how_long_to_wait() {
+        let wait = Some(Duration::from_secs(30));
+        let read = |status, request_id: Option<&str>, body: &str| {
+            Answer { status, request_id, integrity_token: None, retry_after: wait, body: body.as_bytes() }
+                .read::<User>(SENT)
+                .unwrap_err()
+        };
+        for status in [429, 500, 503, 504] {
+            for body in ["<html>", "", "slow", "{}", r#"{"message":"slow"}"#] {
+                assert_eq!(read(status, None, body), AnswerError::TryLater { status, retry_after: wait }, "{body}");
+            }
+        }
+        assert_eq!(read(403, None, "<html>"), AnswerError::Html { status: 403 });
+        // Even if the first line is Mixin's, the HTTP status is not that of a refusal.
+        for (status, id) in [(429, None), (503, None), (429, Some(SENT))] {
+            let id = id.map(|id| id.to_string());
+            let error = read(status, id.as_deref(), r#"{"error":{"code":429}}"#);
+            assert!(matches!(error, AnswerError::Failure(_)) && error.retry_after() == wait, "{error:?}");
+        }
+        let refused = read(202, Some(&SENT.to_string()), r#"{"error":{"code":429}}"#);
+        assert!(refused.is_refusal() && refused.retry_after() == wait);
+        assert!(refused.to_string().ends_with("; wait 30 seconds, as the server asks"), "{refused}");
     }
 
     #[test]
@@ -336,7 +423,7 @@ mod tests {
             for code in [400, 401, 403, 404, 429, 10_002, 10_006, 20_117, 20_118, 20_119] {
                 assert!(matches!(error(http, code), AnswerError::Refusal(_)), "{http} {code}");
             }
-            for code in [0, 408, 409, 500, 502, 503, 504, 7000, 7001, 7002, 10_001, 20_125, 99_999] {
+            for code in [0, 408, 409, 500, 502, 503, 504, 7000, 7001, 7002, 10_001, 10_106, 20_125, 99_999] {
                 let error = error(http, code);
                 assert!(matches!(error, AnswerError::Failure(_)) && !error.is_refusal(), "{http} {code}");
             }

@@ -11,7 +11,7 @@ use std::fmt;
 
 use crate::answer::{ApiError, Reason};
 
-pub use answer::{AnswerError, IntegrityFault};
+pub use answer::{AnswerError, IntegrityFault, ShapeFault};
 pub use call::{ActionError, CallError};
 pub use curl::CurlError;
 pub use keystore::KeystoreError;
@@ -72,6 +72,14 @@ impl Error {
     /// The time from which a new attempt makes sense: see [`ApiError::retry_at`].
     pub fn retry_at(&self) -> Option<mixin_pin_core::UnixTime> {
         self.api_error()?.retry_at()
+    }
+
+    /// How long to wait from the answer on: see [`AnswerError::retry_after`].
+    pub const fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Answer(error) => error.retry_after(),
+            _ => None,
+        }
     }
 }
 

@@ -40,7 +40,7 @@ mod shown;
 
 pub use error::{
     ActionError, AnswerError, BlockError, CallError, CurlError, Error, IntegrityFault, KeystoreError, Remedy,
-    TokenFault,
+    ShapeFault, TokenFault,
 };
 pub use mixin_pin_core as core;
 pub use shown::Shown;

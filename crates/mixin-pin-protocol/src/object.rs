@@ -1,4 +1,13 @@
-//! Structs that deserialize from JSON objects only.
+//! Structs that deserialize from JSON objects only, and fields that may be null.
+
+use serde::{Deserialize, Deserializer};
+
+/// Reads `null` as the default, as if the field were absent.
+pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
 
 /// Implements `Deserialize` for structs that derive it with `#[serde(remote = "Self")]`.
 ///

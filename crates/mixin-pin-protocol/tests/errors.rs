@@ -1,13 +1,14 @@
 //! The text of every error, compared with `testdata/errors.txt`, and what each error says to do.
 
 use std::error::Error as _;
+use std::time::Duration;
 
 use mixin_pin_protocol::answer::{ApiError, ErrorCode, Reason};
 use mixin_pin_protocol::core::{SignerError, UnixTime};
 use mixin_pin_protocol::keystore::{FileFormat, Holding, KeystoreShape, Name, OutputShape};
 use mixin_pin_protocol::{
     ActionError, AnswerError, BlockError, CallError, CurlError, Error, IntegrityFault, KeystoreError, Remedy,
-    TokenFault,
+    ShapeFault, TokenFault,
 };
 
 fn api(code: u32) -> ApiError {
@@ -74,6 +75,9 @@ fn keystore_errors() -> Vec<Error> {
 
 #[test]
 fn error_messages_are_unchanged() {
+    let wait = Some(Duration::from_secs(30));
+    let shape = |fault| AnswerError::Shape { status: 200, fault }.into();
+    let field = || "data[0].log_id".to_owned();
     let nonce = std::io::Error::other("disk full");
     let errors: Vec<Error> = vec![
         CallError::Method.into(),
@@ -91,7 +95,15 @@ fn error_messages_are_unchanged() {
         CallError::OAuthPin.into(),
         CallError::LogLimit.into(),
         AnswerError::Refusal(Box::new(api(20119))).into(),
+        AnswerError::Refusal(Box::new(serde_json::from_str(r#"{"code":20117}"#).unwrap())).into(),
+        AnswerError::Refusal(Box::new(ApiError { retry_after: wait, ..api(429) })).into(),
+        AnswerError::Failure(Box::new(api(500))).into(),
+        AnswerError::Failure(Box::new(api(10001))).into(),
+        AnswerError::Failure(Box::new(api(20125))).into(),
         AnswerError::Failure(Box::new(api(504))).into(),
+        AnswerError::Failure(Box::new(ApiError { retry_after: wait, ..api(401) })).into(),
+        AnswerError::TryLater { status: 429, retry_after: None }.into(),
+        AnswerError::TryLater { status: 503, retry_after: wait }.into(),
         AnswerError::Server { status: 502 }.into(),
         AnswerError::RequestIdMissing.into(),
         AnswerError::RequestIdMismatch.into(),
@@ -99,7 +111,14 @@ fn error_messages_are_unchanged() {
         AnswerError::Html { status: 200 }.into(),
         AnswerError::NotJson { status: 200 }.into(),
         AnswerError::CutOff { status: 200 }.into(),
-        AnswerError::Shape { status: 200 }.into(),
+        shape(ShapeFault::NoData),
+        shape(ShapeFault::DataAndError),
+        shape(ShapeFault::Status),
+        shape(ShapeFault::Missing { field: field() }),
+        shape(ShapeFault::Kind { field: field(), found: "null" }),
+        shape(ShapeFault::Kind { field: String::new(), found: "a list" }),
+        shape(ShapeFault::Value { field: field() }),
+        shape(ShapeFault::Value { field: String::new() }),
         BlockError::Time { timestamp: 1_700_000_000 }.into(),
         BlockError::Iterator { last: 1_700_000_000_000_000_000 }.into(),
         CurlError::Missing.into(),
@@ -128,6 +147,8 @@ fn error_messages_are_unchanged() {
     let errors: Vec<_> = keystore_errors().into_iter().chain(errors).collect();
     let texts: Vec<_> = errors.iter().map(Error::to_string).collect();
     assert_eq!(texts.join("\n") + "\n", include_str!("../testdata/errors.txt"));
+    // Whether the call changes anything is not known here.
+    assert!(!texts.iter().any(|text| text.contains("carried out")));
     for error in &errors {
         let text = error.to_string();
         let source = error.source().map(ToString::to_string);

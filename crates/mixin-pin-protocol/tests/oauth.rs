@@ -151,8 +151,13 @@ fn an_answer_is_read_only_if_the_server_signed_it() {
     let id = sent.request_id();
     let read = |token: Option<&str>, body: &str| {
         let request_id = id.to_string();
-        let answer =
-            Answer { status: 200, request_id: Some(&request_id), integrity_token: token, body: body.as_bytes() };
+        let answer = Answer {
+            status: 200,
+            request_id: Some(&request_id),
+            integrity_token: token,
+            retry_after: None,
+            body: body.as_bytes(),
+        };
         answer.read_signed::<User>(&sent, session.server_key()).map(|user| user.full_name)
     };
     assert_eq!(read(Some(&integrity(&server(), id, "/me", USER)), USER), Ok("A".to_owned()));
@@ -184,7 +189,7 @@ fn an_unsigned_refusal_of_a_change_gives_no_reason() {
     let sent = signed(session.signer(), OAuthCalls::new(&session, NOW, &mut rng()).other("POST", "/x", None));
     let id = sent.request_id().to_string();
     let body = br#"{"error":{"status":202,"code":401,"extra":{"reason":"token_signature"}}}"#;
-    let answer = Answer { status: 202, request_id: Some(&id), integrity_token: None, body };
+    let answer = Answer { status: 202, request_id: Some(&id), integrity_token: None, retry_after: None, body };
     let Err(AnswerError::Refusal(refusal)) = answer.read_signed::<User>(&sent, session.server_key()) else { panic!() };
     // Otherwise a proxy inside TLS could claim that nothing changed.
     assert!(refusal.may_answer_a_copy() && refusal.extra.is_none(), "{refusal:?}");

@@ -62,6 +62,8 @@ pub enum Say {
     /// An answer that does not.
     NoTime,
     RetryAfter(u64),
+    /// A page with this status that asks to wait so many seconds.
+    PageAndRetryAfter(u16, u64),
     /// A pause ends after so many seconds.
     WaitsOnly(u64),
 }
@@ -363,6 +365,9 @@ impl Driver {
             Some(Say::ServerTime(at)) => Received { server_time: time(at), ..answer(200, user()) },
             Some(Say::RetryAfter(seconds)) => {
                 Received { retry_after: Some(Duration::from_secs(seconds)), ..answer(202, refusal(429, None)) }
+            }
+            Some(Say::PageAndRetryAfter(status, seconds)) => {
+                Received { retry_after: Some(Duration::from_secs(seconds)), ..answer(status, "<html>".into()) }
             }
             None | Some(Say::NoTime) => answer(200, user()),
             Some(other) => panic!("{other:?} is no reply"),
