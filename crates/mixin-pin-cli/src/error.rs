@@ -214,6 +214,15 @@ impl Error {
         }
     }
 
+    /// How long a server asks to wait.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Http(error) => error.retry_after(),
+            Self::Unknown { lost, .. } => lost.cause.retry_after(),
+            _ => None,
+        }
+    }
+
     fn api_of(error: &HttpError) -> Option<&ApiError> {
         match error {
             HttpError::Protocol(error) => error.api_error(),
@@ -267,7 +276,12 @@ impl fmt::Display for Error {
             Self::Ciphertext(cause) => cause.fmt(f),
             Self::Opened(opened) => write!(f, "the encrypted PIN {opened}"),
             Self::Input(cause) => cause.fmt(f),
-            Self::Http(cause) => cause.fmt(f),
+            Self::Http(cause) => {
+                cause.fmt(f)?;
+                // After a call that changes something, this would be an unknown outcome.
+                let is_failed_read = !cause.nothing_changed() && self.exit_code() != 1;
+                if is_failed_read { f.write_str("; nothing changed, because the call only reads") } else { Ok(()) }
+            }
             Self::Unknown { lost, run, listed_by } => unknown(f, lost, run.as_deref(), listed_by.is_some()),
             Self::Unresolved => f.write_str("the outcome of the update is still unknown"),
             Self::NotPending { request_id } => {
@@ -309,7 +323,7 @@ impl fmt::Display for Error {
                 "the user was registered, but the answer lacks the session id or the server's key, so no keystore can be \
                  made of it",
             ),
-            Self::NotExplained { topics } => write!(f, "nothing is known about this; give one of: {topics}"),
+            Self::NotExplained { topics } => write!(f, "nothing is known about this; give a code of Mixin's lists, or one of: {topics}"),
             Self::Output(cause) => write!(f, "standard output cannot be written: {cause}"),
             Self::Signals(cause) => write!(f, "signals cannot be handled: {cause}"),
         }
@@ -512,6 +526,7 @@ mod tests {
             ),
             CurlError::Missing.into(),
             Error::Http(HttpError::LeaseLost),
+            Error::Http(AnswerError::Server { status: 502 }.into()),
             Error::Unresolved,
             Error::NotPending { request_id: Uuid::from_u128(7) },
             Error::UnderWay { request_id: Uuid::from_u128(7), left: Duration::from_millis(1_500) },
@@ -525,7 +540,7 @@ mod tests {
             Error::NoServerTime,
             Error::Sandbox(mixin_pin_sandbox::Error::DatabaseContent),
             Error::Registration,
-            Error::NotExplained { topics: explain::topics().collect::<Vec<_>>().join(", ") },
+            Error::NotExplained { topics: explain::words().collect::<Vec<_>>().join(", ") },
             Error::Output(cause()),
             Error::Signals(cause()),
         ];

@@ -67,6 +67,9 @@ impl Output {
                 fields["request_id"] = request_id.to_string().into();
             }
         }
+        if let Some(pause) = error.retry_after() {
+            fields["retry_after"] = pause.as_secs().into();
+        }
         if let Error::Unknown { lost, run, listed_by } = error {
             fields["request_id"] = lost.request_id.to_string().into();
             if let Some(expires_at) = lost.expires_at {

@@ -1,5 +1,6 @@
-//! `explain`: prints the section of the error reference about one code or word.
+//! `explain`: prints the section of the error reference about one code or word, or what is known of another code.
 
+use mixin_pin_protocol::answer::{ApiError, ErrorCode};
 use serde_json::json;
 
 use crate::args::ExplainArgs;
@@ -15,30 +16,58 @@ const TOOLS_FOR_UNKNOWN: [&str; 2] = ["pending", "resolve"];
 pub(crate) fn run(args: &ExplainArgs, output: &Output) -> Result<(), Error> {
     let wanted = args.what.trim();
     let topic = if TOOLS_FOR_UNKNOWN.contains(&wanted) { "unknown" } else { wanted };
-    let text = section(topic).ok_or_else(|| Error::NotExplained { topics: topics().collect::<Vec<_>>().join(", ") })?;
+    let text = section(topic).ok_or_else(|| Error::NotExplained { topics: words().collect::<Vec<_>>().join(", ") })?;
     output.result(&json!({ "what": wanted, "text": text }), || text.replace("**", "").replace("### ", ""))
 }
 
-/// The section that explains an error: that of the API's code if it has one, otherwise that of the error's kind.
+/// What explains an error: the API's code if it is known, otherwise the error's kind.
 pub(crate) fn topic_of(error: &Error) -> String {
     let code = error.api().map(|api| api.code.as_u32().to_string());
     code.filter(|code| section(code).is_some()).unwrap_or_else(|| error.kind().to_owned())
 }
 
-/// The codes and words that have a section.
-pub(crate) fn topics() -> impl Iterator<Item = &'static str> {
+/// The headings of the page.
+fn headings() -> impl Iterator<Item = &'static str> {
     PAGE.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'))
 }
 
+/// The words that have a section.
+pub(crate) fn words() -> impl Iterator<Item = &'static str> {
+    headings().filter(|heading| heading.parse::<u32>().is_err())
+}
+
 /// The section about a code or word, with its heading.
-pub(crate) fn section(topic: &str) -> Option<&'static str> {
-    let start = PAGE.match_indices("\n### `").map(|(at, _)| at + 1).find(|at| {
-        let heading = PAGE[*at..].lines().next().unwrap_or_default();
-        heading.strip_prefix("### `").and_then(|rest| rest.strip_suffix('`')) == Some(topic)
-    })?;
-    let rest = &PAGE[start..];
+pub(crate) fn section(topic: &str) -> Option<String> {
+    if !headings().any(|heading| heading == topic) {
+        let code = ErrorCode::from(topic.parse::<u32>().ok()?);
+        return Some(format!("### `{topic}`\n\n{}", about(code)?));
+    }
+    let rest = &PAGE[PAGE.find(&format!("\n### `{topic}`\n"))? + 1..];
     let end = ["\n### ", "\n## "].iter().filter_map(|next| rest.find(next)).min().unwrap_or(rest.len());
-    Some(rest[..end].trim_end())
+    Some(rest[..end].trim_end().to_owned())
+}
+
+/// What is known of a code without a section.
+fn about(code: ErrorCode) -> Option<String> {
+    let error = ApiError { code, ..serde_json::from_value(json!({ "code": 0 })).ok()? };
+    let cost = match (code.is_refusal(), error.may_answer_a_copy()) {
+        (true, false) => "nothing: Mixin refused the call, and nothing changed",
+        (true, true) => "nothing. A change is unknown, because the refusal may be about a copy of the request",
+        (false, _) => "unknown, unless the call only reads: it may have been carried out",
+    };
+    let (cause, advice) = (sentence(code.cause()?), sentence(code.advice()));
+    Some(format!("{cause} **Cost:** {cost}. **To do:** {}", lower(&advice)))
+}
+
+/// With a capital letter and a full stop.
+fn sentence(part: &str) -> String {
+    let mut letters = part.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).chain(['.']).collect()).unwrap_or_default()
+}
+
+fn lower(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -47,13 +76,56 @@ mod tests {
 
     #[test]
     fn a_section_ends_where_the_next_begins() {
-        let topics: Vec<_> = topics().collect();
-        assert!(topics.len() > 20 && topics.contains(&"20119") && topics.contains(&"sandbox"), "{topics:?}");
+        let topics: Vec<_> = headings().collect();
+        assert!(topics.len() > 15 && topics.contains(&"20119") && topics.contains(&"sandbox"), "{topics:?}");
         for topic in topics {
             let text = section(topic).unwrap();
             assert!(text.starts_with(&format!("### `{topic}`")) && text.matches("## ").count() == 1, "{text}");
             assert!(text.len() > 40, "{text}");
         }
         assert!(section("2011").is_none() && section("").is_none() && section("`").is_none());
+    }
+
+    #[test]
+    fn every_known_code_is_explained_and_no_other() {
+        for code in ErrorCode::all_known() {
+            let text = section(&code.as_u32().to_string()).unwrap();
+            assert!(text.contains("**Cost:**") && text.contains("**To do:**"), "{text}");
+            // A refusal does not claim that something happened, and the others do not claim the contrary.
+            assert_eq!(!code.is_refusal(), text.contains("may have been carried out"), "{text}");
+        }
+        for heading in headings().filter_map(|heading| heading.parse::<u32>().ok()) {
+            assert!(ErrorCode::from(heading).cause().is_some(), "{heading}");
+        }
+        assert_eq!(section("504"), None);
+        assert_eq!(
+            section("10104").unwrap(),
+            "### `10104`\n\nThe address is still being generated. **Cost:** nothing: Mixin refused the call, and nothing \
+             changed. **To do:** wait, then make the call again."
+        );
+    }
+
+    /// Codes of features that a PIN client does not meet. The page names their ranges only.
+    fn is_far(code: ErrorCode) -> bool {
+        let code = code.as_u32();
+        (10_600..10_800).contains(&code) || code > 1_000_000
+    }
+
+    #[test]
+    fn the_page_lists_the_codes_as_the_table_of_the_library_has_them() {
+        let rows = |are_refusals: bool| {
+            let codes = ErrorCode::all_known().filter(|code| {
+                let has_section = headings().any(|heading| heading == code.as_u32().to_string());
+                code.is_refusal() == are_refusals && !has_section && !is_far(*code)
+            });
+            let row =
+                |code: ErrorCode| format!("| {} | {} | {} |\n", code.as_u32(), code.cause().unwrap(), code.advice());
+            format!("| code | cause | to do |\n|---|---|---|\n{}\n", codes.map(row).collect::<String>())
+        };
+        for expected in [rows(true), rows(false)] {
+            assert!(PAGE.contains(&expected), "docs/errors.md lacks this table:\n{expected}");
+        }
+        let listed = PAGE.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| code")).count();
+        assert_eq!(listed, (rows(true) + &rows(false)).lines().filter(|line| line.starts_with("| ")).count() - 2);
     }
 }

@@ -147,7 +147,7 @@ impl fmt::Display for AnswerError {
                 }
             }
             Self::Server { status } => {
-                write!(f, "a server failed with HTTP {status}; whether the call reached the API is not known")
+                write!(f, "the API, or a server in front of it, failed (HTTP {status})")
             }
             Self::RequestIdMissing => {
                 f.write_str("the answer does not say which request it answers; look for a proxy on the way")
