@@ -1,6 +1,6 @@
 //! Builds the client and opens the store that the arguments describe.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mixin_pin_core::Session;
 use mixin_pin_http::{Client, ClientBuilder, OAuthClient};
@@ -37,11 +37,15 @@ pub(crate) fn open_any(args: &ClientArgs) -> Result<AnyClient, Error> {
 }
 
 fn user_client(session: Session, args: &ClientArgs) -> Result<Client, Error> {
-    let mut builder = with_api(Client::builder(session), &args.api);
-    if let Some(seconds) = args.store.wait {
-        builder = builder.wait(Duration::from_secs(seconds));
-    }
-    Ok(builder.store(open_store(&args.store)?).build()?)
+    let builder = with_api(Client::builder(session), &args.api);
+    let begun = Instant::now();
+    let store = open_store(&args.store)?;
+    // Opening the store is a part of the wait.
+    let builder = match args.store.max_wait() {
+        Some(wait) => builder.wait(wait.saturating_sub(begun.elapsed())),
+        None => builder,
+    };
+    Ok(builder.store(store).build()?)
 }
 
 /// A client without a store, for calls that carry no PIN.
@@ -65,9 +69,11 @@ pub(crate) fn open_store(args: &StoreArgs) -> Result<Box<dyn ManagedStore>, Erro
 
 /// Opens the store of iterators: this user's SQLite database, or the one that --store names.
 pub(crate) fn open_store_quietly(args: &StoreArgs) -> Result<Box<dyn ManagedStore>, Error> {
-    Ok(match &args.store {
-        Some(url) => mixin_pin_store::open(url)?,
-        None => Box::new(SqliteStore::open_default()?),
+    Ok(match (&args.store, args.max_wait()) {
+        (Some(url), Some(wait)) => mixin_pin_store::open_within(url, wait)?,
+        (Some(url), None) => mixin_pin_store::open(url)?,
+        (None, Some(wait)) => Box::new(SqliteStore::open_within(&SqliteStore::default_path()?, wait)?),
+        (None, None) => Box::new(SqliteStore::open_default()?),
     })
 }
 

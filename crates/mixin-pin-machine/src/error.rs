@@ -7,7 +7,7 @@ use std::time::Duration;
 use mixin_pin_core::SignerError;
 use mixin_pin_protocol::answer::Reason;
 use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError, Remedy};
-use mixin_pin_store::{Error as StoreError, RedisError, SqliteError};
+use mixin_pin_store::{Error as StoreError, SqliteError};
 
 use crate::{ClockOffset, TransportError};
 
@@ -137,7 +137,6 @@ impl Error {
             Self::Store(
                 StoreError::LeaseLost
                 | StoreError::InUse
-                | StoreError::Redis(RedisError::Unreachable(_))
                 | StoreError::Sqlite(SqliteError::Locked { .. }),
             )
             // The signer's own errors are opaque here.
@@ -146,6 +145,7 @@ impl Error {
             | Self::LeaseLost
             | Self::TimeOver { .. }
             | Self::Connect(_) => Remedy::TryAgain,
+            Self::Store(StoreError::Redis(error)) if error.may_pass() => Remedy::TryAgain,
             Self::Settings(_) | Self::Store(_) | Self::NoServerTime | Self::Clock { .. } => Remedy::Mend,
             Self::Interrupted(_) | Self::Timeout { .. } | Self::AnswerTooLong { .. } | Self::Redirect { .. } => {
                 Remedy::Alert

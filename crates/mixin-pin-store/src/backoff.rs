@@ -19,6 +19,18 @@ impl Backoff {
         Self { until: now.checked_add(wait).unwrap_or(now + Self::YEAR), pause: Self::FIRST }
     }
 
+    /// The deadline.
+    #[cfg(all(feature = "async", feature = "sqlite"))]
+    pub(crate) const fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// The time until the deadline.
+    #[cfg(feature = "redis")]
+    pub(crate) fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
     /// The pause before the next attempt. None when the deadline has passed.
     fn next(&mut self) -> Option<Duration> {
         let left = self.until.saturating_duration_since(Instant::now());

@@ -142,16 +142,56 @@ pub enum SqliteError {
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum RedisError {
+    /// Nothing listens at the address.
+    Refused,
     /// The server cannot be reached, or the connection broke.
     Unreachable(BoxError),
-    /// The server has no memory left and refuses writes.
+    /// No answer came in time.
+    TimedOut {
+        /// The time that was allowed.
+        limit: Duration,
+    },
+    /// The server wants a password, and the URL has none (`NOAUTH`).
+    PasswordMissing,
+    /// The server refuses the user name or the password (`WRONGPASS`).
+    PasswordWrong,
+    /// The user may not run a command or use a key (`NOPERM`).
+    Forbidden,
+    /// The server has no memory left and refuses writes (`OOM`).
     Full,
-    /// The server refuses writes: it is a replica, or it cannot save.
-    ReadOnly(BoxError),
+    /// The server cannot save to its disk and refuses writes (`MISCONF`).
+    CannotSave,
+    /// The server is a replica and refuses writes, or it lost its primary (`READONLY`, `MASTERDOWN`).
+    Replica,
+    /// The server has too few replicas and refuses writes (`NOREPLICAS`).
+    FewReplicas,
+    /// The server is loading its data (`LOADING`).
+    Loading,
+    /// The server is busy with a script of another client, or moves keys (`BUSY`, `TRYAGAIN`).
+    Busy,
+    /// The cluster does not work (`CLUSTERDOWN`).
+    ClusterDown,
+    /// Another node of the cluster has the session's keys (`MOVED`, `ASK`).
+    OtherNode,
     /// Other software has written values under our keys.
     Content,
     /// Another failure of the server.
     Other(BoxError),
+}
+
+impl RedisError {
+    /// Whether the same call may succeed after a while, without anybody's doing.
+    pub const fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused
+                | Self::Unreachable(_)
+                | Self::TimedOut { .. }
+                | Self::Loading
+                | Self::Busy
+                | Self::ClusterDown
+        )
+    }
 }
 
 impl Error {
@@ -277,9 +317,43 @@ impl fmt::Display for SqliteError {
 impl fmt::Display for RedisError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(cause) => write!(f, "Redis cannot be reached: {cause}; nothing was sent to Mixin"),
-            Self::Full => f.write_str("Redis is out of memory and refuses writes; raise its maxmemory"),
-            Self::ReadOnly(cause) => write!(f, "Redis refuses writes: {cause}; name the primary"),
+            Self::Refused => f.write_str(
+                "nothing listens at the address of Redis (connection refused); start Redis, or correct host and port",
+            ),
+            Self::Unreachable(cause) => {
+                write!(f, "Redis cannot be reached: {cause}; check host and port, the network, and redis:// or rediss://")
+            }
+            Self::TimedOut { limit } => write!(
+                f,
+                "Redis did not answer within {limit:.1?}; find out whether it hangs, or whether a firewall drops what is sent"
+            ),
+            Self::PasswordMissing => f.write_str(
+                "Redis wants a password (NOAUTH); name the store as redis://USER:PASSWORD@HOST, or redis://:PASSWORD@HOST \
+                 without a user",
+            ),
+            Self::PasswordWrong => f.write_str("Redis refuses the user name or the password of the URL; correct them"),
+            Self::Forbidden => f.write_str(
+                "the user of Redis lacks a permission (NOPERM); allow it the keys mixin-pin:* and the commands EVAL, EVALSHA, \
+                 SCRIPT, GET, SET, HGET, HSET, HMGET, HINCRBY, HDEL, HGETALL, DEL, EXISTS, PTTL, SCAN and PING",
+            ),
+            Self::Full => f.write_str("Redis is out of memory and refuses writes (OOM); raise its maxmemory, or free some"),
+            Self::CannotSave => f.write_str(
+                "Redis cannot save to its disk and refuses writes (MISCONF); its log says why: make room, or correct the \
+                 permissions of its folder",
+            ),
+            Self::Replica => f.write_str("this Redis server is a replica and refuses writes (READONLY); name the primary"),
+            Self::FewReplicas => f.write_str(
+                "Redis has too few replicas and refuses writes (NOREPLICAS); bring them back, or lower min-replicas-to-write",
+            ),
+            Self::Loading => f.write_str("Redis is loading its data (LOADING); try again when it has done so"),
+            Self::Busy => f.write_str("Redis is busy with a script of another client or moves keys (BUSY); try again"),
+            Self::ClusterDown => {
+                f.write_str("the Redis cluster does not work (CLUSTERDOWN); bring its missing nodes back, then try again")
+            }
+            Self::OtherNode => f.write_str(
+                "this Redis server is one node of a cluster, and another node has the session (MOVED); name a server without \
+                 cluster mode, or a proxy that knows the nodes",
+            ),
             Self::Content => {
                 f.write_str("Redis has other values under mixin-pin's keys; name another database of that server")
             }
@@ -324,8 +398,8 @@ impl StdError for SqliteError {
 impl StdError for RedisError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Unreachable(cause) | Self::ReadOnly(cause) | Self::Other(cause) => Some(&**cause),
-            Self::Full | Self::Content => None,
+            Self::Unreachable(cause) | Self::Other(cause) => Some(&**cause),
+            _ => None,
         }
     }
 }

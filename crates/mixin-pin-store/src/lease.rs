@@ -186,7 +186,8 @@ impl<'c> LeaseTerms<'c> {
         Self { duration, wait: Duration::ZERO, clock_is_confirmed: false, call: None }
     }
 
-    /// The same terms, waiting at most `wait` for a session in use.
+    /// The same terms, waiting at most `wait` for a session in use. A store that another process locks, or that does not
+    /// answer, is waited for as long, or for a second if that is longer.
     #[must_use]
     pub const fn wait(self, wait: Duration) -> Self {
         Self { wait, ..self }

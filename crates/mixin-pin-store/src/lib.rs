@@ -172,9 +172,9 @@ pub use redis::RedisStore;
 pub use risk::Risk;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteStore};
-pub use url::open;
 #[cfg(feature = "async")]
 pub use url::open_async;
+pub use url::{open, open_within};
 
 /// Limit for differences between the clock and a session's last iterator. If the clock is further ahead, it must be
 /// confirmed. If the last iterator is further ahead, it is refused.

@@ -19,10 +19,10 @@ mod tests;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mixin_pin_core::{UnixTime, uuid::Uuid};
-use redis::{Client, Commands as _, Connection, ErrorKind, Script, ScriptInvocation, ServerErrorKind};
+use redis::{Client, Commands as _, Connection, ErrorKind, IntoConnectionInfo as _, Script, ScriptInvocation};
 use rustls::crypto::CryptoProvider;
 
 use crate::backoff::Backoff;
@@ -38,6 +38,10 @@ use scripts::Scripts;
 
 /// Time limit for connecting, and for each answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// The shortest time limit: a connection needs several round trips.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// Each step of a request then has its own limit only.
+const UNLIMITED: Duration = Duration::MAX;
 const PREFIX: &str = "mixin-pin:";
 const LEASE_SUFFIX: &str = ":lease";
 const CALLS_SUFFIX: &str = ":calls";
@@ -70,7 +74,11 @@ pub struct RedisStore(Arc<Inner>);
 
 struct Inner {
     client: Client,
+    /// How many answers a new connection awaits one by one, each with the limit for connecting.
+    setup: u32,
     clock: Clock,
+    /// Time limit for a request with all its tries.
+    limit: Duration,
     idle: Mutex<Idle>,
     scripts: Scripts,
     #[cfg(feature = "async")]
@@ -104,10 +112,19 @@ impl RedisStore {
     /// default `rustls` crypto provider. If no default is set, aws-lc-rs becomes the default.
     ///
     /// # Errors
-    /// [`Error::Url`] for an invalid URL, [`RedisError::Unreachable`] if there is no answer, or [`RedisError::Other`] if the
-    /// server refuses.
+    /// [`Error::Url`] for an invalid URL, or the [`RedisError`] that says what is wrong with the server.
     pub fn open(url: &str) -> Result<Self, Error> {
-        let inner = Inner::new(url)?;
+        Self::open_within(url, UNLIMITED)
+    }
+
+    /// Opens a store as [`RedisStore::open`] does. Opening, and each later request, waits for the server no longer than
+    /// `limit`, or a second if that is longer. By default each of a request's two tries may take five seconds for connecting
+    /// and five for the answer.
+    ///
+    /// # Errors
+    /// As [`RedisStore::open`].
+    pub fn open_within(url: &str, limit: Duration) -> Result<Self, Error> {
+        let inner = Inner::new(url, limit)?;
         inner.on_connection(|connection| redis::cmd("PING").query::<String>(connection))?;
         Ok(Self(Arc::new(inner)))
     }
@@ -117,7 +134,9 @@ impl RedisStore {
     pub fn clock(self, clock: impl Fn() -> UnixTime + Send + Sync + 'static) -> Self {
         Self(Arc::new(Inner {
             client: self.0.client.clone(),
+            setup: self.0.setup,
             clock: Arc::new(move || Ok(clock())),
+            limit: self.0.limit,
             idle: Idle::new(),
             scripts: self.0.scripts.clone(),
             #[cfg(feature = "async")]
@@ -203,7 +222,7 @@ impl ManagedStore for RedisStore {
     fn risks(&self) -> Result<Vec<Risk>, Error> {
         let policy = match self.eviction_policy() {
             // A user without the right to send INFO can still use the store. The policy is then unknown.
-            Err(Error::Redis(RedisError::Other(_))) => None,
+            Err(Error::Redis(RedisError::Forbidden | RedisError::Other(_))) => None,
             policy => policy?,
         };
         Ok(policy.into_iter().map(|policy| Risk::Eviction { policy }).collect())
@@ -225,7 +244,7 @@ impl NonceStore for RedisStore {
     fn lease(&self, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<LeaseReply, Error> {
         let mut backoff = Backoff::new(terms.max_wait());
         loop {
-            match self.0.try_lease(session_id, terms)? {
+            match self.0.try_lease(session_id, terms, backoff.left())? {
                 Attempt::Granted(grant) => return Ok(LeaseReply::Granted(Box::new(RedisLease(grant)))),
                 Attempt::ClockUnconfirmed { ahead } => return Ok(LeaseReply::ClockUnconfirmed { ahead }),
                 Attempt::Busy => {}
@@ -256,14 +275,19 @@ fn settled(answer: &[String]) -> Result<bool, Error> {
 }
 
 impl Inner {
-    fn new(url: &str) -> Result<Self, Error> {
+    fn new(url: &str, limit: Duration) -> Result<Self, Error> {
         if url.starts_with("rediss:") && CryptoProvider::get_default().is_none() {
             // Fails if another thread has just installed one, which is as good.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         }
+        let to = url.into_connection_info().map_err(|_| Error::Url)?;
+        let settings = to.redis_settings().clone().set_skip_set_lib_name();
+        let setup = u32::from(settings.password().is_some()) + u32::from(settings.db() != 0);
         Ok(Self {
-            client: Client::open(url).map_err(|_| Error::Url)?,
+            client: Client::open(to.set_redis_settings(settings)).map_err(|_| Error::Url)?,
+            setup: setup.max(1),
             clock: system_clock(),
+            limit,
             idle: Idle::new(),
             scripts: Scripts::new(),
             #[cfg(feature = "async")]
@@ -278,7 +302,7 @@ impl Inner {
     }
 
     fn on_connection<T>(&self, work: impl Fn(&mut Connection) -> redis::RedisResult<T>) -> Result<T, Error> {
-        self.on_connections(&mut Vec::new(), |connection, _| work(connection))
+        self.on_connections(&mut Vec::new(), Patience::new(self.limit), |connection, _| work(connection))
     }
 
     /// Runs `work`, and once more after a broken connection. Its argument says whether it runs for the second time.
@@ -286,31 +310,38 @@ impl Inner {
     fn on_connections<T>(
         &self,
         silent: &mut Vec<Connection>,
+        patience: Patience,
         work: impl Fn(&mut Connection, bool) -> redis::RedisResult<T>,
     ) -> Result<T, Error> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut connection) = idle {
+            patience.apply_to(&connection).map_err(|error| patience.failed(error))?;
             match work(&mut connection, false) {
-                Err(error) if is_broken(&error) => silent.push(connection),
+                Err(error) if is_broken(&error) => {
+                    let is_over = patience.is_over();
+                    silent.push(connection);
+                    if is_over {
+                        return Err(patience.failed(error));
+                    }
+                }
                 result => return self.finish(connection, result),
             }
         }
         // The server may have closed the idle connection.
-        let connected = self.connect(TIMEOUT).map_err(|cause| Error::Redis(RedisError::Unreachable(cause.into())));
-        let mut connection = connected?;
+        let mut connection = self.connect(patience).map_err(|error| patience.failed(error))?;
         match work(&mut connection, !silent.is_empty()) {
             Err(error) if is_broken(&error) => {
                 silent.push(connection);
-                Err(Error::Redis(RedisError::Unreachable(error.into())))
+                Err(patience.failed(error))
             }
             result => self.finish(connection, result),
         }
     }
 
-    fn connect(&self, timeout: Duration) -> redis::RedisResult<Connection> {
-        let connection = self.client.get_connection_with_timeout(timeout)?;
-        connection.set_read_timeout(Some(timeout))?;
-        connection.set_write_timeout(Some(timeout))?;
+    fn connect(&self, patience: Patience) -> redis::RedisResult<Connection> {
+        let limit = (patience.left() / self.setup).min(patience.of_step()).max(Patience::STEP);
+        let connection = self.client.get_connection_with_timeout(limit)?;
+        patience.apply_to(&connection)?;
         Ok(connection)
     }
 
@@ -318,6 +349,51 @@ impl Inner {
     fn finish<T>(&self, connection: Connection, result: redis::RedisResult<T>) -> Result<T, Error> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).connections.push(connection);
         Ok(result.map_err(classify)?)
+    }
+}
+
+/// How long a request may wait for the server.
+#[derive(Clone, Copy)]
+struct Patience {
+    limit: Duration,
+    until: Option<Instant>,
+}
+
+impl Patience {
+    /// The shortest limit of a step.
+    const STEP: Duration = Duration::from_millis(1);
+
+    fn new(limit: Duration) -> Self {
+        let limit = limit.max(SHORTEST);
+        Self { limit, until: Instant::now().checked_add(limit) }
+    }
+
+    fn left(self) -> Duration {
+        self.until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()))
+    }
+
+    fn is_over(self) -> bool {
+        self.left().is_zero()
+    }
+
+    /// The limit for connecting, or for one answer. Never zero, which no socket accepts.
+    fn of_step(self) -> Duration {
+        self.left().clamp(Self::STEP, TIMEOUT)
+    }
+
+    fn apply_to(self, connection: &Connection) -> redis::RedisResult<()> {
+        let limit = Some(self.of_step());
+        connection.set_read_timeout(limit)?;
+        connection.set_write_timeout(limit)
+    }
+
+    /// What a failure on the way to the server means.
+    fn failed(self, error: redis::RedisError) -> Error {
+        Error::Redis(if error.is_timeout() {
+            RedisError::TimedOut { limit: self.limit.min(TIMEOUT) }
+        } else {
+            classify(error)
+        })
     }
 }
 
@@ -358,12 +434,39 @@ fn is_broken(error: &redis::RedisError) -> bool {
 }
 
 fn classify(error: redis::RedisError) -> RedisError {
-    match (error.kind(), error.code()) {
-        (_, Some("OOM")) => RedisError::Full,
-        (_, Some("READONLY" | "MISCONF" | "NOREPLICAS")) => RedisError::ReadOnly(error.into()),
-        (_, Some("WRONGTYPE")) | (ErrorKind::UnexpectedReturnType, _) => RedisError::Content,
-        (ErrorKind::Server(ServerErrorKind::ReadOnly), _) => RedisError::ReadOnly(error.into()),
-        _ => RedisError::Other(error.into()),
+    match code(&error) {
+        "OOM" => RedisError::Full,
+        "MISCONF" => RedisError::CannotSave,
+        "READONLY" | "MASTERDOWN" => RedisError::Replica,
+        "NOREPLICAS" => RedisError::FewReplicas,
+        "LOADING" => RedisError::Loading,
+        "BUSY" | "TRYAGAIN" => RedisError::Busy,
+        "CLUSTERDOWN" => RedisError::ClusterDown,
+        "MOVED" | "ASK" => RedisError::OtherNode,
+        "NOAUTH" => RedisError::PasswordMissing,
+        "WRONGPASS" => RedisError::PasswordWrong,
+        "NOPERM" => RedisError::Forbidden,
+        "WRONGTYPE" => RedisError::Content,
+        _ => match error.kind() {
+            ErrorKind::UnexpectedReturnType => RedisError::Content,
+            ErrorKind::AuthenticationFailed => RedisError::PasswordWrong,
+            _ if error.is_connection_refusal() => RedisError::Refused,
+            _ if is_broken(&error) => RedisError::Unreachable(error.into()),
+            _ => RedisError::Other(error.into()),
+        },
+    }
+}
+
+/// The server's word for an error. Before version 7, Redis wraps an error within a script: `ERR Error running script (call
+/// to f_…): @user_script:1: -MISCONF …`.
+fn code(error: &redis::RedisError) -> &str {
+    let code = error.code().unwrap_or_default();
+    let detail = error.detail().unwrap_or_default();
+    let is_word = |word: &str| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase());
+    let within = detail.split([' ', ':']).find_map(|word| word.strip_prefix('-').filter(|word| is_word(word)));
+    match code {
+        "" | "ERR" => within.or_else(|| detail.split(' ').next().filter(|word| is_word(word))).unwrap_or(code),
+        code => code,
     }
 }
 

@@ -11,6 +11,7 @@ mod connections;
 mod file;
 mod holders;
 mod lease;
+mod patience;
 mod rules;
 mod schema;
 mod table;
@@ -18,10 +19,10 @@ mod table;
 mod threads;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{fmt, thread};
 
 use etcetera::BaseStrategy as _;
 use mixin_pin_core::{UnixTime, uuid::Uuid};
@@ -36,6 +37,7 @@ use crate::{
 
 use connections::Connections;
 use lease::SqliteLease;
+use patience::{LOCK_WAIT, Patience, SHORTEST_LOCK_WAIT};
 use rules::{ClockCheck, check_clock};
 use table::{COLUMNS, Row, is_needed, nanos, random_fence, read};
 
@@ -103,8 +105,17 @@ impl SqliteStore {
     /// [`Error::Sqlite`] if the file cannot be created or used, or if this process was forked from one that had a database
     /// open.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_within(path, LOCK_WAIT)
+    }
+
+    /// Opens a database as [`SqliteStore::open`] does. Opening, and each later operation, waits no longer than `limit` for a
+    /// database that another process locks, or a second if that is longer. The default is ten seconds.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn open_within(path: &Path, limit: Duration) -> Result<Self, Error> {
         let path = std::path::absolute(path).map_err(file::failed(path))?;
-        let connections = Connections::new(&path)?;
+        let connections = Connections::new(&path, limit.max(SHORTEST_LOCK_WAIT))?;
         connections.with(|_, _| Ok(()))?;
         Ok(Self(Arc::new(Inner {
             connections,
@@ -241,6 +252,7 @@ enum Attempt {
 impl NonceStore for SqliteStore {
     fn lease(&self, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<LeaseReply, Error> {
         let mut backoff = Backoff::new(terms.max_wait());
+        let _patience = Patience::begin(terms.max_wait().max(SHORTEST_LOCK_WAIT));
         let mut observed: Option<Observed> = None;
         loop {
             match self.0.try_lease(session_id, terms, observed.as_ref())? {
@@ -432,15 +444,4 @@ impl Inner {
     fn classify(&self, cause: rusqlite::Error) -> Error {
         table::classify(self.path(), cause)
     }
-}
-
-/// Our own transactions take microseconds, or the time of one disk synchronisation.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
-
-/// Waits for another process's transaction, up to ten seconds. Its pauses are shorter and more even than those of SQLite's
-/// own handler.
-fn wait_for_lock(tries: i32) -> bool {
-    const PAUSE: Duration = Duration::from_micros(500);
-    thread::sleep(PAUSE.mul_f64(0.5 + fastrand::f64()));
-    PAUSE * tries.unsigned_abs() < LOCK_WAIT
 }

@@ -24,6 +24,22 @@ pub fn open(url: &str) -> Result<Box<dyn ManagedStore>, Error> {
     })
 }
 
+/// Opens a store as [`open`] does. Opening, and each later operation, waits no longer than `limit` for a database that
+/// another process locks or a server that does not answer, or a second if that is longer.
+///
+/// # Errors
+/// As [`open`].
+#[cfg_attr(not(any(feature = "sqlite", feature = "redis")), expect(unused_variables, reason = "memory needs no wait"))]
+pub fn open_within(url: &str, limit: std::time::Duration) -> Result<Box<dyn ManagedStore>, Error> {
+    Ok(match Named::read(url)? {
+        Named::Memory => Box::new(MemoryStore::shared()),
+        #[cfg(feature = "sqlite")]
+        Named::Sqlite(path) => Box::new(crate::SqliteStore::open_within(&path, limit)?),
+        #[cfg(feature = "redis")]
+        Named::Redis => Box::new(crate::RedisStore::open_within(url, limit)?),
+    })
+}
+
 /// Opens the store that a URL names, for async callers. Its sessions and calls are those of [`open`].
 ///
 /// # Errors

@@ -135,7 +135,7 @@ fn urls_have_the_errors_of_the_blocking_stores() {
             use mixin_pin_store::RedisError;
 
             let refused = open_async("redis://127.0.0.1:9/0").await;
-            assert!(matches!(refused, Err(Error::Redis(RedisError::Unreachable(_)))));
+            assert!(matches!(refused, Err(Error::Redis(RedisError::Refused))));
         }
     });
 }
@@ -176,7 +176,7 @@ mod sqlite {
 
     use common::TestClock;
     use mixin_pin_core::UnixTime;
-    use mixin_pin_store::{ManagedStore as _, SqliteStore};
+    use mixin_pin_store::{ManagedStore as _, SqliteError, SqliteStore};
 
     use super::*;
 
@@ -255,6 +255,29 @@ mod sqlite {
     }
 
     #[test]
+    fn a_locked_database_is_waited_for_no_longer_than_asked_even_for_a_thread() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder);
+        let other = rusqlite::Connection::open(folder.path().join("iterators.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let sessions: Vec<Uuid> = (0..12).map(|_| new_session()).collect();
+        let begun = std::time::Instant::now();
+        runtimes()[0].block_on(async {
+            let mut leases: Vec<_> =
+                sessions.iter().map(|session| AsyncNonceStore::lease(&store, *session, confirmed())).collect();
+            // All wait at the same time.
+            for lease in &mut leases {
+                assert!(poll_fn(|context| Poll::Ready(lease.as_mut().poll(context).is_pending())).await);
+            }
+            for lease in leases {
+                let refused = lease.await;
+                assert!(matches!(refused, Err(Error::Sqlite(SqliteError::Locked { .. }))), "{refused:?}");
+            }
+        });
+        assert!(begun.elapsed() >= Duration::from_secs(1) && begun.elapsed() < Duration::from_millis(1_700));
+    }
+
+    #[test]
     fn a_caller_that_gave_up_before_its_job_began_leases_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(&folder);
@@ -309,9 +332,9 @@ mod redis {
             server.kill();
             lease.release().await;
             let refused = store.pending(session).await;
-            assert!(matches!(refused, Err(Error::Redis(RedisError::Unreachable(_)))), "{refused:?}");
+            assert!(matches!(refused, Err(Error::Redis(RedisError::Refused))), "{refused:?}");
             let refused = store.lease(session, confirmed()).await;
-            assert!(matches!(refused, Err(Error::Redis(RedisError::Unreachable(_)))), "{refused:?}");
+            assert!(matches!(refused, Err(Error::Redis(RedisError::Refused))), "{refused:?}");
         });
     }
 
@@ -340,8 +363,10 @@ mod redis {
             let before = lease.reserve(now()).unwrap();
             lease.release().await;
             server.signal("STOP");
+            let begun = std::time::Instant::now();
             let refused = AsyncNonceStore::lease(&store, session, confirmed().for_call(&intent)).await;
-            assert!(matches!(refused, Err(Error::Redis(RedisError::Unreachable(_)))), "{refused:?}");
+            assert!(matches!(refused, Err(Error::Redis(RedisError::TimedOut { .. }))), "{refused:?}");
+            assert!(begun.elapsed() < Duration::from_millis(1_700), "no wait was asked for: {:?}", begun.elapsed());
             server.signal("CONT");
             assert_taken_back(&store, session, before).await;
         });

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::redis_server::RedisServer;
+use common::redis_server::{RedisServer, server_that_answers};
 use common::{
     MINUTE, TestClock, assert_calls_are_listed_and_keep_their_session, assert_iterators_far_ahead_are_refused,
     assert_old_verifications_are_dropped, assert_sessions_are_raised, assert_sessions_are_shown_and_forgotten, call,
@@ -202,7 +202,7 @@ fn a_lease_without_an_answer_is_taken_back_although_the_server_runs_it_later() {
     let before = take_lease(&store, session).reserve(now()).unwrap();
     server.signal("STOP");
     let refused = store.lease(session, &confirmed().for_call(&intent));
-    assert!(matches!(refused, Err(Error::Redis(RedisError::Unreachable(_)))), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Redis(RedisError::TimedOut { .. }))), "{refused:?}");
     server.signal("CONT");
     std::thread::sleep(Duration::from_millis(500));
     let record = &store.sessions().unwrap()[0];
@@ -210,16 +210,27 @@ fn a_lease_without_an_answer_is_taken_back_although_the_server_runs_it_later() {
     assert_eq!((record.leased_for, store.pending(session).unwrap()), (None, vec![]));
 }
 
+/// Requires that each request of a store fails with this error.
+macro_rules! assert_fails {
+    ($store:expr, $error:pat) => {{
+        let (store, session, call) = (&$store, new_session(), call(CallKind::UpdatePin));
+        let refused = store.lease(session, &confirmed().for_call(&call)).unwrap_err();
+        assert!(matches!(refused, Error::Redis($error)), "{refused:?}");
+    }};
+}
+
 #[test]
 fn each_unusable_server_has_its_own_error() {
     // Nothing listens on this port.
-    assert!(matches!(RedisStore::open("redis://127.0.0.1:9/0"), Err(Error::Redis(RedisError::Unreachable(_)))));
-    assert!(matches!(RedisStore::open("redis://"), Err(Error::Url | Error::Redis(RedisError::Unreachable(_)))));
+    assert!(matches!(RedisStore::open("redis://127.0.0.1:9/0"), Err(Error::Redis(RedisError::Refused))));
+    assert!(matches!(
+        RedisStore::open("redis://no-such-host.invalid/0"),
+        Err(Error::Redis(RedisError::Unreachable(_)))
+    ));
     let Some(mut server) = RedisServer::start("each_unusable_server_has_its_own_error", &[]) else { return };
     let store = RedisStore::open(&server.url()).unwrap();
     let session = new_session();
     drop(take_lease(&store, session));
-    let refused = || store.lease(session, &confirmed()).unwrap_err();
 
     assert_eq!(store.risks().unwrap(), []);
     server.command(&["CONFIG", "SET", "maxmemory", "100mb"]);
@@ -228,15 +239,19 @@ fn each_unusable_server_has_its_own_error() {
     assert_eq!(store.risks().unwrap(), [Risk::Eviction { policy: "allkeys-lru".into() }]);
     server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     server.command(&["CONFIG", "SET", "maxmemory", "1"]);
-    assert!(matches!(refused(), Error::Redis(RedisError::Full)), "{:?}", refused());
+    assert_fails!(store, RedisError::Full);
     server.command(&["CONFIG", "SET", "maxmemory", "0"]);
 
     server.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
-    assert!(matches!(refused(), Error::Redis(RedisError::ReadOnly(_))), "{:?}", refused());
+    assert_fails!(store, RedisError::FewReplicas);
     server.command(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
 
     server.command(&["REPLICAOF", "127.0.0.1", "9"]);
-    assert!(matches!(refused(), Error::Redis(RedisError::ReadOnly(_))), "{:?}", refused());
+    assert_fails!(store, RedisError::Replica);
+    // It lost its primary.
+    server.command(&["CONFIG", "SET", "replica-serve-stale-data", "no"]);
+    assert_fails!(store, RedisError::Replica);
+    server.command(&["CONFIG", "SET", "replica-serve-stale-data", "yes"]);
     server.command(&["REPLICAOF", "NO", "ONE"]);
 
     let other = new_session();
@@ -244,9 +259,120 @@ fn each_unusable_server_has_its_own_error() {
     let refused = store.lease(other, &confirmed()).unwrap_err();
     assert!(matches!(refused, Error::Redis(RedisError::Content)), "{refused:?}");
 
+    // It cannot replace a folder by the file that it saves to.
+    std::fs::create_dir(server.folder().join("dump.rdb")).unwrap();
+    std::fs::write(server.folder().join("dump.rdb/x"), "").unwrap();
+    server.command(&["CONFIG", "SET", "save", "900 1"]);
+    server.command(&["BGSAVE"]);
+    while !server.command(&["INFO", "persistence"]).contains("rdb_last_bgsave_status:err") {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_fails!(store, RedisError::CannotSave);
+    server.command(&["CONFIG", "SET", "save", ""]);
+
+    // It is busy with a script that never ends.
+    server.command(&["CONFIG", "SET", "busy-reply-threshold", "10"]);
+    let mut script = std::process::Command::new("redis-cli")
+        .args(["-u", &server.url(), "EVAL", "while true do end", "0"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while !server.command(&["PING"]).starts_with("BUSY") {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_fails!(store, RedisError::Busy);
+    server.command(&["SCRIPT", "KILL"]);
+    script.wait().unwrap();
+    drop(take_lease(&store, session));
+
     server.kill();
-    let refused = store.lease(session, &confirmed()).unwrap_err();
-    assert!(matches!(refused, Error::Redis(RedisError::Unreachable(_))), "{refused:?}");
+    assert_fails!(store, RedisError::Refused);
+}
+
+#[test]
+fn a_user_without_rights_is_told_so() {
+    let Some(server) = RedisServer::start("a_user_without_rights_is_told_so", &["--requirepass", "s3cret"]) else {
+        return;
+    };
+    let url = |user: &str| server.url().replace("redis://", &format!("redis://{user}@"));
+    let refused = |user: &str| RedisStore::open(&url(user)).unwrap_err();
+    let missing = RedisStore::open(&server.url()).unwrap_err();
+    assert!(matches!(missing, Error::Redis(RedisError::PasswordMissing)), "{missing:?}");
+    for wrong in [":wrong", "bot:s3cret"] {
+        assert!(matches!(refused(wrong), Error::Redis(RedisError::PasswordWrong)), "{:?}", refused(wrong));
+    }
+    let set_user = |rights: &[&str]| {
+        let words = [&["-a", "s3cret", "--no-auth-warning", "ACL", "SETUSER", "bot", "on", ">s3cret"][..], rights];
+        assert_eq!(server.command(&words.concat()), "OK");
+    };
+    set_user(&["resetkeys", "~other:*", "+@all"]);
+    assert_fails!(RedisStore::open(&url("bot:s3cret")).unwrap(), RedisError::Forbidden);
+    // The rights that the message names are enough.
+    set_user(&["resetkeys", "~mixin-pin:*", "-@all"]);
+    assert!(matches!(refused("bot:s3cret"), Error::Redis(RedisError::Forbidden)), "{:?}", refused("bot:s3cret"));
+    let text = RedisError::Forbidden.to_string();
+    let commands = text.split(|c: char| !c.is_ascii_uppercase()).filter(|word| word.len() > 2 && *word != "NOPERM");
+    let rights: Vec<String> = commands.map(|word| format!("+{word}")).collect();
+    set_user(&rights.iter().map(String::as_str).collect::<Vec<_>>());
+    let store = RedisStore::open(&url("bot:s3cret")).unwrap();
+    test_suite::nonce_store(&store, new_session);
+    for conforms in [assert_sessions_are_shown_and_forgotten, assert_calls_are_listed_and_keep_their_session] {
+        server.command(&["-a", "s3cret", "--no-auth-warning", "FLUSHALL"]);
+        conforms(&store);
+    }
+    assert_eq!(store.risks().unwrap(), [], "INFO is not among them");
+}
+
+#[test]
+fn a_cluster_without_slots_is_told_from_a_node_that_lacks_the_session() {
+    let test = "a_cluster_without_slots_is_told_from_a_node_that_lacks_the_session";
+    let Some(server) = RedisServer::start(test, &["--cluster-enabled", "yes"]) else { return };
+    assert_fails!(RedisStore::open(&server.url()).unwrap(), RedisError::ClusterDown);
+    for answer in ["-MOVED 3999 127.0.0.1:6381", "-ASK 3999 127.0.0.1:6381"] {
+        assert_fails!(RedisStore::open(&server_that_answers(answer)).unwrap(), RedisError::OtherNode);
+    }
+}
+
+#[test]
+fn an_error_within_a_script_of_an_old_server_is_recognized() {
+    let within =
+        "-ERR Error running script (call to f_0a1b): @user_script:7: @user_script: 7: -MISCONF Redis is configured";
+    assert_fails!(RedisStore::open(&server_that_answers(within)).unwrap(), RedisError::CannotSave);
+    for (answer, is_loading) in
+        [("-LOADING Redis is loading the dataset in memory", true), ("-ERR what -OOPS is", false)]
+    {
+        let store = RedisStore::open(&server_that_answers(answer)).unwrap();
+        let error = store.lease(new_session(), &confirmed()).unwrap_err();
+        assert_eq!(matches!(error, Error::Redis(RedisError::Loading)), is_loading, "{error:?}");
+        assert_eq!(matches!(error, Error::Redis(RedisError::Other(_))), !is_loading, "{error:?}");
+    }
+}
+
+/// The time that this takes, and its error.
+#[cfg(unix)]
+fn timed<T: std::fmt::Debug>(work: impl FnOnce() -> Result<T, Error>) -> (Duration, Error) {
+    let begun = std::time::Instant::now();
+    let error = work().unwrap_err();
+    (begun.elapsed(), error)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_hanging_server_is_waited_for_no_longer_than_asked() {
+    let Some(server) = RedisServer::start("a_hanging_server_is_waited_for_no_longer_than_asked", &[]) else { return };
+    let secs = Duration::from_secs;
+    let store = RedisStore::open(&server.url()).unwrap();
+    server.signal("STOP");
+    let is_within = |(took, error): (Duration, Error), limit: Duration| {
+        assert!(matches!(error, Error::Redis(RedisError::TimedOut { .. })), "{error:?}");
+        assert!(took >= limit && took < limit + Duration::from_millis(700), "{took:?} instead of {limit:?}");
+    };
+    for (wait, limit) in [(secs(0), secs(1)), (secs(2), secs(2))] {
+        is_within(timed(|| RedisStore::open_within(&server.url(), wait)), limit);
+        // A second more takes the request back.
+        is_within(timed(|| store.lease(new_session(), &confirmed().wait(wait))), limit + secs(1));
+    }
+    server.signal("CONT");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{
     MINUTE, TestClock, assert_calls_are_listed_and_keep_their_session, assert_iterators_far_ahead_are_refused,
@@ -350,5 +350,50 @@ fn a_read_only_disk_is_reported() {
 fn other_urls_are_refused() {
     for url in ["", "sqlite:", "/tmp/x.db", "memory", "http://localhost", "postgres://localhost"] {
         assert!(matches!(mixin_pin_store::open(url), Err(Error::Url)), "{url}");
+    }
+}
+
+/// Another connection, that holds the database's lock.
+fn lock(folder: &TempDir, how: &str) -> Connection {
+    let other = Connection::open(folder.path().join("iterators.db")).unwrap();
+    other.execute_batch(how).unwrap();
+    other
+}
+
+#[test]
+fn a_locked_database_is_waited_for_no_longer_than_asked() {
+    let secs = Duration::from_secs;
+    let is_within = |work: &dyn Fn() -> Option<Error>, limit: Duration| {
+        let begun = Instant::now();
+        let error = work();
+        let took = begun.elapsed();
+        assert!(matches!(error, Some(Error::Sqlite(SqliteError::Locked { .. }))), "{error:?}");
+        assert!(took >= limit && took < limit + Duration::from_millis(500), "{took:?} instead of {limit:?}");
+    };
+    let folder = folder();
+    let path = folder.path().join("iterators.db");
+    let (store, session) = (open(&folder), new_session());
+    let writer = lock(&folder, "BEGIN IMMEDIATE");
+    for (wait, limit) in [(secs(0), secs(1)), (secs(2), secs(2))] {
+        is_within(&|| store.lease(session, &confirmed().wait(wait)).err(), limit);
+        // Readers are not in the way of a writer.
+        let patient = SqliteStore::open_within(&path, wait).unwrap();
+        is_within(&|| patient.forget(session).err(), limit);
+        is_within(&|| patient.lease(session, &confirmed().wait(secs(60))).err(), limit);
+    }
+    drop(writer);
+    drop(take_lease(&store, session));
+
+    // Creating the tables, migrating them, and opening a database that another program does not share.
+    for how in ["BEGIN EXCLUSIVE", "PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE"] {
+        for old in [&b""[..], include_bytes!("../testdata/version-2.db")] {
+            let folder = self::folder();
+            let path = folder.path().join("iterators.db");
+            fs::write(&path, old).unwrap();
+            let other = lock(&folder, how);
+            is_within(&|| SqliteStore::open_within(&path, secs(0)).err(), secs(1));
+            drop(other);
+            SqliteStore::open_within(&path, secs(0)).unwrap();
+        }
     }
 }

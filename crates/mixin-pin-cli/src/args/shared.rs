@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use mixin_pin_http::DEFAULT_API;
@@ -68,10 +69,18 @@ pub(crate) struct StoreArgs {
     /// the command line.
     #[arg(long, value_name = "URL", env = STORE_VARIABLE, hide_env_values = true, value_parser = store_url)]
     pub(crate) store: Option<String>,
-    /// How long to wait while another process uses the session. The default is longer than a call may take, and so longer
-    /// than a crashed process can keep the session.
+    /// How long to wait while another process uses the session or locks the store, or while the store does not answer (at
+    /// least a second). The default is longer than a call may take, and so longer than a crashed process can keep the
+    /// session.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=A_DAY))]
     pub(crate) wait: Option<u64>,
+}
+
+impl StoreArgs {
+    /// The longest wait that was asked for.
+    pub(crate) fn max_wait(&self) -> Option<Duration> {
+        self.wait.map(Duration::from_secs)
+    }
 }
 
 /// The session, the API and the store of a call.

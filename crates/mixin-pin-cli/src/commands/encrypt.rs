@@ -1,6 +1,6 @@
 //! `encrypt` and `decrypt`: one encrypted PIN, without a call.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base16ct::lower::encode_string;
 use mixin_pin_core::{EncryptedPin, Nonce, SecretKind, Session, SystemRng, UnixTime};
@@ -17,7 +17,7 @@ use crate::time::{calendar, now};
 use crate::{keystore, pins};
 
 /// Longer than the lease of a call with the default timeout, which a crashed process may have left.
-const DEFAULT_WAIT: u64 = 40;
+const DEFAULT_WAIT: Duration = Duration::from_secs(40);
 
 pub(crate) fn encrypt(args: &PinArgs, output: &Output) -> Result<(), Error> {
     let session = keystore::session(&args.session.keystore)?;
@@ -73,9 +73,12 @@ pub(crate) fn decrypt(args: &DecryptArgs, output: &Output) -> Result<(), Error> 
 
 /// Takes a nonce from the store, for a PIN that another program sends.
 fn next_nonce(session: &Session, args: &StoreArgs) -> Result<Nonce, Error> {
-    // Long enough to take one iterator. The command does not wait until the PIN is sent.
-    let terms = LeaseTerms::new(Duration::from_secs(10)).wait(Duration::from_secs(args.wait.unwrap_or(DEFAULT_WAIT)));
+    // Opening the store is a part of the wait.
+    let begun = Instant::now();
     let (store, session_id) = (open_store(args)?, session.session_id());
+    let wait = args.max_wait().unwrap_or(DEFAULT_WAIT).saturating_sub(begun.elapsed());
+    // Long enough to take one iterator. The command does not wait until the PIN is sent.
+    let terms = LeaseTerms::new(Duration::from_secs(10)).wait(wait);
     let mut reply = store.lease(session_id, &terms)?;
     // The session is new to the store, and this command asks no server for its time. So it trusts the clock.
     if matches!(reply, LeaseReply::ClockUnconfirmed { ahead: None }) {

@@ -108,13 +108,13 @@ const KNOWN: &[Known] = &[
     known(403, Refusal, "this session may not do that", "use another session, or ask for the scope"),
     known(404, Refusal, "there is no such endpoint or object", "check method, path and API address"),
     known(429, Later, "there were too many requests, or too many wrong PINs", "wait; after wrong PINs wait 24 hours, because another try can lengthen the lock"),
-    known(500, Open, "the server failed", "wait, then look"),
+    known(500, Open, "the server failed", "read again later, or find out what became of the change"),
     // A. No source shows when the server sends it.
     known(911, Open, "the apps' name for it says that the clock is wrong", "set the clock"),
-    known(7000, Open, "the server of the message stream failed", "wait, then look"),
-    known(7001, Open, "the message stream's server took too long", "wait, then look"),
+    known(7000, Open, "the server of the message stream failed", "read again later, or find out what became of the change"),
+    known(7001, Open, "the message stream's server took too long", "read again later, or find out what became of the change"),
     // A calls it TRANSACTION, B an internal error of the server.
-    known(10_001, Open, "the server failed, perhaps in a transaction", "wait, then look"),
+    known(10_001, Open, "the server failed, perhaps in a transaction", "read again later, or find out what became of the change"),
     known(10_002, Refusal, "a field is invalid", "correct the field that extra names"),
     // The rest of the call may have been carried out.
     known(10_003, Open, "an SMS was not delivered", "check the phone number, then ask for a new code"),
@@ -149,7 +149,7 @@ const KNOWN: &[Known] = &[
     known(10_633, Refusal, "this address cannot be watched", "use another address"),
     known(10_650, Open, "the position is too small", "enlarge it"),
     known(10_651, Refusal, "the market has a position already", "close it first"),
-    known(10_652, Open, "the market is processing other orders", "wait, then look"),
+    known(10_652, Open, "the market is processing other orders", "read again later, or find out what became of the change"),
     known(10_655, Refusal, "the margin is too large", "lower it"),
     known(10_730, Refusal, "the referral code is invalid", "correct it"),
     known(10_731, Refusal, "the account has a referral code already", "keep it"),

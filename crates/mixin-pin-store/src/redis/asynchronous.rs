@@ -11,13 +11,11 @@ use tokio::task::JoinHandle;
 
 use super::attempt::{Attempt, LeaseRequest, Release};
 use super::lease::Grant;
-use super::{Inner, RedisStore, TIMEOUT, calls, classify, invocation, is_broken, settled};
+use super::{Inner, Patience, RedisStore, TIMEOUT, UNLIMITED, calls, invocation, is_broken, settled};
 use crate::backoff::Backoff;
 use crate::engine::Process;
 use crate::journal::OwnEntry;
-use crate::{
-    AsyncLease, AsyncNonceStore, BoxFuture, CallIntent, Error, Lease, LeaseReply, LeaseTerms, PendingCall, RedisError,
-};
+use crate::{AsyncLease, AsyncNonceStore, BoxFuture, CallIntent, Error, Lease, LeaseReply, LeaseTerms, PendingCall};
 
 /// The connection that tasks share. A runtime's connection stops with it, and a forked child must not use its parent's.
 #[derive(Default)]
@@ -45,10 +43,10 @@ impl Shared {
 impl RedisStore {
     /// Opens a store as [`RedisStore::open`] does.
     pub(crate) async fn open_async(url: &str) -> Result<Self, Error> {
-        let inner = Inner::new(url)?;
-        let runtime = current()?;
-        let mut connection = inner.connect_async().await?;
-        redis::cmd("PING").query_async::<String>(&mut connection).await.map_err(refused)?;
+        let inner = Inner::new(url, UNLIMITED)?;
+        let (runtime, patience) = (current()?, Patience::new(UNLIMITED));
+        let mut connection = inner.connect_async(patience).await?;
+        redis::cmd("PING").query_async::<String>(&mut connection).await.map_err(|error| patience.failed(error))?;
         inner.shared.set(connection, &runtime);
         Ok(Self(Arc::new(inner)))
     }
@@ -58,21 +56,18 @@ fn current() -> Result<Handle, Error> {
     Handle::try_current().map_err(|_| Error::NoRuntime)
 }
 
-fn refused(error: redis::RedisError) -> Error {
-    Error::Redis(if is_broken(&error) { RedisError::Unreachable(error.into()) } else { classify(error) })
-}
-
 impl Inner {
-    async fn connect_async(&self) -> Result<MultiplexedConnection, Error> {
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(TIMEOUT)).set_response_timeout(Some(TIMEOUT));
+    async fn connect_async(&self, patience: Patience) -> Result<MultiplexedConnection, Error> {
+        let limit = Some(patience.of_step());
+        let config = AsyncConnectionConfig::new().set_connection_timeout(limit).set_response_timeout(limit);
         let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
-        connected.map_err(|cause| Error::Redis(RedisError::Unreachable(cause.into())))
+        connected.map_err(|error| patience.failed(error))
     }
 
     /// Runs a script. After a broken connection it runs once more: every script may run twice.
     async fn run_async(&self, script: &Script, session_id: Uuid, arguments: &[&str]) -> Result<Vec<String>, Error> {
-        self.on_shared(&mut Vec::new(), |_| invocation(script, session_id, arguments)).await
+        let patience = Patience::new(self.limit);
+        self.on_shared(&mut Vec::new(), patience, |_| invocation(script, session_id, arguments)).await
     }
 
     /// Runs a script, and once more after a broken connection. The argument says whether it runs for the second time.
@@ -80,25 +75,33 @@ impl Inner {
     async fn on_shared<'s>(
         &self,
         silent: &mut Vec<MultiplexedConnection>,
+        patience: Patience,
         script: impl Fn(bool) -> ScriptInvocation<'s>,
     ) -> Result<Vec<String>, Error> {
         let runtime = current()?;
         if let Some(mut connection) = self.shared.get(&runtime) {
+            connection.set_response_timeout(patience.of_step());
             let result: RedisResult<Vec<String>> = script(false).invoke_async(&mut connection).await;
             match result {
-                Err(error) if is_broken(&error) => silent.push(connection),
-                result => return result.map_err(refused),
+                Err(error) if is_broken(&error) => {
+                    silent.push(connection);
+                    if patience.is_over() {
+                        return Err(patience.failed(error));
+                    }
+                }
+                result => return result.map_err(|error| patience.failed(error)),
             }
         }
         // The server may have closed the shared connection.
-        let mut connection = self.connect_async().await?;
+        let mut connection = self.connect_async(patience).await?;
+        connection.set_response_timeout(patience.of_step());
         let result: RedisResult<Vec<String>> = script(!silent.is_empty()).invoke_async(&mut connection).await;
         if result.as_ref().is_err_and(is_broken) {
             silent.push(connection);
         } else {
             self.shared.set(connection, &runtime);
         }
-        result.map_err(refused)
+        result.map_err(|error| patience.failed(error))
     }
 
     /// Tries to lease the session.
@@ -107,15 +110,16 @@ impl Inner {
         session_id: Uuid,
         terms: LeaseTerms<'static>,
         call: Option<Arc<CallIntent>>,
+        limit: Duration,
     ) -> Result<LeaseReply<AsyncRedisLease>, Error> {
-        let runtime = current()?;
+        let (runtime, patience) = (current()?, Patience::new(limit.min(self.limit)));
         let backoff = Backoff::new(terms.max_wait());
         let (request, entry) = {
             let terms = call.as_deref().map_or(terms, |call| terms.for_call(call));
             (LeaseRequest::new(session_id, (self.clock)()?, &terms)?, OwnEntry::new(&terms))
         };
         let mut silent = Vec::new();
-        let answer = self.on_shared(&mut silent, |is_second| request.invocation(&self, is_second)).await;
+        let answer = self.on_shared(&mut silent, patience, |is_second| request.invocation(&self, is_second)).await;
         let is_late = !silent.is_empty();
         let result = answer.and_then(|answer| request.read(&self, &answer, entry, is_late));
         if result.is_err() && is_late {
@@ -145,7 +149,7 @@ impl Inner {
         // The request may have reached the server before its connection broke. If this fails, too, the lease ends by itself,
         // and the entry stays.
         loop {
-            if let Ok(mut connection) = self.connect_async().await
+            if let Ok(mut connection) = self.connect_async(Patience::new(TIMEOUT)).await
                 && release.invocation(&self).invoke_async::<Vec<String>>(&mut connection).await.is_ok()
             {
                 return;
@@ -170,7 +174,7 @@ impl AsyncNonceStore for RedisStore {
             let terms = terms.without_call();
             loop {
                 // A task of its own goes on if this future is dropped. Then its lease is dropped, which releases it.
-                let attempt = self.0.clone().try_lease_async(session_id, terms, call.clone());
+                let attempt = self.0.clone().try_lease_async(session_id, terms, call.clone(), backoff.left());
                 match runtime.spawn(attempt).await.map_err(|_| Error::NoRuntime)?? {
                     LeaseReply::Granted(lease) => {
                         return Ok(LeaseReply::Granted(Box::new(lease) as Box<dyn AsyncLease>));
@@ -214,7 +218,7 @@ impl AsyncRedisLease {
         Some(self.runtime.spawn(async move {
             let (store, release) = (&grant.store, grant.release());
             // If this fails, the lease ends by itself, and the entry stays.
-            let _ = store.on_shared(&mut Vec::new(), |_| release.invocation(store)).await;
+            let _ = store.on_shared(&mut Vec::new(), Patience::new(store.limit), |_| release.invocation(store)).await;
         }))
     }
 }

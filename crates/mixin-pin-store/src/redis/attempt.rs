@@ -7,7 +7,7 @@ use mixin_pin_core::{Error as CoreError, UnixTime, uuid::Uuid};
 use redis::{Cmd, Connection, ScriptInvocation};
 
 use super::lease::Grant;
-use super::{Inner, calls, invocation, keys, mark_key, number};
+use super::{Inner, Patience, calls, invocation, keys, mark_key, number};
 use crate::engine::{Expiry, LeaseState, random};
 use crate::iterators::{PER_LEASE, TOO_FAR};
 use crate::journal::{OwnEntry, oldest_verification};
@@ -143,10 +143,17 @@ impl Inner {
     /// Time limit for connecting once more to take a request back, and for the answer. The caller waits for it.
     const TAKE_BACK: Duration = Duration::from_secs(1);
 
-    pub(super) fn try_lease(self: &Arc<Self>, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<Attempt, Error> {
+    /// Tries to lease the session, and waits for the server no longer than `limit`.
+    pub(super) fn try_lease(
+        self: &Arc<Self>,
+        session_id: Uuid,
+        terms: &LeaseTerms<'_>,
+        limit: Duration,
+    ) -> Result<Attempt, Error> {
         let request = LeaseRequest::new(session_id, (self.clock)()?, terms)?;
         let mut silent = Vec::new();
-        let answer = self.on_connections(&mut silent, |connection, is_second| {
+        let patience = Patience::new(limit.min(self.limit));
+        let answer = self.on_connections(&mut silent, patience, |connection, is_second| {
             request.invocation(self, is_second).invoke(connection)
         });
         let is_late = !silent.is_empty();
@@ -167,7 +174,7 @@ impl Inner {
         // The request may have reached the server before its connection broke. If this fails, too, the lease ends by itself,
         // and the entry stays.
         let _ = self
-            .connect(Self::TAKE_BACK)
+            .connect(Patience::new(Self::TAKE_BACK))
             .and_then(|mut connection| release.invocation(self).invoke::<Vec<String>>(&mut connection));
     }
 }

@@ -51,7 +51,13 @@ local function is_foreign(value)
 end
 local function raise(by)
   local result = redis.pcall('HINCRBY', record, 'iterator', by)
-  return not (type(result) == 'table' and result.err)
+  local problem = type(result) == 'table' and result.err
+  if not problem then return true end
+  -- Only a value out of range means that no iterator is left. Any other error ends the script.
+  if not string.find(problem, 'overflow') and not string.find(problem, 'not an integer') then
+    redis.call('HINCRBY', record, 'iterator', by)
+  end
+  return false
 end
 -- Sets the record to the first iterator after the last, at the time now.
 local function advance(now)

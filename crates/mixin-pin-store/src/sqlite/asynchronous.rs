@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mixin_pin_core::{NonceSource, UnixTime, uuid::Uuid};
 use tokio::sync::oneshot;
 
 use super::lease::SqliteLease;
+use super::patience::{Patience, SHORTEST_LOCK_WAIT};
 use super::{Attempt, Inner, Observed, SqliteStore, observe};
 use crate::backoff::Backoff;
 use crate::{
@@ -79,12 +80,16 @@ impl AsyncNonceStore for SqliteStore {
     ) -> BoxFuture<'s, Result<LeaseReply<Box<dyn AsyncLease>>, Error>> {
         Box::pin(async move {
             let mut backoff = Backoff::new(terms.max_wait());
+            // Includes the wait for a thread.
+            let locked = Backoff::new(terms.max_wait().max(SHORTEST_LOCK_WAIT));
             let mut observed: Option<Observed> = None;
             let call: Option<Arc<CallIntent>> = terms.call().map(|call| Arc::new(call.clone()));
             let terms = terms.without_call();
             loop {
                 let call = call.clone();
+                let until = locked.until();
                 let attempt = self.0.on_thread(move |inner| {
+                    let _patience = Patience::begin(until.saturating_duration_since(Instant::now()));
                     let terms = call.as_deref().map_or(terms, |call| terms.for_call(call));
                     inner.try_lease(session_id, &terms, observed.as_ref()).map(AsyncAttempt::from)
                 });

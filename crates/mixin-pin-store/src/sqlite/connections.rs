@@ -3,13 +3,15 @@
 use std::mem;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::file::{self, FileId, Identity};
 use super::holders::Holders;
+use super::patience::{Patience, wait_for_lock};
+use super::schema;
 use super::table::classify;
-use super::{LOCK_WAIT, schema, wait_for_lock};
 use crate::backoff::Backoff;
 use crate::engine::Process;
 use crate::{Error, SqliteError};
@@ -62,6 +64,8 @@ pub(super) struct Connections {
     /// As given by the caller: it may be a link.
     name: Box<Path>,
     path: Box<Path>,
+    /// How long each operation waits for another process's transaction.
+    lock_wait: Duration,
     pool: Mutex<Pool>,
 }
 
@@ -103,13 +107,13 @@ impl Connections {
     const TRIES: usize = 5;
 
     /// Connections to the database that `name` leads to.
-    pub(super) fn new(name: &Path) -> Result<Arc<Self>, Error> {
+    pub(super) fn new(name: &Path, lock_wait: Duration) -> Result<Arc<Self>, Error> {
         if is_forked() {
             return Err(Error::Sqlite(SqliteError::Forked { path: name.to_owned() }));
         }
         let path = file::resolve(name)?;
         let holders = Holders::new(&path);
-        let new = Arc::new(Self { holders, name: name.into(), path: path.into(), pool: Mutex::default() });
+        let new = Arc::new(Self { holders, name: name.into(), path: path.into(), lock_wait, pool: Mutex::default() });
         let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|one| one.strong_count() > 0);
         all.push(Arc::downgrade(&new));
@@ -134,6 +138,7 @@ impl Connections {
         &self,
         work: impl FnOnce(&mut Connection, Generation) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        let _patience = Patience::begin(self.lock_wait);
         let lent = match self.take()? {
             Some(lent) => lent,
             None => self.connect()?,
@@ -147,6 +152,7 @@ impl Connections {
         generation: Generation,
         work: impl FnOnce(&mut Connection) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
+        let _patience = Patience::begin(self.lock_wait);
         let lent = match self.take()? {
             Some(lent) => lent,
             // Either all connections are in use, and another is opened, or the file is gone.
@@ -195,7 +201,7 @@ impl Connections {
 
     fn connect(&self) -> Result<Lent<'_>, Error> {
         OPENED_BY.get_or_init(Process::current);
-        let mut backoff = Backoff::new(LOCK_WAIT);
+        let mut backoff = Backoff::new(Patience::left());
         loop {
             if are_all_named() {
                 let (connection, identity) = self.open()?;

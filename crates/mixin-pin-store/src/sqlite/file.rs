@@ -5,7 +5,7 @@ use std::fs::{self, DirBuilder, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::LOCK_WAIT;
+use super::patience::Patience;
 use crate::backoff::Backoff;
 use crate::{Error, Risk, SqliteError};
 
@@ -82,7 +82,7 @@ pub(super) fn create(path: &Path, holders: &Path) -> Result<(), Error> {
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits().cast_signed());
     }
     let lock = options.create(true).truncate(false).open(&lock).map_err(failed(&lock))?;
-    let mut backoff = Backoff::new(LOCK_WAIT);
+    let mut backoff = Backoff::new(Patience::left());
     while let Err(TryLockError::WouldBlock) = lock.try_lock() {
         if !backoff.sleep() {
             return Err(Error::Sqlite(SqliteError::Locked { path: path.to_owned() }));

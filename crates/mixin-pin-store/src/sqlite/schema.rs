@@ -5,8 +5,9 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::file;
+use super::patience::Patience;
 use super::table::classify;
-use super::{LOCK_WAIT, file};
 use crate::backoff::Backoff;
 use crate::{Error, SqliteError};
 
@@ -126,7 +127,7 @@ fn check(connection: &Connection, path: &Path, sessions: &str, calls: Option<&st
 
 /// Tries repeatedly, because SQLite does not call the busy handler when two processes switch at once.
 fn switch_to_wal(connection: &Connection, path: &Path) -> Result<(), Error> {
-    let mut backoff = Backoff::new(LOCK_WAIT);
+    let mut backoff = Backoff::new(Patience::left());
     loop {
         let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
         match mode.map(|_| ()).map_err(|cause| classify(path, cause)) {

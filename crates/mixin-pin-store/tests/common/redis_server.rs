@@ -1,8 +1,9 @@
 //! A Redis or Valkey server for one test.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 pub struct RedisServer {
     process: Child,
     port: u16,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl RedisServer {
@@ -32,7 +33,7 @@ impl RedisServer {
                 .stderr(Stdio::null())
                 .spawn();
             if let Ok(process) = process {
-                let server = Self { process, port, _folder: folder };
+                let server = Self { process, port, folder };
                 server.wait();
                 return Some(server);
             }
@@ -54,6 +55,11 @@ impl RedisServer {
 
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// The folder that the server saves to.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Runs a Redis command.
@@ -82,4 +88,43 @@ impl Drop for RedisServer {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A server that answers every command but those of opening with this error, and the URL of its store.
+pub fn server_that_answers(error: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}/0", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                while let Some(words) = read_command(&mut lines) {
+                    let answer = match words[0].to_uppercase().as_str() {
+                        "PING" => "+PONG",
+                        "CLIENT" | "SELECT" => "+OK",
+                        _ => error,
+                    };
+                    stream.write_all(format!("{answer}\r\n").as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+    url
+}
+
+/// Reads an array of strings without line ends.
+fn read_command(lines: &mut impl Iterator<Item = std::io::Result<String>>) -> Option<Vec<String>> {
+    let count: usize = lines.next()?.ok()?.strip_prefix('*')?.parse().ok()?;
+    (0..count)
+        .map(|_| {
+            let length: usize = lines.next()?.ok()?.strip_prefix('$')?.parse().ok()?;
+            let mut word = lines.next()?.ok()?;
+            // A script has several lines.
+            while word.len() < length {
+                word = word + "\r\n" + &lines.next()?.ok()?;
+            }
+            Some(word)
+        })
+        .collect()
 }
