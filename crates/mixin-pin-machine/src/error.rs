@@ -184,7 +184,8 @@ impl fmt::Display for Error {
             Self::Signer(_) => f.write_str("a signer failed, nothing was sent; see its own error, and try again"),
             Self::SessionBusy { waited } => write!(
                 f,
-                "another call, possibly in another process, used the session for {waited:.1?}; nothing was sent, try again"
+                "another call, possibly in another process, used the session for {waited:.1?}; nothing was sent; try again, or wait \
+                 longer"
             ),
             Self::LeaseLost => f.write_str("the session's lease ended before the request was sent; try again"),
             Self::TimeOver { limit } => write!(

@@ -251,7 +251,9 @@ impl fmt::Display for Error {
 impl fmt::Display for SqliteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, cause } => write!(f, "{} cannot be created: {cause}", path.display()),
+            Self::File { path, cause } => {
+                write!(f, "{} cannot be created: {cause}; check the path, or name another", path.display())
+            }
             Self::NewerSchema { path, found } => write!(
                 f,
                 "{} was created by a newer version of this software (schema {found}); update this one",
@@ -305,7 +307,7 @@ impl fmt::Display for SqliteError {
             Self::Locked { path } => {
                 write!(
                     f,
-                    "{} was locked by another process for too long; find the process that has it open",
+                    "{} was locked by another process for too long; find the process that has it open, or wait longer",
                     path.display()
                 )
             }

@@ -155,7 +155,9 @@ impl fmt::Display for AnswerError {
             Self::RequestIdMismatch => {
                 f.write_str("the answer belongs to another request; look for a cache on the way")
             }
-            Self::Empty { status } => write!(f, "the answer (HTTP {status}) is empty; look for a proxy on the way"),
+            Self::Empty { status } => {
+                write!(f, "the answer (HTTP {status}) is empty; check the API address and any proxy on the way")
+            }
             Self::Html { status } => {
                 write!(f, "the answer (HTTP {status}) is a web page; check the API address and any proxy on the way")
             }
@@ -163,7 +165,7 @@ impl fmt::Display for AnswerError {
                 write!(f, "the answer (HTTP {status}) is not JSON; check the API address and any proxy on the way")
             }
             Self::CutOff { status } => {
-                write!(f, "the answer (HTTP {status}) ends in the middle; the connection may have been cut")
+                write!(f, "the answer (HTTP {status}) ends in the middle; check the network and any proxy on the way")
             }
             Self::Shape { status, fault } => {
                 let step = if fault.is_in_data() {

@@ -56,7 +56,7 @@ impl fmt::Display for CallError {
             Self::Core(error) => return error.fmt(f),
             Self::Signer(error) => return error.fmt(f),
             Self::Action(error) => return error.fmt(f),
-            Self::Nonce(_) => "the nonce source failed; nothing was sent",
+            Self::Nonce(_) => "the nonce source failed, nothing was sent; see its own error",
             Self::NonceOrder => "the nonce source gave iterators that do not rise; repair it before the next call",
             Self::Method => "the method must be one to sixteen capital letters",
             Self::Path => {
@@ -70,7 +70,7 @@ impl fmt::Display for CallError {
                 "an OAuth session has no PIN: leave pin and pin_base64 out, or use a keystore of your own session"
             }
             Self::TipCounter => "the TIP key's counter is at its maximum; no other key can follow",
-            Self::LogLimit => "the limit must be 1 to 100",
+            Self::LogLimit => "the limit of log entries must be 1 to 100",
         })
     }
 }
