@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use common::{Run, SandboxProcess, command, run};
 use mixin_pin_core::UnixTime;
@@ -299,7 +299,19 @@ fn each_unusable_store_has_its_own_error() {
     }
     let gone = verify("redis://127.0.0.1:9");
     assert_eq!((gone.code, gone.kind().as_str()), (4, "store"));
-    assert!(gone.stdout.contains("Redis cannot be reached"));
+    assert!(gone.stdout.contains("nothing listens at the address of Redis"));
+    // It accepts connections, and never answers.
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", hanging.local_addr().unwrap());
+    for (wait, limit) in [("0", 1), ("2", 2)] {
+        let begun = Instant::now();
+        let words = ["verify", "--keystore", &keystore, "--pin-stdin", "--store", &url, "--wait", wait];
+        let silent = sandbox.run(&words, "123456\n");
+        let took = begun.elapsed();
+        assert_eq!((silent.code, silent.kind().as_str()), (4, "store"));
+        assert!(silent.stdout.contains(&format!("Redis did not answer within {limit}.0s")), "{silent:?}");
+        assert!(took >= Duration::from_secs(limit) && took < Duration::from_millis(limit * 1_000 + 900), "{took:?}");
+    }
     let memory = run(&["store", "show", "--json", "--store", "memory:"], b"");
     assert_eq!((memory.code, memory.kind().as_str()), (2, "store"), "there is nothing to show");
 }
