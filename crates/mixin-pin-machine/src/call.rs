@@ -553,7 +553,8 @@ where
         }
         match next {
             Some((next, lease)) => {
-                let flight = Flight::begin(request, limit, lease, next, self.plan.server_key, &self.context);
+                let blank = self.plan.blank_answer();
+                let flight = Flight::begin(request, limit, lease, next, self.plan.server_key, blank, &self.context);
                 Step::Send(InFlight { call: self }, flight)
             }
             None => Step::Ask(AskServer { call: self, asked: Asked { is_for_time, at: now, limit }, request }),
@@ -588,13 +589,13 @@ where
             _ => (None, None),
         };
         if asked.is_for_time {
-            let user = read::<User>(reply, request, asked.limit, None);
+            let user = read::<User>(reply, request, asked.limit, None, None);
             return match self.confirm(asked, user, server_time, now) {
                 Ok(()) => State::Lease(None),
                 Err(error) => State::Done(Err(error), None),
             };
         }
-        let result = read::<T>(reply, request, asked.limit, self.plan.server_key);
+        let result = read::<T>(reply, request, asked.limit, self.plan.server_key, None);
         // An error means that a time is out of range, so there is no offset.
         self.heard = Heard { server_time, clock: offset(&result, server_time, asked, now).ok().flatten() };
         let class = OutcomeClass::of_read(&result);

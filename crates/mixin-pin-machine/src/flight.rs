@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mixin_pin_core::token::VerifyingKey;
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_protocol::AnswerError;
 use mixin_pin_protocol::call::PreparedRequest;
 use mixin_pin_store::Lease;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 
 use crate::observe::OutcomeClass;
 use crate::plan::{Context, bare};
@@ -26,6 +29,8 @@ pub struct Flight<T, L> {
     lease: Option<L>,
     next: NextStep,
     server_key: Option<VerifyingKey>,
+    /// The user that an answer without data stands for.
+    blank: Option<Uuid>,
     context: Arc<Context>,
     answer: PhantomData<fn() -> T>,
 }
@@ -48,13 +53,14 @@ impl<T, L: Deref<Target: Lease>> Flight<T, L> {
         lease: Option<L>,
         next: NextStep,
         server_key: Option<&VerifyingKey>,
+        blank: Option<Uuid>,
         context: &Arc<Context>,
     ) -> Self {
         if let Some(lease) = &lease {
             lease.keep_entry(true);
         }
         let (server_key, context) = (server_key.cloned(), context.clone());
-        Self { request, limit, lease, next, server_key, context, answer: PhantomData }
+        Self { request, limit, lease, next, server_key, blank, context, answer: PhantomData }
     }
 
     /// The request to send, exactly as it is and once.
@@ -84,7 +90,7 @@ impl<T: DeserializeOwned, L: Deref<Target: Lease>> Flight<T, L> {
     /// Ends the flight: classifies what became of the request. `took` is the time since the step. Returns the lease, to
     /// be released.
     pub fn land(self, reply: Reply, took: Duration) -> (Landed<T>, Option<L>) {
-        let landing = match read(reply, &self.request, self.limit, self.server_key.as_ref()) {
+        let landing = match read(reply, &self.request, self.limit, self.server_key.as_ref(), self.blank) {
             Err(error @ Error::Connect(_)) => Landing::NotSent(error),
             Err(Error::TimeOver { .. }) => Landing::NotSent(Error::TimeOver { limit: self.context.limits.max_call() }),
             result => Landing::Ended(Outcome::settle(&self.request, self.next, result)),
@@ -115,16 +121,30 @@ impl Context {
     }
 }
 
-/// Reads what a transport reports. [`Error::Connect`] and [`Error::TimeOver`] mean that nothing was sent.
+/// Reads what a transport reports. [`Error::Connect`] and [`Error::TimeOver`] mean that nothing was sent. `blank` is the
+/// user that a success without data stands for.
 pub(crate) fn read<T: DeserializeOwned>(
     reply: Reply,
     request: &PreparedRequest,
     limit: Duration,
     server_key: Option<&VerifyingKey>,
+    blank: Option<Uuid>,
 ) -> Result<T, Error> {
     let received = reply.received(limit)?;
-    Ok(match server_key {
-        Some(key) => received.answer().read_signed(request, key),
-        None => received.answer().read(request.request_id()),
-    }?)
+    let answer = received.answer();
+    let result = match server_key {
+        Some(key) => answer.read_signed(request, key),
+        None => answer.read(request.request_id()),
+    };
+    if let (Err(AnswerError::Shape { .. }), Some(user_id)) = (&result, blank)
+        && answer.read(request.request_id()).is_ok_and(|data| is_blank(&data))
+        && let Ok(data) = T::deserialize(json!({ "user_id": user_id.to_string(), "has_pin": true }))
+    {
+        return Ok(data);
+    }
+    Ok(result?)
+}
+
+fn is_blank(data: &Value) -> bool {
+    data.is_null() || data.as_object().is_some_and(Map::is_empty)
 }

@@ -81,6 +81,14 @@ impl Plan<'_> {
     pub(crate) fn bare_path(&self) -> &str {
         bare(&self.path)
     }
+
+    /// The user that a success without data stands for. A verification is answered by the user or, as Mixin's page of 2021 to 2025
+    /// has it, by an empty object (MixinNetwork/developers.mixin.one, commit eb7ac87b^:
+    /// `developers-docs/docs/api/pin/pin-verify.md`). Then only this is known of the user.
+    pub(crate) fn blank_answer(&self) -> Option<Uuid> {
+        let session = self.session.filter(|_| self.rule == Rule::Leased(NextStep::VerifyAgain))?;
+        Some(session.user_id())
+    }
 }
 
 pub(crate) fn bare(path: &str) -> &str {

@@ -466,6 +466,27 @@ fn no_failure_of_a_read_says_that_it_may_have_been_carried_out() {
 }
 
 #[test]
+fn a_verification_may_be_answered_by_nothing_and_a_change_of_the_pin_may_not() {
+    let (rules, pin) = (rules(), pin());
+    for body in ["{}", r#"{"data":null}"#, r#"{"data":{}}"#, r#"{"data":{},"error":null}"#] {
+        let (mut driver, result) = Driver::run(rules.verify_pin(&pin), &[Say::Body(body)]);
+        let Ok(Outcome::Done(user)) = result else { panic!("{body}: {result:?}") };
+        assert_eq!((user.user_id, user.has_pin), (rules.session().user_id(), true));
+        assert_eq!(driver.kept(), [true, false]);
+        let (_, result) = Driver::run(rules.change_pin(&pin, &pin), &[Say::Body(body)]);
+        assert!(matches!(result, Ok(Outcome::Unknown(_))), "{body}: {result:?}");
+    }
+    for body in ["", "[]", r#"{"data":[]}"#, r#"{"ok":true}"#, r#"{"data":{"ok":true}}"#, r#"{"error":null}"#] {
+        let (_, result) = Driver::run(rules.verify_pin(&pin), &[Say::Body(body)]);
+        assert!(matches!(result, Ok(Outcome::Unknown(_))), "{body}: {result:?}");
+    }
+    // What returns nothing is answered by nothing.
+    let call = rules.other("POST", "/messages", Some(b"[]".to_vec()));
+    let (_, result) = Driver::run::<serde_json::Value>(call, &[Say::Body("{}")]);
+    assert!(matches!(result, Ok(Outcome::Done(serde_json::Value::Null))), "{result:?}");
+}
+
+#[test]
 fn a_pause_that_ends_early_goes_on() {
     let rules = rules();
     let (mut driver, result) = Driver::run(rules.me(), &[Say::RetryAfter(7), Say::WaitsOnly(3)]);

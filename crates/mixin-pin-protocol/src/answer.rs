@@ -14,8 +14,8 @@ use mixin_pin_core::token::{RequestHash, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::Value;
 use serde_json::error::Category;
+use serde_json::{Map, Value};
 
 use crate::call::PreparedRequest;
 use crate::check::ReceivedToken;
@@ -48,6 +48,8 @@ pub struct Answer<'a> {
 
 impl Answer<'_> {
     /// Reads the answer to the request with the id `sent`.
+    ///
+    /// An empty object counts as one with `data` null: so Mixin answers calls that return nothing.
     ///
     /// ```
     /// use mixin_pin_protocol::answer::{Answer, User};
@@ -99,6 +101,7 @@ impl Answer<'_> {
             Some(data) if is_mixins => form::read(&data, "data").map_err(strange),
             Some(_) if status >= 500 => Err(self.trouble()),
             Some(_) => Err(strange(ShapeFault::Status)),
+            None if is_mixins && self.is_blank() => form::read(&Value::Null, "data").map_err(strange),
             None => Err(strange(ShapeFault::NoData)),
         }
     }
@@ -106,6 +109,13 @@ impl Answer<'_> {
     /// Whether a server refused the request for now, by its HTTP status.
     const fn is_limited(&self) -> bool {
         self.status == 429
+    }
+
+    /// Whether the body is an object without fields. Mixin's pages call it empty JSON (MixinNetwork/developers.mixin.one:
+    /// `developers-docs/docs/api/messages/send.md`), and another server of Mixin's answers so
+    /// (MixinNetwork/supergroup.mixin.one: `views/response.go`).
+    fn is_blank(&self) -> bool {
+        serde_json::from_slice::<Map<String, Value>>(self.body).is_ok_and(|fields| fields.is_empty())
     }
 
     /// A server in front of the API refused or failed.
@@ -286,7 +296,9 @@ mod tests {
             (200, "nothing here", AnswerError::NotJson { status: 200 }),
             (200, "[]", shape(kind("", "a list"))),
             (200, "7", shape(kind("", "a number"))),
-            (200, "{}", shape(ShapeFault::NoData)),
+            (200, "{}", shape(kind("data", "null"))),
+            (302, "{}", AnswerError::Shape { status: 302, fault: ShapeFault::NoData }),
+            (200, r#"{"error":null}"#, shape(ShapeFault::NoData)),
             (200, r#"{"message":"hello"}"#, shape(ShapeFault::NoData)),
             (200, r#"{"data":null}"#, shape(kind("data", "null"))),
             (200, r#"{"data":[]}"#, shape(kind("data", "a list"))),
@@ -324,7 +336,9 @@ mod tests {
             }
             .read::<Value>(SENT)
         };
-        assert_eq!(read(r#"{"data":null}"#), Ok(Value::Null));
+        for body in [r#"{"data":null}"#, "{}", " { }\n"] {
+            assert_eq!(read(body), Ok(Value::Null), "{body}");
+        }
         assert!(matches!(read(r#"{"data":null,"error":{"code":10002}}"#), Err(AnswerError::Refusal(_))));
         assert_eq!(read(r#"{"error":null}"#), Err(AnswerError::Shape { status: 200, fault: ShapeFault::NoData }));
     }

@@ -62,6 +62,8 @@ pub enum Say {
     /// An answer that does not.
     NoTime,
     RetryAfter(u64),
+    /// A successful answer with this body.
+    Body(&'static str),
     /// A page with this status that asks to wait so many seconds.
     PageAndRetryAfter(u16, u64),
     /// A pause ends after so many seconds.
@@ -366,6 +368,7 @@ impl Driver {
             Some(Say::RetryAfter(seconds)) => {
                 Received { retry_after: Some(Duration::from_secs(seconds)), ..answer(202, refusal(429, None)) }
             }
+            Some(Say::Body(body)) => answer(200, body.into()),
             Some(Say::PageAndRetryAfter(status, seconds)) => {
                 Received { retry_after: Some(Duration::from_secs(seconds)), ..answer(status, "<html>".into()) }
             }

@@ -113,8 +113,9 @@ const KNOWN: &[Known] = &[
     known(911, Open, "the apps' name for it says that the clock is wrong", "set the clock"),
     known(7000, Open, "the server of the message stream failed", "read again later, or find out what became of the change"),
     known(7001, Open, "the message stream's server took too long", "read again later, or find out what became of the change"),
-    // A calls it TRANSACTION, B an internal error of the server.
-    known(10_001, Open, "the server failed, perhaps in a transaction", "read again later, or find out what became of the change"),
+    // A calls it TRANSACTION, B an internal error of the server. Another server of Mixin's has it for a failed transaction, with
+    // the status 500: MixinNetwork/supergroup.mixin.one: `session/error.go`.
+    known(10_001, Open, "a transaction within the server failed", "read again later, or find out what became of the change"),
     known(10_002, Refusal, "a field is invalid", "correct the field that extra names"),
     // The rest of the call may have been carried out.
     known(10_003, Open, "an SMS was not delivered", "check the phone number, then ask for a new code"),
