@@ -226,6 +226,7 @@ impl Error {
     fn api_of(error: &HttpError) -> Option<&ApiError> {
         match error {
             HttpError::Protocol(error) => error.api_error(),
+            HttpError::ClockUnconfirmed(error) => Self::api_of(error),
             _ => None,
         }
     }
