@@ -12,6 +12,7 @@ use std::time::Duration;
 use common::{Server, USER, builder, pin, read_request};
 use mixin_pin_async::{ApiSettings, Error, Outcome, SettingsError};
 use mixin_pin_protocol::answer::User;
+use mixin_pin_protocol::call::LogQuery;
 use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError};
 
 fn protocol(error: Error) -> AnswerError {
@@ -304,4 +305,20 @@ async fn a_path_is_sent_exactly_as_it_is_signed_or_not_at_all() {
         assert!(matches!(error, Error::Protocol(ProtocolError::Call(CallError::Path))), "{path}: {error}");
     }
     assert_eq!(seen.lock().unwrap().len(), exact.len(), "nothing else was sent");
+}
+
+#[tokio::test]
+async fn a_verification_may_be_answered_by_nothing_and_a_list_by_its_only_entry() {
+    let server = Server::answering("200 OK", "{}");
+    let client = server.client();
+    let user = client.verify_pin(&pin()).await.unwrap().done().unwrap();
+    assert_eq!((user.user_id, user.has_pin), (client.session().user_id(), true));
+    assert!(matches!(client.change_pin(&pin(), &pin()).await.unwrap(), Outcome::Unknown(_)));
+
+    let logs = |body: &str| Server::answering("200 OK", body).client();
+    let one = logs(r#"{"data":{"log_id":"1","code":null}}"#).pin_logs(&LogQuery::wrong_pins()).await.unwrap();
+    assert_eq!((one.len(), one[0].log_id.as_str()), (1, "1"));
+    assert_eq!(logs(r#"{"data":null}"#).pin_logs(&LogQuery::wrong_pins()).await.unwrap(), []);
+    let error = logs(r#"{"data":[{"log_id":null}]}"#).pin_logs(&LogQuery::wrong_pins()).await.unwrap_err();
+    assert!(error.to_string().contains("its data[0].log_id is null"), "{error}");
 }

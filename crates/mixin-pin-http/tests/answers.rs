@@ -12,6 +12,7 @@ use std::time::Duration;
 use common::{Server, USER, builder, pin, read_request};
 use mixin_pin_http::{ApiSettings, Error, Outcome, SettingsError};
 use mixin_pin_protocol::answer::{ErrorCode, User};
+use mixin_pin_protocol::call::LogQuery;
 use mixin_pin_protocol::{AnswerError, Error as ProtocolError};
 
 fn protocol(error: Error) -> AnswerError {
@@ -288,4 +289,20 @@ fn pin_calls_of_one_session_go_one_at_a_time() {
         }
     });
     assert_eq!(MOST.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_verification_may_be_answered_by_nothing_and_a_list_by_its_only_entry() {
+    let server = Server::answering("200 OK", "{}");
+    let client = server.client();
+    let user = client.verify_pin(&pin()).unwrap().done().unwrap();
+    assert_eq!((user.user_id, user.has_pin), (client.session().user_id(), true));
+    assert!(matches!(client.change_pin(&pin(), &pin()).unwrap(), Outcome::Unknown(_)));
+
+    let logs = |body: &str| Server::answering("200 OK", body).client();
+    let one = logs(r#"{"data":{"log_id":"1","code":null}}"#).pin_logs(&LogQuery::wrong_pins()).unwrap();
+    assert_eq!((one.len(), one[0].log_id.as_str()), (1, "1"));
+    assert_eq!(logs(r#"{"data":null}"#).pin_logs(&LogQuery::wrong_pins()).unwrap(), []);
+    let error = logs(r#"{"data":[{"log_id":null}]}"#).pin_logs(&LogQuery::wrong_pins()).unwrap_err();
+    assert!(error.to_string().contains("its data[0].log_id is null"), "{error}");
 }
