@@ -310,7 +310,7 @@ fn each_unusable_store_has_its_own_error() {
         let took = begun.elapsed();
         assert_eq!((silent.code, silent.kind().as_str()), (4, "store"));
         assert!(silent.stdout.contains(&format!("Redis did not answer within {limit}.0s")), "{silent:?}");
-        assert!(took >= Duration::from_secs(limit) && took < Duration::from_millis(limit * 1_000 + 900), "{took:?}");
+        assert!(took >= Duration::from_secs(limit) && took < Duration::from_secs(limit + 2), "{took:?}");
     }
     let memory = run(&["store", "show", "--json", "--store", "memory:"], b"");
     assert_eq!((memory.code, memory.kind().as_str()), (2, "store"), "there is nothing to show");

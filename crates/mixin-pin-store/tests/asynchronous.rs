@@ -274,7 +274,7 @@ mod sqlite {
                 assert!(matches!(refused, Err(Error::Sqlite(SqliteError::Locked { .. }))), "{refused:?}");
             }
         });
-        assert!(begun.elapsed() >= Duration::from_secs(1) && begun.elapsed() < Duration::from_millis(1_700));
+        assert!(begun.elapsed() >= Duration::from_secs(1) && begun.elapsed() < Duration::from_secs(3));
     }
 
     #[test]
@@ -366,7 +366,7 @@ mod redis {
             let begun = std::time::Instant::now();
             let refused = AsyncNonceStore::lease(&store, session, confirmed().for_call(&intent)).await;
             assert!(matches!(refused, Err(Error::Redis(RedisError::TimedOut { .. }))), "{refused:?}");
-            assert!(begun.elapsed() < Duration::from_millis(1_700), "no wait was asked for: {:?}", begun.elapsed());
+            assert!(begun.elapsed() < Duration::from_secs(3), "no wait was asked for: {:?}", begun.elapsed());
             server.signal("CONT");
             assert_taken_back(&store, session, before).await;
         });

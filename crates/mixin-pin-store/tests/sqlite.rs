@@ -368,7 +368,7 @@ fn a_locked_database_is_waited_for_no_longer_than_asked() {
         let error = work();
         let took = begun.elapsed();
         assert!(matches!(error, Some(Error::Sqlite(SqliteError::Locked { .. }))), "{error:?}");
-        assert!(took >= limit && took < limit + Duration::from_millis(500), "{took:?} instead of {limit:?}");
+        assert!(took >= limit && took < limit + Duration::from_secs(2), "{took:?} instead of {limit:?}");
     };
     let folder = folder();
     let path = folder.path().join("iterators.db");
