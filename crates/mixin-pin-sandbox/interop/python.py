@@ -1,15 +1,13 @@
 """Python's mixinsdk against a sandbox. Our command also reads its ciphertexts and tokens, and the packages that it uses
 read ours. Started by `run`.
 
-The package is from 2022. Two workarounds make it run: its request ids are made equal to its tokens' `jti`, as the
-protocol requires, and the `+` and `/` of an RSA `pin_token`, which it cannot read, become `-` and `_`.
+The package is from 2022. It cannot read the `+` and `/` of an RSA `pin_token`: they become `-` and `_`.
 """
 
 import base64
 import json
 import os
 import subprocess
-import uuid
 
 import jwt
 import nacl.bindings
@@ -17,31 +15,13 @@ import nacl.signing
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from mixinsdk.clients import _requests, _sign
+from mixinsdk.clients import _sign
 from mixinsdk.clients.client_http import HttpClient_WithAppConfig
 from mixinsdk.clients.config import AppConfig
 from mixinsdk.types.errors import RequestError
 
 URL = os.environ["MIXIN_API"]
 passed = 0
-
-
-class PairedIds:
-    """The package draws the id of a token, then the id of its request: both get the same."""
-
-    last = None
-
-    @classmethod
-    def uuid4(cls):
-        if cls.last is None:
-            cls.last = uuid.uuid4()
-            return cls.last
-        again, cls.last = cls.last, None
-        return again
-
-
-_sign.uuid = PairedIds
-_requests.uuid = PairedIds
 
 
 def step(name, work):
@@ -125,7 +105,6 @@ def drive(kind):
         config = bot.config
         token = _sign.sign_authentication_token(config.client_id, config.session_id, config.private_key,
                                                 config.key_algorithm, "GET", "/me")
-        PairedIds.last = None
         report = mixin_pin(["inspect", "--keystore", path, "--token", token, "--method", "GET", "--path", "/me"])
         check(report["request_hash"]["matches"] and report["signature"]["valid"])
 
