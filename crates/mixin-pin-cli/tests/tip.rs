@@ -132,20 +132,23 @@ fn options(vector: &Value) -> Vec<String> {
 
 #[test]
 fn every_action_is_signed_as_the_vectors_say() {
-    let tip: Value = serde_json::from_slice(&fs::read(common::testdata("tip.json")).unwrap()).unwrap();
-    let key = format!("{}\n", tip["seed"].as_str().unwrap());
-    let actions = tip["actions"].as_array().unwrap();
+    let vectors = |name: &str| -> Vec<Value> {
+        let file = fs::read(common::testdata(&format!("testkit/{name}.json"))).unwrap();
+        serde_json::from_slice::<Value>(&file).unwrap()["vectors"].as_array().unwrap().clone()
+    };
+    let actions = vectors("tip-actions");
     assert_eq!(actions.len(), 19);
-    for vector in actions {
+    let key = format!("{}\n", actions[0]["seed"].as_str().unwrap());
+    for vector in &actions {
         let options = options(vector);
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
         let sign = [&["tip", "sign", "--json", "--spend-key-stdin"][..], &options].concat();
         let signed = run(&sign, key.as_bytes()).done().json();
         assert_eq!(signed["body"], vector["body"], "{options:?}");
         assert_eq!(signed["signature"], vector["signature"], "{options:?}");
-        assert_eq!(signed["public_key"], tip["public_key"]);
+        assert_eq!(signed["public_key"], vector["public_key"]);
     }
-    let scalar = &tip["scalar"];
+    let scalar = vectors("tip-keys").into_iter().find(|vector| vector["type"] == "tip-scalar").unwrap();
     let sign = ["tip", "sign", "--json", "--spend-key-stdin", "--public-key", scalar["public_key"].as_str().unwrap()];
     let signed = run(&[&sign[..], &["read-emergency-contact"]].concat(), scalar["scalar"].as_str().unwrap().as_bytes());
     assert_eq!(signed.done().json()["public_key"], scalar["public_key"]);

@@ -218,9 +218,8 @@ mod tokens {
     #[cfg(feature = "rsa")]
     #[test]
     fn every_change_of_an_rs512_token_is_refused() {
-        let clients = common::vectors("clients.json");
-        let keystore = &common::list(&clients, "sessions")[0]["keystore"];
-        let key = mixin_pin_core::RsaKey::from_pem(common::text(keystore, "private_key")).unwrap();
+        let session = common::vector("pin-keys.json", "rsa-1024");
+        let key = mixin_pin_core::RsaKey::from_pem(common::text(&session["keystore"], "private_key")).unwrap();
         let token = token_of(&key);
         assert_every_change_is_refused(&token, &VerifyingKey::Rsa(key.public_key()));
     }

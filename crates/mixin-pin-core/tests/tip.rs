@@ -1,10 +1,10 @@
-//! TIP keys and actions against vectors that `testdata/make-tip.py` computed without this project, and the actions that
+//! TIP keys and actions against the test kit's vectors, and the actions that
 //! share a body.
 #![cfg(feature = "ed25519")]
 
 mod common;
 
-use common::{hex, list, text, unhex, vectors};
+use common::{hex, text, unhex, vector, vectors};
 use mixin_pin_core::tip::{Amount, TipAction, TipInstallation, TipKey, TipSigner, safe_message, verify_safe_signature};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519PublicKey, Error, Secret};
@@ -23,7 +23,7 @@ fn with_action<T>(vector: &Value, use_it: impl FnOnce(&TipAction<'_>) -> T) -> T
         .unwrap_or_default();
     let public_key = fields["public_key"].as_str().map(|hex| Ed25519PublicKey::from_text(hex).unwrap());
     let action = match text(vector, "action") {
-        "Verify" => TipAction::Verify { timestamp: fields["timestamp"].as_u64().unwrap() },
+        "Verify" => TipAction::Verify { timestamp: str("timestamp").parse().unwrap() },
         "AddAddress" => TipAction::AddAddress {
             asset_id: id("asset_id"),
             destination: str("destination"),
@@ -78,19 +78,19 @@ fn with_action<T>(vector: &Value, use_it: impl FnOnce(&TipAction<'_>) -> T) -> T
 
 #[test]
 fn bodies_and_signatures_of_all_actions_match_the_vectors() {
-    let tip = vectors("tip.json");
-    let key = TipKey::from_text(text(&tip, "seed")).unwrap();
-    assert_eq!(hex(key.public_key().as_bytes()), text(&tip, "public_key"));
-    let actions = list(&tip, "actions");
+    let actions = vectors("tip-actions.json");
     assert_eq!(actions.len(), 19);
-    for vector in actions {
+    for vector in &actions {
         let name = text(vector, "action");
+        let key = TipKey::from_text(text(vector, "seed")).unwrap();
+        assert_eq!(hex(key.public_key().as_bytes()), text(vector, "public_key"));
         let signature = with_action(vector, |action| {
+            assert_eq!(action.prefix(), text(vector, "prefix"), "prefix of {name}");
             assert_eq!(hex(action.body().as_bytes()), text(vector, "body"), "body of {name}");
             key.sign(action)
         });
         assert_eq!(hex(&signature), text(vector, "signature"), "signature of {name}");
-        for other in actions {
+        for other in &actions {
             let is_valid = with_action(other, |action| action.verify(&signature, key.public_key()).is_ok());
             assert_eq!(is_valid, other == vector, "{name} signed, {} checked", text(other, "action"));
         }
@@ -99,18 +99,20 @@ fn bodies_and_signatures_of_all_actions_match_the_vectors() {
 
 #[test]
 fn installations_and_raw_scalars_match_the_vectors() {
-    let tip = vectors("tip.json");
-    let key = TipKey::from_text(text(&tip, "seed")).unwrap();
-    let expected = text(&tip["installation"], "secret");
-    let secret = key.installation(tip["installation"]["counter"].as_u64().unwrap());
+    let key = TipKey::from_text(text(&vector("tip-keys.json", "made-safe"), "seed")).unwrap();
+    let installation = vector("tip-keys.json", "made-installation");
+    assert_eq!(hex(key.public_key().as_bytes()), text(&installation, "public_key"));
+    let expected = text(&installation, "secret");
+    let secret = key.installation(installation["counter"].as_u64().unwrap());
     assert_eq!(hex(secret.expose()), expected);
     let read = TipInstallation::from_bytes(&unhex(expected).try_into().unwrap()).unwrap();
     assert_eq!((&read.public_key, read.counter), (key.public_key(), 258));
 
-    let scalar: [u8; 32] = unhex(text(&tip["scalar"], "scalar")).try_into().unwrap();
-    let expected = Ed25519PublicKey::from_text(text(&tip["scalar"], "public_key")).unwrap();
+    let vector = vector("tip-keys.json", "made-scalar");
+    let scalar: [u8; 32] = unhex(text(&vector, "scalar")).try_into().unwrap();
+    let expected = Ed25519PublicKey::from_text(text(&vector, "public_key")).unwrap();
     assert_eq!(TipKey::from_scalar(&scalar).unwrap().public_key(), &expected);
-    let key = TipKey::matching(text(&tip["scalar"], "scalar"), &expected).unwrap();
+    let key = TipKey::matching(text(&vector, "scalar"), &expected).unwrap();
     assert_eq!(key.public_key(), &expected);
 }
 
@@ -125,11 +127,11 @@ fn malformed_keys_are_refused() {
 
 #[test]
 fn debug_shows_no_seed() {
-    let tip = vectors("tip.json");
-    let key = TipKey::from_text(text(&tip, "seed")).unwrap();
-    let seed = unhex(text(&tip, "seed"));
+    let vector = vector("tip-keys.json", "made-safe");
+    let key = TipKey::from_text(text(&vector, "seed")).unwrap();
+    let seed = unhex(text(&vector, "seed"));
     let debug = format!("{key:?} {:?}", key.secret(&TipAction::ReadEmergencyContact));
-    assert!(!debug.contains(text(&tip, "seed")) && !debug.contains(&format!("{seed:?}")), "{debug}");
+    assert!(!debug.contains(text(&vector, "seed")) && !debug.contains(&format!("{seed:?}")), "{debug}");
 }
 
 #[test]
@@ -201,11 +203,11 @@ fn fixed() -> impl Strategy<Value = Fixed> {
 
 #[test]
 fn the_signature_for_the_safe_matches_the_vector() {
-    let vectors = vectors("tip.json");
-    let key = TipKey::from_text(text(&vectors, "seed")).unwrap();
-    let user_id: Uuid = text(&vectors["safe"], "user_id").parse().unwrap();
+    let vector = vector("tip-keys.json", "made-safe");
+    let key = TipKey::from_text(text(&vector, "seed")).unwrap();
+    let user_id: Uuid = text(&vector, "user_id").parse().unwrap();
     let signature = key.sign_for_safe(user_id);
-    assert_eq!(hex(&signature), text(&vectors["safe"], "signature"));
+    assert_eq!(hex(&signature), text(&vector, "signature"));
     assert_eq!(verify_safe_signature(user_id, &signature, key.public_key()), Ok(()));
     assert_eq!(verify_safe_signature(Uuid::nil(), &signature, key.public_key()), Err(Error::Signature));
     assert_eq!(TipSigner::sign(&key, &safe_message(user_id)).unwrap(), signature);

@@ -1,15 +1,16 @@
-//! Real data: the documentation's own requests of 2018, and the output of other clients.
+//! The test kit: the documentation's requests of 2018, the output of other clients, and vectors of our own. What needs a
+//! keystore or a token's claims is checked in `mixin-pin-protocol`.
 #![cfg(all(feature = "rsa", feature = "ed25519"))]
 
 mod common;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{hex, list, rng, text, unhex, vectors};
-use mixin_pin_core::token::{Jws, RequestHash, VerifyingKey};
+use common::{hex, rng, text, unhex, vector, vectors};
+use mixin_pin_core::token::{Jws, RequestHash, Signer, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{
-    Ed25519Key, Ed25519PublicKey, EncryptedPin, Error, Pin, PinKey, PinToken, RsaKey, Session, X25519PublicKey, hazmat,
+    Ed25519Key, Ed25519PublicKey, EncryptedPin, Error, PinKey, PinToken, RsaKey, X25519PublicKey, hazmat,
 };
 use serde_json::Value;
 
@@ -24,84 +25,148 @@ fn hash_of(request: &Value) -> RequestHash {
 }
 
 #[test]
-fn tokens_of_the_2018_documentation_verify_as_expected() {
-    let docs = vectors("docs-tokens.json");
-    let key = VerifyingKey::from_text(text(&docs, "public_key")).unwrap();
-    assert!(matches!(&key, VerifyingKey::Rsa(rsa) if rsa.bits() == 1024));
-    let tokens = list(&docs, "tokens");
-    assert_eq!(tokens.len(), 6);
-    for request in tokens {
-        let jws = Jws::parse(text(request, "token")).unwrap();
-        let path = text(request, "path");
-        assert_eq!(jws.verify(&key).is_ok(), request["signature_verifies"], "signature of {path}");
-        assert_eq!(claimed_hash(&jws) == hash_of(request), request["hash_matches"], "hash of {path}");
-    }
-}
-
-#[test]
-fn pins_and_tokens_of_other_clients_decrypt_and_verify() {
-    let clients = vectors("clients.json");
-    for vector in list(&clients, "sessions") {
-        let name = text(vector, "name");
-        let session = session(&vector["keystore"]);
-        assert_eq!(hex(session.pin_key().expose()), text(vector, "pin_key_hex"), "PIN key of {name}");
-
-        let pins = list(vector, "encrypted_pins");
-        assert!(pins.len() >= 4, "{name}");
-        for pin in pins {
-            let encrypted = EncryptedPin::from_base64(text(pin, "ciphertext")).unwrap();
-            let block = session.pin_key().decrypt(&encrypted).unwrap();
-            let opened = &pin["opened"];
-            let client = text(pin, "client");
-            assert_eq!(hex(block.secret().expose()), text(opened, "secret_hex"), "{name}, {client}");
-            assert_eq!(block.timestamp(), opened["timestamp"], "{name}, {client}");
-            assert_eq!(block.iterator().to_string(), text(opened, "iterator"), "{name}, {client}");
-        }
-
+fn tokens_verify_as_the_vectors_say() {
+    let vectors = vectors("tokens.json");
+    let of = |source: &str| vectors.iter().filter(|vector| vector["source"] == source).count();
+    assert_eq!([of("docs"), of("fox-one"), of("node"), of("python"), of("made")], [6, 6, 1, 2, 7]);
+    for vector in &vectors {
+        let id = text(vector, "id");
         let key = VerifyingKey::from_text(text(vector, "public_key")).unwrap();
-        for request in list(vector, "tokens") {
-            let jws = Jws::parse(text(request, "token")).unwrap();
-            jws.verify(&key).unwrap_or_else(|e| panic!("{name}, {}: {e}", text(request, "client")));
-            assert_eq!(claimed_hash(&jws), hash_of(request), "{name}, {}", text(request, "client"));
+        let jws = Jws::parse(text(vector, "token")).unwrap();
+        assert_eq!(key.algorithm().as_str(), text(vector, "alg"), "{id}");
+        assert_eq!(jws.header().unwrap(), text(vector, "header").as_bytes(), "{id}");
+        assert_eq!(jws.payload().unwrap(), text(vector, "claims").as_bytes(), "{id}");
+        assert_eq!(jws.verify(&key).is_ok(), vector["signature_verifies"], "signature of {id}");
+        assert_eq!(claimed_hash(&jws) == hash_of(vector), vector["hash_matches"], "hash of {id}");
+    }
+}
+
+#[test]
+fn tokens_of_known_keys_are_signed_as_the_vectors_say() {
+    let signed = vectors("tokens.json").into_iter().filter(|vector| vector["private_key"].is_string());
+    let mut count = 0;
+    for vector in signed {
+        let (input, signature) = text(&vector, "token").rsplit_once('.').unwrap();
+        let private = text(&vector, "private_key");
+        let made = if vector["alg"] == "EdDSA" {
+            signature_of(&Ed25519Key::from_text(private).unwrap(), input)
+        } else {
+            signature_of(&RsaKey::from_pem(private).unwrap(), input)
+        };
+        assert_eq!(made, signature, "{}", text(&vector, "id"));
+        count += 1;
+    }
+    assert_eq!(count, 7);
+}
+
+fn signature_of<S: Signer>(key: &S, input: &str) -> String {
+    let mut signature = vec![0; key.signature_len()];
+    key.sign(input.as_bytes(), &mut rng(), &mut signature).unwrap();
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(signature)
+}
+
+#[test]
+fn request_hashes_are_as_the_vectors_say() {
+    for vector in vectors("request-hashes.json") {
+        let expected = RequestHash::from_hex(text(&vector, "hash")).unwrap();
+        assert_eq!(hash_of(&vector), expected, "{}", text(&vector, "id"));
+    }
+}
+
+/// Decrypts a PIN of the vectors, compares it with what it holds, and encrypts it again under the same IV.
+fn check_pin(key: &PinKey, pin: &Value, id: &str) {
+    let encrypted = EncryptedPin::from_base64(text(pin, "ciphertext")).unwrap();
+    let block = key.decrypt(&encrypted).unwrap();
+    assert_eq!(hex(block.secret().expose()), text(pin, "secret"), "{id}");
+    assert_eq!(block.timestamp(), pin["timestamp"], "{id}");
+    assert_eq!(block.iterator().to_string(), text(pin, "iterator"), "{id}");
+    let iv = unhex(text(pin, "iv")).try_into().unwrap();
+    assert_eq!(hazmat::encrypt_with_iv(key, &block, &iv), encrypted, "{id}");
+}
+
+#[test]
+fn pins_decrypt_and_encrypt_as_the_vectors_say() {
+    let vectors = vectors("encrypted-pins.json");
+    let of = |source: &str| vectors.iter().filter(|vector| vector["source"] == source).count();
+    assert_eq!([of("fox-one"), of("node"), of("python"), of("dart"), of("made")], [9, 2, 3, 1, 10]);
+    for vector in &vectors {
+        check_pin(&PinKey::from_text(text(vector, "pin_key")).unwrap(), vector, text(vector, "id"));
+    }
+}
+
+#[test]
+fn both_pins_of_an_update_decrypt_and_encrypt_as_the_vectors_say() {
+    for vector in vectors("pin-updates.json") {
+        let (id, key) = (text(&vector, "id"), PinKey::from_text(text(&vector, "pin_key")).unwrap());
+        let body: Value = serde_json::from_str(text(&vector, "body")).unwrap();
+        for (name, field) in [("old", "old_pin"), ("new", "pin")] {
+            let sent = body.get(field).or_else(|| body.get(format!("{field}_base64"))).unwrap();
+            let pin = &vector[name];
+            assert_eq!(sent, pin.get("ciphertext").unwrap_or(&Value::from("")), "{id}");
+            if pin.is_object() {
+                check_pin(&key, pin, id);
+            }
         }
     }
 }
 
 #[test]
-fn the_keystore_of_2020_has_the_same_pin_key() {
-    let clients = vectors("clients.json");
-    let vector = list(&clients, "sessions").iter().find(|s| s["keystore_2020"].is_object()).unwrap();
-    let old = &vector["keystore_2020"];
-    let key = Ed25519Key::from_text(text(old, "private_key")).unwrap();
-    assert_eq!(key.public_key(), Ed25519PublicKey::from_text(text(vector, "public_key")).unwrap());
-    let server = X25519PublicKey::from_base64(text(old, "pin_token")).unwrap();
-    assert_eq!(hex(key.agree(&server).unwrap().expose()), text(vector, "pin_key_hex"));
+fn blocks_of_the_refusals_do_not_decrypt() {
+    let refused = vectors("refusals.json").into_iter().filter(|vector| vector["type"] == "refused-block");
+    let mut count = 0;
+    for vector in refused {
+        let key = PinKey::from_text(text(&vector, "pin_key")).unwrap();
+        let opened =
+            EncryptedPin::from_base64(text(&vector, "ciphertext")).and_then(|encrypted| key.decrypt(&encrypted));
+        assert!(opened.is_err(), "{}", text(&vector, "id"));
+        count += 1;
+    }
+    assert_eq!(count, 15);
+}
+
+/// The public key and the PIN key of a keystore.
+fn keys_of(keystore: &Value) -> (VerifyingKey, PinKey) {
+    let field = |names: &[&str]| names.iter().find_map(|name| keystore[name].as_str());
+    let private = field(&["private_key", "session_private_key"]).unwrap();
+    let server = field(&["server_public_key", "pin_token", "pin_token_base64"]).unwrap();
+    if private.contains("PRIVATE KEY") {
+        let key = RsaKey::from_pem(private).unwrap();
+        let session_id = text(keystore, "session_id").parse().unwrap();
+        let pin_key = key.unwrap_pin_key(&PinToken::from_base64(server).unwrap(), session_id, &mut rng()).unwrap();
+        return (VerifyingKey::Rsa(key.public_key()), pin_key);
+    }
+    let key = Ed25519Key::from_text(private).unwrap();
+    // Hex is an Ed25519 key, base64 an X25519 key.
+    let server = if server.len() == 64 {
+        Ed25519PublicKey::from_text(server).unwrap().to_x25519().unwrap()
+    } else {
+        X25519PublicKey::from_base64(server).unwrap()
+    };
+    (VerifyingKey::Ed25519(key.public_key()), key.agree(&server).unwrap())
 }
 
 #[test]
-fn ciphertexts_equal_those_of_mixins_dart_client() {
-    let dart = vectors("mixin-dart.json");
-    let key = Ed25519Key::from_text(text(&dart, "private_key")).unwrap();
-    let server = X25519PublicKey::from_base64(text(&dart, "pin_token")).unwrap();
-    let pin_key = key.agree(&server).unwrap();
-    let pin = Pin::new(text(&dart, "pin")).unwrap();
-    let block = hazmat::block(pin, dart["timestamp"].as_u64().unwrap(), dart["iterator"].as_u64().unwrap());
-    let iv = unhex(text(&dart, "iv_hex")).try_into().unwrap();
-    let encrypted = hazmat::encrypt_with_iv(&pin_key, &block, &iv);
-    assert_eq!(encrypted.to_url_safe().as_str(), text(&dart, "ciphertext"));
-    assert_eq!(pin_key.decrypt(&encrypted).unwrap(), block);
+fn keystores_give_the_keys_of_the_vectors() {
+    let vectors = vectors("pin-keys.json");
+    assert_eq!(vectors.len(), 13);
+    for vector in &vectors {
+        let (public_key, pin_key) = keys_of(&vector["keystore"]);
+        assert_eq!(public_key, VerifyingKey::from_text(text(vector, "public_key")).unwrap(), "{}", text(vector, "id"));
+        assert_eq!(hex(pin_key.expose()), text(vector, "pin_key"), "{}", text(vector, "id"));
+    }
 }
 
 #[test]
 fn a_pin_token_unwraps_under_its_own_session_id_only() {
-    let clients = vectors("clients.json");
-    let keystore = &list(&clients, "sessions")[0]["keystore"];
+    let vector = vector("pin-keys.json", "rsa-1024");
+    let keystore = &vector["keystore"];
     let key = RsaKey::from_pem(text(keystore, "private_key")).unwrap();
     let pin_token = PinToken::from_base64(text(keystore, "pin_token")).unwrap();
     let wrong_label = Uuid::from_u128(1);
     assert_eq!(key.unwrap_pin_key(&pin_token, wrong_label, &mut rng()).unwrap_err(), Error::PinToken);
     let right: Uuid = text(keystore, "session_id").parse().unwrap();
-    assert!(key.unwrap_pin_key(&pin_token, right, &mut rng()).is_ok());
+    let pin_key = key.unwrap_pin_key(&pin_token, right, &mut rng()).unwrap();
+    assert_eq!(hex(pin_key.expose()), text(&vector, "pin_key"));
     let bytes = STANDARD.decode(pin_token.to_base64()).unwrap();
     for broken in [&bytes[1..], &bytes[..64], &[0; 128], &[]] {
         let broken = PinToken::from_base64(&STANDARD.encode(broken)).unwrap();
@@ -117,46 +182,25 @@ fn rsa_keys_are_read_from_both_kinds_of_pem_only() {
     assert_eq!(small.to_string(), "the RSA key has 512 bits; a session's key must have 1024 to 4096");
     assert_eq!(RsaKey::from_pem(&common::testdata("ec-p256.pem")).unwrap_err(), Error::RsaPem);
 
-    let clients = vectors("clients.json");
-    for vector in &list(&clients, "sessions")[..2] {
+    for id in ["rsa-1024", "rsa-2048", "made-rsa-pkcs8"] {
+        let vector = vector("pin-keys.json", id);
         let key = RsaKey::from_pem(text(&vector["keystore"], "private_key")).unwrap();
-        let public = VerifyingKey::from_text(text(vector, "public_key")).unwrap();
+        let public = VerifyingKey::from_text(text(&vector, "public_key")).unwrap();
         assert_eq!(VerifyingKey::Rsa(key.public_key()), public);
-        assert_eq!(public.to_session_secret().unwrap(), text(vector, "public_key"));
+        assert_eq!(public.to_session_secret().unwrap(), text(&vector, "public_key"));
         let again = RsaKey::from_pem(&key.to_pkcs1_pem().unwrap()).unwrap();
         assert_eq!(again.public_key(), key.public_key());
     }
 }
 
-fn session(keystore: &Value) -> Session {
-    let user_field = if keystore["app_id"].is_string() { "app_id" } else { "client_id" };
-    let user_id = text(keystore, user_field).parse().unwrap();
-    let session_id = text(keystore, "session_id").parse().unwrap();
-    if keystore["private_key"].is_string() {
-        let key = RsaKey::from_pem(text(keystore, "private_key")).unwrap();
-        let pin_token = PinToken::from_base64(text(keystore, "pin_token")).unwrap();
-        Session::rsa(user_id, session_id, key, &pin_token, &mut rng()).unwrap()
-    } else {
-        let key = Ed25519Key::from_text(text(keystore, "session_private_key")).unwrap();
-        let server = Ed25519PublicKey::from_text(text(keystore, "server_public_key")).unwrap();
-        Session::ed25519(user_id, session_id, key, &server.to_x25519().unwrap()).unwrap()
-    }
-}
-
 #[test]
-fn nist_cbc_vectors_decrypt() {
-    let nist = vectors("nist-cbc.json");
-    let decrypt = |key: &[u8], iv: &[u8], vector: &Value| {
-        let mut blocks = unhex(text(vector, "ciphertext"));
-        hazmat::decrypt_blocks(&PinKey::from_bytes(key).unwrap(), iv.try_into().unwrap(), &mut blocks).unwrap();
-        assert_eq!(hex(&blocks), text(vector, "plaintext"));
-    };
-    let (modes, boxes) = (list(&nist, "sp800_38a"), list(&nist, "gfsbox_256"));
-    assert_eq!((modes.len(), boxes.len()), (1, 5));
-    for vector in modes {
-        decrypt(&unhex(text(vector, "key")), &unhex(text(vector, "iv")), vector);
-    }
-    for vector in boxes {
-        decrypt(&[0; 32], &[0; 16], vector);
+fn aes_cbc_decrypts_as_the_vectors_say() {
+    let vectors = vectors("aes-cbc.json");
+    assert_eq!(vectors.len(), 6);
+    for vector in vectors {
+        let [key, iv, mut blocks] = ["key", "iv", "ciphertext"].map(|name| unhex(text(&vector, name)));
+        let iv: [u8; 16] = iv.try_into().unwrap();
+        hazmat::decrypt_blocks(&PinKey::from_bytes(&key).unwrap(), &iv, &mut blocks).unwrap();
+        assert_eq!(hex(&blocks), text(&vector, "plaintext"), "{}", text(&vector, "id"));
     }
 }

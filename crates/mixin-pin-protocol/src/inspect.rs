@@ -163,9 +163,9 @@ pub struct Finding {
 /// use mixin_pin_protocol::core::UnixTime;
 /// use mixin_pin_protocol::inspect::{CapturedRequest, Known, inspect};
 ///
-/// # const DOCS: &str = include_str!("../testdata/docs-tokens.json");
+/// # const DOCS: &str = include_str!("../testdata/testkit/tokens.json");
 /// # let docs: serde_json::Value = serde_json::from_str(DOCS).unwrap();
-/// # let text = docs["tokens"][2]["curl"].as_str().unwrap();
+/// # let text = docs["vectors"][2]["curl"].as_str().unwrap();
 /// let request = CapturedRequest::from_curl(text)?; // curl … "https://api.mixin.one/pin/update" …
 /// let report = inspect(&request, &Known::default(), UnixTime::from_secs(1_525_333_400))?;
 /// assert!(report.is_valid());

@@ -5,13 +5,16 @@ use mixin_pin_protocol::core::token::VerifyingKey;
 use mixin_pin_protocol::inspect::{CapturedRequest, Known, Level, Report, inspect};
 use serde_json::Value;
 
-const DOCS: &str = include_str!("../testdata/docs-tokens.json");
+const TOKENS: &str = include_str!("../testdata/testkit/tokens.json");
 const IN_2018: UnixTime = UnixTime::from_secs(1_525_333_400);
 
 fn docs() -> (Vec<Value>, VerifyingKey) {
-    let docs: Value = serde_json::from_str(DOCS).unwrap();
-    let key = VerifyingKey::from_text(docs["public_key"].as_str().unwrap()).unwrap();
-    (docs["tokens"].as_array().unwrap().clone(), key)
+    let file: Value = serde_json::from_str(TOKENS).unwrap();
+    let vectors = file["vectors"].as_array().unwrap();
+    let docs: Vec<Value> = vectors.iter().filter(|vector| vector["source"] == "docs").cloned().collect();
+    assert_eq!(docs.len(), 6);
+    let key = VerifyingKey::from_text(docs[0]["public_key"].as_str().unwrap()).unwrap();
+    (docs, key)
 }
 
 fn request(path: &str) -> CapturedRequest {

@@ -21,8 +21,17 @@ pub fn testdata(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-pub fn vectors(name: &str) -> Value {
-    serde_json::from_str(&testdata(name)).expect("vectors are JSON")
+/// The vectors of a file in `testkit`.
+pub fn vectors(name: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testkit").join(name);
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let file: Value = serde_json::from_str(&text).expect("vectors are JSON");
+    list(&file, "vectors").to_vec()
+}
+
+/// The vector with an id in a file in `testkit`.
+pub fn vector(name: &str, id: &str) -> Value {
+    vectors(name).into_iter().find(|vector| vector["id"] == id).unwrap_or_else(|| panic!("{id} in {name}"))
 }
 
 pub fn text<'v>(value: &'v Value, field: &str) -> &'v str {
