@@ -12,7 +12,6 @@ const assert = require('assert');
 const { execFileSync } = require('child_process');
 const fs = require('fs');
 const { Client, getSignPIN } = require('mixin-node-sdk');
-const { pki } = require('node-forge');
 
 const url = process.env.MIXIN_API;
 const mixinPin = (args, input = '') =>
@@ -55,9 +54,8 @@ function rsaUser(kind) {
 // A user that the SDK registers.
 async function ed25519User() {
   const file = 'old-ed25519.json';
-  const { app_id, session_id, session_private_key } = JSON.parse(fs.readFileSync('app.json'));
-  const { privateKey } = pki.ed25519.generateKeyPair({ seed: Buffer.from(session_private_key, 'hex') });
-  const app = connect({ client_id: app_id, session_id, private_key: privateKey.toString('base64') });
+  mixinPin(['keystore', 'convert', 'app.json', '--shape', 'bot', '--out', 'old-app.json']);
+  const app = connect(JSON.parse(fs.readFileSync('old-app.json')));
   const user = await accepted(() => app.createUser('Old'));
   const keystore = {
     client_id: user.user_id,

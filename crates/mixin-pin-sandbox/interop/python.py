@@ -11,7 +11,6 @@ import subprocess
 
 import jwt
 import nacl.bindings
-import nacl.signing
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -46,26 +45,19 @@ def refused(call, code):
         raise AssertionError("the call was not refused")
 
 
-def url_safe(data):
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
-
-
 def client(kind, path):
     """A user that our command registers, in a keystore that this client can read."""
     mixin_pin(["keystore", "new", "--kind", kind, "--app-keystore", "app.json", "--name", "Python", "--out", path,
                "--api", URL])
-    with open(path) as file:
-        ours = json.load(file)
     if kind == "ed25519":
-        key = nacl.signing.SigningKey(bytes.fromhex(ours["session_private_key"]))
-        server = nacl.bindings.crypto_sign_ed25519_pk_to_curve25519(bytes.fromhex(ours["server_public_key"]))
-        theirs = {"client_id": ours["user_id"], "pin_token": url_safe(server),
-                  "private_key": url_safe(bytes(key) + bytes(key.verify_key))}
+        bot = f"bot-{path}"
+        mixin_pin(["keystore", "convert", path, "--shape", "bot", "--out", bot])
     else:
-        theirs = {"client_id": ours["client_id"], "private_key": ours["private_key"],
-                  "pin_token": ours["pin_token"].replace("+", "-").replace("/", "_")}
-    config = {"pin": "", "session_id": ours["session_id"], **theirs}
-    return HttpClient_WithAppConfig(AppConfig.from_payload(config), api_base=URL)
+        bot = path
+    with open(bot) as file:
+        theirs = json.load(file)
+    theirs["pin_token"] = theirs["pin_token"].replace("+", "-").replace("/", "_")
+    return HttpClient_WithAppConfig(AppConfig.from_payload({"pin": "", **theirs}), api_base=URL)
 
 
 def drive(kind):

@@ -227,7 +227,7 @@ class Fox(Client):
         self.later()
         self.call("pin.go", "verifies it", "POST", "/pin/verify", sorted_json({"pin": self.pin(b"654321")}))
         self.later()
-        # Go reads field names without regard to case, so the untagged field `Pin` reaches Mixin as `pin`.
+        # The field has no JSON tag, so Go writes its name as it is.
         trace = new_id()
         self.call("legacy_transfer.go", "transfers, with the PIN in a field named Pin", "POST", "/transfers", compact(
             {"asset_id": ASSET, "opponent_id": account.user_id, "amount": "1.5", "trace_id": trace, "memo": "memo",
@@ -246,6 +246,12 @@ class Fox(Client):
         self.call("legacy_transfer.go, tip.go", "transfers with a TIP signature", "POST", "/transfers", compact(
             {"asset_id": ASSET, "opponent_id": account.user_id, "amount": "1.5", "trace_id": trace, "memo": "memo",
              "opponent_multisig": {}, "pin_base64": self.pin(signature)}))
+        self.later()
+        address, trace = new_id(), new_id()
+        signature = account.action_signature("TIP:WITHDRAWAL:CREATE:", address, "1.5", "0", trace, "memo")
+        self.call("legacy_withdraw.go, tip.go", "withdraws without a fee, for which it signs 0", "POST", "/withdrawals", compact(
+            {"address_id": address, "amount": "1.5", "trace_id": trace, "memo": "memo",
+             "pin_base64": self.pin(signature)}))
 
 
 class FoxOAuth(Fox):
@@ -401,6 +407,17 @@ class Kotlin(Client):
         self.call("safe/TipBody.kt, vo/TransferRequest.kt", "transfers with a TIP signature in pin", "POST", "/transfers",
                   self.body({"asset_id": ASSET, "opponent_id": account.user_id, "amount": "0.0000001",
                              "pin": self.pin(signature), "trace_id": trace, "memo": "test"}))
+        self.later()
+        address, trace = new_id(), new_id()
+        signature = account.action_signature("TIP:WITHDRAWAL:CREATE:", address, "1.5", trace)
+        self.call("safe/TipBody.kt, vo/WithdrawalRequest.kt", "withdraws 1.50 without a fee, for which it signs nothing",
+                  "POST", "/withdrawals", self.body({"address_id": address, "amount": "1.50", "pin": self.pin(signature),
+                                                     "trace_id": trace}))
+        self.later()
+        request = new_id()
+        signature = account.action_signature("TIP:MULTISIG:REQUEST:SIGN:", request)
+        self.call("safe/TipBody.kt, api/call/UserCallService.kt", "signs a multisig request", "POST",
+                  f"/multisigs/{request}/sign", self.body({"pin": self.pin(signature)}))
 
 
 class Php(Client):
@@ -452,6 +469,13 @@ class Php(Client):
         self.call("Apis/Wallet.php", f"{kind}: transfers with a TIP signature", "POST", "/transfers", self.body(
             {"asset_id": ASSET, "opponent_id": account.user_id, "amount": "1.5", "trace_id": trace, "memo": "a/b",
              "pin_base64": self.pin(signature)}), device)
+        # PHP takes the text 0 for empty, so the fee is left out.
+        self.later()
+        address, trace = new_id(), new_id()
+        signature = account.action_signature("TIP:WITHDRAWAL:CREATE:", address, "1.5", trace, "a/b")
+        self.call("Apis/Wallet.php, Traits/MixinSDKTrait.php", f"{kind}: withdraws without a fee, for which it signs nothing",
+                  "POST", "/withdrawals", self.body({"address_id": address, "amount": "1.5", "memo": "a/b",
+                                                     "trace_id": trace, "pin_base64": self.pin(signature)}))
 
 
 Go(Account("go")).story()
