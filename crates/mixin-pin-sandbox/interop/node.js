@@ -91,7 +91,7 @@ async function main() {
 
   await step('six digits, which it decodes as hex, are refused and cost no try', async () => {
     // It encrypts "123456" as three bytes, a length that no PIN has.
-    await refused(() => client.pin.verify('123456'), 20119, 'ciphertext');
+    await refused(() => client.pin.verify('123456'), 20119, 'secret_length');
   });
 
   await step('given as hex, digits are created, verified, changed and replaced by a TIP key', async () => {

@@ -175,7 +175,7 @@ class Go(Client):
             {"old_pin_base64": "", "pin_base64": self.pin(b"123456".hex())}))
         self.later()
         self.call("pin.go", "verifies the digits as they are, which it decodes as hex", "POST", "/pin/verify",
-                  sorted_json({"pin_base64": self.pin("123456")}), refused(20119, "ciphertext"))
+                  sorted_json({"pin_base64": self.pin("123456")}), refused(20119, "secret_length"))
         self.later()
         self.call("pin.go, user.go", "replaces the digits by a TIP key", "POST", "/pin/update", sorted_json(
             {"old_pin_base64": self.pin(b"123456".hex()), "pin_base64": self.pin(account.installation().hex(), 41_000)}))
