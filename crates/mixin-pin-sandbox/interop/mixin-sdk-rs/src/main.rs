@@ -3,9 +3,10 @@
 //! It is unmodified. Its users, too, must do three things:
 //! - Give digits as their text's hex, since it decodes every PIN as hex.
 //! - Verify a TIP key with calls of their own: `verify_tip` signs the hash of `TIP:VERIFY:…`, where Mixin wants the text
-//!   (MixinNetwork/bot-api-go-client: pin.go).
+//!   (MixinNetwork/bot-api-go-client: `pin.go`).
 //! - Register with the safe in another way: `register_safe_user` signs SHA-256 of the user's id, where Mixin wants
-//!   SHA3-256 (MixinNetwork/bot-api-go-client: safe_user.go).
+//!   SHA3-256 (MixinNetwork/bot-api-go-client: `safe_user.go`; MixinNetwork/mixin: `crypto/hash.go`, whose `Sha256Hash` is
+//!   SHA3-256).
 
 use std::error::Error;
 use std::io::Write as _;
@@ -134,6 +135,8 @@ async fn main() -> Result<()> {
     ok("verifies the TIP key");
     assert!(client.verify_tip().await.is_err());
     ok("its own call for that, which signs a hash, is refused");
+    assert!(client.register_safe_user().await.is_err());
+    ok("its registration with the safe, which signs SHA-256, is refused");
     let trace_id = "0e9ab8c5-5a5d-4c4e-8a0f-6d3ac1f3a002";
     let action = tip::tip_body_for_transfer(ASSET, &user.user_id, "1.5", trace_id, "memo");
     let signature = tip::sign_tip_body(&action, &user.spend_private_key, false)?;
