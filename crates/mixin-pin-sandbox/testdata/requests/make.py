@@ -5,8 +5,9 @@ bytes.
 
     pip install cryptography && python3 make.py > requests.json
 
-Each client's method, path, body, token, ids and encodings are as in its source, which the request names. The remaining
-headers are those of the HTTP library that the client uses.
+Each client's method, path, body, claims, ids and encodings are as in its source, which the request names. What its
+libraries add is not in that source: other headers, the order of headers and claims, and whether a token's header has a
+`typ`. There these requests differ, as the libraries do.
 """
 
 import base64
@@ -369,7 +370,7 @@ class Dart(Client):
 
 
 class Kotlin(Client):
-    """No request id. Padded base64 whose `=` Gson writes as \\u003d. The token's header has no `typ`."""
+    """No request id. Padded base64 whose `=` Gson writes as \\u003d."""
 
     name = "bot-api-kotlin-client"
 
