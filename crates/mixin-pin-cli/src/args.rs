@@ -514,6 +514,9 @@ pub(crate) struct SandboxArgs {
     /// Keep the iterator of a wrong PIN unused.
     #[arg(long)]
     pub(crate) keep_iterators: bool,
+    /// Refuse a change of the PIN whose new PIN has no greater iterator than the old one.
+    #[arg(long)]
+    pub(crate) old_pin_first: bool,
     /// Know these users from the start: a JSON list of objects with a keystore (relative to this file's folder), the user's
     /// full name and, if one is set, the PIN or the TIP public key, or tip for the keystore's spend key. A client with such
     /// a keystore is served as by Mixin.

@@ -1,7 +1,7 @@
 //! Registers a user: makes a session key and the keystore from the server's answer.
 
 use mixin_pin_core::token::VerifyingKey;
-use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, PinToken, RsaKey, SystemRng, X25519PublicKey};
+use mixin_pin_core::{Ed25519Key, PinToken, RsaKey, SystemRng};
 use mixin_pin_http::Client;
 use mixin_pin_protocol::answer::User;
 use mixin_pin_protocol::keystore::{ServerKey, write_ed25519, write_rsa};
@@ -45,9 +45,8 @@ impl NewKey {
                 Ok(write_rsa(user.user_id, session_id, key, &pin_token)?)
             }
             Self::Ed25519(key) => {
-                let server = Ed25519PublicKey::from_text(&user.server_public_key)
-                    .map(ServerKey::Ed25519)
-                    .or_else(|_| X25519PublicKey::from_base64(&user.pin_token_base64).map(ServerKey::X25519))
+                let server = ServerKey::from_text(&user.server_public_key)
+                    .or_else(|_| ServerKey::from_text(&user.pin_token_base64))
                     .map_err(|_| Error::Registration)?;
                 Ok(write_ed25519(user.user_id, session_id, key, &server))
             }

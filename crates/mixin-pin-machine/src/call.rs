@@ -25,7 +25,7 @@ use mixin_pin_core::rand_core::CryptoRng;
 use mixin_pin_core::tip::TIP_SIGNATURE_LEN;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{NonceSource, SignerError, UnixTime};
-use mixin_pin_protocol::answer::User;
+use mixin_pin_protocol::answer::{Reason, User};
 use mixin_pin_protocol::call::{PreparedRequest, UnsignedRequest, check_request, random_uuid};
 use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError};
 use mixin_pin_store::{CallIntent, Error as StoreError, Lease, LeaseReply, LeaseTerms};
@@ -689,7 +689,8 @@ fn is_transient(error: &Error) -> bool {
         | AnswerError::Html { status }
         | AnswerError::NotJson { status }
         | AnswerError::CutOff { status } => *status == 408 || !(400..500).contains(status),
-        AnswerError::Refusal(error) => error.code.may_pass(),
+        // A new token makes a repeated read a new request.
+        AnswerError::Refusal(error) => error.code.may_pass() || error.reason().is_some_and(Reason::is_of_a_copy),
         // A gateway may write its own status into an envelope.
         AnswerError::Failure(error) => error.code.may_pass() || (500..600).contains(&error.code.as_u32()),
         _ => false,

@@ -426,6 +426,9 @@ fn reads_are_repeated_unless_the_request_is_at_fault() {
     for code in [400, 401, 403, 404, 911, 10_002, 20_117, 20_125, 99_999] {
         fails_after(Say::Refuse(code, None), 1);
     }
+    // Something on the way sent the request twice, and the answer is about the copy.
+    fails_after(Say::Refuse(401, Some("request_repeated")), 4);
+    fails_after(Say::Refuse(401, Some("session")), 1);
 }
 
 #[test]

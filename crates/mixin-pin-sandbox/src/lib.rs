@@ -106,6 +106,10 @@ pub struct Config {
     /// Whether a wrong PIN uses its iterator up. No source tells. A PIN that is refused for another reason never does.
     /// Default: `true`.
     pub wrong_pin_spends_iterator: bool,
+    /// Whether a change of the PIN is refused if the new PIN's iterator is not greater than the old PIN's. The clients encrypt
+    /// the old PIN first, except for `modifyPin` of `mixin-node-sdk` 3.1.16 (npm), whose two iterators are mostly equal.
+    /// Default: `false`.
+    pub old_pin_first: bool,
     /// Whether a token is good once, also for reads: "cannot be reused" (developers.mixin.one:
     /// `app/guide/generate-jwt-token.md`). A token is known by its session and its `jti`. Default: `true`.
     pub refuse_repeated_requests: bool,
@@ -152,6 +156,7 @@ impl Default for Config {
             tries_a_day: 5,
             try_window: TryWindow::Growing,
             wrong_pin_spends_iterator: true,
+            old_pin_first: false,
             refuse_repeated_requests: true,
             require_request_id: false,
             // A system clock before 1970 reads as 1970.
@@ -175,6 +180,7 @@ impl fmt::Debug for Config {
             .field("tries_a_day", &self.tries_a_day)
             .field("try_window", &self.try_window)
             .field("wrong_pin_spends_iterator", &self.wrong_pin_spends_iterator)
+            .field("old_pin_first", &self.old_pin_first)
             .field("refuse_repeated_requests", &self.refuse_repeated_requests)
             .field("require_request_id", &self.require_request_id)
             .field("status_page", &self.status_page)

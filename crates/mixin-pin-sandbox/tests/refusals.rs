@@ -277,8 +277,8 @@ fn repeated_requests_are_still_refused_for_their_iterators_if_allowed() {
 }
 
 #[test]
-fn a_change_whose_iterators_are_out_of_order_is_refused_and_changes_nothing() {
-    let sandbox = sandbox();
+fn a_change_whose_iterators_are_out_of_order_is_refused_on_demand_and_changes_nothing() {
+    let sandbox = Sandbox::start(&Config { old_pin_first: true, ..Config::default() }).unwrap();
     let client = with_pin(&sandbox);
     let session = client.session();
     let now = now().secs();
@@ -293,6 +293,30 @@ fn a_change_whose_iterators_are_out_of_order_is_refused_and_changes_nothing() {
         assert_eq!(reason(result), (20_119, "iterator".to_owned()));
     }
     client.verify_pin(&pin("123456")).unwrap().done().unwrap();
+}
+
+#[test]
+fn a_change_may_have_its_iterators_in_any_order_above_those_used() {
+    let sandbox = sandbox();
+    let client = with_pin(&sandbox);
+    let session = client.session();
+    let now = now().secs();
+    let base = now * 1_000_000_000 + 500_000_000;
+    let encrypt = |digits, iterator| {
+        let block = hazmat::block(pin(digits), now, iterator);
+        hazmat::encrypt_with_iv(session.pin_key(), &block, &[5; 16]).to_standard().as_str().to_owned()
+    };
+    let change = |old, old_iterator, new, new_iterator| {
+        let body = json!({ "old_pin": encrypt(old, old_iterator), "pin": encrypt(new, new_iterator) });
+        client.call::<Value>("POST", "/pin/update", Some(&body))
+    };
+    change("123456", base, "654321", base).unwrap().done().unwrap();
+    change("654321", base + 7, "123456", base + 1).unwrap().done().unwrap();
+    // The greater of the two counts as used.
+    for (old, new) in [(base + 8, base + 7), (base + 7, base + 8)] {
+        assert_eq!(reason(change("123456", old, "654321", new)), (20_119, "iterator".to_owned()));
+    }
+    change("123456", base + 8, "654321", base + 9).unwrap().done().unwrap();
 }
 
 #[test]

@@ -49,6 +49,7 @@ pub(crate) fn run(args: &SandboxArgs, output: &Output) -> Result<(), Error> {
             TryWindow::UtcDay => mixin_pin_sandbox::TryWindow::UtcDay,
         },
         wrong_pin_spends_iterator: !args.keep_iterators,
+        old_pin_first: args.old_pin_first,
         refuse_repeated_requests: !args.allow_repeats,
         require_request_id: args.require_request_id,
         observer: args.record.as_deref().map(recorder).transpose()?,

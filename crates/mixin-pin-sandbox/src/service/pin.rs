@@ -110,7 +110,10 @@ impl Service {
             }
             None => None,
         };
-        let block = self.decrypt(call, "pin", body.pin, old.as_ref().map_or(last, |(_, iterator)| *iterator))?;
+        let old_iterator = old.as_ref().map_or(last, |(_, iterator)| *iterator);
+        let above = if self.config.old_pin_first { old_iterator } else { last };
+        let block = self.decrypt(call, "pin", body.pin, above)?;
+        let last = block.iterator().max(old_iterator);
         // Checked after the iterator: a copy of the call that set the PIN is refused for its iterator.
         if old.is_none() && call.user.has_pin() {
             return Err(Refusal::new(ErrorCode::PinIncorrect, Reason::OldPinNeeded.as_str()).into());
@@ -118,8 +121,8 @@ impl Service {
         let new = new_pin(call, &block)?;
         let session_id = call.user.session_id;
         match &old {
-            Some((credential, _)) => self.check_credential(tx, call, credential, block.iterator())?,
-            None => tx.set_last_iterator(session_id, block.iterator())?,
+            Some((credential, _)) => self.check_credential(tx, call, credential, last)?,
+            None => tx.set_last_iterator(session_id, last)?,
         }
         match &new {
             NewPin::Digits(pin) => tx.set_pin(session_id, &PinHash::of(pin, &call.user.pin_key)?)?,
