@@ -1,175 +1,220 @@
 //! Reads a `curl` command as people copy it out of documentation, a browser or a log.
 
+mod options;
+mod words;
+
+use std::fmt::Write as _;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use self::options::Kind;
 use super::CapturedRequest;
 use crate::CurlError;
 
-/// Options with a value that says nothing about the request.
-const WITH_VALUE: [&str; 14] = [
-    "-A",
-    "--user-agent",
-    "-o",
-    "--output",
-    "-m",
-    "--max-time",
-    "--connect-timeout",
-    "-x",
-    "--proxy",
-    "--cacert",
-    "-e",
-    "--referer",
-    "--resolve",
-    "--retry",
-];
-/// Options without a value that say nothing about the request.
-const BARE: [&str; 21] = [
-    "-i",
-    "--include",
-    "-s",
-    "--silent",
-    "-S",
-    "--show-error",
-    "-v",
-    "--verbose",
-    "-L",
-    "--location",
-    "-k",
-    "--insecure",
-    "--compressed",
-    "-g",
-    "--globoff",
-    "-f",
-    "--fail",
-    "--http1.1",
-    "--http2",
-    "-sS",
-    "-N",
-];
+/// What `--data-urlencode` encodes: all but unreserved characters.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 pub(super) fn parse(text: &str) -> Result<CapturedRequest, CurlError> {
-    let mut words = command(text)?.into_iter().skip(1);
-    let mut method = None;
-    let mut url = None;
-    let mut headers: Vec<(String, String)> = Vec::new();
-    let mut body: Option<String> = None;
-
+    let mut command = Command::default();
+    let mut words = words::arguments(text)?.into_iter();
+    let mut has_options = true;
     while let Some(word) = words.next() {
-        // `-XPOST` and `-HName: value` carry their values in the same word.
-        let (option, glued) = match word.as_str() {
-            w if w.len() > 2 && ["-X", "-H", "-d"].contains(&w.get(..2).unwrap_or_default()) => {
-                (w[..2].to_owned(), Some(w[2..].to_owned()))
+        if !has_options || !word.starts_with('-') {
+            command.set_url(word)?;
+        } else if word == "--" {
+            has_options = false;
+        } else if let Some(name) = word.strip_prefix("--") {
+            let option = || word.split_once('=').map_or(word.as_str(), |(option, _)| option).to_owned();
+            match options::kind(name).ok_or_else(|| CurlError::Option { option: option() })? {
+                Kind::Bare => command.switch(name),
+                Kind::Value => command.set(name, words.next().ok_or_else(|| CurlError::Value { option: option() })?)?,
             }
-            w => (w.to_owned(), None),
-        };
-        let mut value = || glued.clone().or_else(|| words.next()).ok_or(CurlError::Quotes);
-        match option.as_str() {
-            "-X" | "--request" => method = Some(value()?),
-            "-H" | "--header" => {
-                if let Some((name, text)) = value()?.split_once(':') {
-                    headers.push((name.trim().to_owned(), text.trim().to_owned()));
-                }
-            }
-            "-d" | "--data" | "--data-raw" | "--data-binary" | "--data-ascii" | "--json" => {
-                let more = value()?;
-                let from_file = more.starts_with('@') && option != "--data-raw";
-                // The word splitter leaves the `$` of `$'…'` in front of what was quoted.
-                if from_file || more.starts_with('$') {
-                    return Err(CurlError::Body);
-                }
-                body = Some(match body {
-                    Some(before) => format!("{before}&{more}"),
-                    None => more,
-                });
-            }
-            "--url" => url = Some(value()?),
-            name if WITH_VALUE.contains(&name) => drop(value()?),
-            name if BARE.contains(&name) => {}
-            name if name.starts_with('-') => {
-                let option = name.split_once('=').map_or(name, |(option, _)| option).to_owned();
-                return Err(CurlError::Option { option });
-            }
-            _ => url = Some(word),
+        } else {
+            command.short(&word[1..], &mut words)?;
         }
     }
-
-    let header = |wanted: &str| {
-        headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_str())
-    };
-    let token = header("Authorization")
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim().to_owned())
-        .ok_or(CurlError::Token)?;
-    let (path, plain_http) = path_of(&url.ok_or(CurlError::Url)?)?;
-    Ok(CapturedRequest {
-        method: method.unwrap_or_else(|| if body.is_some() { "POST" } else { "GET" }.to_owned()),
-        path,
-        body: body.unwrap_or_default().into_bytes(),
-        token,
-        request_id: header("X-Request-Id").map(str::to_owned),
-        plain_http,
-    })
+    command.into_request()
 }
 
-/// The words of the first command that starts with `curl`, over as many lines as its quotes and backslashes span.
-fn command(text: &str) -> Result<Vec<String>, CurlError> {
-    // Converted to a shell's line ends. All else between quotes stays unchanged.
-    let text = text.replace("\r\n", "\n");
-    let starts_command = |line: &str| line.starts_with("curl ") || line == "curl \\";
-    let mut rest = text.as_str();
-    let command = loop {
-        let line = rest.trim_start();
-        let line = line.strip_prefix("$ ").unwrap_or(line);
-        if starts_command(line.split('\n').next().unwrap_or_default()) {
-            break line;
-        }
-        rest = rest.split_once('\n').ok_or(CurlError::Missing)?.1;
-    };
-    one_line(command).and_then(|command| shlex::split(&command)).ok_or_else(|| {
-        // A quote escaped inside `$'…'` never closes for the word splitter.
-        if command.contains(" $'") { CurlError::Body } else { CurlError::Quotes }
-    })
+/// The parts of the command that decide the request.
+#[derive(Default)]
+struct Command {
+    method: Option<String>,
+    url: Option<String>,
+    headers: Vec<(String, String)>,
+    /// The token of `--oauth2-bearer`.
+    bearer: Option<String>,
+    data: Option<String>,
+    /// The parts of `--url-query`.
+    query: String,
+    is_get: bool,
+    is_head: bool,
+    keeps_dots: bool,
 }
 
-/// The command up to its end. Lines that end in a backslash are joined, because the splitter would make words of their line
-/// ends. Returns None when a quote or the command does not end.
-fn one_line(text: &str) -> Option<String> {
-    let mut command = String::new();
-    let mut quote = None;
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match (c, quote) {
-            ('\n', None) => return Some(command),
-            ('\\', None | Some('"')) => {
-                let escaped = chars.next()?;
-                if escaped != '\n' {
-                    command.extend([c, escaped]);
-                }
+impl Command {
+    /// Reads letters in one word, such as `sXPOST`. The first one with a value takes the rest or the next word.
+    fn short(&mut self, letters: &str, words: &mut impl Iterator<Item = String>) -> Result<(), CurlError> {
+        let mut chars = letters.chars();
+        while let Some(letter) = chars.next() {
+            let option = || format!("-{letter}");
+            let name = options::of_letter(letter).ok_or_else(|| CurlError::Option { option: option() })?;
+            if options::kind(name) == Some(Kind::Bare) {
+                self.switch(name);
                 continue;
             }
-            ('\'' | '"', None) => quote = Some(c),
-            (_, Some(open)) if open == c => quote = None,
+            let glued = Some(chars.as_str().to_owned()).filter(|rest| !rest.is_empty());
+            let value = glued.or_else(|| words.next());
+            return self.set(name, value.ok_or_else(|| CurlError::Value { option: option() })?);
+        }
+        Ok(())
+    }
+
+    fn switch(&mut self, name: &str) {
+        match name {
+            "get" => self.is_get = true,
+            "head" => self.is_head = true,
+            "path-as-is" => self.keeps_dots = true,
             _ => {}
         }
-        command.push(c);
     }
-    quote.is_none().then_some(command)
+
+    fn set(&mut self, name: &str, value: String) -> Result<(), CurlError> {
+        match name {
+            "request" => self.method = Some(value),
+            "url" => self.set_url(value)?,
+            "header" if value.starts_with('@') => return Err(CurlError::HeaderFile),
+            "header" => {
+                if let Some((name, text)) = value.split_once(':') {
+                    self.headers.push((name.trim().to_owned(), text.trim().to_owned()));
+                }
+            }
+            "oauth2-bearer" => self.bearer = Some(value),
+            "data" | "data-ascii" | "data-binary" | "json" if value.starts_with('@') => return Err(CurlError::Body),
+            // Each text of `--json` is a piece of one body.
+            "json" => self.data.get_or_insert_default().push_str(&value),
+            "data" | "data-ascii" | "data-binary" | "data-raw" => join(self.data.get_or_insert_default(), &value),
+            "data-urlencode" => join(self.data.get_or_insert_default(), &url_encoded(&value)?),
+            "url-query" => match value.strip_prefix('+') {
+                Some(raw) => join(&mut self.query, raw),
+                None => join(&mut self.query, &url_encoded(&value)?),
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn set_url(&mut self, url: String) -> Result<(), CurlError> {
+        if self.url.replace(url).is_some() { Err(CurlError::Urls) } else { Ok(()) }
+    }
+
+    fn into_request(self) -> Result<CapturedRequest, CurlError> {
+        let header = |wanted: &str| {
+            self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_str())
+        };
+        // A header replaces what an option would send.
+        let token = match header("Authorization") {
+            Some(value) => value
+                .split_once(' ')
+                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+                .map(|(_, token)| token.trim().to_owned()),
+            None => self.bearer.clone(),
+        };
+        let token = token.ok_or(CurlError::Token)?;
+        let (query, body) = match &self.data {
+            Some(_) if self.is_get && !self.query.is_empty() => {
+                return Err(CurlError::Option { option: "--url-query".to_owned() });
+            }
+            Some(data) if self.is_get => (data.as_str(), None),
+            body => (self.query.as_str(), body.as_deref()),
+        };
+        let (path, plain_http) = target(self.url.as_deref().ok_or(CurlError::Url)?, query, self.keeps_dots)?;
+        let by_options = match body {
+            _ if self.is_head => "HEAD",
+            Some(_) => "POST",
+            None => "GET",
+        };
+        Ok(CapturedRequest {
+            method: self.method.clone().unwrap_or_else(|| by_options.to_owned()),
+            path,
+            body: body.unwrap_or_default().as_bytes().to_vec(),
+            token,
+            request_id: header("X-Request-Id").map(str::to_owned),
+            plain_http,
+        })
+    }
 }
 
-/// What follows the host, and whether the scheme is plain HTTP.
-fn path_of(url: &str) -> Result<(String, bool), CurlError> {
-    let (scheme, rest) = url.split_once("://").ok_or(CurlError::Url)?;
-    let plain_http = match scheme {
+fn join(text: &mut String, more: &str) {
+    if !text.is_empty() {
+        text.push('&');
+    }
+    text.push_str(more);
+}
+
+/// The value of `--data-urlencode`: `content`, `=content` or `name=content`. A name stays as it is.
+fn url_encoded(value: &str) -> Result<String, CurlError> {
+    let (name, content) = match value.find('=').or_else(|| value.find('@')) {
+        Some(at) if value[at..].starts_with('@') => return Err(CurlError::Body),
+        Some(at) => (&value[..at], &value[at + 1..]),
+        None => ("", value),
+    };
+    let mut text = if name.is_empty() { String::new() } else { format!("{name}=") };
+    for part in utf8_percent_encode(content, ENCODED) {
+        // Writing to a String does not fail.
+        let _ = text.write_str(if part == "%20" { "+" } else { part });
+    }
+    Ok(text)
+}
+
+/// What follows the host, with more of a query, and whether the scheme is plain HTTP.
+fn target(url: &str, more: &str, keeps_dots: bool) -> Result<(String, bool), CurlError> {
+    // Without a scheme curl takes http.
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let plain_http = match scheme.to_ascii_lowercase().as_str() {
         "https" => false,
         "http" => true,
         _ => return Err(CurlError::Url),
     };
     let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
-    let path = match rest.find(['/', '?']) {
-        None => "/".to_owned(),
-        Some(at) if rest[at..].starts_with('?') => format!("/{}", &rest[at..]),
-        Some(at) => rest[at..].to_owned(),
-    };
+    let rest = &rest[rest.find(['/', '?']).unwrap_or(rest.len())..];
+    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+    let mut path = if keeps_dots { path.to_owned() } else { without_dots(path) };
+    if path.is_empty() {
+        path.push('/');
+    }
+    let mut query = query.map(str::to_owned);
+    if !more.is_empty() {
+        let query = query.get_or_insert_default();
+        if !query.is_empty() && !query.ends_with('&') {
+            query.push('&');
+        }
+        query.push_str(more);
+    }
+    if let Some(query) = query {
+        path.push('?');
+        path.push_str(&query);
+    }
     Ok((path, plain_http))
+}
+
+/// A path without the segments `.` and `..`, as curl sends it unless `--path-as-is` is given.
+fn without_dots(path: &str) -> String {
+    let mut segments = Vec::new();
+    let Some(path) = path.strip_prefix('/') else { return path.to_owned() };
+    let mut ends_in_dots = false;
+    for segment in path.split('/') {
+        ends_in_dots = matches!(segment, "." | "..");
+        match segment {
+            "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    if ends_in_dots {
+        segments.push("");
+    }
+    format!("/{}", segments.join("/"))
 }
 
 #[cfg(test)]
@@ -212,14 +257,18 @@ mod tests {
             ("wget https://x".to_owned(), CurlError::Missing),
             (format!("curl {auth} 'https://x"), CurlError::Quotes),
             (format!("curl {auth} \\"), CurlError::Quotes),
-            (format!("curl {auth} -X"), CurlError::Quotes),
+            (format!("curl {auth} -X"), CurlError::Value { option: "-X".to_owned() }),
+            (format!("curl {auth} --request"), CurlError::Value { option: "--request".to_owned() }),
             (format!("curl {auth}"), CurlError::Url),
             (format!("curl {auth} ftp://x/y"), CurlError::Url),
             ("curl https://x".to_owned(), CurlError::Token),
             ("curl -H 'Authorization: Basic abc' https://x".to_owned(), CurlError::Token),
             (format!("curl {auth} https://x -d @body.json"), CurlError::Body),
-            (format!("curl {auth} https://x --data-raw $'a\\'b'"), CurlError::Body),
+            (format!("curl {auth} https://x --data-urlencode name@file"), CurlError::Body),
+            (format!("curl {auth} https://x https://y"), CurlError::Urls),
+            ("curl -H @headers https://x".to_owned(), CurlError::HeaderFile),
             (format!("curl {auth} https://x --form=a"), CurlError::Option { option: "--form".to_owned() }),
+            (format!("curl {auth} https://x -sF a=b"), CurlError::Option { option: "-F".to_owned() }),
         ] {
             assert_eq!(parse(&text), Err(expected), "{text}");
         }
