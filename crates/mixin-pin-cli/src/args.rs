@@ -3,6 +3,7 @@
 mod action;
 mod help;
 mod shared;
+mod stdin;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -163,7 +164,7 @@ pub(crate) struct InspectArgs {
     /// The session's public key: base64 SPKI, PEM, Ed25519 in base64url or hex, or a file with one of these.
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(crate) public_key: Option<String>,
-    /// The session's keystore: its PIN key decrypts the PINs, and its public key checks the signature.
+    /// The session's keystore; - for standard input. Its PIN key decrypts the PINs, and its public key checks the signature.
     #[arg(long, value_name = "FILE")]
     pub(crate) keystore: Option<PathBuf>,
     /// The user's TIP public key, in base64 or hex, which checks the TIP signatures. By default that of the keystore's
@@ -270,7 +271,7 @@ impl ResolveArgs {
 
 #[derive(Args)]
 pub(crate) struct PendingArgs {
-    /// The keystore of the session. Without it the calls of all sessions in the store are listed.
+    /// The keystore of the session; - for standard input. Without it the calls of all sessions in the store are listed.
     #[arg(long, value_name = "FILE", env = KEYSTORE_VARIABLE, hide_env_values = true)]
     pub(crate) keystore: Option<PathBuf>,
     /// Remove this call from the list, after you have found out whether it was carried out. A call under way stays.
@@ -328,7 +329,7 @@ pub(crate) struct StoreRaiseArgs {
     /// Use the server's time, in nanoseconds: above clients that use a correct clock. Asking for it costs no try.
     #[arg(long, group = "target", requires = "keystore")]
     pub(crate) to_server_time: bool,
-    /// The keystore for the call that asks the server.
+    /// The keystore for the call that asks the server; - for standard input.
     #[arg(long, value_name = "FILE", env = KEYSTORE_VARIABLE, hide_env_values = true)]
     pub(crate) keystore: Option<PathBuf>,
     #[command(flatten)]
@@ -372,7 +373,7 @@ pub(crate) enum TipCommand {
 
 #[derive(Args)]
 pub(crate) struct TipSignArgs {
-    /// The keystore whose spend key signs.
+    /// The keystore whose spend key signs; - for standard input.
     #[arg(long, value_name = "FILE", env = KEYSTORE_VARIABLE, hide_env_values = true)]
     pub(crate) keystore: Option<PathBuf>,
     /// Read the spend key from standard input, in hex or base64.
@@ -436,7 +437,7 @@ pub(crate) struct KeystoreNewArgs {
     /// The kind of key to make.
     #[arg(long, value_enum)]
     pub(crate) kind: SessionKind,
-    /// The keystore of the app that registers the user.
+    /// The keystore of the app that registers the user; - for standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) app_keystore: PathBuf,
     /// The user's name.
@@ -454,13 +455,13 @@ pub(crate) struct KeystoreNewArgs {
 
 #[derive(Args)]
 pub(crate) struct KeystoreCheckArgs {
-    /// The keystore file.
+    /// The keystore file; - for standard input.
     pub(crate) file: PathBuf,
 }
 
 #[derive(Args)]
 pub(crate) struct KeystoreLockArgs {
-    /// The keystore file.
+    /// The keystore file; - for standard input.
     pub(crate) file: PathBuf,
     /// Write to this file instead, and keep the keystore as it is. An existing file is never replaced.
     #[arg(long, value_name = "FILE")]

@@ -12,9 +12,9 @@ use mixin_pin_protocol::check::OpenedPin;
 use mixin_pin_protocol::{AnswerError, CallError, CurlError, Error as ProtocolError, KeystoreError, TokenFault};
 use mixin_pin_store::Error as StoreError;
 
-use crate::journal;
 use crate::redact::{PASSPHRASE_VARIABLE, ShownPath, without_secrets};
 use crate::time::{date, seconds, span};
+use crate::{files, journal};
 
 /// Why a command failed. No message contains a secret.
 #[derive(Debug)]
@@ -30,7 +30,11 @@ pub(crate) enum Error {
     /// The new passphrase is empty.
     PassphraseEmpty,
     /// There is no terminal to ask for `which`.
-    NoTerminal { which: &'static str, cause: io::Error },
+    NoTerminal { which: &'static str, cause: io::Error, stdin_is_keystore: bool },
+    /// Two options read standard input.
+    StdinTwice { first: &'static str, second: &'static str },
+    /// A keystore from standard input cannot be replaced.
+    StdinInPlace,
     /// A line of standard input or an answer at a prompt is over the limit.
     LineTooLong { which: &'static str, limit: usize },
     /// Standard input ended too early.
@@ -96,6 +100,10 @@ pub(crate) enum FileProblem {
     Write(io::Error),
     /// It exists and must not be replaced.
     Exists,
+    /// A secret would go to standard output, or to a file named `-`.
+    Stdout,
+    /// A secret would be typed on a terminal that shows it.
+    Terminal,
     /// It is not UTF-8.
     NotText,
     /// It is longer than `limit` bytes.
@@ -192,7 +200,7 @@ impl Error {
                 _,
             ) => "passphrase",
             (Self::Keystore { .. }, _) => "keystore",
-            (Self::Usage(_), _) => "usage",
+            (Self::Usage(_) | Self::StdinTwice { .. } | Self::StdinInPlace, _) => "usage",
             (Self::Http(_), 1) => "refused",
             (Self::Sandbox(_), _) => "sandbox",
             (Self::Store(_) | Self::MemoryStore | Self::Http(HttpError::Store(_)), _) => "store",
@@ -242,14 +250,22 @@ impl fmt::Display for Error {
                 f.write_str("the new passphrase was typed differently the second time; the file is unchanged")
             }
             Self::PassphraseEmpty => f.write_str("the new passphrase is empty; the file is unchanged"),
-            Self::NoTerminal { which, cause } => {
+            Self::NoTerminal { which, cause, stdin_is_keystore } => {
                 write!(f, "there is no terminal to ask for the {which} ({cause}); ")?;
                 if which.contains("passphrase") {
-                    write!(f, "set {PASSPHRASE_VARIABLE} to a file that has it")
-                } else {
-                    f.write_str(if which.contains("key") { "add --spend-key-stdin" } else { "add --pin-stdin" })
+                    return write!(f, "set {PASSPHRASE_VARIABLE} to a file that has it");
                 }
+                f.write_str(if which.contains("key") { "add --spend-key-stdin" } else { "add --pin-stdin" })?;
+                if *stdin_is_keystore {
+                    f.write_str(", and give the keystore as a file: standard input is one of the two")?;
+                }
+                Ok(())
             }
+            Self::StdinTwice { first, second } => write!(
+                f,
+                "{first} and {second} would both read standard input, and there is one; give one of them in another way"
+            ),
+            Self::StdinInPlace => f.write_str("standard input cannot be replaced; name a new file with --out"),
             Self::LineTooLong { which, limit } => {
                 write!(f, "the {which} is longer than {limit} characters, the limit; give one a line")
             }
@@ -333,15 +349,19 @@ impl fmt::Display for Error {
 
 impl FileProblem {
     fn fmt_at(&self, path: &Path, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = ShownPath(path);
+        let shown = ShownInput(path);
         match self {
             // It was probably not meant as a name.
-            Self::Read(cause) | Self::Write(cause) if shown.is_hidden() => {
+            Self::Read(cause) | Self::Write(cause) if ShownPath(path).is_hidden() => {
                 write!(f, "{shown}: give the name of a file ({cause})")
             }
             Self::Read(cause) => write!(f, "{shown} cannot be read: {cause}"),
             Self::Write(cause) => write!(f, "{shown} cannot be written: {cause}"),
             Self::Exists => write!(f, "{shown} exists and is not replaced; name another file"),
+            Self::Stdout => f.write_str("a secret does not go to standard output; name a new file"),
+            Self::Terminal => {
+                f.write_str("standard input is a terminal, which would show the keystore; pipe it in, or name its file")
+            }
             Self::NotText => write!(f, "{shown} is not UTF-8 text"),
             Self::TooLong { limit } => {
                 write!(f, "{shown} is longer than {}, the limit for such files; is it the right one?", size(*limit))
@@ -372,7 +392,7 @@ impl FileProblem {
 
 impl KeystoreProblem {
     fn fmt_at(&self, path: &Path, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = ShownPath(path);
+        let shown = ShownInput(path);
         match self {
             Self::Content(cause) => write!(f, "{shown}: {cause}"),
             Self::Passphrase => write!(f, "the passphrase does not unlock {shown}; nothing was sent"),
@@ -381,13 +401,22 @@ impl KeystoreProblem {
             }
             Self::Locked => {
                 write!(f, "{shown} is locked already; for another passphrase ")?;
-                match shown.as_word() {
+                match ShownPath(path).as_word() {
                     Some(path) => write!(f, "run: mixin-pin keystore unlock {path}"),
                     None => f.write_str("unlock it first"),
                 }
             }
             Self::NotLocked => write!(f, "{shown} is not locked; it can be used as it is"),
         }
+    }
+}
+
+/// The name of what was read.
+struct ShownInput<'p>(&'p Path);
+
+impl fmt::Display for ShownInput<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if files::is_stdin(self.0) { f.write_str("standard input") } else { ShownPath(self.0).fmt(f) }
     }
 }
 
@@ -492,7 +521,10 @@ mod tests {
             FileProblem::Read(cause()).at(path),
             FileProblem::Write(cause()).at(path),
             FileProblem::Exists.at(path),
+            FileProblem::Stdout.at(path),
+            FileProblem::Terminal.at(path),
             FileProblem::NotText.at(path),
+            FileProblem::NotText.at(Path::new("-")),
             FileProblem::TooLong { limit: 64 * 1024 }.at(path),
             FileProblem::AccountTwice.at(path),
             FileProblem::AccountPins.at(path),
@@ -505,9 +537,12 @@ mod tests {
             KeystoreProblem::NotLocked.at(path),
             Error::PassphrasesDiffer,
             Error::PassphraseEmpty,
-            Error::NoTerminal { which: "old PIN", cause: cause() },
-            Error::NoTerminal { which: "new spend key", cause: cause() },
-            Error::NoTerminal { which: "passphrase", cause: cause() },
+            Error::NoTerminal { which: "old PIN", cause: cause(), stdin_is_keystore: false },
+            Error::NoTerminal { which: "new spend key", cause: cause(), stdin_is_keystore: false },
+            Error::NoTerminal { which: "passphrase", cause: cause(), stdin_is_keystore: true },
+            Error::NoTerminal { which: "PIN", cause: cause(), stdin_is_keystore: true },
+            Error::StdinTwice { first: "--keystore -", second: "--pin-stdin" },
+            Error::StdinInPlace,
             Error::LineTooLong { which: "new PIN", limit: 160 },
             Error::PinMissing { which: "PIN" },
             Error::PinMissing { which: "new PIN" },

@@ -4,8 +4,9 @@
 //! complete. Elsewhere it is written under its final name, because a temporary file would outlive a killed process.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read, Write as _};
+use std::io::{self, IsTerminal as _, Read, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mixin_pin_protocol::answer::MAX_BODY_LEN;
 use zeroize::Zeroizing;
@@ -19,6 +20,19 @@ use crate::system::{self, uninterrupted};
 pub(crate) const MAX_KEYSTORE: usize = 64 * 1024;
 /// The longest text with a captured request: a body and what a browser or log writes around it.
 pub(crate) const MAX_CAPTURE: usize = 8 * MAX_BODY_LEN;
+
+/// Whether a keystore was read from standard input, which has nothing else then.
+static STDIN_IS_KEYSTORE: AtomicBool = AtomicBool::new(false);
+
+/// Whether a path stands for standard input.
+pub(crate) fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// Whether standard input was read as a keystore, so that it is no terminal and has no PIN.
+pub(crate) fn stdin_is_keystore() -> bool {
+    STDIN_IS_KEYSTORE.load(Ordering::Relaxed)
+}
 
 /// Reads a request's body, or standard input for `-`.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
@@ -34,7 +48,7 @@ fn read_at_most(path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     // One byte more shows that the file is longer.
     let more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    let read = if path == Path::new("-") {
+    let read = if is_stdin(path) {
         io::stdin().lock().take(more).read_to_end(&mut bytes)
     } else {
         File::open(path).and_then(|file| file.take(more).read_to_end(&mut bytes))
@@ -54,11 +68,37 @@ pub(crate) fn read_secret(path: &Path, name: &Path, limit: usize) -> Result<Zero
 
 /// Like [`read_secret`], without the warning.
 pub(crate) fn read_secret_quietly(path: &Path, name: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
-    match File::open(path).and_then(|file| read_in_place(file, limit)) {
+    read_to_limit(File::open(path), name, limit)
+}
+
+fn read_to_limit(input: io::Result<impl Read>, name: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
+    match input.and_then(|input| read_in_place(input, limit)) {
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => Err(FileProblem::TooLong { limit }.at(name)),
         Err(cause) => Err(FileProblem::Read(cause).at(name)),
     }
+}
+
+/// Reads a keystore: a file, or standard input for `-`.
+pub(crate) fn read_keystore(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let bytes = read_keystore_quietly(path);
+    if let Some(warning) = exposure(path) {
+        output::warn(&warning);
+    }
+    bytes
+}
+
+/// Like [`read_keystore`], without the warning if others can read the file.
+pub(crate) fn read_keystore_quietly(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+    if !is_stdin(path) {
+        return read_secret_quietly(path, path, MAX_KEYSTORE);
+    }
+    // It would be shown as it is typed or pasted.
+    if io::stdin().is_terminal() {
+        return Err(FileProblem::Terminal.at(path));
+    }
+    STDIN_IS_KEYSTORE.store(true, Ordering::Relaxed);
+    read_to_limit(system::stdin(), path, MAX_KEYSTORE)
 }
 
 /// Reads to the end. Returns None if that is beyond the limit. The buffer has its full length from the start: a growing one
@@ -80,8 +120,11 @@ fn read_in_place(mut input: impl Read, limit: usize) -> io::Result<Option<Zeroiz
     Ok(None)
 }
 
-/// A warning if others can read or change a file.
+/// A warning if others can read or change a file. Standard input has no owner.
 pub(crate) fn exposure(path: &Path) -> Option<String> {
+    if is_stdin(path) {
+        return None;
+    }
     let mode = system::exposed_mode(path)?;
     let shown = ShownPath(path);
     let step = match shown.as_word() {
@@ -120,6 +163,9 @@ impl SecretFile {
         let failed = |cause| FileProblem::Write(cause).at(path);
         if ShownPath(path).is_hidden() {
             return Err(failed(io::ErrorKind::InvalidInput.into()));
+        }
+        if is_stdin(path) {
+            return Err(FileProblem::Stdout.at(path));
         }
         if fs::symlink_metadata(path).is_ok() {
             return Err(FileProblem::Exists.at(path));

@@ -30,12 +30,12 @@ const MAX_WORK: u8 = 20;
 
 /// Reads a keystore, locked or not. Warns if others can read the file.
 pub(crate) fn read(path: &Path) -> Result<Keystore, Error> {
-    unlock_and_parse(path, files::read_secret(path, path, MAX_KEYSTORE)?)
+    unlock_and_parse(path, files::read_keystore(path)?)
 }
 
 /// Like [`read`], without the warning.
 pub(crate) fn read_quietly(path: &Path) -> Result<Keystore, Error> {
-    unlock_and_parse(path, files::read_secret_quietly(path, path, MAX_KEYSTORE)?)
+    unlock_and_parse(path, files::read_keystore_quietly(path)?)
 }
 
 fn unlock_and_parse(path: &Path, bytes: Zeroizing<Vec<u8>>) -> Result<Keystore, Error> {

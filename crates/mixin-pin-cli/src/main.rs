@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         Err(error) => return usage::report(error),
     };
     let output = Output::new(cli.json);
-    match commands::run(&cli.command, &output) {
+    match cli.command.check_stdin().and_then(|()| commands::run(&cli.command, &output)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output.failure(&error, &commands::explain::topic_of(&error));

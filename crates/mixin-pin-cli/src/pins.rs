@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use crate::args::PinSource;
 use crate::error::{Error, FileProblem};
-use crate::output;
 use crate::system::{self, SilentTerminal};
+use crate::{files, output};
 
 /// The longest line of standard input. 64 bytes of key are 128 hex digits.
 const MAX_LINE: usize = 160;
@@ -51,7 +51,7 @@ pub(crate) fn prompt<T>(
     which: &'static str,
     read: impl FnOnce(Zeroizing<String>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let no_terminal = |cause| Error::NoTerminal { which, cause };
+    let no_terminal = |cause| no_terminal(which, cause);
     system::listen_for_signals().map_err(Error::Signals)?;
     let mut terminal = SilentTerminal::ask(&format!("{which}: ")).map_err(no_terminal)?;
     let answer = answer(&mut terminal, which).and_then(read);
@@ -62,7 +62,7 @@ pub(crate) fn prompt<T>(
 }
 
 fn answer(terminal: &mut SilentTerminal, which: &'static str) -> Result<Zeroizing<String>, Error> {
-    let no_terminal = |cause| Error::NoTerminal { which, cause };
+    let no_terminal = |cause| no_terminal(which, cause);
     let line = match read_line(terminal, MAX_ANSWER).map_err(no_terminal)? {
         Line::Whole(line) => line,
         Line::TooLong => return Err(Error::LineTooLong { which, limit: MAX_ANSWER }),
@@ -70,6 +70,10 @@ fn answer(terminal: &mut SilentTerminal, which: &'static str) -> Result<Zeroizin
     };
     let text = std::str::from_utf8(&line).map_err(|_| FileProblem::NotText.at(which.as_ref()))?;
     Ok(Zeroizing::new(text.to_owned()))
+}
+
+fn no_terminal(which: &'static str, cause: io::Error) -> Error {
+    Error::NoTerminal { which, cause, stdin_is_keystore: files::stdin_is_keystore() }
 }
 
 /// The spend key of the keystore, unless another is to come from standard input. Without either, reads one like
@@ -90,7 +94,7 @@ pub(crate) fn installed_key(user: &User) -> Option<Ed25519PublicKey> {
     Ed25519PublicKey::from_text(&user.tip_key_base64).ok()
 }
 
-/// Reads a spend key: from standard input, or at a prompt if standard input is a terminal.
+/// Reads a spend key: from standard input, or at a prompt if standard input is a terminal or was the keystore.
 pub(crate) fn spend_key(from_stdin: bool, which: &'static str) -> Result<SpendKey, Error> {
     if from_stdin {
         let line = stdin_line(which)?;
@@ -98,7 +102,7 @@ pub(crate) fn spend_key(from_stdin: bool, which: &'static str) -> Result<SpendKe
             std::str::from_utf8(&line).map_err(|_| Error::Pin { which, cause: mixin_pin_core::Error::Ed25519Key })?;
         return Ok(SpendKey::new(Zeroizing::new(text.to_owned())));
     }
-    if !io::stdin().is_terminal() {
+    if !io::stdin().is_terminal() && !files::stdin_is_keystore() {
         return Err(Error::SpendKeyMissing { which });
     }
     prompt(which, |answer| {

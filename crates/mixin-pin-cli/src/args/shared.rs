@@ -15,7 +15,7 @@ const A_DAY: u64 = 86_400;
 /// The session of a call.
 #[derive(Args)]
 pub(crate) struct SessionArgs {
-    /// The keystore file.
+    /// The keystore file; - for standard input.
     #[arg(long, value_name = "FILE", env = KEYSTORE_VARIABLE, hide_env_values = true)]
     pub(crate) keystore: PathBuf,
 }

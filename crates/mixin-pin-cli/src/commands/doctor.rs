@@ -114,6 +114,9 @@ impl Report {
     }
 
     fn permissions(&mut self, path: &Path) {
+        if files::is_stdin(path) {
+            return self.skip(&["permissions"], "the keystore is read from standard input, which has none");
+        }
         if path.metadata().is_err() {
             return self.skip(&["permissions"], "needs the keystore");
         }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::args::{KeystoreCheckArgs, KeystoreLockArgs, KeystoreNewArgs};
 use crate::error::{Error, KeystoreProblem};
-use crate::files::{self, MAX_KEYSTORE, Replacement, SecretFile};
+use crate::files::{self, Replacement, SecretFile};
 use crate::keystore::{self, Passphrase};
 use crate::output::{self, BAD, GOOD, Output};
 use crate::redact::ShownPath;
@@ -76,7 +76,8 @@ pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Err
 
 pub(crate) fn lock(args: &KeystoreLockArgs, output: &Output) -> Result<(), Error> {
     let path = &args.file;
-    let bytes = files::read_secret_quietly(path, path, MAX_KEYSTORE)?;
+    refuse_in_place_of_stdin(args)?;
+    let bytes = files::read_keystore_quietly(path)?;
     if keystore::is_locked(&bytes) {
         return Err(KeystoreProblem::Locked.at(path));
     }
@@ -99,7 +100,8 @@ pub(crate) fn lock(args: &KeystoreLockArgs, output: &Output) -> Result<(), Error
 
 pub(crate) fn unlock(args: &KeystoreLockArgs, output: &Output) -> Result<(), Error> {
     let path = &args.file;
-    let bytes = files::read_secret_quietly(path, path, MAX_KEYSTORE)?;
+    refuse_in_place_of_stdin(args)?;
+    let bytes = files::read_keystore_quietly(path)?;
     if !keystore::is_locked(&bytes) {
         return Err(KeystoreProblem::NotLocked.at(path));
     }
@@ -111,6 +113,11 @@ pub(crate) fn unlock(args: &KeystoreLockArgs, output: &Output) -> Result<(), Err
         Written::InPlace(file) => file.finish_secret(&text)?,
     }
     done("unlocked", args, output)
+}
+
+/// Standard input cannot be replaced by the result.
+fn refuse_in_place_of_stdin(args: &KeystoreLockArgs) -> Result<(), Error> {
+    if files::is_stdin(&args.file) && args.out.is_none() { Err(Error::StdinInPlace) } else { Ok(()) }
 }
 
 /// Where the result goes.
