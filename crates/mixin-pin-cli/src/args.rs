@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_http::DEFAULT_API;
+use mixin_pin_protocol::keystore::OutputShape;
 
 use crate::redact::{API_VARIABLE, KEYSTORE_VARIABLE};
 
@@ -80,7 +81,7 @@ pub(crate) enum Command {
     /// Make TIP keys, and sign with them.
     #[command(subcommand, after_help = help::TIP)]
     Tip(TipCommand),
-    /// Make, check, lock or unlock a keystore file.
+    /// Make, check, convert, lock or unlock a keystore file.
     #[command(subcommand, after_help = help::KEYSTORE)]
     Keystore(KeystoreCommand),
     /// Check everything that a PIN call needs: keystore, store, server, clock and session.
@@ -424,6 +425,12 @@ pub(crate) enum KeystoreCommand {
     New(KeystoreNewArgs),
     /// Show what a keystore is and whether it is complete. Nothing secret is shown.
     Check(KeystoreCheckArgs),
+    /// Write a keystore in the shape that another client reads.
+    ///
+    /// Reading the new file gives the same session. A PIN and a client secret are never written; what else is left out is
+    /// named.
+    #[command(after_help = help::CONVERT)]
+    Convert(KeystoreConvertArgs),
     /// Lock a keystore under a passphrase, in place or into another file.
     #[command(after_help = help::LOCK)]
     Lock(KeystoreLockArgs),
@@ -457,6 +464,52 @@ pub(crate) struct KeystoreNewArgs {
 pub(crate) struct KeystoreCheckArgs {
     /// The keystore file; - for standard input.
     pub(crate) file: PathBuf,
+}
+
+/// The shape of a keystore to write.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Shape {
+    /// For the official Go client: as the developers' dashboard writes it.
+    Dashboard,
+    /// For fox-one's Go client: of a bot.
+    Bot,
+    /// For the official Go client's command: of a user.
+    User,
+    /// For the official Node client.
+    Node,
+    /// For Ruby's `mixin_bot`.
+    Ruby,
+}
+
+impl From<Shape> for OutputShape {
+    fn from(shape: Shape) -> Self {
+        match shape {
+            Shape::Dashboard => Self::Dashboard,
+            Shape::Bot => Self::Bot,
+            Shape::User => Self::User,
+            Shape::Node => Self::Node,
+            Shape::Ruby => Self::Ruby,
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct KeystoreConvertArgs {
+    /// The keystore file; - for standard input.
+    pub(crate) file: PathBuf,
+    /// The shape to write.
+    #[arg(long, value_enum)]
+    pub(crate) shape: Shape,
+    /// Where to write it. An existing file is never replaced. Without this option it goes to standard output, unless that
+    /// is a terminal.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Write the spend key too, if the shape has a place for it.
+    #[arg(long)]
+    pub(crate) with_spend_key: bool,
+    /// Lock the result under a passphrase. It is never written unlocked.
+    #[arg(long, requires = "out")]
+    pub(crate) lock: bool,
 }
 
 #[derive(Args)]

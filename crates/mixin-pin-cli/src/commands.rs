@@ -45,6 +45,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<(), Error> {
         Command::Tip(TipCommand::NewKey(args)) => tip::new_key(args, output),
         Command::Keystore(KeystoreCommand::New(args)) => keystore::new(args, output),
         Command::Keystore(KeystoreCommand::Check(args)) => keystore::check(args, output),
+        Command::Keystore(KeystoreCommand::Convert(args)) => keystore::convert(args, output),
         Command::Keystore(KeystoreCommand::Lock(args)) => keystore::lock(args, output),
         Command::Keystore(KeystoreCommand::Unlock(args)) => keystore::unlock(args, output),
         Command::Doctor(args) => doctor::run(args, output),

@@ -12,9 +12,9 @@ use mixin_pin_protocol::check::OpenedPin;
 use mixin_pin_protocol::{AnswerError, CallError, CurlError, Error as ProtocolError, KeystoreError, TokenFault};
 use mixin_pin_store::Error as StoreError;
 
-use crate::redact::{PASSPHRASE_VARIABLE, ShownPath, without_secrets};
+use crate::journal;
+use crate::redact::{PASSPHRASE_VARIABLE, ShownInput, ShownPath, without_secrets};
 use crate::time::{date, seconds, span};
-use crate::{files, journal};
 
 /// Why a command failed. No message contains a secret.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub(crate) enum Error {
     NoTerminal { which: &'static str, cause: io::Error, stdin_is_keystore: bool },
     /// Two options read standard input.
     StdinTwice { first: &'static str, second: &'static str },
+    /// A keystore would be shown on a terminal.
+    SecretToTerminal,
     /// A keystore from standard input cannot be replaced.
     StdinInPlace,
     /// A line of standard input or an answer at a prompt is over the limit.
@@ -200,7 +202,7 @@ impl Error {
                 _,
             ) => "passphrase",
             (Self::Keystore { .. }, _) => "keystore",
-            (Self::Usage(_) | Self::StdinTwice { .. } | Self::StdinInPlace, _) => "usage",
+            (Self::Usage(_) | Self::StdinTwice { .. } | Self::StdinInPlace | Self::SecretToTerminal, _) => "usage",
             (Self::Http(_), 1) => "refused",
             (Self::Sandbox(_), _) => "sandbox",
             (Self::Store(_) | Self::MemoryStore | Self::Http(HttpError::Store(_)), _) => "store",
@@ -265,6 +267,7 @@ impl fmt::Display for Error {
                 f,
                 "{first} and {second} would both read standard input, and there is one; give one of them in another way"
             ),
+            Self::SecretToTerminal => f.write_str("a keystore is not shown on a terminal; name a new file with --out"),
             Self::StdinInPlace => f.write_str("standard input cannot be replaced; name a new file with --out"),
             Self::LineTooLong { which, limit } => {
                 write!(f, "the {which} is longer than {limit} characters, the limit; give one a line")
@@ -411,15 +414,6 @@ impl KeystoreProblem {
     }
 }
 
-/// The name of what was read.
-struct ShownInput<'p>(&'p Path);
-
-impl fmt::Display for ShownInput<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if files::is_stdin(self.0) { f.write_str("standard input") } else { ShownPath(self.0).fmt(f) }
-    }
-}
-
 fn unknown(f: &mut fmt::Formatter<'_>, lost: &Unknown, run: Option<&str>, is_listed: bool) -> fmt::Result {
     let what = if matches!(&*lost.cause, HttpError::Protocol(ProtocolError::Answer(error)) if error.is_refusal()) {
         "was refused, but the refusal may answer a copy of it that a proxy sent, and the first copy may have been carried out"
@@ -543,6 +537,7 @@ mod tests {
             Error::NoTerminal { which: "PIN", cause: cause(), stdin_is_keystore: true },
             Error::StdinTwice { first: "--keystore -", second: "--pin-stdin" },
             Error::StdinInPlace,
+            Error::SecretToTerminal,
             Error::LineTooLong { which: "new PIN", limit: 160 },
             Error::PinMissing { which: "PIN" },
             Error::PinMissing { which: "new PIN" },

@@ -17,9 +17,9 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, FileProblem, KeystoreProblem};
 use crate::files::{self, MAX_KEYSTORE};
-use crate::output::Progress;
+use crate::output::{self, Progress};
 use crate::pins;
-use crate::redact::PASSPHRASE_VARIABLE;
+use crate::redact::{PASSPHRASE_VARIABLE, ShownInput};
 
 const ARMORED: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 const BINARY: &[u8] = b"age-encryption.org/";
@@ -28,19 +28,32 @@ const BINARY: &[u8] = b"age-encryption.org/";
 /// could ask for hours.
 const MAX_WORK: u8 = 20;
 
-/// Reads a keystore, locked or not. Warns if others can read the file.
+/// Reads a keystore, locked or not. Warns if others can read the file, and if it may mean something else.
 pub(crate) fn read(path: &Path) -> Result<Keystore, Error> {
-    unlock_and_parse(path, files::read_keystore(path)?)
+    let keystore = read_with_notes(path)?;
+    for note in keystore.notes().iter().filter(|note| note.is_doubtful()) {
+        output::warn(&format!("{}: {note}; mixin-pin doctor asks the server", ShownInput(path)));
+    }
+    Ok(keystore)
 }
 
-/// Like [`read`], without the warning.
+/// Like [`read`]; the caller shows the notes.
+pub(crate) fn read_with_notes(path: &Path) -> Result<Keystore, Error> {
+    parse(path, &unlocked(path, files::read_keystore(path)?)?)
+}
+
+/// Like [`read`], without a warning.
 pub(crate) fn read_quietly(path: &Path) -> Result<Keystore, Error> {
-    unlock_and_parse(path, files::read_keystore_quietly(path)?)
+    parse(path, &read_text_quietly(path)?)
 }
 
-fn unlock_and_parse(path: &Path, bytes: Zeroizing<Vec<u8>>) -> Result<Keystore, Error> {
-    let bytes = if is_locked(&bytes) { unlock(path, &bytes, &Passphrase::ask()?)? } else { bytes };
-    parse(path, &bytes)
+/// Reads the text of a keystore, locked or not, without a warning.
+pub(crate) fn read_text_quietly(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+    unlocked(path, files::read_keystore_quietly(path)?)
+}
+
+fn unlocked(path: &Path, bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, Error> {
+    if is_locked(&bytes) { unlock(path, &bytes, &Passphrase::ask()?) } else { Ok(bytes) }
 }
 
 /// Parses the content of an unlocked keystore. `path` is named in the error.
@@ -73,11 +86,6 @@ pub(crate) fn into_unsigned_session(path: &Path, keystore: Keystore) -> Result<S
     }
     let session = keystore.into_remote_session().map_err(|cause| KeystoreProblem::Content(cause).at(path))?;
     Ok(session.replace_signer(()).0)
-}
-
-/// Whether the file contains the PIN as well as the key.
-pub(crate) fn holds_pin(keystore: &Keystore) -> bool {
-    keystore.holds_pin()
 }
 
 /// The length of an RSA key.

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::error::Error;
 use crate::redact::without_secrets;
+use crate::system;
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -82,8 +83,9 @@ impl Output {
                 fields["listed_by"] = listed_by.as_str().into();
             }
         }
-        // There is nowhere to report that this failed.
-        let _ = print(&json_text(json!({ "error": fields }).to_string()));
+        if let Err(unprinted) = print(&json_text(json!({ "error": fields }).to_string())) {
+            complain("error", BAD, &unprinted.to_string());
+        }
     }
 }
 
@@ -139,6 +141,11 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Output(error)),
         _ => Ok(()),
     }
+}
+
+/// Prints a text with a secret on standard output, without a copy in a buffer.
+pub(crate) fn print_secret(text: &str) -> Result<(), Error> {
+    system::stdout().and_then(|mut stdout| stdout.write_all(text.as_bytes())).map_err(Error::Output)
 }
 
 /// Prints a warning on standard error.

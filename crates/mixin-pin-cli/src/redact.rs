@@ -9,6 +9,8 @@ use std::{env, fmt, fs};
 
 use mixin_pin_protocol::Shown;
 
+use crate::files::is_stdin;
+
 /// The environment variable for the keystore file.
 pub(crate) const KEYSTORE_VARIABLE: &str = "MIXIN_KEYSTORE";
 /// The environment variable for the API's URL.
@@ -48,6 +50,15 @@ impl ShownPath<'_> {
         let word = shlex::try_quote(text).ok()?;
         // A leading hyphen would make it an option.
         Some(if text.starts_with('-') { format!("./{word}") } else { word.into_owned() })
+    }
+}
+
+/// What was read, in a message: a path, or standard input.
+pub(crate) struct ShownInput<'p>(pub(crate) &'p Path);
+
+impl fmt::Display for ShownInput<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if is_stdin(self.0) { f.write_str("standard input") } else { ShownPath(self.0).fmt(f) }
     }
 }
 

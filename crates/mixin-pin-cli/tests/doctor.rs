@@ -27,7 +27,7 @@ fn doctor_finds_no_problem_with_a_working_session() {
     let me = sandbox.register("ed25519");
     let well = doctor(&me, &sandbox.url, &store).done();
     assert_eq!(well.json()["healthy"], true);
-    for name in ["permissions", "keystore", "key", "store", "server", "clock", "session"] {
+    for name in ["permissions", "keystore", "key", "store", "server", "clock", "session", "PIN key"] {
         assert_eq!(verdict(&well, name), "ok", "{name}");
     }
     let people = run(&["doctor", "--keystore", &me, "--api", &sandbox.url, "--store", &store], b"").done();
@@ -44,6 +44,53 @@ fn doctor_finds_no_problem_with_a_working_session() {
     let old = sandbox.register("rsa1024");
     let old = doctor(&old, &sandbox.url, "memory:").done();
     assert_eq!((verdict(&old, "key"), verdict(&old, "store")), ("warn".to_owned(), "warn".to_owned()));
+}
+
+#[test]
+fn a_wrong_pin_key_is_found_before_a_pin_is_sent() {
+    let sandbox = SandboxProcess::start(&[]);
+    for (kind, field) in [("ed25519", "server_public_key"), ("rsa2048", "pin_token")] {
+        let me = sandbox.register(kind);
+        assert_eq!(verdict(&doctor(&me, &sandbox.url, "memory:").done(), "PIN key"), "ok", "{kind}");
+        // The key of another server.
+        let mut keystore: Value = serde_json::from_slice(&fs::read(&me).unwrap()).unwrap();
+        keystore[field] = if kind == "ed25519" {
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a".into()
+        } else {
+            // The token of another session.
+            let other: Value = serde_json::from_slice(&fs::read(sandbox.register("rsa1024")).unwrap()).unwrap();
+            other[field].clone()
+        };
+        common::private(me.as_ref(), &keystore.to_string());
+        let wrong = doctor(&me, &sandbox.url, "memory:");
+        assert_eq!(wrong.code, 1, "{wrong:?}");
+        if kind == "ed25519" {
+            assert_eq!((verdict(&wrong, "keystore").as_str(), verdict(&wrong, "session").as_str()), ("ok", "ok"));
+            assert_eq!(verdict(&wrong, "PIN key"), "bad");
+        } else {
+            // Found without the server.
+            assert_eq!(verdict(&wrong, "keystore"), "bad");
+        }
+    }
+}
+
+#[test]
+fn exchanged_ids_are_found() {
+    let sandbox = SandboxProcess::start(&[]);
+    let me = sandbox.register("ed25519");
+    let mut keystore: Value = serde_json::from_slice(&fs::read(&me).unwrap()).unwrap();
+    let (user_id, session_id) = (keystore["user_id"].take(), keystore["session_id"].take());
+    (keystore["user_id"], keystore["session_id"]) = (session_id, user_id);
+    common::private(me.as_ref(), &keystore.to_string());
+    let exchanged = doctor(&me, &sandbox.url, "memory:");
+    assert_eq!((exchanged.code, verdict(&exchanged, "session").as_str()), (1, "bad"));
+    assert!(exchanged.stdout.contains("user id and session id exchanged, because the server accepts"), "{exchanged:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let stranger = common::keystore(folder.path(), "keystore-dashboard.json");
+    let stranger = doctor(text(&stranger), &sandbox.url, "memory:");
+    assert!(stranger.stdout.contains("with user id and session id exchanged it is refused too"), "{stranger:?}");
+    assert_eq!(verdict(&stranger, "PIN key"), "skip");
 }
 
 #[test]

@@ -111,6 +111,7 @@ fn the_command_leaves_no_secret() {
 
         let marks = Marks::of(&keystore);
         let locked = sandbox.path(&format!("{kind}-locked.json"));
+        let converted = sandbox.path(&format!("{kind}-converted.json"));
         // age keeps the plaintext in its own buffer. The process ends right after.
         let kept = marks.left_by(&watcher, &["keystore", "lock", &keystore, "--out", &locked], "");
         assert!(kept.iter().all(|text| text.contains("text, 1 times") || text.contains("PEM, 1 times")), "{kept:?}");
@@ -138,6 +139,10 @@ fn the_command_leaves_no_secret() {
             // The length of a pipe is not known in advance.
             (vec!["keystore", "check", "/dev/stdin"], &text),
             (vec!["token", "--keystore", "/dev/stdin", "--method", "GET", "--path", "/me"], &text),
+            (vec!["token", "--keystore", "-", "--method", "GET", "--path", "/me"], &text),
+            (vec!["doctor", "--keystore", "-", "--api", &sandbox.url], &text),
+            (vec!["keystore", "convert", "-", "--shape", "bot", "--with-spend-key"], &text),
+            (vec!["keystore", "convert", &keystore, "--shape", "ruby", "--with-spend-key", "--out", &converted], ""),
         ] {
             left.extend(marks.left_by(&watcher, &args, stdin));
         }

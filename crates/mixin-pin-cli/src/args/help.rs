@@ -106,8 +106,15 @@ Examples:
 pub(crate) const KEYSTORE: &str = "\
 Examples:
   mixin-pin keystore check keystore.json
+  mixin-pin keystore convert keystore.json --shape node --out for-node.json
   mixin-pin keystore lock keystore.json
   mixin-pin keystore new --kind ed25519 --app-keystore app.json --name Me --out me.json";
+
+pub(crate) const CONVERT: &str = "\
+Examples:
+  mixin-pin keystore convert keystore.json --shape node --out for-node.json
+  mixin-pin keystore convert keystore.json --shape dashboard --with-spend-key --out dashboard.json
+  mixin-pin keystore convert - --shape ruby --out for-ruby.json < keystore.json";
 
 pub(crate) const LOCK: &str = "\
 A locked keystore is an age file. Every command asks for its passphrase; age and rage can decrypt it too.

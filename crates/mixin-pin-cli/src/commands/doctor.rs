@@ -5,16 +5,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use anstyle::Style;
-use mixin_pin_core::Session;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_http::{ClockOffset, DEFAULT_API, Error as HttpError};
+use mixin_pin_core::{Session, SystemRng};
+use mixin_pin_http::{Client, ClockOffset, DEFAULT_API, Error as HttpError, Probe};
 use mixin_pin_protocol::Shown;
-use mixin_pin_protocol::answer::User;
+use mixin_pin_protocol::answer::{ErrorCode, Reason, User};
 use mixin_pin_protocol::keystore::KeystoreShape;
 use mixin_pin_store::{CallKind, PendingCall, Place, SessionRecord};
 use serde_json::json;
 
-use crate::args::ClientArgs;
+use crate::args::{ApiArgs, ClientArgs};
 use crate::client::{self, store_name};
 use crate::error::Error;
 use crate::journal::AS_FOR_THE_UPDATE;
@@ -29,6 +29,9 @@ const CLOCK_LIMIT: Duration = Duration::from_secs(300);
 /// Beyond this offset the clock deserves a warning.
 const CLOCK_NOTICE: Duration = Duration::from_secs(5);
 
+/// The checks that ask the server.
+const SERVER_CHECKS: &[&str] = &["server", "clock", "session", "PIN key"];
+
 /// Facts that only the server knows.
 const UNSEEN: &str = "Not visible from here: whether another client of this session has used greater iterators; the server \
                       then refuses PINs with 20119 (mixin-pin help store raise).";
@@ -40,9 +43,9 @@ pub(crate) fn run(args: &ClientArgs, output: &Output) -> Result<(), Error> {
     let found = report.keystore(path);
     report.store(args, found.as_ref().map(|(session_id, _)| *session_id));
     match found {
-        Some((_, Some(session))) => report.server(session, args),
-        Some((_, None)) => report.skip(&["server", "clock", "session"], "needs the private key"),
-        None => report.skip(&["server", "clock", "session"], "needs the keystore"),
+        Some((_, Some(sessions))) => report.server(sessions, args),
+        Some((_, None)) => report.skip(SERVER_CHECKS, "needs the private key"),
+        None => report.skip(SERVER_CHECKS, "needs the keystore"),
     }
 
     let bad = report.count(Verdict::Bad);
@@ -127,12 +130,17 @@ impl Report {
     }
 
     /// Reads the keystore. Returns the session's id, and the session unless a remote signer has its private key.
-    fn keystore(&mut self, path: &Path) -> Option<(Uuid, Option<Session>)> {
-        let keystore = match keystore::read_quietly(path) {
-            Ok(keystore) => keystore,
+    fn keystore(&mut self, path: &Path) -> Option<(Uuid, Option<Sessions>)> {
+        let read = || {
+            let text = keystore::read_text_quietly(path)?;
+            Ok((keystore::parse(path, &text)?, keystore::parse(path, &text)?))
+        };
+        let (keystore, again) = match read() {
+            Ok(keystores) => keystores,
             Err(error) => return self.unusable(&error),
         };
-        let (shape, holds_pin) = (keystore.shape(), keystore::holds_pin(&keystore));
+        let (shape, holds_pin, pin_token) = (keystore.shape(), keystore.holds_pin(), keystore.pin_token());
+        let notes = keystore.notes().to_vec();
         let rsa_bits = keystore.public_key().as_ref().and_then(keystore::rsa_bits);
         if shape == KeystoreShape::RemoteSigner {
             let session_id = keystore.session_id();
@@ -142,11 +150,23 @@ impl Report {
             self.add("keystore", Verdict::Warn, text);
             return Some((session_id, None));
         }
-        let session = match keystore::into_session(path, keystore) {
-            Ok(session) => session,
+        let sessions = keystore::into_session(path, keystore).and_then(|session| {
+            Ok(Sessions {
+                session,
+                again: keystore::into_session(path, again)?,
+                pin_token: pin_token.unwrap_or_default(),
+            })
+        });
+        let sessions = match sessions {
+            Ok(sessions) => sessions,
             Err(error) => return self.unusable(&error),
         };
-        self.add("keystore", Verdict::Ok, format!("complete: {shape}, session {}", session.session_id()));
+        let session_id = sessions.session.session_id();
+        self.add("keystore", Verdict::Ok, format!("complete: {shape}, session {session_id}"));
+        for note in notes {
+            let verdict = if note.is_doubtful() { Verdict::Warn } else { Verdict::Ok };
+            self.add("reading", verdict, note.to_string());
+        }
         if holds_pin {
             let text =
                 "the keystore holds a PIN: anyone who reads the file has both key and PIN. Remove the PIN from it";
@@ -160,10 +180,10 @@ impl Report {
             Some(bits) => self.add("key", Verdict::Ok, format!("RSA of {bits} bits")),
             None => self.add("key", Verdict::Ok, "Ed25519"),
         }
-        Some((session.session_id(), Some(session)))
+        Some((session_id, Some(sessions)))
     }
 
-    fn unusable(&mut self, error: &Error) -> Option<(Uuid, Option<Session>)> {
+    fn unusable(&mut self, error: &Error) -> Option<(Uuid, Option<Sessions>)> {
         self.add("keystore", Verdict::Bad, error.to_string());
         None
     }
@@ -213,31 +233,56 @@ impl Report {
         self.add("pending", verdict, text);
     }
 
-    /// Makes one call that reads, which costs no try.
-    fn server(&mut self, session: Session, args: &ClientArgs) {
-        let probe = client::without_store(session, &args.api).and_then(|client| {
-            let _progress = Progress::new("asking the server");
-            Ok(client.probe()?)
-        });
-        let probe = match probe {
+    /// Makes calls that read, which cost no try.
+    fn server(&mut self, sessions: Sessions, args: &ClientArgs) {
+        let Sessions { session, again, pin_token } = sessions;
+        let probe = match probe(client::without_store(session, &args.api)) {
             Ok(probe) => probe,
             Err(error) => {
-                let proxy = match &error {
-                    Error::Http(HttpError::Connect(_)) => {
-                        "; is the machine online, and is a proxy needed (HTTPS_PROXY)?"
-                    }
-                    _ => "",
-                };
-                self.add("server", Verdict::Bad, format!("{}: {error}{proxy}", Shown(&args.api.url)));
-                return self.skip(&["clock", "session"], "needs the server");
+                self.add("server", Verdict::Bad, format!("{}: {error}", Shown(&args.api.url)));
+                return self.skip(&SERVER_CHECKS[1..], "needs the server");
             }
         };
         let sandbox = if args.api.url == DEFAULT_API { "" } else { ", which is not Mixin's own" };
         self.add("server", Verdict::Ok, format!("{} answers{sandbox}", Shown(&args.api.url)));
         self.clock(probe.clock);
-        match probe.user {
-            Ok(user) => self.add("session", Verdict::Ok, describe(&user)),
-            Err(error) => self.add("session", Verdict::Bad, error.to_string()),
+        let error = match probe.user {
+            Ok(user) => {
+                self.add("session", Verdict::Ok, describe(&user));
+                return self.pin_key(&again, &user);
+            }
+            Err(error) => error,
+        };
+        let is_clock_wrong = probe.clock.is_some_and(|offset| offset.distance() > CLOCK_LIMIT);
+        let text = match &error {
+            _ if is_clock_wrong || !is_unknown_session(&error) => error.to_string(),
+            _ => format!("not accepted by this server (code 401): {}", why_unknown(again, &pin_token, &args.api)),
+        };
+        self.add("session", Verdict::Bad, text);
+        self.skip(&["PIN key"], "needs the session");
+    }
+
+    /// Compares the session's PIN key with the one that the server's answer stands for.
+    fn pin_key(&mut self, session: &Session, user: &User) {
+        let tokens = [&user.pin_token, &user.pin_token_base64];
+        let mut tokens = tokens.into_iter().filter(|token| !token.is_empty()).peekable();
+        if tokens.peek().is_none() {
+            let text = "not checked: the server's answer has no pin_token to compare it with";
+            return self.add("PIN key", Verdict::Skipped, text);
+        }
+        let is_same = SystemRng::new().map(|mut rng| {
+            tokens
+                .any(|token| session.unwrap_pin_token(token, &mut rng).is_ok_and(|key| key.is_same(session.pin_key())))
+        });
+        match is_same {
+            Ok(true) => self.add("PIN key", Verdict::Ok, "the server has the same"),
+            Ok(false) => {
+                let text = "not the one that the server's pin_token stands for: PINs would be encrypted under a key that the \
+                            server does not have, and a wrong PIN costs a try; send none. Use the session's own keystore as it \
+                            was created, or register a new session";
+                self.add("PIN key", Verdict::Bad, text);
+            }
+            Err(error) => self.add("PIN key", Verdict::Bad, error.to_string()),
         }
     }
 
@@ -271,6 +316,51 @@ impl Report {
         };
         text
     }
+}
+
+/// The session, read twice: a client takes one.
+struct Sessions {
+    session: Session,
+    again: Session,
+    /// The keystore's own PIN token.
+    pin_token: String,
+}
+
+fn probe(client: Result<Client, Error>) -> Result<Probe, Error> {
+    let client = client?;
+    let _progress = Progress::new("asking the server");
+    Ok(client.probe()?)
+}
+
+/// Whether a refusal may mean that the server does not know the session. Only a sandbox names another reason.
+fn is_unknown_session(error: &HttpError) -> bool {
+    let HttpError::Protocol(error) = error else { return false };
+    error.api_error().is_some_and(|api| api.code == ErrorCode::Unauthorized)
+        && error.reason().is_none_or(|reason| reason == Reason::Session)
+}
+
+/// Why the server may not know the session. Tries it with user and session id exchanged: both are UUIDs, and no other check
+/// tells them apart.
+fn why_unknown(session: Session, pin_token: &str, api: &ApiArgs) -> String {
+    let exchanged = SystemRng::new().map_err(Error::from).and_then(|mut rng| {
+        let pin_key = session.unwrap_pin_token(pin_token, &mut rng)?;
+        let (user_id, session_id) = (session.session_id(), session.user_id());
+        let (_, signer) = session.replace_signer(());
+        probe(client::without_store(Session::from_parts(user_id, session_id, signer, pin_key), api))
+    });
+    let ids = match exchanged.map(|probe| probe.user) {
+        Ok(Ok(_)) => {
+            return "the keystore has user id and session id exchanged, because the server accepts them the other way round; exchange \
+                    the two values in the keystore"
+                .to_owned();
+        }
+        Ok(Err(error)) if is_unknown_session(&error) => "with user id and session id exchanged it is refused too",
+        _ => "user id and session id may be exchanged, which could not be tried",
+    };
+    format!(
+        "likely causes: the session was replaced or signed out, the keystore is of another server than --api, or an id or the \
+         private key in it is of another session; {ids}"
+    )
 }
 
 /// The finding about a session that the store knows.

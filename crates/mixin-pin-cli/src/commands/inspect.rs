@@ -6,6 +6,7 @@ use std::path::Path;
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::{Ed25519PublicKey, Session, UnixTime};
 use mixin_pin_protocol::inspect::{CapturedRequest, Known, Level, PinReport, Report, inspect};
+use mixin_pin_protocol::keystore::KeystoreShape;
 use mixin_pin_protocol::{CurlError, Shown};
 use serde_json::{Value, json};
 
@@ -29,7 +30,10 @@ pub(crate) fn run(args: &InspectArgs, output: &Output) -> Result<(), Error> {
         {
             tip_key = Some(spend_key.to_tip_key(None)?.public_key().clone());
         }
-        session = Some(keystore::into_unsigned_session(path, keystore)?);
+        // An OAuth authorization has no PIN.
+        if keystore.shape() != KeystoreShape::OAuth {
+            session = Some(keystore::into_unsigned_session(path, keystore)?);
+        }
     }
     let known =
         Known { public_key: key.as_ref(), pin_key: session.as_ref().map(Session::pin_key), tip_key: tip_key.as_ref() };

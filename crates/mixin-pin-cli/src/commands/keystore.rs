@@ -1,10 +1,13 @@
-//! `keystore new`, `check`, `lock` and `unlock`.
+//! `keystore new`, `check`, `convert`, `lock` and `unlock`.
+
+use std::io::{self, IsTerminal as _};
 
 use mixin_pin_core::SystemRng;
+use mixin_pin_protocol::keystore::{KeystoreShape, OutputShape};
 use mixin_pin_protocol::{KeystoreError, Shown};
 use serde_json::json;
 
-use crate::args::{KeystoreCheckArgs, KeystoreLockArgs, KeystoreNewArgs};
+use crate::args::{KeystoreCheckArgs, KeystoreConvertArgs, KeystoreLockArgs, KeystoreNewArgs};
 use crate::error::{Error, KeystoreProblem};
 use crate::files::{self, Replacement, SecretFile};
 use crate::keystore::{self, Passphrase};
@@ -31,20 +34,23 @@ pub(crate) fn new(args: &KeystoreNewArgs, output: &Output) -> Result<(), Error> 
 
 pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Error> {
     let path = &args.file;
-    let keystore = match keystore::read(path) {
+    let keystore = match keystore::read_with_notes(path) {
         Err(Error::Keystore { problem: KeystoreProblem::Content(cause), .. }) => return incomplete(&cause, output),
         other => other?,
     };
     let (shape, user_id, session_id) = (keystore.shape(), keystore.user_id(), keystore.session_id());
     let (algorithm, also_holds) = (keystore.algorithm(), keystore.further_secrets().to_vec());
     let bits = keystore.public_key().as_ref().and_then(keystore::rsa_bits);
-    let holds_pin = keystore::holds_pin(&keystore);
-    let note = match keystore.into_session(&mut SystemRng::new()?) {
-        Ok(_) => None,
-        Err(KeystoreError::OAuth) => Some("an OAuth authorization has no PIN"),
-        Err(KeystoreError::RemoteSigner) => Some("another program signs; this command cannot make its calls"),
+    let (holds_pin, lacks_server_key) = (keystore.holds_pin(), keystore.lacks_server_key());
+    let mut notes: Vec<_> = keystore.notes().iter().map(ToString::to_string).collect();
+    match keystore.into_session(&mut SystemRng::new()?) {
+        Ok(_) => {}
+        Err(KeystoreError::OAuth) => notes.push("an OAuth authorization has no PIN".to_owned()),
+        Err(KeystoreError::RemoteSigner) => {
+            notes.push("another program signs; this command cannot make its calls".to_owned());
+        }
         Err(cause) => return incomplete(&cause, output),
-    };
+    }
     if holds_pin {
         output::warn(
             "the keystore holds a PIN; anyone who reads the file has both key and PIN. Remove the PIN from it",
@@ -58,19 +64,56 @@ pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Err
         "algorithm": algorithm.as_str(),
         "key_bits": bits,
         "also_holds": also_holds,
+        "notes": notes,
     });
     output.result(&value, || {
         let bits = bits.map(|bits| format!(", {bits} bits")).unwrap_or_default();
         let more = if also_holds.is_empty() { "nothing".to_owned() } else { also_holds.join(", ") };
+        let lacking = if lacks_server_key { ", without the server's key" } else { "" };
         let mut text = format!(
-            "{GOOD}complete{GOOD:#}: {shape}\n  user        {user_id}\n  session     {session_id}\n  algorithm   \
+            "{GOOD}complete{GOOD:#}: {shape}{lacking}\n  user        {user_id}\n  session     {session_id}\n  algorithm   \
              {algorithm}{bits}\n  also holds  {more}"
         );
-        if let Some(note) = note {
+        for note in &notes {
             text.push_str("\n  note        ");
             text.push_str(note);
         }
         text
+    })
+}
+
+pub(crate) fn convert(args: &KeystoreConvertArgs, output: &Output) -> Result<(), Error> {
+    let (path, shape) = (&args.file, OutputShape::from(args.shape));
+    let file = match &args.out {
+        Some(out) => Some(SecretFile::create(out)?),
+        None if io::stdout().is_terminal() => return Err(Error::SecretToTerminal),
+        None => None,
+    };
+    let keystore = keystore::read(path)?;
+    let failed = |cause| KeystoreProblem::Content(cause).at(path);
+    let written = keystore.write(shape, args.with_spend_key).map_err(failed)?;
+    // A session that cannot be used is not written again.
+    if !matches!(keystore.shape(), KeystoreShape::OAuth | KeystoreShape::RemoteSigner) {
+        keystore::into_session(path, keystore)?;
+    }
+    let left_out = written.left_out.join(", ");
+    let Some((file, out)) = file.zip(args.out.as_ref()) else {
+        if !left_out.is_empty() {
+            output::warn(&format!("left out: {left_out}"));
+        }
+        return output::print_secret(&written.text);
+    };
+    if args.lock {
+        let passphrase = Passphrase::ask_new()?;
+        file.finish(keystore::lock(out, written.text.as_bytes(), &passphrase)?.as_bytes())?;
+    } else {
+        file.finish(written.text.as_bytes())?;
+    }
+    let out = ShownPath(out);
+    let value = json!({ "keystore": out.in_json(), "shape": shape.as_str(), "left_out": written.left_out });
+    output.result(&value, || {
+        let left_out = if left_out.is_empty() { String::new() } else { format!("\n  left out    {left_out}") };
+        format!("{GOOD}written{GOOD:#}: {out}, in the shape {shape}{left_out}")
     })
 }
 

@@ -5,7 +5,7 @@
 //! [`leave_signals_to_command`].
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
@@ -284,6 +284,11 @@ pub(crate) fn name_file(_: &File, _: &Path) -> io::Result<()> {
 /// Standard input without a buffer, which would keep a copy of what was read.
 pub(crate) fn stdin() -> io::Result<impl Read> {
     Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
+}
+
+/// Standard output without a buffer.
+pub(crate) fn stdout() -> io::Result<impl Write> {
+    Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
 }
 
 /// SIGINT or SIGTERM, for a command that stops on its own.

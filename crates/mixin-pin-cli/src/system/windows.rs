@@ -66,6 +66,12 @@ pub(crate) fn stdin() -> io::Result<impl Read> {
     Ok(io::stdin().lock())
 }
 
+/// Standard output.
+#[allow(clippy::unnecessary_wraps, reason = "it can fail on Unix")]
+pub(crate) fn stdout() -> io::Result<impl io::Write> {
+    Ok(io::stdout().lock())
+}
+
 /// Does nothing: a new file has its folder's access rights.
 pub(crate) const fn owner_only(_: &mut OpenOptions) {}
 
