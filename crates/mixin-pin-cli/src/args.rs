@@ -16,8 +16,8 @@ use mixin_pin_protocol::keystore::OutputShape;
 use crate::redact::{API_VARIABLE, KEYSTORE_VARIABLE};
 
 pub(crate) use action::{Action, ActionLine};
-use shared::database;
-pub(crate) use shared::{ApiArgs, ClientArgs, PinSource, SessionArgs, StoreArgs, TipSource};
+pub(crate) use shared::{ApiArgs, ClientArgs, NotAName, PinSource, SessionArgs, StoreArgs, TipSource};
+use shared::{database, rfc3339};
 
 pub(crate) const NEW_USER: &str = "--new-user";
 pub(crate) const EXPIRES_AT: &str = "--expires-at";
@@ -360,7 +360,7 @@ pub(crate) struct LogsArgs {
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) limit: u8,
     /// Only entries before this time, in RFC 3339.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = rfc3339)]
     pub(crate) offset: Option<String>,
 }
 

@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 use mixin_pin_core::Error as CoreError;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_http::{Error as HttpError, NextStep, Unknown};
+use mixin_pin_http::{Error as HttpError, NextStep, SettingsError, Unknown};
 use mixin_pin_protocol::answer::ApiError;
 use mixin_pin_protocol::check::OpenedPin;
 use mixin_pin_protocol::{AnswerError, CallError, CurlError, Error as ProtocolError, KeystoreError, TokenFault};
@@ -78,7 +78,7 @@ pub(crate) enum Error {
     /// Another process uses the session.
     SessionBusy,
     /// The clock is far ahead of the session's last iterator.
-    ClockLeap { ahead: Duration },
+    ClockLeap { ahead: Duration, session_id: Uuid },
     /// The new last iterator is far ahead of the clock, without --far-ahead.
     FarAhead { ahead: Duration },
     /// The server does not tell its time.
@@ -87,6 +87,8 @@ pub(crate) enum Error {
     Sandbox(mixin_pin_sandbox::Error),
     /// The answer to a registration lacks what a keystore needs.
     Registration,
+    /// The answer to a registration was lost.
+    RegistrationLost(Unknown),
     /// The error reference has no section for a code or word.
     NotExplained { topics: String },
     /// Standard output cannot be written.
@@ -102,8 +104,12 @@ pub(crate) enum FileProblem {
     Write(io::Error),
     /// It exists and must not be replaced.
     Exists,
-    /// A secret would go to standard output, or to a file named `-`.
-    Stdout,
+    /// The new file of a `keystore lock` that was interrupted.
+    LockingLeft,
+    /// The old file of a `keystore unlock` that was interrupted.
+    UnlockLeft,
+    /// A secret would go to a file named `-`.
+    Dash,
     /// A secret would be typed on a terminal that shows it.
     Terminal,
     /// It is not UTF-8.
@@ -179,7 +185,7 @@ impl Error {
                 | HttpError::Redirect { .. } => 4,
                 _ => 2,
             },
-            Self::Unknown { .. } | Self::Unresolved => 3,
+            Self::Unknown { .. } | Self::Unresolved | Self::RegistrationLost(_) => 3,
             Self::Store(
                 StoreError::Url
                 | StoreError::SqliteUri
@@ -252,17 +258,7 @@ impl fmt::Display for Error {
                 f.write_str("the new passphrase was typed differently the second time; the file is unchanged")
             }
             Self::PassphraseEmpty => f.write_str("the new passphrase is empty; the file is unchanged"),
-            Self::NoTerminal { which, cause, stdin_is_keystore } => {
-                write!(f, "there is no terminal to ask for the {which} ({cause}); ")?;
-                if which.contains("passphrase") {
-                    return write!(f, "set {PASSPHRASE_VARIABLE} to a file that has it");
-                }
-                f.write_str(if which.contains("key") { "add --spend-key-stdin" } else { "add --pin-stdin" })?;
-                if *stdin_is_keystore {
-                    f.write_str(", and give the keystore as a file: standard input is one of the two")?;
-                }
-                Ok(())
-            }
+            Self::NoTerminal { which, cause, stdin_is_keystore } => no_terminal(f, which, cause, *stdin_is_keystore),
             Self::StdinTwice { first, second } => write!(
                 f,
                 "{first} and {second} would both read standard input, and there is one; give one of them in another way"
@@ -296,12 +292,10 @@ impl fmt::Display for Error {
             Self::Ciphertext(cause) => cause.fmt(f),
             Self::Opened(opened) => write!(f, "the encrypted PIN {opened}"),
             Self::Input(cause) => cause.fmt(f),
-            Self::Http(cause) => {
-                cause.fmt(f)?;
-                // After a call that changes something, this would be an unknown outcome.
-                let is_failed_read = !cause.nothing_changed() && self.exit_code() != 1;
-                if is_failed_read { f.write_str("; nothing changed, because the call only reads") } else { Ok(()) }
-            }
+            // Within this command there is no other call.
+            Self::Http(HttpError::SessionBusy { .. }) => Self::SessionBusy.fmt(f),
+            // After a call that changes something, a failure would be an unknown outcome.
+            Self::Http(cause) => http(f, cause, !cause.nothing_changed() && self.exit_code() != 1),
             Self::Unknown { lost, run, listed_by } => unknown(f, lost, run.as_deref(), listed_by.is_some()),
             Self::Unresolved => f.write_str("the outcome of the update is still unknown"),
             Self::NotPending { request_id } => {
@@ -324,11 +318,13 @@ impl fmt::Display for Error {
                 }
             }
             Self::MemoryStore => f.write_str("a store in memory ends with its command; --store names another store"),
-            Self::SessionBusy => f.write_str("another process uses the session; try again, or wait longer with --wait"),
-            Self::ClockLeap { ahead } => write!(
+            Self::SessionBusy => f.write_str(
+                "another process uses the session, and nothing was sent; try again, or wait longer with --wait",
+            ),
+            Self::ClockLeap { ahead, session_id } => write!(
                 f,
                 "the clock is {} ahead of the session's last iterator; set it right, or if it is right, run: mixin-pin \
-                 store reset",
+                 store reset {session_id}",
                 span(*ahead)
             ),
             Self::FarAhead { ahead } => write!(
@@ -342,6 +338,11 @@ impl fmt::Display for Error {
             Self::Registration => f.write_str(
                 "the user was registered, but the answer lacks the session id or the server's key, so no keystore can be \
                  made of it",
+            ),
+            Self::RegistrationLost(lost) => write!(
+                f,
+                "the answer to the registration was lost, so a user without a keystore may be left: {}; register another user",
+                lost.cause
             ),
             Self::NotExplained { topics } => write!(f, "nothing is known about this; give a code of Mixin's lists, or one of: {topics}"),
             Self::Output(cause) => write!(f, "standard output cannot be written: {cause}"),
@@ -361,7 +362,13 @@ impl FileProblem {
             Self::Read(cause) => write!(f, "{shown} cannot be read: {cause}"),
             Self::Write(cause) => write!(f, "{shown} cannot be written: {cause}"),
             Self::Exists => write!(f, "{shown} exists and is not replaced; name another file"),
-            Self::Stdout => f.write_str("a secret does not go to standard output; name a new file"),
+            Self::LockingLeft => write!(f, "{shown} is left of a lock that was interrupted; remove it, and try again"),
+            Self::UnlockLeft => write!(
+                f,
+                "{shown} may be the locked keystore of an unlock that was interrupted; if the keystore is complete, remove it, \
+                 otherwise move it back there"
+            ),
+            Self::Dash => f.write_str("a secret does not go to a file named -; name another file"),
             Self::Terminal => {
                 f.write_str("standard input is a terminal, which would show the keystore; pipe it in, or name its file")
             }
@@ -414,6 +421,28 @@ impl KeystoreProblem {
     }
 }
 
+fn no_terminal(f: &mut fmt::Formatter<'_>, which: &str, cause: &io::Error, stdin_is_keystore: bool) -> fmt::Result {
+    write!(f, "there is no terminal to ask for the {which} ({cause}); ")?;
+    if which.contains("passphrase") {
+        return write!(f, "set {PASSPHRASE_VARIABLE} to a file that has it");
+    }
+    f.write_str(if which.contains("key") { "add --spend-key-stdin" } else { "add --pin-stdin" })?;
+    f.write_str(if stdin_is_keystore {
+        ", and give the keystore as a file: standard input is one of the two"
+    } else {
+        ""
+    })
+}
+
+fn http(f: &mut fmt::Formatter<'_>, cause: &HttpError, is_failed_read: bool) -> fmt::Result {
+    if let HttpError::Settings(SettingsError::PlainHttp) = cause {
+        // The command has no option that allows it.
+        return f.write_str("plain HTTP to another machine would expose every token; use https");
+    }
+    write!(f, "{cause}")?;
+    f.write_str(if is_failed_read { "; nothing changed, because the call only reads" } else { "" })
+}
+
 fn unknown(f: &mut fmt::Formatter<'_>, lost: &Unknown, run: Option<&str>, is_listed: bool) -> fmt::Result {
     let what = if matches!(&*lost.cause, HttpError::Protocol(ProtocolError::Answer(error)) if error.is_refusal()) {
         "was refused, but the refusal may answer a copy of it that a proxy sent, and the first copy may have been carried out"
@@ -449,8 +478,8 @@ impl From<HttpError> for Error {
     }
 }
 
-impl From<mixin_pin_http::SettingsError> for Error {
-    fn from(error: mixin_pin_http::SettingsError) -> Self {
+impl From<SettingsError> for Error {
+    fn from(error: SettingsError) -> Self {
         Self::Http(error.into())
     }
 }
@@ -515,7 +544,9 @@ mod tests {
             FileProblem::Read(cause()).at(path),
             FileProblem::Write(cause()).at(path),
             FileProblem::Exists.at(path),
-            FileProblem::Stdout.at(path),
+            FileProblem::LockingLeft.at(Path::new("keystore.json.locking")),
+            FileProblem::UnlockLeft.at(Path::new("keystore.json.before-unlock")),
+            FileProblem::Dash.at(path),
             FileProblem::Terminal.at(path),
             FileProblem::NotText.at(path),
             FileProblem::NotText.at(Path::new("-")),
@@ -558,6 +589,8 @@ mod tests {
             CurlError::Missing.into(),
             Error::Http(HttpError::LeaseLost),
             Error::Http(AnswerError::Server { status: 502 }.into()),
+            Error::Http(HttpError::Settings(SettingsError::PlainHttp)),
+            Error::Http(HttpError::SessionBusy { waited: Duration::from_secs(1) }),
             Error::Unresolved,
             Error::NotPending { request_id: Uuid::from_u128(7) },
             Error::UnderWay { request_id: Uuid::from_u128(7), left: Duration::from_millis(1_500) },
@@ -566,7 +599,7 @@ mod tests {
             Error::Store(StoreError::Unsettled),
             Error::MemoryStore,
             Error::SessionBusy,
-            Error::ClockLeap { ahead: days },
+            Error::ClockLeap { ahead: days, session_id: Uuid::from_u128(7) },
             Error::FarAhead { ahead: days + Duration::from_secs(3_600) },
             Error::NoServerTime,
             Error::Sandbox(mixin_pin_sandbox::Error::DatabaseContent),

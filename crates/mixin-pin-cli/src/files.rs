@@ -59,11 +59,9 @@ fn read_at_most(path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
 
 /// Reads a file with a secret, and warns if others can read it. Errors call the file `name`.
 pub(crate) fn read_secret(path: &Path, name: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let bytes = read_secret_quietly(path, name, limit);
-    if let Some(warning) = exposure(path) {
-        output::warn(&warning);
-    }
-    bytes
+    let bytes = read_secret_quietly(path, name, limit)?;
+    warn_if_exposed(path);
+    Ok(bytes)
 }
 
 /// Like [`read_secret`], without the warning.
@@ -81,11 +79,9 @@ fn read_to_limit(input: io::Result<impl Read>, name: &Path, limit: usize) -> Res
 
 /// Reads a keystore: a file, or standard input for `-`.
 pub(crate) fn read_keystore(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let bytes = read_keystore_quietly(path);
-    if let Some(warning) = exposure(path) {
-        output::warn(&warning);
-    }
-    bytes
+    let bytes = read_keystore_quietly(path)?;
+    warn_if_exposed(path);
+    Ok(bytes)
 }
 
 /// Like [`read_keystore`], without the warning if others can read the file.
@@ -118,6 +114,12 @@ fn read_in_place(mut input: impl Read, limit: usize) -> io::Result<Option<Zeroiz
         }
     }
     Ok(None)
+}
+
+fn warn_if_exposed(path: &Path) {
+    if let Some(warning) = exposure(path) {
+        output::warn(&warning);
+    }
 }
 
 /// A warning if others can read or change a file. Standard input has no owner.
@@ -165,7 +167,7 @@ impl SecretFile {
             return Err(failed(io::ErrorKind::InvalidInput.into()));
         }
         if is_stdin(path) {
-            return Err(FileProblem::Stdout.at(path));
+            return Err(FileProblem::Dash.at(path));
         }
         if fs::symlink_metadata(path).is_ok() {
             return Err(FileProblem::Exists.at(path));
@@ -181,7 +183,7 @@ impl SecretFile {
     pub(crate) fn finish(self, text: &[u8]) -> Result<(), Error> {
         let Self { file, path } = self;
         let written = uninterrupted(|| write(file, &path, text, None).map(|()| system::sync_folder(folder(&path))));
-        report(written, &path, &path)
+        report(written, &path, FileProblem::Exists.at(&path))
     }
 }
 
@@ -214,7 +216,7 @@ impl Replacement {
                 .inspect_err(|_| drop(fs::remove_file(&aside)))?;
             Ok(system::sync_folder(folder(&path)))
         });
-        report(replaced, &path, &aside)
+        report(replaced, &path, FileProblem::LockingLeft.at(&aside))
     }
 
     /// Replaces a text without secrets by a secret. No system can do that in one step without a second name for the secret. So
@@ -235,7 +237,7 @@ impl Replacement {
             fs::remove_file(&aside)?;
             Ok(synced.and_then(|()| system::sync_folder(folder(&path))))
         });
-        report(replaced, &path, &aside)
+        report(replaced, &path, FileProblem::UnlockLeft.at(&aside))
     }
 }
 
@@ -243,16 +245,16 @@ impl Replacement {
 /// not allow it. The file exists in any case.
 type Synced = io::Result<()>;
 
-/// Reports how the file at `path` was written; `taken` is the name that must not exist before. Signals wait while files are
+/// Reports how the file at `path` was written; `taken` says that a name was taken. Signals wait while files are
 /// written, so the warning is printed here, after that: output may be stopped.
-fn report(written: io::Result<Synced>, path: &Path, taken: &Path) -> Result<(), Error> {
+fn report(written: io::Result<Synced>, path: &Path, taken: Error) -> Result<(), Error> {
     match written {
         Ok(Ok(())) => {}
         Ok(Err(cause)) => output::warn(&format!(
             "{} is complete, but its name may not survive a power cut now: the folder: {cause}",
             ShownPath(path)
         )),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(FileProblem::Exists.at(taken)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(taken),
         Err(cause) => return Err(FileProblem::Write(cause).at(path)),
     }
     Ok(())
@@ -353,7 +355,7 @@ mod tests {
             let aside = with_suffix(&path, ".before-unlock");
             fs::write(&aside, "mine").unwrap();
             assert!(
-                matches!(replacement().finish_secret(b"x"), Err(Error::File { path, problem: FileProblem::Exists }) if path == aside)
+                matches!(replacement().finish_secret(b"x"), Err(Error::File { path, problem: FileProblem::UnlockLeft }) if path == aside)
             );
             assert_eq!((fs::read(&path).unwrap(), fs::read(&aside).unwrap()), (b"secret".to_vec(), b"mine".to_vec()));
             fs::remove_file(&aside).unwrap();

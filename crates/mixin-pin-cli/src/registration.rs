@@ -60,7 +60,10 @@ pub(crate) fn register(app: &Client, kind: SessionKind, name: &str) -> Result<(U
         let _progress = Progress::new("making a key");
         NewKey::generate(kind)?
     };
-    let user = send_known(|| app.register(&key.public_key(), name))?;
+    let user = send_known(|| app.register(&key.public_key(), name)).map_err(|error| match error {
+        Error::Unknown { lost, .. } => Error::RegistrationLost(lost),
+        error => error,
+    })?;
     let text = key.keystore(&user)?;
     Ok((user, text))
 }

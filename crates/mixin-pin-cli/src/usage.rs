@@ -1,5 +1,6 @@
 //! Errors in the command line: printed with a next step, and without values that may be secrets.
 
+use std::error::Error as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -9,7 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use mixin_pin_core::Pin;
 use serde_json::json;
 
-use crate::args::Cli;
+use crate::args::{Cli, NotAName};
 use crate::output::{harmless, json_text, print};
 use crate::redact::{KEYSTORE_VARIABLE, Length, without_secrets};
 
@@ -82,6 +83,10 @@ fn is_word(value: &ContextValue) -> bool {
 
 /// What to do about common mistakes.
 fn next_step(error: &clap::Error, pins: &[String]) -> Option<String> {
+    // Its value is not shown, and neither is the parser's message about it.
+    if let Some(hidden) = error.source().and_then(|cause| cause.downcast_ref::<NotAName>()) {
+        return Some(hidden.to_string());
+    }
     let arguments = match error.get(ContextKind::InvalidArg)? {
         ContextValue::String(argument) => std::slice::from_ref(argument),
         ContextValue::Strings(arguments) => arguments,

@@ -190,8 +190,9 @@ impl fmt::Display for Error {
             Self::LeaseLost => f.write_str("the session's lease ended before the request was sent; try again"),
             Self::TimeOver { limit } => write!(
                 f,
-                "the call's time limit of {limit:.1?} passed before the request was sent; set a longer one, or use a \
-                 faster signer"
+                "the call's time limit of {:.1}s passed before the request was sent; set a longer one, or use a faster \
+                 signer",
+                limit.as_secs_f64()
             ),
             Self::ClockUnconfirmed(error) => {
                 write!(f, "the server did not confirm that this clock is right, and no PIN was sent: {error}")
@@ -217,7 +218,8 @@ impl fmt::Display for Error {
             Self::Timeout { limit } => {
                 write!(
                     f,
-                    "no answer came within {limit:.1?}; check the network and any proxy, or set a longer time limit"
+                    "no answer came within {:.1}s; check the network and any proxy, or set a longer time limit",
+                    limit.as_secs_f64()
                 )
             }
             Self::AnswerTooLong { limit } => write!(

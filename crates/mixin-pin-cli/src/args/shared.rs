@@ -102,6 +102,11 @@ fn store_url(url: &str) -> Result<String, NotAName> {
     }
 }
 
+/// Checks that a time is in RFC 3339, as Mixin has it.
+pub(super) fn rfc3339(time: &str) -> Result<String, jiff::Error> {
+    time.parse::<jiff::Timestamp>().map(|_| time.to_owned())
+}
+
 /// Parses the file name of a database.
 pub(super) fn database(path: &str) -> Result<PathBuf, NotAName> {
     let path = PathBuf::from(path);
@@ -110,7 +115,7 @@ pub(super) fn database(path: &str) -> Result<PathBuf, NotAName> {
 
 /// A value that may be a secret instead of a file name. Shown by length and kind.
 #[derive(Debug)]
-pub(super) struct NotAName(String);
+pub(crate) struct NotAName(String);
 
 impl fmt::Display for NotAName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

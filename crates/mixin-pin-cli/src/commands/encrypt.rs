@@ -87,6 +87,8 @@ fn next_nonce(session: &Session, args: &StoreArgs) -> Result<Nonce, Error> {
     match reply {
         LeaseReply::Granted(lease) => Ok(lease.next(now()?)?),
         LeaseReply::Busy => Err(Error::SessionBusy),
-        LeaseReply::ClockUnconfirmed { ahead } => Err(Error::ClockLeap { ahead: ahead.unwrap_or_default() }),
+        LeaseReply::ClockUnconfirmed { ahead } => {
+            Err(Error::ClockLeap { ahead: ahead.unwrap_or_default(), session_id })
+        }
     }
 }
