@@ -16,8 +16,8 @@ use mixin_pin_protocol::keystore::OutputShape;
 use crate::redact::{API_VARIABLE, KEYSTORE_VARIABLE};
 
 pub(crate) use action::{Action, ActionLine};
-pub(crate) use shared::{ApiArgs, ClientArgs, NotAName, PinSource, SessionArgs, StoreArgs, TipSource};
-use shared::{database, rfc3339};
+pub(crate) use shared::{ApiArgs, ClientArgs, NotAName, NotAnId, PinSource, SessionArgs, StoreArgs, TipSource};
+use shared::{database, id, rfc3339};
 
 pub(crate) const NEW_USER: &str = "--new-user";
 pub(crate) const EXPIRES_AT: &str = "--expires-at";
@@ -213,7 +213,7 @@ pub(crate) struct TokenArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) body: Option<PathBuf>,
     /// The request's id; a random one by default.
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", value_parser = id)]
     pub(crate) request_id: Option<Uuid>,
     /// How long the token is valid.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
@@ -276,7 +276,7 @@ pub(crate) struct PendingArgs {
     #[arg(long, value_name = "FILE", env = KEYSTORE_VARIABLE, hide_env_values = true)]
     pub(crate) keystore: Option<PathBuf>,
     /// Remove this call from the list, after you have found out whether it was carried out. A call under way stays.
-    #[arg(long, value_name = "REQUEST_ID", requires = "keystore")]
+    #[arg(long, value_name = "REQUEST_ID", value_parser = id, requires = "keystore")]
     pub(crate) settled: Option<Uuid>,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
@@ -313,6 +313,7 @@ pub(crate) struct StoreShowArgs {
 #[derive(Args)]
 pub(crate) struct StoreResetArgs {
     /// The session.
+    #[arg(value_parser = id)]
     pub(crate) session_id: Uuid,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
@@ -322,6 +323,7 @@ pub(crate) struct StoreResetArgs {
 #[command(group(clap::ArgGroup::new("target").required(true)))]
 pub(crate) struct StoreRaiseArgs {
     /// The session.
+    #[arg(value_parser = id)]
     pub(crate) session_id: Uuid,
     /// The new last iterator: at least the greatest that any client has used. Clients without a store mostly use the
     /// nanoseconds since 1970.

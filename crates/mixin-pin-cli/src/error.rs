@@ -440,6 +440,12 @@ fn http(f: &mut fmt::Formatter<'_>, cause: &HttpError, is_failed_read: bool) -> 
         return f.write_str("plain HTTP to another machine would expose every token; use https");
     }
     write!(f, "{cause}")?;
+    // In rustls' words, the first bytes were no TLS.
+    if matches!(cause, HttpError::Connect(error) if error.to_string().contains("InvalidContentType")) {
+        f.write_str(
+            "; the server does not speak TLS: for a sandbox on this machine, write http:// in place of https://",
+        )?;
+    }
     f.write_str(if is_failed_read { "; nothing changed, because the call only reads" } else { "" })
 }
 

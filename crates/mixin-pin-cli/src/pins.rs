@@ -3,6 +3,7 @@
 
 use std::io::{self, IsTerminal as _, Read};
 
+use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::{Ed25519PublicKey, Pin};
 use mixin_pin_protocol::answer::User;
 use mixin_pin_protocol::keystore::SpendKey;
@@ -89,6 +90,15 @@ pub(crate) fn spend_key_or(
     }
 }
 
+/// Reads the TIP key of a spend key. Errors call it `which`.
+pub(crate) fn tip_key(
+    key: &SpendKey,
+    expected: Option<&Ed25519PublicKey>,
+    which: &'static str,
+) -> Result<TipKey, Error> {
+    key.to_tip_key(expected).map_err(|cause| Error::Pin { which, cause })
+}
+
 /// The TIP key that the server has for a user.
 pub(crate) fn installed_key(user: &User) -> Option<Ed25519PublicKey> {
     Ed25519PublicKey::from_text(&user.tip_key_base64).ok()
@@ -108,7 +118,7 @@ pub(crate) fn spend_key(from_stdin: bool, which: &'static str) -> Result<SpendKe
     prompt(which, |answer| {
         let key = SpendKey::new(answer);
         // Only checks that it is a key. Which kind it is depends on the public key, which is seen later.
-        key.to_tip_key(None)?;
+        tip_key(&key, None, which)?;
         Ok(key)
     })
 }

@@ -10,7 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use mixin_pin_core::Pin;
 use serde_json::json;
 
-use crate::args::{Cli, NotAName};
+use crate::args::{Cli, NotAName, NotAnId};
 use crate::output::{harmless, json_text, print};
 use crate::redact::{KEYSTORE_VARIABLE, Length, without_secrets};
 
@@ -84,8 +84,11 @@ fn is_word(value: &ContextValue) -> bool {
 /// What to do about common mistakes.
 fn next_step(error: &clap::Error, pins: &[String]) -> Option<String> {
     // Its value is not shown, and neither is the parser's message about it.
-    if let Some(hidden) = error.source().and_then(|cause| cause.downcast_ref::<NotAName>()) {
-        return Some(hidden.to_string());
+    if error.get(ContextKind::InvalidValue).is_some_and(|value| !is_word(value))
+        && let Some(cause) = error.source()
+        && (cause.is::<NotAName>() || cause.is::<NotAnId>())
+    {
+        return Some(cause.to_string());
     }
     let arguments = match error.get(ContextKind::InvalidArg)? {
         ContextValue::String(argument) => std::slice::from_ref(argument),

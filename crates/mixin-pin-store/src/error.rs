@@ -94,6 +94,11 @@ pub enum SqliteError {
         /// The file.
         path: PathBuf,
     },
+    /// The path is that of a folder.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The database has more than one name.
     HardLinked {
         /// The file, by one of its names.
@@ -277,6 +282,7 @@ impl fmt::Display for SqliteError {
                  you can write",
                 path.display()
             ),
+            Self::Folder { path } => write!(f, "{} is a folder; name a file in it", path.display()),
             Self::HardLinked { path } => write!(
                 f,
                 "{} has more than one name (hard links), each of which would be another database; remove the others",

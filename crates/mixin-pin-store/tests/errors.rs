@@ -32,6 +32,7 @@ fn error_messages_are_unchanged() {
         Error::Sqlite(SqliteError::Altered { path: path() }),
         Error::Sqlite(SqliteError::Exposed { path: path(), mode: 0o666 }),
         Error::Sqlite(SqliteError::OtherOwner { path: PathBuf::from("/data/iterators.db-wal") }),
+        Error::Sqlite(SqliteError::Folder { path: path() }),
         Error::Sqlite(SqliteError::HardLinked { path: path() }),
         Error::Sqlite(SqliteError::Moving { path: path() }),
         Error::Sqlite(SqliteError::Forked { path: path() }),

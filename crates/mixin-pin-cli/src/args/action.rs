@@ -5,6 +5,7 @@ use mixin_pin_core::Ed25519PublicKey;
 use mixin_pin_core::tip::{Amount, TipAction};
 use mixin_pin_core::uuid::Uuid;
 
+use super::shared::id;
 use crate::error::Error;
 
 /// An action alone, as `call --tip` takes it.
@@ -26,7 +27,7 @@ pub(crate) enum Action {
     },
     /// Add a withdrawal address.
     AddAddress {
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         asset_id: Uuid,
         #[arg(long)]
         destination: String,
@@ -37,17 +38,17 @@ pub(crate) enum Action {
     },
     /// Remove a withdrawal address.
     RemoveAddress {
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         address_id: Uuid,
     },
     /// Deactivate the user.
     DeactivateUser {
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         phone_verification_id: Uuid,
     },
     /// Set an emergency contact.
     CreateEmergencyContact {
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         verification_id: Uuid,
         #[arg(long)]
         code: String,
@@ -58,61 +59,61 @@ pub(crate) enum Action {
     RemoveEmergencyContact,
     /// Change the phone number.
     UpdatePhoneNumber {
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         verification_id: Uuid,
         #[arg(long)]
         code: String,
     },
     /// Sign a multisig request.
     SignMultisig {
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         request_id: Uuid,
     },
     /// Unlock a multisig request.
     UnlockMultisig {
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         request_id: Uuid,
     },
     /// Sign a collectible request.
     SignCollectible {
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         request_id: Uuid,
     },
     /// Unlock a collectible request.
     UnlockCollectible {
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         request_id: Uuid,
     },
     /// Pay another user.
     Transfer {
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         asset_id: Uuid,
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         opponent_id: Uuid,
         #[arg(long)]
         amount: String,
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         trace_id: Uuid,
         #[arg(long, default_value = "")]
         memo: String,
     },
     /// Withdraw to an address.
     Withdraw {
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         address_id: Uuid,
         #[arg(long)]
         amount: String,
         /// The fee of the request, if it has one.
         #[arg(long)]
         fee: Option<String>,
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         trace_id: Uuid,
         #[arg(long, default_value = "")]
         memo: String,
     },
     /// Pay a mainnet address or several users.
     Transaction {
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         asset_id: Uuid,
         #[arg(long, default_value = "")]
         opponent_key: String,
@@ -123,31 +124,31 @@ pub(crate) enum Action {
         threshold: u32,
         #[arg(long)]
         amount: String,
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         trace_id: Uuid,
         #[arg(long, default_value = "")]
         memo: String,
     },
     /// Let an app act for the user.
     ApproveOauth {
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         authorization_id: Uuid,
     },
     /// Provision another device.
     UpdateProvisioning {
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         device_id: Uuid,
         #[arg(long)]
         secret: String,
     },
     /// Give an app to another user.
     TransferAppOwnership {
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         user_id: Uuid,
     },
     /// Register with the safe.
     RegisterSafe {
-        #[arg(long)]
+        #[arg(long, value_parser = id)]
         user_id: Uuid,
         /// The user's key for the safe, in hex or base64.
         #[arg(long)]

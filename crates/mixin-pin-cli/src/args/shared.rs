@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use mixin_pin_core::uuid::Uuid;
 use mixin_pin_http::DEFAULT_API;
 
 use crate::redact::{API_VARIABLE, KEYSTORE_VARIABLE, STORE_VARIABLE, ShownPath};
@@ -101,6 +102,23 @@ fn store_url(url: &str) -> Result<String, NotAName> {
         None => Ok(url.to_owned()),
     }
 }
+
+/// Parses the id of a session, a request or anything else of Mixin's.
+pub(super) fn id(text: &str) -> Result<Uuid, NotAnId> {
+    text.parse().map_err(|_| NotAnId)
+}
+
+/// A value in place of an id.
+#[derive(Debug)]
+pub(crate) struct NotAnId;
+
+impl fmt::Display for NotAnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an id is a UUID, such as 6d0e4f6e-9b0e-4f9b-8e0f-3c110b1f7f6e; copy it whole")
+    }
+}
+
+impl std::error::Error for NotAnId {}
 
 /// Checks that a time is in RFC 3339, as Mixin has it.
 pub(super) fn rfc3339(time: &str) -> Result<String, jiff::Error> {

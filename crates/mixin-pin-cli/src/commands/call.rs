@@ -51,7 +51,8 @@ fn with_tip(
     action: &Action,
 ) -> Result<Value, Error> {
     let installed = pins::installed_key(&send(|| client.me())?);
-    let key = pins::spend_key_or(of_keystore, args.spend_key_stdin, "spend key")?.to_tip_key(installed.as_ref())?;
+    let key = pins::spend_key_or(of_keystore, args.spend_key_stdin, "spend key")?;
+    let key = pins::tip_key(&key, installed.as_ref(), "spend key")?;
     action.with(|action| {
         send_listed(|| client.call_with_tip(&args.method, &args.path, body, &key, action), &args.client)
     })?

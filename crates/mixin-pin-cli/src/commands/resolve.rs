@@ -159,7 +159,7 @@ fn settle(
     };
     let new = if args.tip.is_wanted() {
         let key = pins::spend_key_or(spend_key, args.tip.spend_key_stdin, "new spend key")?;
-        OwnedCredential::Tip(Box::new(key.to_tip_key(None)?))
+        OwnedCredential::Tip(Box::new(pins::tip_key(&key, None, "new spend key")?))
     } else {
         OwnedCredential::Digits(pins::read(&args.source, "new PIN")?)
     };
@@ -280,5 +280,5 @@ fn run_again(args: &ResolveArgs, expires_at: &str) -> Option<String> {
 
 fn old_tip_key(key: &SpendKey, installed: Option<&Ed25519PublicKey>) -> Result<TipKey, Error> {
     // If neither reading matches, a new key is already installed, and either reading will do.
-    Ok(key.to_tip_key(installed).or_else(|_| key.to_tip_key(None))?)
+    key.to_tip_key(installed).or_else(|_| pins::tip_key(key, None, "old spend key"))
 }

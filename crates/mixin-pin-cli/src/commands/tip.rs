@@ -32,7 +32,8 @@ pub(crate) fn sign(args: &TipSignArgs, output: &Output) -> Result<(), Error> {
         Some(path) if !args.spend_key_stdin => keystore::read(path)?.take_spend_key(),
         _ => None,
     };
-    let key = pins::spend_key_or(of_keystore, args.spend_key_stdin, "spend key")?.to_tip_key(expected.as_ref())?;
+    let key = pins::spend_key_or(of_keystore, args.spend_key_stdin, "spend key")?;
+    let key = pins::tip_key(&key, expected.as_ref(), "spend key")?;
     let (body, signature) = args.action.with(|action| (action.body(), key.sign(action)))?;
     let (body, signature) = (encode_string(body.as_bytes()), encode_string(&signature));
     let public_key = encode_string(key.public_key().as_bytes());

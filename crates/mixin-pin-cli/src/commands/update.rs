@@ -27,18 +27,20 @@ fn with_digits(client: &Client, args: &UpdateArgs) -> Result<User, Error> {
 
 /// Installs a TIP key: as the first PIN, or in place of digits or of another key.
 fn with_tip(client: &Client, args: &UpdateArgs, of_keystore: Option<SpendKey>) -> Result<User, Error> {
-    let from_stdin = args.tip.spend_key_stdin;
+    let (from_stdin, which) = (args.tip.spend_key_stdin, "new spend key");
     // With --new-user nothing is asked. The server refuses the update if there is a PIN.
     let me = if args.new_user { None } else { Some(send(|| client.me())?) };
     if let Some(me) = &me
         && let Some(installed) = pins::installed_key(me)
     {
         // The keystore may have the old key. The new one is always given.
-        let old = match of_keystore.map(|key| key.to_tip_key(Some(&installed))) {
-            Some(Ok(old)) => old,
-            _ => pins::spend_key(from_stdin, "old spend key")?.to_tip_key(Some(&installed))?,
+        let old = if let Some(Ok(old)) = of_keystore.map(|key| key.to_tip_key(Some(&installed))) {
+            old
+        } else {
+            let which = "old spend key";
+            pins::tip_key(&pins::spend_key(from_stdin, which)?, Some(&installed), which)?
         };
-        let new = pins::spend_key(from_stdin, "new spend key")?.to_tip_key(None)?;
+        let new = pins::tip_key(&pins::spend_key(from_stdin, which)?, None, which)?;
         if new.public_key() == old.public_key() {
             return Err(Error::SameSpendKey);
         }
@@ -46,7 +48,7 @@ fn with_tip(client: &Client, args: &UpdateArgs, of_keystore: Option<SpendKey>) -
         return send_or_next(|| client.change_tip(&old, me.tip_counter, &new), "resolve", &args.client, &flags);
     }
     let old = if args.new_user { None } else { Some(pins::read(&args.source, "old PIN")?) };
-    let new = pins::spend_key_or(of_keystore, from_stdin, "new spend key")?.to_tip_key(None)?;
+    let new = pins::tip_key(&pins::spend_key_or(of_keystore, from_stdin, which)?, None, which)?;
     let flags = [args.new_user_flag(), args.tip.flag()].concat();
     send_or_next(|| client.install_tip(old.as_ref(), &new), "resolve", &args.client, &flags)
 }

@@ -174,7 +174,11 @@ mod permissions {
 
     /// Refuses a database with several names: SQLite would keep another `-wal` for each of them.
     pub(in super::super) fn check_links(path: &Path) -> Result<(), Error> {
-        if fs::metadata(path).map_err(failed(path))?.nlink() > 1 {
+        let found = fs::metadata(path).map_err(failed(path))?;
+        if found.is_dir() {
+            return Err(Error::Sqlite(SqliteError::Folder { path: path.to_owned() }));
+        }
+        if found.nlink() > 1 {
             return Err(Error::Sqlite(SqliteError::HardLinked { path: path.to_owned() }));
         }
         Ok(())
