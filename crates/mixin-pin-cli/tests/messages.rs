@@ -207,6 +207,8 @@ struct Replaced {
 impl Replaced {
     fn new(session: &Session) -> Self {
         let mut fixed = vec![(text(session.folder.path()).to_owned(), "~")];
+        // Without a network the system cannot tell.
+        fixed.push(("Temporary failure in name resolution".to_owned(), "Name or service not known"));
         if let Some(sandbox) = &session.sandbox {
             fixed.push((sandbox.app_keystore.clone(), "app.json"));
         }
