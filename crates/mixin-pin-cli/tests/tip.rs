@@ -200,3 +200,26 @@ fn any_call_can_carry_a_pin_or_an_action() {
     let array = call(&["POST", "/transfers", "--body", &body, "--with-pin", "--pin-stdin"], "123456\n");
     assert!(array.code == 2 && array.stdout.contains("JSON object"), "{array:?}");
 }
+
+#[test]
+fn the_spend_key_is_found_under_any_of_its_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(common::testdata("keystore-dashboard.json")).unwrap();
+    let mut signatures = Vec::new();
+    for name in ["pin", "safe_key", "safeKey", "spend_key", "spendKey", "spend_private_key", "spendPrivateKey"] {
+        let mut keystore: serde_json::Value = serde_json::from_str(&text).unwrap();
+        keystore[name] = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60".into();
+        let path = folder.path().join("me.json");
+        private(&path, &keystore.to_string());
+        let path = common::text(&path);
+        let signed = run(&["tip", "sign", "--keystore", path, "read-emergency-contact"], b"").done();
+        signatures.push(signed.stdout);
+        // The other commands find it too, and fail only where nothing listens.
+        let api = ["--keystore", path, "--api", "http://127.0.0.1:9", "--store", "memory:"];
+        for args in [&["verify", "--tip"][..], &["update", "--new-user", "--tip"]] {
+            let run = run(&[args, &api].concat(), b"");
+            assert!(run.code == 4 && run.stderr.contains("no connection"), "{name}: {run:?}");
+        }
+    }
+    assert!(signatures.iter().all(|signature| *signature == signatures[0] && signature.len() == 129), "{signatures:?}");
+}
