@@ -18,7 +18,7 @@ const LABELS: [&str; 2] = ["RSA PRIVATE KEY", "PRIVATE KEY"];
 
 /// The DER of the first unencrypted private key.
 ///
-/// None without one, and for an encrypted PKCS#1 key, whose lines begin with headers.
+/// `None` if there is none, and for an encrypted PKCS#1 key, whose data follows headers.
 pub(crate) fn private_key(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let mut lines = text.split('\n').map(|line| line.trim_end_matches(|c: char| c <= ' '));
     let label = lines.find_map(|line| LABELS.into_iter().find(|label| label_of(line, BEGIN) == Some(label)))?;

@@ -147,7 +147,7 @@ impl Session {
 
 #[cfg(all(feature = "rsa", feature = "ed25519"))]
 impl Session {
-    /// The PIN key that a PIN token of this session stands for: the `pin_token` in an answer to `GET /me`.
+    /// Computes the PIN key from a PIN token of this session, such as the `pin_token` in an answer to `GET /me`.
     ///
     /// Compare it with [`Session::pin_key`] by [`PinKey::is_same`] to learn whether the server has the same key. The token
     /// of an RSA session is unwrapped, that of an Ed25519 session is read as [`crate::X25519PublicKey::from_text`] does.

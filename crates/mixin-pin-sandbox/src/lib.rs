@@ -103,7 +103,7 @@ pub struct Config {
     pub tries_a_day: u32,
     /// What a day is for [`tries_a_day`](Self::tries_a_day). Default: [`TryWindow::Growing`].
     pub try_window: TryWindow,
-    /// Whether a wrong PIN uses its iterator up. No source tells. A PIN that is refused for another reason never does.
+    /// Whether a wrong PIN uses its iterator up. No source says. A PIN that is refused for another reason never does.
     /// Default: `true`.
     pub wrong_pin_spends_iterator: bool,
     /// Whether a change of the PIN is refused if the new PIN's iterator is not greater than the old PIN's. The clients encrypt

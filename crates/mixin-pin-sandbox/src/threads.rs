@@ -1,4 +1,4 @@
-//! The threads of a server, which may start and stop inside of another runtime.
+//! The threads of a server, which may start and stop inside another runtime.
 
 use std::io;
 

@@ -185,7 +185,7 @@ pub enum RedisError {
 }
 
 impl RedisError {
-    /// Whether the same call may succeed after a while, without anybody's doing.
+    /// Whether the same call may succeed later, although nobody changes anything.
     pub const fn may_pass(&self) -> bool {
         matches!(
             self,

@@ -40,7 +40,7 @@ use scripts::Scripts;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The shortest time limit: a connection needs several round trips.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// Each step of a request then has its own limit only.
+/// No limit for the whole request: each of its steps has its own.
 const UNLIMITED: Duration = Duration::MAX;
 const PREFIX: &str = "mixin-pin:";
 const LEASE_SUFFIX: &str = ":lease";

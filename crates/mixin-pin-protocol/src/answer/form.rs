@@ -19,7 +19,7 @@ pub(super) fn read<T: DeserializeOwned>(value: &Value, name: &str) -> Result<T, 
         .map_err(|misfit| misfit.at(name))
 }
 
-/// What does not fit, and the way to it, inside out.
+/// What does not fit, and its path, innermost field first.
 #[derive(Debug)]
 struct Misfit {
     way: Vec<String>,
@@ -64,7 +64,7 @@ impl fmt::Display for Misfit {
 
 impl std::error::Error for Misfit {}
 
-/// Ignores what it is given of the value, because no error may show it.
+/// Ignores the value itself, because no error may show it.
 impl Error for Misfit {
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self::new(Kind::Value)
@@ -181,7 +181,7 @@ impl<'v> MapAccess<'v> for Fields<'v> {
     }
 }
 
-/// The way to a field. A key that is no ordinary name comes from outside, and is not shown.
+/// The path to a field. A key that is not an ordinary name comes from outside, and is not shown.
 fn step(key: &str) -> String {
     let is_name = key.len() <= 32
         && key.starts_with(|c: char| c.is_ascii_lowercase())

@@ -1,4 +1,4 @@
-//! What an encrypted PIN holds that does not decrypt to a PIN.
+//! Describes an encrypted block that decrypts to something other than a PIN.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ const MAX_LEN: usize = 4096;
 const CONFIG: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
-/// An encrypted PIN that opens under the session's PIN key, and holds no PIN, TIP key or TIP signature.
+/// An encrypted block that decrypts under the session's PIN key, but not to a PIN, a TIP key or a TIP signature.
 ///
 /// ```
 /// use mixin_pin_protocol::check::OpenedPin;
@@ -29,7 +29,7 @@ const CONFIG: GeneralPurposeConfig =
 /// ```
 ///
 /// # Security
-/// Tells those who ask whether a ciphertext has valid padding: see [`block_form`].
+/// It reveals whether a ciphertext has valid padding: see [`block_form`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenedPin {
     form: BlockForm,

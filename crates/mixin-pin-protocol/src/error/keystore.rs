@@ -110,7 +110,7 @@ pub enum KeystoreError {
         /// The field.
         field: &'static str,
     },
-    /// The id of the user and that of the session are exchanged: the PIN token unwraps only so.
+    /// The user's id and the session's are exchanged: the PIN token unwraps only that way.
     IdsExchanged,
     /// An OAuth keystore without the server's key was given where answers must be verified.
     NoServerKey,

@@ -41,7 +41,7 @@ pub(super) fn is_same(one: &[u8], two: &[u8]) -> bool {
 
 struct Field {
     name: &'static str,
-    /// Whether the file has this very name, and not one like `sessionId`.
+    /// Whether the file has exactly this name, not a variant like `sessionId`.
     is_exact: bool,
     value: Value,
 }
@@ -84,8 +84,8 @@ const USER_IDS: [&str; 3] = ["app_id", "client_id", "user_id"];
 const PRIVATE_KEYS: [&str; 3] = ["session_private_key", "private_key", "session_key"];
 /// The names of the server's key of an Ed25519 session, likewise.
 const SERVER_KEYS: [&str; 3] = ["server_public_key", "pin_token_base64", "pin_token"];
-/// The names of an RSA session's PIN token, likewise. That of `baizhiheizi/mixin_bot` is
-/// `server_public_key` (`lib/mixin_bot/api/pin.rb`).
+/// The names of an RSA session's PIN token, likewise. `mixin_bot` has it as `server_public_key` (baizhiheizi/mixin_bot:
+/// `lib/mixin_bot/api/pin.rb`).
 const PIN_TOKENS: [&str; 3] = ["pin_token", "pin_token_base64", "server_public_key"];
 /// The names of the spend key, likewise.
 ///
@@ -94,7 +94,7 @@ const SPEND_KEYS: [&str; 4] = ["spend_private_key", "spend_key", "safe_key", "pi
 /// Secrets that a session of most shapes does not need.
 const FURTHER_SECRETS: [&str; 6] = ["pin", "pin_key", "spend_private_key", "spend_key", "safe_key", "client_secret"];
 
-/// The field that a name in a file means, and whether it is the field's very name.
+/// The field that a name in a file means, and whether it is exactly the field's name.
 ///
 /// Case and the signs between words do not count: `sessionId`, `SESSION_ID` and `session-id` are `session_id`.
 fn known(name: &str) -> Option<(&'static str, bool)> {

@@ -1,4 +1,4 @@
-//! Names what a file is that is not a keystore in JSON, and where in it a keystore may be.
+//! Names the format of a file that is not a keystore in JSON, and finds a keystore within another JSON value.
 
 use std::collections::BTreeMap;
 use std::fmt;

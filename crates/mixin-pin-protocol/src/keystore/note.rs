@@ -1,4 +1,4 @@
-//! What a reader of a keystore should know although it could be read.
+//! Remarks about a keystore that was read.
 
 use std::fmt;
 
