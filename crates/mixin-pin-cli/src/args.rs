@@ -429,8 +429,8 @@ pub(crate) enum KeystoreCommand {
     Check(KeystoreCheckArgs),
     /// Write a keystore in the shape that another client reads.
     ///
-    /// Reading the new file gives the same session. A PIN and a client secret are never written; what else is left out is
-    /// named.
+    /// Reading the new file gives the same session. A PIN and a client secret are never written. The command names what it
+    /// leaves out.
     #[command(after_help = help::CONVERT)]
     Convert(KeystoreConvertArgs),
     /// Lock a keystore under a passphrase, in place or into another file.
@@ -473,9 +473,9 @@ pub(crate) struct KeystoreCheckArgs {
 pub(crate) enum Shape {
     /// For the official Go client: as the developers' dashboard writes it.
     Dashboard,
-    /// For fox-one's Go client: of a bot.
+    /// For fox-one's Go client: a bot's keystore.
     Bot,
-    /// For the official Go client's command: of a user.
+    /// For the official Go client's command: a user's keystore.
     User,
     /// For the official Node client.
     Node,
