@@ -261,7 +261,7 @@ impl fmt::Display for Error {
             Self::NoTerminal { which, cause, stdin_is_keystore } => no_terminal(f, which, cause, *stdin_is_keystore),
             Self::StdinTwice { first, second } => write!(
                 f,
-                "{first} and {second} would both read standard input, and there is one; give one of them in another way"
+                "{first} and {second} would both read standard input; give one of them in another way"
             ),
             Self::SecretToTerminal => f.write_str("a keystore is not shown on a terminal; name a new file with --out"),
             Self::StdinInPlace => f.write_str("standard input cannot be replaced; name a new file with --out"),
@@ -329,8 +329,8 @@ impl fmt::Display for Error {
             ),
             Self::FarAhead { ahead } => write!(
                 f,
-                "that iterator is {} ahead of the clock: every other client of the session would have to stay above it for \
-                 ever; set the clock right, or if you mean it, add --far-ahead",
+                "that iterator is {} ahead of the clock: every other client of the session must stay above it from \
+                 then on; set the clock right, or if you mean it, add --far-ahead",
                 span(*ahead)
             ),
             Self::NoServerTime => f.write_str("the server does not tell its time; give the iterator with --to"),
@@ -362,13 +362,13 @@ impl FileProblem {
             Self::Read(cause) => write!(f, "{shown} cannot be read: {cause}"),
             Self::Write(cause) => write!(f, "{shown} cannot be written: {cause}"),
             Self::Exists => write!(f, "{shown} exists and is not replaced; name another file"),
-            Self::LockingLeft => write!(f, "{shown} is left of a lock that was interrupted; remove it, and try again"),
+            Self::LockingLeft => write!(f, "{shown} is left over from an interrupted lock; remove it, and try again"),
             Self::UnlockLeft => write!(
                 f,
                 "{shown} may be the locked keystore of an unlock that was interrupted; if the keystore is complete, remove it, \
                  otherwise move it back there"
             ),
-            Self::Dash => f.write_str("a secret does not go to a file named -; name another file"),
+            Self::Dash => f.write_str("a secret is not written to a file named -; name another file"),
             Self::Terminal => {
                 f.write_str("standard input is a terminal, which would show the keystore; pipe it in, or name its file")
             }
@@ -388,7 +388,10 @@ impl FileProblem {
                 write!(f, "the account of {shown} has more than one of pin, tip_key and tip; give one of them")
             }
             Self::AccountTipKey => {
-                write!(f, "the tip_key of the account of {shown} is no Ed25519 public key; give it in hex or base64")
+                write!(
+                    f,
+                    "the tip_key of the account of {shown} is not an Ed25519 public key; give it in hex or base64"
+                )
             }
             Self::AccountSpendKey => {
                 write!(

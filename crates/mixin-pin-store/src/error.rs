@@ -333,7 +333,7 @@ impl fmt::Display for RedisError {
             }
             Self::TimedOut { limit } => write!(
                 f,
-                "Redis did not answer within {limit:.1?}; find out whether it hangs, or whether a firewall drops what is sent"
+                "Redis did not answer within {limit:.1?}; check whether it hangs, or whether a firewall drops packets"
             ),
             Self::PasswordMissing => f.write_str(
                 "Redis wants a password (NOAUTH); name the store as redis://USER:PASSWORD@HOST, or redis://:PASSWORD@HOST \
@@ -349,7 +349,7 @@ impl fmt::Display for RedisError {
                 "Redis cannot save to its disk and refuses writes (MISCONF); its log says why: make room, or correct the \
                  permissions of its folder",
             ),
-            Self::Replica => f.write_str("this Redis server is a replica and refuses writes (READONLY); name the primary"),
+            Self::Replica => f.write_str("this Redis server is a replica and refuses writes (READONLY); give the address of the primary"),
             Self::FewReplicas => f.write_str(
                 "Redis has too few replicas and refuses writes (NOREPLICAS); bring them back, or lower min-replicas-to-write",
             ),
