@@ -301,7 +301,8 @@ fn a_change_may_have_its_iterators_in_any_order_above_those_used() {
     let client = with_pin(&sandbox);
     let session = client.session();
     let now = now().secs();
-    let base = now * 1_000_000_000 + 500_000_000;
+    // Above those that the client takes from the clock.
+    let base = (now + 60) * 1_000_000_000;
     let encrypt = |digits, iterator| {
         let block = hazmat::block(pin(digits), now, iterator);
         hazmat::encrypt_with_iv(session.pin_key(), &block, &[5; 16]).to_standard().as_str().to_owned()
