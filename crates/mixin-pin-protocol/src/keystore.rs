@@ -87,6 +87,7 @@ impl Keystore {
     /// [`KeystoreError`], which names the field at fault and never its value.
     pub fn parse(json: &[u8]) -> Result<Self, KeystoreError> {
         let text = bytes::decode(json)?;
+        format::check_object(&text)?;
         let fields: Fields = serde_json::from_str(&text).map_err(|error| format::explain(&text, &error))?;
         fields.check_spellings()?;
         let mut notes = Vec::new();
@@ -119,6 +120,10 @@ impl Keystore {
                 let server = named.to_x25519().map_err(|cause| KeystoreError::Field { field, cause })?;
                 if fields::is_same(key.expose_seed(), named.as_bytes()) {
                     return Err(KeystoreError::Holds { field: key_field, holding: Holding::ServerKey });
+                }
+                // Keys would agree, but on one that the server does not have.
+                if key.public_key().to_x25519().as_ref() == Ok(&server) {
+                    return Err(KeystoreError::Holds { field, holding: Holding::OwnPublicKey });
                 }
                 (shape, Keys::Ed25519 { key, field, named, server })
             }

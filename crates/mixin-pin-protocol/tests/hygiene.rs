@@ -93,3 +93,37 @@ fn every_form_of_an_rsa_keystore_leaves_neither_text_nor_der() {
         assert_eq!(left, 0, "{text}");
     }
 }
+
+#[test]
+fn refused_files_leave_nothing() {
+    const SEED: [u8; 32] = *b"a seed that is found where it is";
+    const SERVER: &str = "387380cc8553d6fad4be2ecd6db5edf16ed6305ecc3f38fda9c28df31a022e80";
+    let key = Ed25519Key::from_bytes(&SEED).unwrap();
+    let (hex, pin) = (base16ct::lower::encode_string(&SEED), "739146");
+    let pair = STANDARD.encode([&SEED[..], key.public_key().as_bytes()].concat());
+    let marks = [&SEED[8..24], &hex.as_bytes()[16..36], &pair.as_bytes()[10..30], pin.as_bytes()];
+    let good = format!(
+        r#"{{"app_id": "f3e9d3e5-c473-4bc2-a9b6-5b730a7a8575", "session_id": "b7bce11c-e816-4769-a90a-c61b413be460",
+        "session_private_key": "{hex}", "pin": "{pin}", "server_public_key": "{SERVER}"}}"#
+    );
+    let quoted = serde_json::to_string(&good).unwrap();
+    for text in [
+        // Not objects.
+        &quoted,
+        &quoted[..quoted.len() - 1],
+        &format!("[{good}]"),
+        pin,
+        // Elsewhere than it belongs.
+        &format!(r#"{{"a": {good}}}"#),
+        &format!(r#"{{"a": {quoted}}}"#),
+        &good.replace(SERVER, &hex),
+        &good.replace(SERVER, &pair),
+        // Damaged.
+        &good[..good.len() - 1],
+        &good.replace(&hex, &hex[1..]),
+        &good.replace(&hex, &format!("{hex}!")),
+    ] {
+        let left = left_behind(&marks, || Keystore::parse(text.as_bytes()).unwrap_err());
+        assert_eq!(left, 0, "{text}");
+    }
+}

@@ -243,12 +243,39 @@ fn the_keystore_or_the_public_key_decides_how_a_spend_key_is_read() {
         }
         let sum = changed(&text, "is_spend_private_sum", json!(true));
         assert_eq!(take(&sum).unwrap().to_tip_key(None).unwrap().public_key(), scalar.public_key());
+        for (flag, key) in [("true", &scalar), (" True\n", &scalar), ("false", &seed)] {
+            let sum = changed(&text, "is_spend_private_sum", json!(flag));
+            assert_eq!(take(&sum).unwrap().to_tip_key(None).unwrap().public_key(), key.public_key(), "{flag:?}");
+        }
+        for other in [json!(1), json!("1"), json!("yes"), json!([true])] {
+            let sum = changed(&text, "is_spend_private_sum", other.clone());
+            let expected = KeystoreError::NotFlag { field: "is_spend_private_sum" };
+            assert_eq!(parse(&sum).unwrap_err(), expected, "{other}");
+        }
         let other = TipKey::from_seed(&[1; 32]);
         let mismatch = key.to_tip_key(Some(other.public_key())).unwrap_err();
         assert_eq!(mismatch, CoreError::TipKeyMismatch);
         assert!(!format!("{key:?}").contains("42"));
     }
     assert!(take(DASHBOARD).is_none());
+    assert!(parse(&changed(DASHBOARD, "is_spend_private_sum", json!(1))).is_ok(), "there is nothing that it says");
     let not_text = changed(DASHBOARD, "spend_key", json!(7));
     assert_eq!(parse(&not_text).unwrap_err(), KeystoreError::NotString { field: "spend_key" });
+}
+
+#[test]
+fn the_sessions_own_public_key_is_not_taken_for_the_servers() {
+    use mixin_pin_protocol::core::token::VerifyingKey;
+    use mixin_pin_protocol::keystore::Holding;
+
+    let Some(VerifyingKey::Ed25519(own)) = parse(DASHBOARD).unwrap().public_key() else { panic!("an Ed25519 key") };
+    let own_x25519 = own.to_x25519().unwrap().to_base64_url();
+    for (text, field, value) in [
+        (DASHBOARD, "server_public_key", base16ct::lower::encode_string(own.as_bytes())),
+        (DASHBOARD, "server_public_key", own_x25519.clone()),
+        (ED25519_BOT, "pin_token", own_x25519),
+    ] {
+        let expected = KeystoreError::Holds { field, holding: Holding::OwnPublicKey };
+        assert_eq!(parse(&changed(text, field, json!(value))).unwrap_err(), expected);
+    }
 }

@@ -42,6 +42,11 @@ pub enum KeystoreError {
         /// The field.
         field: &'static str,
     },
+    /// A field is neither true nor false.
+    NotFlag {
+        /// The field.
+        field: &'static str,
+    },
     /// A field is not a UUID.
     NotUuid {
         /// The field.
@@ -164,6 +169,7 @@ impl fmt::Display for KeystoreError {
                 write!(f, "the keystore is {shape} and lacks {field}; use the whole file as it was created")
             }
             Self::NotString { field } => write!(f, "the keystore's {field} must be text, in quotes"),
+            Self::NotFlag { field } => write!(f, "the keystore's {field} must be true or false"),
             Self::NotUuid { field } => write!(f, "the keystore's {field} must be a UUID; copy it whole"),
             Self::Field { field, cause } => write!(f, "the keystore's {field} cannot be used: {cause}"),
             Self::Holds { field, holding } => write!(f, "the keystore's {field} {holding}"),

@@ -275,7 +275,6 @@ impl Fields {
 
     /// The spend key, under any of its names. Six digits there are a PIN.
     pub(super) fn spend_key(&self, notes: &mut Vec<KeystoreNote>) -> Result<Option<SpendKey>, KeystoreError> {
-        let is_scalar = matches!(self.get("is_spend_private_sum"), Some(Value::Flag(true)));
         let mut found: Option<(&'static str, &str)> = None;
         for field in SPEND_KEYS {
             // A PIN may be a number.
@@ -291,7 +290,21 @@ impl Fields {
                 Some(_) => {}
             }
         }
-        Ok(found.map(|(field, text)| SpendKey::of_keystore(field, Zeroizing::new(text.to_owned()), is_scalar)))
+        let Some((field, text)) = found else { return Ok(None) };
+        let is_scalar = self.flag("is_spend_private_sum")?;
+        Ok(Some(SpendKey::of_keystore(field, Zeroizing::new(text.to_owned()), is_scalar)))
+    }
+
+    /// Whether a flag is set. It may be text, as environment variables are.
+    fn flag(&self, field: &'static str) -> Result<bool, KeystoreError> {
+        let is = |text: &str, word: &str| clean(text).eq_ignore_ascii_case(word);
+        match self.get(field) {
+            None => Ok(false),
+            Some(Value::Flag(flag)) => Ok(*flag),
+            Some(Value::Text(text)) if is(text, "true") => Ok(true),
+            Some(Value::Text(text)) if is(text, "false") => Ok(false),
+            Some(Value::Text(_) | Value::Other) => Err(KeystoreError::NotFlag { field }),
+        }
     }
 
     pub(super) fn pin_key(&self, shape: KeystoreShape) -> Result<PinKey, KeystoreError> {

@@ -86,6 +86,19 @@ impl fmt::Display for FileFormat {
 
 const AS_JSON: &str = r#"write its fields as a JSON object: {"app_id": "…", "session_id": "…", …}"#;
 
+/// Refuses JSON that is not an object. The parser's own error would quote a string or a number, and leave it in memory.
+pub(super) fn check_object(text: &str) -> Result<(), KeystoreError> {
+    let trimmed = text.trim_start();
+    if trimmed.starts_with('{') {
+        return Ok(());
+    }
+    let line = 1 + text[..text.len() - trimmed.len()].matches('\n').count();
+    Err(match serde_json::from_str::<&RawValue>(text) {
+        Ok(_) => recognize(text.trim()).map_or(KeystoreError::NotJson { line, column: 1 }, KeystoreError::Format),
+        Err(error) => explain(text, &error),
+    })
+}
+
 /// What is wrong with a text that the JSON parser refuses.
 pub(super) fn explain(text: &str, error: &serde_json::Error) -> KeystoreError {
     // serde_json's messages may quote secret values, so only the position is kept.

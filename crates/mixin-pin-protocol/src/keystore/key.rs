@@ -25,6 +25,8 @@ pub enum Holding {
     PublicKey,
     /// The server's public key of the same keystore.
     ServerKey,
+    /// The public key of the same keystore's private key, where the server's belongs.
+    OwnPublicKey,
     /// A certificate, or a request for one.
     Certificate,
     /// A private key that is encrypted with a passphrase.
@@ -40,6 +42,7 @@ impl fmt::Display for Holding {
         f.write_str(match self {
             Self::PublicKey => "is a public key; put the private key of that pair there",
             Self::ServerKey => "is the same as its server's public key; put the session's private key there",
+            Self::OwnPublicKey => "is the session's own public key; put the server's public key there",
             Self::Certificate => "is a certificate; put the private key there",
             Self::EncryptedKey => {
                 "is encrypted with a passphrase; put the decrypted key there, which this prints: openssl pkey -in FILE"
@@ -204,10 +207,15 @@ const LENIENT: GeneralPurposeConfig =
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-/// Decodes base64 of public data.
-fn decode_public(text: &str) -> Option<Vec<u8>> {
+/// Decodes base64 of public data. A private key may be there by mistake, so it is erased all the same.
+fn decode_public(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let engine = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
-    engine.decode(text).ok()
+    engine.decode(text).ok().map(Zeroizing::new)
+}
+
+/// Likewise for hex.
+fn decode_public_hex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    mixed::decode_vec(text).ok().map(Zeroizing::new)
 }
 
 /// DER before the 32 bytes of a public key (RFC 8410, section 4).
@@ -227,7 +235,7 @@ pub(super) fn server_key(
     let failed = |cause| KeystoreError::Field { field, cause };
     let cleaned = clean(text);
     check_hex(field, &cleaned)?;
-    let hex = if cleaned.len().is_multiple_of(2) { mixed::decode_vec(cleaned.as_bytes()).ok() } else { None };
+    let hex = if cleaned.len().is_multiple_of(2) { decode_public_hex(&cleaned) } else { None };
     let is_hex = hex.is_some();
     let from_pem = || pem::find(text).and_then(|block| decode_public(&block.base64));
     let bytes = hex.or_else(|| decode_public(&cleaned)).or_else(from_pem).ok_or(KeystoreError::NotEncoded { field })?;
@@ -267,7 +275,7 @@ pub(super) fn pin_token(field: &'static str, text: &str, key: &RsaKey) -> Result
     let needed = key.public_key().bits().div_ceil(8);
     let cleaned = clean(text);
     check_hex(field, &cleaned)?;
-    let hex = if cleaned.len() == 2 * needed { mixed::decode_vec(cleaned.as_bytes()).ok() } else { None };
+    let hex = if cleaned.len() == 2 * needed { decode_public_hex(&cleaned) } else { None };
     let bytes = hex.or_else(|| decode_public(&cleaned));
     let bytes = bytes.ok_or(KeystoreError::NotEncoded { field })?;
     if bytes.len() != needed {
