@@ -3,6 +3,7 @@
 mod common;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use common::{Kind, now, register, rng, sandbox, send, signed, verdict};
 use mixin_pin_core::tip::{Amount, TipAction, TipKey};
@@ -245,4 +246,15 @@ fn both_paths_of_multisigs_and_both_names_of_the_pin_are_served() {
             }
         }
     }
+}
+
+#[test]
+fn many_receivers_do_not_hold_up_the_sandbox() {
+    let sandbox = sandbox();
+    let user = User::new(&sandbox, Kind::Ed25519);
+    let receivers: Vec<u32> = (0..100_000).collect();
+    let body = json!({"asset_id": ASSET, "amount": "1", "opponent_multisig": {"receivers": receivers}});
+    let began = Instant::now();
+    assert_eq!(verdict(&user.post("/transactions", body, pin())), (0, ""));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }

@@ -1,6 +1,8 @@
 //! Payments: transfers, withdrawals and transactions. No money exists here. A trace id is paid once, and its receipt can be
 //! read.
 
+use std::collections::HashSet;
+
 use mixin_pin_core::SystemRng;
 use mixin_pin_core::tip::Amount;
 use mixin_pin_core::uuid::Uuid;
@@ -68,7 +70,8 @@ impl Payment {
             return Err(Refusal::new(ErrorCode::from(code), "amount").with("field", "amount"));
         }
         let receivers = fields.get("opponent_multisig").and_then(|multisig| multisig["receivers"].as_array());
-        if receivers.is_some_and(|ids| ids.iter().enumerate().any(|(at, id)| ids[..at].contains(id))) {
+        let mut seen = HashSet::new();
+        if receivers.is_some_and(|ids| ids.iter().any(|id| !seen.insert(id))) {
             return Err(Refusal::new(ErrorCode::from(RECEIVERS), "receivers").with("field", "opponent_multisig"));
         }
         Ok(Self { kind, trace_id, fields })
