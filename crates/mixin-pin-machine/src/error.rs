@@ -131,6 +131,7 @@ impl Error {
             Self::Protocol(error) => error.remedy(),
             // Asking for the time failed. That changes nothing, and no PIN was sent.
             Self::ClockUnconfirmed(error) => match error.remedy() {
+                Remedy::Alert if error.retry_after().is_some() => Remedy::WaitUntil,
                 Remedy::Alert => Remedy::TryAgain,
                 remedy => remedy,
             },

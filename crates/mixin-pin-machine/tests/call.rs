@@ -441,7 +441,10 @@ fn a_page_that_names_a_pause_is_waited_for_by_reads_and_reported_by_changes() {
 
         let (_, result) = Driver::run(rules.me(), &[Say::PageAndRetryAfter(status, 60)]);
         let error = result.unwrap_err();
-        assert_eq!((error.retry_after(), error.remedy()), (Some(Duration::from_secs(60)), Remedy::WaitUntil));
+        assert_eq!((error.retry_after(), error.remedy()), (Some(Duration::from_secs(60)), Remedy::Alert));
+        let before_a_change = Error::ClockUnconfirmed(Box::new(error));
+        assert_eq!(before_a_change.remedy(), Remedy::WaitUntil, "nothing was sent");
+        let Error::ClockUnconfirmed(error) = before_a_change else { unreachable!() };
         assert!(error.to_string().ends_with("wait 60 seconds, as it asks"), "{error}");
 
         // Whether it reached the API is not known.
@@ -449,8 +452,8 @@ fn a_page_that_names_a_pause_is_waited_for_by_reads_and_reported_by_changes() {
         let (mut driver, result) = Driver::run(rules.change_pin(&pin, &pin), &script);
         let Ok(Outcome::Unknown(unknown)) = result else { panic!("{result:?}") };
         assert_eq!(
-            (unknown.cause.retry_after(), unknown.next),
-            (Some(Duration::from_secs(7)), NextStep::ResolveUpdate)
+            (unknown.cause.retry_after(), unknown.cause.remedy(), unknown.next),
+            (Some(Duration::from_secs(7)), Remedy::Alert, NextStep::ResolveUpdate)
         );
         assert_eq!((driver.requests.len(), driver.kept()), (1, vec![true]));
     }

@@ -201,5 +201,7 @@ fn a_refusal_says_what_to_do() {
     }
     assert_eq!(ErrorCode::from(504).remedy(), Remedy::Alert);
     assert_eq!(Error::from(AnswerError::Server { status: 502 }).remedy(), Remedy::Alert);
+    let later = AnswerError::TryLater { status: 503, retry_after: Some(Duration::from_secs(7)) };
+    assert_eq!(Error::from(later).remedy(), Remedy::Alert, "a change may have been carried out");
     assert_eq!(Error::from(CallError::Path).remedy(), Remedy::Mend);
 }

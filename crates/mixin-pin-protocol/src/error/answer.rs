@@ -97,12 +97,11 @@ impl AnswerError {
         }
     }
 
-    /// What to do about it. A failure that is not a refusal leaves the outcome of a change unknown: [`Remedy::Alert`], or
-    /// [`Remedy::WaitUntil`] if the server asks for it.
+    /// What to do about it. A failure that is not a refusal leaves the outcome of a change unknown: [`Remedy::Alert`], even
+    /// if the server asks to come back later.
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Refusal(error) => error.remedy(),
-            Self::TryLater { .. } => Remedy::WaitUntil,
             _ => Remedy::Alert,
         }
     }
