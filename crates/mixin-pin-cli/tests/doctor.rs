@@ -3,6 +3,9 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::thread;
 
 use common::{Run, SandboxProcess, keystore, run, text};
 use serde_json::Value;
@@ -72,6 +75,32 @@ fn a_wrong_pin_key_is_found_before_a_pin_is_sent() {
             assert_eq!(verdict(&wrong, "keystore"), "bad");
         }
     }
+}
+
+/// A server that knows every session, and shows this PIN token.
+fn server_with(pin_token: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let user_id = "06aed1e3-bd77-4a59-991a-5bb5ae6fbb09";
+    let body = format!(r#"{{"data":{{"user_id":"{user_id}","has_pin":true,"pin_token":"{pin_token}"}}}}"#);
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let head: Vec<_> =
+            BufReader::new(&stream).lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+        let id = head.iter().find(|line| line.to_ascii_lowercase().starts_with("x-request-id:")).unwrap();
+        write!(stream, "HTTP/1.1 200 OK\r\n{id}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+            .unwrap();
+    });
+    url
+}
+
+#[test]
+fn a_pin_token_of_another_kind_of_session_proves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let me = keystore(folder.path(), "keystore-dashboard.json");
+    // As long as that of an RSA session.
+    let run = doctor(text(&me), &server_with(&"AAAA".repeat(43)[..171]), "memory:");
+    assert_eq!((verdict(&run, "session").as_str(), verdict(&run, "PIN key").as_str()), ("ok", "skip"), "{run:?}");
 }
 
 #[test]

@@ -270,16 +270,21 @@ impl Report {
             let text = "not checked: the server's answer has no pin_token to compare it with";
             return self.add("PIN key", Verdict::Skipped, text);
         }
-        let is_same = SystemRng::new().map(|mut rng| {
-            tokens
-                .any(|token| session.unwrap_pin_token(token, &mut rng).is_ok_and(|key| key.is_same(session.pin_key())))
+        // A token that cannot be read is of another kind of session, which says nothing about this one.
+        let are_same = SystemRng::new().map(|mut rng| {
+            let keys = tokens.filter_map(|token| session.unwrap_pin_token(token, &mut rng).ok());
+            keys.map(|key| key.is_same(session.pin_key())).reduce(|one, other| one || other)
         });
-        match is_same {
-            Ok(true) => self.add("PIN key", Verdict::Ok, "the server has the same"),
-            Ok(false) => {
+        match are_same {
+            Ok(None) => {
+                let text = "not checked: the server's pin_token is not one of a session like this";
+                self.add("PIN key", Verdict::Skipped, text);
+            }
+            Ok(Some(true)) => self.add("PIN key", Verdict::Ok, "the server has the same"),
+            Ok(Some(false)) => {
                 let text = "not the one that the server's pin_token stands for: PINs would be encrypted under a key that the \
-                            server does not have, and a wrong PIN costs a try; send none. Use the session's own keystore as it \
-                            was created, or register a new session";
+                            server does not have; send none. Use the session's own keystore as it was created, or register a \
+                            new session";
                 self.add("PIN key", Verdict::Bad, text);
             }
             Err(error) => self.add("PIN key", Verdict::Bad, error.to_string()),
