@@ -129,6 +129,8 @@ impl Client {
 
     /// Verifies the PIN: `POST /pin/verify`. A wrong PIN costs one of the day's tries.
     ///
+    /// Mixin may answer without data. Then `user_id` and `has_pin` are all that is known of the user.
+    ///
     /// ```no_run
     /// use mixin_pin_async::core::Pin;
     /// use mixin_pin_async::protocol::answer::{ErrorCode, Reason};
@@ -199,6 +201,8 @@ impl Client {
     }
 
     /// Verifies the TIP key: `POST /pin/verify`.
+    ///
+    /// Without data in the answer, as in `verify_pin`, the user has neither key nor counter.
     ///
     /// # Errors
     /// As [`Client::create_pin`].

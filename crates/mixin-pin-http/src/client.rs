@@ -128,6 +128,8 @@ impl Client {
 
     /// Verifies the PIN: `POST /pin/verify`. A wrong PIN costs one of the day's tries.
     ///
+    /// Mixin may answer without data. Then `user_id` and `has_pin` are all that is known of the user.
+    ///
     /// ```no_run
     /// use mixin_pin_http::core::Pin;
     /// use mixin_pin_http::protocol::answer::{ErrorCode, Reason};
@@ -198,6 +200,8 @@ impl Client {
     }
 
     /// Verifies the TIP key: `POST /pin/verify`.
+    ///
+    /// Without data in the answer, as in `verify_pin`, the user has neither key nor counter.
     ///
     /// # Errors
     /// As [`Client::create_pin`].

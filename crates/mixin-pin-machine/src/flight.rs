@@ -138,11 +138,16 @@ pub(crate) fn read<T: DeserializeOwned>(
     };
     if let (Err(AnswerError::Shape { .. }), Some(user_id)) = (&result, blank)
         && answer.read(request.request_id()).is_ok_and(|data| is_blank(&data))
-        && let Ok(data) = T::deserialize(json!({ "user_id": user_id.to_string(), "has_pin": true }))
+        && let Ok(data) = T::deserialize(blank_user(user_id))
     {
         return Ok(data);
     }
     Ok(result?)
+}
+
+/// The user that a verification without data stands for: only this is known.
+pub(crate) fn blank_user(user_id: Uuid) -> Value {
+    json!({ "user_id": user_id.to_string(), "has_pin": true })
 }
 
 fn is_blank(data: &Value) -> bool {

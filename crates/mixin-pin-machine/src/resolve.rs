@@ -12,6 +12,7 @@ use mixin_pin_protocol::answer::{ErrorCode, Reason, User};
 use mixin_pin_protocol::{AnswerError, Error as ProtocolError};
 use mixin_pin_store::{CallKind, Error as StoreError, PendingCall};
 
+use crate::flight::blank_user;
 use crate::{Error, Outcome, Unknown};
 
 /// A request may still be carried out this long after its token expired: it may have been accepted just before, and the
@@ -186,6 +187,8 @@ pub struct ResolutionPlan {
     old: Option<PublicCredential>,
     new: PublicCredential,
     todo: Todo,
+    /// As it was read before any verification.
+    user: Box<User>,
     tries_spent: u32,
     are_certain: bool,
     evidence: Evidence,
@@ -235,6 +238,7 @@ impl LostChange {
         let installed = Ed25519PublicKey::from_text(&user.tip_key_base64).ok();
         let is_installed = |key: &Ed25519PublicKey| installed.as_ref() == Some(key);
         let known = |verdict| Todo::Nothing(Box::new(verdict));
+        let read = Box::new(user.clone());
         let todo = match (&new, &old) {
             (Tip(key), _) if is_installed(key) => known(Verdict::Applied(user)),
             // A TIP key can only be replaced by another. If the installed key is neither, another client installed it.
@@ -255,7 +259,7 @@ impl LostChange {
             (Digits, _) => Todo::VerifyNew,
         };
         let evidence = Evidence { pending, server_time, is_verified: false };
-        Ok(ResolutionPlan { old, new, todo, tries_spent: 0, are_certain: true, evidence })
+        Ok(ResolutionPlan { old, new, todo, user: read, tries_spent: 0, are_certain: true, evidence })
     }
 }
 
@@ -268,6 +272,12 @@ impl ResolutionPlan {
             (Todo::VerifyOld | Todo::VerifyOldToo, _) | (Todo::VerifyNew, None) => 1,
             (Todo::VerifyNew, Some(_)) => 2,
         }
+    }
+
+    /// The user of a verification's answer. If the answer has no data, the user as it was read before.
+    fn completed(&self, answered: User) -> User {
+        let is_blank = serde_json::from_value(blank_user(answered.user_id)).is_ok_and(|blank: User| blank == answered);
+        if is_blank { User { has_pin: true, ..(*self.user).clone() } } else { answered }
     }
 
     /// What to do next.
@@ -300,6 +310,7 @@ impl AskVerify {
         let verdict = match check(result)? {
             Checked::Right(user) => {
                 plan.evidence.is_verified = true;
+                let user = plan.completed(user);
                 (if matches!(plan.todo, Todo::VerifyNew) { Verdict::Applied } else { Verdict::NotApplied })(user)
             }
             Checked::TriesSpent => Verdict::TriesSpent,

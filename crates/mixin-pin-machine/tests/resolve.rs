@@ -166,3 +166,20 @@ fn a_verification_whose_answer_is_lost_settles_nothing() {
     assert!(matches!(resolution.verdict, Verdict::Lost(_)));
     assert_eq!(ids(&resolution, &pending), []);
 }
+
+#[test]
+fn a_verification_without_data_leaves_what_was_read_of_the_user() {
+    // What the machine makes of `{"data": {}}`.
+    let blank = || serde_json::from_value(serde_json::json!({ "user_id": Uuid::nil(), "has_pin": true })).unwrap();
+    let me = User { tip_counter: 7, full_name: "Alice".into(), ..user(true, Some(1)) };
+    let resolve = |answer| {
+        let plan = plan((Some(Tip(key(1))), Tip(key(2))), &[], me.clone(), Some(5)).unwrap();
+        let resolution = verified(plan, Which::Old, Ok(Outcome::Done(answer)));
+        let Verdict::NotApplied(user) = resolution.verdict else { panic!("{resolution:?}") };
+        user
+    };
+    // Whoever changes the key again signs this counter. A wrong one costs a try.
+    assert_eq!(resolve(blank()), me);
+    let newer = User { tip_counter: 8, ..me.clone() };
+    assert_eq!(resolve(newer.clone()), newer);
+}
