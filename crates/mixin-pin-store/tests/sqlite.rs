@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
@@ -13,7 +14,8 @@ use common::{
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Error as CoreError, UnixTime};
 use mixin_pin_store::{
-    CallKind, Durability, Error, LeaseReply, LeaseTerms, ManagedStore, NonceStore, SqliteError, SqliteStore, test_suite,
+    CallIntent, CallKind, Durability, Error, LeaseReply, LeaseTerms, ManagedStore, NonceStore, SqliteError,
+    SqliteStore, test_suite,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -396,4 +398,32 @@ fn a_locked_database_is_waited_for_no_longer_than_asked() {
             SqliteStore::open_within(&path, secs(0)).unwrap();
         }
     }
+}
+
+#[test]
+fn a_call_whose_outcome_is_known_leaves_the_journal_however_short_the_wait() {
+    let folder = folder();
+    drop(open(&folder));
+    let store = SqliteStore::open_within(&folder.path().join("iterators.db"), Duration::ZERO).unwrap();
+    let session = new_session();
+    let call = CallIntent {
+        request_id: new_session(),
+        method: "POST".into(),
+        path: "/pin/update".into(),
+        kind: CallKind::UpdatePin,
+        token_lifetime: Duration::from_secs(60),
+    };
+    let LeaseReply::Granted(lease) = store.lease(session, &confirmed().for_call(&call)).unwrap() else { panic!() };
+    lease.keep_entry(true);
+    // While the answer comes, another process locks the database for longer than the wait.
+    let writer = lock(&folder, "BEGIN IMMEDIATE");
+    let unlocked = thread::spawn(move || {
+        thread::sleep(Duration::from_secs(2));
+        drop(writer);
+    });
+    lease.keep_entry(false);
+    drop(lease);
+    unlocked.join().unwrap();
+    assert_eq!(store.pending(session).unwrap(), []);
+    drop(take_lease(&store, session));
 }

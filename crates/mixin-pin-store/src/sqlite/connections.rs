@@ -152,7 +152,17 @@ impl Connections {
         generation: Generation,
         work: impl FnOnce(&mut Connection) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        let _patience = Patience::begin(self.lock_wait);
+        self.with_same_within(self.lock_wait, generation, work)
+    }
+
+    /// Likewise, with a limit of its own for the wait for another process's transaction.
+    pub(super) fn with_same_within<T>(
+        &self,
+        limit: Duration,
+        generation: Generation,
+        work: impl FnOnce(&mut Connection) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let _patience = Patience::begin(limit);
         let lent = match self.take()? {
             Some(lent) => lent,
             // Either all connections are in use, and another is opened, or the file is gone.

@@ -8,6 +8,7 @@ use mixin_pin_core::{NonceSource, UnixTime, uuid::Uuid};
 use rusqlite::{Transaction, params};
 
 use super::connections::Generation;
+use super::patience::LOCK_WAIT;
 use super::table::read;
 use super::{Inner, calls};
 use crate::engine::LeaseState;
@@ -24,14 +25,19 @@ pub(super) struct SqliteLease {
 }
 
 impl SqliteLease {
-    /// Runs `work` in a transaction on the database that granted the lease. Returns None if that file was moved away.
-    fn in_transaction<T>(
-        &self,
-        is_durable: bool,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
-    ) -> Result<Option<T>, Error> {
+    /// Reserves `work`'s result on the database that granted the lease. Returns None if that file was moved away.
+    fn reserving<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<Option<T>, Error> {
         let store = &self.store;
-        store.connections.with_same(self.generation, |connection| store.in_transaction(connection, is_durable, work))
+        store.connections.with_same(self.generation, |connection| store.in_transaction(connection, true, work))
+    }
+
+    /// Releases by `work`. The call was made, so this waits however short its own wait was: otherwise a call whose outcome is
+    /// known would stay in the journal.
+    fn releasing<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<Option<T>, Error> {
+        let store = &self.store;
+        store
+            .connections
+            .with_same_within(LOCK_WAIT, self.generation, |connection| store.in_transaction(connection, false, work))
     }
 }
 
@@ -46,7 +52,7 @@ impl NonceSource for SqliteLease {
             Ok(found.flatten().is_some_and(|row| row.fence == self.fence))
         };
         self.state.take((self.store.clock)().ok(), has_fence, || {
-            let taken = self.in_transaction(true, |db| {
+            let taken = self.reserving(|db| {
                 let row = read(db, self.session_id).map_err(|cause| self.store.classify(cause))?;
                 let last = row.filter(|row| row.fence == self.fence).ok_or(Error::LeaseLost)?.last_iterator;
                 let taken = iterators::next(last, now)?;
@@ -81,7 +87,7 @@ impl Lease for SqliteLease {
 impl Drop for SqliteLease {
     fn drop(&mut self) {
         // If this fails, the lease ends by itself, and the entry stays.
-        let _ = self.in_transaction(false, |db| {
+        let _ = self.releasing(|db| {
             db.prepare_cached("UPDATE sessions SET held_until = NULL WHERE session_id = ?1 AND fence = ?2")
                 .and_then(|mut release| release.execute(params![self.session_id.as_bytes(), self.fence]))
                 .and_then(|_| match self.entry.to_remove() {
