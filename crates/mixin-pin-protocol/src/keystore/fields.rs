@@ -84,7 +84,7 @@ const USER_IDS: [&str; 3] = ["app_id", "client_id", "user_id"];
 const PRIVATE_KEYS: [&str; 3] = ["session_private_key", "private_key", "session_key"];
 /// The names of the server's key of an Ed25519 session, likewise.
 const SERVER_KEYS: [&str; 3] = ["server_public_key", "pin_token_base64", "pin_token"];
-/// The names of an RSA session's PIN token, likewise. `mixin_bot` has it as `server_public_key` (baizhiheizi/mixin_bot:
+/// The names of an RSA session's PIN token, likewise. `mixin_bot` has it as `server_public_key` (`baizhiheizi/mixin_bot`:
 /// `lib/mixin_bot/api/pin.rb`).
 const PIN_TOKENS: [&str; 3] = ["pin_token", "pin_token_base64", "server_public_key"];
 /// The names of the spend key, likewise.
