@@ -107,7 +107,7 @@ fn accounts_have_pins_or_tip_keys_and_many_open_files_give_one_warning() {
     }
     for (entry, part) in [
         (json!({ "keystore": "3.json", "full_name": "A", "tip": true }), "has no spend key"),
-        (json!({ "keystore": "3.json", "full_name": "A", "tip_key": "AAAA" }), "no Ed25519 public key"),
+        (json!({ "keystore": "3.json", "full_name": "A", "tip_key": "AAAA" }), "is not an Ed25519 public key"),
     ] {
         // All four files are open to others: one warning names the first and counts the others.
         let mut list = entries.clone();
