@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_protocol::AnswerError;
 use mixin_pin_protocol::call::PreparedRequest;
+use mixin_pin_protocol::{AnswerError, ShapeFault};
 use mixin_pin_store::Lease;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -136,6 +136,10 @@ pub(crate) fn read<T: DeserializeOwned>(
         Some(key) => answer.read_signed(request, key),
         None => answer.read(request.request_id()),
     };
+    // No source shows that a call with a PIN, a verification aside, is answered by nothing.
+    if result.is_ok() && blank.is_none() && answer.is_blank() && request.has_pin() {
+        return Err(AnswerError::Shape { status: received.status, fault: ShapeFault::NoData }.into());
+    }
     if let (Err(AnswerError::Shape { .. }), Some(user_id)) = (&result, blank)
         && answer.read(request.request_id()).is_ok_and(|data| is_blank(&data))
         && let Ok(data) = T::deserialize(blank_user(user_id))

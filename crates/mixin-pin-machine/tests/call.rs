@@ -490,6 +490,14 @@ fn a_verification_may_be_answered_by_nothing_and_a_change_of_the_pin_may_not() {
     let call = rules.other("POST", "/messages", Some(b"[]".to_vec()));
     let (_, result) = Driver::run::<serde_json::Value>(call, &[Say::Body("{}")]);
     assert!(matches!(result, Ok(Outcome::Done(serde_json::Value::Null))), "{result:?}");
+    // A payment is not: it may have been made or not.
+    let body = serde_json::Map::new();
+    let call = rules.with_pin("POST", "/transfers", &body, self::pin().into());
+    let (_, result) = Driver::run::<serde_json::Value>(call, &[Say::Body("{}")]);
+    assert!(matches!(result, Ok(Outcome::Unknown(_))), "{result:?}");
+    let call = rules.other("POST", "/transfers", Some(br#"{"pin":"AAAA"}"#.to_vec()));
+    let (_, result) = Driver::run::<serde_json::Value>(call, &[Say::Body("{}")]);
+    assert!(matches!(result, Ok(Outcome::Unknown(_))), "{result:?}");
 }
 
 #[test]

@@ -111,10 +111,10 @@ impl Answer<'_> {
         self.status == 429
     }
 
-    /// Whether the body is an object without fields. Mixin's pages call it empty JSON (MixinNetwork/developers.mixin.one:
-    /// `developers-docs/docs/api/messages/send.md`), and another server of Mixin's answers so
-    /// (MixinNetwork/supergroup.mixin.one: `views/response.go`).
-    fn is_blank(&self) -> bool {
+    /// Whether the body is an object without fields, which [`Answer::read`] takes for `null`. Mixin's pages call it empty JSON
+    /// (MixinNetwork/developers.mixin.one: `developers-docs/docs/api/messages/send.md`), and another server of Mixin's
+    /// answers so (MixinNetwork/supergroup.mixin.one: `views/response.go`).
+    pub fn is_blank(&self) -> bool {
         serde_json::from_slice::<Map<String, Value>>(self.body).is_ok_and(|fields| fields.is_empty())
     }
 

@@ -11,11 +11,10 @@ use mixin_pin_core::token::{Algorithm, Signer};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{CodeVerifier, Ed25519Key, Ed25519PublicKey, Error, OAuthSession, UnixTime};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::CallError;
-use crate::call::{DEFAULT_LIFETIME, PreparedRequest, UnsignedRequest, has_pin_field, random_uuid};
+use crate::call::{DEFAULT_LIFETIME, PreparedRequest, UnsignedRequest, random_uuid};
 use crate::keystore::write_oauth;
 use crate::object::read_from_objects_only;
 use crate::request::Draft;
@@ -219,7 +218,7 @@ impl<'c, S> OAuthCalls<'c, S> {
     /// [`CallError::OAuthPin`] when the body has a PIN field, else as [`Calls::other`](crate::call::Calls::other).
     pub fn other(&mut self, method: &str, path: &str, body: Option<&[u8]>) -> Result<UnsignedRequest, CallError> {
         let draft = Draft::new(method, path)?.with_json(body)?;
-        if serde_json::from_slice::<Map<String, Value>>(draft.body()).is_ok_and(|fields| has_pin_field(&fields)) {
+        if draft.has_pin() {
             return Err(CallError::OAuthPin);
         }
         self.unsigned(draft)

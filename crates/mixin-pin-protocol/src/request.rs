@@ -8,9 +8,11 @@ use mixin_pin_core::token::{Algorithm, Claims, RequestHash, Signer, Token, Unsig
 use mixin_pin_core::uuid::{Builder, Uuid};
 use mixin_pin_core::{SignerError, UnixTime};
 use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::CallError;
+use crate::call::has_pin_field;
 
 /// The longest path that is accepted. Every HTTP library can send it, and Mixin's paths are far shorter.
 const MAX_PATH_LEN: usize = 32 << 10;
@@ -185,6 +187,11 @@ impl PreparedRequest {
     pub fn is_read(&self) -> bool {
         self.draft.is_read()
     }
+
+    /// Whether the body has a field for a PIN.
+    pub fn has_pin(&self) -> bool {
+        self.draft.has_pin()
+    }
 }
 
 impl fmt::Debug for PreparedRequest {
@@ -266,6 +273,11 @@ impl Draft {
 
     pub(crate) fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// Whether the body has a field for a PIN.
+    pub(crate) fn has_pin(&self) -> bool {
+        serde_json::from_slice::<Map<String, Value>>(self.body()).is_ok_and(|fields| has_pin_field(&fields))
     }
 
     pub(crate) fn is_read(&self) -> bool {
