@@ -90,7 +90,7 @@ impl Keystore {
         format::check_object(&text)?;
         let fields: Fields = serde_json::from_str(&text).map_err(|error| format::explain(&text, &error))?;
         fields.check_spellings()?;
-        let mut notes = Vec::new();
+        let mut notes = fields.notes();
         let is_oauth = fields.has("authorization_id") || fields.has("ed25519");
         let Some((key_field, key)) = fields.private_key(&mut notes)? else {
             if is_oauth {
@@ -122,7 +122,8 @@ impl Keystore {
                     return Err(KeystoreError::Holds { field: key_field, holding: Holding::ServerKey });
                 }
                 // Keys would agree, but on one that the server does not have.
-                if key.public_key().to_x25519().as_ref() == Ok(&server) {
+                let own = key.public_key();
+                if own.as_bytes() == named.as_bytes() || own.to_x25519().as_ref() == Ok(&server) {
                     return Err(KeystoreError::Holds { field, holding: Holding::OwnPublicKey });
                 }
                 (shape, Keys::Ed25519 { key, field, named, server })

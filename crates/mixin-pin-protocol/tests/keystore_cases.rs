@@ -296,7 +296,7 @@ fn what_is_no_private_key_is_named() {
         ("ec-sec1", Holding::OtherKey),
         ("ec-pkcs8", Holding::OtherKey),
         ("x25519-pkcs8", Holding::OtherKey),
-        ("openssh", Holding::OtherKey),
+        ("openssh", Holding::OpenSshKey),
     ] {
         let pem = text(&format!("pem/{file}.pem"));
         assert_eq!(named(&pem), KeystoreError::Holds { field, holding }, "{file}");
@@ -312,6 +312,31 @@ fn what_is_no_private_key_is_named() {
     let of = |text: &str| parse(&dashboard.with(&[("session_private_key", json!(text))])).unwrap_err();
     let field = "session_private_key";
     assert_eq!(of(dashboard.get("server_public_key")), KeystoreError::Holds { field, holding: Holding::ServerKey });
+    // In hex or base64 once more, as the fields of a Kubernetes secret are.
+    let key = dashboard.get("session_private_key");
+    let twice = Holding::EncodedTwice;
+    for text in
+        [STANDARD.encode(key), base16ct::lower::encode_string(key.as_bytes()), STANDARD.encode(STANDARD.encode(key))]
+    {
+        assert_eq!(of(&text), KeystoreError::Holds { field, holding: twice }, "{text}");
+    }
+    let pem = STANDARD.encode(sample.get("private_key"));
+    assert_eq!(named(&pem), KeystoreError::Holds { field: "private_key", holding: twice });
+    let token = STANDARD.encode(sample.get("pin_token"));
+    let expected = KeystoreError::Holds { field: "pin_token", holding: twice };
+    assert_eq!(parse(&sample.with(&[("pin_token", json!(token))])).unwrap_err(), expected);
+    let own = Ed25519Key::from_bytes(dashboard.seed().as_slice().try_into().unwrap()).unwrap().public_key();
+    let server_field = "server_public_key";
+    let server = dashboard.get(server_field);
+    for (text, holding) in [
+        (STANDARD.encode(server), twice),
+        (base16ct::lower::encode_string(own.as_bytes()), Holding::OwnPublicKey),
+        (own.to_base64_url(), Holding::OwnPublicKey),
+        (own.to_x25519().unwrap().to_base64_url(), Holding::OwnPublicKey),
+    ] {
+        let error = parse(&dashboard.with(&[(server_field, json!(text))])).unwrap_err();
+        assert_eq!(error, KeystoreError::Holds { field: server_field, holding }, "{text}");
+    }
     for name in ["mixin_dev.key", "./session.pem"] {
         assert_eq!(of(name), KeystoreError::Holds { field, holding: Holding::FileName }, "{name}");
     }
@@ -506,6 +531,16 @@ fn fields_that_disagree_are_noted() {
     let seed = sample.seed();
     sample.check(&sample.with(&[("private_key", json!(STANDARD.encode(seed)))]), &[]);
 
+    // JSON allows a name twice. A merge by hand leaves both.
+    let key = base16ct::lower::encode_string(&[9; 32]);
+    let text = sample.with(&[]);
+    let twice = |field: &str, value: &str| text.replacen('{', &format!("{{\"{field}\": \"{value}\","), 1);
+    let note = KeystoreNote::Repeated { field: "session_private_key" };
+    assert!(note.is_doubtful());
+    sample.check(&twice("session_private_key", &key), &[note]);
+    sample.check(&twice("session_private_key", sample.get("session_private_key")), &[]);
+    sample.check(&twice("name", &key), &[]);
+
     let same = sample.with(&[("session_id", json!(sample.get("app_id")))]);
     assert_eq!(parse(&same).unwrap().notes(), [KeystoreNote::SameIds]);
 
@@ -634,6 +669,7 @@ fn every_other_format_is_named() {
         (&pem, FileFormat::Pem),
         ("age-encryption.org/v1\n-> scrypt", FileFormat::Age),
         ("-----BEGIN AGE ENCRYPTED FILE-----\nYQ==", FileFormat::Age),
+        ("-----BEGIN PGP MESSAGE-----\n\nYQ==", FileFormat::Pgp),
     ] {
         assert_eq!(parse(text).unwrap_err(), KeystoreError::Format(format), "{text}");
     }
@@ -679,6 +715,7 @@ fn notes_say_what_was_read_and_what_may_follow() {
         KeystoreNote::ServerKey { field: "server_public_key", read_as: ServerKeyKind::X25519 },
         KeystoreNote::ServerKeyOrder { field: "pin_token" },
         KeystoreNote::Differ { used: "spend_key", other: "pin" },
+        KeystoreNote::Repeated { field: "session_private_key" },
         KeystoreNote::SameIds,
         KeystoreNote::PemRepaired { field: "private_key" },
         KeystoreNote::NoServerKey,
@@ -689,6 +726,7 @@ fn notes_say_what_was_read_and_what_may_follow() {
          PINs",
         "pin_token is no key that was made from a private key; compare it with its source: a character may be wrong",
         "spend_key and pin differ; spend_key was used",
+        "session_private_key is there twice with two values, and the last was used; remove the wrong one",
         "the user and the session have the same id; compare both with their source",
         "the PEM in private_key is damaged; it was read all the same, but other programs may refuse it",
         "the keystore lacks ed25519, the server's key; it signs requests, but the answers cannot be verified",

@@ -59,7 +59,7 @@ pub enum KeystoreError {
         /// What is wrong with it.
         cause: mixin_pin_core::Error,
     },
-    /// A field holds something else than a private key.
+    /// A field holds something else than its key.
     Holds {
         /// The field.
         field: &'static str,

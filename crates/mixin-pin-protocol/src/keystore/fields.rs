@@ -52,6 +52,8 @@ pub(super) struct Fields {
     fields: Vec<Field>,
     /// A field that is there under two spellings with two values.
     conflict: Option<&'static str>,
+    /// The fields that are there twice under one spelling with two values.
+    repeated: Vec<&'static str>,
 }
 
 const KNOWN: [&str; 21] = [
@@ -115,8 +117,12 @@ impl Fields {
     fn insert(&mut self, name: &'static str, is_exact: bool, value: Value) {
         if let Some(old) = self.fields.iter_mut().find(|field| field.name == name) {
             // Of a repeated field the last one counts.
-            if (!old.is_exact || !is_exact) && !old.value.is_same(&value) {
-                self.conflict = Some(name);
+            if !old.value.is_same(&value) {
+                if !old.is_exact || !is_exact {
+                    self.conflict = Some(name);
+                } else if !self.repeated.contains(&name) {
+                    self.repeated.push(name);
+                }
             }
             *old = Field { name, is_exact, value };
         } else {
@@ -136,6 +142,11 @@ impl Fields {
     /// Refuses a field that is there under two spellings with two values.
     pub(super) fn check_spellings(&self) -> Result<(), KeystoreError> {
         self.conflict.map_or(Ok(()), |field| Err(KeystoreError::Spellings { field }))
+    }
+
+    /// Notes about fields that are there twice.
+    pub(super) fn notes(&self) -> Vec<KeystoreNote> {
+        self.repeated.iter().map(|field| KeystoreNote::Repeated { field }).collect()
     }
 
     pub(super) fn text(&self, field: &'static str) -> Result<Option<&str>, KeystoreError> {

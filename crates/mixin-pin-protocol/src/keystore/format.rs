@@ -54,6 +54,8 @@ pub enum FileFormat {
     Pem,
     /// A file encrypted with age.
     Age,
+    /// An OpenPGP message.
+    Pgp,
 }
 
 impl fmt::Display for FileFormat {
@@ -79,6 +81,7 @@ impl fmt::Display for FileFormat {
             Self::Xml => ("is XML, not JSON", AS_JSON),
             Self::Pem => ("is a key or a certificate in PEM", "use the JSON file that has the ids, too"),
             Self::Age => ("is encrypted with age", "decrypt it first"),
+            Self::Pgp => ("is an OpenPGP message", "open it first, for example with: gpg -d FILE"),
         };
         write!(f, "{name}; {advice}")
     }
@@ -118,6 +121,9 @@ fn recognize(text: &str) -> Option<FileFormat> {
     }
     if starts(&["age-encryption.org/", "-----BEGIN AGE ENCRYPTED FILE-----"]) {
         return Some(FileFormat::Age);
+    }
+    if starts(&["-----BEGIN PGP MESSAGE-----"]) {
+        return Some(FileFormat::Pgp);
     }
     if starts(&["-----BEGIN ", "Bag Attributes"]) {
         return Some(FileFormat::Pem);

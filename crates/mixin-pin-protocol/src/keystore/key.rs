@@ -17,7 +17,7 @@ use super::text::clean;
 use super::write::ServerKey;
 use crate::KeystoreError;
 
-/// What a field holds instead of an unencrypted RSA or Ed25519 private key.
+/// What a field holds instead of an unencrypted RSA or Ed25519 private key, or instead of the server's key.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holding {
@@ -27,11 +27,15 @@ pub enum Holding {
     ServerKey,
     /// The public key of the same keystore's private key, where the server's belongs.
     OwnPublicKey,
+    /// Hex or base64 of a text that is itself hex, base64 or PEM, as the fields of a Kubernetes secret are.
+    EncodedTwice,
     /// A certificate, or a request for one.
     Certificate,
     /// A private key that is encrypted with a passphrase.
     EncryptedKey,
-    /// A private key of another kind, such as an elliptic curve's or OpenSSH's.
+    /// A private key in OpenSSH's format, of any kind.
+    OpenSshKey,
+    /// A private key of another kind, such as an elliptic curve's.
     OtherKey,
     /// The name of a file, as huo-ju/mixin-node has it.
     FileName,
@@ -43,11 +47,13 @@ impl fmt::Display for Holding {
             Self::PublicKey => "is a public key; put the private key of that pair there",
             Self::ServerKey => "is the same as its server's public key; put the session's private key there",
             Self::OwnPublicKey => "is the session's own public key; put the server's public key there",
+            Self::EncodedTwice => "is encoded twice; decode it once, and put the result there",
             Self::Certificate => "is a certificate; put the private key there",
             Self::EncryptedKey => {
                 "is encrypted with a passphrase; put the decrypted key there, which this prints: openssl pkey -in FILE"
             }
             Self::FileName => "is the name of a file; put the text of that file there",
+            Self::OpenSshKey => "is a private key in OpenSSH's format; write it as PEM in PKCS #8",
             Self::OtherKey => "is a private key of another kind; a session's key is RSA or Ed25519",
         })
     }
@@ -74,8 +80,10 @@ impl PrivateKey {
         let failed = |cause| KeystoreError::Field { field, cause };
         let cleaned = clean(text);
         match Ed25519Key::from_text(&cleaned) {
+            Ok(key) => return Ok(Self::Ed25519(key)),
+            Err(_) if is_encoded_twice(&cleaned) => return Err(encoded_twice(field)),
             Err(Error::Ed25519Key) => {}
-            other => return other.map(Self::Ed25519).map_err(failed),
+            Err(cause) => return Err(failed(cause)),
         }
         check_hex(field, &cleaned)?;
         if !pem::has_marks(text) {
@@ -109,6 +117,7 @@ impl PrivateKey {
             Label::Encrypted => Holding::EncryptedKey,
             Label::PublicKey => Holding::PublicKey,
             Label::Certificate => Holding::Certificate,
+            Label::OpenSshKey => Holding::OpenSshKey,
             Label::OtherKey => Holding::OtherKey,
         };
         Err(KeystoreError::Holds { field, holding })
@@ -181,6 +190,18 @@ fn check_hex(field: &'static str, text: &str) -> Result<(), KeystoreError> {
     if is_cut && is_hex(text) { Err(KeystoreError::OddHex { field, digits: text.len() }) } else { Ok(()) }
 }
 
+fn encoded_twice(field: &'static str) -> KeystoreError {
+    KeystoreError::Holds { field, holding: Holding::EncodedTwice }
+}
+
+/// Whether a text decodes to PEM, or to the hex or base64 of a key or a PIN token.
+fn is_encoded_twice(text: &str) -> bool {
+    let Some(bytes) = decode_secret(text) else { return false };
+    let Ok(inside) = std::str::from_utf8(&bytes) else { return false };
+    let has_length = |key: &[u8]| matches!(key.len(), 32 | 64 | 128..);
+    pem::has_marks(inside) || decode_secret(&clean(inside)).is_some_and(|key| has_length(&key))
+}
+
 /// Whether there are hex digits only, in constant time.
 fn is_hex(text: &str) -> bool {
     text.bytes().fold(true, |hex, c| hex & c.is_ascii_hexdigit())
@@ -246,6 +267,9 @@ pub(super) fn server_key(
         return X25519PublicKey::from_bytes(key).map(ServerKey::X25519).map_err(failed);
     }
     if bytes.len() != 32 {
+        if is_encoded_twice(&cleaned) {
+            return Err(encoded_twice(field));
+        }
         return Err(KeystoreError::ServerKeyLength { field, len: bytes.len() });
     }
     let usual = if field == "server_public_key" { ServerKeyKind::Ed25519 } else { ServerKeyKind::X25519 };
@@ -279,6 +303,9 @@ pub(super) fn pin_token(field: &'static str, text: &str, key: &RsaKey) -> Result
     let bytes = hex.or_else(|| decode_public(&cleaned));
     let bytes = bytes.ok_or(KeystoreError::NotEncoded { field })?;
     if bytes.len() != needed {
+        if is_encoded_twice(&cleaned) {
+            return Err(encoded_twice(field));
+        }
         return Err(KeystoreError::PinTokenLength { field, len: bytes.len(), needed });
     }
     PinToken::from_bytes(&bytes).map_err(|cause| KeystoreError::Field { field, cause })

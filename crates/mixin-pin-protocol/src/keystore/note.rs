@@ -27,6 +27,11 @@ pub enum KeystoreNote {
         /// The field that was not.
         other: &'static str,
     },
+    /// A field is there twice with two values. The last one was used, as most JSON readers do.
+    Repeated {
+        /// The field.
+        field: &'static str,
+    },
     /// User and session have the same id.
     SameIds,
     /// The PEM of a private key is damaged. It was read all the same; other programs may refuse it.
@@ -42,7 +47,11 @@ impl KeystoreNote {
     /// Whether the keystore may mean something else than what was read.
     pub const fn is_doubtful(self) -> bool {
         match self {
-            Self::ServerKey { .. } | Self::ServerKeyOrder { .. } | Self::Differ { .. } | Self::SameIds => true,
+            Self::ServerKey { .. }
+            | Self::ServerKeyOrder { .. }
+            | Self::Differ { .. }
+            | Self::Repeated { .. }
+            | Self::SameIds => true,
             Self::PemRepaired { .. } | Self::NoServerKey => false,
         }
     }
@@ -63,6 +72,9 @@ impl fmt::Display for KeystoreNote {
                 )
             }
             Self::Differ { used, other } => write!(f, "{used} and {other} differ; {used} was used"),
+            Self::Repeated { field } => {
+                write!(f, "{field} is there twice with two values, and the last was used; remove the wrong one")
+            }
             Self::SameIds => f.write_str("the user and the session have the same id; compare both with their source"),
             Self::PemRepaired { field } => {
                 write!(f, "the PEM in {field} is damaged; it was read all the same, but other programs may refuse it")

@@ -14,6 +14,8 @@ pub(super) enum Label {
     Encrypted,
     PublicKey,
     Certificate,
+    /// A private key in OpenSSH's format, which has no DER.
+    OpenSshKey,
     /// A private key of a kind that Mixin does not use.
     OtherKey,
 }
@@ -29,7 +31,7 @@ const LABELS: [(&str, Label); 10] = [
     ("CERTIFICATE", Label::Certificate),
     ("ECPRIVATEKEY", Label::OtherKey),
     ("DSAPRIVATEKEY", Label::OtherKey),
-    ("OPENSSHPRIVATEKEY", Label::OtherKey),
+    ("OPENSSHPRIVATEKEY", Label::OpenSshKey),
 ];
 
 /// A block of PEM: its label, and the base64 in it without blanks.
