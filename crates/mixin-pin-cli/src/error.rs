@@ -344,7 +344,7 @@ impl fmt::Display for Error {
                 "the answer to the registration was lost, so a user without a keystore may be left: {}; register another user",
                 lost.cause
             ),
-            Self::NotExplained { topics } => write!(f, "nothing is known about this; give a code of Mixin's lists, or one of: {topics}"),
+            Self::NotExplained { topics } => write!(f, "nothing is known about this; give a code of Mixin's lists, a reason of the sandbox, or one of: {topics}"),
             Self::Output(cause) => write!(f, "standard output cannot be written: {cause}"),
             Self::Signals(cause) => write!(f, "signals cannot be handled: {cause}"),
         }

@@ -123,6 +123,18 @@ fn exchanged_ids_are_found() {
 }
 
 #[test]
+fn the_private_key_of_another_session_is_named() {
+    let sandbox = SandboxProcess::start(&[]);
+    let me = sandbox.register("ed25519");
+    let mut keystore: Value = serde_json::from_slice(&fs::read(&me).unwrap()).unwrap();
+    keystore["session_private_key"] = "07".repeat(32).into();
+    common::private(me.as_ref(), &keystore.to_string());
+    let other = doctor(&me, &sandbox.url, "memory:");
+    assert_eq!((other.code, verdict(&other, "session").as_str()), (1, "bad"));
+    assert!(other.stdout.contains("the private key in the keystore is not the session's"), "{other:?}");
+}
+
+#[test]
 fn missing_parts_are_reported_and_dependent_checks_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let known = keystore(folder.path(), "keystore-dashboard.json");

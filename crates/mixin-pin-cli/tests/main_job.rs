@@ -249,3 +249,10 @@ fn the_commands_for_an_unknown_outcome_are_explained_with_it() {
         assert_eq!(explain(command), unknown);
     }
 }
+
+#[test]
+fn a_reason_of_the_sandbox_is_explained_by_the_section_that_names_it() {
+    let explain = |what: &str| run(&["explain", what], b"").done().stdout;
+    assert_eq!(explain("ciphertext"), explain("20119"));
+    assert!(explain("token_signature").starts_with("Faults of tokens\n"));
+}

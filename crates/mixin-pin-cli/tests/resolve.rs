@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::SystemTime;
 
-use common::run;
+use common::{SandboxProcess, run};
 use serde_json::{Value, json};
 
 const NO_PIN: &str = r#"{"data":{"user_id":"b7bce11c-8dd9-4d1e-b7bb-8b4ab80cb4f4","has_pin":false}}"#;
@@ -121,4 +121,21 @@ fn a_failure_of_the_store_does_not_hide_the_verdict() {
             assert!(resolved.stderr.contains(warning), "{resolved:?}");
         }
     }
+}
+
+#[test]
+fn spent_tries_are_waited_for_in_full() {
+    let sandbox = SandboxProcess::start(&["--tries", "1"]);
+    let (me, store) = (sandbox.register("ed25519"), format!("sqlite:{}", sandbox.path("store.db")));
+    let call = |args: &[&str], stdin: &[u8]| {
+        let api = ["--pin-stdin", "--keystore", &me, "--api", &sandbox.url, "--store", &store];
+        run(&[args, &api].concat(), stdin)
+    };
+    call(&["update", "--new-user"], b"739146\n").done();
+    assert_eq!(call(&["verify"], b"739147\n").code, 1);
+    assert_eq!(call(&["update"], b"739146\n408231\n").code, 3);
+    let resolved = call(&["resolve"], b"739146\n408231\n");
+    assert_eq!(resolved.code, 3);
+    // The lock lasts 24 hours, and an earlier try lengthens it.
+    assert!(resolved.stdout.contains("the day's tries are spent: wait 24 hours, then resolve again"), "{resolved:?}");
 }

@@ -8,9 +8,9 @@ use anstyle::Style;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Session, SystemRng};
 use mixin_pin_http::{Client, ClockOffset, DEFAULT_API, Error as HttpError, Probe};
-use mixin_pin_protocol::Shown;
 use mixin_pin_protocol::answer::{ErrorCode, Reason, User};
 use mixin_pin_protocol::keystore::KeystoreShape;
+use mixin_pin_protocol::{Shown, TokenFault};
 use mixin_pin_store::{CallKind, PendingCall, Place, SessionRecord};
 use serde_json::json;
 
@@ -255,7 +255,13 @@ impl Report {
         };
         let is_clock_wrong = probe.clock.is_some_and(|offset| offset.distance() > CLOCK_LIMIT);
         let text = match &error {
-            _ if is_clock_wrong || !is_unknown_session(&error) => error.to_string(),
+            _ if is_clock_wrong => error.to_string(),
+            HttpError::Protocol(error) if error.reason() == Some(Reason::Token(TokenFault::Signature)) => {
+                "not accepted by this server (code 401): the private key in the keystore is not the session's; use the session's own \
+                 keystore as it was created"
+                    .to_owned()
+            }
+            _ if !is_unknown_session(&error) => error.to_string(),
             _ => format!("not accepted by this server (code 401): {}", why_unknown(again, &pin_token, &args.api)),
         };
         self.add("session", Verdict::Bad, text);

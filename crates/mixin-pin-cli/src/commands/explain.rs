@@ -1,6 +1,6 @@
 //! `explain`: prints the section of the error reference about one code or word, or what is known of another code.
 
-use mixin_pin_protocol::answer::{ApiError, ErrorCode};
+use mixin_pin_protocol::answer::{ApiError, ErrorCode, Reason};
 use serde_json::json;
 
 use crate::args::ExplainArgs;
@@ -39,12 +39,22 @@ pub(crate) fn words() -> impl Iterator<Item = &'static str> {
 /// The section about a code or word, with its heading.
 pub(crate) fn section(topic: &str) -> Option<String> {
     if !headings().any(|heading| heading == topic) {
-        let code = ErrorCode::from(topic.parse::<u32>().ok()?);
-        return Some(format!("### `{topic}`\n\n{}", about(code)?));
+        let Ok(code) = topic.parse::<u32>() else { return of_reason(topic) };
+        return Some(format!("### `{topic}`\n\n{}", about(ErrorCode::from(code))?));
     }
     let rest = &PAGE[PAGE.find(&format!("\n### `{topic}`\n"))? + 1..];
     let end = ["\n### ", "\n## "].iter().filter_map(|next| rest.find(next)).min().unwrap_or(rest.len());
     Some(rest[..end].trim_end().to_owned())
+}
+
+/// The section that names a reason of the sandbox: the one of tokens, or that of a code.
+fn of_reason(word: &str) -> Option<String> {
+    let (reason, name) = (Reason::from_word(word)?, format!("`{word}`"));
+    if matches!(reason, Reason::Token(_)) {
+        let section = PAGE.split("\n## ").find(|section| section.starts_with("Faults of tokens"))?;
+        return section.contains(&name).then(|| section.trim_end().to_owned());
+    }
+    headings().filter(|heading| heading.parse::<u32>().is_ok()).filter_map(section).find(|text| text.contains(&name))
 }
 
 /// What is known of a code without a section.
@@ -83,6 +93,20 @@ mod tests {
             assert!(text.starts_with(&format!("### `{topic}`")) && text.matches("## ").count() == 1, "{text}");
             assert!(text.len() > 40, "{text}");
         }
+        for (word, heading) in [
+            ("pin", "### `20119`"),
+            ("timestamp", "### `20119`"),
+            ("iterator", "### `20119`"),
+            ("ciphertext", "### `20119`"),
+            ("secret_length", "### `20119`"),
+            ("tries_spent", "### `429`"),
+            ("session", "### `401`"),
+            ("token_signature", "Faults of tokens"),
+            ("token_request_id", "Faults of tokens"),
+        ] {
+            assert!(section(word).is_some_and(|text| text.starts_with(heading)), "{word}");
+        }
+        assert!(section("verify").is_none());
         assert!(section("2011").is_none() && section("").is_none() && section("`").is_none());
     }
 

@@ -209,7 +209,7 @@ fn settle(
             ("undetermined", text, Some(Error::Unresolved))
         }
         Verdict::TriesSpent => {
-            let text = format!("{WARN}the day's tries are spent{WARN:#}: resolve again tomorrow");
+            let text = format!("{WARN}the day's tries are spent{WARN:#}: wait 24 hours, then resolve again");
             ("tries-spent", text, Some(Error::Unresolved))
         }
         _ => {
