@@ -270,7 +270,7 @@ def tip_actions():
 
     def vector(name, prefix, body, fields):
         return {"id": "made-" + name, "type": "tip-action", "source": "made", **keys, "action": name, "prefix": prefix,
-                "fields": fields, "body": body.hex(), "signature": tip_key.sign(body).hex()}
+                "fields": fields, "order": list(fields), "body": body.hex(), "signature": tip_key.sign(body).hex()}
 
     def action(name, prefix, parameters, **fields):
         return vector(name, prefix, hashlib.sha256((prefix + "".join(parameters)).encode()).digest(), fields)

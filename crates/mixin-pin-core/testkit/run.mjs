@@ -176,12 +176,12 @@ function assertRefused(work, comment) {
 // Without zeros at the end.
 const plain = (amount) => (amount.includes('.') ? amount.replace(/0+$/, '').replace(/\.$/, '') : amount);
 
-function actionBody({ prefix, fields }) {
+function actionBody({ prefix, fields, order }) {
   if (prefix === 'TIP:VERIFY:') return Buffer.from(prefix + fields.timestamp.padStart(32, '0'));
   const isEmergency = ['TIP:EMERGENCY:CONTACT:READ:', 'TIP:EMERGENCY:CONTACT:REMOVE:'].includes(prefix);
-  const parts = Object.entries(isEmergency ? { zero: '0' } : fields).flatMap(([name, value]) =>
-    ['amount', 'fee'].includes(name) ? plain(value) : value,
-  );
+  const parts = isEmergency
+    ? ['0']
+    : order.flatMap((name) => (['amount', 'fee'].includes(name) ? plain(fields[name]) : fields[name]));
   return hash('sha256', prefix + parts.join(''));
 }
 

@@ -189,13 +189,14 @@ def plain(amount):
 
 
 def action_body(vector):
-    fields = vector["fields"]
+    fields, order = vector["fields"], vector["order"]
     if vector["prefix"] == "TIP:VERIFY:":
         return ("TIP:VERIFY:%032d" % int(fields["timestamp"])).encode()
     if vector["prefix"] in ("TIP:EMERGENCY:CONTACT:READ:", "TIP:EMERGENCY:CONTACT:REMOVE:"):
-        fields = {"zero": "0"}
+        fields, order = {"zero": "0"}, ["zero"]
     parts = [vector["prefix"]]
-    for name, value in fields.items():
+    for name in order:
+        value = fields[name]
         if name in ("amount", "fee"):
             value = plain(value)
         parts += value if isinstance(value, list) else [str(value)]
