@@ -178,6 +178,8 @@ pub enum RedisError {
     ClusterDown,
     /// Another node of the cluster has the session's keys (`MOVED`, `ASK`).
     OtherNode,
+    /// The server has no database with the URL's number.
+    NoDatabase,
     /// Other software has written values under our keys.
     Content,
     /// Another failure of the server.
@@ -333,7 +335,7 @@ impl fmt::Display for RedisError {
             }
             Self::TimedOut { limit } => write!(
                 f,
-                "Redis did not answer within {limit:.1?}; check whether it hangs, or whether a firewall drops packets"
+                "Redis did not answer within {limit:.1?}; check whether it hangs, whether a firewall drops packets, and redis:// or rediss://"
             ),
             Self::PasswordMissing => f.write_str(
                 "Redis wants a password (NOAUTH); name the store as redis://USER:PASSWORD@HOST, or redis://:PASSWORD@HOST \
@@ -362,6 +364,9 @@ impl fmt::Display for RedisError {
                 "this Redis server is one node of a cluster, and another node has the session (MOVED); name a server without \
                  cluster mode, or a proxy that knows the nodes",
             ),
+            Self::NoDatabase => {
+                f.write_str("Redis has no database with the number at the URL's end; name one that it has, such as 0")
+            }
             Self::Content => {
                 f.write_str("Redis has other values under mixin-pin's keys; name another database of that server")
             }

@@ -450,6 +450,8 @@ fn classify(error: redis::RedisError) -> RedisError {
         _ => match error.kind() {
             ErrorKind::UnexpectedReturnType => RedisError::Content,
             ErrorKind::AuthenticationFailed => RedisError::PasswordWrong,
+            // The answer to `SELECT` has no word of its own (redis/redis: src/db.c, selectCommand).
+            _ if error.to_string().contains("DB index is out of range") => RedisError::NoDatabase,
             _ if error.is_connection_refusal() => RedisError::Refused,
             _ if is_broken(&error) => RedisError::Unreachable(error.into()),
             _ => RedisError::Other(error.into()),

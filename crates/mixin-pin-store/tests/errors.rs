@@ -54,6 +54,7 @@ fn error_messages_are_unchanged() {
         Error::Redis(RedisError::Busy),
         Error::Redis(RedisError::ClusterDown),
         Error::Redis(RedisError::OtherNode),
+        Error::Redis(RedisError::NoDatabase),
         Error::Redis(RedisError::Content),
     ];
     let said: Vec<String> = errors.iter().map(ToString::to_string).collect();

@@ -228,6 +228,8 @@ fn each_unusable_server_has_its_own_error() {
         Err(Error::Redis(RedisError::Unreachable(_)))
     ));
     let Some(mut server) = RedisServer::start("each_unusable_server_has_its_own_error", &[]) else { return };
+    let elsewhere = RedisStore::open(&format!("{}99", server.url().trim_end_matches('0')));
+    assert!(matches!(elsewhere, Err(Error::Redis(RedisError::NoDatabase))), "{elsewhere:?}");
     let store = RedisStore::open(&server.url()).unwrap();
     let session = new_session();
     drop(take_lease(&store, session));
