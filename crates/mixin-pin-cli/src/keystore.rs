@@ -56,6 +56,12 @@ fn unlocked(path: &Path, bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>
     if is_locked(&bytes) { unlock(path, &bytes, &Passphrase::ask()?) } else { Ok(bytes) }
 }
 
+/// Why the keystore's spend key cannot be used. Takes the key, which no other check reads.
+pub(crate) fn unusable_spend_key(keystore: &mut Keystore) -> Option<String> {
+    let cause = keystore.take_spend_key()?.to_tip_key(None).err()?;
+    Some(format!("the spend key cannot be used: {cause}"))
+}
+
 /// Parses the content of an unlocked keystore. `path` is named in the error.
 pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Keystore, Error> {
     Keystore::parse(bytes).map_err(|cause| KeystoreProblem::Content(cause).at(path))

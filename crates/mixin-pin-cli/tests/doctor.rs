@@ -135,6 +135,24 @@ fn the_private_key_of_another_session_is_named() {
 }
 
 #[test]
+fn a_spend_key_that_is_none_is_reported() {
+    let sandbox = SandboxProcess::start(&[]);
+    let me = sandbox.register("ed25519");
+    let mut keystore: Value = serde_json::from_slice(&fs::read(&me).unwrap()).unwrap();
+    let mut said = |key: &str| {
+        keystore["spend_private_key"] = key.into();
+        common::private(me.as_ref(), &keystore.to_string());
+        let check = run(&["keystore", "check", "--json", &me], b"").done().json()["notes"].to_string();
+        (check, doctor(&me, &sandbox.url, "memory:").done())
+    };
+    let (notes, report) = said("abandon abandon about");
+    assert!(notes.contains("the spend key cannot be used") && !notes.contains("abandon"), "{notes}");
+    assert_eq!(verdict(&report, "spend key"), "warn");
+    let (notes, report) = said(&"07".repeat(32));
+    assert!(notes == "[]" && !report.stdout.contains("spend key"), "{notes} {report:?}");
+}
+
+#[test]
 fn missing_parts_are_reported_and_dependent_checks_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let known = keystore(folder.path(), "keystore-dashboard.json");

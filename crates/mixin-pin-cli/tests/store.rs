@@ -111,7 +111,7 @@ fn raising_a_session_explains_the_consequences() {
     let refused = stage.raise(&["--to", &far]);
     let said = refused.json()["error"]["message"].as_str().unwrap().to_owned();
     assert_eq!(refused.code, 2, "{said}");
-    assert!(said.contains("400 days and 1") && said.contains("for ever") && said.contains("--far-ahead"), "{said}");
+    assert!(said.contains("400 days and 1") && said.contains("from then on") && said.contains("--far-ahead"), "{said}");
     assert!(stage.next() < nanos() + DAY);
     let raised = stage.raise(&["--to", &far, "--far-ahead"]).done();
     assert!(raised.stderr.contains("400 days") && raised.stderr.contains("for ever"), "{raised:?}");

@@ -340,6 +340,14 @@ fn what_is_no_private_key_is_named() {
     for name in ["mixin_dev.key", "./session.pem"] {
         assert_eq!(of(name), KeystoreError::Holds { field, holding: Holding::FileName }, "{name}");
     }
+    for reference in
+        ["${MIXIN_KEY}", "{{ .Values.key }}", "<private key>", "op://bots/mixin/key", "ENC[AES256_GCM,data:a]", "****"]
+    {
+        for field in ["session_private_key", "server_public_key"] {
+            let error = parse(&dashboard.with(&[(field, json!(reference))])).unwrap_err();
+            assert_eq!(error, KeystoreError::Holds { field, holding: Holding::Placeholder }, "{reference}");
+        }
+    }
     for digits in [63, 65, 127] {
         let hex = &"5a".repeat(64)[..digits];
         assert_eq!(of(hex), KeystoreError::OddHex { field, digits });
@@ -691,7 +699,18 @@ fn a_nested_keystore_is_named_with_its_place() {
         (json!({ "keystore": inside.to_string() }), name("keystore"), Some(FileFormat::JsonString)),
         (json!({ "271828": inside }), name("271828"), None),
     ] {
-        assert_eq!(parse(&outer.to_string()).unwrap_err(), KeystoreError::Nested { name, format }, "{outer}");
+        assert_eq!(
+            parse(&outer.to_string()).unwrap_err(),
+            KeystoreError::Nested { name, format, has_others: false },
+            "{outer}"
+        );
+    }
+    // Which of several is meant is not known.
+    for outer in
+        [json!({ "bots": { "main": inside, "test": inside } }), json!({ "bots.main": inside, "old": [inside] })]
+    {
+        let expected = KeystoreError::Nested { name: name("bots.main"), format: None, has_others: true };
+        assert_eq!(parse(&outer.to_string()).unwrap_err(), expected, "{outer}");
     }
     for none in [json!({ "a": { "b": { "c": { "d": { "e": inside } } } } }), json!({ "mixin": { "app_id": "a" } })] {
         assert_eq!(parse(&none.to_string()).unwrap_err(), KeystoreError::NoKey, "{none}");

@@ -135,12 +135,13 @@ impl Report {
             let text = keystore::read_text_quietly(path)?;
             Ok((keystore::parse(path, &text)?, keystore::parse(path, &text)?))
         };
-        let (keystore, again) = match read() {
+        let (mut keystore, again) = match read() {
             Ok(keystores) => keystores,
             Err(error) => return self.unusable(&error),
         };
         let (shape, holds_pin, pin_token) = (keystore.shape(), keystore.holds_pin(), keystore.pin_token());
         let notes = keystore.notes().to_vec();
+        let unusable_spend_key = keystore::unusable_spend_key(&mut keystore);
         let rsa_bits = keystore.public_key().as_ref().and_then(keystore::rsa_bits);
         if shape == KeystoreShape::RemoteSigner {
             let session_id = keystore.session_id();
@@ -166,6 +167,9 @@ impl Report {
         for note in notes {
             let verdict = if note.is_doubtful() { Verdict::Warn } else { Verdict::Ok };
             self.add("reading", verdict, note.to_string());
+        }
+        if let Some(text) = unusable_spend_key {
+            self.add("spend key", Verdict::Warn, text);
         }
         if holds_pin {
             let text =

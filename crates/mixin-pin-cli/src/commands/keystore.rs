@@ -34,7 +34,7 @@ pub(crate) fn new(args: &KeystoreNewArgs, output: &Output) -> Result<(), Error> 
 
 pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Error> {
     let path = &args.file;
-    let keystore = match keystore::read_with_notes(path) {
+    let mut keystore = match keystore::read_with_notes(path) {
         Err(Error::Keystore { problem: KeystoreProblem::Content(cause), .. }) => return incomplete(&cause, output),
         other => other?,
     };
@@ -43,6 +43,7 @@ pub(crate) fn check(args: &KeystoreCheckArgs, output: &Output) -> Result<(), Err
     let bits = keystore.public_key().as_ref().and_then(keystore::rsa_bits);
     let (holds_pin, lacks_server_key) = (keystore.holds_pin(), keystore.lacks_server_key());
     let mut notes: Vec<_> = keystore.notes().iter().map(ToString::to_string).collect();
+    notes.extend(keystore::unusable_spend_key(&mut keystore));
     match keystore.into_session(&mut SystemRng::new()?) {
         Ok(_) => {}
         Err(KeystoreError::OAuth) => notes.push("an OAuth authorization has no PIN".to_owned()),

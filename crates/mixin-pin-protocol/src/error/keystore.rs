@@ -20,6 +20,8 @@ pub enum KeystoreError {
         name: Name,
         /// What the value is, if it is not an object.
         format: Option<FileFormat>,
+        /// Whether there are more of them.
+        has_others: bool,
     },
     /// The keystore is not a JSON object, for another reason.
     NotJson {
@@ -151,11 +153,19 @@ impl fmt::Display for KeystoreError {
             Self::NotText => f.write_str("the keystore is not UTF-8 text; save it as UTF-8, or give the right file"),
             Self::Utf32 => f.write_str("the keystore is UTF-32 text; save it as UTF-8"),
             Self::Format(format) => write!(f, "the keystore {format}"),
-            Self::Nested { name, format: None } => write!(
+            Self::Nested { name, format: None, has_others: true } => write!(
+                f,
+                "several keystores are inside this file, one of them under {name}; write the one that you need, from {{ to }}, \
+                 to a file of its own"
+            ),
+            Self::Nested { name, format: Some(format), has_others: true } => {
+                write!(f, "several keystores are inside this file, one of them under {name}, where it {format}")
+            }
+            Self::Nested { name, format: None, has_others: false } => write!(
                 f,
                 "the keystore is inside this file, under {name}; write that object, from {{ to }}, to a file of its own"
             ),
-            Self::Nested { name, format: Some(format) } => {
+            Self::Nested { name, format: Some(format), has_others: false } => {
                 write!(f, "the keystore is inside this file, under {name}, where it {format}")
             }
             Self::NotJson { line, column } => {

@@ -249,8 +249,10 @@ fn of_lines(text: &str) -> Option<FileFormat> {
 
 /// Where a keystore is in a JSON object that is none itself.
 pub(super) fn nested(text: &str) -> Option<KeystoreError> {
-    find(text, DEPTH)
-        .map(|place| KeystoreError::Nested { name: Name::new(&place.path.join(".")), format: place.format })
+    let mut places = find(text, DEPTH).into_iter();
+    let first = places.next()?;
+    let (name, format) = (Name::new(&first.path.join(".")), first.format);
+    Some(KeystoreError::Nested { name, format, has_others: places.next().is_some() })
 }
 
 /// How deep a keystore is looked for.
@@ -261,26 +263,30 @@ struct Place {
     format: Option<FileFormat>,
 }
 
-fn find(object: &str, depth: usize) -> Option<Place> {
-    let members: BTreeMap<String, &RawValue> = serde_json::from_str(object).ok()?;
-    members.into_iter().find_map(|(name, value)| {
-        let mut place = find_in(value.get(), depth.checked_sub(1)?)?;
-        place.path.insert(0, name);
-        Some(place)
-    })
+fn find(object: &str, depth: usize) -> Vec<Place> {
+    let Some(depth) = depth.checked_sub(1) else { return Vec::new() };
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(object).unwrap_or_default();
+    let named = |(name, value): (String, &RawValue)| {
+        let mut places = find_in(value.get(), depth);
+        places.iter_mut().for_each(|place| place.path.insert(0, name.clone()));
+        places
+    };
+    members.into_iter().flat_map(named).collect()
 }
 
-fn find_in(value: &str, depth: usize) -> Option<Place> {
-    let found = |format| Some(Place { path: Vec::new(), format });
-    match value.as_bytes().first()? {
-        b'{' if is_keystore(value) => found(None),
-        b'{' => find(value, depth),
-        b'[' => {
-            let entries: Vec<&RawValue> = serde_json::from_str(value).ok()?;
-            if entries.iter().any(|entry| is_keystore(entry.get())) { found(Some(FileFormat::List)) } else { None }
+fn find_in(value: &str, depth: usize) -> Vec<Place> {
+    let found = |format| vec![Place { path: Vec::new(), format }];
+    let is_inside = || unescape(value).is_some_and(|text| is_keystore(&text));
+    match value.as_bytes().first() {
+        Some(b'{') if is_keystore(value) => found(None),
+        Some(b'{') => find(value, depth),
+        Some(b'[') => {
+            let entries: Vec<&RawValue> = serde_json::from_str(value).unwrap_or_default();
+            let has_keystore = entries.iter().any(|entry| is_keystore(entry.get()));
+            if has_keystore { found(Some(FileFormat::List)) } else { Vec::new() }
         }
-        b'"' if value.contains('{') && is_keystore(&unescape(value)?) => found(Some(FileFormat::JsonString)),
-        _ => None,
+        Some(b'"') if value.contains('{') && is_inside() => found(Some(FileFormat::JsonString)),
+        _ => Vec::new(),
     }
 }
 

@@ -27,6 +27,8 @@ pub enum Holding {
     ServerKey,
     /// The public key of the same keystore's private key, where the server's belongs.
     OwnPublicKey,
+    /// A placeholder, such as `${KEY}` or `****`, or a reference to a store of secrets.
+    Placeholder,
     /// Hex or base64 of a text that is itself hex, base64 or PEM, as the fields of a Kubernetes secret are.
     EncodedTwice,
     /// A certificate, or a request for one.
@@ -47,6 +49,7 @@ impl fmt::Display for Holding {
             Self::PublicKey => "is a public key; put the private key of that pair there",
             Self::ServerKey => "is the same as its server's public key; put the session's private key there",
             Self::OwnPublicKey => "is the session's own public key; put the server's public key there",
+            Self::Placeholder => "is a placeholder or a reference; put there what it stands for",
             Self::EncodedTwice => "is encoded twice; decode it once, and put the result there",
             Self::Certificate => "is a certificate; put the private key there",
             Self::EncryptedKey => {
@@ -90,7 +93,7 @@ impl PrivateKey {
             if [".pem", ".key", ".der", ".txt"].iter().any(|end| cleaned.ends_with(end)) {
                 return Err(KeystoreError::Holds { field, holding: Holding::FileName });
             }
-            let bytes = decode_secret(&cleaned).ok_or(KeystoreError::NotEncoded { field })?;
+            let bytes = decode_secret(&cleaned).ok_or_else(|| not_encoded(field, &cleaned))?;
             if bytes.first() != Some(&SEQUENCE) || bytes.len() < MIN_DER {
                 return Err(KeystoreError::KeyLength { field, len: bytes.len() });
             }
@@ -190,6 +193,16 @@ fn check_hex(field: &'static str, text: &str) -> Result<(), KeystoreError> {
     if is_cut && is_hex(text) { Err(KeystoreError::OddHex { field, digits: text.len() }) } else { Ok(()) }
 }
 
+/// What a text is that is neither hex nor base64.
+fn not_encoded(field: &'static str, text: &str) -> KeystoreError {
+    // Of shells and Compose, templates, forms, 1Password, SOPS and AWS.
+    let starts = ["${", "$(", "{{", "<", "op://", "ENC[", "arn:"];
+    if starts.iter().any(|start| text.starts_with(start)) || text.bytes().all(|c| c == b'*') {
+        return KeystoreError::Holds { field, holding: Holding::Placeholder };
+    }
+    KeystoreError::NotEncoded { field }
+}
+
 fn encoded_twice(field: &'static str) -> KeystoreError {
     KeystoreError::Holds { field, holding: Holding::EncodedTwice }
 }
@@ -259,7 +272,8 @@ pub(super) fn server_key(
     let hex = if cleaned.len().is_multiple_of(2) { decode_public_hex(&cleaned) } else { None };
     let is_hex = hex.is_some();
     let from_pem = || pem::find(text).and_then(|block| decode_public(&block.base64));
-    let bytes = hex.or_else(|| decode_public(&cleaned)).or_else(from_pem).ok_or(KeystoreError::NotEncoded { field })?;
+    let bytes =
+        hex.or_else(|| decode_public(&cleaned)).or_else(from_pem).ok_or_else(|| not_encoded(field, &cleaned))?;
     if let Some(key) = bytes.strip_prefix(&ED25519_SPKI) {
         return Ed25519PublicKey::from_bytes(key).map(ServerKey::Ed25519).map_err(failed);
     }
@@ -301,7 +315,7 @@ pub(super) fn pin_token(field: &'static str, text: &str, key: &RsaKey) -> Result
     check_hex(field, &cleaned)?;
     let hex = if cleaned.len() == 2 * needed { decode_public_hex(&cleaned) } else { None };
     let bytes = hex.or_else(|| decode_public(&cleaned));
-    let bytes = bytes.ok_or(KeystoreError::NotEncoded { field })?;
+    let bytes = bytes.ok_or_else(|| not_encoded(field, &cleaned))?;
     if bytes.len() != needed {
         if is_encoded_twice(&cleaned) {
             return Err(encoded_twice(field));
