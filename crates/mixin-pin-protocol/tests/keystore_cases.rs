@@ -325,7 +325,7 @@ fn what_is_no_private_key_is_named() {
     let token = STANDARD.encode(sample.get("pin_token"));
     let expected = KeystoreError::Holds { field: "pin_token", holding: twice };
     assert_eq!(parse(&sample.with(&[("pin_token", json!(token))])).unwrap_err(), expected);
-    let own = Ed25519Key::from_bytes(dashboard.seed().as_slice().try_into().unwrap()).unwrap().public_key();
+    let own = Ed25519Key::from_bytes(&dashboard.seed()).unwrap().public_key();
     let server_field = "server_public_key";
     let server = dashboard.get(server_field);
     for (text, holding) in [

@@ -54,7 +54,7 @@ pub enum FileFormat {
     Pem,
     /// A file encrypted with age.
     Age,
-    /// An OpenPGP message.
+    /// A message of `OpenPGP`.
     Pgp,
 }
 
@@ -268,7 +268,9 @@ fn find(object: &str, depth: usize) -> Vec<Place> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(object).unwrap_or_default();
     let named = |(name, value): (String, &RawValue)| {
         let mut places = find_in(value.get(), depth);
-        places.iter_mut().for_each(|place| place.path.insert(0, name.clone()));
+        for place in &mut places {
+            place.path.insert(0, name.clone());
+        }
         places
     };
     members.into_iter().flat_map(named).collect()
