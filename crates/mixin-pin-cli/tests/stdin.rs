@@ -106,7 +106,7 @@ fn errors_name_standard_input_and_show_nothing_of_it() {
     let mut command = common::command();
     command.current_dir(folder.path()).args(["tip", "new-key", "--out", "-"]);
     let run = common::finished(command.output().unwrap());
-    assert!(run.code == 2 && run.stderr.contains("does not go to a file named -"), "{run:?}");
+    assert!(run.code == 2 && run.stderr.contains("not written to a file named -"), "{run:?}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
