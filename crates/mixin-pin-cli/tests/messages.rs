@@ -147,7 +147,7 @@ impl Session {
         let path = std::env::var("PATH").unwrap();
         // Without a controlling terminal, so that a prompt fails on every machine.
         let mut sh = Command::new("setsid");
-        sh.args(["--wait", "timeout", "60", "sh", "-c", &format!("umask 077\nexec 2>&1\n{command}")])
+        sh.args(["--wait", "timeout", "60", "sh", "-c", &format!("set -u\numask 077\nexec 2>&1\n{command}")])
             .env_clear()
             .env("PATH", format!("{}:{path}", text(&folder.join("bin"))))
             .env("HOME", folder)
