@@ -122,8 +122,7 @@ impl Keystore {
                     return Err(KeystoreError::Holds { field: key_field, holding: Holding::ServerKey });
                 }
                 // Keys would agree, but on one that the server does not have.
-                let own = key.public_key();
-                if own.as_bytes() == named.as_bytes() || own.to_x25519().as_ref() == Ok(&server) {
+                if named.agrees_as(&key.public_key()) {
                     return Err(KeystoreError::Holds { field, holding: Holding::OwnPublicKey });
                 }
                 (shape, Keys::Ed25519 { key, field, named, server })

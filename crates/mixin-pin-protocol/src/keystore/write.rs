@@ -62,6 +62,22 @@ impl ServerKey {
         }
     }
 
+    /// Whether this key and an Ed25519 key agree on the same PIN keys, or have the same bytes.
+    pub(super) fn agrees_as(&self, key: &Ed25519PublicKey) -> bool {
+        match self {
+            // Both signs of a point have the same u-coordinate. This is far quicker than to compute it.
+            Self::Ed25519(own) => {
+                let y = |key: &Ed25519PublicKey| {
+                    let mut bytes = *key.as_bytes();
+                    bytes[31] &= 0x7f;
+                    bytes
+                };
+                y(own) == y(key)
+            }
+            Self::X25519(own) => own.as_bytes() == key.as_bytes() || key.to_x25519().as_ref() == Ok(own),
+        }
+    }
+
     /// The key that agrees on PIN keys.
     ///
     /// # Errors
