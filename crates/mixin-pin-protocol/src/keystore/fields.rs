@@ -7,6 +7,7 @@ use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519PublicKey, Pin, PinKey, PinToken, RsaKey};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::key::{self, PrivateKey, decode_secret};
@@ -36,7 +37,7 @@ impl Value {
 
 /// Whether two secrets are the same, compared in constant time.
 pub(super) fn is_same(one: &[u8], two: &[u8]) -> bool {
-    one.len() == two.len() && one.iter().zip(two).fold(0, |differ, (one, two)| differ | (one ^ two)) == 0
+    one.ct_eq(two).into()
 }
 
 struct Field {
