@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use common::{Run, command, finished, keystore, private, testdata, text};
+use common::{Run, command, finished, keystore, private, server_that_goes_away, testdata, text};
 
 /// Values that may be given in a wrong place, each with a part that must not be shown.
 fn secrets() -> Vec<(String, &'static str)> {
@@ -229,20 +229,6 @@ fn no_file_is_created_under_a_secret_name() {
         assert_eq!(run.code, 2, "{run:?}");
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-}
-
-/// A server that closes every connection without an answer, so the outcome is unknown.
-fn server_that_goes_away() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let api = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut byte = [0; 1];
-            // The request does not matter.
-            let _ = std::io::Read::read(&mut stream.unwrap(), &mut byte);
-        }
-    });
-    api
 }
 
 fn date(at: u64) -> jiff::Timestamp {

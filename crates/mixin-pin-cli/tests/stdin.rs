@@ -161,16 +161,7 @@ fn a_prompt_still_works_and_a_terminal_is_no_keystore() {
 
 #[test]
 fn the_next_command_reads_standard_input_again() {
-    // A server that closes every connection without an answer, so the outcome is unknown.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let api = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut byte = [0; 1];
-            // The request does not matter.
-            let _ = std::io::Read::read(&mut stream.unwrap(), &mut byte);
-        }
-    });
+    let api = common::server_that_goes_away();
     let me = fs::read(testdata("keystore-dashboard.json")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let store = format!("sqlite:{}", text(&folder.path().join("store.db")));

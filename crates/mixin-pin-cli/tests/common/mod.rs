@@ -166,3 +166,17 @@ impl Drop for SandboxProcess {
         let _ = self.child.wait();
     }
 }
+
+/// A server that closes every connection without an answer, so the outcome is unknown.
+pub fn server_that_goes_away() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let api = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut byte = [0; 1];
+            // The request does not matter.
+            let _ = std::io::Read::read(&mut stream.unwrap(), &mut byte);
+        }
+    });
+    api
+}
