@@ -18,7 +18,7 @@ const LABELS: [&str; 2] = ["RSA PRIVATE KEY", "PRIVATE KEY"];
 
 /// The DER of the first unencrypted private key.
 ///
-/// `None` if there is none, and for an encrypted PKCS#1 key, whose data follows headers.
+/// Returns `None` if the text has no such key. An encrypted PKCS#1 key does not count: headers come before its data.
 pub(crate) fn private_key(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let mut lines = text.split('\n').map(|line| line.trim_end_matches(|c: char| c <= ' '));
     let label = lines.find_map(|line| LABELS.into_iter().find(|label| label_of(line, BEGIN) == Some(label)))?;

@@ -178,7 +178,7 @@ fn a_verification_without_data_leaves_what_was_read_of_the_user() {
         let Verdict::NotApplied(user) = resolution.verdict else { panic!("{resolution:?}") };
         user
     };
-    // Whoever changes the key again signs this counter. A wrong one costs a try.
+    // The next change of the key signs this counter. A wrong counter costs a try.
     assert_eq!(resolve(blank()), me);
     let newer = User { tip_counter: 8, ..me.clone() };
     assert_eq!(resolve(newer.clone()), newer);

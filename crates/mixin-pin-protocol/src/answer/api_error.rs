@@ -33,7 +33,7 @@ use crate::{Remedy, Shown};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(remote = "Self")]
 pub struct ApiError {
-    /// The status inside the envelope, mostly 202. 0 if there is none.
+    /// The status inside the envelope, mostly 202. It is 0 if the envelope has no status.
     #[serde(default, deserialize_with = "or_default")]
     pub status: u16,
     /// What went wrong.

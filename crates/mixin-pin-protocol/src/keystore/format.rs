@@ -247,7 +247,7 @@ fn of_lines(text: &str) -> Option<FileFormat> {
     None
 }
 
-/// Where a keystore is in a JSON object that is none itself.
+/// Finds a keystore inside a JSON object that is not a keystore itself.
 pub(super) fn nested(text: &str) -> Option<KeystoreError> {
     let mut places = find(text, DEPTH).into_iter();
     let first = places.next()?;

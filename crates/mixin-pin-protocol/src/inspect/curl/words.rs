@@ -8,7 +8,7 @@ use crate::CurlError;
 /// The arguments of the first command that starts with `curl`.
 ///
 /// # Errors
-/// [`CurlError`] if there is none, or if only a shell can know what its words are.
+/// [`CurlError`] if the text has no `curl` command, or if its words depend on a shell, such as on a variable.
 pub(super) fn arguments(text: &str) -> Result<Vec<String>, CurlError> {
     // Converted to a shell's line ends. All else between quotes stays unchanged.
     let text = text.replace("\r\n", "\n");

@@ -7,6 +7,7 @@
 //! - Register with the safe in another way: `register_safe_user` signs SHA-256 of the user's id, where Mixin wants
 //!   SHA3-256 (MixinNetwork/bot-api-go-client: `safe_user.go`; MixinNetwork/mixin: `crypto/hash.go`, whose `Sha256Hash` is
 //!   SHA3-256).
+#![forbid(unsafe_code)]
 
 use std::error::Error;
 use std::io::Write as _;
