@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use mixin_pin_core::tip::{Amount, TipAction, TipKey};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_fuzz::planted;
-use mixin_pin_protocol::action::requested;
+use mixin_pin_protocol::action::Action;
 use openssl::sha::sha256;
 use serde_json::Value;
 
@@ -28,7 +28,10 @@ fn parameters(action: &TipAction<'_>) -> String {
         | TipAction::SignCollectible { request_id: id }
         | TipAction::UnlockCollectible { request_id: id }
         | TipAction::ApproveOAuth { authorization_id: id }
-        | TipAction::TransferAppOwnership { user_id: id } => id.to_string(),
+        | TipAction::TransferAppOwnership { user_id: id }
+        | TipAction::DeactivateWithoutPhone { user_id: id }
+        | TipAction::LogOutSession { session_id: id }
+        | TipAction::ExportSalt { user_id: id } => id.to_string(),
         TipAction::CreateEmergencyContact { verification_id, code }
         | TipAction::UpdatePhoneNumber { verification_id, code } => concat(&[&verification_id, &code]),
         TipAction::ReadEmergencyContact | TipAction::RemoveEmergencyContact => "0".to_owned(),
@@ -41,6 +44,7 @@ fn parameters(action: &TipAction<'_>) -> String {
         }
         TipAction::Transaction { asset_id, opponent_key, receivers, threshold, amount, trace_id, memo } => {
             let receivers: String = receivers.iter().map(ToString::to_string).collect();
+            let threshold = threshold.map(|threshold| threshold.to_string()).unwrap_or_default();
             concat(&[&asset_id, &opponent_key, &receivers, &threshold, &amount, &trace_id, &memo])
         }
         TipAction::UpdateProvisioning { device_id, secret } => concat(&[&device_id, &secret]),
@@ -73,7 +77,7 @@ fn check(action: &TipAction<'_>) {
 
 const ID: &str = "4a2d4dcb-3f1b-4cfc-8b5c-f2b9a4a9e4a1";
 /// Every path that asks for an action, with an id where it has one.
-const PATHS: [&str; 21] = [
+const PATHS: [&str; 26] = [
     "/pin/verify",
     "/addresses",
     "/addresses/ID/delete",
@@ -93,6 +97,11 @@ const PATHS: [&str; 21] = [
     "/emergency_contact/delete",
     "/verifications/ID",
     "/account/deactivate",
+    "/me/deactivate",
+    "/me/salt_export",
+    "/logout",
+    "/multisigs/ID/sign",
+    "/multisigs/ID/unlock",
     "/pin/update",
     "/me",
 ];
@@ -110,8 +119,11 @@ fuzz_target!(|input: (u8, &str)| {
         None => text.split_once('\n').map_or((String::new(), text), |(path, body)| (path.to_owned(), body)),
     };
     if let Ok(Value::Object(fields)) = serde_json::from_str(body) {
-        if let Ok(Some(requested)) = requested("POST", &path, &fields, Uuid::from_u128(7)) {
-            requested.actions().for_each(|action| check(&action));
+        let user_id = Uuid::from_u128(7);
+        if let Ok(Some(action)) = Action::read("POST", &path, &fields) {
+            action.signed(user_id).for_each(|action| check(&action));
+            let again = Action::read("POST", &action.path(user_id), &action.body());
+            assert_eq!(again, Ok(Some(action)), "the request of an action asks for it");
         }
     }
 });

@@ -16,8 +16,10 @@ use sha3::Sha3_256;
 use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
-pub use action::{TipAction, TipBody};
+pub use action::{TipAction, TipBody, TipParameter};
 pub use amount::Amount;
+#[cfg(feature = "alloc")]
+pub use amount::AmountBuf;
 
 use crate::encoding::decode_secret;
 use crate::{Ed25519PublicKey, Error, Secret, SignerError};

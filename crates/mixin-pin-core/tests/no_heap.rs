@@ -58,7 +58,7 @@ fn signing_a_tip_action_allocates_nothing() {
             asset_id: Uuid::nil(),
             opponent_key: "",
             receivers: &receivers,
-            threshold: 2,
+            threshold: Some(2),
             amount: Amount::new("1.50").unwrap(),
             trace_id: Uuid::nil(),
             memo: "memo",

@@ -62,7 +62,7 @@ fn with_action<T>(vector: &Value, use_it: impl FnOnce(&TipAction<'_>) -> T) -> T
             asset_id: id("asset_id"),
             opponent_key: str("opponent_key"),
             receivers: &receivers,
-            threshold: u32::try_from(fields["threshold"].as_u64().unwrap()).unwrap(),
+            threshold: fields["threshold"].as_u64().map(|threshold| threshold.try_into().unwrap()),
             amount: amount("amount"),
             trace_id: id("trace_id"),
             memo: str("memo"),
@@ -146,13 +146,14 @@ fn the_documented_collisions_exist() {
     assert_eq!(withdraw("1", "23"), withdraw("12", "3"));
     let free = |a| TipAction::Withdraw { address_id: id, amount: amount(a), fee: None, trace_id: id, memo: "" }.body();
     assert_eq!(free("10"), withdraw("1", "0"));
-    let pay = |opponent_key: &str, receivers: &[Uuid], threshold, a| {
+    let pay = |opponent_key: &str, receivers: &[Uuid], threshold: Option<u32>, a| {
         let (amount, memo) = (amount(a), "");
         TipAction::Transaction { asset_id: id, opponent_key, receivers, threshold, amount, trace_id: id, memo }.body()
     };
-    assert_eq!(pay("", &[id], 1, "23"), pay("", &[id], 12, "3"));
+    assert_eq!(pay("", &[id], Some(1), "23"), pay("", &[id], Some(12), "3"));
     let both = [id, other];
-    assert_eq!(pay(&id.to_string(), &both[1..], 1, "5"), pay("", &both, 1, "5"));
+    assert_eq!(pay(&id.to_string(), &both[1..], Some(1), "5"), pay("", &both, Some(1), "5"));
+    assert_eq!(pay("XIN", &[], None, "12"), pay("XIN1", &[], None, "2"));
 }
 
 /// The parameters of actions whose texts stand between ids. Characters cannot shift from one text to the next.

@@ -1,392 +1,345 @@
-//! Which TIP action a request asks for, read from its method, path and body.
+//! Actions that a PIN permits, such as a transfer: the request of each, and the action of each request.
 //!
-//! A TIP signature covers a hash. So a server must rebuild the action from the request to check the signature.
+//! A client makes path, body and signature from an [`Action`]: see [`Calls::act`](crate::call::Calls::act). A TIP signature
+//! covers a hash, so a server rebuilds the action from the request to check the signature: see [`Action::read`].
 
-use mixin_pin_core::tip::{Amount, TIP_SIGNATURE_LEN, TipAction};
+mod read;
+mod request;
+mod salt;
+
+use mixin_pin_core::tip::{Amount, AmountBuf, TIP_SIGNATURE_LEN, TipAction, TipSigner, safe_message};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519PublicKey, Error};
-use serde_json::{Map, Value};
+use mixin_pin_core::{Ed25519PublicKey, Error, SignerError};
 
 use crate::ActionError;
 
-/// The TIP action that a request asks for. Clients sign some requests in more than one way: see
-/// [`actions`](Self::actions).
-#[derive(Debug, Clone)]
-pub struct RequestedAction<'b>(Parts<'b>);
+pub(crate) use read::check_spelling;
+pub use salt::{EncryptedSalt, MasterProof};
 
-#[derive(Debug, Clone)]
-enum Parts<'b> {
-    /// An action that borrows from the body alone.
-    Action(TipAction<'b>),
-    /// `RegisterSafe` borrows a parsed key.
-    RegisterSafe { user_id: Uuid, public_key: Ed25519PublicKey },
-    /// `Transaction` borrows a parsed list.
-    Transaction {
+/// An action that a PIN permits, with everything that its request needs and that the session does not have. All requests
+/// are POST.
+///
+/// Each variant names its path and who shows it, as repository: file. The apps are `android-app`
+/// (`app/src/main/java/one/mixin/android/api/service/`) and `ios-app` (`MixinServices/MixinServices/Services/API/`). What
+/// Mixin's server accepts beyond this is not known.
+///
+/// ```
+/// use mixin_pin_protocol::action::Action;
+/// use mixin_pin_protocol::core::uuid::Uuid;
+///
+/// let (user_id, trace_id) = (Uuid::from_u128(1), Uuid::from_u128(2));
+/// let transfer = Action::Transfer {
+///     asset_id: "c94ac88f-4671-3976-b60a-09064f1811e8".parse()?,
+///     opponent_id: Uuid::from_u128(3),
+///     amount: "1.50".parse()?,
+///     trace_id, // a new random id; with the same id the same payment is not made twice
+///     memo: "thanks".to_owned(),
+/// };
+/// assert_eq!(transfer.path(user_id), "/transfers");
+/// assert_eq!(transfer.body()["amount"], "1.5"); // the text that is signed
+/// assert_eq!(transfer.tip(user_id).prefix(), "TIP:TRANSFER:CREATE:");
+///
+/// let read = Action::read("POST", "/transfers", &transfer.body())?;
+/// assert_eq!(read, Some(transfer));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Verify the TIP key: `POST /pin/verify` (apps; bot-api-go-client: `pin.go`).
+    /// [`Calls::verify_tip`](crate::call::Calls::verify_tip) takes the time itself.
+    Verify {
+        /// Nanoseconds since 1970.
+        timestamp: u64,
+    },
+    /// Add a withdrawal address: `POST /addresses` (apps: `AddressService.kt`, `AddressRequest.swift`; bot-api-go-client:
+    /// `address.go`).
+    AddAddress {
+        /// The asset.
         asset_id: Uuid,
-        opponent_key: &'b str,
-        receivers: Vec<Uuid>,
-        threshold: u32,
-        amount: Amount<'b>,
+        /// The asset's chain, which the apps name since 2025. It is not signed.
+        chain_id: Option<Uuid>,
+        /// Where withdrawals go.
+        destination: String,
+        /// A tag or memo that the destination needs; empty for none.
+        tag: String,
+        /// A name for the user.
+        label: String,
+    },
+    /// Remove a withdrawal address: `POST /addresses/:address_id/delete` (apps: `AddressService.kt`, `AddressAPI.swift`;
+    /// bot-api-go-client: `address.go`).
+    RemoveAddress {
+        /// The address.
+        address_id: Uuid,
+    },
+    /// Deactivate the user: `POST /me/deactivate` (apps: `AccountService.kt`, `AccountAPI.swift`). `/account/deactivate` is
+    /// read, too; no client shows it.
+    DeactivateUser {
+        /// The verification of the phone, for purpose `DEACTIVATED`. None for a user without a phone number, whose key
+        /// signs the user's id.
+        verification_id: Option<Uuid>,
+    },
+    /// Set an emergency contact: `POST /emergency_verifications/:verification_id` (apps: `EmergencyService.kt`,
+    /// `EmergencyAPI.swift`).
+    CreateEmergencyContact {
+        /// The verification, for purpose `CONTACT`.
+        verification_id: Uuid,
+        /// The code that the contact received.
+        code: String,
+    },
+    /// Read the emergency contact: `POST /emergency_contact` (apps: `EmergencyService.kt`, `EmergencyAPI.swift`).
+    ReadEmergencyContact,
+    /// Remove the emergency contact: `POST /emergency_contact/delete` (apps: `EmergencyService.kt`, `EmergencyAPI.swift`).
+    RemoveEmergencyContact,
+    /// Change the phone number: `POST /verifications/:verification_id` (apps: `AccountService.kt`, `AccountAPI.swift`).
+    UpdatePhoneNumber {
+        /// The verification, for purpose `PHONE`.
+        verification_id: Uuid,
+        /// The code that the new number received.
+        code: String,
+        /// The salt of the user's key for the safe, if the apps' wallet uses one.
+        salt: Option<EncryptedSalt>,
+    },
+    /// Sign a multisig request: `POST /multisigs/:request_id/sign` (apps: `AccountService.kt`, `MultisigAPI.swift`;
+    /// bot-api-kotlin-client). `/multisigs/requests/:request_id/sign` is read, too (bot-api-go-client: `multisigs.go`;
+    /// bot-api-nodejs-client: `multisig.ts`).
+    SignMultisig {
+        /// The request.
+        request_id: Uuid,
+    },
+    /// Unlock a multisig request: `POST /multisigs/:request_id/unlock`, and `/multisigs/requests/:request_id/unlock` is read,
+    /// as for [`SignMultisig`](Self::SignMultisig).
+    UnlockMultisig {
+        /// The request.
+        request_id: Uuid,
+    },
+    /// Sign a collectible request: `POST /collectibles/requests/:request_id/sign` (apps; mixin-sdk-go:
+    /// `legacy_collectible.go`; bot-api-nodejs-client: `collectible.ts`).
+    SignCollectible {
+        /// The request.
+        request_id: Uuid,
+    },
+    /// Unlock a collectible request: `POST /collectibles/requests/:request_id/unlock`, as for
+    /// [`SignCollectible`](Self::SignCollectible).
+    UnlockCollectible {
+        /// The request.
+        request_id: Uuid,
+    },
+    /// Pay another user: `POST /transfers` (apps; bot-api-go-client: `transfer.go`, up to 2023).
+    Transfer {
+        /// The asset.
+        asset_id: Uuid,
+        /// The user who is paid.
+        opponent_id: Uuid,
+        /// The amount.
+        amount: AmountBuf,
+        /// The id that prevents a second payment.
         trace_id: Uuid,
-        memo: &'b str,
+        /// A note to the receiver; empty for none.
+        memo: String,
+    },
+    /// Withdraw to an address: `POST /withdrawals` (apps, up to 2024; bot-api-go-client: `withdrawal.go`, up to 2023).
+    Withdraw {
+        /// The address.
+        address_id: Uuid,
+        /// The amount.
+        amount: AmountBuf,
+        /// The fee of the request. Clients disagree on what is signed without one: see [`signed`](Self::signed).
+        fee: Option<AmountBuf>,
+        /// The id that prevents a second payment.
+        trace_id: Uuid,
+        /// A note; empty for none.
+        memo: String,
+    },
+    /// Pay several users together, or a main-net key: `POST /transactions` (apps: `RawTransactionsRequest.kt`,
+    /// `RawTransactionRequest.swift`; bot-api-go-client: `transfer.go`, up to 2023).
+    Transaction {
+        /// The asset.
+        asset_id: Uuid,
+        /// Who is paid.
+        opponent: Opponent,
+        /// The amount.
+        amount: AmountBuf,
+        /// The id that prevents a second payment.
+        trace_id: Uuid,
+        /// A note; empty for none.
+        memo: String,
+    },
+    /// Let an app act for the user: `POST /oauth/authorize` (apps: `AuthorizationService.kt`, `AuthorizeAPI.swift`;
+    /// mixin-sdk-go: `authorization.go`).
+    ApproveOAuth {
+        /// The authorization.
+        authorization_id: Uuid,
+        /// What the app may do. Scopes are not signed.
+        scopes: Vec<String>,
+    },
+    /// Provision another device: `POST /provisionings/:device_id` (apps: `ProvisioningService.kt`,
+    /// `ProvisioningAPI.swift`).
+    UpdateProvisioning {
+        /// The device's id, as its QR code has it.
+        device_id: Uuid,
+        /// The encrypted message to the device, in standard base64.
+        secret: String,
+    },
+    /// Give an app to another user: `POST /apps/:user_id/transfer`, where the app itself makes the request
+    /// (bot-api-go-client: `app.go`; mixin-sdk-go: `ownership.go`).
+    TransferAppOwnership {
+        /// The new owner.
+        user_id: Uuid,
+    },
+    /// Register with the safe: `POST /safe/users` (apps: `UtxoService.kt`, `SafeAPI.swift`; bot-api-go-client:
+    /// `safe_user.go`). [`register_safe`](Self::register_safe) makes the signature.
+    RegisterSafe {
+        /// The user's key for the safe.
+        public_key: Ed25519PublicKey,
+        /// That key's signature of [`safe_message`].
+        signature: [u8; TIP_SIGNATURE_LEN],
+        /// The salt of that key. The apps send it, bots do not.
+        salt: Option<EncryptedSalt>,
+        /// The user's mnemonic key. The apps send it, bots do not.
+        master: Option<MasterProof>,
+    },
+    /// End a session of the user: `POST /logout` (apps: `AccountService.kt`, `AccountAPI.swift`).
+    LogOutSession {
+        /// The session: this one, or another of the user.
+        session_id: Uuid,
+    },
+    /// Export the salt of the user's key for the safe: `POST /me/salt_export` (apps: `AccountService.kt`,
+    /// `ExportSaltRequest.swift`).
+    ExportSalt {
+        /// The user's mnemonic key.
+        master: MasterProof,
     },
 }
 
-impl RequestedAction<'_> {
-    /// The action, as the apps sign it.
-    pub fn action(&self) -> TipAction<'_> {
-        match &self.0 {
-            Parts::Action(action) => *action,
-            Parts::RegisterSafe { user_id, public_key } => TipAction::RegisterSafe { user_id: *user_id, public_key },
-            Parts::Transaction { asset_id, opponent_key, receivers, threshold, amount, trace_id, memo } => {
-                TipAction::Transaction {
-                    asset_id: *asset_id,
-                    opponent_key,
-                    receivers,
-                    threshold: *threshold,
-                    amount: *amount,
-                    trace_id: *trace_id,
-                    memo,
-                }
+/// Who is paid by [`Action::Transaction`].
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opponent {
+    /// A main-net key, which is not empty: `opponent_key`.
+    Key(String),
+    /// Users who own the payment together: `opponent_multisig`.
+    Users {
+        /// The users. Their order is signed.
+        receivers: Vec<Uuid>,
+        /// How many of them must sign to spend it.
+        threshold: u32,
+    },
+}
+
+impl Action {
+    /// Registers the user with the safe, as bots do: `safe_key` signs the user's id.
+    ///
+    /// # Errors
+    /// [`SignerError`] if the key cannot sign.
+    pub fn register_safe(user_id: Uuid, safe_key: &dyn TipSigner) -> Result<Self, SignerError> {
+        let (public_key, signature) = (safe_key.public_key().clone(), safe_key.sign(&safe_message(user_id))?);
+        Ok(Self::RegisterSafe { public_key, signature, salt: None, master: None })
+    }
+
+    /// What a TIP key signs for this action. `user_id` is the user who makes the request.
+    pub fn tip(&self, user_id: Uuid) -> TipAction<'_> {
+        match *self {
+            Self::Verify { timestamp } => TipAction::Verify { timestamp },
+            Self::AddAddress { asset_id, chain_id: _, ref destination, ref tag, ref label } => {
+                TipAction::AddAddress { asset_id, destination, tag, label }
             }
+            Self::RemoveAddress { address_id } => TipAction::RemoveAddress { address_id },
+            Self::DeactivateUser { verification_id: Some(id) } => {
+                TipAction::DeactivateUser { phone_verification_id: id }
+            }
+            Self::DeactivateUser { verification_id: None } => TipAction::DeactivateWithoutPhone { user_id },
+            Self::CreateEmergencyContact { verification_id, ref code } => {
+                TipAction::CreateEmergencyContact { verification_id, code }
+            }
+            Self::ReadEmergencyContact => TipAction::ReadEmergencyContact,
+            Self::RemoveEmergencyContact => TipAction::RemoveEmergencyContact,
+            Self::UpdatePhoneNumber { verification_id, ref code, salt: _ } => {
+                TipAction::UpdatePhoneNumber { verification_id, code }
+            }
+            Self::SignMultisig { request_id } => TipAction::SignMultisig { request_id },
+            Self::UnlockMultisig { request_id } => TipAction::UnlockMultisig { request_id },
+            Self::SignCollectible { request_id } => TipAction::SignCollectible { request_id },
+            Self::UnlockCollectible { request_id } => TipAction::UnlockCollectible { request_id },
+            Self::Transfer { asset_id, opponent_id, ref amount, trace_id, ref memo } => {
+                TipAction::Transfer { asset_id, opponent_id, amount: amount.as_amount(), trace_id, memo }
+            }
+            Self::Withdraw { address_id, ref amount, ref fee, trace_id, ref memo } => TipAction::Withdraw {
+                address_id,
+                amount: amount.as_amount(),
+                fee: fee.as_ref().map(AmountBuf::as_amount),
+                trace_id,
+                memo,
+            },
+            Self::Transaction { asset_id, ref opponent, ref amount, trace_id, ref memo } => {
+                let (opponent_key, receivers, threshold) = match opponent {
+                    Opponent::Key(key) => (key.as_str(), &[][..], 0),
+                    Opponent::Users { receivers, threshold } => ("", &receivers[..], *threshold),
+                };
+                let (amount, threshold) = (amount.as_amount(), Some(threshold));
+                TipAction::Transaction { asset_id, opponent_key, receivers, threshold, amount, trace_id, memo }
+            }
+            Self::ApproveOAuth { authorization_id, scopes: _ } => TipAction::ApproveOAuth { authorization_id },
+            Self::UpdateProvisioning { device_id, ref secret } => TipAction::UpdateProvisioning { device_id, secret },
+            Self::TransferAppOwnership { user_id } => TipAction::TransferAppOwnership { user_id },
+            Self::RegisterSafe { ref public_key, .. } => TipAction::RegisterSafe { user_id, public_key },
+            Self::LogOutSession { session_id } => TipAction::LogOutSession { session_id },
+            Self::ExportSalt { master: _ } => TipAction::ExportSalt { user_id },
         }
     }
 
-    /// Every action that the signature may cover, [`action`](Self::action) first.
+    /// Everything that the signature may cover, [`tip`](Self::tip) first.
     ///
-    /// These are two for a withdrawal without a fee: the apps sign nothing for it (android-app: `TipBody.kt`), fox-one's
-    /// client signs `0` (mixin-sdk-go: `legacy_withdraw.go`).
-    pub fn actions(&self) -> impl Iterator<Item = TipAction<'_>> {
-        let action = self.action();
-        let other = match action {
-            TipAction::Withdraw { address_id, amount, fee: None, trace_id, memo } => Amount::new("0")
+    /// These are two where clients differ and nobody shows what Mixin checks:
+    /// - A withdrawal without a fee: the apps sign nothing for it (android-app: `TipBody.kt`), fox-one's client signs `0`
+    ///   (mixin-sdk-go: `legacy_withdraw.go`).
+    /// - A payment to a main-net key: see the threshold of [`TipAction::Transaction`].
+    pub fn signed(&self, user_id: Uuid) -> impl Iterator<Item = TipAction<'_>> {
+        let action = self.tip(user_id);
+        let other = match (self, action) {
+            (_, TipAction::Withdraw { address_id, amount, fee: None, trace_id, memo }) => Amount::new("0")
                 .ok()
                 .map(|fee| TipAction::Withdraw { address_id, amount, fee: Some(fee), trace_id, memo }),
+            (
+                Self::Transaction { opponent: Opponent::Key(_), .. },
+                TipAction::Transaction { asset_id, opponent_key, receivers, threshold: _, amount, trace_id, memo },
+            ) => Some(TipAction::Transaction {
+                asset_id,
+                opponent_key,
+                receivers,
+                threshold: None,
+                amount,
+                trace_id,
+                memo,
+            }),
             _ => None,
         };
         [Some(action), other].into_iter().flatten()
     }
 
-    /// The action that a signature covers.
+    /// What a signature covers.
     ///
     /// # Errors
-    /// [`Error::Signature`] if it covers none of [`actions`](Self::actions), or the key is another.
-    pub fn verify(&self, signature: &[u8; TIP_SIGNATURE_LEN], key: &Ed25519PublicKey) -> Result<TipAction<'_>, Error> {
-        self.actions().find(|action| action.verify(signature, key).is_ok()).ok_or(Error::Signature)
-    }
-}
-
-/// The TIP action that a request asks for. None for a path without a known action.
-///
-/// `user_id` is the user who makes the request. `/pin/verify` asks for "verify" with the `timestamp` of its body.
-/// `/pin/update` asks for no action, because there the old key signs its own counter.
-///
-/// ```
-/// use mixin_pin_protocol::action::requested;
-/// use mixin_pin_protocol::core::uuid::Uuid;
-///
-/// let body = serde_json::Map::new();
-/// let path = "/addresses/4a2d4dcb-3f1b-4cfc-8b5c-f2b9a4a9e4a1/delete";
-/// let requested_action = requested("POST", path, &body, Uuid::nil())?.unwrap();
-/// assert_eq!(requested_action.action().prefix(), "TIP:ADDRESS:REMOVE:");
-/// assert!(requested("GET", "/me", &body, Uuid::nil())?.is_none());
-/// # Ok::<(), mixin_pin_protocol::ActionError>(())
-/// ```
-///
-/// # Errors
-/// [`ActionError::Field`] when the request lacks a field of the action.
-pub fn requested<'b>(
-    method: &str,
-    path: &str,
-    body: &'b Map<String, Value>,
-    user_id: Uuid,
-) -> Result<Option<RequestedAction<'b>>, ActionError> {
-    if method != "POST" {
-        return Ok(None);
-    }
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
-    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    let body = Fields(body);
-    let action = match segments[..] {
-        ["pin", "verify"] => TipAction::Verify { timestamp: body.number("timestamp")? },
-        ["addresses"] => TipAction::AddAddress {
-            asset_id: body.id("asset_id")?,
-            destination: body.text("destination")?,
-            tag: body.optional("tag")?,
-            label: body.text("label")?,
-        },
-        ["addresses", id, "delete"] => TipAction::RemoveAddress { address_id: segment_id(id)? },
-        ["transfers"] => TipAction::Transfer {
-            asset_id: body.id("asset_id")?,
-            opponent_id: body.id("opponent_id")?,
-            amount: body.amount("amount")?,
-            trace_id: body.id("trace_id")?,
-            memo: body.optional("memo")?,
-        },
-        ["withdrawals"] => TipAction::Withdraw {
-            address_id: body.id("address_id")?,
-            amount: body.amount("amount")?,
-            fee: match body.optional("fee")? {
-                "" => None,
-                fee => Some(amount(fee, "fee")?),
-            },
-            trace_id: body.id("trace_id")?,
-            memo: body.optional("memo")?,
-        },
-        ["transactions"] => {
-            let (receivers, threshold) = body.multisig()?;
-            return Ok(Some(RequestedAction(Parts::Transaction {
-                asset_id: body.id("asset_id")?,
-                opponent_key: body.optional("opponent_key")?,
-                receivers,
-                threshold,
-                amount: body.amount("amount")?,
-                trace_id: body.id("trace_id")?,
-                memo: body.optional("memo")?,
-            })));
-        }
-        ["multisigs", "requests", id, "sign"] | ["multisigs", id, "sign"] => {
-            TipAction::SignMultisig { request_id: segment_id(id)? }
-        }
-        ["multisigs", "requests", id, "unlock"] | ["multisigs", id, "unlock"] => {
-            TipAction::UnlockMultisig { request_id: segment_id(id)? }
-        }
-        ["collectibles", "requests", id, "sign"] => TipAction::SignCollectible { request_id: segment_id(id)? },
-        ["collectibles", "requests", id, "unlock"] => TipAction::UnlockCollectible { request_id: segment_id(id)? },
-        ["oauth", "authorize"] => TipAction::ApproveOAuth { authorization_id: body.id("authorization_id")? },
-        ["provisionings", id] => {
-            TipAction::UpdateProvisioning { device_id: segment_id(id)?, secret: body.text("secret")? }
-        }
-        ["apps", _, "transfer"] => TipAction::TransferAppOwnership { user_id: body.id("user_id")? },
-        ["safe", "users"] => {
-            let public_key = Ed25519PublicKey::from_text(body.text("public_key")?)
-                .map_err(|_| ActionError::Field { field: "public_key" })?;
-            return Ok(Some(RequestedAction(Parts::RegisterSafe { user_id, public_key })));
-        }
-        ["emergency_verifications", id] => {
-            TipAction::CreateEmergencyContact { verification_id: segment_id(id)?, code: body.text("code")? }
-        }
-        ["emergency_contact"] => TipAction::ReadEmergencyContact,
-        ["emergency_contact", "delete"] => TipAction::RemoveEmergencyContact,
-        ["verifications", id] => {
-            TipAction::UpdatePhoneNumber { verification_id: segment_id(id)?, code: body.text("code")? }
-        }
-        ["account", "deactivate"] => TipAction::DeactivateUser { phone_verification_id: body.id("verification_id")? },
-        _ => return Ok(None),
-    };
-    Ok(Some(RequestedAction(Parts::Action(action))))
-}
-
-/// Refuses a path that a server may read differently than [`requested`] does: with dots, empty segments, percent signs,
-/// backslashes or semicolons, or a known path in other letters or with another method.
-pub(crate) fn check_spelling(method: &str, path: &str) -> Result<(), ActionError> {
-    let asks = |path: &str| !matches!(requested("POST", path, &Map::new(), Uuid::nil()), Ok(None));
-    let bare = path.split_once('?').map_or(path, |(bare, _)| bare);
-    let is_plain = bare.strip_prefix('/').is_some_and(|segments| {
-        segments.split('/').all(|segment| !matches!(segment, "" | "." | "..") && !segment.contains(['%', '\\', ';']))
-    });
-    let is_misspelt = !asks(bare) && asks(&bare.to_ascii_lowercase());
-    if !is_plain || is_misspelt || (method != "POST" && asks(bare)) { Err(ActionError::Path) } else { Ok(()) }
-}
-
-/// The fields of the body. A missing field is an error that names it.
-struct Fields<'b>(&'b Map<String, Value>);
-
-impl<'b> Fields<'b> {
-    fn text(&self, field: &'static str) -> Result<&'b str, ActionError> {
-        self.0.get(field).and_then(Value::as_str).ok_or(ActionError::Field { field })
+    /// [`Error::Signature`] if it covers nothing of [`signed`](Self::signed), or the key is another.
+    pub fn verify(
+        &self,
+        user_id: Uuid,
+        signature: &[u8; TIP_SIGNATURE_LEN],
+        key: &Ed25519PublicKey,
+    ) -> Result<TipAction<'_>, Error> {
+        self.signed(user_id).find(|action| action.verify(signature, key).is_ok()).ok_or(Error::Signature)
     }
 
-    /// An absent field counts as empty.
-    fn optional(&self, field: &'static str) -> Result<&'b str, ActionError> {
-        match self.0.get(field) {
-            None | Some(Value::Null) => Ok(""),
-            Some(_) => self.text(field),
+    /// Checks that a signature of `given` covers this action.
+    pub(crate) fn check(&self, user_id: Uuid, given: &TipAction<'_>) -> Result<(), ActionError> {
+        if self.signed(user_id).any(|action| action == *given) {
+            return Ok(());
         }
-    }
-
-    fn id(&self, field: &'static str) -> Result<Uuid, ActionError> {
-        self.text(field)?.parse().map_err(|_| ActionError::Field { field })
-    }
-
-    fn amount(&self, field: &'static str) -> Result<Amount<'b>, ActionError> {
-        amount(self.text(field)?, field)
-    }
-
-    fn number(&self, field: &'static str) -> Result<u64, ActionError> {
-        self.0.get(field).and_then(Value::as_u64).ok_or(ActionError::Field { field })
-    }
-
-    /// The receivers and how many of them must sign. Empty if a single key is paid.
-    fn multisig(&self) -> Result<(Vec<Uuid>, u32), ActionError> {
-        let wrong = || ActionError::Field { field: "opponent_multisig" };
-        let Some(value) = self.0.get("opponent_multisig").filter(|value| !value.is_null()) else {
-            return Ok((Vec::new(), 0));
-        };
-        let receivers = value.get("receivers").and_then(Value::as_array).ok_or_else(wrong)?;
-        let receivers = receivers.iter().map(|id| id.as_str().and_then(|id| id.parse().ok()));
-        let threshold = value.get("threshold").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
-        Ok((receivers.collect::<Option<_>>().ok_or_else(wrong)?, threshold.ok_or_else(wrong)?))
-    }
-}
-
-fn amount<'t>(text: &'t str, field: &'static str) -> Result<Amount<'t>, ActionError> {
-    Amount::new(text).map_err(|_| ActionError::Field { field })
-}
-
-fn segment_id(text: &str) -> Result<Uuid, ActionError> {
-    text.parse().map_err(|_| ActionError::Field { field: "id in the path" })
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    const ID: &str = "4a2d4dcb-3f1b-4cfc-8b5c-f2b9a4a9e4a1";
-    const OTHER: &str = "e2c8dcc3-5b6b-4a79-8f5c-a0d1c7c3a0f7";
-
-    fn id(text: &str) -> Uuid {
-        text.parse().unwrap()
-    }
-
-    #[track_caller]
-    fn assert_asks(path: &str, body: &Value, expected: &TipAction<'_>) {
-        let user = Uuid::from_u128(7);
-        let asked = requested("POST", path, body.as_object().unwrap(), user).unwrap().unwrap();
-        assert_eq!(asked.action(), *expected, "{path}");
-    }
-
-    #[test]
-    fn each_path_asks_for_its_action() {
-        let amount = Amount::new("1.5").unwrap();
-        let key = Ed25519PublicKey::from_bytes(&[1; 32]).ok();
-        let request = TipAction::SignMultisig { request_id: id(ID) };
-        assert_asks(&format!("/multisigs/requests/{ID}/sign"), &json!({}), &request);
-        assert_asks(&format!("/multisigs/{ID}/sign"), &json!({}), &request);
-        let request = TipAction::UnlockMultisig { request_id: id(ID) };
-        assert_asks(&format!("/multisigs/{ID}/unlock"), &json!({}), &request);
-        assert_asks(&format!("/multisigs/requests/{ID}/unlock"), &json!({}), &request);
-        let request = TipAction::SignCollectible { request_id: id(ID) };
-        assert_asks(&format!("/collectibles/requests/{ID}/sign"), &json!({}), &request);
-        let request = TipAction::UnlockCollectible { request_id: id(ID) };
-        assert_asks(&format!("/collectibles/requests/{ID}/unlock?x=1"), &json!({}), &request);
-        assert_asks("/pin/verify", &json!({"timestamp": 9}), &TipAction::Verify { timestamp: 9 });
-        let action = TipAction::AddAddress { asset_id: id(ID), destination: "d", tag: "", label: "l" };
-        assert_asks("/addresses", &json!({"asset_id": ID, "destination": "d", "label": "l"}), &action);
-        let action =
-            TipAction::Transfer { asset_id: id(ID), opponent_id: id(OTHER), amount, trace_id: id(ID), memo: "m" };
-        let body =
-            json!({"asset_id": ID, "opponent_id": OTHER, "amount": "1.50", "trace_id": ID, "memo": "m", "more": 1});
-        assert_asks("/transfers", &body, &action);
-        let withdraw = |fee| TipAction::Withdraw { address_id: id(ID), amount, fee, trace_id: id(OTHER), memo: "" };
-        for body in [
-            json!({"address_id": ID, "amount": "1.5", "trace_id": OTHER}),
-            json!({"address_id": ID, "amount": "1.5", "trace_id": OTHER, "fee": null}),
-            json!({"address_id": ID, "amount": "1.5", "trace_id": OTHER, "fee": ""}),
-        ] {
-            assert_asks("/withdrawals", &body, &withdraw(None));
-            let asked = requested("POST", "/withdrawals", body.as_object().unwrap(), Uuid::nil()).unwrap().unwrap();
-            let zero = Amount::new("0").unwrap();
-            assert_eq!(asked.actions().collect::<Vec<_>>(), [withdraw(None), withdraw(Some(zero))]);
-        }
-        let body = json!({"address_id": ID, "amount": "1.5", "trace_id": OTHER, "fee": "0"});
-        let asked = requested("POST", "/withdrawals", body.as_object().unwrap(), Uuid::nil()).unwrap().unwrap();
-        assert_eq!(asked.actions().count(), 1, "a fee that the request names is signed as such");
-        let body = json!({"address_id": ID, "amount": "1.5", "fee": "1.5", "trace_id": OTHER, "memo": null});
-        assert_asks("/withdrawals", &body, &withdraw(Some(amount)));
-        let receivers = [id(ID), id(OTHER)];
-        let transaction = |opponent_key, receivers, threshold| TipAction::Transaction {
-            asset_id: id(ID),
-            opponent_key,
-            receivers,
-            threshold,
-            amount,
-            trace_id: id(OTHER),
-            memo: "",
-        };
-        let body = json!({"asset_id": ID, "amount": "1.5", "trace_id": OTHER,
-            "opponent_multisig": {"receivers": [ID, OTHER], "threshold": 2}});
-        assert_asks("/transactions", &body, &transaction("", &receivers, 2));
-        let body = json!({"asset_id": ID, "amount": "1.5", "trace_id": OTHER, "opponent_key": "XIN"});
-        assert_asks("/transactions", &body, &transaction("XIN", &[], 0));
-        assert_asks(
-            "/oauth/authorize",
-            &json!({"authorization_id": ID}),
-            &TipAction::ApproveOAuth { authorization_id: id(ID) },
-        );
-        let action = TipAction::TransferAppOwnership { user_id: id(OTHER) };
-        assert_asks(&format!("/apps/{ID}/transfer"), &json!({"user_id": OTHER}), &action);
-        let action = TipAction::UpdateProvisioning { device_id: id(ID), secret: "s" };
-        assert_asks(&format!("/provisionings/{ID}"), &json!({"secret": "s"}), &action);
-        let action = TipAction::CreateEmergencyContact { verification_id: id(ID), code: "1" };
-        assert_asks(&format!("/emergency_verifications/{ID}"), &json!({"code": "1"}), &action);
-        assert_asks("/emergency_contact", &json!({}), &TipAction::ReadEmergencyContact);
-        assert_asks("/emergency_contact/delete", &json!({}), &TipAction::RemoveEmergencyContact);
-        let action = TipAction::UpdatePhoneNumber { verification_id: id(ID), code: "1" };
-        assert_asks(&format!("/verifications/{ID}"), &json!({"code": "1"}), &action);
-        let action = TipAction::DeactivateUser { phone_verification_id: id(ID) };
-        assert_asks("/account/deactivate", &json!({"verification_id": ID}), &action);
-        if let Some(key) = &key {
-            let action = TipAction::RegisterSafe { user_id: Uuid::from_u128(7), public_key: key };
-            assert_asks("/safe/users", &json!({"public_key": "01".repeat(32)}), &action);
-        }
-    }
-
-    #[test]
-    fn another_spelling_of_a_path_is_refused() {
-        let id = format!("/addresses/{ID}/delete");
-        for path in ["/transfers", "/transfers?x=%2F", "/safe/users", "/some/new/path", "/apps/Some-App/other", &id] {
-            assert_eq!(check_spelling("POST", path), Ok(()), "{path}");
-        }
-        let upper = id.to_ascii_uppercase();
-        for path in [
-            "/transfers/",
-            "/./transfers",
-            "/Transfers",
-            "//transfers",
-            "/transfers/.",
-            "/x/../transfers",
-            "/%74ransfers",
-            "/transfers%2F",
-            "/transfers;x=1",
-            "/transfers\\",
-            "/SAFE/users?x",
-            "/safe//users",
-            "/some/new/path/",
-            "/",
-            "",
-            &upper,
-            &id.replace("/delete", "/Delete"),
-        ] {
-            assert_eq!(check_spelling("POST", path), Err(ActionError::Path), "{path}");
-        }
-        assert_eq!(check_spelling("PUT", "/transfers"), Err(ActionError::Path));
-        assert_eq!(check_spelling("PUT", "/some/new/path"), Ok(()));
-    }
-
-    #[test]
-    fn missing_fields_are_named_and_other_paths_ask_for_no_action() {
-        let ask = |method: &str, path: &str, body: Value| {
-            requested(method, path, body.as_object().unwrap(), Uuid::nil()).map(|asked| asked.is_some())
-        };
-        let missing = |field| Err(ActionError::Field { field });
-        assert_eq!(ask("POST", "/transfers", json!({"asset_id": ID})), missing("opponent_id"));
-        let body = json!({"asset_id": ID, "opponent_id": ID, "amount": 1.5, "trace_id": ID});
-        assert_eq!(ask("POST", "/transfers", body), missing("amount"));
-        assert_eq!(ask("POST", "/addresses/7/delete", json!({})), missing("id in the path"));
-        assert_eq!(ask("POST", "/safe/users", json!({"public_key": "00"})), missing("public_key"));
-        let body = json!({"asset_id": ID, "opponent_multisig": {"receivers": ["x"], "threshold": 1}});
-        assert_eq!(ask("POST", "/transactions", body), missing("opponent_multisig"));
-        for (method, path) in [
-            ("GET", "/transfers"),
-            ("POST", "/pin/update"),
-            ("POST", "/"),
-            ("POST", "/multisigs/requests/1/sign/more"),
-            ("POST", "/transfers/1"),
-        ] {
-            assert_eq!(ask(method, path, json!({})), Ok(false), "{path}");
-        }
+        let asked = self.tip(user_id);
+        let field = (asked.prefix() == given.prefix())
+            .then(|| asked.parameters().zip(given.parameters()).find(|(asked, given)| asked != given))
+            .flatten()
+            .map(|((name, _), _)| name);
+        Err(ActionError::Mismatch { asked: asked.prefix(), field })
     }
 }

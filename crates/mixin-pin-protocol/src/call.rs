@@ -9,19 +9,16 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use base16ct::lower::encode_string;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mixin_pin_core::rand_core::CryptoRng;
-use mixin_pin_core::tip::{TipAction, TipInstallation, TipSigner, safe_message};
+use mixin_pin_core::tip::{TipAction, TipInstallation, TipSigner};
 use mixin_pin_core::token::{Algorithm, Claims, Signer};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{EncodedPin, Nonce, NonceSource, Pin, PinKey, Secret, Session, UnixTime};
 use serde_json::{Map, Value, json};
 
-use crate::action::{check_spelling, requested};
+use crate::CallError;
+use crate::action::{Action, check_spelling};
 use crate::request::Draft;
-use crate::{ActionError, CallError};
 
 use body::PinFields;
 
@@ -279,12 +276,50 @@ where
         tip_key: &dyn TipSigner,
         safe_key: &dyn TipSigner,
     ) -> Result<UnsignedRequest, CallError> {
-        let user_id = self.user_id;
-        let public_key = safe_key.public_key();
-        let mut body = Map::new();
-        body.insert("public_key".to_owned(), encode_string(public_key.as_bytes()).into());
-        body.insert("signature".to_owned(), URL_SAFE_NO_PAD.encode(safe_key.sign(&safe_message(user_id))?).into());
-        self.with_tip("POST", "/safe/users", &body, tip_key, &TipAction::RegisterSafe { user_id, public_key })
+        let action = Action::register_safe(self.user_id, safe_key)?;
+        self.act(tip_key, &action)
+    }
+
+    /// Makes the request of an action, which a TIP key signs.
+    ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::core::{MonotonicNonces, UnixTime, tip::TipKey, uuid::Uuid};
+    /// use mixin_pin_protocol::{action::Action, call::Calls, keystore::Keystore};
+    ///
+    /// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+    /// # let mut rng = UnwrapErr(SysRng);
+    /// # let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
+    /// # let nonces = MonotonicNonces::new();
+    /// let mut calls = Calls::new(&session, UnixTime::from_secs(1_700_000_000), &mut rng).nonces(&nonces);
+    /// let action = Action::Transfer {
+    ///     asset_id: Uuid::from_u128(1),
+    ///     opponent_id: Uuid::from_u128(2),
+    ///     amount: "1.50".parse()?,
+    ///     trace_id: Uuid::from_u128(3),
+    ///     memo: String::new(),
+    /// };
+    /// let request = calls.act(&TipKey::from_seed(&[7; 32]), &action)?;
+    /// assert_eq!((request.method(), request.path()), ("POST", "/transfers"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`CallError::Action`] when the request cannot express the action, [`CallError::Signer`] when the key fails,
+    /// [`CallError::Nonce`] or [`CallError::Core`].
+    pub fn act(&mut self, key: &dyn TipSigner, action: &Action) -> Result<UnsignedRequest, CallError> {
+        let (path, tip) = (action.path(self.user_id), action.tip(self.user_id));
+        self.with_tip(Action::METHOD, &path, &action.body(), key, &tip)
+    }
+
+    /// Makes the request of an action, which a PIN of digits permits.
+    ///
+    /// # Errors
+    /// [`CallError::Action`] when the request cannot express the action, [`CallError::Nonce`] or [`CallError::Core`].
+    pub fn act_with_pin(&mut self, pin: &Pin, action: &Action) -> Result<UnsignedRequest, CallError> {
+        let (path, body) = (action.path(self.user_id), action.body());
+        Action::read(Action::METHOD, &path, &body)?;
+        self.with_pin(Action::METHOD, &path, &body, pin)
     }
 
     /// Any other call that carries a PIN: puts the encrypted PIN into the body's `pin` or `pin_base64`.
@@ -321,8 +356,8 @@ where
     /// Any other call that carries a TIP signature: signs the action and puts the encrypted signature into the body's
     /// `pin_base64`.
     ///
-    /// If [`requested`] knows the path, the action must be the one that path and body ask for. Mixin would refuse a
-    /// signature of another action, which costs one of the day's tries.
+    /// This is for paths that [`Calls::act`] does not know. If [`Action::read`] knows the path, the action must be the one
+    /// that path and body ask for.
     ///
     /// ```
     /// use getrandom::{SysRng, rand_core::UnwrapErr};
@@ -344,7 +379,7 @@ where
     ///
     /// let path = format!("/addresses/{}/delete", Uuid::from_u128(2));
     /// let refused = calls.with_tip("POST", &path, &Default::default(), &key, &action);
-    /// assert!(matches!(refused, Err(CallError::Action(ActionError::Mismatch))));
+    /// assert!(matches!(refused, Err(CallError::Action(ActionError::Mismatch { field: Some("address_id"), .. }))));
     /// # Ok::<(), mixin_pin_protocol::Error>(())
     /// ```
     ///
@@ -360,9 +395,8 @@ where
         action: &TipAction<'_>,
     ) -> Result<UnsignedRequest, CallError> {
         check_spelling(method, path)?;
-        let requested = requested(method, path, body, self.user_id)?;
-        if requested.is_some_and(|requested| requested.actions().all(|asked| asked != *action)) {
-            return Err(ActionError::Mismatch.into());
+        if let Some(asked) = Action::read(method, path, body)? {
+            asked.check(self.user_id, action)?;
         }
         let draft = draft_of_pin(method, path, body)?;
         self.encrypted(draft, body, signed(key, action)?)

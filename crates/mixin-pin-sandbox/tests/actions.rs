@@ -122,7 +122,7 @@ fn the_client_refuses_an_action_that_does_not_match_the_body() {
     let sent: Result<Outcome<Value>, _> =
         client.call_with_tip("POST", "/transfers", &transfer_body("15"), &key(), &transfer("1.5"));
     assert!(
-        matches!(sent, Err(Error::Protocol(ProtocolError::Call(CallError::Action(ActionError::Mismatch))))),
+        matches!(sent, Err(Error::Protocol(ProtocolError::Call(CallError::Action(ActionError::Mismatch { .. }))))),
         "{sent:?}"
     );
     assert_eq!(client.pin_logs(&LogQuery::wrong_pins()).unwrap(), []);

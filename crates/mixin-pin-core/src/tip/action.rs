@@ -13,7 +13,7 @@ use crate::{Ed25519PublicKey, Error};
 /// # Security
 /// Mixin joins parameters without separators. Where two texts of variable length meet, different actions may have the
 /// same body, and a signature for one is valid for the other: `AddAddress` (destination, tag, label), `Withdraw` (amount,
-/// fee) and `Transaction` (opponent key and receivers, threshold and amount).
+/// fee) and `Transaction` (opponent key, receivers, threshold and amount).
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TipAction<'a> {
@@ -42,6 +42,12 @@ pub enum TipAction<'a> {
     DeactivateUser {
         /// The verification of the phone.
         phone_verification_id: Uuid,
+    },
+    /// Deactivate the user who has no phone number: `TIP:USER:DEACTIVATE:`, too (android-app:
+    /// `DeleteAccountPinBottomSheetDialogFragment.kt`; ios-app: `AccountAPI.swift`).
+    DeactivateWithoutPhone {
+        /// The user.
+        user_id: Uuid,
     },
     /// Set an emergency contact: `TIP:EMERGENCY:CONTACT:CREATE:`.
     CreateEmergencyContact {
@@ -116,8 +122,11 @@ pub enum TipAction<'a> {
         opponent_key: &'a str,
         /// The users who are paid together, in the request's order.
         receivers: &'a [Uuid],
-        /// The number of receivers who must sign to spend it.
-        threshold: u32,
+        /// The number of receivers who must sign to spend it. For a key, the Go clients sign `0` (bot-api-go-client:
+        /// `transfer.go`, up to 2023; mixin-sdk-go: `legacy_transfer.go`). The documentation and the PHP and Ruby clients
+        /// sign nothing in its place (developers.mixin.one: `transfer/raw-transfer.md`, up to 2025; mixin-sdk-php:
+        /// `src/Apis/Wallet.php`; mixin_bot: `lib/mixin_bot/api/`).
+        threshold: Option<u32>,
         /// The amount.
         amount: Amount<'a>,
         /// The id that prevents a second payment.
@@ -149,16 +158,26 @@ pub enum TipAction<'a> {
         /// The user's key for the safe.
         public_key: &'a Ed25519PublicKey,
     },
+    /// End a session of the user: `TIP:SESSION:LOGOUT:` (android-app and ios-app: `TIPBody`).
+    LogOutSession {
+        /// The session.
+        session_id: Uuid,
+    },
+    /// Export the salt of the user's key for the safe: `TIP:USER:EXPORT:PRIVATE:` (android-app and ios-app: `TIPBody`).
+    ExportSalt {
+        /// The user.
+        user_id: Uuid,
+    },
 }
 
-impl TipAction<'_> {
+impl<'a> TipAction<'a> {
     /// The start of the body, which names the action in the protocol: for example `TIP:TRANSFER:CREATE:`.
     pub const fn prefix(&self) -> &'static str {
         match self {
             Self::Verify { .. } => TipBody::VERIFY_PREFIX,
             Self::AddAddress { .. } => "TIP:ADDRESS:ADD:",
             Self::RemoveAddress { .. } => "TIP:ADDRESS:REMOVE:",
-            Self::DeactivateUser { .. } => "TIP:USER:DEACTIVATE:",
+            Self::DeactivateUser { .. } | Self::DeactivateWithoutPhone { .. } => "TIP:USER:DEACTIVATE:",
             Self::CreateEmergencyContact { .. } => "TIP:EMERGENCY:CONTACT:CREATE:",
             Self::ReadEmergencyContact => "TIP:EMERGENCY:CONTACT:READ:",
             Self::RemoveEmergencyContact => "TIP:EMERGENCY:CONTACT:REMOVE:",
@@ -174,7 +193,91 @@ impl TipAction<'_> {
             Self::UpdateProvisioning { .. } => "TIP:PROVISIONING:UPDATE:",
             Self::TransferAppOwnership { .. } => "TIP:APP:OWNERSHIP:TRANSFER:",
             Self::RegisterSafe { .. } => "SEQUENCER:REGISTER:",
+            Self::LogOutSession { .. } => "TIP:SESSION:LOGOUT:",
+            Self::ExportSalt { .. } => "TIP:USER:EXPORT:PRIVATE:",
         }
+    }
+
+    /// The parameters in the order in which they are signed, each with the name of its field.
+    ///
+    /// ```
+    /// use mixin_pin_core::tip::TipAction;
+    /// use mixin_pin_core::uuid::Uuid;
+    ///
+    /// let action = TipAction::AddAddress { asset_id: Uuid::nil(), destination: "bc1q", tag: "", label: "home" };
+    /// let names: Vec<_> = action.parameters().map(|(name, _)| name).collect();
+    /// assert_eq!(names, ["asset_id", "destination", "tag", "label"]);
+    /// let last = action.parameters().last().map(|(_, value)| value.to_string());
+    /// assert_eq!(last.as_deref(), Some("home"));
+    /// ```
+    pub fn parameters(&self) -> impl Iterator<Item = (&'static str, TipParameter<'a>)> + use<'a> {
+        use Part::{Id, Ids, Key, Number, Text};
+
+        let id = |name, id| [Some((name, Id(id))), None, None, None, None, None, None];
+        let two = |one, two| [Some(one), Some(two), None, None, None, None, None];
+        let amount_text = |amount: Amount<'a>| Text(amount.as_str());
+        let parts = match *self {
+            Self::Verify { timestamp } => [Some(("timestamp", Number(timestamp))), None, None, None, None, None, None],
+            Self::AddAddress { asset_id, destination, tag, label } => [
+                Some(("asset_id", Id(asset_id))),
+                Some(("destination", Text(destination))),
+                Some(("tag", Text(tag))),
+                Some(("label", Text(label))),
+                None,
+                None,
+                None,
+            ],
+            Self::RemoveAddress { address_id } => id("address_id", address_id),
+            Self::DeactivateUser { phone_verification_id } => id("phone_verification_id", phone_verification_id),
+            Self::CreateEmergencyContact { verification_id, code }
+            | Self::UpdatePhoneNumber { verification_id, code } => {
+                two(("verification_id", Id(verification_id)), ("code", Text(code)))
+            }
+            Self::ReadEmergencyContact | Self::RemoveEmergencyContact => [None; 7],
+            Self::SignMultisig { request_id }
+            | Self::UnlockMultisig { request_id }
+            | Self::SignCollectible { request_id }
+            | Self::UnlockCollectible { request_id } => id("request_id", request_id),
+            Self::Transfer { asset_id, opponent_id, amount, trace_id, memo } => [
+                Some(("asset_id", Id(asset_id))),
+                Some(("opponent_id", Id(opponent_id))),
+                Some(("amount", amount_text(amount))),
+                Some(("trace_id", Id(trace_id))),
+                Some(("memo", Text(memo))),
+                None,
+                None,
+            ],
+            Self::Withdraw { address_id, amount, fee, trace_id, memo } => [
+                Some(("address_id", Id(address_id))),
+                Some(("amount", amount_text(amount))),
+                Some(("fee", fee.map_or(Text(""), amount_text))),
+                Some(("trace_id", Id(trace_id))),
+                Some(("memo", Text(memo))),
+                None,
+                None,
+            ],
+            Self::Transaction { asset_id, opponent_key, receivers, threshold, amount, trace_id, memo } => [
+                Some(("asset_id", Id(asset_id))),
+                Some(("opponent_key", Text(opponent_key))),
+                Some(("receivers", Ids(receivers))),
+                Some(("threshold", threshold.map_or(Text(""), |threshold| Number(threshold.into())))),
+                Some(("amount", amount_text(amount))),
+                Some(("trace_id", Id(trace_id))),
+                Some(("memo", Text(memo))),
+            ],
+            Self::ApproveOAuth { authorization_id } => id("authorization_id", authorization_id),
+            Self::UpdateProvisioning { device_id, secret } => {
+                two(("device_id", Id(device_id)), ("secret", Text(secret)))
+            }
+            Self::TransferAppOwnership { user_id }
+            | Self::DeactivateWithoutPhone { user_id }
+            | Self::ExportSalt { user_id } => id("user_id", user_id),
+            Self::RegisterSafe { user_id, public_key } => {
+                two(("user_id", Id(user_id)), ("public_key", Key(public_key)))
+            }
+            Self::LogOutSession { session_id } => id("session_id", session_id),
+        };
+        parts.into_iter().flatten().map(|(name, part)| (name, TipParameter(part)))
     }
 
     /// The bytes to sign: SHA-256 of prefix and parameters, or the text itself for `Verify`.
@@ -186,44 +289,17 @@ impl TipAction<'_> {
     /// assert_eq!(body.as_bytes(), b"TIP:VERIFY:00000000000001700000000000000000");
     /// ```
     pub fn body(&self) -> TipBody {
-        let hasher = || Hasher::new(self.prefix());
+        let mut hasher = Hasher(Sha256::new_with_prefix(self.prefix()));
         match *self {
-            Self::Verify { timestamp } => TipBody::verify(timestamp),
-            Self::AddAddress { asset_id, destination, tag, label } => {
-                hasher().id(asset_id).text(destination).text(tag).text(label).body()
-            }
-            Self::RemoveAddress { address_id } => hasher().id(address_id).body(),
-            Self::DeactivateUser { phone_verification_id } => hasher().id(phone_verification_id).body(),
-            Self::CreateEmergencyContact { verification_id, code }
-            | Self::UpdatePhoneNumber { verification_id, code } => hasher().id(verification_id).text(code).body(),
-            Self::ReadEmergencyContact | Self::RemoveEmergencyContact => hasher().text("0").body(),
-            Self::SignMultisig { request_id }
-            | Self::UnlockMultisig { request_id }
-            | Self::SignCollectible { request_id }
-            | Self::UnlockCollectible { request_id } => hasher().id(request_id).body(),
-            Self::Transfer { asset_id, opponent_id, amount, trace_id, memo } => {
-                hasher().id(asset_id).id(opponent_id).text(amount.as_str()).id(trace_id).text(memo).body()
-            }
-            Self::Withdraw { address_id, amount, fee, trace_id, memo } => {
-                let fee = fee.map_or("", Amount::as_str);
-                hasher().id(address_id).text(amount.as_str()).text(fee).id(trace_id).text(memo).body()
-            }
-            Self::Transaction { asset_id, opponent_key, receivers, threshold, amount, trace_id, memo } => {
-                let hasher = hasher().id(asset_id).text(opponent_key);
-                receivers
-                    .iter()
-                    .fold(hasher, |hasher, receiver| hasher.id(*receiver))
-                    .number(threshold)
-                    .text(amount.as_str())
-                    .id(trace_id)
-                    .text(memo)
-                    .body()
-            }
-            Self::ApproveOAuth { authorization_id } => hasher().id(authorization_id).body(),
-            Self::UpdateProvisioning { device_id, secret } => hasher().id(device_id).text(secret).body(),
-            Self::TransferAppOwnership { user_id } => hasher().id(user_id).body(),
-            Self::RegisterSafe { user_id, public_key } => hasher().id(user_id).hex(public_key.as_bytes()).body(),
+            Self::Verify { timestamp } => return TipBody::verify(timestamp),
+            // android-app: `TipBody.kt`; ios-app: `TIPBody.swift`. No field of the request has it.
+            Self::ReadEmergencyContact | Self::RemoveEmergencyContact => hasher.0.update("0"),
+            _ => self.parameters().for_each(|(_, parameter)| {
+                // A hasher takes any text.
+                let _ = write!(hasher, "{parameter}");
+            }),
         }
+        hasher.body()
     }
 
     /// Verifies a signature over this action, as a server does.
@@ -265,37 +341,36 @@ impl TipBody {
     }
 }
 
-/// Hashes a body, part by part.
+/// A parameter of an action. `Display` writes it as it is signed: ids in lowercase with hyphens, a list's ids one after
+/// another, numbers in decimal, a key in lowercase hex.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TipParameter<'a>(Part<'a>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part<'a> {
+    Id(Uuid),
+    Ids(&'a [Uuid]),
+    Text(&'a str),
+    Number(u64),
+    Key(&'a Ed25519PublicKey),
+}
+
+impl fmt::Display for TipParameter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Part::Id(id) => write!(f, "{id}"),
+            Part::Ids(ids) => ids.iter().try_for_each(|id| write!(f, "{id}")),
+            Part::Text(text) => f.write_str(text),
+            Part::Number(number) => write!(f, "{number}"),
+            Part::Key(key) => key.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+        }
+    }
+}
+
+/// Hashes text.
 struct Hasher(Sha256);
 
 impl Hasher {
-    fn new(prefix: &str) -> Self {
-        Self(Sha256::new_with_prefix(prefix))
-    }
-
-    fn text(self, text: &str) -> Self {
-        Self(self.0.chain_update(text))
-    }
-
-    /// Lowercase, with hyphens.
-    fn id(mut self, id: Uuid) -> Self {
-        let _ = write!(self, "{id}");
-        self
-    }
-
-    fn hex(self, bytes: &[u8; 32]) -> Self {
-        bytes.iter().fold(self, |mut hasher, byte| {
-            let _ = write!(hasher, "{byte:02x}");
-            hasher
-        })
-    }
-
-    fn number(mut self, number: u32) -> Self {
-        // A hasher takes any text.
-        let _ = write!(self, "{number}");
-        self
-    }
-
     fn body(self) -> TipBody {
         let hash = self.0.finalize();
         let mut bytes = [0; TipBody::MAX_LEN];

@@ -43,8 +43,8 @@ impl<'t> Amount<'t> {
         }))
     }
 
-    /// The canonical form.
-    pub(super) const fn as_str(self) -> &'t str {
+    /// The canonical form, which is signed and sent.
+    pub const fn as_str(self) -> &'t str {
         self.0
     }
 }
@@ -52,6 +52,58 @@ impl<'t> Amount<'t> {
 impl fmt::Display for Amount<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
+    }
+}
+
+/// An [`Amount`] that owns its text.
+///
+/// ```
+/// use mixin_pin_core::tip::AmountBuf;
+///
+/// let amount: AmountBuf = "1.50".parse()?;
+/// assert_eq!(amount.as_amount().as_str(), "1.5");
+/// # Ok::<(), mixin_pin_core::Error>(())
+/// ```
+#[cfg(feature = "alloc")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AmountBuf(alloc::string::String);
+
+#[cfg(feature = "alloc")]
+impl AmountBuf {
+    /// Reads an amount, as [`Amount::new`] does.
+    ///
+    /// # Errors
+    /// [`Error::Amount`] for anything but a plain decimal.
+    pub fn new(text: &str) -> Result<Self, Error> {
+        Amount::new(text).map(Self::from)
+    }
+
+    /// The amount.
+    pub fn as_amount(&self) -> Amount<'_> {
+        Amount(&self.0)
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl From<Amount<'_>> for AmountBuf {
+    fn from(amount: Amount<'_>) -> Self {
+        Self(amount.0.into())
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl core::str::FromStr for AmountBuf {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::new(text)
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl fmt::Display for AmountBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

@@ -115,7 +115,14 @@ pub enum ActionError {
         field: &'static str,
     },
     /// The given TIP action is not the one that path and body ask for.
-    Mismatch,
+    Mismatch {
+        /// The prefix of the action that they ask for, for example `TIP:TRANSFER:CREATE:`.
+        asked: &'static str,
+        /// The first parameter that differs. None for another action.
+        field: Option<&'static str>,
+    },
+    /// An encrypted salt is not base64.
+    Salt,
     /// The path may ask for a TIP action, but is not written as Mixin writes it.
     Path,
 }
@@ -124,12 +131,19 @@ impl fmt::Display for ActionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Field { field } => {
-                write!(f, "the request lacks {field}, or has it in another form than its TIP action is signed with")
+                write!(f, "the request lacks {field}, or has it in another form than its TIP action needs")
             }
-            Self::Mismatch => f.write_str(
-                "the TIP action is not the one that path and body ask for, so Mixin would refuse its signature; make \
-                 them agree",
-            ),
+            Self::Mismatch { asked, field } => {
+                let asked = asked.trim_end_matches(':');
+                match field {
+                    Some(field) => {
+                        write!(f, "path and body ask for {asked} with another {field} than the TIP action has")?
+                    }
+                    None => write!(f, "path and body ask for {asked}, and the TIP action is another")?,
+                }
+                f.write_str(", so its signature would not permit the request; make them agree")
+            }
+            Self::Salt => f.write_str("an encrypted salt must be base64; take salt_base64 as the wallet made it"),
             Self::Path => f.write_str(
                 "the path is not written as Mixin writes it, so its TIP action cannot be determined: use POST, \
                  lowercase letters and single slashes, without dots, percent signs or a slash at the end",

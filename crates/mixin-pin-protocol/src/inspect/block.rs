@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{CapturedRequest, DecryptedPin, Findings, Known, duration};
 use crate::ActionError;
-use crate::action::requested;
+use crate::action::Action;
 use crate::check::{ReceivedToken, THIS_CENTURY};
 
 /// How far a time may be off, in seconds. Mixin does not document its own limit.
@@ -118,7 +118,7 @@ impl<'r> BlockChecker<'r> {
             return self.check_old(signature, key, findings);
         }
         let CapturedRequest { method, path, .. } = self.request;
-        let asked = match requested(method, path, self.fields, self.user_id) {
+        let asked = match Action::read(method, path, self.fields) {
             Ok(Some(asked)) => asked,
             Ok(None) => {
                 findings
@@ -134,8 +134,8 @@ impl<'r> BlockChecker<'r> {
                 return Some(false);
             }
         };
-        let action = asked.action();
-        let is_valid = asked.verify(signature, key).is_ok();
+        let action = asked.tip(self.user_id);
+        let is_valid = asked.verify(self.user_id, signature, key).is_ok();
         if !is_valid {
             findings.fail(format!(
                 "the TIP signature in {field} is not valid for {} with the parameters of this request: another key, \

@@ -9,7 +9,7 @@ use mixin_pin_core::tip::verify_safe_signature;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519PublicKey, PinBlock, SecretKind};
 use mixin_pin_protocol::ActionError;
-use mixin_pin_protocol::action::{RequestedAction, requested};
+use mixin_pin_protocol::action::Action;
 use mixin_pin_protocol::answer::ErrorCode;
 use serde_json::{Map, Value, json};
 
@@ -33,7 +33,7 @@ enum Effect {
 impl Service {
     /// Whether calls of a path ask for an action. The fields of the body are checked later.
     pub(super) fn has_action(path: &str) -> bool {
-        !matches!(requested("POST", path, &Map::new(), Uuid::nil()), Ok(None))
+        !matches!(Action::read(Action::METHOD, path, &Map::new()), Ok(None))
     }
 
     pub(super) fn call_with_action(&self, tx: &Transaction<'_>, call: &Call<'_>) -> Answer {
@@ -41,15 +41,16 @@ impl Service {
         self.check_tries(tx, call)?;
         let pin = PinBody::read(&body)?;
         let block = self.decrypt(call, "pin", pin.pin, call.user.last_iterator)?;
-        let requested = match requested(call.method, call.path, &body, call.user.user_id) {
+        let user_id = call.user.user_id;
+        let requested = match Action::read(call.method, call.path, &body) {
             Ok(requested) => requested,
             // Six digits permit any action, so the body may lack its fields.
             Err(_) if block.kind() == SecretKind::SixDigits => None,
             Err(error) => return Err(action_refusal(error).into()),
         };
-        let mut action = requested.as_ref().map(RequestedAction::action);
+        let mut action = requested.as_ref().map(|requested| requested.tip(user_id));
         let credential = read_credential(call, "pin", &block, |signature, key| {
-            let signed = requested.as_ref().and_then(|requested| requested.verify(signature, key).ok());
+            let signed = requested.as_ref().and_then(|requested| requested.verify(user_id, signature, key).ok());
             action = signed.or(action);
             Ok(signed.is_some())
         })?;
