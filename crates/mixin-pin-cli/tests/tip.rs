@@ -137,7 +137,7 @@ fn every_action_is_signed_as_the_vectors_say() {
         serde_json::from_slice::<Value>(&file).unwrap()["vectors"].as_array().unwrap().clone()
     };
     let actions = vectors("tip-actions");
-    assert_eq!(actions.len(), 19);
+    assert_eq!(actions.len(), 22);
     let key = format!("{}\n", actions[0]["seed"].as_str().unwrap());
     for vector in &actions {
         let options = options(vector);

@@ -299,6 +299,9 @@ def tip_actions():
     yield action("UpdateProvisioning", "TIP:PROVISIONING:UPDATE:", [b, "c2VjcmV0"], device_id=b, secret="c2VjcmV0")
     yield action("TransferAppOwnership", "TIP:APP:OWNERSHIP:TRANSFER:", [c], user_id=c)
     yield action("RegisterSafe", "SEQUENCER:REGISTER:", [d, safe], user_id=d, public_key=safe)
+    yield action("DeactivateWithoutPhone", "TIP:USER:DEACTIVATE:", [e], user_id=e)
+    yield action("LogOutSession", "TIP:SESSION:LOGOUT:", [a], session_id=a)
+    yield action("ExportSalt", "TIP:USER:EXPORT:PRIVATE:", [b], user_id=b)
 
 
 def tip_keys():

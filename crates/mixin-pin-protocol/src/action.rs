@@ -19,9 +19,9 @@ pub use salt::{EncryptedSalt, MasterProof};
 /// An action that a PIN permits, with everything that its request needs and that the session does not have. All requests
 /// are POST.
 ///
-/// Each variant names its path and who shows it, as repository: file. The apps are `android-app`
-/// (`app/src/main/java/one/mixin/android/api/service/`) and `ios-app` (`MixinServices/MixinServices/Services/API/`). What
-/// Mixin's server accepts beyond this is not known.
+/// Each variant names its path and its sources: the apps' files, then other clients' as repository: file. The apps' files
+/// are in android-app, `app/src/main/java/one/mixin/android/api/service/`, and in ios-app,
+/// `MixinServices/MixinServices/Services/API/`. What Mixin's server accepts beyond this is not known.
 ///
 /// ```
 /// use mixin_pin_protocol::action::Action;
@@ -46,13 +46,13 @@ pub use salt::{EncryptedSalt, MasterProof};
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Verify the TIP key: `POST /pin/verify` (apps; bot-api-go-client: `pin.go`).
+    /// Verify the TIP key: `POST /pin/verify` (`AccountService.kt`, `AccountAPI.swift`; bot-api-go-client: `pin.go`).
     /// [`Calls::verify_tip`](crate::call::Calls::verify_tip) takes the time itself.
     Verify {
         /// Nanoseconds since 1970.
         timestamp: u64,
     },
-    /// Add a withdrawal address: `POST /addresses` (apps: `AddressService.kt`, `AddressRequest.swift`; bot-api-go-client:
+    /// Add a withdrawal address: `POST /addresses` (`AddressService.kt`, `AddressAPI.swift`; bot-api-go-client:
     /// `address.go`).
     AddAddress {
         /// The asset.
@@ -66,20 +66,20 @@ pub enum Action {
         /// A name for the user.
         label: String,
     },
-    /// Remove a withdrawal address: `POST /addresses/:address_id/delete` (apps: `AddressService.kt`, `AddressAPI.swift`;
+    /// Remove a withdrawal address: `POST /addresses/:address_id/delete` (`AddressService.kt`, `AddressAPI.swift`;
     /// bot-api-go-client: `address.go`).
     RemoveAddress {
         /// The address.
         address_id: Uuid,
     },
-    /// Deactivate the user: `POST /me/deactivate` (apps: `AccountService.kt`, `AccountAPI.swift`). `/account/deactivate` is
+    /// Deactivate the user: `POST /me/deactivate` (`AccountService.kt`, `AccountAPI.swift`). `/account/deactivate` is
     /// read, too; no client shows it.
     DeactivateUser {
         /// The verification of the phone, for purpose `DEACTIVATED`. None for a user without a phone number, whose key
         /// signs the user's id.
         verification_id: Option<Uuid>,
     },
-    /// Set an emergency contact: `POST /emergency_verifications/:verification_id` (apps: `EmergencyService.kt`,
+    /// Set an emergency contact: `POST /emergency_verifications/:verification_id` (`EmergencyService.kt`,
     /// `EmergencyAPI.swift`).
     CreateEmergencyContact {
         /// The verification, for purpose `CONTACT`.
@@ -87,11 +87,11 @@ pub enum Action {
         /// The code that the contact received.
         code: String,
     },
-    /// Read the emergency contact: `POST /emergency_contact` (apps: `EmergencyService.kt`, `EmergencyAPI.swift`).
+    /// Read the emergency contact: `POST /emergency_contact` (`EmergencyService.kt`, `EmergencyAPI.swift`).
     ReadEmergencyContact,
-    /// Remove the emergency contact: `POST /emergency_contact/delete` (apps: `EmergencyService.kt`, `EmergencyAPI.swift`).
+    /// Remove the emergency contact: `POST /emergency_contact/delete` (`EmergencyService.kt`, `EmergencyAPI.swift`).
     RemoveEmergencyContact,
-    /// Change the phone number: `POST /verifications/:verification_id` (apps: `AccountService.kt`, `AccountAPI.swift`).
+    /// Change the phone number: `POST /verifications/:verification_id` (`AccountService.kt`, `AccountAPI.swift`).
     UpdatePhoneNumber {
         /// The verification, for purpose `PHONE`.
         verification_id: Uuid,
@@ -100,8 +100,8 @@ pub enum Action {
         /// The salt of the user's key for the safe, if the apps' wallet uses one.
         salt: Option<EncryptedSalt>,
     },
-    /// Sign a multisig request: `POST /multisigs/:request_id/sign` (apps: `AccountService.kt`, `MultisigAPI.swift`;
-    /// bot-api-kotlin-client). `/multisigs/requests/:request_id/sign` is read, too (bot-api-go-client: `multisigs.go`;
+    /// Sign a multisig request: `POST /multisigs/:request_id/sign` (`AccountService.kt`, `MultisigAPI.swift`;
+    /// bot-api-kotlin-client: `UserCallService.kt`). `/multisigs/requests/:request_id/sign` is read, too (bot-api-go-client: `multisigs.go`;
     /// bot-api-nodejs-client: `multisig.ts`).
     SignMultisig {
         /// The request.
@@ -113,8 +113,8 @@ pub enum Action {
         /// The request.
         request_id: Uuid,
     },
-    /// Sign a collectible request: `POST /collectibles/requests/:request_id/sign` (apps; mixin-sdk-go:
-    /// `legacy_collectible.go`; bot-api-nodejs-client: `collectible.ts`).
+    /// Sign a collectible request: `POST /collectibles/requests/:request_id/sign` (`AccountService.kt`,
+    /// `CollectibleAPI.swift`; mixin-sdk-go: `legacy_collectible.go`; bot-api-nodejs-client: `collectible.ts`).
     SignCollectible {
         /// The request.
         request_id: Uuid,
@@ -125,7 +125,7 @@ pub enum Action {
         /// The request.
         request_id: Uuid,
     },
-    /// Pay another user: `POST /transfers` (apps; bot-api-go-client: `transfer.go`, up to 2023).
+    /// Pay another user: `POST /transfers` (`AssetService.kt`, `PaymentAPI.swift`; bot-api-go-client: `transfer.go`, up to 2023).
     Transfer {
         /// The asset.
         asset_id: Uuid,
@@ -138,7 +138,8 @@ pub enum Action {
         /// A note to the receiver; empty for none.
         memo: String,
     },
-    /// Withdraw to an address: `POST /withdrawals` (apps, up to 2024; bot-api-go-client: `withdrawal.go`, up to 2023).
+    /// Withdraw to an address: `POST /withdrawals` (`AssetService.kt`; `WithdrawalAPI.swift`, up to 2024; bot-api-go-client:
+    /// `withdrawal.go`, up to 2023).
     Withdraw {
         /// The address.
         address_id: Uuid,
@@ -151,8 +152,8 @@ pub enum Action {
         /// A note; empty for none.
         memo: String,
     },
-    /// Pay several users together, or a main-net key: `POST /transactions` (apps: `RawTransactionsRequest.kt`,
-    /// `RawTransactionRequest.swift`; bot-api-go-client: `transfer.go`, up to 2023).
+    /// Pay several users together, or a main-net key: `POST /transactions` (`AccountService.kt`,
+    /// `PaymentAPI.swift`; bot-api-go-client: `transfer.go`, up to 2023).
     Transaction {
         /// The asset.
         asset_id: Uuid,
@@ -165,7 +166,7 @@ pub enum Action {
         /// A note; empty for none.
         memo: String,
     },
-    /// Let an app act for the user: `POST /oauth/authorize` (apps: `AuthorizationService.kt`, `AuthorizeAPI.swift`;
+    /// Let an app act for the user: `POST /oauth/authorize` (`AuthorizationService.kt`, `AuthorizeAPI.swift`;
     /// mixin-sdk-go: `authorization.go`).
     ApproveOAuth {
         /// The authorization.
@@ -173,7 +174,7 @@ pub enum Action {
         /// What the app may do. Scopes are not signed.
         scopes: Vec<String>,
     },
-    /// Provision another device: `POST /provisionings/:device_id` (apps: `ProvisioningService.kt`,
+    /// Provision another device: `POST /provisionings/:device_id` (`ProvisioningService.kt`,
     /// `ProvisioningAPI.swift`).
     UpdateProvisioning {
         /// The device's id, as its QR code has it.
@@ -187,7 +188,7 @@ pub enum Action {
         /// The new owner.
         user_id: Uuid,
     },
-    /// Register with the safe: `POST /safe/users` (apps: `UtxoService.kt`, `SafeAPI.swift`; bot-api-go-client:
+    /// Register with the safe: `POST /safe/users` (`UtxoService.kt`, `SafeAPI.swift`; bot-api-go-client:
     /// `safe_user.go`). [`register_safe`](Self::register_safe) makes the signature.
     RegisterSafe {
         /// The user's key for the safe.
@@ -199,12 +200,12 @@ pub enum Action {
         /// The user's mnemonic key. The apps send it, bots do not.
         master: Option<MasterProof>,
     },
-    /// End a session of the user: `POST /logout` (apps: `AccountService.kt`, `AccountAPI.swift`).
+    /// End a session of the user: `POST /logout` (`AccountService.kt`, `AccountAPI.swift`).
     LogOutSession {
         /// The session: this one, or another of the user.
         session_id: Uuid,
     },
-    /// Export the salt of the user's key for the safe: `POST /me/salt_export` (apps: `AccountService.kt`,
+    /// Export the salt of the user's key for the safe: `POST /me/salt_export` (`AccountService.kt`,
     /// `ExportSaltRequest.swift`).
     ExportSalt {
         /// The user's mnemonic key.

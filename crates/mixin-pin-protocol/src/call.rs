@@ -17,7 +17,7 @@ use mixin_pin_core::{EncodedPin, Nonce, NonceSource, Pin, PinKey, Secret, Sessio
 use serde_json::{Map, Value, json};
 
 use crate::CallError;
-use crate::action::{Action, check_spelling};
+use crate::action::{Action, EncryptedSalt, check_spelling};
 use crate::request::Draft;
 
 use body::PinFields;
@@ -70,7 +70,18 @@ pub struct Calls<'c, N: ?Sized = NoNonces> {
     rng: &'c mut dyn CryptoRng,
     lifetime: Duration,
     request_id: Option<Uuid>,
+    salts: Option<Salts>,
     nonces: &'c N,
+}
+
+/// The salts that a wallet sends when it changes the key of a user who is registered with the safe (android-app: `Tip.kt`;
+/// ios-app: `TIP.swift`). Bots send none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Salts {
+    /// The salt, encrypted under the old PIN or key: `old_salt_base64`.
+    pub old: EncryptedSalt,
+    /// The same salt, encrypted under the new one: `salt_base64`.
+    pub new: EncryptedSalt,
 }
 
 /// Stands in [`Calls`] for an absent nonce source. Calls that carry a PIN are then not available.
@@ -112,6 +123,7 @@ impl<'c> Calls<'c> {
             rng,
             lifetime: DEFAULT_LIFETIME,
             request_id: None,
+            salts: None,
             nonces: &NoNonces(()),
         }
     }
@@ -132,11 +144,17 @@ impl<'c, N: ?Sized> Calls<'c, N> {
         Self { request_id: Some(request_id), ..self }
     }
 
+    /// Sets the salts of the next `POST /pin/update`. Later ones get none.
+    #[must_use]
+    pub fn salts(self, salts: Salts) -> Self {
+        Self { salts: Some(salts), ..self }
+    }
+
     /// Sets the source of nonces, for calls that carry a PIN.
     #[must_use]
     pub fn nonces<M: NonceSource + ?Sized>(self, nonces: &'c M) -> Calls<'c, M> {
-        let Self { user_id, session_id, pin_key, algorithm, now, rng, lifetime, request_id, nonces: _ } = self;
-        Calls { user_id, session_id, pin_key, algorithm, now, rng, lifetime, request_id, nonces }
+        let Self { user_id, session_id, pin_key, algorithm, now, rng, lifetime, request_id, salts, nonces: _ } = self;
+        Calls { user_id, session_id, pin_key, algorithm, now, rng, lifetime, request_id, salts, nonces }
     }
 
     /// `GET /me`.
@@ -347,7 +365,7 @@ where
     ) -> Result<UnsignedRequest, CallError> {
         let nonce = self.next_nonce()?;
         let pin = self.pin_key.encrypt(secret, nonce, self.rng);
-        let fields = PinFields::of(self.algorithm, pin.kind());
+        let fields = PinFields::at(draft.path(), self.algorithm, pin.kind());
         let mut body = body.clone();
         body.insert(fields.pin().to_owned(), fields.encode(&pin).as_str().into());
         self.unsigned(draft.with_body(Value::Object(body).to_string().into_bytes())?)
@@ -416,7 +434,11 @@ where
         let old = old.map(&mut encrypt);
         let new = encrypt((new, nonce));
         let old = old.as_ref().map_or("", EncodedPin::as_str);
-        let body = json!({ (fields.old_pin()): old, (fields.pin()): new.as_str() });
+        let mut body = json!({ (fields.old_pin()): old, (fields.pin()): new.as_str() });
+        if let Some(Salts { old, new }) = self.salts.take() {
+            body["old_salt_base64"] = old.as_str().into();
+            body["salt_base64"] = new.as_str().into();
+        }
         self.unsigned(Draft::post("/pin/update", body.to_string()))
     }
 

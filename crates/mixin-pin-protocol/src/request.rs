@@ -271,6 +271,10 @@ impl Draft {
         }
     }
 
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     pub(crate) fn body(&self) -> &[u8] {
         &self.body
     }

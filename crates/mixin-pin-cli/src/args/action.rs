@@ -154,6 +154,21 @@ pub(crate) enum Action {
         #[arg(long)]
         public_key: String,
     },
+    /// Deactivate the user who has no phone number.
+    DeactivateWithoutPhone {
+        #[arg(long, value_parser = id)]
+        user_id: Uuid,
+    },
+    /// End a session of the user.
+    LogOutSession {
+        #[arg(long, value_parser = id)]
+        session_id: Uuid,
+    },
+    /// Export the salt of the user's key for the safe.
+    ExportSalt {
+        #[arg(long, value_parser = id)]
+        user_id: Uuid,
+    },
 }
 
 impl Action {
@@ -200,7 +215,7 @@ impl Action {
                     asset_id: *asset_id,
                     opponent_key,
                     receivers,
-                    threshold: *threshold,
+                    threshold: Some(*threshold),
                     amount: Amount::new(amount)?,
                     trace_id: *trace_id,
                     memo,
@@ -215,6 +230,9 @@ impl Action {
                 safe_key = Ed25519PublicKey::from_text(public_key).map_err(Error::PublicKey)?;
                 TipAction::RegisterSafe { user_id: *user_id, public_key: &safe_key }
             }
+            Self::DeactivateWithoutPhone { user_id } => TipAction::DeactivateWithoutPhone { user_id: *user_id },
+            Self::LogOutSession { session_id } => TipAction::LogOutSession { session_id: *session_id },
+            Self::ExportSalt { user_id } => TipAction::ExportSalt { user_id: *user_id },
         };
         Ok(use_it(&action))
     }

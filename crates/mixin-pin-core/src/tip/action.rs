@@ -123,9 +123,9 @@ pub enum TipAction<'a> {
         /// The users who are paid together, in the request's order.
         receivers: &'a [Uuid],
         /// The number of receivers who must sign to spend it. For a key, the Go clients sign `0` (bot-api-go-client:
-        /// `transfer.go`, up to 2023; mixin-sdk-go: `legacy_transfer.go`). The documentation and the PHP and Ruby clients
-        /// sign nothing in its place (developers.mixin.one: `transfer/raw-transfer.md`, up to 2025; mixin-sdk-php:
-        /// `src/Apis/Wallet.php`; mixin_bot: `lib/mixin_bot/api/`).
+        /// `transfer.go`, up to 2023; mixin-sdk-go: `legacy_transaction_raw.go`). The documentation and the PHP and Ruby
+        /// clients sign nothing in its place (developers.mixin.one: `transfer/raw-transfer.md`, up to 2025; mixin-sdk-php:
+        /// `src/Apis/Wallet.php`; mixin_bot: `lib/mixin_bot/api/legacy_transaction.rb`).
         threshold: Option<u32>,
         /// The amount.
         amount: Amount<'a>,
@@ -158,12 +158,13 @@ pub enum TipAction<'a> {
         /// The user's key for the safe.
         public_key: &'a Ed25519PublicKey,
     },
-    /// End a session of the user: `TIP:SESSION:LOGOUT:` (android-app and ios-app: `TIPBody`).
+    /// End a session of the user: `TIP:SESSION:LOGOUT:` (android-app: `TipBody.kt`; ios-app: `TIPBody.swift`).
     LogOutSession {
         /// The session.
         session_id: Uuid,
     },
-    /// Export the salt of the user's key for the safe: `TIP:USER:EXPORT:PRIVATE:` (android-app and ios-app: `TIPBody`).
+    /// Export the salt of the user's key for the safe: `TIP:USER:EXPORT:PRIVATE:` (android-app: `TipBody.kt`; ios-app:
+    /// `TIPBody.swift`).
     ExportSalt {
         /// The user.
         user_id: Uuid,

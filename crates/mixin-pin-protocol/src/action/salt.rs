@@ -46,7 +46,7 @@ impl fmt::Debug for EncryptedSalt {
 }
 
 /// The user's mnemonic key, `master_public_hex`, and its signature of the text of the user's id, `master_signature_hex`
-/// (android-app: `RegisterRequest`, `ExportRequest.kt`; ios-app: `SafeAPI.swift`, `ExportSaltRequest.swift`).
+/// (android-app: `RegisterRequest.kt`, `ExportRequest.kt`; ios-app: `SafeAPI.swift`, `ExportSaltRequest.swift`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MasterProof {
     /// The key.

@@ -13,9 +13,9 @@ pub fn encode_pin<S: Signer>(session: &Session<S>, pin: &EncryptedPin) -> Encode
 /// The fields of a body that hold encrypted PINs.
 #[derive(Clone, Copy)]
 pub(super) enum PinFields {
-    /// `pin` and `old_pin`: the digits of an RSA session.
+    /// `pin` and `old_pin`, in standard base64: the digits of an RSA session.
     Digits,
-    /// `pin_base64` and `old_pin_base64`: everything that Mixin added later.
+    /// `pin_base64` and `old_pin_base64`, in URL-safe base64: everything that Mixin added later.
     Later,
 }
 
@@ -25,6 +25,12 @@ impl PinFields {
             (Algorithm::Rs512, SecretKind::SixDigits) => Self::Digits,
             _ => Self::Later,
         }
+    }
+
+    /// The fields of a path. With a phone number's code, both apps send every secret in `pin` (android-app:
+    /// `LandingViewModel.kt`; ios-app: `AccountAPI.swift`). Everywhere else iOS sends `pin_base64`.
+    pub(super) fn at(path: &str, algorithm: Algorithm, kind: SecretKind) -> Self {
+        if path.starts_with("/verifications/") { Self::Digits } else { Self::of(algorithm, kind) }
     }
 
     pub(super) const fn pin(self) -> &'static str {

@@ -126,12 +126,15 @@ impl<'r> BlockChecker<'r> {
                 return None;
             }
             Err(ActionError::Field { field: missing }) => {
-                findings.fail(format!("{missing} is absent or has another form, and is signed in {field}"));
-                return Some(false);
+                findings.fail(format!(
+                    "{missing} is absent or has another form than the TIP action needs, so the TIP signature in {field} \
+                     was not checked"
+                ));
+                return None;
             }
             Err(error) => {
                 findings.fail(error.to_string());
-                return Some(false);
+                return None;
             }
         };
         let action = asked.tip(self.user_id);
