@@ -198,7 +198,7 @@ pub enum Action {
         /// The salt of that key. The apps send it, bots do not.
         salt: Option<EncryptedSalt>,
         /// The user's mnemonic key. The apps send it, bots do not.
-        master: Option<MasterProof>,
+        master: Option<Box<MasterProof>>,
     },
     /// End a session of the user: `POST /logout` (`AccountService.kt`, `AccountAPI.swift`).
     LogOutSession {

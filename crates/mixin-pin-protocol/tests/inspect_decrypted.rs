@@ -223,6 +223,12 @@ fn a_signature_must_be_by_this_key_over_the_requested_action() {
     let other = TipAction::RemoveAddress { address_id: id };
     assert_fails_once(&transfer(tip_key().secret(&other), &body), wrong);
     assert_fails_once(&transfer(tip_key().secret(&action("1.5")), &json!({"asset_id": id})), "opponent_id is absent");
+    // No signature covers the salt, so a wrong one says nothing about the signature.
+    let secret = tip_key().secret(&TipAction::UpdatePhoneNumber { verification_id: id, code: "1" });
+    let phone =
+        with_block(&format!("/verifications/{id}"), json!({"code": "1", "salt_base64": "?"}), secret, now, nanos);
+    assert_fails_once(&phone, "salt_base64 is absent or has another form");
+    assert_eq!(inspected(&phone).pins[0].decrypted.as_ref().unwrap().signature_holds, None);
 
     let verify = |signed: u64, sent: u64| {
         let secret = tip_key().secret(&TipAction::Verify { timestamp: signed });

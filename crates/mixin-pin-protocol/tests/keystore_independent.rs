@@ -3,8 +3,8 @@
 //! Keystores of all shapes are generated with the damage that people's files have. A Python program reads each and decrypts
 //! a PIN that was encrypted here.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+#[path = "common/python.rs"]
+mod python;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -29,22 +29,6 @@ const RSA_CASES: [&str; 4] = [
 
 fn rng() -> impl CryptoRng {
     getrandom::rand_core::UnwrapErr(getrandom::SysRng)
-}
-
-/// A Python that has the package, or None and a message on standard error.
-#[expect(clippy::explicit_write, reason = "the test harness hides what eprintln! prints in a test that passes")]
-fn python() -> Option<&'static str> {
-    let works = |python: &&str| {
-        let probe = Command::new(python).args(["-c", "import cryptography"]).stderr(Stdio::null()).status();
-        probe.is_ok_and(|status| status.success())
-    };
-    let found = ["python3", "/usr/bin/python3"].into_iter().find(works);
-    if found.is_none() {
-        let test = "a_pin_decrypts_under_the_independently_derived_key needs python3 with the package cryptography";
-        assert!(std::env::var_os("MIXIN_PIN_REQUIRE_ALL").is_none(), "{test}");
-        writeln!(std::io::stderr(), "SKIPPED: {test}").unwrap();
-    }
-    found
 }
 
 /// What is chosen for one keystore. Numbers choose among the forms of a part.
@@ -231,10 +215,12 @@ fn file(choice: &Choice) -> Vec<u8> {
 
 #[test]
 fn a_pin_decrypts_under_the_independently_derived_key() {
-    let Some(python) = python() else { return };
+    let Some(python) = python::find("cryptography", "a_pin_decrypts_under_the_independently_derived_key") else {
+        return;
+    };
     let (mut runner, strategy) = (TestRunner::default(), choices());
     let (now, nonces) = (UnixTime::from_secs(1_700_000_000), MonotonicNonces::new());
-    let (mut input, mut expected) = (String::new(), Vec::new());
+    let mut cases = Vec::new();
     for _ in 0..KEYSTORES {
         let choice = strategy.new_tree(&mut runner).unwrap().current();
         let bytes = file(&choice);
@@ -244,8 +230,6 @@ fn a_pin_decrypts_under_the_independently_derived_key() {
         assert_eq!([session.user_id(), session.session_id()], choice.ids.map(Uuid::from_u128));
         let pin = session.pin_key().encrypt(Pin::new(PIN).unwrap(), nonces.next(now).unwrap(), &mut rng());
         let line = json!({ "keystore": STANDARD.encode(&bytes), "pin": pin.to_url_safe().as_str() });
-        input.push_str(&line.to_string());
-        input.push('\n');
         // A `session_secret` is the SPKI of an RSA key, and the 32 bytes of an Ed25519 key.
         let secret = public_key.to_session_secret().unwrap();
         let public_key = match choice.rsa {
@@ -253,19 +237,8 @@ fn a_pin_decrypts_under_the_independently_derived_key() {
             None => STANDARD.encode([&ED25519_SPKI[..], &URL_SAFE_NO_PAD.decode(secret).unwrap()].concat()),
         };
         let ids = (session.user_id().to_string(), session.session_id().to_string());
-        expected
-            .push((choice, json!({ "user_id": ids.0, "session_id": ids.1, "public_key": public_key, "secret": PIN })));
+        let expected = json!({ "user_id": ids.0, "session_id": ids.1, "public_key": public_key, "secret": PIN });
+        cases.push((choice, line, expected));
     }
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/independent/keystores.py");
-    let mut child = Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
-    let output = child.wait_with_output().unwrap();
-    let answers = String::from_utf8(output.stdout).unwrap();
-    for (answer, (choice, expected)) in answers.lines().zip(&expected) {
-        assert_eq!(&serde_json::from_str::<Value>(answer).unwrap(), expected, "{choice:?}");
-    }
-    let next = expected.get(answers.lines().count());
-    assert!(output.status.success() && next.is_none(), "the program stopped at {next:?}");
-    writer.join().unwrap().unwrap();
+    python::compare(python, "keystores.py", &cases);
 }

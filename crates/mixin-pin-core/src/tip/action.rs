@@ -125,7 +125,7 @@ pub enum TipAction<'a> {
         /// The number of receivers who must sign to spend it. For a key, the Go clients sign `0` (bot-api-go-client:
         /// `transfer.go`, up to 2023; mixin-sdk-go: `legacy_transaction_raw.go`). The documentation and the PHP and Ruby
         /// clients sign nothing in its place (developers.mixin.one: `transfer/raw-transfer.md`, up to 2025; mixin-sdk-php:
-        /// `src/Apis/Wallet.php`; mixin_bot: `lib/mixin_bot/api/legacy_transaction.rb`).
+        /// `src/Apis/Wallet.php`; `mixin_bot`: `lib/mixin_bot/api/legacy_transaction.rb`).
         threshold: Option<u32>,
         /// The amount.
         amount: Amount<'a>,

@@ -91,7 +91,7 @@ impl Action {
                 public_key: body.required("public_key", public_key)?,
                 signature: body.required("signature", url_signature)?,
                 salt: body.optional("salt_base64", salt)?,
-                master: body.master()?,
+                master: body.master()?.map(Box::new),
             },
             ["emergency_verifications", id] => {
                 body.purpose(&["CONTACT"])?;
@@ -248,4 +248,47 @@ fn hex_signature(text: &str) -> Option<[u8; TIP_SIGNATURE_LEN]> {
 
 fn segment_id(text: &str) -> Result<Uuid, ActionError> {
     id(text).ok_or(ActionError::Field { field: "id in the path" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "4a2d4dcb-3f1b-4cfc-8b5c-f2b9a4a9e4a1";
+
+    #[test]
+    fn another_spelling_of_a_path_is_refused() {
+        let id = format!("/addresses/{ID}/delete");
+        for path in
+            ["/transfers", "/transfers?x=%2F", "/safe/users", "/some/new/path", "/apps/Some-App/other", "/logout", &id]
+        {
+            assert_eq!(check_spelling("POST", path), Ok(()), "{path}");
+        }
+        let upper = id.to_ascii_uppercase();
+        for path in [
+            "/transfers/",
+            "/./transfers",
+            "/Transfers",
+            "//transfers",
+            "/transfers/.",
+            "/x/../transfers",
+            "/%74ransfers",
+            "/transfers%2F",
+            "/transfers;x=1",
+            "/transfers\\",
+            "/SAFE/users?x",
+            "/Me/Deactivate",
+            "/logout/",
+            "/safe//users",
+            "/some/new/path/",
+            "/",
+            "",
+            &upper,
+            &id.replace("/delete", "/Delete"),
+        ] {
+            assert_eq!(check_spelling("POST", path), Err(ActionError::Path), "{path}");
+        }
+        assert_eq!(check_spelling("PUT", "/transfers"), Err(ActionError::Path));
+        assert_eq!(check_spelling("PUT", "/some/new/path"), Ok(()));
+    }
 }

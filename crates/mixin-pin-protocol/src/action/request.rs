@@ -95,10 +95,10 @@ impl Action {
             Self::UpdateProvisioning { device_id: _, secret } => body.text("secret", secret),
             Self::TransferAppOwnership { user_id } => body.text("user_id", user_id),
             Self::RegisterSafe { public_key, signature, salt, master } => body
-                .text("public_key", encode_string(public_key.as_bytes()))
-                .text("signature", URL_SAFE_NO_PAD.encode(signature))
+                .text("public_key", &encode_string(public_key.as_bytes()))
+                .text("signature", &URL_SAFE_NO_PAD.encode(signature))
                 .salt(salt.as_ref())
-                .master(master.as_ref()),
+                .master(master.as_deref()),
             Self::LogOutSession { session_id } => body.text("session_id", session_id),
             Self::ExportSalt { master } => body.master(Some(master)),
         }
@@ -115,13 +115,13 @@ impl Body {
         self
     }
 
-    fn text(self, name: &str, value: impl ToString) -> Self {
+    fn text(self, name: &str, value: &(impl ToString + ?Sized)) -> Self {
         self.field(name, value.to_string())
     }
 
     fn optional(self, name: &str, value: Option<&impl ToString>) -> Self {
         match value {
-            Some(value) => self.text(name, value.to_string()),
+            Some(value) => self.text(name, value),
             None => self,
         }
     }
@@ -133,8 +133,8 @@ impl Body {
     fn master(self, master: Option<&MasterProof>) -> Self {
         match master {
             Some(MasterProof { public_key, signature }) => self
-                .text("master_public_hex", encode_string(public_key.as_bytes()))
-                .text("master_signature_hex", encode_string(signature)),
+                .text("master_public_hex", &encode_string(public_key.as_bytes()))
+                .text("master_signature_hex", &encode_string(signature)),
             None => self,
         }
     }

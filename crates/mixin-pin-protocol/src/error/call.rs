@@ -135,11 +135,10 @@ impl fmt::Display for ActionError {
             }
             Self::Mismatch { asked, field } => {
                 let asked = asked.trim_end_matches(':');
+                write!(f, "path and body ask for {asked}")?;
                 match field {
-                    Some(field) => {
-                        write!(f, "path and body ask for {asked} with another {field} than the TIP action has")?
-                    }
-                    None => write!(f, "path and body ask for {asked}, and the TIP action is another")?,
+                    Some(field) => write!(f, " with another {field} than the TIP action has")?,
+                    None => f.write_str(", and the TIP action is another")?,
                 }
                 f.write_str(", so its signature would not permit the request; make them agree")
             }
