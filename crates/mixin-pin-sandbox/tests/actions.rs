@@ -8,6 +8,7 @@ use mixin_pin_core::tip::{Amount, TipAction, TipKey};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Pin, Secret};
 use mixin_pin_http::{Client, Error, Outcome};
+use mixin_pin_protocol::action::Action;
 use mixin_pin_protocol::answer::User;
 use mixin_pin_protocol::call::LogQuery;
 use mixin_pin_protocol::{ActionError, CallError, Error as ProtocolError};
@@ -137,9 +138,13 @@ fn a_user_registers_with_the_safe_once() {
 
         // Signed with a different key.
         let user_id = client.session().user_id();
-        let action = TipAction::RegisterSafe { user_id, public_key: safe_key.public_key() };
-        let body = object(json!({"public_key": encode_string(safe_key.public_key().as_bytes()), "signature": "AAAA"}));
-        let forged = client.call_with_tip::<User>("POST", "/safe/users", &body, &key(), &action);
+        let action = Action::RegisterSafe {
+            public_key: safe_key.public_key().clone(),
+            signature: TipKey::from_seed(&[8; 32]).sign_for_safe(user_id),
+            salt: None,
+            master: None,
+        };
+        let forged = client.call_with_tip::<User>("POST", "/safe/users", &action.body(), &key(), &action.tip(user_id));
         assert_eq!(reason(forged).0, 10_002);
 
         let me: Value = client.call("GET", "/safe/me", None).unwrap().done().unwrap();
