@@ -432,7 +432,7 @@ impl Client {
         }
     }
 
-    async fn change<T: DeserializeOwned + Send + Sync + 'static>(
+    pub(crate) async fn change<T: DeserializeOwned + Send + Sync + 'static>(
         &self,
         call: Call<'_, T, Lease>,
         tips: Tips<'_>,
@@ -445,7 +445,7 @@ impl Client {
         call: Call<'_, T, Lease>,
         tips: Tips<'_>,
     ) -> Result<Ended<T, Lease>, Error> {
-        let outside = Outside { signer: Some(&self.signer), tips, store: Some(&*self.store), lane: Some(&self.lane) };
+        let outside = Outside { signer: Some(&*self.signer), tips, store: Some(&*self.store), lane: Some(&self.lane) };
         drive(call, &self.transport, outside).await
     }
 }

@@ -10,11 +10,10 @@ use mixin_pin_store::{AsyncLease, AsyncNonceStore, Error as StoreError};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 
-use crate::AsyncTipSigner;
 use crate::flight;
 use crate::lane::Lane;
-use crate::signer::BoxSigner;
 use crate::transport::Transport;
+use crate::{AsyncSigner, AsyncTipSigner};
 
 pub(crate) type Lease = Box<dyn AsyncLease>;
 
@@ -33,7 +32,7 @@ impl<'k> Tips<'k> {
 
 /// What a call needs besides the transport. An OAuth session has neither store nor lane.
 pub(crate) struct Outside<'o> {
-    pub(crate) signer: Option<&'o BoxSigner>,
+    pub(crate) signer: Option<&'o dyn AsyncSigner>,
     pub(crate) tips: Tips<'o>,
     pub(crate) store: Option<&'o dyn AsyncNonceStore>,
     pub(crate) lane: Option<&'o Arc<Lane>>,
@@ -41,7 +40,7 @@ pub(crate) struct Outside<'o> {
 
 impl<'o> Outside<'o> {
     /// For calls without a lease.
-    pub(crate) fn unleased(signer: Option<&'o BoxSigner>) -> Self {
+    pub(crate) fn unleased(signer: Option<&'o dyn AsyncSigner>) -> Self {
         Self { signer, tips: Tips::default(), store: None, lane: None }
     }
 }

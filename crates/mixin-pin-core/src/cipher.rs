@@ -16,7 +16,7 @@ use crate::block::{AES_BLOCK, MAX_PADDED_LEN, write_padded};
 use crate::encoding::decode_public;
 #[cfg(feature = "ed25519")]
 use crate::encoding::decode_secret;
-use crate::{Error, Nonce, PinBlock, Secret, SecretKind};
+use crate::{Error, Nonce, Pin, PinBlock, Secret, SecretKind, UnixTime};
 
 /// The 256-bit AES key that a session shares with Mixin's server, with its key schedule.
 ///
@@ -101,6 +101,29 @@ impl PinKey {
         rng.fill_bytes(&mut iv);
         let (timestamp, iterator) = nonce.spend();
         self.encrypt_parts(&secret, timestamp, iterator, &iv)
+    }
+
+    /// Encrypts six digits for the upgrade of an RSA session to an Ed25519 one (`POST /legacy/users`), under a random IV.
+    ///
+    /// Its block has the time `now` and the iterator 0 (MixinNetwork/bot-api-go-client: `legacy_user.go`). No other call
+    /// has this iterator, so no nonce is needed. There are no such blocks with TIP secrets.
+    ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_core::{Pin, PinKey, UnixTime};
+    ///
+    /// let mut rng = UnwrapErr(SysRng);
+    /// let key = PinKey::generate(&mut rng);
+    /// let encrypted = key.encrypt_for_upgrade(&Pin::new("314159")?, UnixTime::from_secs(1_700_000_000), &mut rng);
+    /// let block = key.decrypt(&encrypted)?;
+    /// assert_eq!((block.timestamp(), block.iterator()), (1_700_000_000, 0));
+    /// # Ok::<(), mixin_pin_core::Error>(())
+    /// ```
+    ///
+    /// # Security
+    /// As for [`PinKey::encrypt`], send it once only.
+    pub fn encrypt_for_upgrade(&self, pin: &Pin, now: UnixTime, rng: &mut dyn CryptoRng) -> EncryptedPin {
+        self.encrypt(pin, Nonce::new(now.secs(), 0), rng)
     }
 
     pub(crate) fn encrypt_block(&self, block: &PinBlock, iv: &[u8; AES_BLOCK]) -> EncryptedPin {

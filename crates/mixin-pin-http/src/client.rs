@@ -418,7 +418,7 @@ impl Client {
         }
     }
 
-    fn change<T: DeserializeOwned>(
+    pub(crate) fn change<T: DeserializeOwned>(
         &self,
         call: Call<'_, T, Box<dyn Lease>>,
         tips: Tips<'_>,
@@ -431,7 +431,7 @@ impl Client {
         call: Call<'_, T, Box<dyn Lease>>,
         tips: Tips<'_>,
     ) -> Result<Ended<T, Box<dyn Lease>>, Error> {
-        let outside = Outside { signer: Some(&self.signer), tips, store: Some(&*self.store), lane: Some(&self.lane) };
+        let outside = Outside { signer: Some(&*self.signer), tips, store: Some(&*self.store), lane: Some(&self.lane) };
         drive(call, &self.transport, &outside)
     }
 }

@@ -4,14 +4,13 @@ use std::thread;
 use std::time::{Instant, SystemTime};
 
 use mixin_pin_core::tip::TipSigner;
-use mixin_pin_core::token::{MAX_SIGNATURE_LEN, Signer as _};
+use mixin_pin_core::token::{MAX_SIGNATURE_LEN, Signer};
 use mixin_pin_core::{SignerError, SystemRng, UnixTime};
 use mixin_pin_machine::{Call, Ended, Error, Moment, Step, TipRole};
 use mixin_pin_store::{Error as StoreError, Lease, NonceStore};
 use serde::de::DeserializeOwned;
 
 use crate::lane::Lane;
-use crate::signer::BoxSigner;
 use crate::transport::Transport;
 
 /// The signers of TIP keys that a call needs.
@@ -29,7 +28,7 @@ impl<'k> Tips<'k> {
 
 /// What a call needs besides the transport. An OAuth session has neither store nor lane.
 pub(crate) struct Outside<'o> {
-    pub(crate) signer: Option<&'o BoxSigner>,
+    pub(crate) signer: Option<&'o dyn Signer>,
     pub(crate) tips: Tips<'o>,
     pub(crate) store: Option<&'o dyn NonceStore>,
     pub(crate) lane: Option<&'o Lane>,
@@ -37,7 +36,7 @@ pub(crate) struct Outside<'o> {
 
 impl<'o> Outside<'o> {
     /// For calls without a lease.
-    pub(crate) fn unleased(signer: Option<&'o BoxSigner>) -> Self {
+    pub(crate) fn unleased(signer: Option<&'o dyn Signer>) -> Self {
         Self { signer, tips: Tips::default(), store: None, lane: None }
     }
 }
@@ -110,7 +109,7 @@ pub(crate) fn drive<T: DeserializeOwned>(
 }
 
 fn sign<'s>(
-    signer: Option<&BoxSigner>,
+    signer: Option<&dyn Signer>,
     message: &[u8],
     rng: &mut SystemRng,
     signature: &'s mut [u8; MAX_SIGNATURE_LEN],

@@ -40,6 +40,7 @@ pub mod hazmat;
 mod lane;
 mod oauth;
 mod resolve;
+mod session;
 mod signer;
 mod sync;
 mod transport;
@@ -53,8 +54,8 @@ pub use transport::Transport;
 #[cfg(feature = "tracing")]
 pub use mixin_pin_machine::TracingObserver;
 pub use mixin_pin_machine::{
-    ApiSettings, ClockOffset, DEFAULT_API, Error, Event, NextStep, Observer, Outcome, OutcomeClass, Probe, Resolution,
-    SettingsError, TransportError, Unknown, Verdict,
+    ApiSettings, ClockOffset, DEFAULT_API, Error, Event, KeyResolution, KeyState, KeyVerdict, NextStep, Observer,
+    Outcome, OutcomeClass, Probe, Resolution, SessionChange, SettingsError, TransportError, Unknown, Verdict,
 };
 
 pub use mixin_pin_core as core;

@@ -2,17 +2,19 @@
 
 use std::fmt;
 
+use mixin_pin_core::tip::TipSigner;
 use mixin_pin_core::token::{Algorithm, Signer};
-use mixin_pin_core::{OAuthSession, SessionKey};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Ed25519PublicKey, OAuthSession, SessionKey};
 use mixin_pin_machine::{Call, Error, OAuthRules, Outcome, SettingsError, exchange_code};
-use mixin_pin_protocol::answer::User;
+use mixin_pin_protocol::answer::{App, AppRegistration, NewSession, User, UserSession};
 use mixin_pin_protocol::oauth::{CodeExchange, Grant};
 use mixin_pin_store::Lease;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::builder::ClientBuilder;
-use crate::driver::{Outside, drive};
+use crate::driver::{Outside, Tips, drive};
 use crate::signer::{self, BoxSigner};
 use crate::transport::Transport;
 
@@ -69,10 +71,7 @@ impl OAuthClient {
     /// # Errors
     /// [`Error::Protocol`] if Mixin refuses or the answer is not signed correctly, another error if there is no answer.
     pub fn me(&self) -> Result<User, Error> {
-        match self.make(self.rules.me())? {
-            Outcome::Done(user) => Ok(user),
-            Outcome::Unknown(unknown) => Err(*unknown.cause),
-        }
+        self.read(self.rules.me())
     }
 
     /// Makes any other call within the scope, with an optional JSON body, and returns its `data`.
@@ -86,11 +85,60 @@ impl OAuthClient {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Outcome<T>, Error> {
-        self.make(self.rules.other(method, path, body.map(|body| body.to_string().into_bytes())))
+        self.make(self.rules.other(method, path, body.map(|body| body.to_string().into_bytes())), Tips::default())
     }
 
-    fn make<T: DeserializeOwned>(&self, call: Call<'_, T, Box<dyn Lease>>) -> Result<Outcome<T>, Error> {
-        drive(call, &self.transport, &Outside::unleased(Some(&self.signer)))?.result
+    /// Gives an app of the user a new session: `POST /safe/apps/:id/session`. Save the new private key before.
+    ///
+    /// If the answer is lost, ask with either key: see [`Client::resolve_session`](crate::Client::resolve_session). No
+    /// journal has it.
+    ///
+    /// # Errors
+    /// As [`OAuthClient::me`]. A refusal with 401 is [`Outcome::Unknown`], because it may be about a copy of the request.
+    pub fn replace_app_session(&self, app_id: Uuid, new_key: &Ed25519PublicKey) -> Result<Outcome<NewSession>, Error> {
+        self.make(self.rules.replace_app_session(app_id, new_key), Tips::default())
+    }
+
+    /// Registers an app of the user with the safe: `POST /safe/apps/:id/register`. There is no way back, and the key cannot
+    /// be replaced. [`App::has_safe`] tells what became of a lost call.
+    ///
+    /// # Errors
+    /// As [`OAuthClient::me`].
+    pub fn register_app(&self, app_id: Uuid, spend_key: &dyn TipSigner) -> Result<Outcome<AppRegistration>, Error> {
+        let tips = Tips { pin: None, safe: Some(spend_key) };
+        self.make(self.rules.register_app(app_id, spend_key.public_key()), tips)
+    }
+
+    /// Reads an app: `GET /apps/:id`.
+    ///
+    /// # Errors
+    /// As [`OAuthClient::me`].
+    pub fn app(&self, app_id: Uuid) -> Result<App, Error> {
+        self.read(self.rules.app(app_id))
+    }
+
+    /// Lists the sessions of these users: `POST /sessions/fetch`.
+    ///
+    /// # Errors
+    /// As [`OAuthClient::me`].
+    pub fn sessions(&self, user_ids: &[Uuid]) -> Result<Vec<UserSession>, Error> {
+        self.read(self.rules.sessions(user_ids))
+    }
+
+    fn read<T: DeserializeOwned>(&self, call: Call<'_, T, Box<dyn Lease>>) -> Result<T, Error> {
+        match self.make(call, Tips::default())? {
+            Outcome::Done(answer) => Ok(answer),
+            Outcome::Unknown(unknown) => Err(*unknown.cause),
+        }
+    }
+
+    fn make<T: DeserializeOwned>(
+        &self,
+        call: Call<'_, T, Box<dyn Lease>>,
+        tips: Tips<'_>,
+    ) -> Result<Outcome<T>, Error> {
+        let outside = Outside { tips, ..Outside::unleased(Some(&*self.signer)) };
+        drive(call, &self.transport, &outside)?.result
     }
 }
 

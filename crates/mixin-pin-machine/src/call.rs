@@ -445,7 +445,7 @@ where
                 method: self.plan.method.clone().into_owned(),
                 path: self.plan.bare_path().to_owned(),
                 kind: next.kind(),
-                token_lifetime: self.context.limits.token_lifetime(),
+                token_lifetime: self.plan.window.unwrap_or_else(|| self.context.limits.token_lifetime()),
             });
         }
     }

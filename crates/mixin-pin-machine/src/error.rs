@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use mixin_pin_core::SignerError;
-use mixin_pin_protocol::answer::Reason;
+use mixin_pin_protocol::answer::{ErrorCode, Reason};
 use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError, Remedy};
 use mixin_pin_store::{Error as StoreError, SqliteError};
 
@@ -167,6 +167,12 @@ impl Error {
     /// Whether the API refused a request, this one or a copy.
     pub(crate) const fn is_refusal(&self) -> bool {
         matches!(self, Self::Protocol(ProtocolError::Answer(error)) if error.is_refusal())
+    }
+
+    /// Whether the API refused a token, and not because the request is a copy or came too late.
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        matches!(self, Self::Protocol(ProtocolError::Answer(AnswerError::Refusal(refusal)))
+            if refusal.code == ErrorCode::Unauthorized && !refusal.reason().is_some_and(Reason::is_of_a_copy))
     }
 
     /// Whether the API refused a request for a reason that applies to this copy of it.

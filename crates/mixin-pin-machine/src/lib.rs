@@ -95,6 +95,7 @@ mod proxy;
 mod reply;
 mod resolve;
 mod rules;
+mod session;
 mod settings;
 mod tips;
 
@@ -114,6 +115,7 @@ pub use resolve::{
     Which,
 };
 pub use rules::Rules;
+pub use session::{AskKey, AskSessions, KeyPlan, KeyResolution, KeyState, KeyStep, KeyVerdict, SessionChange};
 pub use settings::{Api, ApiSettings, DEFAULT_API, ProxyUrl};
 pub use tips::TipRole;
 

@@ -56,6 +56,8 @@ pub enum NextStep {
     ResolveUpdate,
     /// Nothing changed, except that a wrong PIN may have cost a try. Verify again.
     VerifyAgain,
+    /// The session's key may have been replaced. Ask with either key: see the client's `resolve_session`.
+    AskBothKeys,
     /// Something may have changed, for example money may have moved. Check by its trace id or in a list before you
     /// repeat the call.
     CheckFirst,
@@ -66,6 +68,7 @@ impl fmt::Display for NextStep {
         f.write_str(match self {
             Self::ResolveUpdate => "find out which PIN is set before you use or change it",
             Self::VerifyAgain => "verify again: nothing changed, but a wrong PIN may have cost a try",
+            Self::AskBothKeys => "find out which key is the session's, and keep both until you know",
             Self::CheckFirst => "check whether it was carried out before you repeat it",
         })
     }
@@ -86,16 +89,20 @@ impl<T> Outcome<T> {
         match result {
             Ok(answer) => Ok(Self::Done(answer)),
             // Only a token lets the server recognize a copy. Without one, any refusal may be about a copy.
+            // A change of the key that was carried out makes the token of a copy wrong.
+            Err(error) if next == NextStep::AskBothKeys && error.is_unauthorized() => {
+                Ok(Self::unknown(request, next, error))
+            }
             Err(error) if error.nothing_changed() && (request.authorization().is_some() || !error.is_refusal()) => {
                 Err(error)
             }
             Err(error) if next == NextStep::VerifyAgain && error.is_refusal_of_this_copy() => Err(error),
-            Err(error) => Ok(Self::Unknown(Unknown {
-                request_id: request.request_id(),
-                cause: Box::new(error),
-                expires_at: request.expires_at(),
-                next,
-            })),
+            Err(error) => Ok(Self::unknown(request, next, error)),
         }
+    }
+
+    fn unknown(request: &PreparedRequest, next: NextStep, cause: Error) -> Self {
+        let (request_id, expires_at) = (request.request_id(), request.expires_at());
+        Self::Unknown(Unknown { request_id, cause: Box::new(cause), expires_at, next })
     }
 }

@@ -50,10 +50,16 @@ impl<'i> Ingredients<'i> {
     }
 }
 
-/// A request before or after it is signed. An OAuth exchange has no token.
+/// A request before or after it is signed. An OAuth exchange and the upgrade of a session have no token.
 pub(crate) enum Draft {
     ToSign(UnsignedRequest),
     Ready(PreparedRequest),
+}
+
+impl From<PreparedRequest> for Draft {
+    fn from(request: PreparedRequest) -> Self {
+        Self::Ready(request)
+    }
 }
 
 impl From<UnsignedRequest> for Draft {
@@ -74,6 +80,8 @@ pub(crate) struct Plan<'c> {
     pub(crate) session: Option<&'c Session<Algorithm>>,
     /// The key that signs the answers, for an OAuth session.
     pub(crate) server_key: Option<&'c VerifyingKey>,
+    /// How long a request without a token may be carried out. None for one with a token.
+    pub(crate) window: Option<Duration>,
 }
 
 impl Plan<'_> {
@@ -112,6 +120,7 @@ impl NextStep {
         match self {
             Self::ResolveUpdate => CallKind::UpdatePin,
             Self::VerifyAgain => CallKind::VerifyPin,
+            Self::AskBothKeys => CallKind::ChangeSession,
             Self::CheckFirst => CallKind::Other,
         }
     }
@@ -121,6 +130,7 @@ impl NextStep {
         match kind {
             CallKind::UpdatePin => Self::ResolveUpdate,
             CallKind::VerifyPin => Self::VerifyAgain,
+            CallKind::ChangeSession => Self::AskBothKeys,
             _ => Self::CheckFirst,
         }
     }

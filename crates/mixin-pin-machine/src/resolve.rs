@@ -115,7 +115,7 @@ impl Resolution {
 }
 
 /// When a request can certainly not be carried out any more, in seconds of the server's clock.
-const fn over(expires_at: UnixTime) -> u64 {
+pub(crate) const fn over(expires_at: UnixTime) -> u64 {
     expires_at.secs().saturating_add(AFTER_EXPIRY.as_secs())
 }
 

@@ -3,21 +3,30 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mixin_pin_core::tip::TipAction;
 use mixin_pin_core::token::Algorithm;
-use mixin_pin_core::{Ed25519PublicKey, Pin, Secret, Session};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Ed25519PublicKey, Pin, RsaPublicKey, Secret, Session, UnixTime};
 use mixin_pin_protocol::CallError;
-use mixin_pin_protocol::answer::{LogEntry, User};
-use mixin_pin_protocol::call::{Calls, LogQuery, UnsignedRequest};
+use mixin_pin_protocol::answer::{App, AppRegistration, LogEntry, NewSession, User, UserSession};
+use mixin_pin_protocol::call::{Calls, LogQuery, MeRequest};
 use serde_json::{Map, Value};
 
-use crate::plan::{Context, Ingredients, Nonces, Plan, Prepare, Rule};
+use crate::plan::{Context, Draft, Ingredients, Nonces, Plan, Prepare, Rule};
 use crate::tips::Tips;
 use crate::{Call, Limits, NextStep, Observer, TipRole};
 
 /// Further attempts for a call that only reads.
 const READ_RETRIES: u32 = 3;
+
+/// The path of the upgrade of an RSA session, whose request has no token.
+const UPGRADE: &str = "/legacy/users";
+
+/// How long the server may carry out an upgrade, from the time in its encrypted PIN on. No source names the window. The apps
+/// take a clock that is further than this from the server's to be wrong (ios-app: `MixinAPI.swift`).
+const UPGRADE_WINDOW: Duration = Duration::from_secs(300);
 
 /// The calls of one session, for a driver to make. The driver keeps the signers: the session has only the algorithm of
 /// its key.
@@ -44,6 +53,14 @@ impl Rules {
     /// The time limits.
     pub fn limits(&self) -> &Limits {
         &self.context.limits
+    }
+
+    /// Until when a change of a session's key that is made now may be carried out, for [`SessionChange::plan`].
+    ///
+    /// [`SessionChange::plan`]: crate::SessionChange::plan
+    pub fn latest_change(&self, now: UnixTime) -> UnixTime {
+        let upgrade = UnixTime::from_secs(now.secs().saturating_add(UPGRADE_WINDOW.as_secs()));
+        self.limits().expiry(now).max(upgrade)
     }
 
     /// `POST /pin/update`: sets the PIN of a user that has none.
@@ -160,46 +177,114 @@ impl Rules {
         self.read("GET", "/logs", READ_RETRIES, move |(mut calls, _)| calls.logs(query))
     }
 
-    fn update<'c, T, L>(
+    /// `POST /legacy/users`: replaces the RSA key of this session by an Ed25519 key. Without a token, so every refusal may be
+    /// about a copy: only an answer with the new session is certain.
+    pub fn upgrade_session<'c, L>(
         &'c self,
-        prepare: impl Fn(PreparedBy<'_>) -> Result<UnsignedRequest, CallError> + Send + Sync + 'c,
+        old_key: &'c RsaPublicKey,
+        pin: &'c Pin,
+        new_key: &'c Ed25519PublicKey,
+    ) -> Call<'c, NewSession, L> {
+        self.leased("POST", UPGRADE, NextStep::AskBothKeys, move |(mut calls, _)| {
+            calls.upgrade_session(old_key, pin, new_key)
+        })
+    }
+
+    /// `POST /session/secret`: replaces the key of this session.
+    pub fn replace_session_key<'c, L>(&'c self, new_key: &'c Ed25519PublicKey) -> Call<'c, NewSession, L> {
+        self.leased("POST", "/session/secret", NextStep::AskBothKeys, move |(mut calls, _)| {
+            calls.replace_session_key(new_key)
+        })
+    }
+
+    /// `POST /safe/apps/:id/session`: gives an app of this user a new session. The journal's entry is under this session.
+    pub fn replace_app_session<'c, L>(
+        &'c self,
+        app_id: Uuid,
+        new_key: &'c Ed25519PublicKey,
+    ) -> Call<'c, NewSession, L> {
+        self.leased("POST", app_path(app_id, "session"), NextStep::AskBothKeys, move |(mut calls, _)| {
+            calls.replace_app_session(app_id, new_key)
+        })
+    }
+
+    /// `POST /safe/apps/:id/register`: registers an app of this user with the safe. [`App::has_safe`] tells what became of a
+    /// lost call.
+    pub fn register_app<'c, L>(
+        &'c self,
+        app_id: Uuid,
+        spend_key: &'c Ed25519PublicKey,
+    ) -> Call<'c, AppRegistration, L> {
+        self.leased("POST", app_path(app_id, "register"), NextStep::CheckFirst, move |(mut calls, tips)| {
+            calls.register_app(app_id, &tips.signer(TipRole::Safe, spend_key))
+        })
+    }
+
+    /// `GET /apps/:id`.
+    pub fn app<L>(&self, app_id: Uuid) -> Call<'_, App, L> {
+        self.read("GET", format!("/apps/{app_id}"), READ_RETRIES, move |(mut calls, _)| calls.app(app_id))
+    }
+
+    /// `POST /sessions/fetch`, which only reads.
+    pub fn sessions<'c, L>(&'c self, user_ids: &'c [Uuid]) -> Call<'c, Vec<UserSession>, L> {
+        self.read("POST", "/sessions/fetch", READ_RETRIES, move |(mut calls, _)| calls.sessions(user_ids))
+    }
+
+    /// `GET /me` in the name of any session, for a key that signs elsewhere: see [`KeyState`](crate::KeyState).
+    pub fn ask_with<L>(&self, user_id: Uuid, session_id: Uuid, algorithm: Algorithm) -> Call<'_, User, L> {
+        let me = MeRequest { user_id, session_id, algorithm };
+        let prepare: Prepare<'_> =
+            Box::new(move |with: Ingredients<'_>| me.prepare(with.now, with.lifetime, with.rng).map(Into::into));
+        let rule = Rule::Read { retries: READ_RETRIES };
+        let (method, path) = ("GET".into(), "/me".into());
+        Call::new(&self.context, Plan { method, path, rule, prepare, session: None, server_key: None, window: None })
+    }
+
+    fn update<'c, T, L, D: Into<Draft>>(
+        &'c self,
+        prepare: impl Fn(PreparedBy<'_>) -> Result<D, CallError> + Send + Sync + 'c,
     ) -> Call<'c, T, L> {
         self.leased("POST", "/pin/update", NextStep::ResolveUpdate, prepare)
     }
 
-    fn leased<'c, T, L>(
+    fn leased<'c, T, L, D: Into<Draft>>(
         &'c self,
         method: &'c str,
-        path: &'c str,
+        path: impl Into<Cow<'c, str>>,
         next: NextStep,
-        prepare: impl Fn(PreparedBy<'_>) -> Result<UnsignedRequest, CallError> + Send + Sync + 'c,
+        prepare: impl Fn(PreparedBy<'_>) -> Result<D, CallError> + Send + Sync + 'c,
     ) -> Call<'c, T, L> {
         self.call(method, path, Rule::Leased(next), prepare)
     }
 
-    fn read<'c, T, L>(
+    fn read<'c, T, L, D: Into<Draft>>(
         &'c self,
         method: &'c str,
-        path: &'c str,
+        path: impl Into<Cow<'c, str>>,
         retries: u32,
-        prepare: impl Fn(PreparedBy<'_>) -> Result<UnsignedRequest, CallError> + Send + Sync + 'c,
+        prepare: impl Fn(PreparedBy<'_>) -> Result<D, CallError> + Send + Sync + 'c,
     ) -> Call<'c, T, L> {
         self.call(method, path, Rule::Read { retries }, prepare)
     }
 
-    fn call<'c, T, L>(
+    fn call<'c, T, L, D: Into<Draft>>(
         &'c self,
         method: &'c str,
-        path: &'c str,
+        path: impl Into<Cow<'c, str>>,
         rule: Rule,
-        prepare: impl Fn(PreparedBy<'_>) -> Result<UnsignedRequest, CallError> + Send + Sync + 'c,
+        prepare: impl Fn(PreparedBy<'_>) -> Result<D, CallError> + Send + Sync + 'c,
     ) -> Call<'c, T, L> {
+        let path = path.into();
+        let window = (path == UPGRADE).then_some(UPGRADE_WINDOW);
         let prepare: Prepare<'c> = Box::new(move |with: Ingredients<'_>| {
             let tips = with.tips;
             prepare((with.calls(&self.session), tips)).map(Into::into)
         });
-        let (method, path) = (Cow::Borrowed(method), Cow::Borrowed(path));
-        Call::new(&self.context, Plan { method, path, rule, prepare, session: Some(&self.session), server_key: None })
+        let method = Cow::Borrowed(method);
+        Call::new(
+            &self.context,
+            Plan { method, path, rule, prepare, session: Some(&self.session), server_key: None, window },
+        )
     }
 }
 
@@ -210,6 +295,11 @@ impl fmt::Debug for Rules {
             .field("session_id", &self.session.session_id())
             .finish_non_exhaustive()
     }
+}
+
+/// A path of an app in the safe.
+pub(crate) fn app_path(app_id: Uuid, what: &str) -> String {
+    format!("/safe/apps/{app_id}/{what}")
 }
 
 pub(crate) fn is_read(method: &str) -> bool {

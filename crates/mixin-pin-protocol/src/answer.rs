@@ -7,6 +7,7 @@ mod data;
 mod error_code;
 mod form;
 mod reason;
+mod session;
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub(crate) use api_error::Pause;
 pub use data::{LogEntry, User};
 pub use error_code::ErrorCode;
 pub use reason::Reason;
+pub use session::{App, AppRegistration, NewSession, UserSession};
 
 /// The largest body that a transport should read, in bytes.
 pub const MAX_BODY_LEN: usize = 1 << 20;

@@ -4,6 +4,7 @@
 
 mod body;
 mod log_query;
+mod session;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -25,6 +26,8 @@ use body::PinFields;
 pub use body::encode_pin;
 pub(crate) use body::has_pin_field;
 pub use log_query::LogQuery;
+pub use session::MeRequest;
+pub(crate) use session::{app, register_app, replace_app_session, sessions};
 
 pub use crate::request::{PreparedRequest, UnsignedRequest, check_request, random_uuid};
 

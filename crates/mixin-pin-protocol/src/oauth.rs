@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use mixin_pin_core::rand_core::CryptoRng;
+use mixin_pin_core::tip::TipSigner;
 use mixin_pin_core::token::{Algorithm, Signer};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{CodeVerifier, Ed25519Key, Ed25519PublicKey, Error, OAuthSession, UnixTime};
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::CallError;
-use crate::call::{DEFAULT_LIFETIME, PreparedRequest, UnsignedRequest, random_uuid};
+use crate::call::{self, DEFAULT_LIFETIME, PreparedRequest, UnsignedRequest, random_uuid};
 use crate::keystore::write_oauth;
 use crate::object::read_from_objects_only;
 use crate::request::Draft;
@@ -38,7 +39,7 @@ pub struct CodeExchange<'a> {
 }
 
 impl CodeExchange<'_> {
-    /// `POST /oauth/token`. This is the one request without a token; the code and its verifier authenticate it.
+    /// `POST /oauth/token`. It has no token; the code and its verifier authenticate it.
     ///
     /// A code can be exchanged once. If the answer is lost, the user must approve again.
     ///
@@ -222,6 +223,46 @@ impl<'c, S> OAuthCalls<'c, S> {
             return Err(CallError::OAuthPin);
         }
         self.unsigned(draft)
+    }
+
+    /// `POST /safe/apps/:id/session`: see [`Calls::replace_app_session`]. Mixin's dashboard makes it so, with the scopes
+    /// `APPS:READ` and `APPS:WRITE` (MixinNetwork/developers.mixin.one: `developers/src/api/hooks.js`).
+    ///
+    /// [`Calls::replace_app_session`]: crate::call::Calls::replace_app_session
+    ///
+    /// # Errors
+    /// [`CallError::Core`] when the token would expire out of range.
+    pub fn replace_app_session(
+        &mut self,
+        app_id: Uuid,
+        new_key: &Ed25519PublicKey,
+    ) -> Result<UnsignedRequest, CallError> {
+        self.unsigned(call::replace_app_session(app_id, new_key))
+    }
+
+    /// `POST /safe/apps/:id/register`: see [`Calls::register_app`](crate::call::Calls::register_app).
+    ///
+    /// # Errors
+    /// [`CallError::Signer`] if the key fails, [`CallError::Core`] when the token would expire out of range.
+    pub fn register_app(&mut self, app_id: Uuid, spend_key: &dyn TipSigner) -> Result<UnsignedRequest, CallError> {
+        let draft = call::register_app(app_id, spend_key)?;
+        self.unsigned(draft)
+    }
+
+    /// `GET /apps/:id`: the [`App`](crate::answer::App).
+    ///
+    /// # Errors
+    /// [`CallError::Core`] when the token would expire out of range.
+    pub fn app(&mut self, app_id: Uuid) -> Result<UnsignedRequest, CallError> {
+        self.unsigned(call::app(app_id))
+    }
+
+    /// `POST /sessions/fetch`: see [`Calls::sessions`](crate::call::Calls::sessions).
+    ///
+    /// # Errors
+    /// [`CallError::Core`] when the token would expire out of range.
+    pub fn sessions(&mut self, user_ids: &[Uuid]) -> Result<UnsignedRequest, CallError> {
+        self.unsigned(call::sessions(user_ids))
     }
 
     fn unsigned(&mut self, draft: Draft) -> Result<UnsignedRequest, CallError> {

@@ -173,7 +173,8 @@ impl PreparedRequest {
         always.into_iter().chain(self.authorization().map(|text| ("Authorization", text)))
     }
 
-    /// The header `Authorization`: `Bearer` and the token. None for an OAuth exchange, the one request without a token.
+    /// The header `Authorization`: `Bearer` and the token. None for an OAuth exchange and for the
+    /// upgrade of an RSA session, which have no token.
     pub fn authorization(&self) -> Option<&str> {
         self.signed.as_ref().map(|(token, _)| token.authorization())
     }
@@ -240,7 +241,7 @@ impl Draft {
         Self { method: "GET".into(), path: path.into(), body: Zeroizing::default() }
     }
 
-    pub(crate) fn post(path: &'static str, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn post(path: impl Into<Cow<'static, str>>, body: impl Into<Vec<u8>>) -> Self {
         Self { method: "POST".into(), path: path.into(), body: Zeroizing::new(body.into()) }
     }
 

@@ -9,7 +9,7 @@ use mixin_pin_core::uuid::Uuid;
 
 use crate::LeaseTerms;
 
-/// What a call does to a PIN.
+/// What a call does.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallKind {
@@ -17,23 +17,28 @@ pub enum CallKind {
     UpdatePin,
     /// It verifies the PIN and changes nothing.
     VerifyPin,
+    /// It replaces the key of a session.
+    ChangeSession,
     /// It uses the PIN for something else, such as a transfer.
     Other,
 }
 
 #[cfg(any(feature = "redis", feature = "sqlite"))]
 impl CallKind {
+    const ALL: [Self; 4] = [Self::UpdatePin, Self::VerifyPin, Self::ChangeSession, Self::Other];
+
     /// The name in a database.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::UpdatePin => "update",
             Self::VerifyPin => "verify",
+            Self::ChangeSession => "change_session",
             Self::Other => "other",
         }
     }
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        [Self::UpdatePin, Self::VerifyPin, Self::Other].into_iter().find(|kind| kind.name() == name)
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -50,9 +55,9 @@ pub struct CallIntent {
     /// The path, without a query. The store keeps it unchanged and unencrypted, and shows it to everyone who reads the
     /// journal. So it must not contain a secret.
     pub path: String,
-    /// What the call does to the PIN.
+    /// What the call does.
     pub kind: CallKind,
-    /// How long the call's token is valid.
+    /// How long the call's token is valid. For a request without a token: how long it may be carried out.
     pub token_lifetime: Duration,
 }
 
@@ -68,13 +73,14 @@ pub struct PendingCall {
     pub method: String,
     /// The path, without a query.
     pub path: String,
-    /// What the call does to the PIN.
+    /// What the call does.
     pub kind: CallKind,
     /// The iterators that its lease reserved for it. The call may have used some of them, or none.
     pub iterators: RangeInclusive<u64>,
     /// When its session was leased for it, by the store's clock. Its token is from this time, too.
     pub sent_at: UnixTime,
-    /// When its token expires. Mixin refuses a request that arrives later.
+    /// When its token expires. Mixin refuses a request that arrives later. For a request without a token: until when the
+    /// caller expects that it may be carried out.
     pub expires_at: UnixTime,
     /// How long its caller may still wait for the answer. None if its lease is over or its process is dead.
     pub under_way_for: Option<Duration>,
@@ -152,7 +158,7 @@ mod tests {
     #[cfg(any(feature = "redis", feature = "sqlite"))]
     #[test]
     fn kinds_are_found_by_their_names() {
-        for kind in [CallKind::UpdatePin, CallKind::VerifyPin, CallKind::Other] {
+        for kind in CallKind::ALL {
             assert_eq!(CallKind::from_name(kind.name()), Some(kind));
         }
         assert_eq!(CallKind::from_name(""), None);

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rand_core::CryptoRng;
 use rsa::hazmat::rsa_decrypt_and_check;
 use rsa::pkcs1::{EncodeRsaPrivateKey, RsaPrivateKeyRef};
@@ -256,6 +256,14 @@ impl RsaPublicKey {
     pub(crate) fn to_spki_der(&self) -> Result<Vec<u8>, Error> {
         let document = self.0.to_public_key_der().map_err(|_| Error::PublicKey)?;
         Ok(document.into_vec())
+    }
+
+    /// Unpadded base64url of the SPKI: a `session_secret_legacy`.
+    ///
+    /// # Errors
+    /// [`Error::PublicKey`] if the key cannot be encoded.
+    pub fn to_base64_url(&self) -> Result<String, Error> {
+        Ok(URL_SAFE_NO_PAD.encode(self.to_spki_der()?))
     }
 
     /// Length of the modulus, in bits.

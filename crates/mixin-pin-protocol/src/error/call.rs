@@ -31,6 +31,8 @@ pub enum CallError {
     PinField,
     /// A request of an OAuth session has a PIN field.
     OAuthPin,
+    /// The session to be upgraded is not an RSA session.
+    NotRsa,
     /// The TIP key's counter has no successor.
     TipCounter,
     /// A page of the log must have 1 to 100 entries.
@@ -69,6 +71,7 @@ impl fmt::Display for CallError {
             Self::OAuthPin => {
                 "an OAuth session has no PIN: leave pin and pin_base64 out, or use a keystore of your own session"
             }
+            Self::NotRsa => "only an RSA session can be upgraded, and this one has an Ed25519 key already",
             Self::TipCounter => "the TIP key's counter is at its maximum; no other key can follow",
             Self::LogLimit => "the limit of log entries must be 1 to 100",
         })
