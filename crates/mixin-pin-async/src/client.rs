@@ -8,6 +8,7 @@ use mixin_pin_core::token::{Algorithm, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Pin, Secret, Session, UnixTime};
 use mixin_pin_machine::{Call, Ended, Error, Outcome, Probe, Rules, SettingsError};
+use mixin_pin_protocol::action::Action;
 use mixin_pin_protocol::answer::{LogEntry, User};
 use mixin_pin_protocol::call::LogQuery;
 use mixin_pin_store::{AsyncNonceStore, MemoryStore, PendingCall};
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 use crate::builder::ClientBuilder;
 use crate::driver::{Lease, Outside, Tips, drive};
 use crate::lane::Lane;
+use crate::resolve::Credential;
 use crate::signer::{self, AsyncSigner, AsyncTipSigner, BoxSigner};
 use crate::transport::Transport;
 
@@ -208,6 +210,36 @@ impl Client {
     /// As [`Client::create_pin`].
     pub async fn verify_tip(&self, key: &dyn AsyncTipSigner) -> Result<Outcome<User>, Error> {
         self.change(self.rules.verify_tip(key.public_key()), Tips::of(key)).await
+    }
+
+    /// Makes the request of an action, and returns its `data`. A six-digit PIN or a TIP key permits it.
+    ///
+    /// ```no_run
+    /// use mixin_pin_async::core::{tip::TipKey, uuid::Uuid};
+    /// use mixin_pin_async::protocol::action::Action;
+    /// use mixin_pin_async::{Client, Credential, Error, Outcome};
+    /// use serde_json::Value;
+    ///
+    /// # async fn remove(client: &Client, key: &TipKey, address_id: Uuid) -> Result<(), Error> {
+    /// let action = Action::RemoveAddress { address_id };
+    /// match client.act::<Value>(Credential::Tip(key), &action).await? {
+    ///     Outcome::Done(_) => println!("removed"),
+    ///     Outcome::Unknown(lost) => println!("check whether it is still there: {}", lost.cause),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Client::create_pin`].
+    pub async fn act<'k, T: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+        credential: impl Into<Credential<'k>>,
+        action: &Action,
+    ) -> Result<Outcome<T>, Error> {
+        match credential.into() {
+            Credential::Digits(pin) => self.change(self.rules.act_with_pin(pin, action), Tips::default()).await,
+            Credential::Tip(key) => self.change(self.rules.act(key.public_key(), action), Tips::of(key)).await,
+        }
     }
 
     /// Makes any other call with a PIN, and returns its `data`. The PIN is a [`Pin`], or the result of

@@ -8,6 +8,7 @@ use mixin_pin_core::token::{Algorithm, Signer, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Pin, Secret, Session, UnixTime};
 use mixin_pin_machine::{Call, Ended, Error, Outcome, Probe, Rules, SettingsError};
+use mixin_pin_protocol::action::Action;
 use mixin_pin_protocol::answer::{LogEntry, User};
 use mixin_pin_protocol::call::LogQuery;
 use mixin_pin_store::{Lease, MemoryStore, NonceStore, PendingCall};
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 use crate::builder::ClientBuilder;
 use crate::driver::{Outside, Tips, drive};
 use crate::lane::Lane;
+use crate::resolve::Credential;
 use crate::signer::{self, BoxSigner};
 use crate::transport::Transport;
 
@@ -207,6 +209,36 @@ impl Client {
     /// As [`Client::create_pin`].
     pub fn verify_tip(&self, key: &dyn TipSigner) -> Result<Outcome<User>, Error> {
         self.change(self.rules.verify_tip(key.public_key()), Tips::of(key))
+    }
+
+    /// Makes the request of an action, and returns its `data`. A six-digit PIN or a TIP key permits it.
+    ///
+    /// ```no_run
+    /// use mixin_pin_http::core::{tip::TipKey, uuid::Uuid};
+    /// use mixin_pin_http::protocol::action::Action;
+    /// use mixin_pin_http::{Client, Error, Outcome};
+    /// use serde_json::Value;
+    ///
+    /// # fn remove(client: &Client, key: &TipKey, address_id: Uuid) -> Result<(), Error> {
+    /// let action = Action::RemoveAddress { address_id };
+    /// match client.act::<Value>(key, &action)? {
+    ///     Outcome::Done(_) => println!("removed"),
+    ///     Outcome::Unknown(lost) => println!("check whether it is still there: {}", lost.cause),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Client::create_pin`].
+    pub fn act<'k, T: DeserializeOwned>(
+        &self,
+        credential: impl Into<Credential<'k>>,
+        action: &Action,
+    ) -> Result<Outcome<T>, Error> {
+        match credential.into() {
+            Credential::Digits(pin) => self.change(self.rules.act_with_pin(pin, action), Tips::default()),
+            Credential::Tip(key) => self.change(self.rules.act(key.public_key(), action), Tips::of(key)),
+        }
     }
 
     /// Makes any other call with a PIN, and returns its `data`. The PIN is a [`Pin`], or the result of

@@ -10,6 +10,7 @@ use mixin_pin_core::token::Algorithm;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519PublicKey, Pin, RsaPublicKey, Secret, Session, UnixTime};
 use mixin_pin_protocol::CallError;
+use mixin_pin_protocol::action::Action;
 use mixin_pin_protocol::answer::{App, AppRegistration, LogEntry, NewSession, User, UserSession};
 use mixin_pin_protocol::call::{Calls, LogQuery, MeRequest};
 use serde_json::{Map, Value};
@@ -106,6 +107,16 @@ impl Rules {
         self.leased("POST", "/pin/verify", NextStep::VerifyAgain, move |(mut calls, tips)| {
             calls.verify_tip(&tips.signer(TipRole::Pin, key))
         })
+    }
+
+    /// The request of an action, which a TIP key permits.
+    pub fn act<'c, T, L>(&'c self, key: &'c Ed25519PublicKey, action: &'c Action) -> Call<'c, T, L> {
+        self.action(action, move |(mut calls, tips)| calls.act(&tips.signer(TipRole::Pin, key), action))
+    }
+
+    /// The request of an action, which a PIN of digits permits.
+    pub fn act_with_pin<'c, T, L>(&'c self, pin: &'c Pin, action: &'c Action) -> Call<'c, T, L> {
+        self.action(action, move |(mut calls, _)| calls.act_with_pin(pin, action))
     }
 
     /// Any other call with an encrypted PIN.
@@ -238,6 +249,15 @@ impl Rules {
         let rule = Rule::Read { retries: READ_RETRIES };
         let (method, path) = ("GET".into(), "/me".into());
         Call::new(&self.context, Plan { method, path, rule, prepare, session: None, server_key: None, window: None })
+    }
+
+    fn action<'c, T, L, D: Into<Draft>>(
+        &'c self,
+        action: &Action,
+        prepare: impl Fn(PreparedBy<'_>) -> Result<D, CallError> + Send + Sync + 'c,
+    ) -> Call<'c, T, L> {
+        let next = if matches!(action, Action::Verify { .. }) { NextStep::VerifyAgain } else { NextStep::CheckFirst };
+        self.leased(Action::METHOD, action.path(self.session.user_id()), next, prepare)
     }
 
     fn update<'c, T, L, D: Into<Draft>>(
