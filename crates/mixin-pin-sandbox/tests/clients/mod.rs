@@ -7,9 +7,10 @@ use std::time::Duration;
 use mixin_pin_core::tip::{TipAction, TipKey};
 use mixin_pin_core::token::{Signer, VerifyingKey};
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{OAuthSession, Pin, Secret, Session, UnixTime};
-use mixin_pin_http::{Error, Observer, Outcome, Probe, Resolution};
-use mixin_pin_protocol::answer::{LogEntry, User};
+use mixin_pin_core::{Ed25519PublicKey, OAuthSession, Pin, RsaPublicKey, Secret, Session, SessionKey, UnixTime};
+use mixin_pin_http::{Error, KeyResolution, KeyState, Observer, Outcome, Probe, Resolution, SessionChange};
+use mixin_pin_protocol::action::Action;
+use mixin_pin_protocol::answer::{App, AppRegistration, LogEntry, NewSession, User, UserSession};
 use mixin_pin_protocol::call::LogQuery;
 use mixin_pin_protocol::oauth::{CodeExchange, Grant};
 use mixin_pin_store::{AsyncNonceStore, NonceStore, PendingCall};
@@ -17,12 +18,31 @@ use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 
 pub type Change = Result<Outcome<User>, Error>;
+pub type SessionChanged = Result<Outcome<NewSession>, Error>;
 
 /// A six-digit PIN or a TIP key.
 #[derive(Clone, Copy)]
 pub enum Key<'k> {
     Digits(&'k Pin),
     Tip(&'k TipKey),
+}
+
+impl<'k> From<Key<'k>> for mixin_pin_http::Credential<'k> {
+    fn from(key: Key<'k>) -> Self {
+        match key {
+            Key::Digits(pin) => Self::Digits(pin),
+            Key::Tip(key) => Self::Tip(key),
+        }
+    }
+}
+
+impl<'k> From<Key<'k>> for mixin_pin_async::Credential<'k> {
+    fn from(key: Key<'k>) -> Self {
+        match key {
+            Key::Digits(pin) => Self::Digits(pin),
+            Key::Tip(key) => Self::Tip(key),
+        }
+    }
 }
 
 /// How a client is made.
@@ -90,6 +110,34 @@ pub trait Bot: Send + Sync + Sized + 'static {
     ) -> Result<(u32, Result<Resolution, Error>), Error>;
     fn exchange(url: &str, exchange: &CodeExchange<'_>) -> Result<Outcome<Grant>, Error>;
     fn oauth_me(url: &str, session: OAuthSession) -> Result<User, Error>;
+    fn act(&self, key: Key<'_>, action: &Action) -> Result<Outcome<Value>, Error>;
+    fn upgrade_session(&self, old: &RsaPublicKey, pin: &Pin, new: &Ed25519PublicKey) -> SessionChanged;
+    fn replace_session_key(&self, new: &Ed25519PublicKey) -> SessionChanged;
+    fn replace_app_session(&self, app_id: Uuid, new: &Ed25519PublicKey) -> SessionChanged;
+    fn register_app(&self, app_id: Uuid, spend_key: &TipKey) -> Result<Outcome<AppRegistration>, Error>;
+    fn app(&self, app_id: Uuid) -> Result<App, Error>;
+    fn sessions(&self, user_ids: &[Uuid]) -> Result<Vec<UserSession>, Error>;
+    fn ask_with(&self, user_id: Uuid, session_id: Uuid, key: &SessionKey) -> Result<KeyState, Error>;
+    fn resolve_session(
+        &self,
+        change: SessionChange,
+        old: &SessionKey,
+        new: &SessionKey,
+    ) -> Result<KeyResolution, Error>;
+    fn oauth_replace_app_session(
+        url: &str,
+        session: OAuthSession,
+        app_id: Uuid,
+        new: &Ed25519PublicKey,
+    ) -> SessionChanged;
+    fn oauth_register_app(
+        url: &str,
+        session: OAuthSession,
+        app_id: Uuid,
+        spend_key: &TipKey,
+    ) -> Result<Outcome<AppRegistration>, Error>;
+    fn oauth_app(url: &str, session: OAuthSession, app_id: Uuid) -> Result<App, Error>;
+    fn oauth_sessions(url: &str, session: OAuthSession, user_ids: &[Uuid]) -> Result<Vec<UserSession>, Error>;
 }
 
 /// The blocking client.
@@ -148,6 +196,12 @@ impl Async {
 
 macro_rules! bot {
     ($bot:ident, $name:literal, $library:ident) => {
+        impl $bot {
+            fn oauth(url: &str, session: OAuthSession) -> $library::OAuthClient {
+                $library::OAuthClient::builder(session).base_url(url).build().unwrap()
+            }
+        }
+
         impl Bot for $bot {
             const NAME: &'static str = $name;
 
@@ -263,13 +317,7 @@ macro_rules! bot {
                 new: Key<'_>,
                 expires_at: Option<UnixTime>,
             ) -> Result<(u32, Result<Resolution, Error>), Error> {
-                fn credential(key: Key<'_>) -> $library::Credential<'_> {
-                    match key {
-                        Key::Digits(pin) => $library::Credential::Digits(pin),
-                        Key::Tip(key) => $library::Credential::Tip(key),
-                    }
-                }
-                let plan = self.client().resolve_update(old.map(credential), credential(new), expires_at);
+                let plan = self.client().resolve_update(old.map(Into::into), new.into(), expires_at);
                 let plan = self.wait(plan)?;
                 Ok((plan.may_cost(), self.wait(plan.settle())))
             }
@@ -279,8 +327,74 @@ macro_rules! bot {
             }
 
             fn oauth_me(url: &str, session: OAuthSession) -> Result<User, Error> {
-                let client = $library::OAuthClient::builder(session).base_url(url).build().unwrap();
-                Self::wait_once(client.me())
+                Self::wait_once(Self::oauth(url, session).me())
+            }
+
+            fn act(&self, key: Key<'_>, action: &Action) -> Result<Outcome<Value>, Error> {
+                self.wait(self.client().act($library::Credential::from(key), action))
+            }
+
+            fn upgrade_session(&self, old: &RsaPublicKey, pin: &Pin, new: &Ed25519PublicKey) -> SessionChanged {
+                self.wait(self.client().upgrade_session(old, pin, new))
+            }
+
+            fn replace_session_key(&self, new: &Ed25519PublicKey) -> SessionChanged {
+                self.wait(self.client().replace_session_key(new))
+            }
+
+            fn replace_app_session(&self, app_id: Uuid, new: &Ed25519PublicKey) -> SessionChanged {
+                self.wait(self.client().replace_app_session(app_id, new))
+            }
+
+            fn register_app(&self, app_id: Uuid, spend_key: &TipKey) -> Result<Outcome<AppRegistration>, Error> {
+                self.wait(self.client().register_app(app_id, spend_key))
+            }
+
+            fn app(&self, app_id: Uuid) -> Result<App, Error> {
+                self.wait(self.client().app(app_id))
+            }
+
+            fn sessions(&self, user_ids: &[Uuid]) -> Result<Vec<UserSession>, Error> {
+                self.wait(self.client().sessions(user_ids))
+            }
+
+            fn ask_with(&self, user_id: Uuid, session_id: Uuid, key: &SessionKey) -> Result<KeyState, Error> {
+                self.wait(self.client().ask_with(user_id, session_id, key))
+            }
+
+            fn resolve_session(
+                &self,
+                change: SessionChange,
+                old: &SessionKey,
+                new: &SessionKey,
+            ) -> Result<KeyResolution, Error> {
+                self.wait(self.client().resolve_session(change, old, new))
+            }
+
+            fn oauth_replace_app_session(
+                url: &str,
+                session: OAuthSession,
+                app_id: Uuid,
+                new: &Ed25519PublicKey,
+            ) -> SessionChanged {
+                Self::wait_once(Self::oauth(url, session).replace_app_session(app_id, new))
+            }
+
+            fn oauth_register_app(
+                url: &str,
+                session: OAuthSession,
+                app_id: Uuid,
+                spend_key: &TipKey,
+            ) -> Result<Outcome<AppRegistration>, Error> {
+                Self::wait_once(Self::oauth(url, session).register_app(app_id, spend_key))
+            }
+
+            fn oauth_app(url: &str, session: OAuthSession, app_id: Uuid) -> Result<App, Error> {
+                Self::wait_once(Self::oauth(url, session).app(app_id))
+            }
+
+            fn oauth_sessions(url: &str, session: OAuthSession, ids: &[Uuid]) -> Result<Vec<UserSession>, Error> {
+                Self::wait_once(Self::oauth(url, session).sessions(ids))
             }
         }
     };
