@@ -28,7 +28,7 @@ fn error_messages_are_unchanged() {
         Error::AnswerTooLong { limit: 1_048_576 },
         Error::Redirect { status: 302 },
     ];
-    let next = [NextStep::ResolveUpdate, NextStep::VerifyAgain, NextStep::CheckFirst];
+    let next = [NextStep::ResolveUpdate, NextStep::VerifyAgain, NextStep::AskBothKeys, NextStep::CheckFirst];
     let said: Vec<_> = errors.iter().map(ToString::to_string).chain(next.iter().map(ToString::to_string)).collect();
     let said = said.join("\n") + "\n";
     assert_eq!(said, include_str!("../testdata/errors.txt"));

@@ -95,6 +95,7 @@ fn error_messages_are_unchanged() {
         CallError::Nonce(nonce.into()).into(),
         CallError::NonceOrder.into(),
         CallError::Signer(SignerError::with_cause("the card is not in its slot")).into(),
+        CallError::NotRsa.into(),
         CallError::TipCounter.into(),
         CallError::PinField.into(),
         CallError::BodyOfRead.into(),

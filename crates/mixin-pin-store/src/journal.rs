@@ -27,12 +27,12 @@ pub enum CallKind {
 impl CallKind {
     const ALL: [Self; 4] = [Self::UpdatePin, Self::VerifyPin, Self::ChangeSession, Self::Other];
 
-    /// The name in a database.
+    /// The name in a database, in lowercase letters only: the Redis script of earlier versions reads no other name.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::UpdatePin => "update",
             Self::VerifyPin => "verify",
-            Self::ChangeSession => "change_session",
+            Self::ChangeSession => "session",
             Self::Other => "other",
         }
     }
@@ -160,6 +160,7 @@ mod tests {
     fn kinds_are_found_by_their_names() {
         for kind in CallKind::ALL {
             assert_eq!(CallKind::from_name(kind.name()), Some(kind));
+            assert!(kind.name().bytes().all(|byte| byte.is_ascii_lowercase()), "{kind:?}");
         }
         assert_eq!(CallKind::from_name(""), None);
     }

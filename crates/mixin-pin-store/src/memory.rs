@@ -352,8 +352,9 @@ mod tests {
     fn only_a_verification_whose_token_expired_more_than_a_day_ago_is_dropped() {
         let (store, session_id, terms) = (MemoryStore::new(), Uuid::nil(), LeaseTerms::new(Duration::from_secs(60)));
         let now = UnixTime::try_from(SystemTime::now()).unwrap();
-        let kinds = [CallKind::VerifyPin, CallKind::VerifyPin, CallKind::UpdatePin, CallKind::Other];
-        for (number, (kind, seconds)) in (0..).zip(kinds.into_iter().zip([86_000, 86_500, 86_500, 86_500])) {
+        let [verify, update, other] = [CallKind::VerifyPin, CallKind::UpdatePin, CallKind::Other];
+        let kinds = [verify, verify, update, other, CallKind::ChangeSession];
+        for (number, (kind, seconds)) in (0..).zip(kinds.into_iter().zip([86_000, 86_500, 86_500, 86_500, 86_500])) {
             let token_lifetime = Duration::ZERO;
             let request_id = Uuid::from_u128(number);
             let intent = CallIntent { request_id, method: "POST".into(), path: "/x".into(), kind, token_lifetime };
@@ -361,9 +362,9 @@ mod tests {
             let call = PendingCall::new(session_id, &intent, 1..=2, sent_at);
             store.session(session_id).lock().calls.insert(request_id, Entry { fence: 0, call });
         }
-        assert_eq!(store.pending(session_id).unwrap().len(), 4);
+        assert_eq!(store.pending(session_id).unwrap().len(), 5);
         drop(store.lease(session_id, &terms).unwrap());
         let left: Vec<u128> = store.pending(session_id).unwrap().iter().map(|call| call.request_id.as_u128()).collect();
-        assert_eq!(left, [0, 2, 3]);
+        assert_eq!(left, [0, 2, 3, 4]);
     }
 }

@@ -240,7 +240,7 @@ fn a_call_is_listed_until_its_lease_is_released(store: &dyn NonceStore, session_
     without_call.keep_entry(true);
     assert_eq!(listed(store, session_id), [], "the journal lists a lease without a call");
     drop(without_call);
-    for kind in [CallKind::UpdatePin, CallKind::VerifyPin, CallKind::Other] {
+    for kind in [CallKind::UpdatePin, CallKind::VerifyPin, CallKind::ChangeSession, CallKind::Other] {
         let intent = CallIntent { method: "A B".into(), path: "/x y/ü".into(), ..call(1, kind) };
         let before = now();
         let lease = lease(store, session_id, &terms(LONG).for_call(&intent));
@@ -319,11 +319,12 @@ fn a_lease_that_ended_removes_only_its_own_entry(store: &dyn NonceStore, session
 }
 
 fn only_long_expired_verifications_are_dropped(store: &dyn NonceStore, session_id: Uuid) {
-    for (number, kind) in [(1, CallKind::UpdatePin), (2, CallKind::VerifyPin), (3, CallKind::Other)] {
+    let kinds = [CallKind::UpdatePin, CallKind::VerifyPin, CallKind::Other, CallKind::ChangeSession];
+    for (number, kind) in (1..).zip(kinds) {
         let intent = CallIntent { token_lifetime: Duration::ZERO, ..call(number, kind) };
         lease(store, session_id, &terms(LONG).for_call(&intent)).keep_entry(true);
     }
     drop(lease(store, session_id, &terms(LONG)));
-    assert_eq!(listed(store, session_id), [1, 2, 3], "a call whose token has just expired was dropped");
-    assert!((1..=3).all(|number| settle(store, session_id, number)), "an entry was not found");
+    assert_eq!(listed(store, session_id), [1, 2, 3, 4], "a call whose token has just expired was dropped");
+    assert!((1..=4).all(|number| settle(store, session_id, number)), "an entry was not found");
 }

@@ -185,7 +185,7 @@ pub fn assert_old_verifications_are_dropped(store: &dyn ManagedStore, clock: &Te
     const START: u64 = 1_795_517_646;
     const EXPIRES: u64 = START + 60;
     let session = new_session();
-    let calls = [CallKind::UpdatePin, CallKind::VerifyPin, CallKind::Other].map(call);
+    let calls = [CallKind::UpdatePin, CallKind::VerifyPin, CallKind::Other, CallKind::ChangeSession].map(call);
     clock.set(START);
     for call in &calls {
         leave_unknown(store, session, call);
@@ -195,12 +195,12 @@ pub fn assert_old_verifications_are_dropped(store: &dyn ManagedStore, clock: &Te
         pending.iter().all(|call| call.sent_at.secs() == START && call.expires_at.secs() == EXPIRES),
         "{pending:?}"
     );
-    for (now, left) in [(EXPIRES + 86_400, 3), (EXPIRES + 86_401, 2), (EXPIRES + 864_000, 2)] {
+    for (now, left) in [(EXPIRES + 86_400, 4), (EXPIRES + 86_401, 3), (EXPIRES + 864_000, 3)] {
         clock.set(now);
         drop(take_lease(store, session));
         assert_eq!(store.pending(session).unwrap().len(), left, "at {now}");
     }
-    assert_eq!(request_ids(&store.pending(session).unwrap()), [calls[0].request_id, calls[2].request_id]);
+    assert_eq!(request_ids(&store.pending(session).unwrap()), [0, 2, 3].map(|place| calls[place].request_id));
 }
 
 /// A clock that stands where it is set.
