@@ -190,6 +190,23 @@ impl<'c, N: ?Sized> Calls<'c, N> {
 
     /// Any other call: signs the method, the path with its query, and a JSON body if there is one.
     ///
+    /// The token for Mixin's message stream is that of a `GET` of `/`. It goes into the header `Authorization` of the web
+    /// socket's handshake, with the subprotocol `Mixin-Blaze-1` (MixinNetwork/bot-api-go-client: `blaze.go`). Clients make
+    /// a new token for each connection, valid from one minute (fox-one/mixin-sdk-go: `blaze.go`) to 90 days.
+    ///
+    /// ```
+    /// use getrandom::{SysRng, rand_core::UnwrapErr};
+    /// use mixin_pin_protocol::{call::Calls, core::UnixTime, keystore::Keystore};
+    ///
+    /// # const KEYSTORE: &str = include_str!("../testdata/keystore-dashboard.json");
+    /// # let mut rng = UnwrapErr(SysRng);
+    /// let session = Keystore::parse(KEYSTORE.as_bytes())?.into_session(&mut rng)?;
+    /// let unsigned = Calls::new(&session, UnixTime::from_secs(1_700_000_000), &mut rng).other("GET", "/", None)?;
+    /// let request = unsigned.sign(session.signer(), &mut rng)?;
+    /// println!("wss://blaze.mixin.one/, Authorization: {}", request.authorization().unwrap_or_default());
+    /// # Ok::<(), mixin_pin_protocol::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`CallError::Method`], [`CallError::Path`], [`CallError::BodyNotJson`] or [`CallError::BodyOfRead`] for a request
     /// that cannot be sent, [`CallError::Core`] when the token would expire out of range.

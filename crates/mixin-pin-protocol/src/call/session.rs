@@ -28,18 +28,17 @@ impl<N: ?Sized> Calls<'_, N> {
     ///
     /// ```
     /// use getrandom::{SysRng, rand_core::UnwrapErr};
-    /// use mixin_pin_protocol::call::Calls;
-    /// use mixin_pin_protocol::core::{Ed25519Key, Pin, PinKey, RsaKey, Session, SessionKey, UnixTime, uuid::Uuid};
+    /// use mixin_pin_protocol::core::{Ed25519Key, Pin, UnixTime, token::VerifyingKey};
+    /// use mixin_pin_protocol::{call::Calls, keystore::Keystore};
     ///
-    /// # const PEM: &str = include_str!("../../testdata/rsa-2048-pkcs1.pem");
+    /// # const KEYSTORE: &str = include_str!("../../testdata/keystore-rsa-bot.json");
     /// let mut rng = UnwrapErr(SysRng);
-    /// let old_key = RsaKey::from_pem(PEM)?;
-    /// let public_key = old_key.public_key();
-    /// # let pin_key = PinKey::generate(&mut rng);
-    /// let session = Session::from_parts(Uuid::from_u128(1), Uuid::from_u128(2), SessionKey::Rsa(old_key), pin_key);
+    /// let keystore = Keystore::parse(KEYSTORE.as_bytes())?; // the text of keystore.json
+    /// let Some(VerifyingKey::Rsa(old_key)) = keystore.public_key() else { panic!("it has an Ed25519 key already") };
+    /// let session = keystore.into_session(&mut rng)?;
     /// let new_key = Ed25519Key::generate(&mut rng); // save it first: it may be the only key that works afterwards
     /// let (now, pin) = (UnixTime::from_secs(1_700_000_000), Pin::new("314159")?);
-    /// let request = Calls::new(&session, now, &mut rng).upgrade_session(&public_key, &pin, &new_key.public_key())?;
+    /// let request = Calls::new(&session, now, &mut rng).upgrade_session(&old_key, &pin, &new_key.public_key())?;
     /// assert_eq!((request.path(), request.authorization()), ("/legacy/users", None));
     /// # Ok::<(), mixin_pin_protocol::Error>(())
     /// ```

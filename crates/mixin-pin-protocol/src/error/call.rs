@@ -71,7 +71,7 @@ impl fmt::Display for CallError {
             Self::OAuthPin => {
                 "an OAuth session has no PIN: leave pin and pin_base64 out, or use a keystore of your own session"
             }
-            Self::NotRsa => "only an RSA session can be upgraded, and this one has an Ed25519 key already",
+            Self::NotRsa => "the session has an Ed25519 key already, and only an RSA session can be upgraded; use it as it is",
             Self::TipCounter => "the TIP key's counter is at its maximum; no other key can follow",
             Self::LogLimit => "the limit of log entries must be 1 to 100",
         })
