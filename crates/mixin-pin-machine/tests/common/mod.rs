@@ -1,4 +1,5 @@
 //! A driver that follows a script in virtual time, and writes down what it is asked for.
+#![allow(dead_code, reason = "each test file uses a part")]
 
 mod rng;
 
