@@ -32,6 +32,11 @@ pub struct Server {
 
 impl Server {
     pub fn start(behave: impl Fn(&mut TcpStream, &str) + Send + 'static) -> Self {
+        Self::seeing(move |stream, id, _| behave(stream, id))
+    }
+
+    /// Like `start`, for a server that also looks at the request.
+    pub fn seeing(behave: impl Fn(&mut TcpStream, &str, &str) + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(AtomicUsize::new(0));
@@ -39,9 +44,9 @@ impl Server {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
-                let id = read_request(&mut stream);
+                let (pieces, id) = read_pieces(&mut stream);
                 counter.fetch_add(1, Ordering::SeqCst);
-                behave(&mut stream, &id);
+                behave(&mut stream, &id, &String::from_utf8_lossy(&pieces.concat()));
                 let _ = stream.shutdown(Shutdown::Both);
             }
         });
