@@ -19,6 +19,8 @@ use mixin_pin_protocol::check::ReceivedToken;
 use mixin_pin_protocol::keystore::ServerKey;
 use serde_json::{Value, json};
 
+/// The public key of `server_key`.
+const SERVER_KEY: &str = "8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b394";
 const USER: Uuid = Uuid::from_u128(1);
 const APP: Uuid = Uuid::from_u128(9);
 
@@ -55,9 +57,7 @@ impl Mixin {
             "POST /legacy/users" => {
                 self.key = VerifyingKey::from_text(body["session_secret"].as_str().unwrap()).unwrap();
                 self.session_id = Uuid::from_u128(5);
-                let hex =
-                    server_key().public_key().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-                json!({ "data": { "user_id": USER, "session_id": self.session_id, "server_public_key": hex } })
+                json!({ "data": { "user_id": USER, "session_id": self.session_id, "server_public_key": SERVER_KEY } })
             }
             _ if !self.knows(request) => refused,
             "POST /session/secret" => {
@@ -79,7 +79,7 @@ impl Mixin {
                 json!({ "data": { "app_id": APP, "name": "Bot", "has_safe": true } })
             }
             _ => {
-                json!({ "data": { "session_id": APP, "server_public_key": "ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c", "spend_public_key": "x" } })
+                json!({ "data": { "session_id": APP, "server_public_key": SERVER_KEY, "spend_public_key": "x" } })
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::rules::app_path;
 use crate::{Error, Which};
 
 /// Whether a key is that of a session.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and boxing would burden every caller")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyState {
     /// The server accepts it.
