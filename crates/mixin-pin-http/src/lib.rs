@@ -1,7 +1,8 @@
 //! A blocking client for Mixin's PIN calls.
 //!
 //! **In scope:** sending the requests that [`mixin_pin_protocol`] prepares over HTTP, one PIN call of a session at a time;
-//! telling whether a call was carried out, was refused, or has an unknown outcome; and resolving unknown PIN changes.
+//! telling whether a call was carried out, was refused, or has an unknown outcome; and settling unknown changes of PINs and of
+//! session keys.
 //!
 //! **Out of scope, for good:** cryptography and JSON (core and protocol), files and terminals (the command).
 //!

@@ -8,7 +8,9 @@ use std::sync::Mutex;
 
 use common::{Server, USER, builder};
 use mixin_pin_core::tip::TipKey;
-use mixin_pin_core::{Ed25519Key, Pin};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Ed25519Key, Pin, PinKey, RsaKey, Session, SessionKey, SystemRng};
+use mixin_pin_http::Client;
 use mixin_pin_test_memory::{Memory, holds, left_behind};
 
 const DIGITS: &str = "739146";
@@ -38,6 +40,16 @@ impl log::Log for Log {
 
 static LOG: Log = Log(Mutex::new(String::new()));
 
+/// Made on another thread: moving a secret leaves a copy on the stack, and unused memory of a box may pick it up.
+fn rsa_client(server: &Server, der: &[u8], pin_key: &[u8]) -> Box<Client> {
+    let make = || {
+        let key = SessionKey::Rsa(RsaKey::from_der(der).unwrap());
+        let session = Session::from_parts(Uuid::nil(), Uuid::max(), key, PinKey::from_bytes(pin_key).unwrap());
+        Box::new(Client::builder(session).base_url(&server.url).build().unwrap())
+    };
+    std::thread::scope(|scope| scope.spawn(make).join().unwrap())
+}
+
 #[test]
 fn calls_leave_no_secret() {
     // The keys of `builder`'s session.
@@ -59,11 +71,16 @@ fn calls_leave_no_secret() {
     let refused =
         Server::answering("202 Accepted", r#"{"error":{"status":202,"code":20119,"description":"PIN incorrect."}}"#);
     let lost = Server::start(|_, _| ());
+    let rsa_key = RsaKey::generate(&mut SystemRng::new().unwrap(), 1024).unwrap();
+    let (old_key, new_key) = (rsa_key.public_key(), Ed25519Key::from_bytes(&[3; 32]).unwrap());
+    let rsa_key = rsa_key.to_pkcs1_der();
+    let servers = [&done, &refused, &lost];
+    let rsa_clients = servers.map(|server| rsa_client(server, &rsa_key, &pin_key));
     let mut shown = String::new();
     log::set_logger(&LOG).unwrap();
     log::set_max_level(log::LevelFilter::Trace);
     let left = left_behind(&marks, || {
-        for server in [&done, &refused, &lost] {
+        for (server, rsa_client) in servers.into_iter().zip(&rsa_clients) {
             let client = builder().base_url(&server.url).build().unwrap();
             let (pin, other, key) = (Pin::new(DIGITS).unwrap(), Pin::new(OTHER).unwrap(), TipKey::from_seed(&TIP_SEED));
             for outcome in [
@@ -79,6 +96,9 @@ fn calls_leave_no_secret() {
                 }
             }
             write!(shown, "{:?}", client.me()).unwrap();
+            let upgrade = rsa_client.upgrade_session(&old_key, &pin, &new_key.public_key());
+            write!(shown, "{upgrade:?}").unwrap();
+            write!(shown, "{:?}", client.ask_with(Uuid::nil(), Uuid::max(), &new_key)).unwrap();
         }
     });
     assert_eq!(left, 0);

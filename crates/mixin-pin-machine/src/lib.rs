@@ -3,7 +3,7 @@
 //! **In scope:** everything about a call that can be decided without the outside world. [`Rules`] makes a [`Call`]; a
 //! driver makes its steps: it leases the session, signs, sends and waits as the machine says. The machine counts
 //! attempts, keeps deadlines, asks the server to confirm the clock, classifies every answer, and plans how to settle a
-//! lost change ([`ResolutionPlan`]). What both clients share is here too: outcomes, errors, settings, events.
+//! lost change ([`ResolutionPlan`], [`KeyPlan`]). What both clients share is here too: outcomes, errors, settings, events.
 //!
 //! **Out of scope, for good:** sockets, threads, tasks, databases and clocks. `mixin-pin-http` drives the machine on
 //! blocking `ureq`, `mixin-pin-async` on `reqwest` and tokio.

@@ -8,6 +8,7 @@ use common::{Driver, Say, rules, rules_with, tip_key};
 use mixin_pin_machine::core::uuid::Uuid;
 use mixin_pin_machine::core::{CodeVerifier, Ed25519Key, Pin, UnixTime};
 use mixin_pin_machine::protocol::Remedy;
+use mixin_pin_machine::protocol::action::Action;
 use mixin_pin_machine::protocol::call::LogQuery;
 use mixin_pin_machine::protocol::oauth::CodeExchange;
 use mixin_pin_machine::store::CallKind;
@@ -54,6 +55,30 @@ fn the_journal_learns_what_the_request_is() {
         // A part of a second does not lengthen a token, so the journal may name a later second, never an earlier one.
         assert_eq!(pending.sent_at.secs(), common::NOW - 60);
         assert_eq!((request.expires_at, pending.expires_at.secs()), (common::NOW - 40, common::NOW - 39));
+    }
+}
+
+#[test]
+fn an_action_is_in_the_journal_by_its_path() {
+    let (rules, pin, key) = (rules(), pin(), tip_key(TipRole::Pin));
+    let [address_id, request_id] = [3, 4].map(Uuid::from_u128);
+    for (action, path, kind) in [
+        (
+            Action::RemoveAddress { address_id },
+            "/addresses/00000000-0000-0000-0000-000000000003/delete",
+            CallKind::Other,
+        ),
+        (Action::SignMultisig { request_id }, "/multisigs/00000000-0000-0000-0000-000000000004/sign", CallKind::Other),
+        (Action::Verify { timestamp: 5 }, "/pin/verify", CallKind::VerifyPin),
+    ] {
+        let by_key = (rules.act::<serde_json::Value, _>(key.public_key(), &action), true);
+        for (call, is_signed) in [by_key, (rules.act_with_pin(&pin, &action), false)] {
+            let (mut driver, result) = Driver::run(call, &[]);
+            assert!(matches!(result, Ok(Outcome::Done(_))), "{path}: {result:?}");
+            let intent = &driver.intents[0];
+            assert_eq!((intent.method.as_str(), intent.path.as_str(), intent.kind), ("POST", path, kind));
+            assert_eq!(driver.steps().contains(&"sign by Pin".to_owned()), is_signed, "{path}");
+        }
     }
 }
 
