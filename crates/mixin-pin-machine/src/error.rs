@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mixin_pin_core::SignerError;
 use mixin_pin_protocol::answer::{ErrorCode, Reason};
-use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError, Remedy};
+use mixin_pin_protocol::{AnswerError, CallError, Error as ProtocolError, Remedy, TokenFault};
 use mixin_pin_store::{Error as StoreError, SqliteError};
 
 use crate::{ClockOffset, TransportError};
@@ -169,10 +169,14 @@ impl Error {
         matches!(self, Self::Protocol(ProtocolError::Answer(error)) if error.is_refusal())
     }
 
-    /// Whether the API refused a token, and not because the request is a copy or came too late.
-    pub(crate) fn is_unauthorized(&self) -> bool {
-        matches!(self, Self::Protocol(ProtocolError::Answer(AnswerError::Refusal(refusal)))
-            if refusal.code == ErrorCode::Unauthorized && !refusal.reason().is_some_and(Reason::is_of_a_copy))
+    /// Whether the API refused the key that signed. A known reason may be another one, such as the clock.
+    pub(crate) fn refuses_the_key(&self) -> bool {
+        let Self::Protocol(ProtocolError::Answer(AnswerError::Refusal(refusal))) = self else { return false };
+        let is_of_the_key = |reason| {
+            let faults = [TokenFault::Algorithm, TokenFault::Signature];
+            matches!(reason, Reason::Session) || matches!(reason, Reason::Token(fault) if faults.contains(&fault))
+        };
+        refusal.code == ErrorCode::Unauthorized && refusal.reason().is_none_or(is_of_the_key)
     }
 
     /// Whether the API refused a request for a reason that applies to this copy of it.

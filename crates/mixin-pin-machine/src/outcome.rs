@@ -90,7 +90,7 @@ impl<T> Outcome<T> {
             Ok(answer) => Ok(Self::Done(answer)),
             // Only a token lets the server recognize a copy. Without one, any refusal may be about a copy.
             // A change of the key that was carried out makes the token of a copy wrong.
-            Err(error) if next == NextStep::AskBothKeys && error.is_unauthorized() => {
+            Err(error) if next == NextStep::AskBothKeys && error.refuses_the_key() => {
                 Ok(Self::unknown(request, next, error))
             }
             Err(error) if error.nothing_changed() && (request.authorization().is_some() || !error.is_refusal()) => {

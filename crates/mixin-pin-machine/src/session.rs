@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519PublicKey, UnixTime};
-use mixin_pin_protocol::answer::{User, UserSession};
+use mixin_pin_protocol::answer::{ErrorCode, User, UserSession};
+use mixin_pin_protocol::{AnswerError, Error as ProtocolError};
 use mixin_pin_store::{CallKind, Error as StoreError, PendingCall};
 
 use crate::resolve::over;
@@ -28,12 +29,12 @@ impl KeyState {
     /// What the answer to [`Rules::ask_with`](crate::Rules::ask_with) says.
     ///
     /// # Errors
-    /// Everything but an answer and a refusal of the token. A refusal that is about a copy of the request says nothing about
-    /// the key.
+    /// Everything but an answer and a refusal of the token. A refusal for a known reason that is not the key, such as the
+    /// clock, says nothing about the key.
     pub fn of(answer: Result<User, Error>) -> Result<Self, Error> {
         match answer {
             Ok(user) => Ok(Self::Accepted(user)),
-            Err(error) if error.is_unauthorized() => Ok(Self::Refused),
+            Err(error) if error.refuses_the_key() => Ok(Self::Refused),
             Err(error) => Err(error),
         }
     }
@@ -255,15 +256,16 @@ impl AskSessions {
         self.0.change.user_id
     }
 
-    /// The list. If the API refuses to give it, for example because the session that asks is over, nothing is found.
+    /// The list. If the session that asks is over, or may not ask (403, 404), nothing is found.
     ///
     /// # Errors
     /// Any other failure: then nothing more is to be tried.
     pub fn listed(self, sessions: Result<Vec<UserSession>, Error>) -> Result<KeyPlan, Error> {
         let Self(mut plan) = self;
         let sessions = match sessions {
-            Err(error) if !error.is_refusal() => return Err(error),
-            sessions => sessions.unwrap_or_default(),
+            Ok(sessions) => sessions,
+            Err(error) if error.refuses_the_key() || forbids(&error) => Vec::new(),
+            Err(error) => return Err(error),
         };
         let asked = plan.change.new_session_ids.len();
         let (user_id, new_key) = (plan.change.user_id, plan.change.new_key.clone());
@@ -277,6 +279,11 @@ impl AskSessions {
         };
         Ok(plan)
     }
+}
+
+fn forbids(error: &Error) -> bool {
+    matches!(error, Error::Protocol(ProtocolError::Answer(AnswerError::Refusal(refusal)))
+        if matches!(refusal.code, ErrorCode::Forbidden | ErrorCode::NotFound))
 }
 
 /// Which key is the session's.

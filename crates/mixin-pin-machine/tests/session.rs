@@ -118,7 +118,9 @@ fn what_may_have_changed_the_key_is_unknown() {
         ),
         (Say::Refuse(401, None), true, true),
         (Say::Refuse(401, Some("token_signature")), true, true),
+        (Say::Refuse(401, Some("token_algorithm")), true, true),
         (Say::Refuse(401, Some("session")), true, true),
+        (Say::Refuse(401, Some("token_request_hash")), false, true),
         (Say::Refuse(401, Some("request_repeated")), true, true),
         (Say::Refuse(429, None), true, true),
         // Without a token, any refusal may be about a copy.
@@ -204,7 +206,7 @@ fn asked(script: &[Say]) -> Result<KeyState, Error> {
 fn only_an_answer_and_a_refused_token_tell_of_a_key() {
     assert!(matches!(asked(&[]), Ok(KeyState::Accepted(_))));
     assert!(matches!(asked(&[Say::Lost]), Ok(KeyState::Accepted(_))), "it is asked again");
-    for reason in [None, Some("token_signature"), Some("session")] {
+    for reason in [None, Some("token_signature"), Some("token_algorithm"), Some("session"), Some("a new word")] {
         assert!(matches!(asked(&[Say::Refuse(401, reason)]), Ok(KeyState::Refused)), "{reason:?}");
     }
     for code in [403, 404, 10_002] {
@@ -214,6 +216,9 @@ fn only_an_answer_and_a_refused_token_tell_of_a_key() {
     // About a copy of the question, each time that it is asked.
     for reason in ["request_repeated", "token_expired"] {
         assert!(asked(&[Say::Refuse(401, Some(reason)); 4]).is_err(), "{reason}");
+    }
+    for reason in ["token_issued_at", "token_request_hash", "token_missing"] {
+        assert!(asked(&[Say::Refuse(401, Some(reason))]).is_err(), "{reason} is not about the key");
     }
     assert!(asked(&[Say::Status(401)]).is_err(), "a gateway's page is not Mixin's answer");
     assert!(asked(&[Say::Lost; 4]).is_err());
@@ -403,11 +408,17 @@ fn if_both_keys_are_refused_nothing_is_settled() {
 }
 
 #[test]
-fn a_list_that_was_not_given_for_another_reason_ends_the_plan() {
-    let plan = accepted(refused(plan(&[]), Which::New, OLD), Which::Old, OLD, 1);
-    let KeyStep::List(asked) = plan.next() else { panic!("the sessions are listed") };
+fn a_list_that_may_not_be_read_has_nothing_and_another_failure_ends_the_plan() {
+    let plan = || accepted(refused(plan(&[]), Which::New, OLD), Which::Old, OLD, TOKEN + AFTER);
+    for code in [401, 403, 404] {
+        let resolution = done(listed(plan(), Err(asked_error(&[Say::Refuse(code, None)]))));
+        assert!(matches!(resolution.verdict, KeyVerdict::Old(_)), "{code}");
+    }
     let broken = Error::Interrupted(TransportError::new("broken", false));
-    assert!(matches!(asked.listed(Err(broken)), Err(Error::Interrupted(_))));
+    for error in [broken, asked_error(&[Say::Refuse(10_002, None)]), asked_error(&[Say::Status(404)])] {
+        let KeyStep::List(asked) = plan().next() else { panic!("the sessions are listed") };
+        assert!(asked.listed(Err(error)).is_err());
+    }
 }
 
 /// The owner's key stays, so a second change by the owner may still arrive after the first.
