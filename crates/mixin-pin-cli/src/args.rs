@@ -575,7 +575,7 @@ pub(crate) struct SandboxArgs {
     #[arg(long)]
     pub(crate) old_pin_first: bool,
     /// Know these users from the start: a JSON list of objects with a keystore (relative to this file's folder), the user's
-    /// full name and, if one is set, the PIN or the TIP public key, or tip for the keystore's spend key. A client with such
+    /// full name and, if one is set, the PIN or the TIP public key, or tip for the keystore's spend key; for an app, its owner. A client with such
     /// a keystore is served as by Mixin.
     #[arg(long, value_name = "FILE")]
     pub(crate) accounts: Option<PathBuf>,
@@ -588,4 +588,10 @@ pub(crate) struct SandboxArgs {
     /// Refuse a request whose X-Request-Id is absent or not its token's jti. Clients of Mixin's own send such requests.
     #[arg(long)]
     pub(crate) require_request_id: bool,
+    /// Give a session that POST /legacy/users upgrades a new id.
+    #[arg(long)]
+    pub(crate) upgrade_changes_session: bool,
+    /// Refuse POST /legacy/users when the session has the new key already.
+    #[arg(long)]
+    pub(crate) refuse_repeated_upgrades: bool,
 }

@@ -27,6 +27,9 @@ pub struct Account {
     pub pin: Option<Pin>,
     /// The TIP key, if one is set, with the counter 1. It takes the place of a PIN.
     pub tip_key: Option<Ed25519PublicKey>,
+    /// The owner, if this is an app: a user who is added before or together with it. The owner can read the app, replace its
+    /// session and register it with the safe. `None` for a user.
+    pub owner: Option<Uuid>,
 }
 
 impl Account {
@@ -53,7 +56,17 @@ impl Account {
         pin_key: PinKey,
     ) -> Self {
         let full_name = full_name.into();
-        Self { user_id, session_id, full_name, public_key, pin_key, pin_token: None, pin: None, tip_key: None }
+        Self {
+            user_id,
+            session_id,
+            full_name,
+            public_key,
+            pin_key,
+            pin_token: None,
+            pin: None,
+            tip_key: None,
+            owner: None,
+        }
     }
 
     /// The user of a keystore, without a PIN. A client that has the keystore can then call the sandbox.

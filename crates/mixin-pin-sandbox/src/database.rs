@@ -25,7 +25,7 @@ use crate::{Error, system};
 pub(crate) use history::{LogRow, RequestId};
 pub(crate) use oauth::AuthorizationRow;
 pub(crate) use payments::PaymentRow;
-pub(crate) use users::{NewUser, UserRow};
+pub(crate) use users::{NewSession, NewUser, UserRow};
 
 /// How long to wait for another process that has the database locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

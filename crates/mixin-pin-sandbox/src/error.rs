@@ -41,6 +41,11 @@ pub enum Error {
         /// The id of the user to add.
         user_id: Uuid,
     },
+    /// The owner of an account is not a user of the database.
+    AccountOwner {
+        /// The id that was given.
+        user_id: Uuid,
+    },
     /// The database has its maximum number of users.
     UsersFull,
     /// The cryptography failed.
@@ -68,6 +73,12 @@ impl fmt::Display for Error {
                 f,
                 "the database has another account with the user id or session id of {user_id}; start with a new file"
             ),
+            Self::AccountOwner { user_id } => {
+                write!(
+                    f,
+                    "the owner {user_id} of an app is not a user of the database; add that user first, or together with the app"
+                )
+            }
             Self::UsersFull => f.write_str("the database has 20000 users, which is the limit; start with a new file"),
             Self::Core(error) => error.fmt(f),
         }
@@ -85,6 +96,7 @@ impl StdError for Error {
             | Self::DatabaseVersion { .. }
             | Self::DatabaseContent
             | Self::AccountExists { .. }
+            | Self::AccountOwner { .. }
             | Self::UsersFull => None,
         }
     }

@@ -20,7 +20,7 @@
 //!
 //! # Security
 //! The sandbox is for tests on one machine. It decrypts nothing before it has verified the token, and shows iterators only
-//! of calls that succeeded. Its database file contains unencrypted private keys, and PINs as keyed hashes. Only the owner can
+//! of calls that succeeded. `POST /legacy/users` has no token: there it decrypts only for who knows the session's public key. Its database file contains unencrypted private keys, and PINs as keyed hashes. Only the owner can
 //! read the file. Anyone who reads it can find the PINs by trying.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -117,6 +117,11 @@ pub struct Config {
     /// official Go client sends two different ids (bot-api-go-client: `request.go`, `auth.go`), and the API guide's own
     /// request has none (developers.mixin.one: `api/guide.md`). Default: `false`.
     pub require_request_id: bool,
+    /// Whether `POST /legacy/users` gives the session a new id. The client takes the id from the answer (bot-api-go-client:
+    /// `legacy_user.go`); no source says whether it is the old one. Default: `false`.
+    pub upgrade_changes_session: bool,
+    /// Whether `POST /legacy/users` answers again when the session has the new key already. No source says. Default: `true`.
+    pub answer_repeated_upgrades: bool,
     /// Default: the system's clock.
     pub clock: Clock,
     /// Called after every request. Default: `None`.
@@ -159,6 +164,8 @@ impl Default for Config {
             old_pin_first: false,
             refuse_repeated_requests: true,
             require_request_id: false,
+            upgrade_changes_session: false,
+            answer_repeated_upgrades: true,
             // A system clock before 1970 reads as 1970.
             clock: Arc::new(|| UnixTime::try_from(SystemTime::now()).unwrap_or(UnixTime::from_secs(0))),
             observer: None,
@@ -183,6 +190,8 @@ impl fmt::Debug for Config {
             .field("old_pin_first", &self.old_pin_first)
             .field("refuse_repeated_requests", &self.refuse_repeated_requests)
             .field("require_request_id", &self.require_request_id)
+            .field("upgrade_changes_session", &self.upgrade_changes_session)
+            .field("answer_repeated_upgrades", &self.answer_repeated_upgrades)
             .field("status_page", &self.status_page)
             .field("max_connections", &self.max_connections)
             .field("head_time", &self.head_time)
@@ -245,7 +254,8 @@ impl Sandbox {
         format!("http://{}", self.address)
     }
 
-    /// The keystore of the app that can register users: JSON as from Mixin's dashboard, with the private key.
+    /// The keystore of the app that can register users: JSON as from Mixin's dashboard, with the private key. If the app of an
+    /// earlier run has another session key by now, or none, this is the keystore of a new app.
     pub fn app_keystore(&self) -> &str {
         &self.app_keystore
     }

@@ -3,9 +3,11 @@
 //! `server` does the HTTP, `database` stores the data.
 
 mod action;
+mod app;
 mod oauth;
 mod payment;
 mod pin;
+mod session;
 mod users;
 
 use std::net::IpAddr;
@@ -23,6 +25,7 @@ use crate::database::{Database, RequestId, Transaction, UserRow};
 use crate::reply::{Answer, HandlerError, Refusal, Reply};
 use crate::status::{self, RecentCalls};
 use crate::{Config, Error, Observation};
+use app::AppCall;
 use oauth::OAuthApp;
 use users::user_json;
 
@@ -42,7 +45,11 @@ struct Token {
 
 /// Who issued a token.
 enum Issuer {
-    Session(Uuid),
+    /// A session, and its key's text when the token was checked.
+    Session {
+        session_id: Uuid,
+        session_secret: String,
+    },
     App(Box<OAuthApp>),
 }
 
@@ -62,16 +69,25 @@ impl Call<'_> {
     }
 }
 
+/// A request that needs no token.
+struct UnsignedCall<'r> {
+    method: &'r str,
+    path: &'r str,
+    body: &'r [u8],
+    now: UnixTime,
+    ip: IpAddr,
+}
+
 type Handler = fn(&Service, &Transaction<'_>, &Call<'_>) -> Answer;
-type UnsignedHandler = fn(&Transaction<'_>, &[u8]) -> Answer;
+type UnsignedHandler = fn(&Service, &Transaction<'_>, &UnsignedCall<'_>) -> Answer;
 
 impl Service {
     pub(crate) fn new(database: Database, config: &Config) -> Result<Self, Error> {
         let recent = config.status_page.then(RecentCalls::default);
         let service = Self { database, config: config.clone(), recent };
         service.database.write(|tx| match tx.app_keystore()? {
-            Some(_) => Ok(()),
-            None => service.create_app(tx),
+            Some(keystore) if session::is_live(tx, &keystore)? => Ok(()),
+            _ => service.create_app(tx),
         })?;
         Ok(service)
     }
@@ -94,7 +110,7 @@ impl Service {
     ) -> Reply {
         let now = self.now();
         let refusal =
-            refusal.or_else(|| has_brace_in_path(request).then(|| Refusal::new(ErrorCode::BadRequest, "path")));
+            refusal.or_else(|| has_bracket_in_path(request).then(|| Refusal::new(ErrorCode::BadRequest, "path")));
         if let Some(refusal) = refusal {
             return self.respond(request, user_agent, now, |_| Ok(refusal.into()));
         }
@@ -154,7 +170,8 @@ impl Service {
     ) -> Result<Reply, Error> {
         let path = without_query(request.path);
         if let Some(handler) = unsigned_handler(request.method, path) {
-            return Reply::of(handler(tx, request.body));
+            let ReceivedRequest { method, path, body, .. } = *request;
+            return Reply::of(handler(self, tx, &UnsignedCall { method, path, body, now, ip }));
         }
         let handler = handler(request.method, path);
         let not_found = || Refusal::new(ErrorCode::NotFound, "endpoint");
@@ -170,16 +187,20 @@ impl Service {
         };
         match token.issuer {
             Issuer::App(app) => {
-                let answer = handler.map_err(HandlerError::from).and_then(|_| app.answer(tx, request.method, path));
+                let answer = handler.map_err(HandlerError::from).and_then(|_| app.answer(tx, request));
                 app.sign(request, token.id, now, Reply::of(answer)?)
             }
-            Issuer::Session(session_id) => {
+            Issuer::Session { session_id, session_secret } => {
                 let handler = match handler {
                     Ok(handler) => handler,
                     Err(refusal) => return Ok(refusal.into()),
                 };
                 let ReceivedRequest { method, path, body, .. } = *request;
-                let user = tx.existing_user(session_id)?;
+                // Between the check of the token and this transaction, the session may have got another key.
+                let user = tx.user_of_session(session_id)?;
+                let Some(user) = user.filter(|user| user.is_active() && user.session_secret == session_secret) else {
+                    return Ok(unauthorized(Reason::Session.as_str()).into());
+                };
                 Reply::of(handler(self, tx, &Call { method, path, body, user, now, ip }))
             }
         }
@@ -197,7 +218,7 @@ impl Service {
             return Ok(None);
         }
         let issuer = match &token.issuer {
-            Issuer::Session(session_id) => *session_id,
+            Issuer::Session { session_id, .. } => *session_id,
             Issuer::App(app) => app.authorization_id(),
         };
         let is_read = request.method == "GET";
@@ -232,12 +253,14 @@ impl Service {
     ) -> Result<Token, HandlerError> {
         let claims = token.claims().map_err(|fault| unauthorized(fault.as_str()))?;
         let user = self.database.read(|tx| tx.user_of_session(claims.sid))?;
-        let user =
-            user.filter(|user| user.user_id == claims.uid).ok_or_else(|| unauthorized(Reason::Session.as_str()))?;
+        let user = user
+            .filter(|user| user.user_id == claims.uid && user.is_active())
+            .ok_or_else(|| unauthorized(Reason::Session.as_str()))?;
         let key = VerifyingKey::from_text(&user.session_secret)?;
         let claims = check_token(request, token, &key, now, self.config.clock_tolerance)
             .map_err(|fault| unauthorized(fault.as_str()))?;
-        Ok(Token { issuer: Issuer::Session(claims.sid), id: claims.jti, expires_at: claims.exp })
+        let issuer = Issuer::Session { session_id: claims.sid, session_secret: user.session_secret };
+        Ok(Token { issuer, id: claims.jti, expires_at: claims.exp })
     }
 }
 
@@ -247,8 +270,14 @@ fn handler(method: &str, path: &str) -> Option<Handler> {
         ("POST", "/pin/update") => Some(Service::update_pin),
         ("POST", "/pin/verify") => Some(Service::verify_pin),
         ("GET", "/me" | "/safe/me") => Some(|_, _, call| Ok(user_json(&call.user).into())),
+        ("POST", "/session/secret") => Some(|_, tx, call| Service::replace_session_key(tx, call)),
+        ("POST", "/sessions/fetch") => Some(|_, tx, call| Service::fetch_sessions(tx, call)),
         ("GET", "/logs") => Some(|_, tx, call| Service::logs(tx, call)),
         ("GET", path) if Service::is_trace(path) => Some(|_, tx, call| Service::read_payment(tx, call)),
+        _ if AppCall::of(method, path).is_some() => Some(|_, tx, call| {
+            let app_call = AppCall::of(call.method, without_query(call.path));
+            app_call.ok_or_else(invalid_body)?.answer(tx, call.user.user_id, call.body)
+        }),
         ("POST", path) if Service::has_action(path) => Some(Service::call_with_action),
         _ => None,
     }
@@ -256,8 +285,9 @@ fn handler(method: &str, path: &str) -> Option<Handler> {
 
 fn unsigned_handler(method: &str, path: &str) -> Option<UnsignedHandler> {
     match (method, path) {
-        ("POST", "/oauth/token") => Some(Service::exchange_code),
-        ("POST", "/sandbox/authorizations") => Some(Service::request_authorization),
+        ("POST", "/legacy/users") => Some(Service::upgrade_session),
+        ("POST", "/oauth/token") => Some(|_, tx, call| Service::exchange_code(tx, call.body)),
+        ("POST", "/sandbox/authorizations") => Some(|_, tx, call| Service::request_authorization(tx, call.body)),
         _ => None,
     }
 }
@@ -271,13 +301,13 @@ fn without_query(path: &str) -> &str {
     path.split_once('?').map_or(path, |(path, _)| path)
 }
 
-/// Whether a path holds `{`, the first byte of every body.
+/// Whether a path holds `{` or `[`, the first byte of every body.
 ///
 /// A token hashes method, path and body without separators. An attacker could move the end of the path into the body, or
-/// the beginning of the body into the path, and keep the hash. Every body that the sandbox reads is a JSON object. With
-/// no `{` in a path, and no body beside GET and HEAD, each hash has one meaning.
-fn has_brace_in_path(request: &ReceivedRequest<'_>) -> bool {
-    !matches!(request.method, "GET" | "HEAD") && request.path.contains('{')
+/// the beginning of the body into the path, and keep the hash. Every body that the sandbox reads is a JSON object or array.
+/// With neither byte in a path, and no body beside GET and HEAD, each hash has one meaning.
+fn has_bracket_in_path(request: &ReceivedRequest<'_>) -> bool {
+    !matches!(request.method, "GET" | "HEAD") && request.path.contains(['{', '['])
 }
 
 fn json_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {

@@ -151,7 +151,8 @@ Examples:
 A file for --accounts:
   [{ \"keystore\": \"alice.json\", \"full_name\": \"Alice\", \"pin\": \"314159\" },
    { \"keystore\": \"bob.json\", \"full_name\": \"Bob\", \"tip\": true },
-   { \"keystore\": \"carol.json\", \"full_name\": \"Carol\", \"tip_key\": \"TIP public key in hex or base64\" }]";
+   { \"keystore\": \"carol.json\", \"full_name\": \"Carol\", \"tip_key\": \"TIP public key in hex or base64\" },
+   { \"keystore\": \"bot.json\", \"full_name\": \"Bot\", \"owner\": \"user id of the app's owner\" }]";
 
 pub(crate) const COMPLETIONS: &str = "\
 Examples:

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519PublicKey, Pin, SystemRng};
 use mixin_pin_http::Client;
 use mixin_pin_protocol::answer::MAX_BODY_LEN;
@@ -52,6 +53,8 @@ pub(crate) fn run(args: &SandboxArgs, output: &Output) -> Result<(), Error> {
         old_pin_first: args.old_pin_first,
         refuse_repeated_requests: !args.allow_repeats,
         require_request_id: args.require_request_id,
+        upgrade_changes_session: args.upgrade_changes_session,
+        answer_repeated_upgrades: !args.refuse_repeated_upgrades,
         observer: args.record.as_deref().map(recorder).transpose()?,
         status_page: true,
         ..Config::default()
@@ -123,6 +126,8 @@ struct Entry {
     /// Whether the keystore's spend key is the user's TIP key.
     #[serde(default)]
     tip: bool,
+    /// The user id of the owner, of an app.
+    owner: Option<Uuid>,
 }
 
 fn read_accounts(path: &Path) -> Result<Vec<Account>, Error> {
@@ -173,7 +178,7 @@ fn account(path: &Path, entry: Entry) -> Result<Account, Error> {
     };
     let account = Account::from_keystore(keystore, entry.full_name, &mut SystemRng::new()?)
         .map_err(|cause| KeystoreProblem::Content(cause).at(path))?;
-    Ok(Account { pin, tip_key, ..account })
+    Ok(Account { pin, tip_key, owner: entry.owner, ..account })
 }
 
 /// Appends each request and its verdict to a file.

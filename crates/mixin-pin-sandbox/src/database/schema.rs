@@ -4,7 +4,7 @@ use super::{Transaction, sqlite_error};
 use crate::Error;
 
 /// Grows with every change of the tables.
-const VERSION: i64 = 8;
+const VERSION: i64 = 9;
 
 const TABLES: &str = "
     CREATE TABLE app (
@@ -118,8 +118,30 @@ const TRIES_AND_PAYMENTS: &str = "
     ) STRICT;
 ";
 
+/// From version 8 to 9: sessions get new keys and end.
+const SESSIONS_CHANGE: &str = "
+    -- The key of the PIN's hash: it was the PIN key, which changes with the session's key.
+    ALTER TABLE users ADD COLUMN hash_key BLOB NOT NULL DEFAULT x'';
+    UPDATE users SET hash_key = pin_key;
+    -- The server's key for the PIN key, of a session that got a new key.
+    ALTER TABLE users ADD COLUMN server_key BLOB;
+    ALTER TABLE users ADD COLUMN logged_out INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE users ADD COLUMN deactivated INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE users ADD COLUMN salt TEXT;
+    ALTER TABLE users ADD COLUMN salt_exported_at INTEGER;
+    ALTER TABLE users ADD COLUMN emergency_contact TEXT;
+    -- The first session of each user whose session has changed.
+    CREATE TABLE origins (
+        user_id TEXT PRIMARY KEY,
+        session_id TEXT NOT NULL UNIQUE,
+        session_secret TEXT NOT NULL,
+        pin_key BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+";
+
 /// The first step makes version 4, each later one the next version.
-const STEPS: [&str; 5] = [TABLES, ORDER_AUTHORIZATIONS, COUNT_REQUESTS, KEEP_PIN_TOKENS, TRIES_AND_PAYMENTS];
+const STEPS: [&str; 6] =
+    [TABLES, ORDER_AUTHORIZATIONS, COUNT_REQUESTS, KEEP_PIN_TOKENS, TRIES_AND_PAYMENTS, SESSIONS_CHANGE];
 
 /// Brings a new or older database to this version.
 pub(super) fn migrate(transaction: &Transaction<'_>) -> Result<(), Error> {
@@ -145,6 +167,8 @@ mod tests {
 
     /// From here on the database has the tries beside the log.
     const TRIES_SINCE: i64 = 8;
+    /// From here on a user has a hash key.
+    const HASH_KEYS_SINCE: i64 = 9;
 
     #[test]
     fn older_databases_are_migrated() {
@@ -172,6 +196,9 @@ mod tests {
                  PRAGMA user_version = {version}",
             ))
             .unwrap();
+            if version >= HASH_KEYS_SINCE {
+                old.execute_batch("UPDATE users SET hash_key = pin_key").unwrap();
+            }
             drop(old);
             for _ in 0..2 {
                 let database = Database::open(Some(&path), CAPACITY).unwrap();
@@ -182,6 +209,8 @@ mod tests {
                 let tries = database.read(|tx| tx.tries(Uuid::from_u128(3), 76)).unwrap();
                 assert_eq!(tries, u32::from(version < TRIES_SINCE), "wrong PINs of version {version} are known");
                 let user = database.read(|tx| tx.user(Uuid::from_u128(2))).unwrap().unwrap();
+                assert_eq!(user.hash_key.expose(), user.pin_key.expose(), "the PIN's hash is under the old PIN key");
+                assert!(user.is_active() && database.read(|tx| tx.origin(Uuid::from_u128(3))).unwrap().is_none());
                 assert_eq!((user.pin_token, user.last_iterator), (None, 0));
             }
         }

@@ -58,7 +58,7 @@ impl Service {
             action.map(|action| json!({ "name": action.prefix(), "body": encode_string(action.body().as_bytes()) }));
         // Checked after the iterator: a copy of a call is refused for its iterator, not for the changes that the call made.
         let effect = effect(tx, call, &body)?;
-        self.check_credential(tx, call, &credential, block.iterator()).map_err(|error| match error {
+        self.check_credential(tx, call, &credential, Some(block.iterator())).map_err(|error| match error {
             // Shows the client's author what must be signed.
             HandlerError::Refused(refusal) => refusal.with("action", action.clone()).into(),
             failed @ HandlerError::Failed(_) => failed,
@@ -157,7 +157,7 @@ fn action_refusal(error: ActionError) -> Refusal {
     }
 }
 
-fn decode_signature(text: &str) -> Option<[u8; 64]> {
+pub(super) fn decode_signature(text: &str) -> Option<[u8; 64]> {
     use base64::Engine as _;
 
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()?;

@@ -13,8 +13,9 @@ use mixin_pin_protocol::check::{ReceivedRequest, ReceivedToken, check_oauth_toke
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::app::AppCall;
 use super::users::profile_json;
-use super::{Issuer, Service, Token, json_body, unauthorized};
+use super::{Issuer, Service, Token, json_body, unauthorized, without_query};
 use crate::Error;
 use crate::database::{AuthorizationRow, Transaction};
 use crate::reply::{Answer, HandlerError, Refusal, Reply};
@@ -37,15 +38,25 @@ pub(super) struct OAuthApp {
 }
 
 impl OAuthApp {
-    pub(super) fn answer(&self, tx: &Transaction<'_>, method: &str, path: &str) -> Answer {
-        if !matches!((method, path), ("GET", "/me" | "/safe/me")) {
-            return Err(Refusal::new(ErrorCode::Forbidden, "oauth").into());
-        }
-        if !self.scope.split(' ').any(|scope| scope == READ_PROFILE) {
-            return Err(Refusal::new(ErrorCode::Forbidden, "scope").with("needs", READ_PROFILE).into());
+    pub(super) fn answer(&self, tx: &Transaction<'_>, request: &ReceivedRequest<'_>) -> Answer {
+        let (method, path) = (request.method, without_query(request.path));
+        let app_call = AppCall::of(method, path);
+        let needs = match (method, path, &app_call) {
+            (.., Some(call)) => call.scope(),
+            ("GET", "/me" | "/safe/me", None) => READ_PROFILE,
+            _ => return Err(Refusal::new(ErrorCode::Forbidden, "oauth").into()),
+        };
+        if !self.scope.split(' ').any(|scope| scope == needs) {
+            return Err(Refusal::new(ErrorCode::Forbidden, "scope").with("needs", needs).into());
         }
         let user = tx.user(self.user_id)?.ok_or(Error::DatabaseContent)?;
-        Ok(profile_json(&user).into())
+        if user.is_deactivated() {
+            return Err(unauthorized("authorization").into());
+        }
+        match app_call {
+            Some(call) => call.answer(tx, self.user_id, request.body),
+            None => Ok(profile_json(&user).into()),
+        }
     }
 
     pub(super) const fn authorization_id(&self) -> Uuid {

@@ -88,7 +88,7 @@ impl Service {
             let timestamp = self.check_timestamp(call, body.timestamp)?;
             Ok(TipAction::Verify { timestamp }.verify(signature, key).is_ok())
         })?;
-        self.check_credential(tx, call, &credential, block.iterator())?;
+        self.check_credential(tx, call, &credential, Some(block.iterator()))?;
         Ok(Success::from(user_json(&call.user)).with_iterator("pin", block.iterator()))
     }
 
@@ -121,11 +121,11 @@ impl Service {
         let new = new_pin(call, &block)?;
         let session_id = call.user.session_id;
         match &old {
-            Some((credential, _)) => self.check_credential(tx, call, credential, last)?,
+            Some((credential, _)) => self.check_credential(tx, call, credential, Some(last))?,
             None => tx.set_last_iterator(session_id, last)?,
         }
         match &new {
-            NewPin::Digits(pin) => tx.set_pin(session_id, &PinHash::of(pin, &call.user.pin_key)?)?,
+            NewPin::Digits(pin) => tx.set_pin(session_id, &PinHash::of(pin, &call.user.hash_key)?)?,
             NewPin::Tip { key, counter } => tx.set_tip_key(session_id, key, *counter)?,
         }
         let success = Success::from(user_json(&tx.existing_user(session_id)?)).with_iterator("pin", block.iterator());
@@ -200,21 +200,23 @@ impl Service {
         Ok(timestamp)
     }
 
-    /// Compares the credential with what the user has set, and uses the iterator up. A wrong credential costs a try and adds
-    /// a log entry.
+    /// Compares the credential with what the user has set, and uses the iterator up, if it has one. A wrong credential costs
+    /// a try and adds a log entry.
     pub(super) fn check_credential(
         &self,
         tx: &Transaction<'_>,
         call: &Call<'_>,
         credential: &Credential,
-        iterator: u64,
+        iterator: Option<u64>,
     ) -> Result<(), HandlerError> {
         let (is_right, reason) = match (credential, &call.user.pin_hash) {
-            (Credential::Digits(pin), Some(hash)) => (hash.matches(pin, &call.user.pin_key)?, Reason::Pin),
+            (Credential::Digits(pin), Some(hash)) => (hash.matches(pin, &call.user.hash_key)?, Reason::Pin),
             (Credential::Digits(_), None) => (false, Reason::Pin),
             (Credential::Tip { is_valid }, _) => (*is_valid, Reason::Signature),
         };
-        if is_right || self.config.wrong_pin_spends_iterator {
+        if let Some(iterator) = iterator
+            && (is_right || self.config.wrong_pin_spends_iterator)
+        {
             tx.set_last_iterator(call.user.session_id, iterator)?;
         }
         if is_right {
@@ -271,7 +273,7 @@ fn new_pin(call: &Call<'_>, block: &PinBlock) -> Result<NewPin, Refusal> {
     }
 }
 
-fn incorrect(field: &str, reason: Reason) -> Refusal {
+pub(super) fn incorrect(field: &str, reason: Reason) -> Refusal {
     Refusal::new(ErrorCode::PinIncorrect, reason.as_str()).with("field", field)
 }
 

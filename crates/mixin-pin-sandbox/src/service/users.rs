@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::{Call, Service};
 use crate::database::{NewUser, Transaction, UserRow};
-use crate::pin_hash::PinHash;
+use crate::pin_hash::{HashKey, PinHash};
 use crate::reply::{Answer, Refusal};
 use crate::time::{nanos, rfc3339};
 use crate::{Account, Error};
@@ -25,10 +25,10 @@ const IDENTITY_NUMBER_BASE: i64 = 7000;
 /// The longest name of a user, in bytes.
 const MAX_NAME_LEN: usize = 256;
 /// The longest text of a public key, in bytes. A 4096-bit RSA key has 736.
-const MAX_SECRET_LEN: usize = 1024;
+pub(super) const MAX_SECRET_LEN: usize = 1024;
 
 impl Service {
-    /// Registers the app in a new database.
+    /// Registers the app in a new database, or a new one if the stored keystore has no live session.
     pub(super) fn create_app(&self, tx: &Transaction<'_>) -> Result<(), Error> {
         let mut rng = SystemRng::new()?;
         let key = Ed25519Key::generate(&mut rng);
@@ -43,6 +43,8 @@ impl Service {
             session_secret: &public_key.to_session_secret()?,
             pin_key: &server.agree(&key.public_key().to_x25519()?)?,
             pin_token: Some(&server.public_key().to_x25519()?.to_base64_url()),
+            hash_key: &HashKey::generate(&mut rng),
+            owner_id: None,
             created_at: nanos(self.now()),
         })?;
         app.ok_or(Error::UsersFull)?;
@@ -51,7 +53,15 @@ impl Service {
 
     pub(crate) fn add_accounts<'a>(&self, accounts: impl IntoIterator<Item = &'a Account>) -> Result<(), Error> {
         let now = nanos(self.now());
-        self.database.write(|tx| accounts.into_iter().try_for_each(|account| add_account(tx, account, now)))
+        self.database.write(|tx| {
+            let accounts: Vec<&Account> = accounts.into_iter().collect();
+            accounts.iter().try_for_each(|account| add_account(tx, account, now))?;
+            // After all of them: an owner may come after its app.
+            accounts.iter().filter_map(|account| account.owner).try_for_each(|user_id| match tx.user(user_id)? {
+                Some(owner) if !owner.is_app => Ok(()),
+                _ => Err(Error::AccountOwner { user_id }),
+            })
+        })
     }
 
     /// `POST /users`
@@ -106,6 +116,8 @@ impl Service {
             session_secret: &key.to_session_secret()?,
             pin_key: &pin_key,
             pin_token: Some(&pin_token),
+            hash_key: &HashKey::generate(&mut rng),
+            owner_id: None,
             created_at: nanos(call.now),
         })?;
         let user = user.ok_or_else(|| Refusal::new(ErrorCode::Forbidden, "users_full"))?;
@@ -150,30 +162,36 @@ impl Service {
 
 fn add_account(tx: &Transaction<'_>, account: &Account, created_at: i64) -> Result<(), Error> {
     let session_secret = account.public_key.to_session_secret()?;
-    let known = tx.user_of_session(account.session_id)?;
-    if known.is_some() || tx.user(account.user_id)?.is_some() {
-        // The same account may be added again after a restart.
-        let is_same = known.is_some_and(|user| {
-            user.user_id == account.user_id
-                && user.session_secret == session_secret
-                && bool::from(user.pin_key.expose().ct_eq(account.pin_key.expose()))
-        });
+    let is_same = |user_id, secret: &str, pin_key: &PinKey| {
+        user_id == account.user_id
+            && secret == session_secret
+            && bool::from(pin_key.expose().ct_eq(account.pin_key.expose()))
+    };
+    let user = tx.user_of_session(account.session_id)?;
+    let origin = tx.origin(account.session_id)?;
+    if user.is_some() || origin.is_some() || tx.user(account.user_id)?.is_some() {
+        // The same account may be added again after a restart, also if its session has changed since.
+        let is_same = user.is_some_and(|user| is_same(user.user_id, &user.session_secret, &user.pin_key))
+            || origin.is_some_and(|origin| is_same(origin.user_id, &origin.session_secret, &origin.pin_key));
         return if is_same { Ok(()) } else { Err(Error::AccountExists { user_id: account.user_id }) };
     }
+    let hash_key = HashKey::generate(&mut SystemRng::new()?);
     let user = tx.add_user(&NewUser {
         user_id: account.user_id,
         session_id: account.session_id,
-        is_app: false,
+        is_app: account.owner.is_some(),
         full_name: &account.full_name,
         session_secret: &session_secret,
         pin_key: &account.pin_key,
         pin_token: account.pin_token.as_deref(),
+        hash_key: &hash_key,
+        owner_id: account.owner,
         created_at,
     })?;
     user.ok_or(Error::UsersFull)?;
     match (&account.tip_key, &account.pin) {
         (Some(key), _) => tx.set_tip_key(account.session_id, key, 1),
-        (None, Some(pin)) => tx.set_pin(account.session_id, &PinHash::of(pin, &account.pin_key)?),
+        (None, Some(pin)) => tx.set_pin(account.session_id, &PinHash::of(pin, &hash_key)?),
         (None, None) => Ok(()),
     }
 }
