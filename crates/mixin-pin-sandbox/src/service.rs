@@ -29,6 +29,9 @@ use app::AppCall;
 use oauth::OAuthApp;
 use users::user_json;
 
+/// The only path whose body is an array.
+const FETCH_PATH: &str = "/sessions/fetch";
+
 pub(crate) struct Service {
     database: Database,
     config: Config,
@@ -110,7 +113,7 @@ impl Service {
     ) -> Reply {
         let now = self.now();
         let refusal =
-            refusal.or_else(|| has_bracket_in_path(request).then(|| Refusal::new(ErrorCode::BadRequest, "path")));
+            refusal.or_else(|| has_body_in_path(request).then(|| Refusal::new(ErrorCode::BadRequest, "path")));
         if let Some(refusal) = refusal {
             return self.respond(request, user_agent, now, |_| Ok(refusal.into()));
         }
@@ -271,7 +274,7 @@ fn handler(method: &str, path: &str) -> Option<Handler> {
         ("POST", "/pin/verify") => Some(Service::verify_pin),
         ("GET", "/me" | "/safe/me") => Some(|_, _, call| Ok(user_json(&call.user).into())),
         ("POST", "/session/secret") => Some(|_, tx, call| Service::replace_session_key(tx, call)),
-        ("POST", "/sessions/fetch") => Some(|_, tx, call| Service::fetch_sessions(tx, call)),
+        ("POST", FETCH_PATH) => Some(|_, tx, call| Service::fetch_sessions(tx, call)),
         ("GET", "/logs") => Some(|_, tx, call| Service::logs(tx, call)),
         ("GET", path) if Service::is_trace(path) => Some(|_, tx, call| Service::read_payment(tx, call)),
         _ if AppCall::of(method, path).is_some() => Some(|_, tx, call| {
@@ -301,13 +304,14 @@ fn without_query(path: &str) -> &str {
     path.split_once('?').map_or(path, |(path, _)| path)
 }
 
-/// Whether a path holds `{` or `[`, the first byte of every body.
+/// Whether a path holds the first byte of its body: `{`, or `[` where the body is an array.
 ///
 /// A token hashes method, path and body without separators. An attacker could move the end of the path into the body, or
-/// the beginning of the body into the path, and keep the hash. Every body that the sandbox reads is a JSON object or array.
-/// With neither byte in a path, and no body beside GET and HEAD, each hash has one meaning.
-fn has_bracket_in_path(request: &ReceivedRequest<'_>) -> bool {
-    !matches!(request.method, "GET" | "HEAD") && request.path.contains(['{', '['])
+/// the beginning of the body into the path, and keep the hash. Every body that the sandbox reads is a JSON object, or an
+/// array for one path. With neither beginning in a path, and no body beside GET and HEAD, each hash has one meaning.
+fn has_body_in_path(request: &ReceivedRequest<'_>) -> bool {
+    let has_array = request.path.starts_with(FETCH_PATH) && request.path.contains('[');
+    !matches!(request.method, "GET" | "HEAD") && (has_array || request.path.contains('{'))
 }
 
 fn json_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {

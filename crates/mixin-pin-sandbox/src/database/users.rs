@@ -34,6 +34,12 @@ pub(crate) struct UserRow {
     pub(crate) server_key: Option<Ed25519PublicKey>,
     logged_out: bool,
     deactivated: bool,
+    /// As the user's wallet sent it.
+    pub(crate) salt: Option<String>,
+    /// In nanoseconds.
+    pub(crate) salt_exported_at: Option<i64>,
+    /// JSON.
+    pub(crate) emergency_contact: Option<String>,
     pub(crate) created_at: i64,
 }
 
@@ -203,6 +209,31 @@ impl Transaction<'_> {
         )
     }
 
+    /// Ends a session: its tokens are refused from now on.
+    pub(crate) fn log_out(&self, session_id: Uuid) -> Result<(), Error> {
+        self.execute("UPDATE users SET logged_out = 1 WHERE session_id = ?1", [session_id.to_string()])
+    }
+
+    /// Every token of the user is refused from now on.
+    pub(crate) fn deactivate(&self, user_id: Uuid) -> Result<(), Error> {
+        self.execute("UPDATE users SET deactivated = 1 WHERE user_id = ?1", [user_id.to_string()])
+    }
+
+    pub(crate) fn set_salt(&self, user_id: Uuid, salt: &str) -> Result<(), Error> {
+        self.execute("UPDATE users SET salt = ?2 WHERE user_id = ?1", params![user_id.to_string(), salt])
+    }
+
+    pub(crate) fn set_salt_exported(&self, user_id: Uuid, at: i64) -> Result<(), Error> {
+        self.execute("UPDATE users SET salt_exported_at = ?2 WHERE user_id = ?1", params![user_id.to_string(), at])
+    }
+
+    pub(crate) fn set_emergency_contact(&self, user_id: Uuid, contact: Option<&str>) -> Result<(), Error> {
+        self.execute(
+            "UPDATE users SET emergency_contact = ?2 WHERE user_id = ?1",
+            params![user_id.to_string(), contact],
+        )
+    }
+
     pub(crate) fn set_owner(&self, app_id: Uuid, owner_id: Uuid) -> Result<(), Error> {
         self.execute(
             "UPDATE users SET owner_id = ?2 WHERE user_id = ?1",
@@ -234,6 +265,9 @@ fn read_user(row: &Row<'_>) -> Result<UserRow, Error> {
         server_key: key_column(row, "server_key")?,
         logged_out: column(row, "logged_out")?,
         deactivated: column(row, "deactivated")?,
+        salt: column(row, "salt")?,
+        salt_exported_at: column(row, "salt_exported_at")?,
+        emergency_contact: column(row, "emergency_contact")?,
         created_at: column(row, "created_at")?,
     })
 }

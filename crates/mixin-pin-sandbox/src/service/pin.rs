@@ -7,6 +7,7 @@
 use mixin_pin_core::tip::{TipAction, TipInstallation};
 use mixin_pin_core::{Ed25519PublicKey, EncryptedPin, Pin, PinBlock, Secret, SystemRng, UnixTime};
 use mixin_pin_protocol::BlockError;
+use mixin_pin_protocol::action::EncryptedSalt;
 use mixin_pin_protocol::answer::{ErrorCode, Reason};
 use mixin_pin_protocol::call::random_uuid;
 use mixin_pin_protocol::check::{OpenedPin, check_block};
@@ -95,8 +96,8 @@ impl Service {
     pub(super) fn update_pin(&self, tx: &Transaction<'_>, call: &Call<'_>) -> Answer {
         self.check_tries(tx, call)?;
         // Both PINs are decrypted before a try is counted: one that cannot be decrypted costs none.
-        let body: Map<String, Value> = call.json()?;
-        let body = PinBody::read(&body)?;
+        let fields: Map<String, Value> = call.json()?;
+        let body = PinBody::read(&fields)?;
         let last = call.user.last_iterator;
         let old = match body.old_pin {
             Some(text) => {
@@ -119,6 +120,8 @@ impl Service {
             return Err(Refusal::new(ErrorCode::PinIncorrect, Reason::OldPinNeeded.as_str()).into());
         }
         let new = new_pin(call, &block)?;
+        read_salt("old_salt_base64", &fields)?;
+        let salt = read_salt("salt_base64", &fields)?;
         let session_id = call.user.session_id;
         match &old {
             Some((credential, _)) => self.check_credential(tx, call, credential, Some(last))?,
@@ -127,6 +130,9 @@ impl Service {
         match &new {
             NewPin::Digits(pin) => tx.set_pin(session_id, &PinHash::of(pin, &call.user.hash_key)?)?,
             NewPin::Tip { key, counter } => tx.set_tip_key(session_id, key, *counter)?,
+        }
+        if let Some(salt) = salt {
+            tx.set_salt(call.user.user_id, salt.as_str())?;
         }
         let success = Success::from(user_json(&tx.existing_user(session_id)?)).with_iterator("pin", block.iterator());
         Ok(match old {
@@ -271,6 +277,26 @@ fn new_pin(call: &Call<'_>, block: &PinBlock) -> Result<NewPin, Refusal> {
         }
         _ => Err(wrong_kind("pin", block)),
     }
+}
+
+/// The salt in a field. The apps' wallets send it with a change of the TIP key, and its old one (android-app: `Tip.kt`).
+fn read_salt(field: &'static str, body: &Map<String, Value>) -> Result<Option<EncryptedSalt>, Refusal> {
+    let text = match body.get(field) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(value) => value.as_str().ok_or_else(invalid_body)?,
+    };
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let salt = EncryptedSalt::new(text).map_err(|_| Refusal::field(field, "not base64"))?;
+    check_salt_len(&salt).map(|()| Some(salt))
+}
+
+/// A salt is stored.
+pub(super) fn check_salt_len(salt: &EncryptedSalt) -> Result<(), Refusal> {
+    /// In bytes. The apps' salts have 107: two IVs and blocks around 16 bytes.
+    const MAX_LEN: usize = 256;
+    if salt.as_str().len() > MAX_LEN { Err(Refusal::field("salt_base64", "too_long")) } else { Ok(()) }
 }
 
 pub(super) fn incorrect(field: &str, reason: Reason) -> Refusal {

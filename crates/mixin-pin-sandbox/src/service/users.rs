@@ -203,6 +203,13 @@ pub(super) fn user_json(user: &UserRow) -> Value {
     if let Some(pin_token) = &user.pin_token {
         shown["pin_token"] = pin_token.as_str().into();
     }
+    shown["has_emergency_contact"] = user.emergency_contact.is_some().into();
+    if let Some(salt) = &user.salt {
+        shown["salt_base64"] = salt.as_str().into();
+    }
+    if let Some(time) = user.salt_exported_at {
+        shown["salt_exported_at"] = rfc3339(time).into();
+    }
     shown
 }
 
