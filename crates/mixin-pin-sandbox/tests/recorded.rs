@@ -73,8 +73,9 @@ fn requests_of_clients_in_other_languages_are_answered_as_recorded() {
         let id = |name| text(account, name).parse().unwrap();
         let public_key = VerifyingKey::from_text(text(account, "public_key")).unwrap();
         let pin_key = PinKey::from_text(text(account, "pin_key")).unwrap();
+        let owner = account["owner"].as_str().map(|owner| owner.parse().unwrap());
         let account = Account::new(id("user_id"), id("session_id"), text(account, "name"), public_key, pin_key);
-        sandbox.add_account(&account).unwrap();
+        sandbox.add_account(&Account { owner, ..account }).unwrap();
     }
     // The ids of authorizations are the sandbox's, but recorded tokens name theirs.
     let connection = Connection::open(&database).unwrap();
@@ -128,6 +129,10 @@ fn the_record_holds_every_way_in_which_clients_differ() {
         "mixin_bot_sdk_dart",
         "bot-api-kotlin-client",
         "mixin-sdk-php",
+        "bot-api-nodejs-client",
+        "android-app",
+        "ios-app",
+        "flutter-app",
         "guide",
     ] {
         assert!(clients.contains(client), "{client}");
@@ -143,6 +148,10 @@ fn the_record_holds_every_way_in_which_clients_differ() {
         "\\/",
         "X-Force-Authentication",
         "Mixin-Device-Id",
+        "POST /legacy/users",
+        "Authorization: Bearer \r\n",
+        "POST /session/secret",
+        "POST /logout",
     ] {
         assert!(requests.iter().any(|request| request.contains(part)), "{part}");
     }

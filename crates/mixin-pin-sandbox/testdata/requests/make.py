@@ -36,6 +36,9 @@ DART = "MixinNetwork/mixin_bot_sdk_dart: lib/src/"
 KOTLIN = "MixinNetwork/bot-api-kotlin-client: library/src/main/kotlin/one/mixin/bot/"
 PHP = "ExinOne/mixin-sdk-php: src/"
 GUIDE = "MixinNetwork/developers.mixin.one: developers-docs/docs/"
+NODE = "MixinNetwork/bot-api-nodejs-client: src/client/"
+ANDROID = "MixinNetwork/android-app: app/src/main/java/one/mixin/android/"
+IOS = "MixinNetwork/ios-app: MixinServices/MixinServices/Services/"
 
 accounts, authorizations, requests = [], [], []
 counter = 0
@@ -72,7 +75,7 @@ def sorted_json(value):
 
 
 class Account:
-    def __init__(self, name, rsa=False):
+    def __init__(self, name, rsa=False, owner=None):
         self.name, self.user_id, self.session_id = name, new_id(), new_id()
         if rsa:
             self.key = load_pem_private_key((HERE.parent / "rsa-1024.pem").read_bytes(), None)
@@ -90,7 +93,8 @@ class Account:
         self.tip = Ed25519PrivateKey.from_private_bytes(fixed(name + " tip"))
         self.tip_public = self.tip.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         accounts.append({"name": name, "user_id": self.user_id, "session_id": self.session_id,
-                         "public_key": std(public), "pin_key": self.pin_key.hex()})
+                         "public_key": std(public), "pin_key": self.pin_key.hex(),
+                         **({"owner": owner.user_id} if owner else {})})
 
     def encrypt(self, secret, seconds, iterator):
         """The block of section 3, under an IV that depends on all that it holds."""
@@ -114,6 +118,23 @@ class Account:
 
     def action_signature(self, *parts):
         return self.tip.sign(hashlib.sha256("".join(parts).encode()).digest())
+
+
+class Moved:
+    """The session of an account after its key was replaced. It stays the same session."""
+
+    rsa = False
+
+    def __init__(self, account, seed):
+        self.name, self.user_id, self.session_id = account.name, account.user_id, account.session_id
+        self.key = Ed25519PrivateKey.from_private_bytes(seed)
+
+    def sign(self, message):
+        return self.key.sign(message)
+
+
+def raw_public(key):
+    return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
 def request_hash(method, path, body):
@@ -479,6 +500,206 @@ class Php(Client):
                                                      "trace_id": trace, "pin_base64": self.pin(signature)}))
 
 
+class GoUpgrade(Go):
+    """The only client that upgrades RSA sessions. The bearer is empty, the PIN's iterator is 0."""
+
+    def __init__(self, account, start=START):
+        super().__init__(account, start)
+        pem = (HERE.parent / "rsa-1024.pem").read_text().split("-----")[2]
+        self.seed = hashlib.sha512(base64.b64decode(pem)).digest()[:32]
+
+    def upgrade(self, what, expect=None, iterator=0):
+        self.later()
+        spki = self.account.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        body = sorted_json({
+            "session_secret_legacy": url(spki), "session_id": self.account.session_id,
+            "session_secret": url(raw_public(Ed25519PrivateKey.from_private_bytes(self.seed))),
+            "pin": url(self.account.encrypt(b"123456", self.clock, iterator))})
+        headers = [("Host", "api.mixin.one"), ("User-Agent", "Bot-API-Go-Client"), ("Authorization", "Bearer "),
+                   ("Content-Type", "application/json"), ("X-Request-Id", new_id()), ("Accept-Encoding", "gzip")]
+        record(self.name, GO + "legacy_user.go, request.go", what, self.account.name, self.clock, "POST", "/legacy/users",
+               headers, body, expect)
+
+    def story(self):
+        # This client cannot create a PIN of an RSA session.
+        fox = Fox(self.account, self.clock)
+        fox.call("pin.go", "creates a PIN in a session that is upgraded later", "POST", "/pin/update",
+                 sorted_json({"pin": fox.pin(b"123456")}))
+        self.clock = fox.clock
+        self.upgrade("upgrades an RSA session, without a token")
+        self.upgrade("makes the same upgrade again: its new key is derived from the old one")
+        Go(Moved(self.account, self.seed), self.clock).call(
+            "request.go, auth.go", "reads the profile in the upgraded session", "GET", "/me")
+
+
+class Node(Client):
+    """The dashboard: an OAuth session of an app's owner. The ids are equal."""
+
+    name = "bot-api-nodejs-client"
+    scope = "PROFILE:READ APPS:READ APPS:WRITE"
+
+    def __init__(self, owner):
+        super().__init__(owner)
+        seed = fixed("dashboard app")
+        self.key = Ed25519PrivateKey.from_private_bytes(seed)
+        self.row = {"authorization_id": new_id(), "app_id": new_id(), "user_id": owner.user_id, "scope": self.scope,
+                    "app_key": raw_public(self.key).hex(), "server_seed": fixed("dashboard server").hex()}
+        authorizations.append(self.row)
+
+    def sign(self, message):
+        return self.key.sign(message)
+
+    def call(self, source, what, method, path, body="", expect=None):
+        self.later()
+        jti = new_id()
+        claims = {"iss": self.row["app_id"], "aid": self.row["authorization_id"], "iat": self.clock,
+                  "exp": self.clock + 3600, "jti": jti, "sig": request_hash(method, path, body), "scp": self.scope}
+        signed = token(self, '{"alg":"EdDSA","typ":"JWT"}', compact(claims))
+        content = [("Content-Type", "application/json")] if body else []
+        headers = [("Accept", "application/json, text/plain, */*"), *content, ("X-Request-Id", jti),
+                   ("Authorization", "Bearer " + signed), ("User-Agent", "axios/1.7.9"),
+                   ("Accept-Encoding", "gzip, compress, deflate, br"), ("Host", "api.mixin.one")]
+        record(self.name, NODE + source, what, self.account.name, self.clock, method, path, headers, body, expect)
+
+    def story(self, app):
+        self.call("app.ts, utils/auth.ts", "the dashboard reads an app", "GET", f"/apps/{app.user_id}")
+        key = Ed25519PrivateKey.from_private_bytes(fixed("new session of an app"))
+        self.call("app.ts, utils/auth.ts", "the dashboard replaces the session of an app", "POST",
+                  f"/safe/apps/{app.user_id}/session", compact({"session_public_key": raw_public(key).hex()}))
+        signature = app.tip.sign(hashlib.sha3_256(app.user_id.encode()).digest())
+        self.call("app.ts, utils/uniq.ts", "the dashboard registers an app with the safe", "POST",
+                  f"/safe/apps/{app.user_id}/register",
+                  compact({"signature_base64": url(signature), "spend_public_key": app.tip_public.hex()}))
+        other = Ed25519PrivateKey.from_private_bytes(fixed("another spend key"))
+        self.call("app.ts, utils/uniq.ts", "the dashboard cannot register it again with another key", "POST",
+                  f"/safe/apps/{app.user_id}/register",
+                  compact({"signature_base64": url(other.sign(hashlib.sha3_256(app.user_id.encode()).digest())),
+                           "spend_public_key": raw_public(other).hex()}), refused(403, "has_safe"))
+
+
+class Android(Client):
+    """The ids are equal. The iterator counts calls. Padded base64 whose `=` Gson writes as \\u003d, in `pin`."""
+
+    name = "android-app"
+    platform = {"platform": "Android", "platform_version": "15", "package_name": "one.mixin.messenger",
+                "app_version": "3.9.0"}
+
+    def __init__(self, account, start=START):
+        super().__init__(account, start)
+        self.iterator = 0
+
+    def call(self, source, what, method, path, body="", expect=None):
+        self.later()
+        jti = new_id()
+        claims = {"jti": jti, "exp": self.clock + 1800, "iat": self.clock, "uid": self.account.user_id,
+                  "sid": self.account.session_id, "sig": request_hash(method, path, body), "scp": "FULL"}
+        signed = token(self.account, '{"alg":"%s"}' % ("RS512" if self.account.rsa else "EdDSA"), compact(claims))
+        content = [("Content-Type", "application/json; charset=UTF-8")] if body else []
+        headers = [("User-Agent", "Mixin/3.9.0 (Android 15; x; en-US)"), ("Accept-Language", "en"),
+                   ("Mixin-Device-Id", self.account.session_id), ("X-Request-Id", jti),
+                   ("Authorization", "Bearer " + signed), *content, ("Host", "api.mixin.one"),
+                   ("Connection", "Keep-Alive"), ("Accept-Encoding", "gzip")]
+        record(self.name, ANDROID + source, what, self.account.name, self.clock, method, path, headers, body, expect)
+
+    def body(self, value):
+        return compact(value).replace("=", "\\u003d")
+
+    def pin(self, secret):
+        self.iterator += 1
+        return std(self.account.encrypt(secret, self.clock, self.iterator))
+
+    def signed(self, *parts):
+        return self.pin(self.account.action_signature(*parts))
+
+    def install(self):
+        self.later()
+        self.call("tip/Tip.kt", "installs a TIP key", "POST", "/pin/update",
+                  self.body({"pin": self.pin(self.account.installation())}))
+
+    def replace_key(self):
+        seed = fixed(self.account.name + " new session")
+        public = raw_public(Ed25519PrivateKey.from_private_bytes(seed))
+        self.call("ui/landing/LoadingFragment.kt, session/Session.kt", "replaces the RSA key of its session", "POST",
+                  "/session/secret", self.body({"session_secret": std(public)}))
+        Android(Moved(self.account, seed), self.clock).call(
+            "session/Session.kt", "reads the profile with the session's new key", "GET", "/safe/me")
+
+    def emergency(self):
+        verification = new_id()
+        self.later()
+        self.call("api/service/EmergencyService.kt, api/request/EmergencyRequest.kt", "sets an emergency contact", "POST",
+                  f"/emergency_verifications/{verification}", self.body({
+                      "identity_number": "7001", "pin": self.signed("TIP:EMERGENCY:CONTACT:CREATE:", verification, "1234"),
+                      "code": "1234", "purpose": "CONTACT", **self.platform}))
+        for what, word, path in [("reads", "READ", ""), ("removes", "REMOVE", "/delete")]:
+            self.later()
+            self.call("api/service/EmergencyService.kt, tip/TipBody.kt", f"{what} its emergency contact", "POST",
+                      "/emergency_contact" + path, self.body({"pin": self.signed(f"TIP:EMERGENCY:CONTACT:{word}:", "0")}))
+
+    def story(self):
+        user_id = self.account.user_id
+        self.install()
+        self.emergency()
+        self.later()
+        master = Ed25519PrivateKey.from_private_bytes(fixed("mnemonic"))
+        self.call("api/response/ExportRequest.kt, tip/TipBody.kt", "exports its salt", "POST", "/me/salt_export", self.body(
+            {"pin_base64": self.signed("TIP:USER:EXPORT:PRIVATE:", user_id), "master_public_hex": raw_public(master).hex(),
+             "master_signature_hex": master.sign(user_id.encode()).hex()}))
+        verification = new_id()
+        self.later()
+        self.call("ui/setting/delete/DeleteAccountPinBottomSheetDialogFragment.kt", "deactivates itself by its phone", "POST",
+                  "/me/deactivate", self.body({"pin_base64": self.signed("TIP:USER:DEACTIVATE:", verification),
+                                               "verification_id": verification}))
+        self.call("session/Session.kt", "is refused after that", "GET", "/safe/me", expect=refused(401, "session"))
+
+    def log_out(self):
+        session = self.account.session_id
+        self.install()
+        self.later()
+        self.call("api/request/LogoutRequest.kt, tip/TipBody.kt", "ends its session", "POST", "/logout", self.body(
+            {"session_id": session, "pin_base64": self.signed("TIP:SESSION:LOGOUT:", session)}))
+        self.call("session/Session.kt", "is refused after it ended its session", "GET", "/safe/me",
+                  expect=refused(401, "session"))
+
+
+class Ios(Android):
+    """Like Android's, with unpadded base64url in `pin_base64`."""
+
+    name = "ios-app"
+
+    def call(self, source, what, method, path, body="", expect=None):
+        self.later()
+        jti = new_id()
+        claims = {"uid": self.account.user_id, "sid": self.account.session_id, "iat": self.clock,
+                  "exp": self.clock + 1800, "jti": jti, "sig": request_hash(method, path, body), "scp": "FULL"}
+        signed = token(self.account, '{"alg":"EdDSA","typ":"JWT"}', compact(claims))
+        content = [("Content-Type", "application/json")] if body else []
+        headers = [("Host", "api.mixin.one"), ("Accept-Language", "en"), ("Accept-Encoding", "br;q=1.0, gzip;q=0.9"),
+                   ("User-Agent", "Mixin/3.9.0 (iPhone; iOS 18.5; en-US)"), ("X-Request-Id", jti), *content,
+                   ("Mixin-Device-Id", self.account.session_id), ("Authorization", "Bearer " + signed)]
+        record(self.name, IOS + source, what, self.account.name, self.clock, method, path, headers, body, expect)
+
+    def pin(self, secret):
+        self.iterator += 1
+        return url(self.account.encrypt(secret, self.clock, self.iterator))
+
+    def story(self):
+        self.later()
+        self.call("Crypto/TIP/TIP.swift", "installs a TIP key", "POST", "/pin/update",
+                  compact({"pin_base64": self.pin(self.account.installation())}))
+        verification = new_id()
+        self.later()
+        self.call("API/EmergencyAPI.swift", "sets an emergency contact without naming it", "POST",
+                  f"/emergency_verifications/{verification}", compact({
+                      "code": "1234", "purpose": "CONTACT",
+                      "pin_base64": self.signed("TIP:EMERGENCY:CONTACT:CREATE:", verification, "1234")}))
+        self.later()
+        self.call("API/AccountAPI.swift, Crypto/TIP/TIPBody.swift", "deactivates itself without a phone", "POST",
+                  "/me/deactivate",
+                  compact({"pin_base64": self.signed("TIP:USER:DEACTIVATE:", self.account.user_id)}))
+        self.call("API/AccountAPI.swift", "is refused after that", "GET", "/safe/me", expect=refused(401, "session"))
+
+
 Go(Account("go")).story()
 Fox(Account("fox")).story()
 Fox(Account("fox-rsa", rsa=True)).story()
@@ -502,6 +723,20 @@ ruby.call("api/pin.rb, utils/crypto.rb", "is refused after iterators in nanoseco
 go = Go(shared, START + 120)
 go.call("pin.go", "is accepted after iterators in milliseconds times a million", "POST", "/pin/verify",
         sorted_json({"pin_base64": go.pin(b"123456".hex())}))
+
+GoUpgrade(Account("go-upgrade", rsa=True)).story()
+owner = Account("app-owner")
+Node(owner).story(Account("owned-app", owner=owner))
+Android(Account("android-rsa", rsa=True)).replace_key()
+Android(Account("android")).story()
+Android(Account("android-logout")).log_out()
+Ios(Account("ios")).story()
+flutter = Dart(Account("flutter"))
+flutter.name = "flutter-app"
+session = compact({"session_id": flutter.account.session_id})
+flutter.call("api/account_api.dart, vo/request/logout_request.dart", "ends its session without a PIN", "POST", "/logout",
+             session)
+flutter.call("api/account_api.dart", "is refused after it ended its session", "GET", "/me", expect=refused(401, "session"))
 
 print(json.dumps({"accounts": accounts, "authorizations": authorizations, "requests": requests}, indent=1,
                  ensure_ascii=False))
