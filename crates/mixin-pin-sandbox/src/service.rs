@@ -90,7 +90,11 @@ impl Service {
         let service = Self { database, config: config.clone(), recent };
         service.database.write(|tx| match tx.app_keystore()? {
             Some(keystore) if session::is_live(tx, &keystore)? => Ok(()),
-            _ => service.create_app(tx),
+            Some(_) => {
+                eprintln!("mixin-pin-sandbox: the keystore of the app is no longer valid; this run has a new app");
+                service.create_app(tx)
+            }
+            None => service.create_app(tx),
         })?;
         Ok(service)
     }

@@ -94,6 +94,7 @@ fn unsigned_calls_from_other_origins_are_refused() {
         ("/sandbox/authorizations", &authorization, "authorization_id"),
         ("/sandbox/authorizations?x", &authorization, "authorization_id"),
         ("/oauth/token", &exchange, "ed25519"),
+        ("/legacy/users", &exchange, "session_id"),
     ] {
         let answer_to = |headers: &[(&str, &str)]| ask(&sandbox, "POST", path, headers, body);
         // A container or a tunnel may give it any name.

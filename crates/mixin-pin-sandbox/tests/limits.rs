@@ -333,7 +333,7 @@ fn unsigned_bodies_have_a_smaller_limit() {
             format!("POST {path} HTTP/1.1\r\nHost: sandbox\r\nConnection: close\r\nContent-Length: {len}\r\n\r\n");
         raw(&sandbox, [head.as_bytes(), &vec![b' '; len]].concat().as_slice())
     };
-    for path in ["/sandbox/authorizations", "/oauth/token", "/oauth/token?x"] {
+    for path in ["/sandbox/authorizations", "/oauth/token", "/oauth/token?x", "/legacy/users"] {
         assert!(post(path, 16 << 10).contains("\"reason\":\"body\""));
         assert!(post(path, (16 << 10) + 1).contains("\"reason\":\"body_too_long\""));
     }

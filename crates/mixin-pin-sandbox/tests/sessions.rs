@@ -491,6 +491,63 @@ fn sessions_are_fetched_by_user_id() {
 }
 
 #[test]
+fn of_concurrent_changes_one_is_done_and_no_request_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { database: Some(folder.path().join("sandbox.db")), ..Config::default() };
+    // Two sandboxes share the database, as two processes may.
+    let sandboxes = [Sandbox::start(&config).unwrap(), Sandbox::start(&config).unwrap()];
+    for round in 0..5 {
+        let old = user(&sandboxes[0], Kind::Rsa1024);
+        let keys: Vec<Ed25519Key> = (0..4).map(|place| key(100 + 10 * round + place)).collect();
+        let done = std::thread::scope(|scope| {
+            let readers: Vec<_> = sandboxes
+                .iter()
+                .map(|sandbox| {
+                    let old = &old;
+                    scope.spawn(move || {
+                        for _ in 0..20 {
+                            is_accepted(sandbox, old);
+                        }
+                    })
+                })
+                .collect();
+            let changes: Vec<_> = keys
+                .iter()
+                .enumerate()
+                .map(|(place, key)| {
+                    let (sandbox, old) = (&sandboxes[place % 2], &old);
+                    scope.spawn(move || {
+                        let answer = if place < 2 {
+                            post_unsigned(sandbox, "/legacy/users", &upgrade(old, Kind::Rsa1024, key))
+                        } else {
+                            let body = json!({ "session_secret": key.public_key().to_base64_url() });
+                            call(sandbox, old, "POST", "/session/secret", Some(&body))
+                        };
+                        match verdict(&answer) {
+                            (0, _) => true,
+                            (401, "session" | "token_algorithm") => false,
+                            other => panic!("{other:?}"),
+                        }
+                    })
+                })
+                .collect();
+            readers.into_iter().for_each(|reader| reader.join().unwrap());
+            changes.into_iter().map(|change| change.join().unwrap()).collect::<Vec<bool>>()
+        });
+        assert_eq!(done.iter().filter(|done| **done).count(), 1, "{done:?}");
+        let winner = done.iter().position(|done| *done).unwrap();
+        let seed = Ed25519Key::from_bytes(keys[winner].expose_seed()).unwrap();
+        // The other sandbox knows at once.
+        for sandbox in &sandboxes {
+            let server = key(1).public_key().to_x25519().unwrap();
+            let seed = Ed25519Key::from_bytes(seed.expose_seed()).unwrap();
+            let new = Session::ed25519(old.user_id(), old.session_id(), seed, &server).unwrap();
+            assert!(is_accepted(sandbox, &new) && !is_accepted(sandbox, &old));
+        }
+    }
+}
+
+#[test]
 fn accounts_whose_sessions_have_changed_are_known_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let config = Config { database: Some(folder.path().join("sandbox.db")), ..Config::default() };

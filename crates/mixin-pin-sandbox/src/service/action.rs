@@ -51,7 +51,7 @@ impl Service {
         let pin = PinBody::read(&body)?;
         let read = Action::read(call.method, call.path, &body).map_err(action_refusal);
         if let (None, Ok(Some(Action::LogOutSession { session_id }))) = (pin.pin, &read) {
-            // The desktop app sends no PIN (flutter-app: `account_server.dart`).
+            // The desktop app sends no PIN (flutter-app: `lib/account/account_server.dart`).
             check_own_session(call, *session_id)?;
             tx.log_out(*session_id)?;
             return Ok(json!({}).into());

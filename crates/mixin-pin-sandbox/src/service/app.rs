@@ -1,8 +1,8 @@
 //! Calls with which an owner manages an app: read it, replace its session, register it with the safe.
 //!
 //! The dashboard makes them under an authorization with the scopes `APPS:READ` and `APPS:WRITE` (developers.mixin.one:
-//! `developers/src/config.js`). The sandbox also accepts the owner's own session. No source says whether the app's session may
-//! make them: here it may not.
+//! `developers/src/api/config.js`). The sandbox also accepts the owner's own session. No source says whether the app's session
+//! may make them: here it may not.
 
 use base16ct::lower::encode_string;
 use mixin_pin_core::tip::verify_safe_signature;

@@ -109,8 +109,8 @@ impl Service {
         Ok(json!({ "pin_token": STANDARD.encode(server_key.to_x25519()?.as_bytes()) }).into())
     }
 
-    /// `POST /sessions/fetch`: the sessions of users (developers.mixin.one: `developers-docs/docs/_partials/_resp.sessions.md`).
-    /// An unknown id has none.
+    /// `POST /sessions/fetch`: the sessions of users (developers.mixin.one: `developers-docs/docs/api/users/sessions.md`).
+    /// An unknown id is ignored.
     pub(super) fn fetch_sessions(tx: &Transaction<'_>, call: &Call<'_>) -> Answer {
         let ids: Vec<Uuid> = serde_json::from_slice::<Vec<String>>(call.body)
             .ok()
