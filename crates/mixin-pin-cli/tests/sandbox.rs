@@ -129,6 +129,35 @@ fn accounts_have_pins_or_tip_keys_and_many_open_files_give_one_warning() {
 }
 
 #[test]
+fn an_account_may_be_an_app_of_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (owner, app) = ("00000000-0000-0000-0000-0000000000aa", "00000000-0000-0000-0000-0000000000bb");
+    let mut fields: Value = serde_json::from_slice(&fs::read(testdata("keystore-dashboard.json")).unwrap()).unwrap();
+    for (name, id) in [("owner.json", owner), ("app.json", app)] {
+        fields["app_id"] = id.into();
+        fields["session_id"] = id.into();
+        private(&folder.path().join(name), &fields.to_string());
+    }
+    let file = folder.path().join("accounts.json");
+    let list = |owner_of_app: &str| {
+        json!([
+            { "keystore": "app.json", "full_name": "App", "owner": owner_of_app },
+            { "keystore": "owner.json", "full_name": "Owner" },
+        ])
+    };
+    private(&file, &list(owner).to_string());
+    let sandbox = SandboxProcess::start(&["--accounts", text(&file)]);
+    let keystore = folder.path().join("owner.json");
+    let path = format!("/apps/{app}");
+    let shown = sandbox.run(&["call", "GET", &path, "--keystore", text(&keystore)], "").done().json();
+    assert_eq!((&shown["name"], &shown["creator_id"]), (&json!("App"), &json!(owner)), "{shown}");
+    // An app cannot own itself.
+    private(&file, &list(app).to_string());
+    let refused = run(&["--json", "sandbox", "--accounts", text(&file)], b"");
+    assert_eq!((refused.code, refused.kind().as_str()), (1, "sandbox"), "{refused:?}");
+}
+
+#[test]
 fn an_invalid_list_of_accounts_is_refused_and_not_quoted() {
     let folder = tempfile::tempdir().unwrap();
     keystore(folder.path(), "keystore-dashboard.json");

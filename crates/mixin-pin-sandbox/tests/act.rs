@@ -120,7 +120,7 @@ fn actions_of_a_user(user_id: Uuid, session_id: Uuid, authorization_id: Uuid) ->
             public_key,
             signature,
             salt: salt(),
-            master: Some(MasterProof::sign(user_id, &master()).unwrap()),
+            master: Some(Box::new(MasterProof::sign(user_id, &master()).unwrap())),
         },
         Action::ExportSalt { master: MasterProof::sign(user_id, &master()).unwrap() },
         Action::LogOutSession { session_id },
@@ -318,7 +318,7 @@ fn a_salt_is_stored_shown_and_exported() {
         public_key: public_key.clone(),
         signature,
         salt: salt(text),
-        master: Some(MasterProof::sign(master_of, &master()).unwrap()),
+        master: Some(Box::new(MasterProof::sign(master_of, &master()).unwrap())),
     };
     let not_signed = (10_002, "not this user's id signed with this key".to_owned());
     assert_eq!(reason(act(&user, &registration("b3RoZXI", OTHER))), not_signed);
