@@ -531,7 +531,9 @@ fn of_concurrent_changes_one_is_done_and_no_request_fails() {
                     })
                 })
                 .collect();
-            readers.into_iter().for_each(|reader| reader.join().unwrap());
+            for reader in readers {
+                reader.join().unwrap();
+            }
             changes.into_iter().map(|change| change.join().unwrap()).collect::<Vec<bool>>()
         });
         assert_eq!(done.iter().filter(|done| **done).count(), 1, "{done:?}");
