@@ -90,6 +90,9 @@ impl Keystore {
         format::check_object(&text)?;
         let fields: Fields = serde_json::from_str(&text).map_err(|error| format::explain(&text, &error))?;
         fields.check_spellings()?;
+        if fields.has("unfinished") {
+            return Err(KeystoreError::Unfinished);
+        }
         let mut notes = fields.notes();
         let is_oauth = fields.has("authorization_id") || fields.has("ed25519");
         let Some((key_field, key)) = fields.private_key(&mut notes)? else {

@@ -79,6 +79,7 @@ fn keystore_errors() -> Vec<Error> {
         KeystoreError::Algorithm.into(),
         KeystoreError::RemoteSigner.into(),
         KeystoreError::NotRemote.into(),
+        KeystoreError::Unfinished.into(),
     ]
 }
 

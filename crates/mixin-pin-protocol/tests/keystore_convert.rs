@@ -207,3 +207,54 @@ fn a_token_that_rubys_client_would_misread_is_refused() {
     assert_eq!(refused(&text, OutputShape::Ruby), "this PIN token, which mixin_bot does not decode");
     assert!(parse(&text).write(OutputShape::Bot, false).is_ok());
 }
+
+#[test]
+fn the_next_session_has_the_same_user_and_the_spend_key_and_no_other_secret() {
+    let (key, server) = (Ed25519Key::from_bytes(&[7; 32]).unwrap(), Ed25519Key::from_bytes(&[8; 32]).unwrap());
+    // About half of all X25519 keys are no point of the Edwards curve.
+    let off_curve = (2..=32).map(|byte| X25519PublicKey::from_bytes(&[byte; 32]).unwrap());
+    let off_curve = off_curve.into_iter().find(|key| key.to_ed25519().is_err()).unwrap();
+    let named = [
+        ServerKey::Ed25519(server.public_key()),
+        ServerKey::X25519(server.public_key().to_x25519().unwrap()),
+        ServerKey::X25519(off_curve),
+    ];
+    let session_id = "6d0e4f6e-9b0e-4f9b-8e0f-3c110b1f7f6e".parse().unwrap();
+    let seed = "42".repeat(32);
+    for text in [RSA_BOT, ED25519_BOT, DASHBOARD, BARE_USER] {
+        let text = with(
+            text,
+            &[("pin", json!("271828")), ("spend_private_key", json!(seed)), ("client_secret", json!("c0ffee"))],
+        );
+        for (server, field) in named.iter().zip(["server_public_key", "server_public_key", "pin_token_base64"]) {
+            for (is_app, is_scalar, id_field) in
+                [(false, false, "user_id"), (true, false, "app_id"), (false, true, "user_id"), (true, true, "user_id")]
+            {
+                let old = parse(&with(&text, &[("is_spend_private_sum", json!(is_scalar))]));
+                let written = old.write_next(is_app, session_id, &key, server).unwrap();
+                assert_eq!(written.left_out, ["pin", "client_secret"]);
+                let fields: Value = serde_json::from_str(&written.text).unwrap();
+                assert!(!fields[id_field].is_null() && !fields[field].is_null(), "{fields}");
+                assert_eq!(fields["spend_private_key"], json!(seed));
+                assert_eq!(fields.get("is_spend_private_sum"), is_scalar.then_some(&json!(true)));
+                let mut new = parse(&written.text);
+                assert_eq!((new.user_id(), new.session_id()), (old.user_id(), session_id));
+                assert!(new.take_spend_key().is_some());
+                let expected = server.to_x25519().unwrap().to_base64_url();
+                assert_eq!(new.pin_token(), Some(expected));
+                new.into_session(&mut rng()).unwrap();
+            }
+        }
+    }
+    let damaged = parse(&with(DASHBOARD, &[("spend_private_key", json!("4242"))]));
+    let error = damaged.write_next(true, session_id, &key, &named[0]).unwrap_err();
+    assert_eq!(error, KeystoreError::Field { field: "spend_private_key", cause: CoreError::Ed25519Key });
+}
+
+#[test]
+fn an_unfinished_keystore_is_no_keystore() {
+    for text in [RSA_BOT, ED25519_BOT, DASHBOARD, BARE_USER, OAUTH, REMOTE] {
+        let text = with(text, &[("unfinished", json!("session upgrade"))]);
+        assert_eq!(Keystore::parse(text.as_bytes()).unwrap_err(), KeystoreError::Unfinished);
+    }
+}

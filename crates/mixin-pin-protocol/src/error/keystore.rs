@@ -145,6 +145,8 @@ pub enum KeystoreError {
     RemoteSigner,
     /// A keystore with a private key was given where a remote signer's is needed.
     NotRemote,
+    /// The file has the new key of a session change that has not been completed.
+    Unfinished,
 }
 
 impl fmt::Display for KeystoreError {
@@ -235,6 +237,10 @@ impl fmt::Display for KeystoreError {
             Self::NotRemote => f.write_str(
                 "this keystore is not for a remote signer; use it with its own private key, or have a keystore for the \
                  signer written from it",
+            ),
+            Self::Unfinished => f.write_str(
+                "the keystore is unfinished: it has the new key of a session change that has not been completed; run that \
+                 change again, which completes it",
             ),
         }
     }

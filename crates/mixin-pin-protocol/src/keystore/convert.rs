@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use mixin_pin_core::Ed25519Key;
+use mixin_pin_core::uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::write::{ServerKey, hex_seed, in_json, object, object_with, pem_in_json, server_field};
-use super::{Keys, Keystore, KeystoreShape};
+use super::{Keys, Keystore, KeystoreShape, SpendKey};
 use crate::KeystoreError;
 
 /// A shape of keystore that clients read.
@@ -112,7 +114,7 @@ impl Keystore {
         let cannot_hold = |what| Err(KeystoreError::CannotHold { shape, what });
         let (user_id, session_id) = (self.user_id.to_string(), self.session_id.to_string());
         let (secret, public, scope);
-        let mut fields: Vec<(&str, &str)> = match (shape, &self.keys) {
+        let fields: Vec<(&str, &str)> = match (shape, &self.keys) {
             (_, Keys::Remote { .. }) => {
                 return cannot_hold("a session without its private key; use the session's whole keystore");
             }
@@ -191,9 +193,50 @@ impl Keystore {
                 ]
             }
         };
+        self.written(shape, fields, self.spend_key.as_ref().filter(|_| with_spend_key))
+    }
+
+    /// Writes the keystore of the same user's next session, which has another key: as the dashboard's shape for an app, as a
+    /// user's shape otherwise.
+    ///
+    /// The spend key is written too, because it does not change with the session. Only the user's shape has a place for a
+    /// spend key that is a scalar, so an app with one gets that shape. A PIN and a client secret are never written.
+    ///
+    /// # Errors
+    /// [`KeystoreError::Field`] for a damaged spend key.
+    pub fn write_next(
+        &self,
+        is_app: bool,
+        session_id: Uuid,
+        key: &Ed25519Key,
+        server: &ServerKey,
+    ) -> Result<Written, KeystoreError> {
+        let is_scalar = self.spend_key.as_ref().is_some_and(SpendKey::is_scalar);
+        let shape = if is_app && !is_scalar { OutputShape::Dashboard } else { OutputShape::User };
+        let id_field = if shape == OutputShape::User { "user_id" } else { "app_id" };
+        let (user_id, session_id, secret) = (self.user_id.to_string(), session_id.to_string(), hex_seed(key));
+        // The official Go client reads Edwards form only.
+        let (field, public) = server_field(&server.to_ed25519().map_or_else(|_| server.clone(), ServerKey::Ed25519));
+        let fields = vec![
+            (id_field, &*user_id),
+            ("session_id", &session_id),
+            ("session_private_key", &secret),
+            (field, &public),
+        ];
+        self.written(shape, fields, self.spend_key.as_ref())
+    }
+
+    /// The text of these fields and of the spend key, if the shape has a place for it.
+    fn written(
+        &self,
+        shape: OutputShape,
+        fields: Vec<(&str, &str)>,
+        spend_key: Option<&SpendKey>,
+    ) -> Result<Written, KeystoreError> {
         let mut left_out = self.further_secrets.clone();
-        let spend_key = self.spend_key.as_ref().filter(|_| with_spend_key);
         let hex;
+        // It gets a shorter lifetime, that of the key in hex.
+        let mut fields: Vec<(&str, &str)> = fields;
         if let Some((key, field)) = spend_key.and_then(|key| Some((key, shape.spend_field(key.is_scalar())?))) {
             hex = key
                 .to_hex()

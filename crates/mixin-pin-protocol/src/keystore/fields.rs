@@ -57,7 +57,7 @@ pub(super) struct Fields {
     repeated: Vec<&'static str>,
 }
 
-const KNOWN: [&str; 21] = [
+const KNOWN: [&str; 22] = [
     "app_id",
     "client_id",
     "user_id",
@@ -80,6 +80,7 @@ const KNOWN: [&str; 21] = [
     "safe_key",
     "is_spend_private_sum",
     "client_secret",
+    "unfinished",
 ];
 /// The names of the user's id.
 const USER_IDS: [&str; 3] = ["app_id", "client_id", "user_id"];
