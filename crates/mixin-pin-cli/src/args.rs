@@ -2,6 +2,7 @@
 
 mod action;
 mod help;
+mod session;
 mod shared;
 mod stdin;
 
@@ -16,6 +17,9 @@ use mixin_pin_protocol::keystore::OutputShape;
 use crate::redact::{API_VARIABLE, KEYSTORE_VARIABLE};
 
 pub(crate) use action::{Action, ActionLine};
+pub(crate) use session::{
+    AppCommand, AppRegisterArgs, SessionCommand, SessionRotateArgs, SessionUpgradeArgs, TipChangeArgs, UpgradeBy,
+};
 pub(crate) use shared::{ApiArgs, ClientArgs, NotAName, NotAnId, PinSource, SessionArgs, StoreArgs, TipSource};
 use shared::{database, id, rfc3339};
 
@@ -78,7 +82,13 @@ pub(crate) enum Command {
     /// Show the store of iterators, forget a session, or raise its last iterator.
     #[command(subcommand, after_help = help::STORE)]
     Store(StoreCommand),
-    /// Make TIP keys, and sign with them.
+    /// Give a session another key.
+    #[command(subcommand, after_help = help::SESSION)]
+    Session(SessionCommand),
+    /// Register an app with the safe.
+    #[command(subcommand, after_help = help::APP)]
+    App(AppCommand),
+    /// Make TIP keys, sign with them, and change the TIP PIN.
     #[command(subcommand, after_help = help::TIP)]
     Tip(TipCommand),
     /// Make, check, convert, lock or unlock a keystore file.
@@ -261,6 +271,10 @@ pub(crate) struct ResolveArgs {
     /// The old PIN was a TIP key too: the keystore's spend key, or else the first one given.
     #[arg(long, conflicts_with = "new_user")]
     pub(crate) old_tip: bool,
+    /// After a change of the session's key: the new keystore, or its FILE.unfinished. The server is asked with both keys. For an
+    /// app whose owner made the change, --keystore is the owner's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new_keystore: Option<PathBuf>,
 }
 
 impl ResolveArgs {
@@ -372,6 +386,10 @@ pub(crate) enum TipCommand {
     NewKey(TipNewKeyArgs),
     /// Print the signature of an action.
     Sign(TipSignArgs),
+    /// Replace the PIN of six digits, or the old TIP key, by a TIP key.
+    ///
+    /// The new key is in its file before anything is sent. If the command is interrupted, the same command goes on.
+    Change(TipChangeArgs),
 }
 
 #[derive(Args)]

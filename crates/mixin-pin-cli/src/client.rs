@@ -1,5 +1,6 @@
 //! Builds the client and opens the store that the arguments describe.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mixin_pin_core::Session;
@@ -26,22 +27,32 @@ pub(crate) fn open(args: &ClientArgs) -> Result<(Client, Option<SpendKey>), Erro
 
 /// Reads the keystore and builds the client for what it is: a user's session or an OAuth authorization.
 pub(crate) fn open_any(args: &ClientArgs) -> Result<AnyClient, Error> {
-    let path = &args.session.keystore;
+    open_any_at(&args.session.keystore, &args.api, &args.store)
+}
+
+/// Like [`open_any`], for a keystore that another option names.
+pub(crate) fn open_any_at(path: &Path, api: &ApiArgs, store: &StoreArgs) -> Result<AnyClient, Error> {
     let mut keystore = keystore::read(path)?;
     if keystore.shape() == KeystoreShape::OAuth {
         let session = keystore.into_oauth_session().map_err(|cause| KeystoreProblem::Content(cause).at(path))?;
-        return Ok(AnyClient::OAuth(Box::new(with_api(OAuthClient::builder(session), &args.api).build()?)));
+        return Ok(AnyClient::OAuth(Box::new(with_api(OAuthClient::builder(session), api).build()?)));
     }
     let spend_key = keystore.take_spend_key();
-    Ok(AnyClient::User(Box::new(user_client(keystore::into_session(path, keystore)?, args)?), spend_key))
+    let session = keystore::into_session(path, keystore)?;
+    Ok(AnyClient::User(Box::new(client_with(session, api, store)?), spend_key))
 }
 
-fn user_client(session: Session, args: &ClientArgs) -> Result<Client, Error> {
-    let builder = with_api(Client::builder(session), &args.api);
+/// The client of a user's session.
+pub(crate) fn user_client(session: Session, args: &ClientArgs) -> Result<Client, Error> {
+    client_with(session, &args.api, &args.store)
+}
+
+fn client_with(session: Session, api: &ApiArgs, args: &StoreArgs) -> Result<Client, Error> {
+    let builder = with_api(Client::builder(session), api);
     let begun = Instant::now();
-    let store = open_store(&args.store)?;
+    let store = open_store(args)?;
     // Opening the store is a part of the wait.
-    let builder = match args.store.max_wait() {
+    let builder = match args.max_wait() {
         Some(wait) => builder.wait(wait.saturating_sub(begun.elapsed())),
         None => builder,
     };

@@ -1,5 +1,6 @@
 //! The subcommands, one module each, and the dispatch to them.
 
+mod app;
 mod call;
 mod demo;
 mod doctor;
@@ -13,13 +14,14 @@ mod me;
 mod pending;
 mod resolve;
 mod sandbox;
+mod session;
 mod store;
 mod tip;
 mod token;
 mod update;
 mod verify;
 
-use crate::args::{Command, KeystoreCommand, StoreCommand, TipCommand};
+use crate::args::{AppCommand, Command, KeystoreCommand, SessionCommand, StoreCommand, TipCommand};
 use crate::error::Error;
 use crate::output::Output;
 
@@ -41,6 +43,10 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<(), Error> {
         Command::Store(StoreCommand::Show(args)) => store::show(args, output),
         Command::Store(StoreCommand::Reset(args)) => store::reset(args, output),
         Command::Store(StoreCommand::Raise(args)) => store::raise(args, output),
+        Command::Session(SessionCommand::Upgrade(args)) => session::upgrade(args, output),
+        Command::Session(SessionCommand::Rotate(args)) => session::rotate(args, output),
+        Command::App(AppCommand::Register(args)) => app::register(args, output),
+        Command::Tip(TipCommand::Change(args)) => tip::change(args, output),
         Command::Tip(TipCommand::Sign(args)) => tip::sign(args, output),
         Command::Tip(TipCommand::NewKey(args)) => tip::new_key(args, output),
         Command::Keystore(KeystoreCommand::New(args)) => keystore::new(args, output),

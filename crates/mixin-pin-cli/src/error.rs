@@ -12,6 +12,7 @@ use mixin_pin_protocol::check::OpenedPin;
 use mixin_pin_protocol::{AnswerError, CallError, CurlError, Error as ProtocolError, KeystoreError, TokenFault};
 use mixin_pin_store::Error as StoreError;
 
+use crate::guided::{Kind, Works};
 use crate::journal;
 use crate::redact::{PASSPHRASE_VARIABLE, ShownInput, ShownPath, without_secrets};
 use crate::time::{date, seconds, span};
@@ -91,10 +92,39 @@ pub(crate) enum Error {
     RegistrationLost(Unknown),
     /// The error reference has no section for a code or word.
     NotExplained { topics: String },
+    /// A change of a key stopped before it was complete.
+    Stopped(Box<Stop>),
+    /// The answer to a change was lost, and the change was not carried out.
+    NotCarriedOut(Box<HttpError>),
+    /// The server accepts neither the old key nor the new one.
+    NeitherKey,
+    /// The server accepts the new key and does not show its own.
+    NoServerKey,
+    /// The PIN is a TIP key, and there is no old key that fits it.
+    OldKeyMissing,
+    /// The PIN is no TIP key, so there is no old one.
+    NoTipKeyYet,
+    /// The app is registered with another spend key.
+    OtherSpendKey,
+    /// The app is registered, and the server does not show with which key.
+    SpendKeyNotShown,
     /// Standard output cannot be written.
     Output(io::Error),
     /// The signal handler cannot be started.
     Signals(io::Error),
+}
+
+/// Why a change of a key stopped, and what is known of the keys.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    pub(crate) cause: Error,
+    pub(crate) works: Works,
+    /// What works, in words.
+    pub(crate) said: String,
+    /// The file that the next run needs.
+    pub(crate) kept: Option<String>,
+    /// The command that goes on.
+    pub(crate) run: Option<String>,
 }
 
 /// Why a file cannot be used.
@@ -102,6 +132,16 @@ pub(crate) enum Error {
 pub(crate) enum FileProblem {
     Read(io::Error),
     Write(io::Error),
+    Remove(io::Error),
+    /// What is read is not what was written.
+    Differs,
+    /// It is not the file of a change of a session's key.
+    Unfinished,
+    /// It is the file of another change of a session's key.
+    OtherUnfinished {
+        kind: Kind,
+        user_id: Uuid,
+    },
     /// It exists and must not be replaced.
     Exists,
     /// The new file of a `keystore lock` that was interrupted.
@@ -149,6 +189,12 @@ pub(crate) enum KeystoreProblem {
     Locked,
     /// It is not locked.
     NotLocked,
+    /// Its session has no RSA key.
+    NotRsa,
+    /// The server refuses its session.
+    Refused,
+    /// The server shows another key of its own.
+    OtherServerKey,
 }
 
 impl KeystoreProblem {
@@ -161,7 +207,12 @@ impl Error {
     /// 1 refused or does not hold, 2 wrong usage or input, 3 unknown outcome, 4 network or store.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
+            Self::Stopped(stop) => stop.cause.exit_code(),
             Self::DoesNotHold
+            | Self::OtherSpendKey
+            | Self::SpendKeyNotShown
+            | Self::NoServerKey
+            | Self::Keystore { problem: KeystoreProblem::Refused | KeystoreProblem::OtherServerKey, .. }
             | Self::Registration
             | Self::Sandbox(_)
             | Self::Ciphertext(CoreError::Decrypt)
@@ -185,7 +236,7 @@ impl Error {
                 | HttpError::Redirect { .. } => 4,
                 _ => 2,
             },
-            Self::Unknown { .. } | Self::Unresolved | Self::RegistrationLost(_) => 3,
+            Self::Unknown { .. } | Self::Unresolved | Self::RegistrationLost(_) | Self::NeitherKey => 3,
             Self::Store(
                 StoreError::Url
                 | StoreError::SqliteUri
@@ -193,7 +244,12 @@ impl Error {
                 | StoreError::NoRoomAbove { .. }
                 | StoreError::Unsettled,
             ) => 2,
-            Self::Store(_) | Self::SessionBusy | Self::UnderWay { .. } | Self::NoServerTime => 4,
+            Self::Store(_)
+            | Self::SessionBusy
+            | Self::UnderWay { .. }
+            | Self::NoServerTime
+            | Self::NotCarriedOut(_)
+            | Self::File { problem: FileProblem::Differs, .. } => 4,
             _ => 2,
         }
     }
@@ -201,6 +257,7 @@ impl Error {
     /// A word for scripts.
     pub(crate) fn kind(&self) -> &'static str {
         match (self, self.exit_code()) {
+            (Self::Stopped(stop), _) => stop.cause.kind(),
             (
                 Self::Keystore { problem: KeystoreProblem::Passphrase, .. }
                 | Self::PassphrasesDiffer
@@ -226,6 +283,7 @@ impl Error {
         match self {
             Self::Http(error) => Self::api_of(error),
             Self::Unknown { lost, .. } => Self::api_of(&lost.cause),
+            Self::Stopped(stop) => stop.cause.api(),
             _ => None,
         }
     }
@@ -235,6 +293,8 @@ impl Error {
         match self {
             Self::Http(error) => error.retry_after(),
             Self::Unknown { lost, .. } => lost.cause.retry_after(),
+            Self::NotCarriedOut(cause) => cause.retry_after(),
+            Self::Stopped(stop) => stop.cause.retry_after(),
             _ => None,
         }
     }
@@ -345,6 +405,27 @@ impl fmt::Display for Error {
                 lost.cause
             ),
             Self::NotExplained { topics } => write!(f, "nothing is known about this; give a code of Mixin's lists, a reason of the sandbox, or one of: {topics}"),
+            Self::Stopped(stop) => stop.fmt(f),
+            Self::NotCarriedOut(cause) => {
+                write!(f, "the answer was lost, and the change was not carried out and will not be: {cause}")
+            }
+            Self::NeitherKey => f.write_str(
+                "the server accepts neither the old key nor the new one: another client may have changed it, or this clock may be \
+                 wrong, which mixin-pin doctor shows",
+            ),
+            Self::NoServerKey => f.write_str(
+                "the server accepts the new key, and does not show its own key, without which the keystore is not complete",
+            ),
+            Self::OldKeyMissing => f.write_str(
+                "the PIN is a TIP key, and the keystore has no spend key that fits it; give the old key with --old-key",
+            ),
+            Self::NoTipKeyYet => f.write_str("the user has no TIP key yet; leave out --old-key"),
+            Self::OtherSpendKey => {
+                f.write_str("the app is registered with another spend key, and that key cannot be replaced")
+            }
+            Self::SpendKeyNotShown => f.write_str(
+                "the app is registered, and the server does not show with which spend key; keep the file with the key",
+            ),
             Self::Output(cause) => write!(f, "standard output cannot be written: {cause}"),
             Self::Signals(cause) => write!(f, "signals cannot be handled: {cause}"),
         }
@@ -356,11 +437,25 @@ impl FileProblem {
         let shown = ShownInput(path);
         match self {
             // It was probably not meant as a name.
-            Self::Read(cause) | Self::Write(cause) if ShownPath(path).is_hidden() => {
+            Self::Read(cause) | Self::Write(cause) | Self::Remove(cause) if ShownPath(path).is_hidden() => {
                 write!(f, "{shown}: give the name of a file ({cause})")
             }
             Self::Read(cause) => write!(f, "{shown} cannot be read: {cause}"),
             Self::Write(cause) => write!(f, "{shown} cannot be written: {cause}"),
+            Self::Remove(cause) => write!(f, "{shown} cannot be removed: {cause}"),
+            Self::Differs => write!(
+                f,
+                "{shown} was written, and reading it gives something else; check the disk, and name a file on another one"
+            ),
+            Self::Unfinished => write!(
+                f,
+                "{shown} is not the file of an unfinished change; move it away, or name another file with --out"
+            ),
+            Self::OtherUnfinished { kind, user_id } => write!(
+                f,
+                "{shown} belongs to an unfinished {} of user {user_id}; complete that one first, or name another file with --out",
+                kind.as_str()
+            ),
             Self::Exists => write!(f, "{shown} exists and is not replaced; name another file"),
             Self::LockingLeft => write!(f, "{shown} is left over from an interrupted lock; remove it, and try again"),
             Self::UnlockLeft => write!(
@@ -420,6 +515,32 @@ impl KeystoreProblem {
                 }
             }
             Self::NotLocked => write!(f, "{shown} is not locked; it can be used as it is"),
+            Self::NotRsa => write!(
+                f,
+                "the session of {shown} has no RSA key, so there is nothing to upgrade; mixin-pin session rotate gives it another key"
+            ),
+            Self::Refused => {
+                write!(f, "the server refuses the session of {shown}; move the file away, or name another with --out")
+            }
+            Self::OtherServerKey => write!(
+                f,
+                "{shown} is complete, and the server shows another key of its own than it has; do not use a PIN with it, and \
+                 compare the two"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cause, said, kept, run, .. } = self;
+        write!(f, "{cause}; {said}")?;
+        if let Some(kept) = kept {
+            write!(f, "; {kept} stays, because the next run needs its key")?;
+        }
+        match run {
+            Some(run) => write!(f, ". To go on, run: {run}"),
+            None => f.write_str(". To go on, run the same command again"),
         }
     }
 }
@@ -467,7 +588,7 @@ fn unknown(f: &mut fmt::Formatter<'_>, lost: &Unknown, run: Option<&str>, is_lis
         (Some(run), _) if is_listed && lost.next == NextStep::VerifyAgain => write!(f, ". To remove it, run: {run}"),
         (Some(run), _) => write!(f, ". Run: {run}"),
         // The step says when.
-        (None, _) if lost.next == NextStep::CheckFirst => Ok(()),
+        (None, _) if matches!(lost.next, NextStep::CheckFirst | NextStep::AskBothKeys) => Ok(()),
         // From then on the request can no longer be carried out.
         (None, Some(at)) => write!(f, ". Its token expires at {}", date(at)),
         (None, None) => Ok(()),

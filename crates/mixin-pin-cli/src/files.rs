@@ -260,7 +260,42 @@ fn report(written: io::Result<Synced>, path: &Path, taken: Error) -> Result<(), 
     Ok(())
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+/// Gives a file another name, which no file has. If an earlier call was interrupted, completes it.
+pub(crate) fn rename_new(path: &Path, to: &Path) -> Result<(), Error> {
+    let failed = |cause| FileProblem::Write(cause).at(path);
+    let renamed = uninterrupted(|| {
+        // Unlike a rename, a link never replaces a file.
+        match fs::hard_link(path, to) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !system::is_same_file(path, to) => Err(error),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                // Some file systems have no links.
+                if fs::symlink_metadata(to).is_ok() { Err(error) } else { fs::rename(path, to) }
+            }
+            _ => fs::remove_file(path),
+        }
+        .map(|()| system::sync_folder(folder(path)))
+    });
+    report(renamed, to, FileProblem::Exists.at(to)).map_err(|error| match error {
+        Error::File { problem: FileProblem::Write(cause), .. } => failed(cause),
+        error => error,
+    })
+}
+
+/// Removes a file that is not needed any more. It need not exist.
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+    match uninterrupted(|| fs::remove_file(path)) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(FileProblem::Remove(cause).at(path)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is anything at this path.
+pub(crate) fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// The path with this at its end.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(suffix);
     path.into()

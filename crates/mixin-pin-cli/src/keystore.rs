@@ -16,7 +16,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, FileProblem, KeystoreProblem};
-use crate::files::{self, MAX_KEYSTORE};
+use crate::files::{self, MAX_KEYSTORE, SecretFile};
 use crate::output::{self, Progress};
 use crate::pins;
 use crate::redact::{PASSPHRASE_VARIABLE, ShownInput};
@@ -53,7 +53,44 @@ pub(crate) fn read_text_quietly(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error
 }
 
 fn unlocked(path: &Path, bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, Error> {
-    if is_locked(&bytes) { unlock(path, &bytes, &Passphrase::ask()?) } else { Ok(bytes) }
+    Ok(unlocked_with(path, bytes, None)?.0)
+}
+
+/// Unlocks a text with this passphrase, or asks for one. Returns the passphrase of a locked text that was asked for.
+fn unlocked_with(
+    path: &Path,
+    bytes: Zeroizing<Vec<u8>>,
+    known: Option<&Passphrase>,
+) -> Result<(Zeroizing<Vec<u8>>, Option<Passphrase>), Error> {
+    if !is_locked(&bytes) {
+        return Ok((bytes, None));
+    }
+    if let Some(known) = known {
+        return Ok((unlock(path, &bytes, known)?, None));
+    }
+    let passphrase = Passphrase::ask()?;
+    Ok((unlock(path, &bytes, &passphrase)?, Some(passphrase)))
+}
+
+/// The text of a keystore, and its passphrase if it is locked. Warns if others can read the file.
+pub(crate) fn read_text(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Option<Passphrase>), Error> {
+    unlocked_with(path, files::read_keystore(path)?, None)
+}
+
+/// The text of a keystore that is locked with this passphrase, if it is locked.
+pub(crate) fn read_text_with(path: &Path, passphrase: Option<&Passphrase>) -> Result<Zeroizing<Vec<u8>>, Error> {
+    Ok(unlocked_with(path, files::read_keystore(path)?, passphrase)?.0)
+}
+
+/// Writes a new keystore, locked with this passphrase if there is one, and reads it back.
+pub(crate) fn write_new(path: &Path, text: &str, passphrase: Option<&Passphrase>) -> Result<(), Error> {
+    let file = SecretFile::create(path)?;
+    match passphrase {
+        Some(passphrase) => file.finish(lock(path, text.as_bytes(), passphrase)?.as_bytes())?,
+        None => file.finish(text.as_bytes())?,
+    }
+    let is_same = read_text_with(path, passphrase)?.ct_eq(text.as_bytes());
+    if is_same.into() { Ok(()) } else { Err(FileProblem::Differs.at(path)) }
 }
 
 /// Why the keystore's spend key cannot be used. Takes the key, which no other check reads.

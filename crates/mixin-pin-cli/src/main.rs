@@ -6,6 +6,7 @@ mod client;
 mod commands;
 mod error;
 mod files;
+mod guided;
 mod journal;
 mod keystore;
 mod outcome;

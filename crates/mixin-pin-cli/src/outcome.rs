@@ -86,19 +86,35 @@ pub(crate) fn next_command(command: &str, scene: &Scene<'_>, flags: &[&str]) -> 
     next_command_in(|name| env::var_os(name), command, scene, flags)
 }
 
+/// Like [`next_command`], for a command that has no --keystore. Its own options come first.
+pub(crate) fn next_of(command: &str, options: &[&str], api: &str, store: Option<&str>) -> Option<String> {
+    next_words(|name| env::var_os(name), command, options, (api, store), &[])
+}
+
 fn next_command_in(
     variable: impl Fn(&str) -> Option<OsString>,
     command: &str,
     scene: &Scene<'_>,
     flags: &[&str],
 ) -> Option<String> {
-    let keystore = scene.keystore.to_str()?;
-    let mut words = vec!["mixin-pin", command, "--keystore", keystore];
+    next_words(variable, command, &["--keystore", scene.keystore.to_str()?], (scene.api, scene.store), flags)
+}
+
+fn next_words(
+    variable: impl Fn(&str) -> Option<OsString>,
+    command: &str,
+    options: &[&str],
+    (api, store): (&str, Option<&str>),
+    flags: &[&str],
+) -> Option<String> {
+    let mut words = vec!["mixin-pin"];
+    words.extend(command.split(' '));
+    words.extend(options);
     // Repeat even the default API if the environment names another.
-    if scene.api != DEFAULT_API || variable(API_VARIABLE).is_some_and(|api| api != DEFAULT_API) {
-        words.extend(["--api", scene.api]);
+    if api != DEFAULT_API || variable(API_VARIABLE).is_some_and(|api| api != DEFAULT_API) {
+        words.extend(["--api", api]);
     }
-    match scene.store {
+    match store {
         // The next command gets it from the environment again.
         Some(store) if has_password(store) && variable(STORE_VARIABLE).is_some_and(|set| set == store) => {}
         Some(store) if has_password(store) => return None,
@@ -106,8 +122,8 @@ fn next_command_in(
         None => {}
     }
     let is_shown = |word: &&str| !is_secret(word) && !word.contains(Shown::escapes);
-    let are_shown = words.iter().all(is_shown);
     words.extend(flags);
+    let are_shown = words.iter().all(is_shown);
     shlex::try_join(words).ok().filter(|_| are_shown)
 }
 

@@ -71,7 +71,14 @@ impl Output {
         if let Some(pause) = error.retry_after() {
             fields["retry_after"] = pause.as_secs().into();
         }
-        if let Error::Unknown { lost, run, listed_by } = error {
+        let mut cause = error;
+        if let Error::Stopped(stop) = error {
+            fields["works"] = stop.works.as_str().into();
+            fields["kept"] = stop.kept.as_deref().into();
+            fields["next_command"] = stop.run.as_deref().into();
+            cause = &stop.cause;
+        }
+        if let Error::Unknown { lost, run, listed_by } = cause {
             fields["request_id"] = lost.request_id.to_string().into();
             if let Some(expires_at) = lost.expires_at {
                 fields["expires_at"] = expires_at.secs().into();

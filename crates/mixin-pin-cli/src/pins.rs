@@ -1,6 +1,7 @@
 //! Reads PINs, spend keys and passphrases: at a prompt without echo, or from standard input, one a line. Never from the
 //! command line.
 
+use std::cell::OnceCell;
 use std::io::{self, IsTerminal as _, Read};
 
 use mixin_pin_core::tip::TipKey;
@@ -40,6 +41,32 @@ pub(crate) fn read_new(source: &PinSource, which: &'static str) -> Result<Pin, E
     }
     let which = "new PIN again";
     prompt(which, |again| if self::pin(&again, which)? == pin { Ok(pin) } else { Err(Error::PinsDiffer) })
+}
+
+/// The PIN of a run of several steps: it is read when the first step needs it, and once.
+pub(crate) struct Digits<'s> {
+    source: &'s PinSource,
+    pin: OnceCell<Pin>,
+}
+
+impl<'s> Digits<'s> {
+    pub(crate) const fn new(source: &'s PinSource) -> Self {
+        Self { source, pin: OnceCell::new() }
+    }
+
+    /// Reads the PIN.
+    pub(crate) fn get(&self) -> Result<&Pin, Error> {
+        if let Some(pin) = self.known() {
+            return Ok(pin);
+        }
+        let pin = read(self.source, "PIN")?;
+        Ok(self.pin.get_or_init(|| pin))
+    }
+
+    /// The PIN, if it has been read.
+    pub(crate) fn known(&self) -> Option<&Pin> {
+        self.pin.get()
+    }
 }
 
 fn pin(answer: &str, which: &'static str) -> Result<Pin, Error> {

@@ -74,7 +74,8 @@ removed, because they changed nothing. Other pending calls are named.
 
 Examples:
   mixin-pin resolve --keystore keystore.json
-  mixin-pin resolve --keystore keystore.json --new-user --pin-stdin < pin.txt";
+  mixin-pin resolve --keystore keystore.json --new-user --pin-stdin < pin.txt
+  mixin-pin resolve --keystore old.json --new-keystore new.json";
 
 pub(crate) const PENDING: &str = "\
 After a lost answer, a kill or a power cut, `resolve` settles a PIN change. For any other call, such as a transfer, find
@@ -98,9 +99,25 @@ Examples:
   mixin-pin store raise 0b1f7f6e-5d0e-4f6e-9b0e-2f9b9e0f3c11 --to-server-time --keystore keystore.json
   mixin-pin store raise 0b1f7f6e-5d0e-4f6e-9b0e-2f9b9e0f3c11 --to 1900000000000000000 --far-ahead";
 
+pub(crate) const SESSION: &str = "\
+One of the two keystores works at every instant, and the command says which. After an interruption, run the same command
+again, or ask without changing anything: mixin-pin resolve --keystore OLD --new-keystore NEW
+
+Examples:
+  mixin-pin session upgrade --keystore rsa.json --out ed25519.json
+  mixin-pin session upgrade --keystore rsa.json --out ed25519.json --tip-key spend.key
+  mixin-pin session upgrade --keystore rsa.json --out ed25519.json --by session-secret
+  mixin-pin session rotate --keystore app.json --out new-app.json --owner me.json";
+
+pub(crate) const APP: &str = "\
+Examples:
+  mixin-pin app register --owner me.json --app-id \"$ID\" --spend-key spend.key";
+
 pub(crate) const TIP: &str = "\
 Examples:
   mixin-pin tip new-key --out spend.key
+  mixin-pin tip change --keystore keystore.json --new-key spend.key
+  mixin-pin tip change --keystore keystore.json --old-key spend.key --new-key new-spend.key
   mixin-pin tip sign --spend-key-stdin read-emergency-contact < spend.key";
 
 pub(crate) const KEYSTORE: &str = "\

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Command, ResolveArgs, UpdateArgs, VerifyArgs};
+use super::{Command, ResolveArgs, SessionCommand, TipCommand, UpdateArgs, VerifyArgs};
 use crate::error::Error;
 use crate::files::is_stdin;
 
@@ -35,10 +35,16 @@ impl Command {
             ],
             Self::Encrypt(args) => vec![(KEYSTORE, is_stdin(&args.session.keystore)), (PIN, args.source.pin_stdin)],
             Self::Token(args) => vec![(KEYSTORE, is_stdin(&args.session.keystore)), (BODY, dash(args.body.as_deref()))],
-            Self::Update(UpdateArgs { client, source, tip, .. })
-            | Self::Verify(VerifyArgs { client, source, tip })
-            | Self::Resolve(ResolveArgs { client, source, tip, .. }) => vec![
+            Self::Update(UpdateArgs { client, source, tip, .. }) | Self::Verify(VerifyArgs { client, source, tip }) => {
+                vec![
+                    (KEYSTORE, is_stdin(&client.session.keystore)),
+                    (PIN, source.pin_stdin),
+                    (SPEND_KEY, tip.spend_key_stdin),
+                ]
+            }
+            Self::Resolve(ResolveArgs { client, source, tip, new_keystore, .. }) => vec![
                 (KEYSTORE, is_stdin(&client.session.keystore)),
+                ("--new-keystore -", dash(new_keystore.as_deref())),
                 (PIN, source.pin_stdin),
                 (SPEND_KEY, tip.spend_key_stdin),
             ],
@@ -48,6 +54,15 @@ impl Command {
                 (PIN, args.source.pin_stdin),
                 (SPEND_KEY, args.spend_key_stdin),
             ],
+            Self::Session(SessionCommand::Upgrade(args)) => {
+                vec![(KEYSTORE, is_stdin(&args.client.session.keystore)), (PIN, args.source.pin_stdin)]
+            }
+            Self::Session(SessionCommand::Rotate(args)) => {
+                vec![(KEYSTORE, is_stdin(&args.client.session.keystore)), ("--owner -", dash(args.owner.as_deref()))]
+            }
+            Self::Tip(TipCommand::Change(args)) => {
+                vec![(KEYSTORE, is_stdin(&args.client.session.keystore)), (PIN, args.source.pin_stdin)]
+            }
             // The others read one keystore, or nothing. `tip sign` reads no keystore beside --spend-key-stdin.
             _ => Vec::new(),
         }

@@ -20,13 +20,13 @@ use crate::time::{date, now};
 use crate::{client, journal, pins};
 
 /// A PIN of either kind. [`Credential`] borrows from it.
-enum OwnedCredential {
+pub(super) enum OwnedCredential {
     Digits(Pin),
     Tip(Box<TipKey>),
 }
 
 impl OwnedCredential {
-    fn as_credential(&self) -> Credential<'_> {
+    pub(super) fn as_credential(&self) -> Credential<'_> {
         match self {
             Self::Digits(pin) => Credential::Digits(pin),
             Self::Tip(key) => Credential::Tip(key),
@@ -35,15 +35,15 @@ impl OwnedCredential {
 }
 
 /// The pending calls of the session.
-struct Journal {
-    changes: Vec<PendingCall>,
+pub(super) struct Journal {
+    pub(super) changes: Vec<PendingCall>,
     /// Only those that are not under way.
     verifications: Vec<PendingCall>,
     others: Vec<PendingCall>,
 }
 
 impl Journal {
-    fn read(client: &Client) -> Result<Self, Error> {
+    pub(super) fn read(client: &Client) -> Result<Self, Error> {
         let (changes, rest): (Vec<_>, Vec<_>) =
             client.pending()?.into_iter().partition(|call| call.kind == CallKind::UpdatePin);
         let (mut verifications, others): (Vec<_>, Vec<_>) =
@@ -53,13 +53,13 @@ impl Journal {
     }
 
     /// Fails if a change may still get its answer.
-    fn refuse_under_way(&self) -> Result<(), Error> {
+    pub(super) fn refuse_under_way(&self) -> Result<(), Error> {
         let under_way = self.changes.iter().find_map(|call| Some((call.request_id, call.under_way_for?)));
         under_way.map_or(Ok(()), |(request_id, left)| Err(Error::UnderWay { request_id, left }))
     }
 
     /// Removes the verifications.
-    fn forget_verifications(&self, client: &Client, output: &Output) -> Result<(), Error> {
+    pub(super) fn forget_verifications(&self, client: &Client, output: &Output) -> Result<(), Error> {
         for call in &self.verifications {
             if let Err(error) = client.settle(call.request_id) {
                 output::warn(&format!("a verification is still in the journal: {error}; resolve again to remove it"));

@@ -1,24 +1,28 @@
-//! `tip new-key` and `tip sign`.
+//! `tip new-key`, `tip sign` and `tip change`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base16ct::lower::encode_string;
+use mixin_pin_core::Ed25519PublicKey;
 use mixin_pin_core::tip::TipKey;
-use mixin_pin_core::{Ed25519PublicKey, SystemRng};
-use serde_json::json;
-use zeroize::Zeroizing;
+use mixin_pin_http::{Client, Credential, Outcome, Verdict};
+use mixin_pin_protocol::answer::User;
+use mixin_pin_protocol::keystore::SpendKey;
+use serde_json::{Value, json};
 
-use crate::args::{TipNewKeyArgs, TipSignArgs};
-use crate::error::Error;
-use crate::files::SecretFile;
-use crate::output::{GOOD, Output};
-use crate::redact::ShownPath;
-use crate::{keystore, pins};
+use super::resolve::Journal;
+use crate::args::{ClientArgs, TipChangeArgs, TipNewKeyArgs, TipSignArgs};
+use crate::error::{Error, FileProblem};
+use crate::guided::{self, Change, KeyFile, Names, Standing};
+use crate::outcome::{next_command, send, send_or_next};
+use crate::output::{self, GOOD, Output, user_name};
+use crate::pins::Digits;
+use crate::redact::{ShownInput, ShownPath};
+use crate::{client, files, keystore, pins};
 
 pub(crate) fn new_key(args: &TipNewKeyArgs, output: &Output) -> Result<(), Error> {
-    let file = SecretFile::create(&args.out)?;
-    let (key, seed) = TipKey::generate(&mut SystemRng::new()?);
-    let mut text = Zeroizing::new(encode_string(seed.as_ref()));
-    text.push('\n');
-    file.finish(text.as_bytes())?;
+    let key = KeyFile { path: &args.out, which: "spend key" }.create()?;
     let hex = encode_string(key.public_key().as_bytes());
     let base64 = key.public_key().to_base64_url();
     let out = ShownPath(&args.out);
@@ -38,4 +42,234 @@ pub(crate) fn sign(args: &TipSignArgs, output: &Output) -> Result<(), Error> {
     let (body, signature) = (encode_string(body.as_bytes()), encode_string(&signature));
     let public_key = encode_string(key.public_key().as_bytes());
     output.result(&json!({ "body": body, "signature": signature, "public_key": public_key }), || signature.clone())
+}
+
+pub(crate) fn change(args: &TipChangeArgs, output: &Output) -> Result<(), Error> {
+    let (client, of_keystore) = client::open(&args.client)?;
+    let run = KeyChange {
+        client: &client,
+        args: &args.client,
+        keystore: &args.client.session.keystore,
+        of_keystore: of_keystore.as_ref(),
+        new_key: &args.new_key,
+        old_key: args.old_key.as_deref(),
+        digits: &Digits::new(&args.source),
+        again: again(args),
+    };
+    let Changed { value, text } = run.run(output)?;
+    output.result(&value, || text)
+}
+
+/// The same command.
+fn again(args: &TipChangeArgs) -> Option<String> {
+    let mut flags = vec!["--new-key", args.new_key.to_str()?];
+    if let Some(old_key) = &args.old_key {
+        flags.extend(["--old-key", old_key.to_str()?]);
+    }
+    if args.source.pin_stdin {
+        flags.push("--pin-stdin");
+    }
+    next_command("tip change", &(&args.client).into(), &flags)
+}
+
+/// A change of the PIN to a TIP key, from digits or from another TIP key.
+pub(super) struct KeyChange<'a> {
+    pub(super) client: &'a Client,
+    /// The API and the store.
+    pub(super) args: &'a ClientArgs,
+    /// The keystore of the client's session.
+    pub(super) keystore: &'a Path,
+    pub(super) of_keystore: Option<&'a SpendKey>,
+    pub(super) new_key: &'a Path,
+    pub(super) old_key: Option<&'a Path>,
+    pub(super) digits: &'a Digits<'a>,
+    /// The command that goes on if this one stops.
+    pub(super) again: Option<String>,
+}
+
+/// What a change reports.
+pub(super) struct Changed {
+    pub(super) value: Value,
+    pub(super) text: String,
+}
+
+impl KeyChange<'_> {
+    pub(super) fn run(self, output: &Output) -> Result<Changed, Error> {
+        let new_file = KeyFile { path: self.new_key, which: "new key" };
+        self.refuse_one_key(&new_file)?;
+        let me = send(|| self.client.me())?;
+        let installed = pins::installed_key(&me);
+        let journal = Journal::read(self.client)?;
+        let is_installed = |key: &TipKey| installed.as_ref() == Some(key.public_key());
+        let there = files::is_there(self.new_key).then(|| new_file.read_matching(installed.as_ref())).transpose()?;
+        let (new, was_installed) = match there {
+            Some(new) if is_installed(&new) => (new, true),
+            there => {
+                journal.refuse_under_way()?;
+                // The old PIN is asked for before a key is made that may not be needed.
+                let old = self.old(&me, installed.as_ref())?;
+                let new = match there {
+                    Some(new) => new,
+                    None => new_file.create()?,
+                };
+                self.install(&journal, old.as_ref(), &new, me.tip_counter)?;
+                (new, false)
+            }
+        };
+        let user = send_or_next(|| self.client.verify_tip(&new), "verify", self.args, &["--spend-key-stdin"])
+            .inspect_err(|_| output::warn("the new key is installed; the same command verifies it again"))?;
+        journal.forget_verifications(self.client, output)?;
+        let replaced = self.mark(&new)?;
+        let holds_old = self.warn_of_keystore(&new);
+        let (path, user_id) = (ShownPath(self.new_key), user.user_id);
+        let word = if was_installed { "already installed" } else { "installed" };
+        let value = json!({
+            "pin": if was_installed { "unchanged" } else { "changed" },
+            "user_id": user_id.to_string(),
+            "new_key": path.in_json(),
+            "verified": true,
+            "replaced": replaced.as_deref().map(|path| ShownPath(path).in_json()),
+            "keystore_holds_old_key": holds_old,
+        });
+        let mut text = format!("{GOOD}TIP key {word} and verified{GOOD:#} for {}: {path}", user_name(&user));
+        if let Some(replaced) = replaced {
+            text += &format!("\n  old key     {}", ShownPath(&replaced));
+        }
+        Ok(Changed { value, text })
+    }
+
+    /// Refuses an old key that is the new one: it would be marked as replaced.
+    fn refuse_one_key(&self, new: &KeyFile<'_>) -> Result<(), Error> {
+        let Some(old) = self.old_key.filter(|path| files::is_there(path)) else { return Ok(()) };
+        if files::is_there(new.path) && self.old_file(old).read(None)?.public_key() == new.read(None)?.public_key() {
+            return Err(Error::SameSpendKey);
+        }
+        Ok(())
+    }
+
+    const fn old_file<'p>(&self, path: &'p Path) -> KeyFile<'p> {
+        KeyFile { path, which: "old key" }
+    }
+
+    /// The PIN that is set now. None if there is none.
+    fn old(&self, me: &User, installed: Option<&Ed25519PublicKey>) -> Result<Option<Old<'_>>, Error> {
+        match (installed, self.old_key, self.of_keystore) {
+            (Some(installed), Some(path), _) => Ok(Some(Old::Tip(self.old_file(path).read(Some(installed))?))),
+            (Some(installed), None, Some(key)) => {
+                let key = key.to_tip_key(Some(installed)).map_err(|_| Error::OldKeyMissing)?;
+                Ok(Some(Old::Tip(key)))
+            }
+            (Some(_), None, None) => Err(Error::OldKeyMissing),
+            (None, Some(_), _) => Err(Error::NoTipKeyYet),
+            (None, None, _) if me.has_pin => Ok(Some(Old::Digits(self.digits.get()?))),
+            (None, None, _) => Ok(None),
+        }
+    }
+
+    fn install(&self, journal: &Journal, old: Option<&Old<'_>>, new: &TipKey, counter: u64) -> Result<User, Error> {
+        let mut change = Installation { client: self.client, old, counter, new };
+        let patience = Duration::from_secs(self.args.api.timeout);
+        let names = Names { old: "the old PIN".to_owned(), new: ShownInput(self.new_key).to_string() };
+        guided::carry_out(&mut change, !journal.changes.is_empty(), patience).map_err(|failure| {
+            let said = names.works(failure.works);
+            failure.into_error(said, Some(self.new_key), self.again.clone())
+        })
+    }
+
+    /// Renames the file of the old key. Returns its new name.
+    fn mark(&self, new: &TipKey) -> Result<Option<PathBuf>, Error> {
+        let Some(old) = self.old_key else { return Ok(None) };
+        let replaced = files::with_suffix(old, ".replaced");
+        if !files::is_there(old) {
+            // An earlier run has renamed it.
+            return Ok(files::is_there(&replaced).then_some(replaced));
+        }
+        if self.old_file(old).read(None)?.public_key() == new.public_key() {
+            return Err(Error::SameSpendKey);
+        }
+        match files::rename_new(old, &replaced) {
+            Ok(()) => Ok(Some(replaced)),
+            Err(Error::File { problem: FileProblem::Exists, .. }) => {
+                output::warn(&format!(
+                    "{} keeps its name, because {} exists; its key is replaced and approves nothing any more",
+                    ShownPath(old),
+                    ShownPath(&replaced)
+                ));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Warns if the keystore has another spend key, which `--tip` would use. Returns whether it has one.
+    fn warn_of_keystore(&self, new: &TipKey) -> bool {
+        let Some(key) = self.of_keystore else { return false };
+        let is_old = key.to_tip_key(Some(new.public_key())).is_err();
+        if is_old {
+            output::warn(&format!(
+                "{} still has another spend key, which --tip uses, and each use costs a try: put the new key there, or give it \
+                 with --spend-key-stdin < {}",
+                ShownInput(self.keystore),
+                ShownPath(self.new_key)
+            ));
+        }
+        is_old
+    }
+}
+
+/// The PIN before the change.
+enum Old<'d> {
+    Digits(&'d mixin_pin_core::Pin),
+    Tip(TipKey),
+}
+
+impl Old<'_> {
+    fn as_credential(&self) -> Credential<'_> {
+        match self {
+            Old::Digits(pin) => Credential::Digits(pin),
+            Old::Tip(key) => Credential::Tip(key),
+        }
+    }
+}
+
+/// The installation of a TIP key, as a guided change.
+struct Installation<'a> {
+    client: &'a Client,
+    old: Option<&'a Old<'a>>,
+    counter: u64,
+    new: &'a TipKey,
+}
+
+impl Change for Installation<'_> {
+    type New = User;
+
+    // Verifying the old PIN settles it: a lost request cannot be carried out any more. Again would cost a try again.
+    const IS_ASKED_AGAIN: bool = false;
+
+    fn ask(&mut self) -> Result<Standing<User>, Error> {
+        let old = self.old.map(Old::as_credential);
+        let plan = send(|| self.client.resolve_update(old, Credential::Tip(self.new), None))?;
+        if plan.may_cost() > 0 {
+            output::warn(&format!("this may cost up to {} of the day's tries", plan.may_cost()));
+        }
+        let resolution = send(|| plan.settle())?;
+        if let Some(error) = resolution.journal_error {
+            output::warn(&format!("the journal failed and may still list what is settled: {error}"));
+        }
+        match resolution.verdict {
+            Verdict::Applied(user) => Ok(Standing::New(user)),
+            Verdict::NotApplied(_) => Ok(Standing::Old),
+            Verdict::Neither => Ok(Standing::Neither),
+            Verdict::Lost(lost) => Err(Error::Unknown { lost, run: None, listed_by: None }),
+            _ => Err(Error::Unresolved),
+        }
+    }
+
+    fn send(&mut self) -> Result<Outcome<User>, Error> {
+        send(|| match self.old {
+            None => self.client.install_tip(None, self.new),
+            Some(Old::Digits(pin)) => self.client.install_tip(Some(pin), self.new),
+            Some(Old::Tip(key)) => self.client.change_tip(key, self.counter, self.new),
+        })
+    }
 }

@@ -228,6 +228,12 @@ pub(crate) fn hard_linked(path: &Path) -> Option<u64> {
     (file.nlink() > 1).then(|| file.ino())
 }
 
+/// Whether two names are of one file.
+pub(crate) fn is_same_file(one: &Path, two: &Path) -> bool {
+    let file = |path| fs::symlink_metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    file(one).is_some_and(|one| file(two) == Some(one))
+}
+
 /// Gives a file to the owner of another.
 pub(crate) fn copy_owner(file: &File, of: &Metadata) {
     // Only root can give files away. For other users the owner is already the same, or stays the process's user.

@@ -1,0 +1,489 @@
+//! `session upgrade` and `session rotate`: give a session another key, and write its keystore.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mixin_pin_core::token::VerifyingKey;
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_core::{Ed25519Key, RsaPublicKey, Session, SessionKey};
+use mixin_pin_http::{Client, KeyState, KeyVerdict, OAuthClient, Outcome, SessionChange};
+use mixin_pin_protocol::answer::{NewSession, User};
+use mixin_pin_protocol::keystore::{Keystore, KeystoreShape, ServerKey, SpendKey};
+use mixin_pin_store::{CallKind, Error as StoreError};
+use serde_json::{Value, json};
+
+use super::tip::{Changed, KeyChange};
+use crate::args::{ClientArgs, SessionRotateArgs, SessionUpgradeArgs, UpgradeBy};
+use crate::client::{self, AnyClient};
+use crate::error::{Error, FileProblem, KeystoreProblem};
+use crate::files;
+use crate::guided::{self, Change, Failure, Kind, Names, Standing, Unfinished, Works, is_refusal};
+use crate::keystore::{self, Passphrase};
+use crate::outcome::{next_command, send};
+use crate::output::{self, GOOD, Output, WARN};
+use crate::pins::{self, Digits};
+use crate::redact::{ShownInput, ShownPath};
+
+pub(crate) fn upgrade(args: &SessionUpgradeArgs, output: &Output) -> Result<(), Error> {
+    let old = Old::read(&args.client)?;
+    let Some(VerifyingKey::Rsa(rsa)) = old.keystore.public_key() else {
+        return Err(KeystoreProblem::NotRsa.at(&args.client.session.keystore));
+    };
+    let digits = Digits::new(&args.source);
+    let way = match args.by {
+        UpgradeBy::LegacyUsers => Way::LegacyUsers { rsa, digits: &digits },
+        UpgradeBy::SessionSecret => Way::SessionSecret,
+    };
+    let again = again("session upgrade", &args.client, &args.out, &upgrade_flags(args).unwrap_or_default());
+    let run = Run::new(Kind::Upgrade, &old, &args.client, &args.out, way, again);
+    let finished = run.run(output)?;
+    let Some(tip_key) = &args.tip_key else {
+        return output.result(&finished.value(&run, None), || finished.text(&run));
+    };
+    output.progress(|| finished.text(&run))?;
+    let Finished { client, spend_key, .. } = &finished;
+    let change = KeyChange {
+        client,
+        args: &args.client,
+        keystore: &args.out,
+        of_keystore: spend_key.as_ref(),
+        new_key: tip_key,
+        old_key: None,
+        digits: &digits,
+        again: run.again.clone(),
+    };
+    let Changed { value, text } = change.run(output)?;
+    output.result(&finished.value(&run, Some(value)), || text)
+}
+
+pub(crate) fn rotate(args: &SessionRotateArgs, output: &Output) -> Result<(), Error> {
+    let old = Old::read(&args.client)?;
+    let owner = args.owner.as_deref().map(|path| client::open_any_at(path, &args.client.api, &args.client.store));
+    let owner = owner.transpose()?;
+    let way = owner.as_ref().map_or(Way::SessionSecret, Way::Owner);
+    let flags: Option<Vec<_>> = args
+        .owner
+        .as_deref()
+        .map(|path| path.to_str().map(|path| vec!["--owner", path]))
+        .unwrap_or_else(|| Some(Vec::new()));
+    let again = flags.and_then(|flags| again("session rotate", &args.client, &args.out, &flags));
+    let run = Run::new(Kind::Rotate, &old, &args.client, &args.out, way, again);
+    let finished = run.run(output)?;
+    output.result(&finished.value(&run, None), || finished.text(&run))
+}
+
+/// The options of an upgrade beside its files. None if one cannot be shown.
+fn upgrade_flags(args: &SessionUpgradeArgs) -> Option<Vec<&str>> {
+    let mut flags = Vec::new();
+    if args.by == UpgradeBy::SessionSecret {
+        flags.extend(["--by", "session-secret"]);
+    }
+    if let Some(path) = &args.tip_key {
+        flags.extend(["--tip-key", path.to_str()?]);
+    }
+    if args.source.pin_stdin {
+        flags.push("--pin-stdin");
+    }
+    Some(flags)
+}
+
+/// The same command.
+fn again(command: &str, args: &ClientArgs, out: &Path, flags: &[&str]) -> Option<String> {
+    next_command(command, &args.into(), &[&["--out", out.to_str()?], flags].concat())
+}
+
+/// The old keystore.
+struct Old {
+    keystore: Keystore,
+    session: Session,
+    client: Client,
+    /// The passphrase of the file, which the new files get, too.
+    passphrase: Option<Passphrase>,
+}
+
+impl Old {
+    fn read(args: &ClientArgs) -> Result<Self, Error> {
+        let path = &args.session.keystore;
+        let (text, passphrase) = keystore::read_text(path)?;
+        let session = || keystore::into_session(path, keystore::parse(path, &text)?);
+        let client = client::user_client(session()?, args)?;
+        Ok(Self { keystore: keystore::parse(path, &text)?, session: session()?, client, passphrase })
+    }
+
+    fn ids(&self) -> (Uuid, Uuid) {
+        (self.keystore.user_id(), self.keystore.session_id())
+    }
+}
+
+/// The call that makes the change.
+enum Way<'a> {
+    /// `POST /legacy/users`: the PIN in digits approves.
+    LegacyUsers { rsa: RsaPublicKey, digits: &'a Digits<'a> },
+    /// `POST /session/secret`: the old key signs.
+    SessionSecret,
+    /// `POST /safe/apps/:id/session`: the app's owner signs.
+    Owner(&'a AnyClient),
+}
+
+/// A run that changes the key of a session.
+struct Run<'a> {
+    kind: Kind,
+    old: &'a Old,
+    args: &'a ClientArgs,
+    /// The new keystore.
+    out: &'a Path,
+    /// The file with the new key until then.
+    unfinished: PathBuf,
+    way: Way<'a>,
+    /// The command that goes on if this one stops.
+    again: Option<String>,
+}
+
+/// A change that is complete.
+struct Finished {
+    client: Client,
+    spend_key: Option<SpendKey>,
+    user: User,
+    was_complete: bool,
+    old_works: bool,
+    pin_verified: Option<bool>,
+    left_out: Vec<&'static str>,
+}
+
+impl<'a> Run<'a> {
+    fn new(kind: Kind, old: &'a Old, args: &'a ClientArgs, out: &'a Path, way: Way<'a>, again: Option<String>) -> Self {
+        let unfinished = files::with_suffix(out, UNFINISHED);
+        Self { kind, old, args, out, unfinished, way, again }
+    }
+
+    fn is_app(&self) -> bool {
+        matches!(self.way, Way::Owner(_))
+    }
+
+    fn old_path(&self) -> &Path {
+        &self.args.session.keystore
+    }
+
+    fn digits(&self) -> Option<&Digits<'a>> {
+        match self.way {
+            Way::LegacyUsers { digits, .. } => Some(digits),
+            _ => None,
+        }
+    }
+
+    fn run(&self, output: &Output) -> Result<Finished, Error> {
+        if files::is_there(self.out) {
+            return self.complete_existing();
+        }
+        let passphrase = self.old.passphrase.as_ref();
+        let is_resumed = files::is_there(&self.unfinished);
+        let unfinished = if is_resumed {
+            output.progress(|| format!("going on with the key in {}", ShownPath(&self.unfinished)))?;
+            self.resume()?
+        } else {
+            // The PIN is asked for before a key is made that may not be needed.
+            self.digits().map(Digits::get).transpose()?;
+            Unfinished::create(&self.unfinished, self.kind, self.is_app(), self.old.ids(), passphrase)?
+        };
+        let key = &unfinished.key;
+        let patience = Duration::from_secs(self.args.api.timeout);
+        let new = guided::carry_out(&mut KeyChangeOf { run: self, key }, is_resumed, patience)
+            .map_err(|failure| self.stopped(failure, is_resumed))?;
+        let server_key = new.server_key.ok_or_else(|| self.stop(Error::NoServerKey, Works::New))?;
+        let is_dashboard = self.old.keystore.shape() == KeystoreShape::Dashboard;
+        let written = self.old.keystore.write_next(self.is_app() || is_dashboard, new.session_id, key, &server_key);
+        let written = written.map_err(|cause| KeystoreProblem::Content(cause).at(self.old_path()))?;
+        keystore::write_new(self.out, &written.text, passphrase)?;
+        self.finish(written.text.as_bytes(), false, written.left_out)
+    }
+
+    /// Reads the key of an earlier run, which must be of this change.
+    fn resume(&self) -> Result<Unfinished, Error> {
+        let file = Unfinished::read(&self.unfinished, self.old.passphrase.as_ref())?;
+        let found = (file.kind, file.is_app, (file.user_id, file.old_session_id));
+        if found == (self.kind, self.is_app(), self.old.ids()) {
+            Ok(file)
+        } else {
+            Err(FileProblem::OtherUnfinished { kind: file.kind, user_id: file.user_id }.at(&self.unfinished))
+        }
+    }
+
+    /// The new keystore is there: an earlier run has written it, or it is another file.
+    fn complete_existing(&self) -> Result<Finished, Error> {
+        let text = keystore::read_text_with(self.out, self.old.passphrase.as_ref())?;
+        let new = keystore::parse(self.out, &text)?;
+        let is_of_user = new.user_id() == self.old.keystore.user_id();
+        let is_old = new.public_key() == self.old.keystore.public_key();
+        if !is_of_user || is_old || !matches!(new.public_key(), Some(VerifyingKey::Ed25519(_))) {
+            return Err(FileProblem::Exists.at(self.out));
+        }
+        // The spend key is written, so it is not left out.
+        let is_spend_key = |name: &&str| matches!(*name, "spend_private_key" | "spend_key" | "safe_key");
+        let left_out = self.old.keystore.further_secrets().iter().copied().filter(|name| !is_spend_key(name)).collect();
+        self.finish(&text, true, left_out)
+    }
+
+    /// Checks the new keystore, retires the old session, and removes the file with the key.
+    fn finish(&self, text: &[u8], was_complete: bool, left_out: Vec<&'static str>) -> Result<Finished, Error> {
+        let mut new = keystore::parse(self.out, text)?;
+        let (spend_key, pin_token, session_id) = (new.take_spend_key(), new.pin_token(), new.session_id());
+        let client = client::user_client(keystore::into_session(self.out, new)?, self.args)?;
+        let signer = keystore::into_session(self.out, keystore::parse(self.out, text)?)?;
+        let user = match KeyState::of(client.me()) {
+            Ok(KeyState::Accepted(user)) => user,
+            Ok(KeyState::Refused) => {
+                let works = match self.old_works() {
+                    Ok(true) => Works::Old,
+                    Ok(false) => Works::Neither,
+                    Err(_) => Works::Unknown,
+                };
+                return Err(self.stop(KeystoreProblem::Refused.at(self.out), works));
+            }
+            Err(error) => return Err(self.stop(error.into(), Works::Unknown)),
+        };
+        let shown = NewSession::of_user(&user).and_then(|shown| shown.server_key.to_x25519().ok());
+        if shown.is_some_and(|shown| pin_token.is_some_and(|ours| ours != shown.to_base64_url())) {
+            return Err(self.stop(KeystoreProblem::OtherServerKey.at(self.out), Works::New));
+        }
+        let pin_verified = self.verify(&client, &user, spend_key.as_ref());
+        self.settle_journal(&signer)?;
+        let old_works = self.old_works()?;
+        if !old_works {
+            self.retire(session_id)?;
+        }
+        files::remove(&self.unfinished)?;
+        Ok(Finished { client, spend_key, user, was_complete, old_works, pin_verified, left_out })
+    }
+
+    /// Verifies a PIN that is at hand: that proves the PIN key of the new session. None without one.
+    fn verify(&self, client: &Client, user: &User, spend_key: Option<&SpendKey>) -> Option<bool> {
+        let installed = pins::installed_key(user);
+        let verified = match (installed, self.digits().and_then(Digits::known)) {
+            (Some(installed), _) => {
+                let key = spend_key?.to_tip_key(Some(&installed)).ok()?;
+                send(|| client.verify_tip(&key))
+            }
+            (None, Some(pin)) if user.has_pin => send(|| client.verify_pin(pin)),
+            _ => return None,
+        };
+        let warn = |cause: &dyn std::fmt::Display| {
+            output::warn(&format!("the PIN is not verified with {}: {cause}", ShownPath(self.out)));
+        };
+        match verified {
+            Ok(Outcome::Done(_)) => Some(true),
+            Ok(Outcome::Unknown(lost)) => {
+                warn(&lost.cause);
+                None
+            }
+            Err(error) => {
+                warn(&error);
+                Some(false)
+            }
+        }
+    }
+
+    /// The client with the journal of the change, and which asks: the old session's, or that of the app's owner.
+    fn asking(&self) -> &Client {
+        match self.way {
+            Way::Owner(AnyClient::User(owner, _)) => owner,
+            _ => &self.old.client,
+        }
+    }
+
+    /// The change, as the server is asked about it.
+    fn change(&self, key: &Ed25519Key) -> SessionChange {
+        let (user_id, session_id) = self.old.ids();
+        SessionChange::new(user_id, session_id, key.public_key())
+    }
+
+    fn old_works(&self) -> Result<bool, Error> {
+        let (user_id, session_id) = self.old.ids();
+        let state = send(|| self.old.client.ask_with(user_id, session_id, self.old.session.signer()))?;
+        Ok(matches!(state, KeyState::Accepted(_)))
+    }
+
+    /// Removes the change from the journal: the new key is known to be the session's.
+    fn settle_journal(&self, new: &Session) -> Result<(), Error> {
+        let client = self.asking();
+        let SessionKey::Ed25519(key) = new.signer() else { return Ok(()) };
+        if !client.pending()?.iter().any(|call| call.kind == CallKind::ChangeSession) {
+            return Ok(());
+        }
+        let change = self.change(key).or_session_ids([new.session_id()]);
+        let resolution = send(|| client.resolve_session(change, self.old.session.signer(), key))?;
+        if let Some(error) = resolution.journal_error {
+            output::warn(&format!("the journal failed and may still list the change: {error}"));
+        }
+        Ok(())
+    }
+
+    /// Forgets the old session's iterators if the new one has another id.
+    fn retire(&self, new_session_id: Uuid) -> Result<(), Error> {
+        let (_, old_session_id) = self.old.ids();
+        if new_session_id == old_session_id {
+            return Ok(());
+        }
+        match client::open_store_quietly(&self.args.store)?.forget(old_session_id) {
+            Err(StoreError::Unsettled) => {
+                output::warn(&format!(
+                    "the store keeps the old session {old_session_id}, because it lists calls of it; mixin-pin pending shows them"
+                ));
+                Ok(())
+            }
+            forgotten => Ok(forgotten.map(drop)?),
+        }
+    }
+
+    /// The error for a change that is not complete. If nothing was sent with the new key, it is removed.
+    fn stopped(&self, failure: Failure, is_resumed: bool) -> Error {
+        let was_sent = is_resumed
+            || failure.works != Works::Unchanged
+            || matches!(&failure.cause, Error::Http(error) if is_refusal(error));
+        // A file that cannot be removed stays, and the message says so.
+        let is_kept = was_sent || files::remove(&self.unfinished).is_err();
+        let said = self.names().works(failure.works);
+        failure.into_error(said, is_kept.then_some(&*self.unfinished), self.again.clone())
+    }
+
+    /// The error for a new keystore or key that the server accepts, or refuses, unexpectedly.
+    fn stop(&self, cause: Error, works: Works) -> Error {
+        let kept = files::is_there(&self.unfinished).then_some(&*self.unfinished);
+        let said = self.names().works(works);
+        Failure { cause, works }.into_error(said, kept, self.again.clone())
+    }
+
+    fn names(&self) -> Names {
+        let new = if files::is_there(self.out) { self.out } else { &self.unfinished };
+        Names::of_files(self.old_path(), new)
+    }
+}
+
+/// The end of the name of the file with the new key.
+pub(super) const UNFINISHED: &str = ".unfinished";
+
+impl Finished {
+    fn value(&self, run: &Run<'_>, tip: Option<Value>) -> Value {
+        let (user_id, old_session_id) = run.old.ids();
+        let mut value = json!({
+            "session": if run.kind == Kind::Upgrade { "upgraded" } else { "rotated" },
+            "already": self.was_complete,
+            "keystore": ShownPath(run.out).in_json(),
+            "user_id": user_id.to_string(),
+            "session_id": self.client.session().session_id().to_string(),
+            "old_session_id": old_session_id.to_string(),
+            "old_works": self.old_works,
+            "pin_verified": self.pin_verified,
+            "left_out": self.left_out,
+        });
+        if let Some(tip) = tip {
+            value["tip"] = tip;
+        }
+        value
+    }
+
+    fn text(&self, run: &Run<'_>) -> String {
+        let word = match (run.kind, self.was_complete) {
+            (_, true) => "complete already",
+            (Kind::Upgrade, false) => "upgraded",
+            (Kind::Rotate, false) => "rotated",
+        };
+        let (new, old) = (ShownPath(run.out), ShownInput(run.old_path()));
+        let pin = match self.pin_verified {
+            Some(true) => ", and the PIN is verified with it",
+            _ => "",
+        };
+        let mut text = format!("{GOOD}{word}{GOOD:#}: {new} works for {}{pin}", output::user_name(&self.user));
+        text += &if self.old_works {
+            format!("\n  {WARN}{old} works, too{WARN:#}")
+        } else {
+            format!("\n  {old} does not work any more")
+        };
+        if !self.left_out.is_empty() {
+            text += &format!("\n  only {old} has: {}; keep them if you need them", self.left_out.join(", "));
+        }
+        text
+    }
+}
+
+/// What the server says of a new key.
+struct New {
+    session_id: Uuid,
+    server_key: Option<ServerKey>,
+}
+
+/// The change of a session's key, as a guided change.
+struct KeyChangeOf<'a> {
+    run: &'a Run<'a>,
+    key: &'a Ed25519Key,
+}
+
+impl KeyChangeOf<'_> {
+    /// The ids of the app's sessions with the new key, as its owner sees them.
+    fn listed(&self, owner: &OAuthClient) -> Result<Vec<Uuid>, Error> {
+        let (user_id, _) = self.run.old.ids();
+        let sessions = send(|| owner.sessions(&[user_id]))?;
+        let key = self.key.public_key();
+        Ok(sessions
+            .iter()
+            .filter(|one| one.user_id == user_id && one.has_key(&key))
+            .map(|one| one.session_id)
+            .collect())
+    }
+
+    fn new_of(&self, user: &User) -> New {
+        let (_, old_session_id) = self.run.old.ids();
+        let session = NewSession::of_user(user);
+        let session_id = user.session_id.unwrap_or(old_session_id);
+        New { session_id, server_key: session.map(|session| session.server_key) }
+    }
+}
+
+impl Change for KeyChangeOf<'_> {
+    type New = New;
+
+    const IS_ASKED_AGAIN: bool = true;
+
+    fn ask(&mut self) -> Result<Standing<New>, Error> {
+        let run = self.run;
+        let mut change = run.change(self.key);
+        if let Way::Owner(AnyClient::OAuth(owner)) = run.way {
+            change = change.or_session_ids(self.listed(owner)?);
+        }
+        let resolution = send(|| run.asking().resolve_session(change, run.old.session.signer(), self.key))?;
+        if let Some(error) = resolution.journal_error {
+            output::warn(&format!("the journal failed and may still list what is settled: {error}"));
+        }
+        Ok(match resolution.verdict {
+            KeyVerdict::New(user) => Standing::New(self.new_of(&user)),
+            KeyVerdict::Old(_) | KeyVerdict::NotYet { .. } => Standing::Old,
+            _ => Standing::Neither,
+        })
+    }
+
+    fn send(&mut self) -> Result<Outcome<New>, Error> {
+        let run = self.run;
+        let (user_id, old_session_id) = run.old.ids();
+        let new_key = self.key.public_key();
+        let outcome = match &run.way {
+            Way::LegacyUsers { rsa, digits } => {
+                let pin = digits.get()?;
+                send(|| run.old.client.upgrade_session(rsa, pin, &new_key))?
+            }
+            Way::SessionSecret => send(|| run.old.client.replace_session_key(&new_key))?,
+            Way::Owner(AnyClient::User(owner, _)) => send(|| owner.replace_app_session(user_id, &new_key))?,
+            Way::Owner(AnyClient::OAuth(owner)) => send(|| owner.replace_app_session(user_id, &new_key))?,
+        };
+        Ok(match outcome {
+            Outcome::Done(new) => Outcome::Done(New {
+                session_id: new.session_id.unwrap_or(old_session_id),
+                server_key: Some(new.server_key),
+            }),
+            Outcome::Unknown(lost) => Outcome::Unknown(lost),
+        })
+    }
+
+    /// An upgrade by PIN, or by the owner, does not need the old key: made again, it can only set the same new key.
+    fn may_repeat(&self) -> bool {
+        !matches!(self.run.way, Way::SessionSecret)
+    }
+}
