@@ -191,6 +191,8 @@ pub(crate) enum KeystoreProblem {
     NotLocked,
     /// Its session has no RSA key.
     NotRsa,
+    /// Its session has an RSA key, which replaces no other.
+    NotNew,
     /// The server refuses its session.
     Refused,
     /// The server shows another key of its own.
@@ -519,6 +521,10 @@ impl KeystoreProblem {
                 f,
                 "the session of {shown} has no RSA key, so there is nothing to upgrade; mixin-pin session rotate gives it another key"
             ),
+            Self::NotNew => write!(
+                f,
+                "the session of {shown} has an RSA key, so it is not the new keystore; give the old one with --keystore"
+            ),
             Self::Refused => {
                 write!(f, "the server refuses the session of {shown}; move the file away, or name another with --out")
             }
@@ -662,6 +668,13 @@ mod tests {
 
     use super::*;
     use crate::commands::explain;
+    use crate::guided::Names;
+
+    fn stopped(works: Works, kept: Option<&str>, run: Option<&str>) -> Error {
+        let names = Names { old: "old.json".to_owned(), new: "new.json".to_owned() };
+        let (said, kept) = (names.works(works), kept.map(str::to_owned));
+        Error::Stopped(Box::new(Stop { cause: Error::NeitherKey, works, said, kept, run: run.map(str::to_owned) }))
+    }
 
     /// Pins each message, with its exit code and its word for scripts.
     #[test]
@@ -673,6 +686,11 @@ mod tests {
             Error::DoesNotHold,
             FileProblem::Read(cause()).at(path),
             FileProblem::Write(cause()).at(path),
+            FileProblem::Remove(cause()).at(path),
+            FileProblem::Differs.at(path),
+            FileProblem::Unfinished.at(Path::new("new.json.unfinished")),
+            FileProblem::OtherUnfinished { kind: Kind::Upgrade, user_id: Uuid::from_u128(7) }
+                .at(Path::new("new.json.unfinished")),
             FileProblem::Exists.at(path),
             FileProblem::LockingLeft.at(Path::new("keystore.json.locking")),
             FileProblem::UnlockLeft.at(Path::new("keystore.json.before-unlock")),
@@ -690,6 +708,10 @@ mod tests {
             KeystoreProblem::Unlock(age::DecryptError::NoMatchingKeys).at(path),
             KeystoreProblem::Locked.at(path),
             KeystoreProblem::NotLocked.at(path),
+            KeystoreProblem::NotRsa.at(path),
+            KeystoreProblem::NotNew.at(path),
+            KeystoreProblem::Refused.at(path),
+            KeystoreProblem::OtherServerKey.at(path),
             Error::PassphrasesDiffer,
             Error::PassphraseEmpty,
             Error::NoTerminal { which: "old PIN", cause: cause(), stdin_is_keystore: false },
@@ -735,6 +757,19 @@ mod tests {
             Error::Sandbox(mixin_pin_sandbox::Error::DatabaseContent),
             Error::Registration,
             Error::NotExplained { topics: explain::words().collect::<Vec<_>>().join(", ") },
+            Error::NotCarriedOut(Box::new(AnswerError::Server { status: 502 }.into())),
+            Error::NeitherKey,
+            Error::NoServerKey,
+            Error::OldKeyMissing,
+            Error::NoTipKeyYet,
+            Error::OtherSpendKey,
+            Error::SpendKeyNotShown,
+            stopped(Works::Old, Some("new.json.unfinished"), Some("mixin-pin session upgrade --keystore old.json")),
+            stopped(Works::OldSoFar, Some("new.json.unfinished"), None),
+            stopped(Works::New, None, None),
+            stopped(Works::Neither, None, None),
+            stopped(Works::Unchanged, None, None),
+            stopped(Works::Unknown, None, None),
             Error::Output(cause()),
             Error::Signals(cause()),
         ];

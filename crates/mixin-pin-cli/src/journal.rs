@@ -57,8 +57,11 @@ pub(crate) fn advice(call: &PendingCall, scene: Option<&Scene<'_>>) -> String {
     let step = step(NextStep::after(call.kind), Some(call.expires_at));
     match (call.kind, next(call, scene)) {
         (CallKind::UpdatePin, Some(command)) => format!("{step}; {AS_FOR_THE_UPDATE}{command}"),
+        (CallKind::ChangeSession, Some(command)) => {
+            format!("{step}; with --new-keystore and the new keystore's file, run: {command}")
+        }
         (CallKind::VerifyPin, Some(command)) => format!("{step}; to remove it, run: {command}"),
-        (CallKind::UpdatePin | CallKind::VerifyPin, None) => step,
+        (CallKind::UpdatePin | CallKind::VerifyPin | CallKind::ChangeSession, None) => step,
         _ => format!("{step}; then {}", removal(call, scene)),
     }
 }
@@ -76,7 +79,7 @@ pub(crate) fn next(call: &PendingCall, scene: Option<&Scene<'_>>) -> Option<Stri
     let command = match call.kind {
         _ if call.under_way_for.is_some() => return None,
         // It removes a verification.
-        CallKind::UpdatePin | CallKind::VerifyPin => "resolve",
+        CallKind::UpdatePin | CallKind::VerifyPin | CallKind::ChangeSession => "resolve",
         _ => return None,
     };
     next_command(command, scene?, &[])
@@ -122,6 +125,13 @@ mod tests {
                  me.json"
                     .to_owned(),
                 "it changed nothing, but a wrong PIN may have cost a try",
+            ),
+            (
+                CallKind::ChangeSession,
+                "find out which key is the session's, and keep both until you know; with --new-keystore and the new keystore's \
+                 file, run: mixin-pin resolve --keystore me.json"
+                    .to_owned(),
+                "find out which key is the session's, and keep both until you know",
             ),
             (
                 CallKind::Other,

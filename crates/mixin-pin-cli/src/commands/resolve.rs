@@ -1,4 +1,7 @@
-//! `resolve`: finds out what became of an `update` whose answer was lost, which the journal lists or the options describe.
+//! `resolve`: finds out what became of an `update` whose answer was lost, which the journal lists or the options describe, and of
+//! a change of a session's key.
+
+mod keys;
 
 use std::fmt::Write as _;
 use std::slice;
@@ -17,7 +20,7 @@ use crate::outcome::{MEMORY, Scene, next_command, send};
 use crate::output::{self, GOOD, Output, WARN};
 use crate::redact::without_secrets;
 use crate::time::{date, now};
-use crate::{client, journal, pins};
+use crate::{client, journal, keystore, pins};
 
 /// A PIN of either kind. [`Credential`] borrows from it.
 pub(super) enum OwnedCredential {
@@ -37,6 +40,8 @@ impl OwnedCredential {
 /// The pending calls of the session.
 pub(super) struct Journal {
     pub(super) changes: Vec<PendingCall>,
+    /// Changes of a session's key.
+    of_keys: Vec<PendingCall>,
     /// Only those that are not under way.
     verifications: Vec<PendingCall>,
     others: Vec<PendingCall>,
@@ -49,12 +54,14 @@ impl Journal {
         let (mut verifications, others): (Vec<_>, Vec<_>) =
             rest.into_iter().partition(|call| call.kind == CallKind::VerifyPin);
         verifications.retain(|call| call.under_way_for.is_none());
-        Ok(Self { changes, verifications, others })
+        let (of_keys, others) = keys::of(others);
+        Ok(Self { changes, of_keys, verifications, others })
     }
 
     /// Fails if a change may still get its answer.
     pub(super) fn refuse_under_way(&self) -> Result<(), Error> {
-        let under_way = self.changes.iter().find_map(|call| Some((call.request_id, call.under_way_for?)));
+        let under_way =
+            self.changes.iter().chain(&self.of_keys).find_map(|call| Some((call.request_id, call.under_way_for?)));
         under_way.map_or(Ok(()), |(request_id, left)| Err(Error::UnderWay { request_id, left }))
     }
 
@@ -83,18 +90,47 @@ struct Finding {
 }
 
 pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
-    let (client, spend_key) = client::open(&args.client)?;
+    let path = &args.client.session.keystore;
+    let (text, _) = keystore::read_text(path)?;
+    let mut keystore = keystore::parse(path, &text)?;
+    let spend_key = keystore.take_spend_key();
+    let client = client::user_client(keystore::into_session(path, keystore)?, &args.client)?;
     let journal = Journal::read(&client)?;
     // A store in memory has no journal of other processes.
-    let is_described = args.describe_a_change() || args.client.store.store.as_deref() == Some(MEMORY);
-    let Finding { mut value, mut text, failure, journal_error } = if !is_described && journal.changes.is_empty() {
-        nothing()
+    let is_in_memory = args.client.store.store.as_deref() == Some(MEMORY) && args.new_keystore.is_none();
+    let is_described = args.describe_a_change() || is_in_memory;
+    if !is_described {
+        journal.refuse_under_way()?;
+    }
+    let keys = if journal.of_keys.is_empty() && args.new_keystore.is_none() {
+        None
     } else {
-        if !is_described {
-            journal.refuse_under_way()?;
+        for call in &journal.of_keys {
+            output.progress(|| format!("pending change of a key:\n  {}", journal::line(call)))?;
         }
-        settle(args, &client, spend_key, &journal, output)?
+        let session = keystore::into_session(path, keystore::parse(path, &text)?)?;
+        Some(keys::settle(args, &client, &session)?)
     };
+    // A PIN change can be settled with a session that works.
+    let is_over = keys.as_ref().is_some_and(|keys| keys.old_works == Some(false));
+    let has_changes = is_described || !journal.changes.is_empty();
+    let Finding { mut value, mut text, failure, journal_error } =
+        if is_over || !has_changes { nothing() } else { settle(args, &client, spend_key, &journal, output)? };
+    let (mut failure, mut journal_error) = (failure, journal_error);
+    if let Some(keys) = keys {
+        value["session"] = keys.value;
+        text = if is_over && !journal.changes.is_empty() {
+            format!("{}\nThe session's PIN changes are to be resolved with the keystore that works", keys.text)
+        } else if has_changes {
+            format!("{}\n{text}", keys.text)
+        } else {
+            keys.text
+        };
+        journal_error = journal_error.or(keys.journal_error);
+        if failure.is_none() && (!keys.is_known || is_over && !journal.changes.is_empty()) {
+            failure = Some(Error::Unresolved);
+        }
+    }
     let entries = |calls: &[PendingCall]| -> Value { calls.iter().map(journal::to_json).collect() };
     value["changes"] = entries(&journal.changes);
     value["verifications"] = entries(&journal.verifications);
