@@ -65,6 +65,14 @@ impl Journal {
         under_way.map_or(Ok(()), |(request_id, left)| Err(Error::UnderWay { request_id, left }))
     }
 
+    /// Removes the changes, after a verification: its iterator is greater than theirs, so they cannot be carried out any more.
+    pub(super) fn forget_changes(&self, client: &Client) -> Result<(), Error> {
+        for call in self.changes.iter().filter(|call| call.under_way_for.is_none()) {
+            client.settle(call.request_id)?;
+        }
+        Ok(())
+    }
+
     /// Removes the verifications.
     pub(super) fn forget_verifications(&self, client: &Client, output: &Output) -> Result<(), Error> {
         for call in &self.verifications {

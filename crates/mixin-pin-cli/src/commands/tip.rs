@@ -118,6 +118,7 @@ impl KeyChange<'_> {
         };
         let user = send_or_next(|| self.client.verify_tip(&new), "verify", self.args, &["--spend-key-stdin"])
             .inspect_err(|_| output::warn("the new key is installed; the same command verifies it again"))?;
+        journal.forget_changes(self.client)?;
         journal.forget_verifications(self.client, output)?;
         let replaced = self.mark(&new)?;
         let holds_old = self.warn_of_keystore(&new);
