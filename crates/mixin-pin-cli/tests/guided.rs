@@ -260,30 +260,28 @@ fn kill(world: &World, make: impl Fn(usize) -> Box<dyn Change>) {
 /// Loses each answer in turn: that one alone, or with everything after it, as when the network is cut.
 fn lose(world: &World, make: impl Fn(usize) -> Box<dyn Change>) {
     let (mut number, mut stopped) = (0, 0);
-    for fault in [Fault::CloseAfter, Fault::ResetBefore, Fault::PageAfter { status: 502 }] {
-        for is_cut in [false, true] {
-            for at in 0.. {
-                let asked = Arc::new(AtomicUsize::new(0));
-                let count = asked.clone();
-                let proxy = world.proxy(move |_| {
-                    let now = count.fetch_add(1, Ordering::SeqCst);
-                    if now == at || is_cut && now > at { fault } else { Fault::None }
-                });
-                let change = make(number);
-                number += 1;
-                let first = run(world, &proxy.url(), &*change);
-                let is_over = asked.load(Ordering::SeqCst) <= at;
-                if first.code != 0 {
-                    assert!(matches!(first.code, 1 | 3 | 4), "{first:?}");
-                    stopped += 1;
-                    change.resolve(world);
-                    let completed = run(world, &world.sandbox.url(), &*change);
-                    assert_eq!(completed.code, 0, "{first:?} {completed:?}");
-                }
-                change.check(world);
-                if is_over {
-                    break;
-                }
+    for (fault, is_cut) in [(Fault::CloseAfter, false), (Fault::CloseAfter, true), (Fault::ResetBefore, true)] {
+        for at in 0.. {
+            let asked = Arc::new(AtomicUsize::new(0));
+            let count = asked.clone();
+            let proxy = world.proxy(move |_| {
+                let now = count.fetch_add(1, Ordering::SeqCst);
+                if now == at || is_cut && now > at { fault } else { Fault::None }
+            });
+            let change = make(number);
+            number += 1;
+            let first = run(world, &proxy.url(), &*change);
+            let is_over = asked.load(Ordering::SeqCst) <= at;
+            if first.code != 0 {
+                assert!(matches!(first.code, 1 | 3 | 4), "{first:?}");
+                stopped += 1;
+                change.resolve(world);
+                let completed = run(world, &world.sandbox.url(), &*change);
+                assert_eq!(completed.code, 0, "{first:?} {completed:?}");
+            }
+            change.check(world);
+            if is_over {
+                break;
             }
         }
     }

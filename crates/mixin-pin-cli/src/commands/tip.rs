@@ -116,6 +116,8 @@ impl KeyChange<'_> {
                 (new, false)
             }
         };
+        // Read before the verification, whose iterator is greater than those of all calls that are listed now.
+        let journal = Journal::read(self.client)?;
         let user = send_or_next(|| self.client.verify_tip(&new), "verify", self.args, &["--spend-key-stdin"])
             .inspect_err(|_| output::warn("the new key is installed; the same command verifies it again"))?;
         journal.forget_changes(self.client)?;
