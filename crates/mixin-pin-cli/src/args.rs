@@ -271,7 +271,7 @@ pub(crate) struct ResolveArgs {
     /// The old PIN was a TIP key too: the keystore's spend key, or else the first one given.
     #[arg(long, conflicts_with = "new_user")]
     pub(crate) old_tip: bool,
-    /// After a change of the session's key: the new keystore, or its FILE.unfinished. The server is asked with both keys. For an
+    /// After a change of the session's key: the new keystore, or its unfinished file. The server is asked with both keys. For an
     /// app whose owner made the change, --keystore is the owner's.
     #[arg(long, value_name = "FILE")]
     pub(crate) new_keystore: Option<PathBuf>,

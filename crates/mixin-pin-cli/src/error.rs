@@ -96,22 +96,51 @@ pub(crate) enum Error {
     Stopped(Box<Stop>),
     /// The answer to a change was lost, and the change was not carried out.
     NotCarriedOut(Box<HttpError>),
+    /// A key cannot be changed, or not be used.
+    Key(KeyProblem),
+    /// Standard output cannot be written.
+    Output(io::Error),
+    /// The signal handler cannot be started.
+    Signals(io::Error),
+}
+
+/// Why a key cannot be changed.
+#[derive(Debug)]
+pub(crate) enum KeyProblem {
     /// The server accepts neither the old key nor the new one.
-    NeitherKey,
+    Neither,
     /// The server accepts the new key and does not show its own.
     NoServerKey,
     /// The PIN is a TIP key, and there is no old key that fits it.
-    OldKeyMissing,
+    OldMissing,
     /// The PIN is no TIP key, so there is no old one.
     NoTipKeyYet,
     /// The app is registered with another spend key.
     OtherSpendKey,
     /// The app is registered, and the server does not show with which key.
     SpendKeyNotShown,
-    /// Standard output cannot be written.
-    Output(io::Error),
-    /// The signal handler cannot be started.
-    Signals(io::Error),
+}
+
+impl fmt::Display for KeyProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Neither => {
+                "the server accepts neither the old key nor the new one: another client may have changed it, or this clock may be \
+                 wrong, which mixin-pin doctor shows"
+            }
+            Self::NoServerKey => {
+                "the server accepts the new key, and does not show its own key, without which the keystore is not complete"
+            }
+            Self::OldMissing => {
+                "the PIN is a TIP key, and the keystore has no spend key that fits it; give the old key with --old-key"
+            }
+            Self::NoTipKeyYet => "the user has no TIP key yet; leave out --old-key",
+            Self::OtherSpendKey => "the app is registered with another spend key, and that key cannot be replaced",
+            Self::SpendKeyNotShown => {
+                "the app is registered, and the server does not show with which spend key; keep the file with the key"
+            }
+        })
+    }
 }
 
 /// Why a change of a key stopped, and what is known of the keys.
@@ -211,9 +240,7 @@ impl Error {
         match self {
             Self::Stopped(stop) => stop.cause.exit_code(),
             Self::DoesNotHold
-            | Self::OtherSpendKey
-            | Self::SpendKeyNotShown
-            | Self::NoServerKey
+            | Self::Key(KeyProblem::OtherSpendKey | KeyProblem::SpendKeyNotShown | KeyProblem::NoServerKey)
             | Self::Keystore { problem: KeystoreProblem::Refused | KeystoreProblem::OtherServerKey, .. }
             | Self::Registration
             | Self::Sandbox(_)
@@ -238,7 +265,7 @@ impl Error {
                 | HttpError::Redirect { .. } => 4,
                 _ => 2,
             },
-            Self::Unknown { .. } | Self::Unresolved | Self::RegistrationLost(_) | Self::NeitherKey => 3,
+            Self::Unknown { .. } | Self::Unresolved | Self::RegistrationLost(_) | Self::Key(KeyProblem::Neither) => 3,
             Self::Store(
                 StoreError::Url
                 | StoreError::SqliteUri
@@ -411,23 +438,7 @@ impl fmt::Display for Error {
             Self::NotCarriedOut(cause) => {
                 write!(f, "the answer was lost, and the change was not carried out and will not be: {cause}")
             }
-            Self::NeitherKey => f.write_str(
-                "the server accepts neither the old key nor the new one: another client may have changed it, or this clock may be \
-                 wrong, which mixin-pin doctor shows",
-            ),
-            Self::NoServerKey => f.write_str(
-                "the server accepts the new key, and does not show its own key, without which the keystore is not complete",
-            ),
-            Self::OldKeyMissing => f.write_str(
-                "the PIN is a TIP key, and the keystore has no spend key that fits it; give the old key with --old-key",
-            ),
-            Self::NoTipKeyYet => f.write_str("the user has no TIP key yet; leave out --old-key"),
-            Self::OtherSpendKey => {
-                f.write_str("the app is registered with another spend key, and that key cannot be replaced")
-            }
-            Self::SpendKeyNotShown => f.write_str(
-                "the app is registered, and the server does not show with which spend key; keep the file with the key",
-            ),
+            Self::Key(problem) => problem.fmt(f),
             Self::Output(cause) => write!(f, "standard output cannot be written: {cause}"),
             Self::Signals(cause) => write!(f, "signals cannot be handled: {cause}"),
         }
@@ -530,8 +541,7 @@ impl KeystoreProblem {
             }
             Self::OtherServerKey => write!(
                 f,
-                "{shown} is complete, and the server shows another key of its own than it has; do not use a PIN with it, and \
-                 compare the two"
+                "{shown} has another server's key than the server shows; use no PIN with it before you know why"
             ),
         }
     }
@@ -673,7 +683,13 @@ mod tests {
     fn stopped(works: Works, kept: Option<&str>, run: Option<&str>) -> Error {
         let names = Names { old: "old.json".to_owned(), new: "new.json".to_owned() };
         let (said, kept) = (names.works(works), kept.map(str::to_owned));
-        Error::Stopped(Box::new(Stop { cause: Error::NeitherKey, works, said, kept, run: run.map(str::to_owned) }))
+        Error::Stopped(Box::new(Stop {
+            cause: Error::Key(KeyProblem::Neither),
+            works,
+            said,
+            kept,
+            run: run.map(str::to_owned),
+        }))
     }
 
     /// Pins each message, with its exit code and its word for scripts.
@@ -758,12 +774,12 @@ mod tests {
             Error::Registration,
             Error::NotExplained { topics: explain::words().collect::<Vec<_>>().join(", ") },
             Error::NotCarriedOut(Box::new(AnswerError::Server { status: 502 }.into())),
-            Error::NeitherKey,
-            Error::NoServerKey,
-            Error::OldKeyMissing,
-            Error::NoTipKeyYet,
-            Error::OtherSpendKey,
-            Error::SpendKeyNotShown,
+            Error::Key(KeyProblem::Neither),
+            Error::Key(KeyProblem::NoServerKey),
+            Error::Key(KeyProblem::OldMissing),
+            Error::Key(KeyProblem::NoTipKeyYet),
+            Error::Key(KeyProblem::OtherSpendKey),
+            Error::Key(KeyProblem::SpendKeyNotShown),
             stopped(Works::Old, Some("new.json.unfinished"), Some("mixin-pin session upgrade --keystore old.json")),
             stopped(Works::OldSoFar, Some("new.json.unfinished"), None),
             stopped(Works::New, None, None),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use mixin_pin_http::{Error as HttpError, Outcome, Unknown};
 
-use crate::error::{Error, Stop};
+use crate::error::{Error, KeyProblem, Stop};
 use crate::redact::ShownInput;
 
 pub(crate) use key_file::KeyFile;
@@ -95,7 +95,7 @@ pub(crate) fn carry_out<C: Change>(change: &mut C, may_be_made: bool, patience: 
             Standing::New(new) => return Ok(new),
             Standing::Old => Works::Old,
             Standing::Neither if change.may_repeat() => Works::Neither,
-            Standing::Neither => return Err(failed(Works::Neither)(Error::NeitherKey)),
+            Standing::Neither => return Err(failed(Works::Neither)(Error::Key(KeyProblem::Neither))),
         };
     }
     let mut is_repeat = false;
@@ -179,7 +179,7 @@ impl Names {
         match works {
             Works::Old => format!("{old} works, and {new} does not"),
             Works::OldSoFar => format!("so far {old} works; the lost request may still arrive"),
-            Works::New => format!("{new} works, and {old} does not"),
+            Works::New => format!("{new} works"),
             Works::Neither => format!("the server accepts neither {old} nor {new}"),
             Works::Unchanged => format!("nothing changed, so {old} is as it was"),
             Works::Unknown => format!("whether {old} or {new} works is not known"),
@@ -235,9 +235,9 @@ mod tests {
         }
     }
 
-    fn lost() -> Result<Outcome<u8>, Error> {
+    fn lost() -> Outcome<u8> {
         let cause = Box::new(AnswerError::Server { status: 502 }.into());
-        Ok(Outcome::Unknown(Unknown { request_id: Uuid::nil(), cause, expires_at: None, next: NextStep::CheckFirst }))
+        Outcome::Unknown(Unknown { request_id: Uuid::nil(), cause, expires_at: None, next: NextStep::CheckFirst })
     }
 
     fn network() -> Result<Standing<u8>, Error> {
@@ -260,7 +260,7 @@ mod tests {
         use Standing::{Neither, New, Old};
 
         let done = || Ok(Outcome::Done(7));
-        let refused = || Err(Error::NeitherKey);
+        let refused = || Err(Error::Key(KeyProblem::Neither));
         let said = |done: &str| done.to_owned();
         assert_eq!(run(false, false, vec![], vec![done()]), (Ok(7), said("s")));
         assert_eq!(run(false, false, vec![], vec![refused()]), (Err(Works::Unchanged), said("s")));
@@ -272,15 +272,15 @@ mod tests {
         assert_eq!(run(true, false, vec![network()], vec![]), (Err(Works::Unknown), said("a")));
         assert_eq!(run(true, true, vec![Ok(Neither)], vec![done()]), (Ok(7), said("as")));
         // The answer is lost: ask, and never send again while the old key counts.
-        assert_eq!(run(false, true, vec![Ok(New(7))], vec![lost()]), (Ok(7), said("sa")));
-        assert_eq!(run(false, true, vec![network(), Ok(Old), Ok(New(7))], vec![lost()]), (Ok(7), said("saaa")));
-        assert_eq!(run(false, true, vec![], vec![lost()]), (Err(Works::OldSoFar), said("saaaa")));
+        assert_eq!(run(false, true, vec![Ok(New(7))], vec![Ok(lost())]), (Ok(7), said("sa")));
+        assert_eq!(run(false, true, vec![network(), Ok(Old), Ok(New(7))], vec![Ok(lost())]), (Ok(7), said("saaa")));
+        assert_eq!(run(false, true, vec![], vec![Ok(lost())]), (Err(Works::OldSoFar), said("saaaa")));
         let none = || vec![network(), network(), network(), network()];
-        assert_eq!(run(false, true, none(), vec![lost()]), (Err(Works::Unknown), said("saaaa")));
+        assert_eq!(run(false, true, none(), vec![Ok(lost())]), (Err(Works::Unknown), said("saaaa")));
         let neither = || (0..4).map(|_| Ok(Neither)).collect::<Vec<_>>();
-        assert_eq!(run(false, false, neither(), vec![lost()]), (Err(Works::Neither), said("saaaa")));
-        assert_eq!(run(false, true, neither(), vec![lost(), done()]), (Ok(7), said("saaaas")));
+        assert_eq!(run(false, false, neither(), vec![Ok(lost())]), (Err(Works::Neither), said("saaaa")));
+        assert_eq!(run(false, true, neither(), vec![Ok(lost()), done()]), (Ok(7), said("saaaas")));
         let twice = neither().into_iter().chain(neither()).collect();
-        assert_eq!(run(false, true, twice, vec![lost(), lost()]), (Err(Works::Neither), said("saaaasaaaa")));
+        assert_eq!(run(false, true, twice, vec![Ok(lost()), Ok(lost())]), (Err(Works::Neither), said("saaaasaaaa")));
     }
 }

@@ -173,15 +173,12 @@ impl OfPin {
 impl Change for OfPin {
     fn command(&self) -> (Vec<String>, String) {
         let mut words = vec!["tip", "change", "--keystore", self.user.path(), "--new-key", &self.new_key];
-        let stdin = match &self.old_key {
-            Some(path) => {
-                words.extend(["--old-key", path]);
-                String::new()
-            }
-            None => {
-                words.push("--pin-stdin");
-                PIN.to_owned()
-            }
+        let stdin = if let Some(path) = &self.old_key {
+            words.extend(["--old-key", path]);
+            String::new()
+        } else {
+            words.push("--pin-stdin");
+            PIN.to_owned()
         };
         (words.into_iter().map(str::to_owned).collect(), stdin)
     }

@@ -12,13 +12,14 @@ use super::{ApiArgs, ClientArgs, PinSource, StoreArgs};
 pub(crate) enum SessionCommand {
     /// Give an RSA session an Ed25519 key, and write its keystore.
     ///
-    /// There is no way back. The new key is in NEW.unfinished before anything is sent, and NEW appears when it is complete.
-    /// OLD is never changed. If the command is interrupted, the same command goes on.
+    /// There is no way back. The new key is in the file of --out with .unfinished at the end of its name before anything is sent.
+    /// The file of --out appears when it is complete. The old keystore is never changed, and does not work afterwards. If the
+    /// command is interrupted, the same command goes on.
     Upgrade(SessionUpgradeArgs),
     /// Give a session another key, and write its keystore.
     ///
-    /// The old keystore does not work afterwards. The new key is in NEW.unfinished before anything is sent, and NEW appears
-    /// when it is complete. OLD is never changed. If the command is interrupted, the same command goes on.
+    /// As for `session upgrade`, the same command goes on after an interruption. No client shows that POST /session/secret
+    /// replaces an Ed25519 key; Mixin may refuse that.
     Rotate(SessionRotateArgs),
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::args::AppRegisterArgs;
 use crate::client::{self, AnyClient};
-use crate::error::Error;
+use crate::error::{Error, KeyProblem};
 use crate::guided::{self, Change, KeyFile, Standing, Works};
 use crate::outcome::{next_of, send};
 use crate::output::{GOOD, Output};
@@ -100,9 +100,9 @@ impl Change for Registration<'_> {
         })?;
         match &*app.spend_public_key {
             registered if self.is_own(registered) => Ok(Standing::New(())),
-            "" if app.has_safe => Err(Error::SpendKeyNotShown),
+            "" if app.has_safe => Err(Error::Key(KeyProblem::SpendKeyNotShown)),
             "" => Ok(Standing::Old),
-            _ => Err(Error::OtherSpendKey),
+            _ => Err(Error::Key(KeyProblem::OtherSpendKey)),
         }
     }
 
@@ -116,7 +116,7 @@ impl Change for Registration<'_> {
             Outcome::Done(answer) if answer.spend_public_key.is_empty() || self.is_own(&answer.spend_public_key) => {
                 Ok(Outcome::Done(()))
             }
-            Outcome::Done(_) => Err(Error::OtherSpendKey),
+            Outcome::Done(_) => Err(Error::Key(KeyProblem::OtherSpendKey)),
             Outcome::Unknown(lost) => Ok(Outcome::Unknown(lost)),
         }
     }

@@ -1,5 +1,6 @@
 //! `session upgrade` and `session rotate`: give a session another key, and write its keystore.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use super::tip::{Changed, KeyChange};
 use crate::args::{ClientArgs, SessionRotateArgs, SessionUpgradeArgs, UpgradeBy};
 use crate::client::{self, AnyClient};
-use crate::error::{Error, FileProblem, KeystoreProblem};
+use crate::error::{Error, FileProblem, KeyProblem, KeystoreProblem};
 use crate::files;
 use crate::guided::{self, Change, Failure, Kind, Names, Standing, Unfinished, Works, is_refusal};
 use crate::keystore::{self, Passphrase};
@@ -34,7 +35,7 @@ pub(crate) fn upgrade(args: &SessionUpgradeArgs, output: &Output) -> Result<(), 
         UpgradeBy::LegacyUsers => Way::LegacyUsers { rsa, digits: &digits },
         UpgradeBy::SessionSecret => Way::SessionSecret,
     };
-    let again = again("session upgrade", &args.client, &args.out, &upgrade_flags(args).unwrap_or_default());
+    let again = upgrade_flags(args).and_then(|flags| again("session upgrade", &args.client, &args.out, &flags));
     let run = Run::new(Kind::Upgrade, &old, &args.client, &args.out, way, again);
     let finished = run.run(output)?;
     let Some(tip_key) = &args.tip_key else {
@@ -61,11 +62,10 @@ pub(crate) fn rotate(args: &SessionRotateArgs, output: &Output) -> Result<(), Er
     let owner = args.owner.as_deref().map(|path| client::open_any_at(path, &args.client.api, &args.client.store));
     let owner = owner.transpose()?;
     let way = owner.as_ref().map_or(Way::SessionSecret, Way::Owner);
-    let flags: Option<Vec<_>> = args
-        .owner
-        .as_deref()
-        .map(|path| path.to_str().map(|path| vec!["--owner", path]))
-        .unwrap_or_else(|| Some(Vec::new()));
+    let flags = match args.owner.as_deref().map(Path::to_str) {
+        None => Some(Vec::new()),
+        Some(path) => path.map(|path| vec!["--owner", path]),
+    };
     let again = flags.and_then(|flags| again("session rotate", &args.client, &args.out, &flags));
     let run = Run::new(Kind::Rotate, &old, &args.client, &args.out, way, again);
     let finished = run.run(output)?;
@@ -189,11 +189,15 @@ impl<'a> Run<'a> {
         let patience = Duration::from_secs(self.args.api.timeout);
         let new = guided::carry_out(&mut KeyChangeOf { run: self, key }, is_resumed, patience)
             .map_err(|failure| self.stopped(failure, is_resumed))?;
-        let server_key = new.server_key.ok_or_else(|| self.stop(Error::NoServerKey, Works::New))?;
+        let server_key = new.server_key.ok_or_else(|| self.stop(Error::Key(KeyProblem::NoServerKey), Works::New))?;
         let is_dashboard = self.old.keystore.shape() == KeystoreShape::Dashboard;
         let written = self.old.keystore.write_next(self.is_app() || is_dashboard, new.session_id, key, &server_key);
         let written = written.map_err(|cause| KeystoreProblem::Content(cause).at(self.old_path()))?;
-        keystore::write_new(self.out, &written.text, passphrase)?;
+        match keystore::write_new(self.out, &written.text, passphrase) {
+            // Another run of the same command was quicker.
+            Err(Error::File { problem: FileProblem::Exists, .. }) => return self.complete_existing(),
+            written => written?,
+        }
         self.finish(written.text.as_bytes(), false, written.left_out)
     }
 
@@ -246,10 +250,11 @@ impl<'a> Run<'a> {
             return Err(self.stop(KeystoreProblem::OtherServerKey.at(self.out), Works::New));
         }
         let pin_verified = self.verify(&client, &user, spend_key.as_ref());
-        self.settle_journal(&signer)?;
-        let old_works = self.old_works()?;
+        let stopped = |error| self.stop(error, Works::New);
+        self.settle_journal(&signer).map_err(stopped)?;
+        let old_works = self.old_works().map_err(stopped)?;
         if !old_works {
-            self.retire(session_id)?;
+            self.retire(session_id).map_err(stopped)?;
         }
         files::remove(&self.unfinished)?;
         Ok(Finished { client, spend_key, user, was_complete, old_works, pin_verified, left_out })
@@ -347,8 +352,8 @@ impl<'a> Run<'a> {
 
     /// The error for a new keystore or key that the server accepts, or refuses, unexpectedly.
     fn stop(&self, cause: Error, works: Works) -> Error {
-        let kept = files::is_there(&self.unfinished).then_some(&*self.unfinished);
-        let said = self.names().works(works);
+        let is_needed = files::is_there(&self.unfinished) && !files::is_there(self.out);
+        let (said, kept) = (self.names().works(works), is_needed.then_some(&*self.unfinished));
         Failure { cause, works }.into_error(said, kept, self.again.clone())
     }
 
@@ -393,13 +398,14 @@ impl Finished {
             _ => "",
         };
         let mut text = format!("{GOOD}{word}{GOOD:#}: {new} works for {}{pin}", output::user_name(&self.user));
-        text += &if self.old_works {
-            format!("\n  {WARN}{old} works, too{WARN:#}")
+        // Writing to a String does not fail.
+        let _ = if self.old_works {
+            write!(text, "\n  {WARN}{old} works, too{WARN:#}")
         } else {
-            format!("\n  {old} does not work any more")
+            write!(text, "\n  {old} does not work any more")
         };
         if !self.left_out.is_empty() {
-            text += &format!("\n  only {old} has: {}; keep them if you need them", self.left_out.join(", "));
+            let _ = write!(text, "\n  only {old} has: {}; keep them if you need them", self.left_out.join(", "));
         }
         text
     }

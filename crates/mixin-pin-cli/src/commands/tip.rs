@@ -1,11 +1,12 @@
 //! `tip new-key`, `tip sign` and `tip change`.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base16ct::lower::encode_string;
-use mixin_pin_core::Ed25519PublicKey;
 use mixin_pin_core::tip::TipKey;
+use mixin_pin_core::{Ed25519PublicKey, Pin};
 use mixin_pin_http::{Client, Credential, Outcome, Verdict};
 use mixin_pin_protocol::answer::User;
 use mixin_pin_protocol::keystore::SpendKey;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::resolve::Journal;
 use crate::args::{ClientArgs, TipChangeArgs, TipNewKeyArgs, TipSignArgs};
-use crate::error::{Error, FileProblem};
+use crate::error::{Error, FileProblem, KeyProblem};
 use crate::guided::{self, Change, KeyFile, Names, Standing};
 use crate::outcome::{next_command, send, send_or_next};
 use crate::output::{self, GOOD, Output, user_name};
@@ -136,7 +137,8 @@ impl KeyChange<'_> {
         });
         let mut text = format!("{GOOD}TIP key {word} and verified{GOOD:#} for {}: {path}", user_name(&user));
         if let Some(replaced) = replaced {
-            text += &format!("\n  old key     {}", ShownPath(&replaced));
+            // Writing to a String does not fail.
+            let _ = write!(text, "\n  old key     {}", ShownPath(&replaced));
         }
         Ok(Changed { value, text })
     }
@@ -144,26 +146,22 @@ impl KeyChange<'_> {
     /// Refuses an old key that is the new one: it would be marked as replaced.
     fn refuse_one_key(&self, new: &KeyFile<'_>) -> Result<(), Error> {
         let Some(old) = self.old_key.filter(|path| files::is_there(path)) else { return Ok(()) };
-        if files::is_there(new.path) && self.old_file(old).read(None)?.public_key() == new.read(None)?.public_key() {
+        if files::is_there(new.path) && old_file(old).read(None)?.public_key() == new.read(None)?.public_key() {
             return Err(Error::SameSpendKey);
         }
         Ok(())
     }
 
-    const fn old_file<'p>(&self, path: &'p Path) -> KeyFile<'p> {
-        KeyFile { path, which: "old key" }
-    }
-
     /// The PIN that is set now. None if there is none.
     fn old(&self, me: &User, installed: Option<&Ed25519PublicKey>) -> Result<Option<Old<'_>>, Error> {
         match (installed, self.old_key, self.of_keystore) {
-            (Some(installed), Some(path), _) => Ok(Some(Old::Tip(self.old_file(path).read(Some(installed))?))),
+            (Some(installed), Some(path), _) => Ok(Some(Old::Tip(Box::new(old_file(path).read(Some(installed))?)))),
             (Some(installed), None, Some(key)) => {
-                let key = key.to_tip_key(Some(installed)).map_err(|_| Error::OldKeyMissing)?;
-                Ok(Some(Old::Tip(key)))
+                let key = key.to_tip_key(Some(installed)).map_err(|_| Error::Key(KeyProblem::OldMissing))?;
+                Ok(Some(Old::Tip(Box::new(key))))
             }
-            (Some(_), None, None) => Err(Error::OldKeyMissing),
-            (None, Some(_), _) => Err(Error::NoTipKeyYet),
+            (Some(_), None, None) => Err(Error::Key(KeyProblem::OldMissing)),
+            (None, Some(_), _) => Err(Error::Key(KeyProblem::NoTipKeyYet)),
             (None, None, _) if me.has_pin => Ok(Some(Old::Digits(self.digits.get()?))),
             (None, None, _) => Ok(None),
         }
@@ -187,7 +185,7 @@ impl KeyChange<'_> {
             // An earlier run has renamed it.
             return Ok(files::is_there(&replaced).then_some(replaced));
         }
-        if self.old_file(old).read(None)?.public_key() == new.public_key() {
+        if old_file(old).read(None)?.public_key() == new.public_key() {
             return Err(Error::SameSpendKey);
         }
         match files::rename_new(old, &replaced) {
@@ -220,17 +218,21 @@ impl KeyChange<'_> {
     }
 }
 
+const fn old_file(path: &Path) -> KeyFile<'_> {
+    KeyFile { path, which: "old key" }
+}
+
 /// The PIN before the change.
 enum Old<'d> {
-    Digits(&'d mixin_pin_core::Pin),
-    Tip(TipKey),
+    Digits(&'d Pin),
+    Tip(Box<TipKey>),
 }
 
 impl Old<'_> {
     fn as_credential(&self) -> Credential<'_> {
         match self {
             Old::Digits(pin) => Credential::Digits(pin),
-            Old::Tip(key) => Credential::Tip(key),
+            Old::Tip(key) => Credential::Tip(&**key),
         }
     }
 }
@@ -272,7 +274,7 @@ impl Change for Installation<'_> {
         send(|| match self.old {
             None => self.client.install_tip(None, self.new),
             Some(Old::Digits(pin)) => self.client.install_tip(Some(pin), self.new),
-            Some(Old::Tip(key)) => self.client.change_tip(key, self.counter, self.new),
+            Some(Old::Tip(key)) => self.client.change_tip(&**key, self.counter, self.new),
         })
     }
 }

@@ -85,7 +85,9 @@ impl Unfinished {
         ];
         // Growing would leave copies of the key in memory.
         let mut text = Zeroizing::new(String::with_capacity(parts.iter().map(|part| part.len()).sum()));
-        parts.iter().for_each(|part| text.push_str(part));
+        for part in parts {
+            text.push_str(part);
+        }
         text
     }
 

@@ -1,5 +1,6 @@
 //! Settles a change of a session's key: asks the server with the old key and with the new one, which changes nothing.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use base16ct::lower::encode_string;
@@ -75,7 +76,8 @@ pub(super) fn settle(args: &ResolveArgs, client: &Client, old: &Session) -> Resu
     let left: Vec<_> = client.pending()?.into_iter().filter(|call| call.kind == CallKind::ChangeSession).collect();
     finding.value["still_pending"] = left.iter().map(journal::to_json).collect::<Value>();
     for call in &left {
-        finding.text += &format!("\n{WARN}still pending{WARN:#}: a change of a key\n  {}", journal::line(call));
+        // Writing to a String does not fail.
+        let _ = write!(finding.text, "\n{WARN}still pending{WARN:#}: a change of a key\n  {}", journal::line(call));
     }
     Ok(finding)
 }
@@ -127,7 +129,8 @@ fn with_both(args: &ResolveArgs, client: &Client, old: &Session, new: &New) -> R
             None,
             format!(
                 "{WARN}neither{WARN:#}: the server accepts neither {old_shown} nor {new_shown}; keep both. The clock may be \
-                 wrong, the session may be over, or it may have an id that the server does not tell: run the session command again"
+                 wrong, the session may be over, or it may have an id that is not known here: run the session command \
+                 again, or, if an app's owner made the change, give the owner's keystore with --keystore"
             ),
         ),
     };

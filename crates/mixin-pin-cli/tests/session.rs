@@ -1,0 +1,394 @@
+//! `session upgrade`, `session rotate`, `app register` and `tip change`: their results, their refusals, and runs that go on
+//! where an earlier one stopped.
+
+mod common;
+#[path = "common/world.rs"]
+mod world;
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use base16ct::lower::encode_string;
+use common::{Run, command, finished, private, text};
+use mixin_pin_core::SystemRng;
+use mixin_pin_core::tip::TipKey;
+use mixin_pin_sandbox::Config;
+use mixin_pin_sandbox::faults::{Fault, FaultProxy};
+use serde_json::{Value, json};
+use world::{Credential, Kind, Member, PIN, World, is_there};
+
+const WRONG: &str = "739147";
+
+fn world() -> World {
+    World::start(Config::default())
+}
+
+fn file(path: &str) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn message(run: &Run) -> String {
+    run.json()["error"]["message"].as_str().unwrap_or_else(|| panic!("{run:?}")).to_owned()
+}
+
+/// A proxy that carries out the first request of this kind, loses its answer, and lets nothing through from then on.
+fn cut_at(world: &World, head: &'static str) -> FaultProxy {
+    let is_cut = AtomicBool::new(false);
+    world.proxy(move |seen| match is_cut.load(Ordering::SeqCst) {
+        true => Fault::ResetBefore,
+        false if seen.starts_with(head) => {
+            is_cut.store(true, Ordering::SeqCst);
+            Fault::CloseAfter
+        }
+        false => Fault::None,
+    })
+}
+
+fn upgrade<'a>(old: &'a Member, new: &'a str) -> Vec<&'a str> {
+    vec!["session", "upgrade", "--pin-stdin", "--keystore", old.path(), "--out", new]
+}
+
+fn rotate<'a>(old: &'a Member, new: &'a str) -> Vec<&'a str> {
+    vec!["session", "rotate", "--keystore", old.path(), "--out", new]
+}
+
+#[cfg(unix)]
+fn assert_private(path: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600, "{path}");
+}
+
+#[cfg(not(unix))]
+fn assert_private(_: &str) {}
+
+/// The result of a complete change, whose keystores must be as they should.
+fn complete(world: &World, old: &Member, new: &str, done: Run) -> Value {
+    let text = fs::read_to_string(old.path()).unwrap();
+    let result = done.done().json();
+    assert_eq!((&result["keystore"], &result["old_works"]), (&json!(new), &json!(false)), "{result}");
+    assert_eq!(result["user_id"], old.user_id.to_string());
+    assert!(world.works(new) && !world.works(old.path()));
+    assert!(!is_there(&format!("{new}.unfinished")));
+    assert_eq!(fs::read_to_string(old.path()).unwrap(), text, "the old keystore is unchanged");
+    assert_private(new);
+    assert_eq!(world.pending(), [""; 0]);
+    assert_eq!(world.run(&["verify", "--pin-stdin", "--keystore", new], PIN).code, 0);
+    world.assert_no_pin_twice();
+    result
+}
+
+#[test]
+fn a_session_of_each_kind_gets_another_key() {
+    let world = world();
+    for (number, kind) in [Kind::Rsa1024, Kind::Rsa2048].into_iter().enumerate() {
+        let (old, new) = (world.user(kind), world.path(&format!("upgraded-{number}.json")));
+        let result = complete(&world, &old, &new, world.run(&upgrade(&old, &new), PIN));
+        let (session, ids) = (&result["session"], (&result["session_id"], &result["old_session_id"]));
+        assert_eq!((session, ids.0), (&json!("upgraded"), ids.1));
+        assert_eq!((&result["already"], &result["pin_verified"]), (&json!(false), &json!(true)));
+        assert!(file(&new)["user_id"].is_string());
+        // It is an Ed25519 session now, and gets another key by `rotate` only.
+        let again = world.run(&["session", "upgrade", "--keystore", &new, "--out", &world.path("x.json")], "");
+        assert_eq!((again.code, again.kind().as_str()), (2, "keystore"), "{again:?}");
+
+        let (old, new) = (world.user(kind), world.path(&format!("by-secret-{number}.json")));
+        let by = [&upgrade(&old, &new)[..], &["--by", "session-secret"]].concat();
+        let result = complete(&world, &old, &new, world.run(&by, ""));
+        // No PIN was at hand.
+        assert_eq!(result["pin_verified"], Value::Null);
+    }
+    let (old, new) = (world.user(Kind::Ed25519), world.path("rotated.json"));
+    assert_eq!(complete(&world, &old, &new, world.run(&rotate(&old, &new), ""))["session"], "rotated");
+}
+
+#[test]
+fn an_app_gets_another_session_and_its_old_iterators_are_retired() {
+    let world = world();
+    let owner = world.user(Kind::Ed25519);
+    let (app, new) = (world.app_of(&owner), world.path("app.json"));
+    assert_eq!(world.run(&["verify", "--pin-stdin", "--keystore", app.path()], PIN).code, 0);
+    let sessions = || {
+        let shown = finished(
+            command()
+                .args(["--json", "store", "show", "--store"])
+                .arg(format!("sqlite:{}", world.path("store.db")))
+                .output()
+                .unwrap(),
+        );
+        shown.done().stdout
+    };
+    assert!(sessions().contains(&app.session_id.to_string()));
+    let args = [&rotate(&app, &new)[..], &["--owner", owner.path()]].concat();
+    // Only the owner can do it.
+    let other = world.user(Kind::Ed25519);
+    let refused = world.run(&[&rotate(&app, &new)[..], &["--owner", other.path()]].concat(), "");
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert_eq!(refused.json()["error"]["works"], "unchanged");
+    assert!(world.works(app.path()) && is_there(&format!("{new}.unfinished")));
+    let result = complete(&world, &app, &new, world.run(&args, ""));
+    assert_ne!(result["session_id"], result["old_session_id"]);
+    assert_eq!(file(&new)["app_id"], app.user_id.to_string());
+    assert!(!sessions().contains(&app.session_id.to_string()));
+    // The owner's own session is unchanged.
+    assert!(world.works(owner.path()));
+}
+
+#[test]
+fn secrets_of_the_old_keystore_go_along_or_are_named() {
+    let world = world();
+    let (key, seed) = TipKey::generate(&mut SystemRng::new().unwrap());
+    let seed = encode_string(seed.as_ref());
+    let more = format!(r#" "spend_private_key": "{seed}", "client_secret": "c0ffee","#);
+    let old = world.member(Kind::Rsa2048, None, Credential::Tip(&key), &more);
+    let new = world.path("new.json");
+    let done = world.run(&[&upgrade(&old, &new)[..], &["--by", "session-secret"]].concat(), "").done();
+    let result = done.json();
+    assert_eq!((&result["left_out"], &result["pin_verified"]), (&json!(["client_secret"]), &json!(true)), "{result}");
+    assert_eq!(file(&new)["spend_private_key"], json!(seed));
+    assert_eq!(world.run(&["verify", "--tip", "--keystore", &new], "").code, 0);
+    let secret = file(&new)["session_private_key"].as_str().unwrap().to_owned();
+    for secret in [&seed, &secret, "c0ffee"] {
+        assert!(!done.stdout.contains(secret) && !done.stderr.contains(secret));
+    }
+}
+
+#[test]
+fn a_wrong_pin_changes_nothing_and_the_next_run_has_the_same_key() {
+    let world = world();
+    let (old, new) = (world.user(Kind::Rsa1024), world.path("new.json"));
+    let unfinished = format!("{new}.unfinished");
+    let refused = world.run(&upgrade(&old, &new), WRONG);
+    assert_eq!((refused.code, refused.kind().as_str()), (1, "refused"), "{refused:?}");
+    let error = &refused.json()["error"];
+    assert_eq!((&error["works"], &error["kept"]), (&json!("old"), &json!(unfinished)), "{error}");
+    assert!(message(&refused).contains(&format!("{} works, and {unfinished} does not", old.path())), "{refused:?}");
+    assert!(world.works(old.path()) && !is_there(&new));
+    assert_private(&unfinished);
+    let key = file(&unfinished)["session_private_key"].clone();
+    complete(&world, &old, &new, world.run(&upgrade(&old, &new), PIN));
+    assert_eq!(file(&new)["session_private_key"], key);
+}
+
+#[test]
+fn nothing_is_left_if_nothing_was_sent() {
+    let world = world();
+    let (old, new) = (world.user(Kind::Rsa1024), world.path("new.json"));
+    // No server listens there.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let failed = world.run_at(&format!("http://{closed}"), &upgrade(&old, &new), PIN);
+    assert_eq!((failed.code, failed.kind().as_str()), (4, "network"), "{failed:?}");
+    let error = &failed.json()["error"];
+    assert_eq!((&error["works"], &error["kept"]), (&json!("unchanged"), &Value::Null), "{error}");
+    // Without a PIN no key is made.
+    assert_eq!(world.run(&upgrade(&old, &new), "").code, 2);
+    assert!(!is_there(&new) && !is_there(&format!("{new}.unfinished")));
+}
+
+#[test]
+fn other_files_are_not_touched() {
+    let world = world();
+    let (old, other) = (world.user(Kind::Rsa1024), world.user(Kind::Ed25519));
+    let new = world.path("new.json");
+    let unfinished = format!("{new}.unfinished");
+    // The keystore of another user, the old keystore itself, and no keystore.
+    let text_file = world.path("text.json");
+    private(Path::new(&text_file), "text");
+    for out in [other.path(), old.path(), &text_file] {
+        let before = fs::read(out).unwrap();
+        let refused = world.run(&upgrade(&old, out), PIN);
+        assert_eq!(refused.code, 2, "{refused:?}");
+        assert_eq!(fs::read(out).unwrap(), before);
+    }
+    // The unfinished file of another user, and of another change.
+    let proxy = cut_at(&world, "POST /session/secret");
+    assert_eq!(world.run_at(&proxy.url(), &rotate(&other, &new), "").code, 3);
+    let before = fs::read(&unfinished).unwrap();
+    let refused = world.run(&upgrade(&old, &new), PIN);
+    assert!(
+        message(&refused).contains(&format!("an unfinished session rotate of user {}", other.user_id)),
+        "{refused:?}"
+    );
+    let by_owner = world.run(&[&rotate(&other, &new)[..], &["--owner", old.path()]].concat(), "");
+    assert_eq!((refused.code, by_owner.code, fs::read(&unfinished).unwrap()), (2, 2, before));
+    // It is no keystore.
+    let used = world.run(&["me", "--keystore", &unfinished], "");
+    assert!(used.code == 2 && message(&used).contains("the keystore is unfinished"), "{used:?}");
+    private(Path::new(&unfinished), "{}");
+    assert_eq!(world.run(&upgrade(&old, &new), PIN).code, 2);
+    assert!(world.works(old.path()));
+    for oauth in ["keystore-oauth.json", "keystore-remote-signer.json"] {
+        let path = common::keystore(world.folder.path(), oauth);
+        let refused = world.run(&["session", "rotate", "--keystore", text(&path), "--out", &world.path("y.json")], "");
+        assert_eq!((refused.code, refused.kind().as_str()), (2, "keystore"), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_lost_answer_is_settled_and_the_same_command_goes_on() {
+    let world = world();
+    let (old, new) = (world.user(Kind::Rsa2048), world.path("new.json"));
+    let unfinished = format!("{new}.unfinished");
+    let resolve = |more: &[&str]| world.run(&[&["resolve", "--keystore", old.path()], more].concat(), "");
+    let stopped = world.run_at(&cut_at(&world, "POST /legacy/users").url(), &upgrade(&old, &new), PIN);
+    assert_eq!((stopped.code, stopped.kind().as_str()), (3, "unknown"), "{stopped:?}");
+    let error = &stopped.json()["error"];
+    assert_eq!((&error["works"], &error["kept"]), (&json!("unknown"), &json!(unfinished)), "{error}");
+    assert!(error["next_command"].as_str().unwrap().starts_with("mixin-pin session upgrade --keystore "), "{error}");
+    let kept = fs::read_to_string(&unfinished).unwrap();
+
+    // Without the new key, only the old one can be asked for.
+    let alone = resolve(&[]);
+    let session = &alone.json()["session"];
+    assert_eq!((alone.code, &session["verdict"]), (3, &json!("old-refused")), "{alone:?}");
+    assert!(session["next_command"].as_str().unwrap().ends_with(" --new-keystore NEW"), "{session}");
+    // Either name will do. It changes nothing but the journal.
+    for name in [&new, &unfinished] {
+        let settled = resolve(&["--new-keystore", name]).done().json();
+        let session = &settled["session"];
+        assert_eq!((&session["verdict"], &session["works"]), (&json!("new"), &json!(unfinished)), "{settled}");
+        assert_eq!((&session["is_unfinished"], &session["still_pending"]), (&json!(true), &json!([])), "{settled}");
+    }
+    complete(&world, &old, &new, world.run(&upgrade(&old, &new), PIN));
+    assert_eq!(world.done(old.session_id, "/legacy/users"), 1);
+    let settled = resolve(&["--new-keystore", &new]).done().json();
+    assert_eq!(settled["session"]["works"], json!(new), "{settled}");
+
+    // Killed before the file was removed.
+    private(Path::new(&unfinished), &kept);
+    let result = complete(&world, &old, &new, world.run(&upgrade(&old, &new), PIN));
+    assert_eq!((&result["already"], &result["session"]), (&json!(true), &json!("upgraded")));
+}
+
+#[test]
+fn a_lost_answer_with_another_session_id_is_asked_for_again() {
+    let world = World::start(Config { upgrade_changes_session: true, ..Config::default() });
+    let (old, new) = (world.user(Kind::Rsa1024), world.path("new.json"));
+    let stopped = world.run_at(&cut_at(&world, "POST /legacy/users").url(), &upgrade(&old, &new), PIN);
+    assert_eq!(stopped.code, 3, "{stopped:?}");
+    let neither = world.run(&["resolve", "--keystore", old.path(), "--new-keystore", &new], "");
+    let session = &neither.json()["session"];
+    assert_eq!((neither.code, &session["verdict"], &session["works"]), (3, &json!("neither"), &Value::Null));
+    let result = complete(&world, &old, &new, world.run(&upgrade(&old, &new), PIN));
+    assert_ne!(result["session_id"], result["old_session_id"]);
+}
+
+#[test]
+fn a_locked_keystore_leads_to_locked_files_only() {
+    let world = world();
+    let (old, new) = (world.user(Kind::Ed25519), world.path("new.json"));
+    let passphrase = world.path("passphrase");
+    private(Path::new(&passphrase), "seven small stones\n");
+    let with = |api: &str, args: &[&str]| {
+        let store = format!("sqlite:{}", world.path("store.db"));
+        let mut command = command();
+        command.args(args).args(["--json", "--api", api, "--store", &store]).env("MIXIN_PASSPHRASE_FILE", &passphrase);
+        finished(command.output().unwrap())
+    };
+    let lock = command().args(["keystore", "lock", old.path()]).env("MIXIN_PASSPHRASE_FILE", &passphrase).output();
+    finished(lock.unwrap()).done();
+    let is_locked = |path: &str| fs::read_to_string(path).unwrap().starts_with("-----BEGIN AGE ENCRYPTED FILE-----");
+    let stopped = with(&cut_at(&world, "POST /session/secret").url(), &rotate(&old, &new));
+    assert_eq!(stopped.code, 3, "{stopped:?}");
+    assert!(is_locked(&format!("{new}.unfinished")));
+    with(&world.sandbox.url(), &rotate(&old, &new)).done();
+    assert!(is_locked(&new));
+    with(&world.sandbox.url(), &["me", "--keystore", &new]).done();
+    let resolved = with(&world.sandbox.url(), &["resolve", "--keystore", old.path(), "--new-keystore", &new]);
+    assert_eq!(resolved.done().json()["session"]["works"], json!(new));
+}
+
+#[test]
+fn an_upgrade_goes_on_to_a_tip_key_with_the_network_cut_twice() {
+    let world = world();
+    let (old, new, key) = (world.user(Kind::Rsa1024), world.path("new.json"), world.path("spend.key"));
+    let args = [&upgrade(&old, &new)[..], &["--tip-key", &key]].concat();
+    let stopped = world.run_at(&cut_at(&world, "POST /legacy/users").url(), &args, PIN);
+    assert_eq!(stopped.code, 3, "{stopped:?}");
+    assert!(!is_there(&key));
+    let stopped = world.run_at(&cut_at(&world, "POST /pin/update").url(), &args, PIN);
+    assert_eq!(stopped.code, 3, "{stopped:?}");
+    assert!(world.works(&new) && is_there(&key));
+    let result = world.run(&args, PIN).done().json();
+    assert_eq!((&result["already"], &result["tip"]["verified"]), (&json!(true), &json!(true)), "{result}");
+    let text = fs::read_to_string(&key).unwrap();
+    assert_eq!(world.run(&["verify", "--spend-key-stdin", "--keystore", &new], &text).code, 0);
+    for path in ["/legacy/users", "/pin/update"] {
+        assert_eq!(world.done(old.session_id, path), 1, "{path}");
+    }
+    assert_eq!(world.pending(), [""; 0]);
+    world.assert_no_pin_twice();
+}
+
+#[test]
+fn an_app_is_registered_once_and_with_one_key() {
+    let world = world();
+    let owner = world.user(Kind::Rsa2048);
+    for is_lost in [false, true] {
+        let app = world.app_of(&owner);
+        let (id, key, other) =
+            (app.user_id.to_string(), world.path(&format!("{is_lost}.key")), world.path("other.key"));
+        let register = |key| ["app", "register", "--owner", owner.path(), "--app-id", &*id, "--spend-key", key];
+        if is_lost {
+            let path: &'static str = format!("POST /safe/apps/{id}/register").leak();
+            let stopped = world.run_at(&cut_at(&world, path).url(), &register(&key), "");
+            assert_eq!((stopped.code, stopped.kind().as_str()), (3, "unknown"), "{stopped:?}");
+            assert!(message(&stopped).contains("whether the app is registered is not known"), "{stopped:?}");
+        }
+        let done = world.run(&register(&key), "").done().json();
+        assert_eq!((&done["registered"], &done["already"]), (&json!(true), &json!(is_lost)), "{done}");
+        let again = world.run(&register(&key), "").done().json();
+        assert_eq!((&again["already"], &again["public_key"]), (&json!(true), &done["public_key"]));
+        let refused = world.run(&register(&other), "");
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert_eq!(world.done(owner.session_id, &format!("/safe/apps/{id}/register")), 1);
+        assert_private(&key);
+        // The spend key is the app's TIP key, too.
+        let text = fs::read_to_string(&key).unwrap();
+        assert_eq!(world.run(&["verify", "--spend-key-stdin", "--keystore", app.path()], &text).code, 0);
+    }
+    assert_eq!(world.pending(), [""; 0]);
+}
+
+#[test]
+fn a_tip_key_is_replaced_and_its_file_marked() {
+    let world = world();
+    let (old, seed) = TipKey::generate(&mut SystemRng::new().unwrap());
+    let seed = encode_string(seed.as_ref());
+    let more = format!(r#" "spend_private_key": "{seed}","#);
+    let user = world.member(Kind::Ed25519, None, Credential::Tip(&old), &more);
+    let [first, second, third] = ["first", "second", "third"].map(|name| world.path(&format!("{name}.key")));
+    let change = |more: &[&str]| world.run(&[&["tip", "change", "--keystore", user.path()], more].concat(), "");
+    // The keystore's spend key is the old one, and stays there.
+    let done = change(&["--new-key", &first]);
+    assert_eq!(done.json()["keystore_holds_old_key"], true, "{done:?}");
+    assert!(done.code == 0 && done.stderr.contains("still has another spend key, which --tip uses"), "{done:?}");
+    // Now it fits no more.
+    let refused = change(&["--new-key", &second]);
+    assert!(refused.code == 2 && message(&refused).contains("give the old key with --old-key"), "{refused:?}");
+    let wrong = world.path("wrong.key");
+    private(Path::new(&wrong), &seed);
+    assert_eq!(change(&["--new-key", &second, "--old-key", &wrong]).code, 2);
+    assert_eq!(change(&["--new-key", &first, "--old-key", &first]).code, 2);
+    assert!(!is_there(&second) && is_there(&wrong) && is_there(&first));
+
+    let done = change(&["--new-key", &second, "--old-key", &first]).done().json();
+    assert_eq!(done["replaced"], json!(format!("{first}.replaced")), "{done}");
+    assert!(!is_there(&first));
+    // Again: nothing is left to do.
+    let again = change(&["--new-key", &second, "--old-key", &first]).done().json();
+    assert_eq!((&again["pin"], &again["replaced"]), (&json!("unchanged"), &done["replaced"]));
+    // Another file has the name: both stay.
+    private(Path::new(&format!("{second}.replaced")), "mine");
+    let kept = change(&["--new-key", &third, "--old-key", &second]);
+    assert!(kept.code == 0 && kept.stderr.contains("keeps its name"), "{kept:?}");
+    assert!(is_there(&second) && fs::read_to_string(format!("{second}.replaced")).unwrap() == "mine");
+
+    let digits = world.user(Kind::Rsa1024);
+    let refused =
+        world.run(&["tip", "change", "--keystore", digits.path(), "--new-key", &wrong, "--old-key", &third], "");
+    assert!(refused.code == 2 && message(&refused).contains("leave out --old-key"), "{refused:?}");
+    let refused = world.run(&["tip", "change", "--keystore", digits.path(), "--new-key", &wrong, "--pin-stdin"], WRONG);
+    assert_eq!((refused.code, &refused.json()["error"]["works"]), (1, &json!("unchanged")), "{refused:?}");
+    world.assert_no_pin_twice();
+}
