@@ -10,7 +10,7 @@ use mixin_pin_core::{Pin, Secret, Session, UnixTime};
 use mixin_pin_machine::{Call, Ended, Error, Outcome, Probe, Rules, SettingsError};
 use mixin_pin_protocol::action::Action;
 use mixin_pin_protocol::answer::{LogEntry, User};
-use mixin_pin_protocol::call::LogQuery;
+use mixin_pin_protocol::call::{LogQuery, Salts};
 use mixin_pin_store::{AsyncNonceStore, MemoryStore, PendingCall};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -200,6 +200,21 @@ impl Client {
         new: &dyn AsyncTipSigner,
     ) -> Result<Outcome<User>, Error> {
         self.change(self.rules.change_tip(old.public_key(), old_counter, new.public_key()), Tips::of(old)).await
+    }
+
+    /// Like [`Client::change_tip`], for a user of the safe whose wallet has salts.
+    ///
+    /// # Errors
+    /// As [`Client::create_pin`].
+    pub async fn change_tip_with_salts(
+        &self,
+        old: &dyn AsyncTipSigner,
+        old_counter: u64,
+        new: &dyn AsyncTipSigner,
+        salts: &Salts,
+    ) -> Result<Outcome<User>, Error> {
+        let call = self.rules.change_tip_with_salts(old.public_key(), old_counter, new.public_key(), salts);
+        self.change(call, Tips::of(old)).await
     }
 
     /// Verifies the TIP key: `POST /pin/verify`.

@@ -12,7 +12,7 @@ use mixin_pin_core::{Ed25519PublicKey, Pin, RsaPublicKey, Secret, Session, UnixT
 use mixin_pin_protocol::CallError;
 use mixin_pin_protocol::action::Action;
 use mixin_pin_protocol::answer::{App, AppRegistration, LogEntry, NewSession, User, UserSession};
-use mixin_pin_protocol::call::{Calls, LogQuery, MeRequest};
+use mixin_pin_protocol::call::{Calls, LogQuery, MeRequest, Salts};
 use serde_json::{Map, Value};
 
 use crate::plan::{Context, Draft, Ingredients, Nonces, Plan, Prepare, Rule};
@@ -94,6 +94,20 @@ impl Rules {
     ) -> Call<'c, User, L> {
         self.update(move |(mut calls, tips)| {
             calls.change_tip(&tips.signer(TipRole::Pin, old), old_counter, &tips.signer(TipRole::Pin, new))
+        })
+    }
+
+    /// Like [`Rules::change_tip`], for a user of the safe whose wallet has salts.
+    pub fn change_tip_with_salts<'c, L>(
+        &'c self,
+        old: &'c Ed25519PublicKey,
+        old_counter: u64,
+        new: &'c Ed25519PublicKey,
+        salts: &'c Salts,
+    ) -> Call<'c, User, L> {
+        self.update(move |(calls, tips)| {
+            let (old, new) = (tips.signer(TipRole::Pin, old), tips.signer(TipRole::Pin, new));
+            calls.salts(salts.clone()).change_tip(&old, old_counter, &new)
         })
     }
 

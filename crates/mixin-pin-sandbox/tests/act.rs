@@ -14,6 +14,7 @@ use mixin_pin_core::{CodeVerifier, Pin};
 use mixin_pin_http::store::MemoryStore;
 use mixin_pin_http::{Error, Outcome};
 use mixin_pin_protocol::action::{Action, EncryptedSalt, MasterProof, Opponent};
+use mixin_pin_protocol::call::Salts;
 use mixin_pin_protocol::keystore::Keystore;
 use mixin_pin_sandbox::Sandbox;
 use serde_json::{Map, Value, json};
@@ -352,4 +353,24 @@ fn an_update_of_the_pin_carries_salts() {
     assert_eq!(verdict(&install(&"A".repeat(400))), (10_002, "too_long"));
     let installed = install("c2FsdA");
     assert_eq!((verdict(&installed), &installed["data"]["salt_base64"]), ((0, ""), &json!("c2FsdA")));
+}
+
+fn a_wallet_changes_its_key<B: Bot>() {
+    let sandbox = sandbox();
+    let (old, new) = (tip_key(), TipKey::from_seed(&[3; 32]));
+    let (user, _) = holder::<B>(&sandbox, Key::Tip(&old), false);
+    let salt = |text: &str| EncryptedSalt::new(text).unwrap();
+    let salts = Salts { old: salt("b2xk"), new: salt("bmV3") };
+    assert_eq!(user.change_tip_with_salts(&old, 1, &new, &salts).unwrap().done().unwrap().tip_counter, 2);
+    let shown = user.call("GET", "/me", None).unwrap().done().unwrap();
+    assert_eq!((&shown["salt_base64"], &shown["tip_counter"]), (&json!("bmV3"), &json!(2)));
+    assert_eq!(user.change_tip(&new, 2, &old).unwrap().done().unwrap().tip_counter, 3);
+    let shown = user.call("GET", "/me", None).unwrap().done().unwrap();
+    assert_eq!(shown["salt_base64"], "bmV3", "a change without salts keeps it");
+}
+
+#[test]
+fn a_change_of_the_key_carries_the_salts_of_a_wallet() {
+    a_wallet_changes_its_key::<Blocking>();
+    a_wallet_changes_its_key::<Async>();
 }

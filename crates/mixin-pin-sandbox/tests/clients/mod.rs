@@ -11,7 +11,7 @@ use mixin_pin_core::{Ed25519PublicKey, OAuthSession, Pin, RsaPublicKey, Secret, 
 use mixin_pin_http::{Error, KeyResolution, KeyState, Observer, Outcome, Probe, Resolution, SessionChange};
 use mixin_pin_protocol::action::Action;
 use mixin_pin_protocol::answer::{App, AppRegistration, LogEntry, NewSession, User, UserSession};
-use mixin_pin_protocol::call::LogQuery;
+use mixin_pin_protocol::call::{LogQuery, Salts};
 use mixin_pin_protocol::oauth::{CodeExchange, Grant};
 use mixin_pin_store::{AsyncNonceStore, NonceStore, PendingCall};
 use serde_json::{Map, Value};
@@ -77,6 +77,7 @@ pub trait Bot: Send + Sync + Sized + 'static {
     fn verify_pin(&self, pin: &Pin) -> Change;
     fn install_tip(&self, old: Option<&Pin>, key: &TipKey) -> Change;
     fn change_tip(&self, old: &TipKey, old_counter: u64, new: &TipKey) -> Change;
+    fn change_tip_with_salts(&self, old: &TipKey, old_counter: u64, new: &TipKey, salts: &Salts) -> Change;
     fn verify_tip(&self, key: &TipKey) -> Change;
     fn register_safe(&self, key: &TipKey, safe: &TipKey) -> Change;
     fn register(&self, key: &VerifyingKey, full_name: &str) -> Change;
@@ -252,6 +253,10 @@ macro_rules! bot {
 
             fn change_tip(&self, old: &TipKey, old_counter: u64, new: &TipKey) -> Change {
                 self.wait(self.client().change_tip(old, old_counter, new))
+            }
+
+            fn change_tip_with_salts(&self, old: &TipKey, old_counter: u64, new: &TipKey, salts: &Salts) -> Change {
+                self.wait(self.client().change_tip_with_salts(old, old_counter, new, salts))
             }
 
             fn verify_tip(&self, key: &TipKey) -> Change {
