@@ -31,10 +31,15 @@ const MAX_WORK: u8 = 20;
 /// Reads a keystore, locked or not. Warns if others can read the file, and if it may mean something else.
 pub(crate) fn read(path: &Path) -> Result<Keystore, Error> {
     let keystore = read_with_notes(path)?;
+    warn_of_notes(path, &keystore);
+    Ok(keystore)
+}
+
+/// Warns if a keystore may mean something else.
+pub(crate) fn warn_of_notes(path: &Path, keystore: &Keystore) {
     for note in keystore.notes().iter().filter(|note| note.is_doubtful()) {
         output::warn(&format!("{}: {note}; mixin-pin doctor asks the server", ShownInput(path)));
     }
-    Ok(keystore)
 }
 
 /// Like [`read`]; the caller shows the notes.

@@ -135,6 +135,30 @@ fn an_app_gets_another_session_and_its_old_iterators_are_retired() {
 }
 
 #[test]
+fn an_authorization_of_the_owner_rotates_and_registers_an_app() {
+    let world = world();
+    let owner = world.user(Kind::Ed25519);
+    let oauth = world.authorization(&owner, &["PROFILE:READ", "APPS:READ", "APPS:WRITE"]);
+    for (is_lost, name) in [(false, "kept.json"), (true, "lost.json")] {
+        let (app, new) = (world.app_of(&owner), world.path(name));
+        let args = [&rotate(&app, &new)[..], &["--owner", &oauth]].concat();
+        if is_lost {
+            let path: &'static str = format!("POST /safe/apps/{}/session", app.user_id).leak();
+            let stopped = world.run_at(&cut_at(&world, path).url(), &args, "");
+            assert_eq!((stopped.code, &stopped.json()["error"]["works"]), (3, &json!("unknown")), "{stopped:?}");
+            assert!(!world.works(app.path()));
+        }
+        let result = complete(&world, &app, &new, world.run(&args, ""));
+        assert_ne!(result["session_id"], result["old_session_id"]);
+    }
+    let (app, key) = (world.app_of(&owner), world.path("spend.key"));
+    let id = app.user_id.to_string();
+    let register = ["app", "register", "--owner", &oauth, "--app-id", &id, "--spend-key", &key];
+    assert_eq!(world.run(&register, "").done().json()["already"], false);
+    assert_eq!(world.run(&register, "").done().json()["already"], true);
+}
+
+#[test]
 fn secrets_of_the_old_keystore_go_along_or_are_named() {
     let world = world();
     let (key, seed) = TipKey::generate(&mut SystemRng::new().unwrap());
@@ -191,6 +215,10 @@ fn other_files_are_not_touched() {
     let (old, other) = (world.user(Kind::Rsa1024), world.user(Kind::Ed25519));
     let new = world.path("new.json");
     let unfinished = format!("{new}.unfinished");
+    // No file name, a name that may be a key, and a folder that is not there.
+    for out in ["-", &encode_string(&[0x9d; 32]), &world.path("gone/new.json")] {
+        assert_eq!(world.run(&upgrade(&old, out), PIN).code, 2, "{out}");
+    }
     // The keystore of another user, the old keystore itself, and no keystore.
     let text_file = world.path("text.json");
     private(Path::new(&text_file), "text");

@@ -101,6 +101,7 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
     let path = &args.client.session.keystore;
     let (text, _) = keystore::read_text(path)?;
     let mut keystore = keystore::parse(path, &text)?;
+    keystore::warn_of_notes(path, &keystore);
     let spend_key = keystore.take_spend_key();
     let client = client::user_client(keystore::into_session(path, keystore)?, &args.client)?;
     let journal = Journal::read(&client)?;

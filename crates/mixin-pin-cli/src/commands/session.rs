@@ -17,7 +17,7 @@ use super::tip::{Changed, KeyChange};
 use crate::args::{ClientArgs, SessionRotateArgs, SessionUpgradeArgs, UpgradeBy};
 use crate::client::{self, AnyClient};
 use crate::error::{Error, FileProblem, KeyProblem, KeystoreProblem};
-use crate::files;
+use crate::files::{self, SecretFile};
 use crate::guided::{self, Change, Failure, Kind, Names, Standing, Unfinished, Works, is_refusal};
 use crate::keystore::{self, Passphrase};
 use crate::outcome::{next_command, send};
@@ -106,8 +106,10 @@ impl Old {
         let path = &args.session.keystore;
         let (text, passphrase) = keystore::read_text(path)?;
         let session = || keystore::into_session(path, keystore::parse(path, &text)?);
+        let keystore = keystore::parse(path, &text)?;
+        keystore::warn_of_notes(path, &keystore);
         let client = client::user_client(session()?, args)?;
-        Ok(Self { keystore: keystore::parse(path, &text)?, session: session()?, client, passphrase })
+        Ok(Self { keystore, session: session()?, client, passphrase })
     }
 
     fn ids(&self) -> (Uuid, Uuid) {
@@ -176,6 +178,8 @@ impl<'a> Run<'a> {
             return self.complete_existing();
         }
         let passphrase = self.old.passphrase.as_ref();
+        // A name that cannot be used must not show only after the change.
+        drop(SecretFile::create(self.out)?);
         let is_resumed = files::is_there(&self.unfinished);
         let unfinished = if is_resumed {
             output.progress(|| format!("going on with the key in {}", ShownPath(&self.unfinished)))?;
@@ -192,11 +196,12 @@ impl<'a> Run<'a> {
         let server_key = new.server_key.ok_or_else(|| self.stop(Error::Key(KeyProblem::NoServerKey), Works::New))?;
         let is_dashboard = self.old.keystore.shape() == KeystoreShape::Dashboard;
         let written = self.old.keystore.write_next(self.is_app() || is_dashboard, new.session_id, key, &server_key);
-        let written = written.map_err(|cause| KeystoreProblem::Content(cause).at(self.old_path()))?;
+        let stopped = |error| self.stop(error, Works::New);
+        let written = written.map_err(|cause| stopped(KeystoreProblem::Content(cause).at(self.old_path())))?;
         match keystore::write_new(self.out, &written.text, passphrase) {
             // Another run of the same command was quicker.
             Err(Error::File { problem: FileProblem::Exists, .. }) => return self.complete_existing(),
-            written => written?,
+            written => written.map_err(stopped)?,
         }
         self.finish(written.text.as_bytes(), false, written.left_out)
     }
@@ -424,10 +429,14 @@ struct KeyChangeOf<'a> {
 }
 
 impl KeyChangeOf<'_> {
-    /// The ids of the app's sessions with the new key, as its owner sees them.
+    /// The ids of the app's sessions with the new key, as its owner sees them. No source says whether an authorization may
+    /// read them: if the server refuses, none is known, and the change is made again with the same key.
     fn listed(&self, owner: &OAuthClient) -> Result<Vec<Uuid>, Error> {
         let (user_id, _) = self.run.old.ids();
-        let sessions = send(|| owner.sessions(&[user_id]))?;
+        let sessions = match owner.sessions(&[user_id]) {
+            Err(error) if is_refusal(&error) => return Ok(Vec::new()),
+            sessions => sessions?,
+        };
         let key = self.key.public_key();
         Ok(sessions
             .iter()

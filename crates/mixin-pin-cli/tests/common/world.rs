@@ -1,5 +1,7 @@
 //! A sandbox in this process with users of every kind, and the command that is run against it.
+#![allow(dead_code, reason = "each test file uses a part")]
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,10 +10,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, Pin, PinKey, RsaKey, SystemRng};
+use mixin_pin_core::{CodeVerifier, Ed25519Key, Pin, PinKey, RsaKey, SystemRng};
+use mixin_pin_http::{Client, OAuthClient};
 use mixin_pin_protocol::keystore::{Keystore, ServerKey, write_app, write_ed25519, write_rsa};
+use mixin_pin_protocol::oauth::CodeExchange;
 use mixin_pin_sandbox::faults::{Fault, FaultProxy};
 use mixin_pin_sandbox::{Account, Config, Observation, Sandbox};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::common::{Run, command, finished, private, text};
@@ -111,6 +116,28 @@ impl World {
         let keystore = self.folder.path().join(format!("member-{number}.json"));
         private(&keystore, &written.replacen('{', &format!("{{{more}"), 1));
         Member { keystore, user_id, session_id }
+    }
+
+    /// The keystore of an authorization that lets the sandbox's app act for a user, within these scopes.
+    pub fn authorization(&self, user: &Member, scopes: &[&str]) -> String {
+        let client = |text: &str| {
+            let session = Keystore::parse(text.as_bytes()).unwrap().into_session(&mut rng()).unwrap();
+            Client::builder(session).base_url(self.sandbox.url()).build().unwrap()
+        };
+        let (app, user) = (client(self.sandbox.app_keystore()), client(&fs::read_to_string(&user.keystore).unwrap()));
+        let (app_id, verifier) = (app.session().user_id(), CodeVerifier::generate(&mut rng()));
+        let ask = json!({"client_id": app_id, "scope": scopes.join(" "), "code_challenge": verifier.challenge()});
+        let waiting: Value = app.call("POST", "/sandbox/authorizations", Some(&ask)).unwrap().done().unwrap();
+        let body = json!({"authorization_id": waiting["authorization_id"], "scopes": scopes});
+        let (body, pin) = (body.as_object().unwrap().clone(), Pin::new(PIN).unwrap());
+        let approved: Value = user.call_with_pin("POST", "/oauth/authorize", &body, &pin).unwrap().done().unwrap();
+        let (code, key) = (approved["authorization_code"].as_str().unwrap(), Ed25519Key::generate(&mut rng()));
+        let exchange =
+            CodeExchange { app_id, code, verifier: &verifier, client_secret: None, public_key: &key.public_key() };
+        let grant = OAuthClient::exchange().base_url(self.sandbox.url()).send(&exchange).unwrap().done().unwrap();
+        let path = self.path("oauth.json");
+        private(Path::new(&path), &grant.to_keystore(app_id, &key).unwrap());
+        path
     }
 
     /// Starts the command against this API, with this text on its standard input.
