@@ -289,6 +289,13 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// Locks a file until the result is dropped. Fails with `WouldBlock` while another process has locked it.
+pub(crate) fn lock(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    system::try_lock(&file)?;
+    Ok(file)
+}
+
 /// Whether there is anything at this path.
 pub(crate) fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()

@@ -302,6 +302,29 @@ fn a_lost_answer_with_another_session_id_is_asked_for_again() {
 }
 
 #[test]
+fn runs_at_the_same_time_do_not_harm_each_other() {
+    let world = world();
+    let owner = world.user(Kind::Ed25519);
+    for number in 0..4 {
+        let members = [world.user(Kind::Rsa1024), world.user(Kind::Ed25519), world.app_of(&owner)];
+        for (place, old) in members.iter().enumerate() {
+            let new = world.path(&format!("new-{number}-{place}.json"));
+            let args = match place {
+                0 => upgrade(old, &new),
+                1 => rotate(old, &new),
+                _ => [&rotate(old, &new)[..], &["--owner", owner.path()]].concat(),
+            };
+            let children: Vec<_> = (0..3).map(|_| world.spawn(&world.sandbox.url(), &args, PIN)).collect();
+            for child in children {
+                let run = finished(child.wait_with_output().unwrap());
+                assert!(run.code == 0 || run.kind() == "busy", "{run:?}");
+            }
+            complete(&world, old, &new, world.run(&args, PIN));
+        }
+    }
+}
+
+#[test]
 fn a_locked_keystore_leads_to_locked_files_only() {
     let world = world();
     let (old, new) = (world.user(Kind::Ed25519), world.path("new.json"));

@@ -1,6 +1,7 @@
 //! `session upgrade` and `session rotate`: give a session another key, and write its keystore.
 
 use std::fmt::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -181,13 +182,34 @@ impl<'a> Run<'a> {
         // A name that cannot be used must not show only after the change.
         drop(SecretFile::create(self.out)?);
         let is_resumed = files::is_there(&self.unfinished);
-        let unfinished = if is_resumed {
-            output.progress(|| format!("going on with the key in {}", ShownPath(&self.unfinished)))?;
-            self.resume()?
+        let created = if is_resumed {
+            None
         } else {
             // The PIN is asked for before a key is made that may not be needed.
             self.digits().map(Digits::get).transpose()?;
-            Unfinished::create(&self.unfinished, self.kind, self.is_app(), self.old.ids(), passphrase)?
+            match Unfinished::create(&self.unfinished, self.kind, self.is_app(), self.old.ids(), passphrase) {
+                // Another run of the same command was quicker.
+                Err(Error::File { problem: FileProblem::Exists, .. }) => return Err(Error::SessionBusy),
+                created => Some(created?),
+            }
+        };
+        // Two changes at once by an app's owner would end the session of the first. The lock ends with the process.
+        let _lock = match files::lock(&self.unfinished) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Error::SessionBusy),
+            // Some file systems have no locks.
+            lock => lock,
+        };
+        if files::is_there(self.out) {
+            return self.complete_existing();
+        }
+        let unfinished = match created {
+            // Another run has removed it.
+            _ if !files::is_there(&self.unfinished) => return Err(Error::SessionBusy),
+            Some(created) => created,
+            None => {
+                output.progress(|| format!("going on with the key in {}", ShownPath(&self.unfinished)))?;
+                self.resume()?
+            }
         };
         let key = &unfinished.key;
         let patience = Duration::from_secs(self.args.api.timeout);

@@ -228,6 +228,11 @@ pub(crate) fn hard_linked(path: &Path) -> Option<u64> {
     (file.nlink() > 1).then(|| file.ino())
 }
 
+/// Locks a file until it is closed. Fails with `WouldBlock` while another process has locked it.
+pub(crate) fn try_lock(file: &File) -> io::Result<()> {
+    Ok(file.try_lock()?)
+}
+
 /// Whether two names are of one file.
 pub(crate) fn is_same_file(one: &Path, two: &Path) -> bool {
     let file = |path| fs::symlink_metadata(path).map(|file| (file.dev(), file.ino())).ok();
