@@ -178,7 +178,9 @@ impl Report {
         }
         match rsa_bits {
             Some(bits) if bits < 2048 => {
-                let text = format!("a state could break RSA of {bits} bits; register a session with Ed25519");
+                let text = format!(
+                    "a state could break RSA of {bits} bits; mixin-pin session upgrade makes an Ed25519 session of it"
+                );
                 self.add("key", Verdict::Warn, text);
             }
             Some(bits) => self.add("key", Verdict::Ok, format!("RSA of {bits} bits")),
