@@ -7,7 +7,7 @@ mod shared;
 mod stdin;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mixin_pin_core::uuid::Uuid;
@@ -16,7 +16,7 @@ use mixin_pin_protocol::keystore::OutputShape;
 
 use crate::redact::{API_VARIABLE, KEYSTORE_VARIABLE};
 
-pub(crate) use action::{Action, ActionLine};
+pub(crate) use action::{ActArgs, ActionLine, SignedAction};
 pub(crate) use session::{
     AppCommand, AppRegisterArgs, SessionCommand, SessionRotateArgs, SessionUpgradeArgs, TipChangeArgs, UpgradeBy,
 };
@@ -67,6 +67,9 @@ pub(crate) enum Command {
     /// Show the failed attempts at the PIN.
     #[command(after_help = help::LOGS)]
     Logs(LogsArgs),
+    /// Carry out an action, such as a transfer, and print the data of the answer. The PIN permits it.
+    #[command(after_help = help::ACT)]
+    Act(ActArgs),
     /// Make any other call, and print the data of its answer.
     #[command(after_help = help::CALL)]
     Call(CallArgs),
@@ -403,8 +406,19 @@ pub(crate) struct TipSignArgs {
     /// The public key of the spend key. It shows whether the spend key is a seed or a scalar.
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(crate) public_key: Option<String>,
+    /// The user's id, for an action that is signed with it. By default it is the keystore's.
+    #[arg(long, value_name = "UUID", value_parser = id)]
+    pub(crate) user_id: Option<Uuid>,
     #[command(subcommand)]
-    pub(crate) action: Action,
+    pub(crate) action: SignedAction,
+}
+
+impl TipSignArgs {
+    /// The keystore, if its spend key or its user's id is used.
+    pub(crate) fn keystore_to_read(&self) -> Option<&Path> {
+        let is_read = !self.spend_key_stdin || (self.user_id.is_none() && self.action.needs_user_id());
+        self.keystore.as_deref().filter(|_| is_read)
+    }
 }
 
 #[derive(Args)]

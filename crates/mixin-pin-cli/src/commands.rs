@@ -1,5 +1,6 @@
 //! The subcommands, one module each, and the dispatch to them.
 
+mod act;
 mod app;
 mod call;
 mod demo;
@@ -37,6 +38,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<(), Error> {
         Command::Verify(args) => verify::run(args, output),
         Command::Me(args) => me::run(args, output),
         Command::Logs(args) => logs::run(args, output),
+        Command::Act(args) => act::run(args, output),
         Command::Call(args) => call::run(args, output),
         Command::Resolve(args) => resolve::run(args, output),
         Command::Pending(args) => pending::run(args, output),

@@ -48,6 +48,8 @@ pub(crate) enum Error {
     PinsDiffer,
     /// There is no spend key.
     SpendKeyMissing { which: &'static str },
+    /// The user's id is signed, and is not known.
+    UserIdMissing,
     /// The new spend key is the installed one.
     SameSpendKey,
     /// The arguments after --tip do not form an action.
@@ -369,6 +371,7 @@ impl fmt::Display for Error {
             Self::SpendKeyMissing { which } => {
                 write!(f, "there is no {which}: the keystore has none that fits; give it with --spend-key-stdin")
             }
+            Self::UserIdMissing => f.write_str("the action is signed with the user's id; give --user-id or --keystore"),
             Self::SameSpendKey => f.write_str(
                 "the new spend key is the installed one; if the keystore has the old key, give only the new one",
             ),
@@ -743,6 +746,7 @@ mod tests {
             Error::Pin { which: "new PIN", cause: CoreError::PinFormat },
             Error::PinsDiffer,
             Error::SpendKeyMissing { which: "spend key" },
+            Error::UserIdMissing,
             Error::SameSpendKey,
             Error::BodyNoObject,
             Error::PublicKey(CoreError::PublicKey),

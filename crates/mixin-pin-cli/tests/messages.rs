@@ -29,8 +29,8 @@ macro_rules! sessions {
 }
 
 sessions![
-    answers, curl, doctor, files, input, inspect, keystores, locks, network, oauth, refusals, sandbox, store, terminal,
-    tip, unknown, usage,
+    act, answers, curl, doctor, files, input, inspect, keystores, locks, network, oauth, refusals, sandbox, session,
+    store, terminal, tip, tip_change, unknown, usage,
 ];
 
 fn folder() -> PathBuf {
@@ -73,7 +73,9 @@ impl Session {
         for name in ["create-pin.curl", "create-pin.public-key", "rsa-512.pem"] {
             fs::copy(testdata(name), folder.path().join(name)).unwrap();
         }
-        fs::copy(self::folder().join("ask.py"), folder.path().join("ask.py")).unwrap();
+        for name in ["ask.py", "lose.py"] {
+            fs::copy(self::folder().join(name), folder.path().join(name)).unwrap();
+        }
         private(&folder.path().join("passphrase"), "seven small stones\n");
         fs::create_dir(folder.path().join("bin")).unwrap();
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_mixin-pin"), folder.path().join("bin/mixin-pin")).unwrap();
@@ -254,6 +256,9 @@ impl Replaced {
             let length = text.find('s').unwrap();
             replaced.push_str("1.0");
             length
+        } else if replaced.ends_with("may still arrive, for ") && digits > 0 {
+            replaced.push_str("300");
+            digits
         } else if digits == 4 && text.get(..20).is_some_and(|time| is_time(time) && !time.starts_with("19")) {
             let length = text.find('Z').unwrap() + 1;
             replaced.push_str("2026-01-01T00:00:00Z");

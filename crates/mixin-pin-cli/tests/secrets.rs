@@ -10,6 +10,7 @@ use mixin_pin_core::SystemRng;
 use mixin_pin_protocol::keystore::Keystore;
 use serde_json::Value;
 
+const ID: &str = "6d0e4f6e-9b0e-4f9b-8e0f-3c110b1f7f6e";
 const PIN: &str = "271828";
 const NEW_PIN: &str = "314159";
 const PIN_IN_FILE: &str = "161803";
@@ -96,6 +97,8 @@ fn no_command_shows_a_secret() {
         let both = format!("{PIN}\n{NEW_PIN}\n");
         let one = format!("{PIN}\n");
         let new = format!("{NEW_PIN}\n");
+        let key_file = sandbox.path("master.key");
+        private(key_file.as_ref(), &"5eed".repeat(16));
         let tip_call = |path| [&["call"][..], &api, &["POST", path, "--tip", "read-emergency-contact"]].concat();
         let commands: Vec<(Vec<&str>, &str, i32)> = vec![
             (with(&["update", "--new-user", "--pin-stdin"]), &one, 0),
@@ -110,9 +113,13 @@ fn no_command_shows_a_secret() {
             (with(&["update", "--tip", "--pin-stdin"]), &new, 0),
             (with(&["verify", "--tip"]), "", 0),
             (with(&["call", "POST", "/pin/verify", "--with-pin", "--pin-stdin"]), &one, 1),
+            (with(&["act", "create-emergency-contact", "--verification-id", ID, "--code", "1", "--tip"]), "", 0),
             (tip_call("/emergency_contact"), "", 0),
             (tip_call("/emergency_contact/delete"), "", 2),
             (vec!["tip", "sign", "--keystore", &path, "read-emergency-contact"], "", 0),
+            (with(&["act", "sign-multisig", "--request-id", ID, "--tip"]), "", 0),
+            (with(&["act", "sign-multisig", "--request-id", ID, "--pin-stdin"]), &new, 1),
+            ([&["act", "export-salt", "--master-key", &key_file, "--tip"], &api[..]].concat(), "", 0),
             (with(&["me"]), "", 0),
             (with(&["logs"]), "", 0),
             (with(&["pending"]), "", 0),

@@ -5,6 +5,8 @@ mod common;
 use std::fs;
 
 use common::{SandboxProcess, private, run};
+use mixin_pin_core::tip::{Amount, TipAction};
+use mixin_pin_core::uuid::Uuid;
 use serde_json::{Value, json};
 
 fn new_key(sandbox: &SandboxProcess, name: &str) -> (String, Value) {
@@ -105,21 +107,29 @@ fn a_new_key_is_readable_by_its_owner_only_and_never_shown() {
     }
 }
 
-/// The command line options for the action of a vector.
+/// The command line that signs the action of a vector: the options of `tip sign`, then the action's.
 fn options(vector: &Value) -> Vec<String> {
-    // "OAuth" is one word on the command line.
-    let name: String =
-        vector["action"].as_str().unwrap().replace("OAuth", "Oauth").chars().fold(String::new(), |mut name, c| {
+    let action = vector["action"].as_str().unwrap();
+    let name = match action {
+        "ApproveOAuth" => "approve-oauth".to_owned(),
+        "DeactivateWithoutPhone" => "deactivate-user".to_owned(),
+        "LogOutSession" => "log-out".to_owned(),
+        name => name.chars().fold(String::new(), |mut name, c| {
             if c.is_uppercase() && !name.is_empty() {
                 name.push('-');
             }
             name.extend(c.to_lowercase());
             name
-        });
-    let mut options = vec![name];
+        }),
+    };
+    let (mut before, mut options) = (Vec::new(), vec![name]);
     for (field, value) in vector["fields"].as_object().unwrap() {
         let name = format!("--{}", field.replace('_', "-"));
         match value {
+            // The user's own id.
+            Value::String(id) if field == "user_id" && action != "TransferAppOwnership" => {
+                before.extend([name, id.clone()]);
+            }
             // `--receiver` for each receiver.
             Value::Array(values) => options
                 .extend(values.iter().flat_map(|value| ["--receiver".to_owned(), value.as_str().unwrap().to_owned()])),
@@ -127,23 +137,30 @@ fn options(vector: &Value) -> Vec<String> {
             other => options.extend([name, other.to_string()]),
         }
     }
-    options
+    before.extend(options);
+    before
+}
+
+fn vectors(name: &str) -> Vec<Value> {
+    let file = fs::read(common::testdata(&format!("testkit/{name}.json"))).unwrap();
+    serde_json::from_slice::<Value>(&file).unwrap()["vectors"].as_array().unwrap().clone()
 }
 
 #[test]
 fn every_action_is_signed_as_the_vectors_say() {
-    let vectors = |name: &str| -> Vec<Value> {
-        let file = fs::read(common::testdata(&format!("testkit/{name}.json"))).unwrap();
-        serde_json::from_slice::<Value>(&file).unwrap()["vectors"].as_array().unwrap().clone()
-    };
     let actions = vectors("tip-actions");
     assert_eq!(actions.len(), 22);
     let key = format!("{}\n", actions[0]["seed"].as_str().unwrap());
     for vector in &actions {
         let options = options(vector);
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
-        let sign = [&["tip", "sign", "--json", "--spend-key-stdin"][..], &options].concat();
-        let signed = run(&sign, key.as_bytes()).done().json();
+        let signed = run(&[&["tip", "sign", "--json", "--spend-key-stdin"][..], &options].concat(), key.as_bytes());
+        if options.contains(&"--opponent-key") && options.contains(&"--receiver") {
+            // No request has both.
+            assert_eq!((signed.code, signed.kind().as_str()), (2, "usage"), "{options:?}");
+            continue;
+        }
+        let signed = signed.done().json();
         assert_eq!(signed["body"], vector["body"], "{options:?}");
         assert_eq!(signed["signature"], vector["signature"], "{options:?}");
         assert_eq!(signed["public_key"], vector["public_key"]);
@@ -154,6 +171,72 @@ fn every_action_is_signed_as_the_vectors_say() {
     assert_eq!(signed.done().json()["public_key"], scalar["public_key"]);
     let other = run(&[&sign[..], &["read-emergency-contact"]].concat(), key.as_bytes());
     assert_eq!((other.code, other.kind().as_str()), (2, "input"));
+}
+
+#[test]
+fn a_transaction_pays_a_key_or_users() {
+    let (asset_id, receiver) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let of_key = TipAction::Transaction {
+        asset_id,
+        opponent_key: "XINkey",
+        receivers: &[],
+        threshold: Some(0),
+        amount: Amount::new("1").unwrap(),
+        trace_id: asset_id,
+        memo: "",
+    };
+    let of_users = TipAction::Transaction {
+        asset_id,
+        opponent_key: "",
+        receivers: &[receiver, asset_id],
+        threshold: Some(2),
+        amount: Amount::new("1").unwrap(),
+        trace_id: asset_id,
+        memo: "",
+    };
+    let (asset, receiver) = (asset_id.to_string(), receiver.to_string());
+    let sign = |opponent: &[&str]| {
+        let sign = ["tip", "sign", "--json", "--spend-key-stdin", "transaction", "--amount", "1.0"];
+        let ids = ["--asset-id", &asset, "--trace-id", &asset];
+        run(&[&sign[..], &ids, opponent].concat(), "5eed".repeat(16).as_bytes())
+    };
+    let body = |action: &TipAction<'_>| -> String {
+        action.body().as_bytes().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+    };
+    assert_eq!(sign(&["--opponent-key", "XINkey"]).done().json()["body"], body(&of_key));
+    let users = ["--receiver", &receiver, "--receiver", &asset, "--threshold", "2"];
+    assert_eq!(sign(&users).done().json()["body"], body(&of_users));
+    for opponent in [&[][..], &["--opponent-key", ""], &["--receiver", &receiver], &["--threshold", "1"]] {
+        assert_eq!(sign(opponent).kind(), "usage", "{opponent:?}");
+    }
+}
+
+#[test]
+fn the_users_id_comes_from_the_option_or_the_keystore() {
+    let folder = tempfile::tempdir().unwrap();
+    let keystore = common::keystore(folder.path(), "keystore-dashboard.json");
+    let fields: Value = serde_json::from_slice(&fs::read(&keystore).unwrap()).unwrap();
+    let own = fields["app_id"].as_str().unwrap();
+    let key = "5eed".repeat(16);
+    let sign = |session: &[&str], action: &[&str]| {
+        run(&[&["tip", "sign", "--json", "--spend-key-stdin"], session, action].concat(), key.as_bytes())
+    };
+    let public_key = sign(&[], &["read-emergency-contact"]).done().json()["public_key"].clone();
+    for action in
+        [&["deactivate-user"][..], &["export-salt"], &["register-safe", "--public-key", public_key.as_str().unwrap()]]
+    {
+        let by_option = sign(&["--user-id", own], action).done().json();
+        let by_keystore = sign(&["--keystore", common::text(&keystore)], action).done().json();
+        assert_eq!(by_option, by_keystore, "{action:?}");
+        let other = sign(&["--user-id", "06aed1e3-bd77-4a59-991a-5bb5ae6fbb09"], action).done().json();
+        assert_ne!(other["body"], by_option["body"], "{action:?}");
+        let missing = sign(&[], action);
+        assert!(missing.code == 2 && missing.stdout.contains("--user-id"), "{missing:?}");
+    }
+    // Another action does not even open the keystore.
+    sign(&["--keystore", "missing.json"], &["read-emergency-contact"]).done();
+    let both = sign(&["--keystore", "-"], &["export-salt"]);
+    assert_eq!(both.kind(), "usage", "{both:?}");
 }
 
 #[test]

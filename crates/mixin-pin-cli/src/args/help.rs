@@ -61,6 +61,14 @@ Examples:
   mixin-pin logs --keystore keystore.json --limit 5
   mixin-pin logs --keystore keystore.json --offset 2026-01-31T00:00:00Z";
 
+pub(crate) const ACT: &str = "\
+Path, body and signature are made from the action. Without --tip or --spend-key-stdin the PIN has six digits.
+
+Examples:
+  mixin-pin act remove-address --address-id \"$ID\" --keystore keystore.json
+  mixin-pin act read-emergency-contact --keystore keystore.json --tip
+  mixin-pin act log-out --session-id \"$ID\" --keystore keystore.json --spend-key-stdin < spend.key";
+
 pub(crate) const CALL: &str = "\
 Examples:
   mixin-pin call GET /safe/me --keystore keystore.json

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Command, ResolveArgs, SessionCommand, TipCommand, UpdateArgs, VerifyArgs};
+use super::{ActArgs, Command, ResolveArgs, SessionCommand, TipCommand, UpdateArgs, VerifyArgs};
 use crate::error::Error;
 use crate::files::is_stdin;
 
@@ -48,6 +48,11 @@ impl Command {
                 (PIN, source.pin_stdin),
                 (SPEND_KEY, tip.spend_key_stdin),
             ],
+            Self::Act(ActArgs { permit, .. }) => vec![
+                (KEYSTORE, is_stdin(&permit.client.session.keystore)),
+                (PIN, permit.source.pin_stdin),
+                (SPEND_KEY, permit.tip.spend_key_stdin),
+            ],
             Self::Call(args) => vec![
                 (KEYSTORE, is_stdin(&args.client.session.keystore)),
                 (BODY, dash(args.body.as_deref())),
@@ -63,7 +68,10 @@ impl Command {
             Self::Tip(TipCommand::Change(args)) => {
                 vec![(KEYSTORE, is_stdin(&args.client.session.keystore)), (PIN, args.source.pin_stdin)]
             }
-            // The others read one keystore, or nothing. `tip sign` reads no keystore beside --spend-key-stdin.
+            Self::Tip(TipCommand::Sign(args)) => {
+                vec![(KEYSTORE, dash(args.keystore_to_read())), (SPEND_KEY, args.spend_key_stdin)]
+            }
+            // The others read one keystore, or nothing.
             _ => Vec::new(),
         }
     }

@@ -7,7 +7,7 @@ use mixin_pin_protocol::call::check_request;
 use mixin_pin_protocol::keystore::SpendKey;
 use serde_json::{Map, Value};
 
-use crate::args::{Action, ActionLine, CallArgs};
+use crate::args::{ActionLine, CallArgs, SignedAction};
 use crate::client::{self, AnyClient};
 use crate::error::Error;
 use crate::outcome::{send, send_known, send_listed};
@@ -48,12 +48,12 @@ fn with_tip(
     args: &CallArgs,
     body: &Map<String, Value>,
     of_keystore: Option<SpendKey>,
-    action: &Action,
+    action: &SignedAction,
 ) -> Result<Value, Error> {
-    let installed = pins::installed_key(&send(|| client.me())?);
+    let user = send(|| client.me())?;
     let key = pins::spend_key_or(of_keystore, args.spend_key_stdin, "spend key")?;
-    let key = pins::tip_key(&key, installed.as_ref(), "spend key")?;
-    action.with(|action| {
+    let key = pins::tip_key(&key, pins::installed_key(&user).as_ref(), "spend key")?;
+    action.with(user.user_id, |action| {
         send_listed(|| client.call_with_tip(&args.method, &args.path, body, &key, action), &args.client)
     })?
 }

@@ -9,7 +9,7 @@ use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::{Ed25519PublicKey, Pin};
 use mixin_pin_http::{Client, Credential, Outcome, Verdict};
 use mixin_pin_protocol::answer::User;
-use mixin_pin_protocol::keystore::SpendKey;
+use mixin_pin_protocol::keystore::{Keystore, SpendKey};
 use serde_json::{Value, json};
 
 use super::resolve::Journal;
@@ -33,13 +33,16 @@ pub(crate) fn new_key(args: &TipNewKeyArgs, output: &Output) -> Result<(), Error
 
 pub(crate) fn sign(args: &TipSignArgs, output: &Output) -> Result<(), Error> {
     let expected = args.public_key.as_deref().map(Ed25519PublicKey::from_text).transpose().map_err(Error::PublicKey)?;
-    let of_keystore = match &args.keystore {
-        Some(path) if !args.spend_key_stdin => keystore::read(path)?.take_spend_key(),
-        _ => None,
-    };
+    let mut keystore = args.keystore_to_read().map(keystore::read).transpose()?;
+    let user_id = args.user_id.or_else(|| keystore.as_ref().map(Keystore::user_id));
+    if user_id.is_none() && args.action.needs_user_id() {
+        return Err(Error::UserIdMissing);
+    }
+    let of_keystore = keystore.as_mut().and_then(Keystore::take_spend_key);
     let key = pins::spend_key_or(of_keystore, args.spend_key_stdin, "spend key")?;
     let key = pins::tip_key(&key, expected.as_ref(), "spend key")?;
-    let (body, signature) = args.action.with(|action| (action.body(), key.sign(action)))?;
+    let (body, signature) =
+        args.action.with(user_id.unwrap_or_default(), |action| (action.body(), key.sign(action)))?;
     let (body, signature) = (encode_string(body.as_bytes()), encode_string(&signature));
     let public_key = encode_string(key.public_key().as_bytes());
     output.result(&json!({ "body": body, "signature": signature, "public_key": public_key }), || signature.clone())
