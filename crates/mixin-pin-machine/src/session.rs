@@ -97,7 +97,8 @@ impl SessionChange {
         let changes = || pending.iter().filter(|call| self.is_of_this_session(call));
         let expires_at = changes().map(|call| call.expires_at).chain(self.expires_at).max().unwrap_or(latest);
         let pending = changes().map(|call| call.request_id).collect();
-        KeyPlan { expires_at, pending, old: None, todo: Todo::Ask(Turn::First(0)), change: self }
+        let todo = Todo::Ask(Turn::First(0));
+        KeyPlan { expires_at, pending, old: None, is_old_refused: false, new: None, todo, change: self }
     }
 
     /// An owner's journal may have changes of other apps, too.
@@ -116,7 +117,8 @@ impl SessionChange {
 ///
 /// Ask with the new key under each id that the session may have, then with the old key. If that does not show that the new
 /// key is the session's, look for it in the list of sessions, and ask under the ids that are found. If the old key was
-/// refused, the change may have arrived in between, so ask under the first ids again.
+/// refused, the change may have arrived in between, so ask under the first ids again. If the new key is accepted under
+/// another id than the old one, it may be that of another session of the user, so ask with the old key, too.
 #[must_use = "nothing is settled until a driver makes its steps"]
 #[derive(Debug)]
 pub struct KeyPlan {
@@ -126,6 +128,9 @@ pub struct KeyPlan {
     pending: Vec<Uuid>,
     /// The user if the server accepts the old key, and the server's time.
     old: Option<(User, UnixTime)>,
+    is_old_refused: bool,
+    /// The user if the server accepts the new key, and the session's id.
+    new: Option<(User, Uuid)>,
     todo: Todo,
 }
 
@@ -145,6 +150,8 @@ enum Turn {
     Old,
     /// The new key again, after the list of sessions.
     Again(usize),
+    /// The old key, after the new one was accepted under another id.
+    OldAfterNew,
 }
 
 /// What a driver does next to settle a lost change of a key.
@@ -165,14 +172,15 @@ impl KeyPlan {
             Todo::Ask(turn) => (turn, &self.change.new_session_ids),
             Todo::List => return KeyStep::List(AskSessions(self)),
             Todo::Nothing(verdict, server_time) => {
-                let Self { change, pending, .. } = self;
-                let evidence = Evidence { change, pending, server_time };
+                let Self { change, pending, is_old_refused, new, .. } = self;
+                let new_session_id = new.map(|(_, session_id)| session_id);
+                let evidence = Evidence { change, pending, server_time, is_old_refused, new_session_id };
                 return KeyStep::Done(KeyResolution { verdict: *verdict, journal_error: None, evidence });
             }
         };
         let (key, session_id) = match turn {
             Turn::First(place) | Turn::Again(place) => (Which::New, ids.get(place).copied()),
-            Turn::Old => (Which::Old, None),
+            Turn::Old | Turn::OldAfterNew => (Which::Old, None),
         };
         let session_id = session_id.unwrap_or(self.change.old_session_id);
         KeyStep::Ask(AskKey { plan: self, turn, key, session_id })
@@ -224,18 +232,36 @@ impl AskKey {
     /// [`Error::NoServerTime`] if the old key is accepted and the answer names no time: then it is not known whether the
     /// request may still arrive.
     pub fn answered(self, state: KeyState, server_time: Option<UnixTime>) -> Result<KeyPlan, Error> {
-        let Self { mut plan, turn, .. } = self;
+        let Self { mut plan, turn, session_id, .. } = self;
         let more = |place: usize| place + 1 < plan.change.new_session_ids.len();
         plan.todo = match (turn, state) {
             (Turn::First(_) | Turn::Again(_), KeyState::Accepted(user)) => {
-                Todo::Nothing(Box::new(KeyVerdict::New(user)), server_time)
+                plan.new = Some((user.clone(), session_id));
+                if session_id == plan.change.old_session_id {
+                    // A session has one key.
+                    plan.is_old_refused = true;
+                }
+                if plan.is_old_refused || plan.old.is_some() {
+                    Todo::Nothing(Box::new(KeyVerdict::New(user)), server_time)
+                } else {
+                    Todo::Ask(Turn::OldAfterNew)
+                }
+            }
+            (Turn::OldAfterNew, state) => {
+                plan.is_old_refused = matches!(state, KeyState::Refused);
+                let new = plan.new.clone();
+                let verdict = new.map_or(KeyVerdict::Neither, |(user, _)| KeyVerdict::New(user));
+                Todo::Nothing(Box::new(verdict), server_time)
             }
             (Turn::Old, KeyState::Accepted(user)) => {
                 // Only the server's clock decides whether the request has expired.
                 plan.old = Some((user, server_time.ok_or(Error::NoServerTime)?));
                 Todo::List
             }
-            (Turn::Old, KeyState::Refused) => Todo::List,
+            (Turn::Old, KeyState::Refused) => {
+                plan.is_old_refused = true;
+                Todo::List
+            }
             (Turn::First(place), KeyState::Refused) if more(place) => Todo::Ask(Turn::First(place + 1)),
             (Turn::First(_), KeyState::Refused) => Todo::Ask(Turn::Old),
             (Turn::Again(place), KeyState::Refused) if more(place) => Todo::Ask(Turn::Again(place + 1)),
@@ -302,22 +328,31 @@ struct Evidence {
     change: SessionChange,
     pending: Vec<Uuid>,
     server_time: Option<UnixTime>,
+    is_old_refused: bool,
+    new_session_id: Option<Uuid>,
 }
 
 impl KeyResolution {
+    /// The id of the session under which the server accepted the new key. None if it accepted it under none. A keystore with
+    /// another id does not work, even if its key does.
+    pub const fn new_session_id(&self) -> Option<Uuid> {
+        self.evidence.new_session_id
+    }
+
     /// Which of the calls that are in the journal now are settled by the verdict, and leave it.
     ///
-    /// If the new key is the session's, that is every change of this session: the old key, which signed or encrypted them, is
-    /// no longer the session's. If the app's owner made several, the others may still arrive until they expire. If the old
-    /// key is the session's, it is every change that has expired by the server's clock. If neither is, it is none. A change
-    /// that its caller is still making stays.
+    /// If the new key is accepted and the old one, which signed or encrypted them, is not, that is every change of this
+    /// session. If the app's owner made several, the others may still arrive until they expire. If the old key is accepted, it
+    /// is every change that has expired by the server's clock. If neither is, it is none. A change that its caller is still
+    /// making stays.
     pub fn settled<'p>(&'p self, now: &'p [PendingCall]) -> impl Iterator<Item = &'p PendingCall> {
-        let Evidence { change, pending, server_time } = &self.evidence;
+        let Evidence { change, pending, server_time, is_old_refused, new_session_id: _ } = &self.evidence;
         let is_over = |call: &PendingCall| server_time.is_some_and(|time| time.secs() >= over(call.expires_at));
         let is_known = !matches!(self.verdict, KeyVerdict::Neither);
         let is_new = matches!(self.verdict, KeyVerdict::New(_));
         now.iter().filter(move |call| {
-            let is_spent = is_new && (change.is_by_itself(call) || pending.len() == 1);
+            let is_by_itself = change.is_by_itself(call);
+            let is_spent = is_new && if is_by_itself { *is_old_refused } else { pending.len() == 1 };
             is_known
                 && call.under_way_for.is_none()
                 && pending.contains(&call.request_id)

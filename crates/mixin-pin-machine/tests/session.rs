@@ -356,8 +356,29 @@ fn without_a_journal_the_call_or_the_present_tells_when_the_change_expires() {
 fn the_new_key_is_asked_for_under_every_id_that_the_session_may_have() {
     let plan = lost().or_session_ids([OLD, OTHER]).plan(&[], UnixTime::from_secs(NOW));
     let plan = refused(plan, Which::New, OLD);
-    let resolution = done(accepted(plan, Which::New, OTHER, 1));
+    let plan = accepted(plan, Which::New, OTHER, 1);
+    let resolution = done(refused(plan, Which::Old, OLD));
     assert!(matches!(resolution.verdict, KeyVerdict::New(_)));
+    assert_eq!(resolution.new_session_id(), Some(OTHER));
+}
+
+/// The caller may have named another session of the user. Its key says nothing about the changes of this session.
+#[test]
+fn the_key_of_another_session_settles_nothing_while_the_old_key_is_accepted() {
+    let pending = [change(1, "/session/secret", NOW), change(2, "/legacy/users", NOW + 10)];
+    let latest = UnixTime::from_secs(NOW);
+    let plan = || refused(lost().or_session_ids([OTHER]).plan(&pending, latest), Which::New, OLD);
+    let resolution = done(accepted(accepted(plan(), Which::New, OTHER, 1), Which::Old, OLD, 1));
+    assert!(matches!(resolution.verdict, KeyVerdict::New(_)));
+    assert_eq!(ids(&resolution, &pending), [] as [u128; 0]);
+    let resolution = done(accepted(accepted(plan(), Which::New, OTHER, 1), Which::Old, OLD, TOKEN + AFTER));
+    assert_eq!(ids(&resolution, &pending), [1], "it has expired");
+    let resolution = done(refused(accepted(plan(), Which::New, OTHER, 1), Which::Old, OLD));
+    assert_eq!(ids(&resolution, &pending), [1, 2]);
+    // The old key is accepted before the list has the session.
+    let plan = accepted(refused(self::plan(&pending), Which::New, OLD), Which::Old, OLD, 1);
+    let resolution = done(accepted(listed(plan, Ok(vec![session(USER, OTHER, &new_key())])), Which::New, OTHER, 1));
+    assert_eq!((ids(&resolution, &pending), resolution.new_session_id()), (vec![], Some(OTHER)));
 }
 
 /// An app's session gets a new id, which only the lost answer names, and the old session may go on.
