@@ -15,7 +15,7 @@ use mixin_pin_core::{
     hazmat,
 };
 use mixin_pin_http::OAuthClient;
-use mixin_pin_protocol::call::Calls;
+use mixin_pin_protocol::call::{Calls, random_uuid};
 use mixin_pin_protocol::keystore::Keystore;
 use mixin_pin_protocol::oauth::{CodeExchange, OAuthCalls};
 use mixin_pin_sandbox::{Account, Config, Error, Sandbox};
@@ -58,7 +58,8 @@ fn spki(kind: Kind) -> Vec<u8> {
 
 fn encrypted(key: &PinKey, secret: impl Into<Secret>, timestamp: u64, iterator: u64) -> String {
     let block = hazmat::block(secret, timestamp, iterator);
-    hazmat::encrypt_with_iv(key, &block, &[7; 16]).to_url_safe().as_str().to_owned()
+    let iv = random_uuid(&mut rng()).into_bytes();
+    hazmat::encrypt_with_iv(key, &block, &iv).to_url_safe().as_str().to_owned()
 }
 
 /// The upgrade of a session, as the Go client makes it.
@@ -128,14 +129,16 @@ fn an_upgrade_that_was_done_is_answered_again_for_the_same_keys_and_the_right_pi
         let old = user(&sandbox, Kind::Rsa1024);
         let body = upgrade(&old, Kind::Rsa1024, &key(1));
         let first = post_unsigned(&sandbox, "/legacy/users", &body);
-        let again = post_unsigned(&sandbox, "/legacy/users", &body);
+        let fresh = upgrade(&old, Kind::Rsa1024, &key(1));
+        let again = post_unsigned(&sandbox, "/legacy/users", &fresh);
         if !answers {
             assert_eq!(verdict(&again), (401, "session"));
             continue;
         }
         assert_eq!(again, first);
-        let fresh = upgrade(&old, Kind::Rsa1024, &key(1));
-        assert_eq!(post_unsigned(&sandbox, "/legacy/users", &fresh), first);
+        for used in [&body, &fresh] {
+            assert_eq!(verdict(&post_unsigned(&sandbox, "/legacy/users", used)), (401, "request_repeated"));
+        }
         let mut wrong = fresh.clone();
         wrong["pin"] = encrypted(old.pin_key(), Pin::new("654321").unwrap(), now().secs(), 0).into();
         let refused = post_unsigned(&sandbox, "/legacy/users", &wrong);
@@ -218,6 +221,13 @@ fn an_upgrade_is_refused_for_anything_else_and_changes_nothing() {
         body["pin"] = wrong.into();
         let refused = post_unsigned(&sandbox, "/legacy/users", &body);
         assert_eq!((verdict(&refused), &refused["error"]["extra"]["tries_left"]), ((20_119, "pin"), &json!(left)));
+        // Again it costs nothing, also with another IV, which changes a digit.
+        let mut bytes = URL_SAFE_NO_PAD.decode(body["pin"].as_str().unwrap()).unwrap();
+        for change in [0, 1].into_iter().filter(|_| left > 0) {
+            bytes[5] ^= change;
+            body["pin"] = URL_SAFE_NO_PAD.encode(&bytes).into();
+            assert_eq!(verdict(&post_unsigned(&sandbox, "/legacy/users", &body)), (401, "request_repeated"));
+        }
     }
     assert_eq!(verdict(&post_unsigned(&sandbox, "/legacy/users", &good)), (429, "tries_spent"));
     for session in [&old, &other, &ed25519, &no_pin] {

@@ -16,7 +16,7 @@ use super::pin::{Credential, PinBody, incorrect};
 use super::users::MAX_SECRET_LEN;
 use super::{Call, Service, UnsignedCall, invalid_body, json_body, unauthorized};
 use crate::Error;
-use crate::database::{NewSession, Transaction, UserRow};
+use crate::database::{NewSession, RequestId, Transaction, UserRow};
 use crate::reply::{Answer, HandlerError, Refusal};
 
 /// How many users `POST /sessions/fetch` may ask for. No source has a limit.
@@ -35,7 +35,7 @@ impl Service {
         let UnsignedCall { method, path, body: bytes, now, ip } = *call;
         let call = Call { method, path, body: bytes, user, now, ip };
         self.check_tries(tx, &call)?;
-        let credential = self.read_upgrade_pin(&call, &body)?;
+        let credential = self.read_upgrade_pin(tx, &call, &body)?;
         self.check_credential(tx, &call, &credential, None)?;
         let user = if is_done {
             tx.user(call.user.user_id)?.ok_or(Error::DatabaseContent)?
@@ -78,23 +78,52 @@ impl Service {
     ///
     /// # Security
     /// Whoever sends the call has shown no private key. So the answer does not tell in which way a block is unreadable.
-    fn read_upgrade_pin(&self, call: &Call<'_>, body: &Map<String, Value>) -> Result<Credential, Refusal> {
+    fn read_upgrade_pin(
+        &self,
+        tx: &Transaction<'_>,
+        call: &Call<'_>,
+        body: &Map<String, Value>,
+    ) -> Result<Credential, HandlerError> {
         let (_, text) = PinBody::read(body)?.pin.ok_or_else(|| Refusal::field("pin", "absent"))?;
-        let block = EncryptedPin::from_base64(text).and_then(|encrypted| call.user.pin_key.decrypt(&encrypted));
-        let (block, pin) = block
-            .ok()
-            .and_then(|block| digits(&block).map(|pin| (block, pin)))
-            .ok_or_else(|| incorrect("pin", Reason::Ciphertext))?;
+        let unreadable = || incorrect("pin", Reason::Ciphertext);
+        let encrypted = EncryptedPin::from_base64(text).map_err(|_| unreadable())?;
+        let block = call.user.pin_key.decrypt(&encrypted).map_err(|_| unreadable())?;
+        let pin = digits(&block).ok_or_else(unreadable)?;
         if block.timestamp().abs_diff(call.now.secs()) > self.config.clock_tolerance.as_secs() {
-            return Err(incorrect("pin", Reason::Timestamp));
+            return Err(incorrect("pin", Reason::Timestamp).into());
         }
         if block.iterator() != 0 {
-            return Err(incorrect("pin", Reason::Iterator));
+            return Err(incorrect("pin", Reason::Iterator).into());
         }
+        self.use_up_block(tx, call, &encrypted, &block)?;
         match (&call.user.pin_hash, &call.user.tip_key) {
             (Some(_), _) => Ok(Credential::Digits(pin)),
-            (None, None) => Err(Refusal::new(ErrorCode::PinIncorrect, Reason::NoPinSet.as_str())),
-            (None, Some(_)) => Err(Refusal::new(ErrorCode::PinFormat, "kind").with("field", "pin")),
+            (None, None) => Err(Refusal::new(ErrorCode::PinIncorrect, Reason::NoPinSet.as_str()).into()),
+            (None, Some(_)) => Err(Refusal::new(ErrorCode::PinFormat, "kind").with("field", "pin").into()),
+        }
+    }
+
+    /// Refuses a block that was used before. Its iterator is always 0, and the call has no token, so nothing else tells a
+    /// replay, which would cost a try each time.
+    ///
+    /// # Security
+    /// The last 16 bytes stand for the block. Whoever changes the bytes before them garbles it, and with another IV, which
+    /// changes the digits, they stay the same.
+    fn use_up_block(
+        &self,
+        tx: &Transaction<'_>,
+        call: &Call<'_>,
+        encrypted: &EncryptedPin,
+        block: &PinBlock,
+    ) -> Result<(), HandlerError> {
+        let last = encrypted.as_bytes().last_chunk().ok_or_else(|| incorrect("pin", Reason::Ciphertext))?;
+        let expires_at = block.timestamp().saturating_add(self.config.clock_tolerance.as_secs() + 1);
+        // The session's id may change in between.
+        let user_id = call.user.user_id;
+        match tx.record_request(user_id, Uuid::from_bytes(*last), expires_at, call.now.secs(), false)? {
+            RequestId::New => Ok(()),
+            RequestId::Repeated => Err(unauthorized(Reason::RequestRepeated.as_str()).into()),
+            RequestId::Full => Err(Refusal::new(ErrorCode::TooManyRequests, "request_ids_full").into()),
         }
     }
 
