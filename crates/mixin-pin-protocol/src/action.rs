@@ -341,6 +341,6 @@ impl Action {
             .then(|| asked.parameters().zip(given.parameters()).find(|(asked, given)| asked != given))
             .flatten()
             .map(|((name, _), _)| name);
-        Err(ActionError::Mismatch { asked: asked.prefix(), field })
+        Err(ActionError::Mismatch { asked: asked.prefix(), given: given.prefix(), field })
     }
 }

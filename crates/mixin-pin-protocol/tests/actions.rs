@@ -278,31 +278,50 @@ fn a_field_that_is_missing_or_of_another_form_is_named() {
             assert_eq!(read(&path, &without), read(&path, &null), "{path} {name}: null is as absent");
             let mut number = body.clone();
             number[name] = json!(-1.5);
-            let Err(ActionError::Field { field }) = read(&path, &number) else { panic!("{path} {name} is a number") };
-            assert_eq!(field, name, "{path}");
+            let Err(ActionError::Field { asked, field }) = read(&path, &number) else {
+                panic!("{path} {name} is a number")
+            };
+            assert_eq!((asked, field), (action.tip(USER).prefix(), &**name), "{path}");
             match read(&path, &without) {
                 // Both of the pair, or none.
-                Err(ActionError::Field { field }) if name.starts_with("master_") => assert_eq!(field, name, "{path}"),
+                Err(ActionError::Field { field, .. }) if name.starts_with("master_") => {
+                    assert_eq!(field, name, "{path}")
+                }
                 Ok(read) => assert!(optional(name, &path) && read.is_some(), "{path} {name}: {action:?}"),
                 Err(error) => {
                     let named = if name == "opponent_key" { "opponent_multisig" } else { name };
                     assert!(!optional(name, &path), "{path} {name}");
                     assert!(
-                        matches!(error, ActionError::Field { field } if field == named),
+                        matches!(error, ActionError::Field { field, .. } if field == named),
                         "{path} {name}: {error:?}"
                     );
                 }
             }
         }
     }
-    let missing = |field| Err(ActionError::Field { field });
-    assert_eq!(read("/addresses/7/delete", &json!({})), missing("id in the path"));
-    assert_eq!(read("/emergency_verifications/7", &json!({"code": "1"})), missing("id in the path"));
-    assert_eq!(read("/safe/users", &json!({"public_key": "00"})), missing("public_key"));
+    let missing = |asked, field| Err(ActionError::Field { asked, field });
+    assert_eq!(read("/addresses/7/delete", &json!({})), missing("TIP:ADDRESS:REMOVE:", "id in the path"));
+    assert_eq!(
+        read("/emergency_verifications/7", &json!({"code": "1"})),
+        missing("TIP:EMERGENCY:CONTACT:CREATE:", "id in the path")
+    );
+    assert_eq!(read("/safe/users", &json!({"public_key": "00"})), missing("SEQUENCER:REGISTER:", "public_key"));
+    for (action, path, body, _) in requests() {
+        let wrong = path.replace(ID, "7");
+        if wrong != path {
+            assert_eq!(read(&wrong, &body), missing(action.tip(USER).prefix(), "id in the path"), "{path}");
+        }
+    }
     // The same paths carry no PIN for these purposes.
-    assert_eq!(read(&format!("/verifications/{ID}"), &json!({"purpose": "SESSION", "code": "1"})), missing("purpose"));
+    assert_eq!(
+        read(&format!("/verifications/{ID}"), &json!({"purpose": "SESSION", "code": "1"})),
+        missing("TIP:PHONE:NUMBER:UPDATE:", "purpose")
+    );
     let login = json!({"purpose": "SESSION", "code": "1"});
-    assert_eq!(read(&format!("/emergency_verifications/{ID}"), &login), missing("purpose"));
+    assert_eq!(
+        read(&format!("/emergency_verifications/{ID}"), &login),
+        missing("TIP:EMERGENCY:CONTACT:CREATE:", "purpose")
+    );
     for path in ["/pin/update", "/", "", "/multisigs/requests/1/sign/more", "/transfers/1", "/me", "/session/secret"] {
         assert_eq!(read(path, &json!({})), Ok(None), "{path}");
     }
@@ -328,7 +347,7 @@ fn requests_of_other_clients_are_read() {
     assert_eq!(read("/transactions", &body), Ok(Some(key)));
     for users in [json!({"receivers": [ID], "threshold": 1}), json!([]), json!("x")] {
         body["opponent_multisig"] = users;
-        let refused = Err(ActionError::Field { field: "opponent_multisig" });
+        let refused = Err(ActionError::Field { asked: "TIP:TRANSACTION:CREATE:", field: "opponent_multisig" });
         assert_eq!(read("/transactions", &body), refused, "both a key and users");
     }
     body["opponent_key"] = json!("");
@@ -340,7 +359,10 @@ fn requests_of_other_clients_are_read() {
         json!({}),
     ] {
         body["opponent_multisig"] = users;
-        assert_eq!(read("/transactions", &body), Err(ActionError::Field { field: "opponent_multisig" }));
+        assert_eq!(
+            read("/transactions", &body),
+            Err(ActionError::Field { asked: "TIP:TRANSACTION:CREATE:", field: "opponent_multisig" })
+        );
     }
 }
 
@@ -379,7 +401,7 @@ fn a_mismatch_names_the_action_and_the_field() {
     let mut mismatch = |action: &Action, given: &Action| {
         let (path, body) = (action.path(session.user_id()), action.body());
         match calls.with_tip("POST", &path, &body, &key, &given.tip(session.user_id())) {
-            Err(CallError::Action(ActionError::Mismatch { asked, field })) => (asked, field),
+            Err(CallError::Action(ActionError::Mismatch { asked, field, .. })) => (asked, field),
             other => panic!("{given:?}: {other:?}"),
         }
     };
@@ -434,7 +456,7 @@ fn an_action_that_no_request_expresses_is_refused() {
     for refused in [calls.act(&key, &action), calls.act_with_pin(&pin, &action)] {
         let field = "opponent_multisig";
         assert!(
-            matches!(refused, Err(CallError::Action(ActionError::Field { field: f })) if f == field),
+            matches!(refused, Err(CallError::Action(ActionError::Field { field: f, .. })) if f == field),
             "{refused:?}"
         );
     }

@@ -100,9 +100,11 @@ fn error_messages_are_unchanged() {
         CallError::TipCounter.into(),
         CallError::PinField.into(),
         CallError::BodyOfRead.into(),
-        ActionError::Field { field: "amount" }.into(),
-        ActionError::Mismatch { asked: "TIP:ADDRESS:REMOVE:", field: None }.into(),
-        ActionError::Mismatch { asked: "TIP:ADDRESS:REMOVE:", field: Some("amount") }.into(),
+        ActionError::Field { asked: "TIP:TRANSFER:CREATE:", field: "amount" }.into(),
+        ActionError::Mismatch { asked: "TIP:ADDRESS:REMOVE:", given: "TIP:EMERGENCY:CONTACT:READ:", field: None }
+            .into(),
+        ActionError::Mismatch { asked: "TIP:ADDRESS:REMOVE:", given: "TIP:ADDRESS:REMOVE:", field: Some("amount") }
+            .into(),
         ActionError::Salt.into(),
         ActionError::Path.into(),
         CallError::OAuthPin.into(),

@@ -40,8 +40,12 @@ impl Action {
         }
         let path = path.split_once('?').map_or(path, |(path, _)| path);
         let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-        let body = Fields(body);
-        Ok(Some(match segments[..] {
+        let read = Self::of(&segments, &Fields(body));
+        read.map_err(|Missing(field)| ActionError::Field { asked: prefix(&segments), field })
+    }
+
+    fn of(segments: &[&str], body: &Fields<'_>) -> Result<Option<Self>, Missing> {
+        Ok(Some(match *segments {
             ["pin", "verify"] => Self::Verify { timestamp: body.number("timestamp")? },
             ["addresses"] => Self::AddAddress {
                 asset_id: body.id("asset_id")?,
@@ -112,13 +116,40 @@ impl Action {
                 Self::DeactivateUser { verification_id: body.optional("verification_id", id)? }
             }
             ["logout"] => Self::LogOutSession { session_id: body.id("session_id")? },
-            ["me", "salt_export"] => {
-                Self::ExportSalt { master: body.master()?.ok_or(ActionError::Field { field: "master_public_hex" })? }
-            }
+            ["me", "salt_export"] => Self::ExportSalt { master: body.master()?.ok_or(Missing("master_public_hex"))? },
             _ => return Ok(None),
         }))
     }
 }
+
+/// The prefix of the action that a path asks for, if a request for it can lack a field.
+fn prefix(segments: &[&str]) -> &'static str {
+    match *segments {
+        ["pin", ..] => "TIP:VERIFY:",
+        ["addresses"] => "TIP:ADDRESS:ADD:",
+        ["addresses", ..] => "TIP:ADDRESS:REMOVE:",
+        ["transfers"] => "TIP:TRANSFER:CREATE:",
+        ["withdrawals"] => "TIP:WITHDRAWAL:CREATE:",
+        ["transactions"] => "TIP:TRANSACTION:CREATE:",
+        ["multisigs", .., "sign"] => "TIP:MULTISIG:REQUEST:SIGN:",
+        ["multisigs", ..] => "TIP:MULTISIG:REQUEST:UNLOCK:",
+        ["collectibles", .., "sign"] => "TIP:COLLECTIBLE:REQUEST:SIGN:",
+        ["collectibles", ..] => "TIP:COLLECTIBLE:REQUEST:UNLOCK:",
+        ["oauth", ..] => "TIP:OAUTH:APPROVE:",
+        ["provisionings", ..] => "TIP:PROVISIONING:UPDATE:",
+        ["apps", ..] => "TIP:APP:OWNERSHIP:TRANSFER:",
+        ["safe", ..] => "SEQUENCER:REGISTER:",
+        ["emergency_verifications", ..] => "TIP:EMERGENCY:CONTACT:CREATE:",
+        ["verifications", ..] => "TIP:PHONE:NUMBER:UPDATE:",
+        ["logout"] => "TIP:SESSION:LOGOUT:",
+        ["me", "salt_export"] => "TIP:USER:EXPORT:PRIVATE:",
+        // `me/deactivate` and `account/deactivate`; the contact's calls have no fields.
+        _ => "TIP:USER:DEACTIVATE:",
+    }
+}
+
+/// The name of a field that is absent or has another form.
+struct Missing(&'static str);
 
 /// Refuses a path that a server may read differently than [`Action::read`] does: with dots, empty segments, percent signs,
 /// backslashes or semicolons, or a known path in other letters or with another method.
@@ -141,21 +172,21 @@ impl Fields<'_> {
         self.0.get(field).filter(|value| !value.is_null())
     }
 
-    fn text(&self, field: &'static str) -> Result<&str, ActionError> {
-        self.value(field).and_then(Value::as_str).ok_or(ActionError::Field { field })
+    fn text(&self, field: &'static str) -> Result<&str, Missing> {
+        self.value(field).and_then(Value::as_str).ok_or(Missing(field))
     }
 
     /// An absent field counts as empty.
-    fn text_or_empty(&self, field: &'static str) -> Result<String, ActionError> {
+    fn text_or_empty(&self, field: &'static str) -> Result<String, Missing> {
         self.value(field).map_or(Ok(String::new()), |_| self.text(field).map(str::to_owned))
     }
 
-    fn required<T>(&self, field: &'static str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, ActionError> {
-        read(self.text(field)?).ok_or(ActionError::Field { field })
+    fn required<T>(&self, field: &'static str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, Missing> {
+        read(self.text(field)?).ok_or(Missing(field))
     }
 
     /// None for a field that is absent or empty.
-    fn optional<T>(&self, field: &'static str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, ActionError> {
+    fn optional<T>(&self, field: &'static str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Missing> {
         match self.value(field) {
             None => Ok(None),
             Some(value) if value.as_str() == Some("") => Ok(None),
@@ -163,26 +194,26 @@ impl Fields<'_> {
         }
     }
 
-    fn id(&self, field: &'static str) -> Result<Uuid, ActionError> {
+    fn id(&self, field: &'static str) -> Result<Uuid, Missing> {
         self.required(field, id)
     }
 
-    fn amount(&self) -> Result<AmountBuf, ActionError> {
+    fn amount(&self) -> Result<AmountBuf, Missing> {
         self.required("amount", amount)
     }
 
-    fn number(&self, field: &'static str) -> Result<u64, ActionError> {
-        self.value(field).and_then(Value::as_u64).ok_or(ActionError::Field { field })
+    fn number(&self, field: &'static str) -> Result<u64, Missing> {
+        self.value(field).and_then(Value::as_u64).ok_or(Missing(field))
     }
 
     /// For other purposes the apps send no PIN to the same path. An absent one is not refused: it is not signed.
-    fn purpose(&self, known: &[&str]) -> Result<(), ActionError> {
+    fn purpose(&self, known: &[&str]) -> Result<(), Missing> {
         let wrong = self.optional("purpose", |purpose| Some(known.contains(&purpose)))? == Some(false);
-        if wrong { Err(ActionError::Field { field: "purpose" }) } else { Ok(()) }
+        if wrong { Err(Missing("purpose")) } else { Ok(()) }
     }
 
-    fn opponent(&self) -> Result<Opponent, ActionError> {
-        let wrong = || ActionError::Field { field: "opponent_multisig" };
+    fn opponent(&self) -> Result<Opponent, Missing> {
+        let wrong = || Missing("opponent_multisig");
         // fox-one's client adds an empty `opponent_multisig` to a key (mixin-sdk-go: `legacy_transfer.go`).
         let users =
             self.value("opponent_multisig").filter(|users| users.as_object().is_none_or(|users| !users.is_empty()));
@@ -203,21 +234,21 @@ impl Fields<'_> {
     }
 
     /// An absent list counts as empty.
-    fn scopes(&self) -> Result<Vec<String>, ActionError> {
+    fn scopes(&self) -> Result<Vec<String>, Missing> {
         let Some(scopes) = self.value("scopes") else { return Ok(Vec::new()) };
         let scopes = scopes.as_array().map(|scopes| scopes.iter().map(|scope| scope.as_str().map(str::to_owned)));
-        scopes.and_then(Iterator::collect).ok_or(ActionError::Field { field: "scopes" })
+        scopes.and_then(Iterator::collect).ok_or(Missing("scopes"))
     }
 
     /// None if both fields are absent.
-    fn master(&self) -> Result<Option<MasterProof>, ActionError> {
+    fn master(&self) -> Result<Option<MasterProof>, Missing> {
         let key = self.optional("master_public_hex", public_key)?;
         let signature = self.optional("master_signature_hex", hex_signature)?;
         match (key, signature) {
             (Some(public_key), Some(signature)) => Ok(Some(MasterProof { public_key, signature })),
             (None, None) => Ok(None),
-            (None, Some(_)) => Err(ActionError::Field { field: "master_public_hex" }),
-            (Some(_), None) => Err(ActionError::Field { field: "master_signature_hex" }),
+            (None, Some(_)) => Err(Missing("master_public_hex")),
+            (Some(_), None) => Err(Missing("master_signature_hex")),
         }
     }
 }
@@ -246,8 +277,8 @@ fn hex_signature(text: &str) -> Option<[u8; TIP_SIGNATURE_LEN]> {
     base16ct::mixed::decode_vec(text).ok()?.try_into().ok()
 }
 
-fn segment_id(text: &str) -> Result<Uuid, ActionError> {
-    id(text).ok_or(ActionError::Field { field: "id in the path" })
+fn segment_id(text: &str) -> Result<Uuid, Missing> {
+    id(text).ok_or(Missing("id in the path"))
 }
 
 #[cfg(test)]

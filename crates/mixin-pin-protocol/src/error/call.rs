@@ -114,6 +114,8 @@ impl From<ActionError> for CallError {
 pub enum ActionError {
     /// The request lacks a field of its TIP action, or has it in another form.
     Field {
+        /// The prefix of the action that its path asks for, for example `TIP:TRANSFER:CREATE:`.
+        asked: &'static str,
         /// The field.
         field: &'static str,
     },
@@ -121,6 +123,8 @@ pub enum ActionError {
     Mismatch {
         /// The prefix of the action that they ask for, for example `TIP:TRANSFER:CREATE:`.
         asked: &'static str,
+        /// The prefix of the given action.
+        given: &'static str,
         /// The first parameter that differs. None for another action.
         field: Option<&'static str>,
     },
@@ -133,15 +137,20 @@ pub enum ActionError {
 impl fmt::Display for ActionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Field { field } => {
-                write!(f, "the request lacks {field}, or has it in another form than its TIP action needs")
-            }
-            Self::Mismatch { asked, field } => {
+            Self::Field { asked, field } => {
                 let asked = asked.trim_end_matches(':');
+                write!(
+                    f,
+                    "the path asks for {asked}, and the request lacks {field}, or has it in another form than that needs"
+                )
+            }
+            Self::Mismatch { asked, given, field } => {
+                let (asked, given) = (asked.trim_end_matches(':'), given.trim_end_matches(':'));
                 write!(f, "path and body ask for {asked}")?;
                 match field {
                     Some(field) => write!(f, " with another {field} than the TIP action has")?,
-                    None => f.write_str(", and the TIP action is another")?,
+                    None if asked == given => f.write_str(", and the TIP action is another of that name")?,
+                    None => write!(f, ", and the TIP action is {given}")?,
                 }
                 f.write_str(", so its signature would not permit the request; make them agree")
             }

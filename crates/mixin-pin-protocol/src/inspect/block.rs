@@ -125,7 +125,7 @@ impl<'r> BlockChecker<'r> {
                     .info(format!("the TIP signature in {field} was not checked: no action is known for this path"));
                 return None;
             }
-            Err(ActionError::Field { field: missing }) => {
+            Err(ActionError::Field { field: missing, .. }) => {
                 findings.fail(format!(
                     "{missing} is absent or has another form than the TIP action needs, so the TIP signature in {field} \
                      was not checked"

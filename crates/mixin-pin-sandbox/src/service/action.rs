@@ -283,7 +283,7 @@ fn check_master(call: &Call<'_>, master: &MasterProof) -> Result<(), Refusal> {
 
 fn action_refusal(error: ActionError) -> Refusal {
     match error {
-        ActionError::Field { field } => Refusal::field(field, "missing or invalid"),
+        ActionError::Field { field, .. } => Refusal::field(field, "missing or invalid"),
         _ => Refusal::new(ErrorCode::BadRequest, "action"),
     }
 }
