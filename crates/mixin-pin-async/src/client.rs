@@ -232,12 +232,12 @@ impl Client {
     /// ```no_run
     /// use mixin_pin_async::core::{tip::TipKey, uuid::Uuid};
     /// use mixin_pin_async::protocol::action::Action;
-    /// use mixin_pin_async::{Client, Credential, Error, Outcome};
+    /// use mixin_pin_async::{Client, Error, Outcome};
     /// use serde_json::Value;
     ///
     /// # async fn remove(client: &Client, key: &TipKey, address_id: Uuid) -> Result<(), Error> {
     /// let action = Action::RemoveAddress { address_id };
-    /// match client.act::<Value>(Credential::Tip(key), &action).await? {
+    /// match client.act::<Value>(key, &action).await? {
     ///     Outcome::Done(_) => println!("removed"),
     ///     Outcome::Unknown(lost) => println!("check whether it is still there: {}", lost.cause),
     /// }

@@ -1,9 +1,10 @@
 //! Settles a PIN change whose answer was lost, as the machine plans it.
 
 use mixin_pin_core::UnixTime;
+use mixin_pin_core::tip::TipKey;
 use mixin_pin_machine::{
-    Credential as AnyCredential, Error, LostChange, Outcome, PublicCredential, Resolution, ResolutionPlan as Plan,
-    ResolveStep, Which,
+    Credential as AnyCredential, Error, FromTipKey, LostChange, Outcome, PublicCredential, Resolution,
+    ResolutionPlan as Plan, ResolveStep, Which,
 };
 use mixin_pin_protocol::answer::User;
 use mixin_pin_store::Error as StoreError;
@@ -11,8 +12,14 @@ use mixin_pin_store::Error as StoreError;
 use crate::driver::now;
 use crate::{AsyncTipSigner, Client};
 
-/// A six-digit PIN or a TIP key: `(&pin).into()`, or `Credential::Tip(&key)`.
+/// A six-digit PIN or a TIP key: `(&pin).into()`, `(&key).into()` for a [`TipKey`], or `Credential::Tip(&signer)`.
 pub type Credential<'c> = AnyCredential<'c, dyn AsyncTipSigner + 'c>;
+
+impl FromTipKey for dyn AsyncTipSigner + '_ {
+    fn from_tip_key(key: &TipKey) -> &Self {
+        key
+    }
+}
 
 /// How a lost change will be settled, after reading the user.
 ///

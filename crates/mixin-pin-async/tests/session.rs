@@ -296,6 +296,7 @@ async fn an_action_is_permitted_by_digits_or_by_a_tip_key() {
         assert!(client.act::<Value>(credential, &action).await.unwrap().done().is_some());
     }
     assert!(client.act::<Value>(&digits, &action).await.unwrap().done().is_some());
+    assert!(client.act::<Value>(&key, &action).await.unwrap().done().is_some());
     let mixin = stage.mixin();
     let lens: Vec<usize> = mixin
         .requests
@@ -306,5 +307,5 @@ async fn an_action_is_permitted_by_digits_or_by_a_tip_key() {
         })
         .collect();
     // 48 bytes for digits and 112 for a signature, in base64.
-    assert_eq!(lens, [64, 150, 64]);
+    assert_eq!(lens, [64, 150, 64, 150]);
 }

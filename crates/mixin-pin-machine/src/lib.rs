@@ -111,8 +111,8 @@ pub use outcome::{NextStep, Outcome, Unknown};
 pub use probe::{ClockOffset, Probe};
 pub use reply::{Received, Reply, TransportError};
 pub use resolve::{
-    AskUser, AskVerify, Credential, LostChange, PublicCredential, Resolution, ResolutionPlan, ResolveStep, Verdict,
-    Which,
+    AskUser, AskVerify, Credential, FromTipKey, LostChange, PublicCredential, Resolution, ResolutionPlan, ResolveStep,
+    Verdict, Which,
 };
 pub use rules::Rules;
 pub use session::{AskKey, AskSessions, KeyPlan, KeyResolution, KeyState, KeyStep, KeyVerdict, SessionChange};

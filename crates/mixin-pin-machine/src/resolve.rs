@@ -42,9 +42,21 @@ impl<'c, K: ?Sized> From<&'c Pin> for Credential<'c, K> {
     }
 }
 
-impl<'c> From<&'c TipKey> for Credential<'c, dyn TipSigner + 'c> {
+impl<'c, K: FromTipKey + ?Sized> From<&'c TipKey> for Credential<'c, K> {
     fn from(key: &'c TipKey) -> Self {
-        Self::Tip(key)
+        Self::Tip(K::from_tip_key(key))
+    }
+}
+
+/// A kind of signer that a [`TipKey`] is one of. A driver implements it for its own kind.
+pub trait FromTipKey {
+    /// The key as such a signer.
+    fn from_tip_key(key: &TipKey) -> &Self;
+}
+
+impl FromTipKey for dyn TipSigner + '_ {
+    fn from_tip_key(key: &TipKey) -> &Self {
+        key
     }
 }
 
