@@ -41,6 +41,11 @@ pub enum Error {
         /// The id of the user to add.
         user_id: Uuid,
     },
+    /// The account has an owner, and the database has it as a user, not as an app.
+    AccountNoApp {
+        /// The id of the account.
+        user_id: Uuid,
+    },
     /// The owner of an account is not a user of the database.
     AccountOwner {
         /// The id that was given.
@@ -73,6 +78,12 @@ impl fmt::Display for Error {
                 f,
                 "the database has another account with the user id or session id of {user_id}; start with a new file"
             ),
+            Self::AccountNoApp { user_id } => {
+                write!(
+                    f,
+                    "the database has {user_id} as a user, not as an app; start with a new file, or leave out its owner"
+                )
+            }
             Self::AccountOwner { user_id } => {
                 write!(
                     f,
@@ -96,6 +107,7 @@ impl StdError for Error {
             | Self::DatabaseVersion { .. }
             | Self::DatabaseContent
             | Self::AccountExists { .. }
+            | Self::AccountNoApp { .. }
             | Self::AccountOwner { .. }
             | Self::UsersFull => None,
         }

@@ -18,6 +18,7 @@ fn error_messages_are_unchanged() {
         Error::DatabaseVersion { found: 2 },
         Error::DatabaseContent,
         Error::AccountExists { user_id: Uuid::nil() },
+        Error::AccountNoApp { user_id: Uuid::nil() },
         Error::AccountOwner { user_id: Uuid::nil() },
         Error::UsersFull,
     ];

@@ -170,6 +170,10 @@ fn add_account(tx: &Transaction<'_>, account: &Account, created_at: i64) -> Resu
     let user = tx.user_of_session(account.session_id)?;
     let origin = tx.origin(account.session_id)?;
     if user.is_some() || origin.is_some() || tx.user(account.user_id)?.is_some() {
+        // The user is one already. An app may have another owner since.
+        if account.owner.is_some() && tx.user(account.user_id)?.is_some_and(|user| !user.is_app) {
+            return Err(Error::AccountNoApp { user_id: account.user_id });
+        }
         // The same account may be added again after a restart, also if its session has changed since.
         let is_same = user.is_some_and(|user| is_same(user.user_id, &user.session_secret, &user.pin_key))
             || origin.is_some_and(|origin| is_same(origin.user_id, &origin.session_secret, &origin.pin_key));
