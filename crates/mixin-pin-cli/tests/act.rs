@@ -156,6 +156,16 @@ fn path(with_id: &str) -> String {
 }
 
 #[test]
+fn each_action_has_its_own_description() {
+    let all = run(&["act", "--help"], b"").done().stdout;
+    for (action, about) in [("log-out", "End a session of the user"), ("transfer", "Pay another user")] {
+        let own = run(&["act", action, "--help"], b"").done().stdout;
+        assert!(own.starts_with(about), "{own}");
+        assert!(all.lines().any(|line| line.trim_start().starts_with(action) && line.contains(about)), "{all}");
+    }
+}
+
+#[test]
 fn an_action_is_carried_out_by_its_options_alone() {
     let (tip, digits) = (User::new(true), User::new(false));
     for (action, with_id, prefix) in RECEIPTS {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{NonEmptyStringValueParser, Resettable};
 use clap::{ArgGroup, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use mixin_pin_core::Ed25519PublicKey;
 use mixin_pin_core::tip::{AmountBuf, TipAction, TipKey};
@@ -364,7 +364,7 @@ pub(crate) struct ActArgs {
     pub(crate) permit: Permit,
 }
 
-// The session and the PIN that permit an action. A doc comment would become the help of every action.
+/// The session and the PIN that permit an action.
 #[derive(Args)]
 pub(crate) struct Permit {
     #[command(flatten)]
@@ -379,7 +379,11 @@ impl Args for ActArgs {
     fn augment_args(command: clap::Command) -> clap::Command {
         let command = ActAction::augment_subcommands(command).subcommand_required(true).arg_required_else_help(true);
         command.mut_subcommands(|action| {
+            // The doc comment of a group of options would become the description of every action.
+            let (about, long_about) = (action.get_about().cloned(), action.get_long_about().cloned());
             Permit::augment_args(action)
+                .about(Resettable::from(about))
+                .long_about(Resettable::from(long_about))
                 .mut_arg("pin_stdin", |option| option.conflicts_with_all(["tip", "spend_key_stdin"]))
         })
     }
