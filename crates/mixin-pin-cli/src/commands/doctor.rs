@@ -262,9 +262,14 @@ impl Report {
         let is_clock_wrong = probe.clock.is_some_and(|offset| offset.distance() > CLOCK_LIMIT);
         let text = match &error {
             _ if is_clock_wrong => error.to_string(),
-            HttpError::Protocol(error) if error.reason() == Some(Reason::Token(TokenFault::Signature)) => {
-                "not accepted by this server (code 401): the private key in the keystore is not the session's; use the session's own \
-                 keystore as it was created"
+            HttpError::Protocol(error)
+                if matches!(
+                    error.reason(),
+                    Some(Reason::Token(TokenFault::Signature | TokenFault::Algorithm))
+                ) =>
+            {
+                "not accepted by this server (code 401): the private key in the keystore is not the session's; another key may have \
+                 replaced it, so look for the newer keystore, or use the session's own as it was created"
                     .to_owned()
             }
             _ if !is_unknown_session(&error) => error.to_string(),

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{ErrorCode, Reason};
 use crate::object::{or_default, read_from_objects_only};
-use crate::{Remedy, Shown};
+use crate::{Remedy, Shown, TokenFault};
 
 /// A failure that Mixin's API reports.
 ///
@@ -121,6 +121,9 @@ impl ApiError {
                  out"
             }
             Some(Reason::Pin | Reason::Signature) => "a wrong PIN costs one of the day's tries",
+            Some(Reason::Session | Reason::Token(TokenFault::Algorithm | TokenFault::Signature)) => {
+                "another key may have replaced the keystore's: look for the newer keystore; the same call will fail again"
+            }
             None if self.code == ErrorCode::PinIncorrect => {
                 "the PIN, its iterator or its encryption was refused, and the answer does not say which; do not try again \
                  blindly: a wrong PIN costs one of the day's tries"
@@ -232,6 +235,14 @@ mod tests {
     fn a_refusal_without_a_description_is_explained() {
         let text = error(r#"{"code":20117,"description":""}"#).to_string();
         assert_eq!(text, "Mixin refused the call with code 20117 (the balance is too small); top it up, or send less");
+    }
+
+    #[test]
+    fn a_refusal_that_a_replaced_key_gets_tells_to_look_for_the_newer_keystore() {
+        for reason in ["session", "token_algorithm", "token_signature"] {
+            let advice = error(&format!(r#"{{"code":401,"extra":{{"reason":"{reason}"}}}}"#)).advice();
+            assert!(advice.contains("newer keystore"), "{reason}: {advice}");
+        }
     }
 
     #[test]

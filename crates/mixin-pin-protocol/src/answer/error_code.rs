@@ -106,7 +106,7 @@ const KNOWN: &[Known] = &[
     known(400, Refusal, "the body is not valid data", "correct the call"),
     known(401, Refusal, "the token is bad, expired, of another session, or for another request", "check keystore and clock; the same call will fail again"),
     known(403, Refusal, "this session may not do that", "use another session, or ask for the scope"),
-    known(404, Refusal, "there is no such endpoint or object", "check method, path and API address"),
+    known(404, Refusal, "there is no such endpoint or object", "check method, path, the ids in the request, and the API address"),
     known(429, Later, "there were too many requests, or too many wrong PINs", "wait; after wrong PINs wait 24 hours, because another try can lengthen the lock"),
     known(500, Open, "the server failed", "read again later, or find out what became of the change"),
     // A. No source shows when the server sends it.
