@@ -33,8 +33,9 @@ pub(crate) fn line(call: &PendingCall) -> String {
     format!("{request_id}  {} {}  sent {sent}  expires {expires}", Shown(method), Shown(&path(call)))
 }
 
-/// The options of `resolve` that the journal cannot tell.
-pub(crate) const AS_FOR_THE_UPDATE: &str = "with --new-user, --tip or --old-tip as for the update, run: ";
+/// What settles a change of the PIN. The journal tells neither the command that made it nor its options.
+pub(crate) const SETTLED_BY: &str = "a tip change or session upgrade settles it if you run the same command again; after an update, \
+                                     with its --new-user, --tip or --old-tip, run: ";
 
 /// What to do about a call whose token expires at this time.
 pub(crate) fn step(step: NextStep, expires_at: Option<UnixTime>) -> String {
@@ -56,14 +57,23 @@ pub(crate) fn advice(call: &PendingCall, scene: Option<&Scene<'_>>) -> String {
     }
     let step = step(NextStep::after(call.kind), Some(call.expires_at));
     match (call.kind, next(call, scene)) {
-        (CallKind::UpdatePin, Some(command)) => format!("{step}; {AS_FOR_THE_UPDATE}{command}"),
+        (CallKind::UpdatePin, Some(command)) => format!("{step}; {SETTLED_BY}{command}"),
         (CallKind::ChangeSession, Some(command)) => {
-            format!("{step}; with --new-keystore and the new keystore's file, run: {command}")
+            format!(
+                "{step}; the same session command settles it if you run it again; or, with --new-keystore and the new \
+                 keystore's file, run: {command}"
+            )
         }
         (CallKind::VerifyPin, Some(command)) => format!("{step}; to remove it, run: {command}"),
         (CallKind::UpdatePin | CallKind::VerifyPin | CallKind::ChangeSession, None) => step,
+        _ if is_registration(call) => format!("{step}; the same app register settles it if you run it again"),
         _ => format!("{step}; then {}", removal(call, scene)),
     }
+}
+
+/// Whether it registers an app with the safe.
+fn is_registration(call: &PendingCall) -> bool {
+    call.path.starts_with("/safe/apps/") && call.path.ends_with("/register")
 }
 
 /// How to remove the call, as the end of a sentence.
@@ -114,8 +124,9 @@ mod tests {
         for (kind, advice, alone) in [
             (
                 CallKind::UpdatePin,
-                "find out which PIN is set before you use or change it; with --new-user, --tip or --old-tip as for the update, \
-                 run: mixin-pin resolve --keystore me.json"
+                "find out which PIN is set before you use or change it; a tip change or session upgrade settles it if you run the \
+                 same command again; after an update, with its --new-user, --tip or --old-tip, run: mixin-pin resolve --keystore \
+                 me.json"
                     .to_owned(),
                 "find out which PIN is set before you use or change it",
             ),
@@ -128,8 +139,8 @@ mod tests {
             ),
             (
                 CallKind::ChangeSession,
-                "find out which key is the session's, and keep both until you know; with --new-keystore and the new keystore's \
-                 file, run: mixin-pin resolve --keystore me.json"
+                "find out which key is the session's, and keep both until you know; the same session command settles it if you run \
+                 it again; or, with --new-keystore and the new keystore's file, run: mixin-pin resolve --keystore me.json"
                     .to_owned(),
                 "find out which key is the session's, and keep both until you know",
             ),
@@ -150,6 +161,13 @@ mod tests {
             let under_way = "under way: its caller may wait for the answer for at most 3 seconds more";
             assert_eq!((super::advice(&call, Some(&scene)).as_str(), next(&call, Some(&scene))), (under_way, None));
         }
+    }
+
+    #[test]
+    fn a_lost_registration_is_settled_by_the_same_command() {
+        let call = call(CallKind::Other, "/safe/apps/00000000-0000-0000-0000-000000000007/register");
+        let advice = advice(&call, None);
+        assert!(advice.ends_with("; the same app register settles it if you run it again"), "{advice}");
     }
 
     #[test]

@@ -86,9 +86,9 @@ Examples:
   mixin-pin resolve --keystore old.json --new-keystore new.json";
 
 pub(crate) const PENDING: &str = "\
-After a lost answer, a kill or a power cut, `resolve` settles a PIN change. For any other call, such as a transfer, find
-out yourself, after its token has expired, whether it was carried out, then remove it with --settled. A call is listed
-even if it was never sent.
+After a lost answer, a kill or a power cut, `resolve` settles a change of the PIN or of a session's key, and so does the same
+`session`, `tip change` or `app register` again. For any other call, such as a transfer, find out yourself, after its token has
+expired, whether it was carried out, then remove it with --settled. A call is listed even if it was never sent.
 
 Examples:
   mixin-pin pending

@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::args::{ApiArgs, ClientArgs};
 use crate::client::{self, store_name};
 use crate::error::Error;
-use crate::journal::AS_FOR_THE_UPDATE;
+use crate::journal::SETTLED_BY;
 use crate::outcome::next_command;
 use crate::output::{BAD, DIM, GOOD, Output, Progress, WARN};
 use crate::redact::ShownPath;
@@ -232,7 +232,7 @@ impl Report {
         let (verdict, text) = if calls.is_empty() {
             (Verdict::Ok, "no call has an unknown outcome".to_owned())
         } else if calls.iter().any(is_change) {
-            (Verdict::Bad, format!("{found}, with a change of the PIN; {AS_FOR_THE_UPDATE}{}", command("resolve")))
+            (Verdict::Bad, format!("{found}, with a change of the PIN; {SETTLED_BY}{}", command("resolve")))
         } else {
             (Verdict::Warn, format!("{found}; run: {}", command("pending")))
         };

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use crate::args::{EXPIRES_AT, NEW_USER, ResolveArgs};
 use crate::error::Error;
-use crate::journal::AS_FOR_THE_UPDATE;
-use crate::outcome::{MEMORY, Scene, next_command, send};
+use crate::journal::SETTLED_BY;
+use crate::outcome::{MEMORY, Scene, next_command, send, send_known};
 use crate::output::{self, GOOD, Output, WARN};
 use crate::redact::without_secrets;
 use crate::time::{date, now};
@@ -309,7 +309,7 @@ fn after(resolution: &Resolution, call: &PendingCall, scene: &Scene<'_>) -> Stri
     } else if is_known || is_neither && !has_expired {
         let command = journal::next(call, Some(scene)).unwrap_or_else(|| "mixin-pin resolve".to_owned());
         let end = date(call.expires_at);
-        format!("it may still be carried out until some seconds after {end}; then, {AS_FOR_THE_UPDATE}{command}")
+        format!("it may still be carried out until some seconds after {end}; then, {SETTLED_BY}{command}")
     } else if is_neither {
         format!("{}; or, if another client has set the PIN, {}", advice(), removal())
     } else {
