@@ -73,7 +73,7 @@ pub(crate) enum Command {
     /// Make any other call, and print the data of its answer.
     #[command(after_help = help::CALL)]
     Call(CallArgs),
-    /// Find out what became of an update whose answer was lost (exit code 3).
+    /// Find out what became of a change of the PIN, or of a session's key, whose answer was lost (exit code 3).
     ///
     /// Without --new-user, --expires-at, --tip and --old-tip, which describe the update, the journal in the store tells which one
     /// it was. If the journal has none, nothing is asked and nothing is sent.

@@ -293,18 +293,16 @@ fn without_a_pending_change_resolve_asks_for_nothing() {
 }
 
 #[test]
-fn a_change_that_may_still_be_carried_out_stays_pending() {
+fn an_installed_tip_key_is_verified_so_that_a_copy_of_the_change_comes_too_late() {
     let stage = Stage::new();
     stage.breaks(Fault::CloseAfter);
     let key = stage.sandbox.path("key");
     run(&["tip", "new-key", "--out", &key], b"").done();
     let key = fs::read_to_string(&key).unwrap();
     assert_eq!(stage.run(&["update", "--new-user", "--spend-key-stdin"], &key).code, 3);
-    let entry = stage.only_entry();
+    stage.only_entry();
     stage.breaks(Fault::None);
-    // The user shows that the key is installed, so nothing is verified, and a copy of the request is not ruled out.
-    let args = ["resolve", "--new-user", "--spend-key-stdin"];
-    let resolved = stage.run(&args, &key).done();
+    let resolved = stage.run(&["resolve", "--new-user", "--spend-key-stdin"], &key).done();
     assert_eq!((&resolved.json()["verdict"], resolved.stderr.as_str()), (&json!("applied"), ""));
     assert_eq!((&resolved.json()["still_pending"], &resolved.json()["journal_error"]), (&json!([]), &Value::Null));
     assert_eq!(stage.record().last().unwrap()["path"], "/pin/verify");

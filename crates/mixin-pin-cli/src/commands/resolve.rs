@@ -10,7 +10,7 @@ use mixin_pin_core::tip::TipKey;
 use mixin_pin_core::{Ed25519PublicKey, Pin, UnixTime};
 use mixin_pin_http::{Client, Credential, Resolution, Verdict};
 use mixin_pin_protocol::keystore::SpendKey;
-use mixin_pin_store::{CallKind, Error as StoreError, PendingCall};
+use mixin_pin_store::{CallKind, PendingCall};
 use serde_json::{Value, json};
 
 use crate::args::{EXPIRES_AT, NEW_USER, ResolveArgs};
@@ -216,7 +216,10 @@ fn settle(
         output::warn(&format!("this may cost up to {may_cost} of the day's tries"));
     }
     let mut resolution = send(|| plan.settle())?;
-    let journal_error = resolution.journal_error.take();
+    let mut journal_error = resolution.journal_error.take().map(|error| error.to_string());
+    if let (Verdict::Applied(_), OwnedCredential::Tip(key)) = (&resolution.verdict, &new) {
+        journal_error = journal_error.or_else(|| settle_installed(client, key, journal));
+    }
     let (mut next, mut end, mut user) = (None, None, None);
     let (word, text, failure) = match &resolution.verdict {
         Verdict::Applied(_) => ("applied", format!("{GOOD}applied{GOOD:#}: the new PIN is set"), None),
@@ -284,15 +287,33 @@ fn settle(
     }
     Ok(Finding { value, text, failure, journal_error })
 }
+/// Verifies an installed TIP key, which costs no try, if a change may still be carried out otherwise: the verification's iterator
+/// is greater. Returns why the journal failed, if it did.
+fn settle_installed(client: &Client, key: &TipKey, journal: &Journal) -> Option<String> {
+    let is_left = |call: &PendingCall| call.kind == CallKind::UpdatePin && call.under_way_for.is_none();
+    match client.pending() {
+        Ok(calls) if calls.iter().any(is_left) => {}
+        Ok(_) => return None,
+        Err(error) => return Some(error.to_string()),
+    }
+    match send_known(|| client.verify_tip(key)) {
+        Ok(_) => journal.forget_changes(client).err().map(|error| error.to_string()),
+        Err(error) => {
+            output::warn(&format!("the new key is installed, and verifying it failed: {error}"));
+            None
+        }
+    }
+}
+
 
 /// The changes that the journal still has, and why it failed first, if it did. None if it cannot be read.
-fn left(client: &Client, error: Option<StoreError>) -> (Option<Vec<PendingCall>>, Option<String>) {
+fn left(client: &Client, error: Option<String>) -> (Option<Vec<PendingCall>>, Option<String>) {
     let (left, read_error) = match client.pending() {
         Ok(calls) => (Some(calls), None),
         Err(error) => (None, Some(error.to_string())),
     };
     let left = left.map(|calls| calls.into_iter().filter(|call| call.kind == CallKind::UpdatePin).collect());
-    (left, error.map(|error| error.to_string()).or(read_error))
+    (left, error.or(read_error))
 }
 
 /// What to do about a change that is still in the journal after the verdict.
