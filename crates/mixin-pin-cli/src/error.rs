@@ -12,7 +12,8 @@ use mixin_pin_protocol::check::OpenedPin;
 use mixin_pin_protocol::{AnswerError, CallError, CurlError, Error as ProtocolError, KeystoreError, TokenFault};
 use mixin_pin_store::Error as StoreError;
 
-use crate::guided::{Kind, Works};
+use crate::files::with_suffix;
+use crate::guided::{Kind, REPLACED, Works};
 use crate::journal;
 use crate::redact::{PASSPHRASE_VARIABLE, ShownInput, ShownPath, without_secrets};
 use crate::time::{date, seconds, span};
@@ -173,6 +174,13 @@ pub(crate) enum FileProblem {
         kind: Kind,
         user_id: Uuid,
     },
+    /// The TIP key in it cannot be used for an option.
+    Key {
+        option: &'static str,
+        cause: CoreError,
+    },
+    /// It is not there, and a file with a replaced key has its name.
+    KeyReplaced,
     /// It exists and must not be replaced.
     Exists,
     /// The new file of a `keystore lock` that was interrupted.
@@ -472,6 +480,18 @@ impl FileProblem {
                 "{shown} belongs to an unfinished {} of user {user_id}; complete that one first, or name another file with --out",
                 kind.as_str()
             ),
+            Self::Key { option, cause: CoreError::TipKeyMismatch } => {
+                write!(f, "{shown}, given as {option}, is not the user's TIP key; give the file with that key")
+            }
+            Self::Key { option, cause } => {
+                write!(f, "{shown} cannot be used as {option}: {cause}; give a file with the key alone")
+            }
+            Self::KeyReplaced => write!(
+                f,
+                "{shown} is not there, and the key that it had was replaced, as {} shows; no other is made in its place: name \
+                 a new file, or the files' options the other way round",
+                ShownInput(&with_suffix(path, REPLACED))
+            ),
             Self::Exists => write!(f, "{shown} exists and is not replaced; name another file"),
             Self::LockingLeft => write!(f, "{shown} is left over from an interrupted lock; remove it, and try again"),
             Self::UnlockLeft => write!(
@@ -710,6 +730,9 @@ mod tests {
             FileProblem::Unfinished.at(Path::new("new.json.unfinished")),
             FileProblem::OtherUnfinished { kind: Kind::Upgrade, user_id: Uuid::from_u128(7) }
                 .at(Path::new("new.json.unfinished")),
+            FileProblem::Key { option: "--old-key", cause: CoreError::TipKeyMismatch }.at(path),
+            FileProblem::Key { option: "--spend-key", cause: CoreError::Ed25519Key }.at(path),
+            FileProblem::KeyReplaced.at(Path::new("spend.key")),
             FileProblem::Exists.at(path),
             FileProblem::LockingLeft.at(Path::new("keystore.json.locking")),
             FileProblem::UnlockLeft.at(Path::new("keystore.json.before-unlock")),

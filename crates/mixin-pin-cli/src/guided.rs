@@ -15,7 +15,7 @@ use mixin_pin_http::{Error as HttpError, Outcome, Unknown};
 use crate::error::{Error, KeyProblem, Stop};
 use crate::redact::ShownInput;
 
-pub(crate) use key_file::KeyFile;
+pub(crate) use key_file::{KeyFile, REPLACED};
 pub(crate) use unfinished::{Kind, Unfinished};
 
 /// Which key the server accepts.

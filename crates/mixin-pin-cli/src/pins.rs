@@ -104,16 +104,17 @@ fn no_terminal(which: &'static str, cause: io::Error) -> Error {
     Error::NoTerminal { which, cause, stdin_is_keystore: files::stdin_is_keystore() }
 }
 
-/// The spend key of the keystore, unless another is to come from standard input. Without either, reads one like
+/// The TIP key of the keystore's spend key, unless another is to come from standard input. Without either, reads one like
 /// [`spend_key`].
-pub(crate) fn spend_key_or(
+pub(crate) fn tip_key_or(
     of_keystore: Option<SpendKey>,
     from_stdin: bool,
+    expected: Option<&Ed25519PublicKey>,
     which: &'static str,
-) -> Result<SpendKey, Error> {
+) -> Result<TipKey, Error> {
     match of_keystore {
-        Some(key) if !from_stdin => Ok(key),
-        _ => spend_key(from_stdin, which),
+        Some(key) if !from_stdin => tip_key(&key, expected, "keystore's spend key"),
+        _ => tip_key(&spend_key(from_stdin, which)?, expected, which),
     }
 }
 

@@ -101,7 +101,7 @@ pub(crate) enum PlainAction {
     CreateEmergencyContact {
         #[arg(long, value_parser = id)]
         verification_id: Uuid,
-        /// The code that the contact received.
+        /// The code that the contact received. It is used up by the call; until then other users of the machine can see it.
         #[arg(long)]
         code: String,
     },
@@ -113,7 +113,7 @@ pub(crate) enum PlainAction {
     UpdatePhoneNumber {
         #[arg(long, value_parser = id)]
         verification_id: Uuid,
-        /// The code that the new number received.
+        /// The code that the new number received. It is used up by the call; until then other users of the machine can see it.
         #[arg(long)]
         code: String,
         /// A file with the encrypted salt of the user's key for the safe (`salt_base64`), as a wallet made it. It is not
@@ -331,7 +331,7 @@ impl ActAction {
             Self::Plain(action) => action.action(),
             Self::RegisterSafe { safe_key, salt: salt_file, master_key } => {
                 let of_file =
-                    safe_key.as_deref().map(|path| KeyFile { path, which: "safe key" }.read(None)).transpose()?;
+                    safe_key.as_deref().map(|path| KeyFile { path, option: "--safe-key" }.read(None)).transpose()?;
                 let key = of_file.as_ref().or(tip_key).ok_or(Error::SpendKeyMissing { which: "safe key" })?;
                 let mut action = Action::register_safe(user_id, key).map_err(CallError::Signer)?;
                 if let Action::RegisterSafe { salt, master, .. } = &mut action {
@@ -347,7 +347,7 @@ impl ActAction {
 
 /// Signs the user's id with the mnemonic's key.
 fn proof(user_id: Uuid, path: &Path) -> Result<MasterProof, Error> {
-    Ok(MasterProof::sign(user_id, &KeyFile { path, which: "master key" }.read(None)?).map_err(CallError::Signer)?)
+    Ok(MasterProof::sign(user_id, &KeyFile { path, option: "--master-key" }.read(None)?).map_err(CallError::Signer)?)
 }
 
 /// Reads a file with an encrypted salt.

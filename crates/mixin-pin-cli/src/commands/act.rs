@@ -15,8 +15,8 @@ pub(crate) fn run(args: &ActArgs, output: &Output) -> Result<(), Error> {
     let (client, spend_key) = client::open(&permit.client)?;
     let data: Value = if permit.tip.is_wanted() {
         let user = send(|| client.me())?;
-        let key = pins::spend_key_or(spend_key, permit.tip.spend_key_stdin, "spend key")?;
-        let key = pins::tip_key(&key, pins::installed_key(&user).as_ref(), "spend key")?;
+        let installed = pins::installed_key(&user);
+        let key = pins::tip_key_or(spend_key, permit.tip.spend_key_stdin, installed.as_ref(), "spend key")?;
         let action = plain.map_or_else(|| args.action.action(user.user_id, Some(&key)), Ok)?;
         send_listed(|| client.act(&key, &action), &permit.client)?
     } else {

@@ -18,17 +18,33 @@ use crate::redact::ShownPath;
 
 pub(crate) fn register(args: &AppRegisterArgs, output: &Output) -> Result<(), Error> {
     let owner = client::open_any_at(&args.owner, &args.api, &args.store)?;
-    let file = KeyFile { path: &args.spend_key, which: "spend key" };
-    let key = file.read_or_create()?;
+    let file = KeyFile { path: &args.spend_key, option: "--spend-key" };
+    let (key, is_made) = file.read_or_make(output)?;
     let public_key = encode_string(key.public_key().as_bytes());
-    let mut registration =
-        Registration { owner: &owner, app_id: args.app_id, key: &key, public_key: &public_key, is_sent: false };
+    let mut registration = Registration {
+        owner: &owner,
+        app_id: args.app_id,
+        key: &key,
+        public_key: &public_key,
+        is_sent: false,
+        has_other_key: false,
+    };
     // It can be done once, so the app is read first in any case.
-    guided::carry_out(&mut registration, true, Duration::from_secs(args.api.timeout)).map_err(|failure| {
-        let said = said(failure.works);
-        failure.into_error(said, Some(file.path), again(args))
+    let done = guided::carry_out(&mut registration, true, Duration::from_secs(args.api.timeout));
+    let Registration { is_sent, has_other_key, .. } = registration;
+    if has_other_key {
+        settle(&owner, args.app_id)?;
+    }
+    done.map_err(|failure| match &failure.cause {
+        _ if has_other_key => Error::Key(KeyProblem::OtherSpendKey),
+        // The same command would get the same answer.
+        Error::Key(_) => failure.cause,
+        Error::Http(error) if guided::is_refusal(error) => failure.cause,
+        _ => {
+            let said = said(failure.works, is_sent);
+            failure.into_error(said, Some(file.path), again(args))
+        }
     })?;
-    let is_sent = registration.is_sent;
     settle(&owner, args.app_id)?;
     let path = ShownPath(file.path);
     let value = json!({
@@ -36,6 +52,7 @@ pub(crate) fn register(args: &AppRegisterArgs, output: &Output) -> Result<(), Er
         "registered": true,
         "already": !is_sent,
         "spend_key": path.in_json(),
+        "made_spend_key": is_made,
         "public_key": public_key,
     });
     let word = if is_sent { "registered" } else { "registered already" };
@@ -45,8 +62,9 @@ pub(crate) fn register(args: &AppRegisterArgs, output: &Output) -> Result<(), Er
 }
 
 /// What is known when a run stops.
-fn said(works: Works) -> String {
+fn said(works: Works, is_sent: bool) -> String {
     match works {
+        Works::Unknown if !is_sent => "nothing was sent",
         Works::Old => "the app is not registered",
         Works::OldSoFar => "so far the app is not registered; the lost request may still arrive",
         Works::New => "the app is registered with this key",
@@ -80,6 +98,8 @@ struct Registration<'a> {
     /// In hex.
     public_key: &'a str,
     is_sent: bool,
+    /// Whether the app has another key, which cannot be replaced.
+    has_other_key: bool,
 }
 
 impl Registration<'_> {
@@ -102,7 +122,10 @@ impl Change for Registration<'_> {
             registered if self.is_own(registered) => Ok(Standing::New(())),
             "" if app.has_safe => Err(Error::Key(KeyProblem::SpendKeyNotShown)),
             "" => Ok(Standing::Old),
-            _ => Err(Error::Key(KeyProblem::OtherSpendKey)),
+            _ => {
+                self.has_other_key = true;
+                Ok(Standing::Neither)
+            }
         }
     }
 

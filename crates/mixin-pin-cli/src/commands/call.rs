@@ -51,8 +51,8 @@ fn with_tip(
     action: &SignedAction,
 ) -> Result<Value, Error> {
     let user = send(|| client.me())?;
-    let key = pins::spend_key_or(of_keystore, args.spend_key_stdin, "spend key")?;
-    let key = pins::tip_key(&key, pins::installed_key(&user).as_ref(), "spend key")?;
+    let installed = pins::installed_key(&user);
+    let key = pins::tip_key_or(of_keystore, args.spend_key_stdin, installed.as_ref(), "spend key")?;
     action.with(user.user_id, |action| {
         send_listed(|| client.call_with_tip(&args.method, &args.path, body, &key, action), &args.client)
     })?

@@ -203,8 +203,7 @@ fn settle(
         Some(OwnedCredential::Digits(pins::read(&args.source, "old PIN")?))
     };
     let new = if args.tip.is_wanted() {
-        let key = pins::spend_key_or(spend_key, args.tip.spend_key_stdin, "new spend key")?;
-        OwnedCredential::Tip(Box::new(pins::tip_key(&key, None, "new spend key")?))
+        OwnedCredential::Tip(Box::new(pins::tip_key_or(spend_key, args.tip.spend_key_stdin, None, "new spend key")?))
     } else {
         OwnedCredential::Digits(pins::read(&args.source, "new PIN")?)
     };
@@ -287,6 +286,7 @@ fn settle(
     }
     Ok(Finding { value, text, failure, journal_error })
 }
+
 /// Verifies an installed TIP key, which costs no try, if a change may still be carried out otherwise: the verification's iterator
 /// is greater. Returns why the journal failed, if it did.
 fn settle_installed(client: &Client, key: &TipKey, journal: &Journal) -> Option<String> {
@@ -304,7 +304,6 @@ fn settle_installed(client: &Client, key: &TipKey, journal: &Journal) -> Option<
         }
     }
 }
-
 
 /// The changes that the journal still has, and why it failed first, if it did. None if it cannot be read.
 fn left(client: &Client, error: Option<String>) -> (Option<Vec<PendingCall>>, Option<String>) {

@@ -19,7 +19,7 @@ use crate::args::{ClientArgs, SessionRotateArgs, SessionUpgradeArgs, UpgradeBy};
 use crate::client::{self, AnyClient};
 use crate::error::{Error, FileProblem, KeyProblem, KeystoreProblem};
 use crate::files::{self, SecretFile};
-use crate::guided::{self, Change, Failure, Kind, Names, Standing, Unfinished, Works, is_refusal};
+use crate::guided::{self, Change, Failure, KeyFile, Kind, Names, Standing, Unfinished, Works, is_refusal};
 use crate::keystore::{self, Passphrase};
 use crate::outcome::{next_command, send};
 use crate::output::{self, GOOD, Output, WARN};
@@ -27,6 +27,9 @@ use crate::pins::{self, Digits};
 use crate::redact::{ShownInput, ShownPath};
 
 pub(crate) fn upgrade(args: &SessionUpgradeArgs, output: &Output) -> Result<(), Error> {
+    let tip_key = || args.tip_key.as_deref().map(|path| KeyFile { path, option: "--tip-key" });
+    // A file that cannot be used must not show only after the session has changed.
+    tip_key().map_or(Ok(()), |file| file.check())?;
     let old = Old::read(&args.client)?;
     let Some(VerifyingKey::Rsa(rsa)) = old.keystore.public_key() else {
         return Err(KeystoreProblem::NotRsa.at(&args.client.session.keystore));
@@ -39,7 +42,7 @@ pub(crate) fn upgrade(args: &SessionUpgradeArgs, output: &Output) -> Result<(), 
     let again = upgrade_flags(args).and_then(|flags| again("session upgrade", &args.client, &args.out, &flags));
     let run = Run::new(Kind::Upgrade, &old, &args.client, &args.out, way, again);
     let finished = run.run(output)?;
-    let Some(tip_key) = &args.tip_key else {
+    let Some(new_key) = tip_key() else {
         return output.result(&finished.value(&run, None), || finished.text(&run));
     };
     output.progress(|| finished.text(&run))?;
@@ -49,7 +52,7 @@ pub(crate) fn upgrade(args: &SessionUpgradeArgs, output: &Output) -> Result<(), 
         args: &args.client,
         keystore: &args.out,
         of_keystore: spend_key.as_ref(),
-        new_key: tip_key,
+        new_key,
         old_key: None,
         digits: &digits,
         again: run.again.clone(),

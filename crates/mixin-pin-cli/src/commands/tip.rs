@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::resolve::Journal;
 use crate::args::{ClientArgs, TipChangeArgs, TipNewKeyArgs, TipSignArgs};
 use crate::error::{Error, FileProblem, KeyProblem};
-use crate::guided::{self, Change, KeyFile, Names, Standing};
+use crate::guided::{self, Change, KeyFile, Names, REPLACED, Standing};
 use crate::outcome::{next_command, send, send_or_next};
 use crate::output::{self, GOOD, Output, user_name};
 use crate::pins::Digits;
@@ -23,7 +23,7 @@ use crate::redact::{ShownInput, ShownPath};
 use crate::{client, files, keystore, pins};
 
 pub(crate) fn new_key(args: &TipNewKeyArgs, output: &Output) -> Result<(), Error> {
-    let key = KeyFile { path: &args.out, which: "spend key" }.create()?;
+    let key = KeyFile { path: &args.out, option: "--out" }.create()?;
     let hex = encode_string(key.public_key().as_bytes());
     let base64 = key.public_key().to_base64_url();
     let out = ShownPath(&args.out);
@@ -39,8 +39,7 @@ pub(crate) fn sign(args: &TipSignArgs, output: &Output) -> Result<(), Error> {
         return Err(Error::UserIdMissing);
     }
     let of_keystore = keystore.as_mut().and_then(Keystore::take_spend_key);
-    let key = pins::spend_key_or(of_keystore, args.spend_key_stdin, "spend key")?;
-    let key = pins::tip_key(&key, expected.as_ref(), "spend key")?;
+    let key = pins::tip_key_or(of_keystore, args.spend_key_stdin, expected.as_ref(), "spend key")?;
     let (body, signature) =
         args.action.with(user_id.unwrap_or_default(), |action| (action.body(), key.sign(action)))?;
     let (body, signature) = (encode_string(body.as_bytes()), encode_string(&signature));
@@ -55,7 +54,7 @@ pub(crate) fn change(args: &TipChangeArgs, output: &Output) -> Result<(), Error>
         args: &args.client,
         keystore: &args.client.session.keystore,
         of_keystore: of_keystore.as_ref(),
-        new_key: &args.new_key,
+        new_key: KeyFile { path: &args.new_key, option: "--new-key" },
         old_key: args.old_key.as_deref(),
         digits: &Digits::new(&args.source),
         again: again(args),
@@ -84,7 +83,7 @@ pub(super) struct KeyChange<'a> {
     /// The keystore of the client's session.
     pub(super) keystore: &'a Path,
     pub(super) of_keystore: Option<&'a SpendKey>,
-    pub(super) new_key: &'a Path,
+    pub(super) new_key: KeyFile<'a>,
     pub(super) old_key: Option<&'a Path>,
     pub(super) digits: &'a Digits<'a>,
     /// The command that goes on if this one stops.
@@ -99,13 +98,15 @@ pub(super) struct Changed {
 
 impl KeyChange<'_> {
     pub(super) fn run(self, output: &Output) -> Result<Changed, Error> {
-        let new_file = KeyFile { path: self.new_key, which: "new key" };
-        self.refuse_one_key(&new_file)?;
+        let new_file = &self.new_key;
+        new_file.check()?;
+        self.refuse_one_key(new_file)?;
         let me = send(|| self.client.me())?;
         let installed = pins::installed_key(&me);
         let journal = Journal::read(self.client)?;
         let is_installed = |key: &TipKey| installed.as_ref() == Some(key.public_key());
-        let there = files::is_there(self.new_key).then(|| new_file.read_matching(installed.as_ref())).transpose()?;
+        let there = files::is_there(new_file.path).then(|| new_file.read_matching(installed.as_ref())).transpose()?;
+        let is_made = there.is_none();
         let (new, was_installed) = match there {
             Some(new) if is_installed(&new) => (new, true),
             there => {
@@ -114,7 +115,7 @@ impl KeyChange<'_> {
                 let old = self.old(&me, installed.as_ref())?;
                 let new = match there {
                     Some(new) => new,
-                    None => new_file.create()?,
+                    None => new_file.make(output)?,
                 };
                 self.install(&journal, old.as_ref(), &new, me.tip_counter)?;
                 (new, false)
@@ -128,12 +129,13 @@ impl KeyChange<'_> {
         journal.forget_verifications(self.client, output)?;
         let replaced = self.mark(&new)?;
         let holds_old = self.warn_of_keystore(&new);
-        let (path, user_id) = (ShownPath(self.new_key), user.user_id);
+        let (path, user_id) = (ShownPath(new_file.path), user.user_id);
         let word = if was_installed { "already installed" } else { "installed" };
         let value = json!({
             "pin": if was_installed { "unchanged" } else { "changed" },
             "user_id": user_id.to_string(),
             "new_key": path.in_json(),
+            "made_new_key": is_made,
             "verified": true,
             "replaced": replaced.as_deref().map(|path| ShownPath(path).in_json()),
             "keystore_holds_old_key": holds_old,
@@ -173,17 +175,17 @@ impl KeyChange<'_> {
     fn install(&self, journal: &Journal, old: Option<&Old<'_>>, new: &TipKey, counter: u64) -> Result<User, Error> {
         let mut change = Installation { client: self.client, old, counter, new };
         let patience = Duration::from_secs(self.args.api.timeout);
-        let names = Names { old: "the old PIN".to_owned(), new: ShownInput(self.new_key).to_string() };
+        let names = Names { old: "the old PIN".to_owned(), new: ShownInput(self.new_key.path).to_string() };
         guided::carry_out(&mut change, !journal.changes.is_empty(), patience).map_err(|failure| {
             let said = names.works(failure.works);
-            failure.into_error(said, Some(self.new_key), self.again.clone())
+            failure.into_error(said, Some(self.new_key.path), self.again.clone())
         })
     }
 
     /// Renames the file of the old key. Returns its new name.
     fn mark(&self, new: &TipKey) -> Result<Option<PathBuf>, Error> {
         let Some(old) = self.old_key else { return Ok(None) };
-        let replaced = files::with_suffix(old, ".replaced");
+        let replaced = files::with_suffix(old, REPLACED);
         if !files::is_there(old) {
             // An earlier run has renamed it.
             return Ok(files::is_there(&replaced).then_some(replaced));
@@ -214,7 +216,7 @@ impl KeyChange<'_> {
                 "{} still has another spend key, which --tip uses, and each use costs a try: put the new key there, or give it \
                  with --spend-key-stdin < {}",
                 ShownInput(self.keystore),
-                ShownPath(self.new_key)
+                ShownPath(self.new_key.path)
             ));
         }
         is_old
@@ -222,7 +224,7 @@ impl KeyChange<'_> {
 }
 
 const fn old_file(path: &Path) -> KeyFile<'_> {
-    KeyFile { path, which: "old key" }
+    KeyFile { path, option: "--old-key" }
 }
 
 /// The PIN before the change.

@@ -48,7 +48,7 @@ fn with_tip(client: &Client, args: &UpdateArgs, of_keystore: Option<SpendKey>) -
         return send_or_next(|| client.change_tip(&old, me.tip_counter, &new), "resolve", &args.client, &flags);
     }
     let old = if args.new_user { None } else { Some(pins::read(&args.source, "old PIN")?) };
-    let new = pins::tip_key(&pins::spend_key_or(of_keystore, from_stdin, which)?, None, which)?;
+    let new = pins::tip_key_or(of_keystore, from_stdin, None, which)?;
     let flags = [args.new_user_flag(), args.tip.flag()].concat();
     send_or_next(|| client.install_tip(old.as_ref(), &new), "resolve", &args.client, &flags)
 }

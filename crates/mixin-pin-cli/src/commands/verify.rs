@@ -26,8 +26,7 @@ pub(crate) fn run(args: &VerifyArgs, output: &Output) -> Result<(), Error> {
 
 fn with_tip(client: &Client, args: &VerifyArgs, of_keystore: Option<SpendKey>) -> Result<User, Error> {
     let installed = pins::installed_key(&send(|| client.me())?);
-    let key = pins::spend_key_or(of_keystore, args.tip.spend_key_stdin, "spend key")?;
-    let key = pins::tip_key(&key, installed.as_ref(), "spend key")?;
+    let key = pins::tip_key_or(of_keystore, args.tip.spend_key_stdin, installed.as_ref(), "spend key")?;
     let next = next(args);
     let flags = if next == "verify" { args.tip.flag() } else { &[] };
     send_or_next(|| client.verify_tip(&key), next, &args.client, flags)
