@@ -7,14 +7,16 @@
 
 use std::error::Error;
 
-use mixin_pin_http::core::tip::{TipAction, TipKey};
+use mixin_pin_http::core::tip::TipKey;
 use mixin_pin_http::core::token::VerifyingKey;
+use mixin_pin_http::core::uuid::Uuid;
 use mixin_pin_http::core::{Ed25519Key, Pin, PinToken, RsaKey, Session, SystemRng, X25519PublicKey};
+use mixin_pin_http::protocol::action::Action;
 use mixin_pin_http::protocol::answer::{ErrorCode, User};
 use mixin_pin_http::protocol::call::LogQuery;
 use mixin_pin_http::protocol::keystore::Keystore;
 use mixin_pin_http::{Client, Outcome};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -29,7 +31,7 @@ fn main() -> Result<()> {
     let ed25519 = Client::builder(register_ed25519(&app)?).base_url(&url).build()?;
     for (name, client) in [("RSA", rsa), ("Ed25519", ed25519)] {
         live(&client)?;
-        println!("ok {name} session: created, verified, changed, replaced by a TIP key, used for a call");
+        println!("ok {name} session: created, verified, changed, replaced by a TIP key, used for an action");
     }
     Ok(())
 }
@@ -66,8 +68,10 @@ fn live(client: &Client) -> Result<()> {
     assert_eq!(user.tip_key_base64, key.public_key().to_base64_url());
     known(client.verify_tip(&key)?)?;
     known(client.register_safe(&key, &key)?)?;
-    let action = TipAction::ReadEmergencyContact;
-    let _: Value = known(client.call_with_tip("POST", "/emergency_contact", &Map::new(), &key, &action)?)?;
+    let (asset_id, label) = (Uuid::from_u128(1), "Alice".to_owned());
+    let action =
+        Action::AddAddress { asset_id, chain_id: None, destination: "0x1".to_owned(), tag: String::new(), label };
+    let _: Value = known(client.act(&key, &action)?)?;
     Ok(())
 }
 
