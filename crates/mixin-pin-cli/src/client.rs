@@ -27,28 +27,48 @@ pub(crate) fn open(args: &ClientArgs) -> Result<(Client, Option<SpendKey>), Erro
 
 /// Reads the keystore and builds the client for what it is: a user's session or an OAuth authorization.
 pub(crate) fn open_any(args: &ClientArgs) -> Result<AnyClient, Error> {
-    open_any_at(&args.session.keystore, &args.api, &args.store)
+    open_any_with(&args.session.keystore, &args.api, &args.store, LONGEST_TOKEN)
 }
 
-/// Like [`open_any`], for a keystore that another option names.
-pub(crate) fn open_any_at(path: &Path, api: &ApiArgs, store: &StoreArgs) -> Result<AnyClient, Error> {
+/// The client of the owner of an app that is to be changed.
+pub(crate) fn open_owner(path: &Path, api: &ApiArgs, store: &StoreArgs) -> Result<AnyClient, Error> {
+    open_any_with(path, api, store, token_lifetime(api))
+}
+
+fn open_any_with(path: &Path, api: &ApiArgs, store: &StoreArgs, lifetime: Duration) -> Result<AnyClient, Error> {
     let mut keystore = keystore::read(path)?;
     if keystore.shape() == KeystoreShape::OAuth {
         let session = keystore.into_oauth_session().map_err(|cause| KeystoreProblem::Content(cause).at(path))?;
-        return Ok(AnyClient::OAuth(Box::new(with_api(OAuthClient::builder(session), api).build()?)));
+        return Ok(AnyClient::OAuth(Box::new(
+            with_api(OAuthClient::builder(session), api).token_lifetime(lifetime).build()?,
+        )));
     }
     let spend_key = keystore.take_spend_key();
     let session = keystore::into_session(path, keystore)?;
-    Ok(AnyClient::User(Box::new(client_with(session, api, store)?), spend_key))
+    Ok(AnyClient::User(Box::new(client_with(session, api, store, lifetime)?), spend_key))
 }
 
 /// The client of a user's session.
 pub(crate) fn user_client(session: Session, args: &ClientArgs) -> Result<Client, Error> {
-    client_with(session, &args.api, &args.store)
+    client_with(session, &args.api, &args.store, LONGEST_TOKEN)
 }
 
-fn client_with(session: Session, api: &ApiArgs, args: &StoreArgs) -> Result<Client, Error> {
-    let builder = with_api(Client::builder(session), api);
+/// The client of a session whose key is to be changed.
+pub(crate) fn changing_client(session: Session, args: &ClientArgs) -> Result<Client, Error> {
+    client_with(session, &args.api, &args.store, token_lifetime(&args.api))
+}
+
+/// The longest life of a token.
+pub(crate) const LONGEST_TOKEN: Duration = Duration::from_secs(60);
+
+/// How long a token of a guided change is valid. A lost request may arrive until it expires, and a request that takes longer
+/// than its time limit is lost.
+fn token_lifetime(api: &ApiArgs) -> Duration {
+    Duration::from_secs(api.timeout).saturating_mul(2).min(LONGEST_TOKEN)
+}
+
+fn client_with(session: Session, api: &ApiArgs, args: &StoreArgs, lifetime: Duration) -> Result<Client, Error> {
+    let builder = with_api(Client::builder(session), api).token_lifetime(lifetime);
     let begun = Instant::now();
     let store = open_store(args)?;
     // Opening the store is a part of the wait.

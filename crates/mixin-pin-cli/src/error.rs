@@ -112,6 +112,16 @@ pub(crate) enum Error {
 pub(crate) enum KeyProblem {
     /// The server accepts neither the old key nor the new one.
     Neither,
+    /// As `Neither`, for an app's session.
+    NeitherOfApp,
+    /// An earlier request of an app's owner may still arrive.
+    MayArrive,
+    /// An earlier request of an app's owner may still replace the new session.
+    MayReplace,
+    /// The PIN is a TIP key, and a change takes digits.
+    TipKeySet,
+    /// There is no PIN, and a change takes one.
+    NoPin,
     /// The server accepts the new key and does not show its own.
     NoServerKey,
     /// The PIN is a TIP key, and there is no old key that fits it.
@@ -130,6 +140,24 @@ impl fmt::Display for KeyProblem {
             Self::Neither => {
                 "the server accepts neither the old key nor the new one: another client may have changed it, or this clock may be \
                  wrong, which mixin-pin doctor shows"
+            }
+            Self::NeitherOfApp => {
+                "the server accepts neither the old key nor the new one: another change may have given the app a session, so \
+                 look for its keystore; if it is lost, add --old-refused, which ends the session that the app has now"
+            }
+            Self::MayArrive => {
+                "an earlier request for a session of this app may still arrive; each one ends the session of the one before, so \
+                 none is sent until then"
+            }
+            Self::MayReplace => {
+                "an earlier request for a session of this app may still arrive and end the new session; the same command checks \
+                 that afterwards"
+            }
+            Self::TipKeySet => {
+                "the PIN is a TIP key, and POST /legacy/users takes six digits; add --by session-secret, which needs no PIN"
+            }
+            Self::NoPin => {
+                "the user has no PIN, and POST /legacy/users takes one; add --by session-secret, which needs none"
             }
             Self::NoServerKey => {
                 "the server accepts the new key, and does not show its own key, without which the keystore is not complete"
@@ -157,6 +185,10 @@ pub(crate) struct Stop {
     pub(crate) kept: Option<String>,
     /// The command that goes on.
     pub(crate) run: Option<String>,
+    /// How long to wait before it.
+    pub(crate) wait: Option<Duration>,
+    /// Whether the same command cannot succeed.
+    pub(crate) is_final: bool,
 }
 
 /// Why a file cannot be used.
@@ -172,8 +204,15 @@ pub(crate) enum FileProblem {
     /// It is the file of another change of a session's key.
     OtherUnfinished {
         kind: Kind,
+        is_app: bool,
         user_id: Uuid,
     },
+    /// It is of a user whom the other keystore cannot change.
+    OtherUser {
+        user_id: Uuid,
+    },
+    /// It is the file of a change of another session of the user.
+    OtherSession,
     /// The TIP key in it cannot be used for an option.
     Key {
         option: &'static str,
@@ -232,8 +271,10 @@ pub(crate) enum KeystoreProblem {
     NotRsa,
     /// Its session has an RSA key, which replaces no other.
     NotNew,
-    /// The server refuses its session.
-    Refused,
+    /// The server refuses the session of a new keystore. `is_in_the_way` says that a run without it may go on.
+    Refused { is_in_the_way: bool },
+    /// The server refuses the session that is to be changed.
+    OldRefused { is_app: bool },
     /// The server shows another key of its own.
     OtherServerKey,
 }
@@ -251,7 +292,11 @@ impl Error {
             Self::Stopped(stop) => stop.cause.exit_code(),
             Self::DoesNotHold
             | Self::Key(KeyProblem::OtherSpendKey | KeyProblem::SpendKeyNotShown | KeyProblem::NoServerKey)
-            | Self::Keystore { problem: KeystoreProblem::Refused | KeystoreProblem::OtherServerKey, .. }
+            | Self::Keystore {
+                problem:
+                    KeystoreProblem::Refused { .. } | KeystoreProblem::OldRefused { .. } | KeystoreProblem::OtherServerKey,
+                ..
+            }
             | Self::Registration
             | Self::Sandbox(_)
             | Self::Ciphertext(CoreError::Decrypt)
@@ -275,7 +320,12 @@ impl Error {
                 | HttpError::Redirect { .. } => 4,
                 _ => 2,
             },
-            Self::Unknown { .. } | Self::Unresolved | Self::RegistrationLost(_) | Self::Key(KeyProblem::Neither) => 3,
+            Self::Unknown { .. }
+            | Self::Unresolved
+            | Self::RegistrationLost(_)
+            | Self::Key(
+                KeyProblem::Neither | KeyProblem::NeitherOfApp | KeyProblem::MayArrive | KeyProblem::MayReplace,
+            ) => 3,
             Self::Store(
                 StoreError::Url
                 | StoreError::SqliteUri
@@ -327,13 +377,13 @@ impl Error {
         }
     }
 
-    /// How long a server asks to wait.
+    /// How long to wait before the next call: a server asks for it, or an earlier request may still arrive.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Http(error) => error.retry_after(),
             Self::Unknown { lost, .. } => lost.cause.retry_after(),
             Self::NotCarriedOut(cause) => cause.retry_after(),
-            Self::Stopped(stop) => stop.cause.retry_after(),
+            Self::Stopped(stop) => stop.wait.or_else(|| stop.cause.retry_after()),
             _ => None,
         }
     }
@@ -475,11 +525,24 @@ impl FileProblem {
                 f,
                 "{shown} is not the file of an unfinished change; move it away, or name another file with --out"
             ),
-            Self::OtherUnfinished { kind, user_id } => write!(
+            Self::OtherUnfinished { kind, is_app, user_id } => write!(
                 f,
-                "{shown} belongs to an unfinished {} of user {user_id}; complete that one first, or name another file with --out",
-                kind.as_str()
+                "{shown} belongs to an unfinished {} of user {user_id}{}; complete that one first, or name another file \
+                 with --out; to give it up, remove the file when mixin-pin resolve says that the old keystore works",
+                kind.as_str(),
+                match (kind, is_app) {
+                    (Kind::Upgrade, _) => "",
+                    (Kind::Rotate, true) => ", with --owner",
+                    (Kind::Rotate, false) => ", without --owner",
+                }
             ),
+            Self::OtherUser { user_id } => write!(
+                f,
+                "{shown} is of another user, {user_id}; name the new keystore of the same user, or of an app of this user"
+            ),
+            Self::OtherSession => {
+                write!(f, "{shown} belongs to a change of another session of the user; name that one with --keystore")
+            }
             Self::Key { option, cause: CoreError::TipKeyMismatch } => {
                 write!(f, "{shown}, given as {option}, is not the user's TIP key; give the file with that key")
             }
@@ -559,8 +622,25 @@ impl KeystoreProblem {
                 f,
                 "the session of {shown} has an RSA key, so it is not the new keystore; give the old one with --keystore"
             ),
-            Self::Refused => {
-                write!(f, "the server refuses the session of {shown}; move the file away, or name another with --out")
+            Self::Refused { is_in_the_way: true } => {
+                write!(f, "the server refuses the session of {shown}; move the file away before you go on")
+            }
+            Self::Refused { is_in_the_way: false } => write!(
+                f,
+                "the server refuses the session of {shown}: another change may have replaced its key; look for the keystore of \
+                 that change"
+            ),
+            Self::OldRefused { is_app } => {
+                write!(
+                    f,
+                    "the server refuses the session of {shown}, so nothing was sent: another change may have replaced its key; \
+                     look for the keystore of that change"
+                )?;
+                f.write_str(if *is_app {
+                    "; if it is lost, add --old-refused, which ends the session that the app has now"
+                } else {
+                    ", or check the clock with mixin-pin doctor"
+                })
             }
             Self::OtherServerKey => write!(
                 f,
@@ -572,14 +652,21 @@ impl KeystoreProblem {
 
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cause, said, kept, run, .. } = self;
+        let Self { cause, said, kept, run, wait, is_final, works: _ } = self;
         write!(f, "{cause}; {said}")?;
         if let Some(kept) = kept {
             write!(f, "; {kept} stays, because the next run needs its key")?;
         }
+        if *is_final {
+            return Ok(());
+        }
+        f.write_str(". To go on, ")?;
+        if let Some(wait) = wait {
+            write!(f, "wait {}, then ", seconds(*wait))?;
+        }
         match run {
-            Some(run) => write!(f, ". To go on, run: {run}"),
-            None => f.write_str(". To go on, run the same command again"),
+            Some(run) => write!(f, "run: {run}"),
+            None => f.write_str("run the same command again"),
         }
     }
 }
@@ -712,6 +799,8 @@ mod tests {
             said,
             kept,
             run: run.map(str::to_owned),
+            wait: (works == Works::OldSoFar).then_some(Duration::from_secs(7)),
+            is_final: works == Works::Unchanged,
         }))
     }
 
@@ -728,8 +817,10 @@ mod tests {
             FileProblem::Remove(cause()).at(path),
             FileProblem::Differs.at(path),
             FileProblem::Unfinished.at(Path::new("new.json.unfinished")),
-            FileProblem::OtherUnfinished { kind: Kind::Upgrade, user_id: Uuid::from_u128(7) }
+            FileProblem::OtherUnfinished { kind: Kind::Upgrade, is_app: false, user_id: Uuid::from_u128(7) }
                 .at(Path::new("new.json.unfinished")),
+            FileProblem::OtherUser { user_id: Uuid::from_u128(7) }.at(path),
+            FileProblem::OtherSession.at(path),
             FileProblem::Key { option: "--old-key", cause: CoreError::TipKeyMismatch }.at(path),
             FileProblem::Key { option: "--spend-key", cause: CoreError::Ed25519Key }.at(path),
             FileProblem::KeyReplaced.at(Path::new("spend.key")),
@@ -752,7 +843,10 @@ mod tests {
             KeystoreProblem::NotLocked.at(path),
             KeystoreProblem::NotRsa.at(path),
             KeystoreProblem::NotNew.at(path),
-            KeystoreProblem::Refused.at(path),
+            KeystoreProblem::Refused { is_in_the_way: true }.at(path),
+            KeystoreProblem::Refused { is_in_the_way: false }.at(path),
+            KeystoreProblem::OldRefused { is_app: false }.at(path),
+            KeystoreProblem::OldRefused { is_app: true }.at(path),
             KeystoreProblem::OtherServerKey.at(path),
             Error::PassphrasesDiffer,
             Error::PassphraseEmpty,
@@ -802,6 +896,11 @@ mod tests {
             Error::NotExplained { topics: explain::words().collect::<Vec<_>>().join(", ") },
             Error::NotCarriedOut(Box::new(AnswerError::Server { status: 502 }.into())),
             Error::Key(KeyProblem::Neither),
+            Error::Key(KeyProblem::NeitherOfApp),
+            Error::Key(KeyProblem::MayArrive),
+            Error::Key(KeyProblem::MayReplace),
+            Error::Key(KeyProblem::TipKeySet),
+            Error::Key(KeyProblem::NoPin),
             Error::Key(KeyProblem::NoServerKey),
             Error::Key(KeyProblem::OldMissing),
             Error::Key(KeyProblem::NoTipKeyYet),

@@ -7,6 +7,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, IsTerminal as _, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 use mixin_pin_protocol::answer::MAX_BODY_LEN;
 use zeroize::Zeroizing;
@@ -287,6 +288,21 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(FileProblem::Remove(cause).at(path)),
         _ => Ok(()),
     }
+}
+
+/// Makes the present the time at which the file was changed.
+pub(crate) fn touch(path: &Path) -> Result<(), Error> {
+    let touched = File::options().append(true).open(path).and_then(|file| {
+        file.set_modified(SystemTime::now())?;
+        file.sync_all()
+    });
+    touched.map_err(|cause| FileProblem::Write(cause).at(path))
+}
+
+/// How long ago the file was changed. None if that is in the future.
+pub(crate) fn age(path: &Path) -> Result<Option<Duration>, Error> {
+    let changed = fs::metadata(path).and_then(|metadata| metadata.modified());
+    Ok(changed.map_err(|cause| FileProblem::Read(cause).at(path))?.elapsed().ok())
 }
 
 /// Locks a file until the result is dropped. Fails with `WouldBlock` while another process has locked it.

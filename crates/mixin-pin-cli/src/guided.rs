@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use mixin_pin_http::{Error as HttpError, Outcome, Unknown};
 
 use crate::error::{Error, KeyProblem, Stop};
+use crate::files;
 use crate::redact::ShownInput;
 
 pub(crate) use key_file::{KeyFile, REPLACED};
@@ -43,6 +44,16 @@ pub(crate) trait Change {
     /// Whether the change may be made again while neither key is accepted.
     fn may_repeat(&self) -> bool {
         false
+    }
+
+    /// Waits until no request of an earlier run can arrive any more, if nothing but the time tells that. Whether it waited.
+    fn outwait(&mut self) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    /// How long a request may still arrive that would undo the next one. None if there is none.
+    fn may_arrive(&mut self) -> Result<Option<Duration>, Error> {
+        Ok(None)
     }
 }
 
@@ -78,6 +89,16 @@ impl Works {
 pub(crate) struct Failure {
     pub(crate) cause: Error,
     pub(crate) works: Works,
+    /// How long to wait before the next run.
+    pub(crate) wait: Option<Duration>,
+    /// Whether the same command cannot succeed.
+    pub(crate) is_final: bool,
+}
+
+impl Failure {
+    pub(crate) const fn new(cause: Error, works: Works) -> Self {
+        Self { cause, works, wait: None, is_final: false }
+    }
 }
 
 /// Pauses between the questions after a lost answer.
@@ -88,15 +109,25 @@ const QUESTIONS: u32 = 4;
 ///
 /// `may_be_made` says that an earlier run may have sent it. `patience` limits the time for questions after a lost answer.
 pub(crate) fn carry_out<C: Change>(change: &mut C, may_be_made: bool, patience: Duration) -> Result<C::New, Failure> {
-    let failed = |works| move |cause| Failure { cause, works };
+    let failed = |works| move |cause| Failure::new(cause, works);
     let mut before = Works::Unchanged;
     if may_be_made {
-        before = match change.ask().map_err(failed(Works::Unknown))? {
+        let mut standing = change.ask().map_err(failed(Works::Unknown))?;
+        if !matches!(standing, Standing::New(_)) && change.outwait().map_err(failed(Works::Unknown))? {
+            standing = change.ask().map_err(failed(Works::Unknown))?;
+        }
+        before = match standing {
             Standing::New(new) => return Ok(new),
             Standing::Old => Works::Old,
-            Standing::Neither if change.may_repeat() => Works::Neither,
-            Standing::Neither => return Err(failed(Works::Neither)(Error::Key(KeyProblem::Neither))),
+            Standing::Neither => Works::Neither,
         };
+    }
+    if let Some(left) = change.may_arrive().map_err(failed(before))? {
+        let works = if before == Works::Old { Works::OldSoFar } else { before };
+        return Err(Failure { wait: Some(left), ..Failure::new(Error::Key(KeyProblem::MayArrive), works) });
+    }
+    if before == Works::Neither && !change.may_repeat() {
+        return Err(failed(Works::Neither)(Error::Key(KeyProblem::Neither)));
     }
     let mut is_repeat = false;
     loop {
@@ -106,9 +137,14 @@ pub(crate) fn carry_out<C: Change>(change: &mut C, may_be_made: bool, patience: 
             Err(cause) => return Err(failed(before)(cause)),
         };
         let standing = settle(change, patience, &lost);
+        if let Ok(Standing::New(new)) = standing {
+            return Ok(new);
+        }
+        // If that fails too, the lost answer is the error to tell of, and the next run asks again.
+        let may_arrive = change.may_arrive();
         let works = match standing {
             Ok(Standing::New(new)) => return Ok(new),
-            Ok(Standing::Neither) if change.may_repeat() && !is_repeat => {
+            Ok(Standing::Neither) if change.may_repeat() && !is_repeat && matches!(may_arrive, Ok(None)) => {
                 (is_repeat, before) = (true, Works::Neither);
                 continue;
             }
@@ -117,7 +153,7 @@ pub(crate) fn carry_out<C: Change>(change: &mut C, may_be_made: bool, patience: 
             Ok(Standing::Old) => Works::Old,
             Err(_) => Works::Unknown,
         };
-        return Err(failed(works)(cause_of(lost, works)));
+        return Err(Failure { wait: may_arrive.ok().flatten(), ..failed(works)(cause_of(lost, works)) });
     }
 }
 
@@ -160,6 +196,15 @@ fn settle<C: Change>(change: &mut C, patience: Duration, lost: &Unknown) -> Resu
     }
 }
 
+/// The name of a keystore in messages.
+pub(crate) fn shown(keystore: &Path) -> String {
+    if files::is_stdin(keystore) {
+        "the keystore from standard input".to_owned()
+    } else {
+        ShownInput(keystore).to_string()
+    }
+}
+
 /// The words for the two keys in messages.
 #[derive(Debug)]
 pub(crate) struct Names {
@@ -170,7 +215,7 @@ pub(crate) struct Names {
 impl Names {
     /// Two keystores, or a keystore and the file with the new key.
     pub(crate) fn of_files(old: &Path, new: &Path) -> Self {
-        Self { old: ShownInput(old).to_string(), new: ShownInput(new).to_string() }
+        Self { old: shown(old), new: shown(new) }
     }
 
     /// Which of the two works, as a part of a sentence.
@@ -191,9 +236,12 @@ impl Failure {
     /// The error for the user. `said` tells what works, `kept` is the file that the next run needs, `run` the command that
     /// goes on.
     pub(crate) fn into_error(self, said: String, kept: Option<&Path>, run: Option<String>) -> Error {
-        let Self { cause, works } = self;
+        let Self { cause, works, wait, is_final } = self;
         let kept = kept.map(|path| ShownInput(path).to_string());
-        Error::Stopped(Box::new(Stop { cause, works, said, kept, run }))
+        // The command that asked for the PIN at a terminal has to get it in another way.
+        let lacks_pin = matches!(&cause, Error::NoTerminal { which, .. } if which.contains("PIN"));
+        let run = run.map(|run| if lacks_pin { run + " --pin-stdin" } else { run });
+        Error::Stopped(Box::new(Stop { cause, works, said, kept, run, wait, is_final }))
     }
 }
 
@@ -212,6 +260,9 @@ mod tests {
         asked: VecDeque<Result<Standing<u8>, Error>>,
         sent: VecDeque<Result<Outcome<u8>, Error>>,
         may_repeat: bool,
+        /// For each question.
+        may_arrive: VecDeque<Option<Duration>>,
+        outwaits: bool,
         done: String,
     }
 
@@ -233,6 +284,17 @@ mod tests {
         fn may_repeat(&self) -> bool {
             self.may_repeat
         }
+
+        fn may_arrive(&mut self) -> Result<Option<Duration>, Error> {
+            Ok(self.may_arrive.pop_front().flatten())
+        }
+
+        fn outwait(&mut self) -> Result<bool, Error> {
+            if self.outwaits {
+                self.done.push('w');
+            }
+            Ok(self.outwaits)
+        }
     }
 
     fn lost() -> Outcome<u8> {
@@ -250,7 +312,8 @@ mod tests {
         asked: Vec<Result<Standing<u8>, Error>>,
         sent: Vec<Result<Outcome<u8>, Error>>,
     ) -> (Result<u8, Works>, String) {
-        let mut change = Scripted { asked: asked.into(), sent: sent.into(), may_repeat, done: String::new() };
+        let (may_arrive, outwaits, done) = (VecDeque::new(), false, String::new());
+        let mut change = Scripted { asked: asked.into(), sent: sent.into(), may_repeat, may_arrive, outwaits, done };
         let result = carry_out(&mut change, may_be_made, Duration::from_secs(9)).map_err(|failure| failure.works);
         (result, change.done)
     }
@@ -282,5 +345,37 @@ mod tests {
         assert_eq!(run(false, true, neither(), vec![Ok(lost()), done()]), (Ok(7), said("saaaas")));
         let twice = neither().into_iter().chain(neither()).collect();
         assert_eq!(run(false, true, twice, vec![Ok(lost()), Ok(lost())]), (Err(Works::Neither), said("saaaasaaaa")));
+    }
+
+    #[test]
+    fn nothing_is_sent_while_an_earlier_request_may_arrive() {
+        use Standing::{Neither, New, Old};
+
+        let left = Some(Duration::from_secs(7));
+        let run = |asked: Vec<Standing<u8>>, may_arrive: &[Option<Duration>], outwaits, sent: Vec<Outcome<u8>>| {
+            let mut change = Scripted {
+                asked: asked.into_iter().map(Ok).collect(),
+                sent: sent.into_iter().map(Ok).collect(),
+                may_repeat: true,
+                may_arrive: may_arrive.to_vec().into(),
+                outwaits,
+                done: String::new(),
+            };
+            let result = carry_out(&mut change, true, Duration::from_secs(9));
+            let result = result.map_err(|failure| (failure.works, failure.wait, failure.cause.exit_code()));
+            (result, change.done)
+        };
+        let done = || vec![Outcome::Done(7)];
+        assert_eq!(run(vec![Old], &[left], false, vec![]), (Err((Works::OldSoFar, left, 3)), "a".to_owned()));
+        assert_eq!(run(vec![Neither], &[left], false, vec![]), (Err((Works::Neither, left, 3)), "a".to_owned()));
+        assert_eq!(run(vec![Neither], &[None], false, done()), (Ok(7), "as".to_owned()));
+        // The lost request itself may arrive.
+        let neither = || (0..5).map(|_| Neither).collect();
+        let stopped = run(neither(), &[None, left], false, vec![lost()]);
+        assert_eq!(stopped, (Err((Works::Neither, left, 3)), "asaaaa".to_owned()));
+        // Without a journal only the time tells.
+        assert_eq!(run(vec![New(7)], &[], true, vec![]), (Ok(7), "a".to_owned()));
+        assert_eq!(run(vec![Neither, New(7)], &[], true, vec![]), (Ok(7), "awa".to_owned()));
+        assert_eq!(run(vec![Old, Old], &[], true, done()), (Ok(7), "awas".to_owned()));
     }
 }

@@ -79,12 +79,15 @@ fn unlocked_with(
 
 /// The text of a keystore, and its passphrase if it is locked. Warns if others can read the file.
 pub(crate) fn read_text(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Option<Passphrase>), Error> {
-    unlocked_with(path, files::read_keystore(path)?, None)
+    read_text_with(path, None)
 }
 
-/// The text of a keystore that is locked with this passphrase, if it is locked.
-pub(crate) fn read_text_with(path: &Path, passphrase: Option<&Passphrase>) -> Result<Zeroizing<Vec<u8>>, Error> {
-    Ok(unlocked_with(path, files::read_keystore(path)?, passphrase)?.0)
+/// Like [`read_text`]. If this passphrase is known, none is asked for.
+pub(crate) fn read_text_with(
+    path: &Path,
+    known: Option<&Passphrase>,
+) -> Result<(Zeroizing<Vec<u8>>, Option<Passphrase>), Error> {
+    unlocked_with(path, files::read_keystore(path)?, known)
 }
 
 /// Writes a new keystore, locked with this passphrase if there is one, and reads it back.
@@ -94,7 +97,7 @@ pub(crate) fn write_new(path: &Path, text: &str, passphrase: Option<&Passphrase>
         Some(passphrase) => file.finish(lock(path, text.as_bytes(), passphrase)?.as_bytes())?,
         None => file.finish(text.as_bytes())?,
     }
-    let is_same = read_text_with(path, passphrase)?.ct_eq(text.as_bytes());
+    let is_same = read_text_with(path, passphrase)?.0.ct_eq(text.as_bytes());
     if is_same.into() { Ok(()) } else { Err(FileProblem::Differs.at(path)) }
 }
 

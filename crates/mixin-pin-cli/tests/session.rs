@@ -8,6 +8,8 @@ mod world;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use base16ct::lower::encode_string;
 use common::{Run, command, finished, private, text};
@@ -51,6 +53,10 @@ fn upgrade<'a>(old: &'a Member, new: &'a str) -> Vec<&'a str> {
 
 fn rotate<'a>(old: &'a Member, new: &'a str) -> Vec<&'a str> {
     vec!["session", "rotate", "--keystore", old.path(), "--out", new]
+}
+
+fn rotate_app<'a>(old: &'a Member, new: &'a str, owner: &'a str) -> Vec<&'a str> {
+    vec!["session", "rotate", "--keystore", old.path(), "--out", new, "--owner", owner]
 }
 
 #[cfg(unix)]
@@ -124,8 +130,11 @@ fn an_app_gets_another_session_and_its_old_iterators_are_retired() {
     let other = world.user(Kind::Ed25519);
     let refused = world.run(&[&rotate(&app, &new)[..], &["--owner", other.path()]].concat(), "");
     assert_eq!(refused.code, 1, "{refused:?}");
-    assert_eq!(refused.json()["error"]["works"], "unchanged");
-    assert!(world.works(app.path()) && is_there(&format!("{new}.unfinished")));
+    let error = &refused.json()["error"];
+    assert_eq!((&error["works"], &error["kept"]), (&json!("unchanged"), &Value::Null), "{refused:?}");
+    // The same command is refused again, so it is not proposed.
+    assert!(!message(&refused).contains("To go on"), "{refused:?}");
+    assert!(world.works(app.path()) && !is_there(&format!("{new}.unfinished")));
     let result = complete(&world, &app, &new, world.run(&args, ""));
     assert_ne!(result["session_id"], result["old_session_id"]);
     assert_eq!(file(&new)["app_id"], app.user_id.to_string());
@@ -147,6 +156,7 @@ fn an_authorization_of_the_owner_rotates_and_registers_an_app() {
             let stopped = world.run_at(&cut_at(&world, path).url(), &args, "");
             assert_eq!((stopped.code, &stopped.json()["error"]["works"]), (3, &json!("unknown")), "{stopped:?}");
             assert!(!world.works(app.path()));
+            age(&format!("{new}.unfinished"));
         }
         let result = complete(&world, &app, &new, world.run(&args, ""));
         assert_ne!(result["session_id"], result["old_session_id"]);
@@ -218,7 +228,9 @@ fn other_files_are_not_touched() {
     // No file name, a name that may be a key, and a folder that is not there.
     for out in ["-", &encode_string(&[0x9d; 32]), &world.path("gone/new.json")] {
         assert_eq!(world.run(&upgrade(&old, out), PIN).code, 2, "{out}");
+        assert_eq!(world.run(&rotate(&other, out), "").code, 2, "{out}");
     }
+    assert!(world.works(other.path()));
     // The keystore of another user, the old keystore itself, and no keystore.
     let text_file = world.path("text.json");
     private(Path::new(&text_file), "text");
@@ -239,6 +251,8 @@ fn other_files_are_not_touched() {
     );
     let by_owner = world.run(&[&rotate(&other, &new)[..], &["--owner", old.path()]].concat(), "");
     assert_eq!((refused.code, by_owner.code, fs::read(&unfinished).unwrap()), (2, 2, before));
+    // Only --owner differs.
+    assert!(message(&by_owner).contains(&format!("of user {}, without --owner", other.user_id)), "{by_owner:?}");
     // It is no keystore.
     let used = world.run(&["me", "--keystore", &unfinished], "");
     assert!(used.code == 2 && message(&used).contains("the keystore is unfinished"), "{used:?}");
@@ -299,6 +313,233 @@ fn a_lost_answer_with_another_session_id_is_asked_for_again() {
     assert_eq!((neither.code, &session["verdict"], &session["works"]), (3, &json!("neither"), &Value::Null));
     let result = complete(&world, &old, &new, world.run(&upgrade(&old, &new), PIN));
     assert_ne!(result["session_id"], result["old_session_id"]);
+}
+
+/// A proxy that closes the connection of the first request of this kind, and delivers it later.
+fn late(world: &World, head: &'static str, delay: Duration) -> FaultProxy {
+    let is_held = AtomicBool::new(false);
+    world.proxy(move |seen| match seen.starts_with(head) && !is_held.swap(true, Ordering::SeqCst) {
+        true => Fault::Late(delay),
+        false => Fault::None,
+    })
+}
+
+/// Makes a file as old as a token that has expired.
+fn age(path: &str) {
+    let file = fs::File::options().append(true).open(path).unwrap();
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(70)).unwrap();
+}
+
+fn path_of(app: &Member) -> (String, &'static str) {
+    let path = format!("/safe/apps/{}/session", app.user_id);
+    let head = format!("POST {path}").leak();
+    (path, head)
+}
+
+/// The owner signs, so another session would not stop the first request.
+#[test]
+fn nothing_is_sent_while_an_owners_request_may_arrive() {
+    const LATE: Duration = Duration::from_millis(5_000);
+    let world = world();
+    let owner = world.user(Kind::Ed25519);
+    for is_old_refused in [false, true] {
+        let (app, new) = (world.app_of(&owner), world.path(&format!("late-{is_old_refused}.json")));
+        let (path, head) = path_of(&app);
+        let (other, running) = (world.path("other.json"), world.path("running.json"));
+        let mut args = [&rotate_app(&app, &new, owner.path())[..], &["--timeout", "5"]].concat();
+        if is_old_refused {
+            world.run(&rotate_app(&app, &running, owner.path()), "").done();
+            args.push("--old-refused");
+        }
+        let before = world.done(owner.session_id, &path);
+        let begun = Instant::now();
+        let proxy = late(&world, head, LATE);
+        let first = world.run_at(&proxy.url(), &args, "");
+        let works = if is_old_refused { "neither" } else { "old-so-far" };
+        let mut runs = vec![first, world.run(&args, "")];
+        if !is_old_refused {
+            runs.push(world.run(&rotate_app(&app, &other, owner.path()), ""));
+        }
+        assert!(begun.elapsed() < LATE, "this machine is too slow for the test");
+        for (place, run) in runs.iter().enumerate() {
+            let error = &run.json()["error"];
+            assert_eq!((run.code, run.kind().as_str()), (3, "unknown"), "{run:?}");
+            assert!((1..=15).contains(&error["retry_after"].as_u64().unwrap()), "{run:?}");
+            assert_eq!(error["works"], if place == 2 { "unchanged" } else { works }, "{run:?}");
+        }
+        assert!(!is_there(&format!("{other}.unfinished")));
+        assert_eq!(world.done(owner.session_id, &path), before);
+        assert_eq!(world.pending(), [&*path]);
+        thread::sleep(LATE.saturating_sub(begun.elapsed()) + Duration::from_millis(500));
+        complete(&world, &app, &new, world.run(&args, ""));
+        assert_eq!(world.done(owner.session_id, &path), before + 1);
+        if is_old_refused {
+            assert!(!world.works(&running));
+        }
+    }
+}
+
+#[test]
+fn a_request_that_never_arrived_is_made_again_after_its_time() {
+    let world = world();
+    let owner = world.user(Kind::Ed25519);
+    let (app, new) = (world.app_of(&owner), world.path("new.json"));
+    let (path, head) = path_of(&app);
+    let args = [&rotate(&app, &new)[..], &["--owner", owner.path(), "--timeout", "1"]].concat();
+    let proxy = world.proxy(move |seen| if seen.starts_with(head) { Fault::ResetBefore } else { Fault::None });
+    let lost = world.run_at(&proxy.url(), &args, "");
+    let wait = lost.json()["error"]["retry_after"].as_u64().unwrap();
+    assert!(lost.code == 3 && wait <= 7, "{lost:?}");
+    thread::sleep(Duration::from_secs(wait));
+    complete(&world, &app, &new, world.run(&args, ""));
+    assert_eq!(world.done(owner.session_id, &path), 1);
+}
+
+/// No journal lists what an authorization sent.
+#[test]
+fn without_a_journal_the_next_run_waits() {
+    let world = world();
+    let owner = world.user(Kind::Ed25519);
+    let oauth = world.authorization(&owner, &["PROFILE:READ", "APPS:READ", "APPS:WRITE"]);
+    let (app, new) = (world.app_of(&owner), world.path("new.json"));
+    let (path, head) = path_of(&app);
+    let args = [&rotate(&app, &new)[..], &["--owner", &oauth, "--timeout", "1"]].concat();
+    let lost = world.run_at(&late(&world, head, Duration::from_secs(8)).url(), &args, "");
+    assert!(lost.code == 3 && lost.json()["error"]["retry_after"].as_u64().unwrap() > 50, "{lost:?}");
+    let mut child = world.spawn(&world.sandbox.url(), &args, "");
+    thread::sleep(Duration::from_secs(2));
+    assert!(child.try_wait().unwrap().is_none());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let sent = || world.seen.lock().unwrap().iter().filter(|call| call.path == path && call.is_done()).count();
+    assert_eq!(sent(), 0);
+    assert!(world.works(app.path()));
+    // The first request has expired.
+    age(&format!("{new}.unfinished"));
+    complete(&world, &app, &new, world.run(&args, ""));
+    assert_eq!(sent(), 1);
+}
+
+#[test]
+fn nothing_is_sent_with_an_old_keystore_that_is_refused() {
+    let world = world();
+    let owner = world.user(Kind::Ed25519);
+    let (user, app, rsa) = (world.user(Kind::Ed25519), world.app_of(&owner), world.user(Kind::Rsa1024));
+    let (first, second) = (|name| world.path(&format!("{name}-1.json")), |name| world.path(&format!("{name}-2.json")));
+    let words = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let commands: [(&str, &dyn Fn(&str) -> Vec<String>); 3] = [
+        ("user", &|out| words(rotate(&user, out))),
+        ("app", &|out| words(rotate_app(&app, out, owner.path()))),
+        ("rsa", &|out| words(upgrade(&rsa, out))),
+    ];
+    for (name, command) in commands {
+        let run = |out: &str| world.run(&command(out).iter().map(String::as_str).collect::<Vec<_>>(), PIN);
+        run(&first(name)).done();
+        let seen = || world.seen.lock().unwrap().iter().filter(|call| call.method == "POST").count();
+        let before = seen();
+        let refused = run(&second(name));
+        assert_eq!((refused.code, refused.kind().as_str()), (1, "keystore"), "{refused:?}");
+        assert!(message(&refused).contains("look for the keystore of that change"), "{refused:?}");
+        assert_eq!(message(&refused).contains("--old-refused"), name == "app", "{refused:?}");
+        assert_eq!(seen(), before);
+        assert!(!is_there(&format!("{}.unfinished", second(name))) && world.works(&first(name)));
+    }
+    // The owner decides.
+    let (first, second) = (first("app"), second("app"));
+    let args = [&rotate_app(&app, &second, owner.path())[..], &["--old-refused"]].concat();
+    world.run(&args, "").done();
+    assert!(world.works(&second) && !world.works(&first));
+    // The first keystore is refused, too, and is in nobody's way.
+    let refused = world.run(&rotate_app(&app, &first, owner.path()), "");
+    assert_eq!((refused.code, &refused.json()["error"]["works"]), (1, &json!("neither")), "{refused:?}");
+    let said = message(&refused);
+    assert!(said.contains("look for the keystore of that change") && !said.contains("To go on"), "{refused:?}");
+    // Without an owner there is nothing to decide.
+    let refused = world.run(&[&rotate(&user, &world.path("x.json"))[..], &["--old-refused"]].concat(), "");
+    assert_eq!((refused.code, refused.kind().as_str()), (2, "usage"), "{refused:?}");
+}
+
+#[test]
+fn a_user_without_six_digits_is_told_before_anything_is_sent() {
+    let world = world();
+    let (key, _) = TipKey::generate(&mut SystemRng::new().unwrap());
+    let new = world.path("new.json");
+    for (credential, text) in
+        [(Credential::Tip(&key), "the PIN is a TIP key"), (Credential::None, "the user has no PIN")]
+    {
+        let old = world.member(Kind::Rsa2048, None, credential, "");
+        // It is not even asked for.
+        let refused = world.run(&["session", "upgrade", "--keystore", old.path(), "--out", &new], "");
+        assert_eq!((refused.code, refused.kind().as_str()), (2, "input"), "{refused:?}");
+        let said = message(&refused);
+        assert!(said.contains(text) && said.contains("--by session-secret"), "{refused:?}");
+        assert!(!is_there(&format!("{new}.unfinished")) && world.works(old.path()));
+    }
+}
+
+#[test]
+fn resolve_takes_no_keystore_of_another_user_or_session() {
+    let world = world();
+    let (old, other, owner) = (world.user(Kind::Ed25519), world.user(Kind::Ed25519), world.user(Kind::Ed25519));
+    let stranger = world.app_of(&owner);
+    let resolve =
+        |old: &Member, new: &str| world.run(&["resolve", "--keystore", old.path(), "--new-keystore", new], "");
+    for new in [other.path(), stranger.path()] {
+        let refused = resolve(&old, new);
+        assert!(refused.code == 2 && message(&refused).contains("is of another user"), "{refused:?}");
+    }
+    // A run that was killed before it sent anything.
+    let unfinished = |name: &str, id: &str, user: &Member, session: &str| {
+        let path = world.path(name);
+        let text = json!({
+            "unfinished": "session rotate",
+            id: user.user_id.to_string(),
+            "session_id": session,
+            "session_private_key": encode_string(&[7; 32]),
+        });
+        private(Path::new(&path), &text.to_string());
+        path
+    };
+    let of_other = unfinished("of-other.json", "user_id", &other, &other.session_id.to_string());
+    let of_session = unfinished("of-session.json", "user_id", &old, &other.session_id.to_string());
+    let of_app = unfinished("of-app.json", "app_id", &stranger, &stranger.session_id.to_string());
+    let own = unfinished("own.json", "user_id", &old, &old.session_id.to_string());
+    for (new, text) in [
+        (&of_other, "is of another user"),
+        (&of_app, "is of another user"),
+        (&of_session, "a change of another session of the user"),
+    ] {
+        let refused = resolve(&old, new);
+        assert!(refused.code == 2 && message(&refused).contains(text), "{refused:?}");
+    }
+    // The journal lists nothing, so nothing may arrive.
+    let settled = resolve(&old, &own).done();
+    assert_eq!(settled.json()["session"]["verdict"], "old");
+    // The app's keystore in place of the owner's.
+    let by_app = resolve(&stranger, &of_app);
+    assert_eq!((by_app.code, &by_app.json()["session"]["verdict"]), (3, &json!("old-so-far")), "{by_app:?}");
+    assert_eq!(resolve(&owner, &of_app).code, 3);
+}
+
+/// The old keystore is an unlocked copy of the one with which the change began.
+#[test]
+fn a_key_that_was_locked_stays_locked() {
+    let world = world();
+    let (old, new) = (world.user(Kind::Ed25519), world.path("new.json"));
+    let passphrase = world.path("passphrase");
+    private(Path::new(&passphrase), "a passphrase\n");
+    let run = |args: &[&str]| {
+        finished(command().env("MIXIN_PASSPHRASE_FILE", &passphrase).args(args).arg("--json").output().unwrap())
+    };
+    let store = format!("sqlite:{}", world.path("store.db"));
+    let run_at = |api: &str, args: &[&str]| run(&[args, &["--api", api, "--store", &store]].concat());
+    let (proxy, url) = (cut_at(&world, "POST /session/secret"), world.sandbox.url());
+    run(&["keystore", "lock", old.path()]).done();
+    assert_eq!(run_at(&proxy.url(), &rotate(&old, &new)).code, 3);
+    run(&["keystore", "unlock", old.path()]).done();
+    run_at(&url, &rotate(&old, &new)).done();
+    assert!(fs::read_to_string(&new).unwrap().starts_with("-----BEGIN AGE ENCRYPTED FILE-----"));
+    run_at(&url, &["me", "--keystore", &new]).done();
 }
 
 #[test]

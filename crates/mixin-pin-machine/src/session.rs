@@ -66,12 +66,14 @@ pub struct SessionChange {
     /// The ids that the session may have afterwards.
     new_session_ids: Vec<Uuid>,
     expires_at: Option<UnixTime>,
+    is_answered: bool,
 }
 
 impl SessionChange {
     /// A change of the key of this session to a new key. For a rotation by an owner, the user is the app.
     pub fn new(user_id: Uuid, session_id: Uuid, new_key: Ed25519PublicKey) -> Self {
-        Self { user_id, old_session_id: session_id, new_key, new_session_ids: vec![session_id], expires_at: None }
+        let new_session_ids = vec![session_id];
+        Self { user_id, old_session_id: session_id, new_key, new_session_ids, expires_at: None, is_answered: false }
     }
 
     /// The session may also have got one of these ids. The plan asks the server for the ids, too, if it needs them.
@@ -87,6 +89,12 @@ impl SessionChange {
     /// The `expires_at` of the call's [`Unknown`](crate::Unknown). Without it the journal tells.
     pub fn expires_at(self, expires_at: Option<UnixTime>) -> Self {
         Self { expires_at, ..self }
+    }
+
+    /// The change got its answer, or is settled. So what the journal lists are other requests: the new key does not show what
+    /// became of those that an app's owner made.
+    pub fn after_answer(self) -> Self {
+        Self { is_answered: true, ..self }
     }
 
     /// Plans how to settle it. `pending` are the calls in the journal, of this session or of the app's owner.
@@ -339,24 +347,53 @@ impl KeyResolution {
         self.evidence.new_session_id
     }
 
+    /// Whether the server refuses the old key. If not, and the new key is accepted, they are keys of two sessions.
+    pub const fn is_old_refused(&self) -> bool {
+        self.evidence.is_old_refused
+    }
+
+    /// Whether the journal listed a change of this session when the server was asked.
+    pub const fn is_listed(&self) -> bool {
+        !self.evidence.pending.is_empty()
+    }
+
+    /// How long the changes of this session that are in the journal now, and are not settled, may still be carried out, by the
+    /// server's clock. None if none of them can. A change by an app's owner that arrives late ends the session of the one
+    /// before.
+    pub fn may_arrive(&self, now: &[PendingCall]) -> Option<Duration> {
+        let settled: Vec<_> = self.settled(now).map(|call| call.request_id).collect();
+        let left = now
+            .iter()
+            .filter(|call| self.evidence.change.is_of_this_session(call) && !settled.contains(&call.request_id));
+        let left = left.filter_map(|call| {
+            let time = self.evidence.server_time.unwrap_or(call.sent_at);
+            over(call.expires_at).checked_sub(time.secs()).filter(|seconds| *seconds > 0)
+        });
+        left.max().map(Duration::from_secs)
+    }
+
     /// Which of the calls that are in the journal now are settled by the verdict, and leave it.
     ///
     /// If the new key is accepted and the old one, which signed or encrypted them, is not, that is every change of this
-    /// session. If the app's owner made several, the others may still arrive until they expire. If the old key is accepted, it
-    /// is every change that has expired by the server's clock. If neither is, it is none. A change that its caller is still
-    /// making stays.
+    /// session. If the app's owner made several, each ends the session of the one before, so they stay until all have expired.
+    /// If the old key is accepted, it is every change that has expired by the server's clock. If neither is, it is none. A
+    /// change that its caller is still making stays.
     pub fn settled<'p>(&'p self, now: &'p [PendingCall]) -> impl Iterator<Item = &'p PendingCall> {
         let Evidence { change, pending, server_time, is_old_refused, new_session_id: _ } = &self.evidence;
         let is_over = |call: &PendingCall| server_time.is_some_and(|time| time.secs() >= over(call.expires_at));
         let is_known = !matches!(self.verdict, KeyVerdict::Neither);
         let is_new = matches!(self.verdict, KeyVerdict::New(_));
+        let is_listed = |call: &PendingCall| pending.contains(&call.request_id);
+        // Which of an owner's changes made the session is known only if there is one.
+        let is_by_owner = |call: &PendingCall| is_listed(call) && !change.is_by_itself(call);
+        let are_over = now.iter().filter(|call| is_by_owner(call)).all(is_over);
         now.iter().filter(move |call| {
-            let is_by_itself = change.is_by_itself(call);
-            let is_spent = is_new && if is_by_itself { *is_old_refused } else { pending.len() == 1 };
-            is_known
-                && call.under_way_for.is_none()
-                && pending.contains(&call.request_id)
-                && (is_spent || is_over(call))
+            let is_settled = match (is_new, change.is_by_itself(call)) {
+                (true, true) => *is_old_refused || is_over(call),
+                (true, false) => are_over || pending.len() == 1 && !change.is_answered,
+                (false, _) => is_over(call),
+            };
+            is_known && call.under_way_for.is_none() && is_listed(call) && is_settled
         })
     }
 }

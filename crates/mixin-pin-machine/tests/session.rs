@@ -453,6 +453,48 @@ fn of_several_changes_by_the_owner_those_that_may_still_arrive_stay() {
     assert_eq!(resolve(&[by_owner(1, NOW), other_app.clone()], 1), [1]);
     let both = [by_owner(1, NOW), by_owner(2, NOW + 10), other_app];
     assert_eq!(resolve(&both, 20), [] as [u128; 0]);
-    assert_eq!(resolve(&both, TOKEN + AFTER), [1]);
+    // If the first left the journal, the second would be taken for the one that made the session.
+    assert_eq!(resolve(&both, TOKEN + AFTER), [] as [u128; 0]);
     assert_eq!(resolve(&both, TOKEN + AFTER + 10), [1, 2]);
+}
+
+#[test]
+fn after_an_answer_a_change_by_the_owner_stays_until_it_has_expired() {
+    let path = format!("/safe/apps/{USER}/session");
+    let pending = [entry(1, OWNER, &path, CallKind::ChangeSession, NOW)];
+    let resolve = |seconds| {
+        let plan = lost().after_answer().plan(&pending, UnixTime::from_secs(NOW));
+        done(accepted(plan, Which::New, OLD, seconds))
+    };
+    let resolution = resolve(TOKEN + AFTER - 1);
+    assert_eq!(ids(&resolution, &pending), [] as [u128; 0]);
+    assert_eq!(resolution.may_arrive(&pending), Some(Duration::from_secs(1)));
+    let resolution = resolve(TOKEN + AFTER);
+    assert_eq!((ids(&resolution, &pending), resolution.may_arrive(&pending)), (vec![1], None));
+}
+
+/// It is what an owner's next change has to wait for.
+#[test]
+fn a_change_that_is_not_settled_may_arrive_until_it_expires() {
+    let path = format!("/safe/apps/{USER}/session");
+    let other_path = format!("/safe/apps/{OTHER}/session");
+    let by_owner = |id, sent_at| entry(id, OWNER, &path, CallKind::ChangeSession, sent_at);
+    let pending = [by_owner(1, NOW), entry(2, OWNER, &other_path, CallKind::ChangeSession, NOW + 50)];
+    let neither = |time: Option<u64>| {
+        let plan = refused(refused(plan(&pending), Which::New, OLD), Which::Old, OLD);
+        let asked = ask(listed(plan, Err(unauthorized())), Which::New, OLD);
+        done(asked.answered(KeyState::Refused, time.map(|seconds| UnixTime::from_secs(NOW + seconds))).unwrap())
+    };
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    assert!(neither(None).is_listed() && neither(None).is_old_refused());
+    assert_eq!(neither(Some(10)).may_arrive(&pending), seconds(TOKEN + AFTER - 10));
+    assert_eq!(neither(Some(TOKEN + AFTER)).may_arrive(&pending), None);
+    // Without the server's time, and for a change that was made since.
+    assert_eq!(neither(None).may_arrive(&pending), seconds(TOKEN + AFTER));
+    let now = [by_owner(1, NOW), by_owner(3, NOW + 20)];
+    assert_eq!(neither(Some(10)).may_arrive(&now), seconds(TOKEN + AFTER + 10));
+    // The new key settles it, if it is the only one.
+    let new = done(accepted(plan(&pending[..1]), Which::New, OLD, 1));
+    assert_eq!((new.may_arrive(&pending[..1]), new.may_arrive(&now)), (None, seconds(TOKEN + AFTER + 19)));
+    assert!(!done(accepted(plan(&[]), Which::New, OLD, 1)).is_listed());
 }

@@ -37,6 +37,8 @@ pub enum Fault {
     None,
     /// The request arrives late.
     DelayRequest(Duration),
+    /// The connection is closed, and the request arrives later.
+    Late(Duration),
     /// The request arrives, and its answer comes back late.
     DelayAnswer(Duration),
     /// The connection is reset, and the request does not arrive.
@@ -132,6 +134,14 @@ async fn serve(mut client: TcpStream, target: SocketAddr, choose: &Choose) -> io
             }
             // The request arrives even if the client gives up meanwhile.
             Fault::DelayRequest(delay) => tokio::time::sleep(delay).await,
+            Fault::Late(delay) => {
+                tokio::spawn(async move {
+                    tokio::time::sleep(delay).await;
+                    // Nobody waits for the answer.
+                    drop(forward(target, &request).await);
+                });
+                return Ok(());
+            }
             Fault::Duplicate => drop(forward(target, &request).await?),
             _ => {}
         }

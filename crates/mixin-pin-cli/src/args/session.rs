@@ -61,6 +61,10 @@ pub(crate) struct SessionRotateArgs {
     /// app's, which gets a new session: POST /safe/apps/:id/session. Without it: POST /session/secret.
     #[arg(long, value_name = "FILE")]
     pub(crate) owner: Option<PathBuf>,
+    /// Give the app a new session even if the server refuses --keystore, because its key is lost or was replaced. This ends
+    /// the session that the app has now.
+    #[arg(long, requires = "owner")]
+    pub(crate) old_refused: bool,
 }
 
 #[derive(Subcommand)]

@@ -17,7 +17,7 @@ use crate::output::{GOOD, Output};
 use crate::redact::ShownPath;
 
 pub(crate) fn register(args: &AppRegisterArgs, output: &Output) -> Result<(), Error> {
-    let owner = client::open_any_at(&args.owner, &args.api, &args.store)?;
+    let owner = client::open_owner(&args.owner, &args.api, &args.store)?;
     let file = KeyFile { path: &args.spend_key, option: "--spend-key" };
     let (key, is_made) = file.read_or_make(output)?;
     let public_key = encode_string(key.public_key().as_bytes());

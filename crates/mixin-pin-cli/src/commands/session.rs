@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use base16ct::lower::encode_string;
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519Key, RsaPublicKey, Session, SessionKey};
@@ -21,10 +23,11 @@ use crate::error::{Error, FileProblem, KeyProblem, KeystoreProblem};
 use crate::files::{self, SecretFile};
 use crate::guided::{self, Change, Failure, KeyFile, Kind, Names, Standing, Unfinished, Works, is_refusal};
 use crate::keystore::{self, Passphrase};
-use crate::outcome::{next_command, send};
+use crate::outcome::{MEMORY, next_command, send};
 use crate::output::{self, GOOD, Output, WARN};
 use crate::pins::{self, Digits};
-use crate::redact::{ShownInput, ShownPath};
+use crate::redact::ShownPath;
+use crate::time::seconds;
 
 pub(crate) fn upgrade(args: &SessionUpgradeArgs, output: &Output) -> Result<(), Error> {
     let tip_key = || args.tip_key.as_deref().map(|path| KeyFile { path, option: "--tip-key" });
@@ -63,15 +66,12 @@ pub(crate) fn upgrade(args: &SessionUpgradeArgs, output: &Output) -> Result<(), 
 
 pub(crate) fn rotate(args: &SessionRotateArgs, output: &Output) -> Result<(), Error> {
     let old = Old::read(&args.client)?;
-    let owner = args.owner.as_deref().map(|path| client::open_any_at(path, &args.client.api, &args.client.store));
+    let owner = args.owner.as_deref().map(|path| client::open_owner(path, &args.client.api, &args.client.store));
     let owner = owner.transpose()?;
     let way = owner.as_ref().map_or(Way::SessionSecret, Way::Owner);
-    let flags = match args.owner.as_deref().map(Path::to_str) {
-        None => Some(Vec::new()),
-        Some(path) => path.map(|path| vec!["--owner", path]),
-    };
-    let again = flags.and_then(|flags| again("session rotate", &args.client, &args.out, &flags));
-    let run = Run::new(Kind::Rotate, &old, &args.client, &args.out, way, again);
+    let again = rotate_flags(args).and_then(|flags| again("session rotate", &args.client, &args.out, &flags));
+    let run =
+        Run { may_be_refused: args.old_refused, ..Run::new(Kind::Rotate, &old, &args.client, &args.out, way, again) };
     let finished = run.run(output)?;
     output.result(&finished.value(&run, None), || finished.text(&run))
 }
@@ -87,6 +87,18 @@ fn upgrade_flags(args: &SessionUpgradeArgs) -> Option<Vec<&str>> {
     }
     if args.source.pin_stdin {
         flags.push("--pin-stdin");
+    }
+    Some(flags)
+}
+
+/// As `upgrade_flags`, for a rotation.
+fn rotate_flags(args: &SessionRotateArgs) -> Option<Vec<&str>> {
+    let mut flags = Vec::new();
+    if let Some(path) = &args.owner {
+        flags.extend(["--owner", path.to_str()?]);
+    }
+    if args.old_refused {
+        flags.push("--old-refused");
     }
     Some(flags)
 }
@@ -112,7 +124,7 @@ impl Old {
         let session = || keystore::into_session(path, keystore::parse(path, &text)?);
         let keystore = keystore::parse(path, &text)?;
         keystore::warn_of_notes(path, &keystore);
-        let client = client::user_client(session()?, args)?;
+        let client = client::changing_client(session()?, args)?;
         Ok(Self { keystore, session: session()?, client, passphrase })
     }
 
@@ -141,6 +153,8 @@ struct Run<'a> {
     /// The file with the new key until then.
     unfinished: PathBuf,
     way: Way<'a>,
+    /// Whether the server may refuse the old keystore: an app's owner can do without it.
+    may_be_refused: bool,
     /// The command that goes on if this one stops.
     again: Option<String>,
 }
@@ -159,7 +173,7 @@ struct Finished {
 impl<'a> Run<'a> {
     fn new(kind: Kind, old: &'a Old, args: &'a ClientArgs, out: &'a Path, way: Way<'a>, again: Option<String>) -> Self {
         let unfinished = files::with_suffix(out, UNFINISHED);
-        Self { kind, old, args, out, unfinished, way, again }
+        Self { kind, old, args, out, unfinished, way, may_be_refused: false, again }
     }
 
     fn is_app(&self) -> bool {
@@ -181,13 +195,19 @@ impl<'a> Run<'a> {
         if files::is_there(self.out) {
             return self.complete_existing();
         }
-        let passphrase = self.old.passphrase.as_ref();
+        let mut passphrase = self.old.passphrase.as_ref();
         // A name that cannot be used must not show only after the change.
         drop(SecretFile::create(self.out)?);
         let is_resumed = files::is_there(&self.unfinished);
         let created = if is_resumed {
             None
         } else {
+            match self.check_old() {
+                // Another run of the same command was quicker.
+                Err(_) if files::is_there(self.out) => return self.complete_existing(),
+                Err(_) if files::is_there(&self.unfinished) => return Err(Error::SessionBusy),
+                checked => checked?,
+            }
             // The PIN is asked for before a key is made that may not be needed.
             self.digits().map(Digits::get).transpose()?;
             match Unfinished::create(&self.unfinished, self.kind, self.is_app(), self.old.ids(), passphrase) {
@@ -205,18 +225,24 @@ impl<'a> Run<'a> {
         if files::is_there(self.out) {
             return self.complete_existing();
         }
+        let asked;
         let unfinished = match created {
             // Another run has removed it.
             _ if !files::is_there(&self.unfinished) => return Err(Error::SessionBusy),
             Some(created) => created,
             None => {
                 output.progress(|| format!("going on with the key in {}", ShownPath(&self.unfinished)))?;
-                self.resume()?
+                let unfinished;
+                (unfinished, asked) = self.resume()?;
+                // The key was locked, and stays so.
+                passphrase = passphrase.or(asked.as_ref());
+                unfinished
             }
         };
         let key = &unfinished.key;
         let patience = Duration::from_secs(self.args.api.timeout);
-        let new = guided::carry_out(&mut KeyChangeOf { run: self, key }, is_resumed, patience)
+        let mut change = KeyChangeOf { run: self, key, output, sent: None, left: None, is_shown: false };
+        let new = guided::carry_out(&mut change, is_resumed, patience)
             .map_err(|failure| self.stopped(failure, is_resumed))?;
         let server_key = new.server_key.ok_or_else(|| self.stop(Error::Key(KeyProblem::NoServerKey), Works::New))?;
         let is_dashboard = self.old.keystore.shape() == KeystoreShape::Dashboard;
@@ -231,20 +257,39 @@ impl<'a> Run<'a> {
         self.finish(written.text.as_bytes(), false, written.left_out)
     }
 
-    /// Reads the key of an earlier run, which must be of this change.
-    fn resume(&self) -> Result<Unfinished, Error> {
-        let file = Unfinished::read(&self.unfinished, self.old.passphrase.as_ref())?;
-        let found = (file.kind, file.is_app, (file.user_id, file.old_session_id));
-        if found == (self.kind, self.is_app(), self.old.ids()) {
-            Ok(file)
+    /// Asks whether the server accepts the old keystore, before anything is written or sent. A change by a key that was
+    /// replaced cannot succeed, and one by an app's owner ends the session that replaced it.
+    fn check_old(&self) -> Result<(), Error> {
+        let (user_id, session_id) = self.old.ids();
+        let asked = send(|| self.old.client.ask_with(user_id, session_id, self.old.session.signer()));
+        let user = match asked.map_err(|cause| self.stop(cause, Works::Unchanged))? {
+            KeyState::Accepted(user) => user,
+            KeyState::Refused if self.may_be_refused => return Ok(()),
+            KeyState::Refused => {
+                return Err(KeystoreProblem::OldRefused { is_app: self.is_app() }.at(self.old_path()));
+            }
+        };
+        match self.way {
+            Way::LegacyUsers { .. } if pins::installed_key(&user).is_some() => Err(Error::Key(KeyProblem::TipKeySet)),
+            Way::LegacyUsers { .. } if !user.has_pin => Err(Error::Key(KeyProblem::NoPin)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads the key of an earlier run, which must be of this change. Returns the passphrase that was asked for, too.
+    fn resume(&self) -> Result<(Unfinished, Option<Passphrase>), Error> {
+        let (file, asked) = Unfinished::read(&self.unfinished, self.old.passphrase.as_ref())?;
+        let Unfinished { kind, is_app, user_id, old_session_id, .. } = file;
+        if (kind, is_app, (user_id, old_session_id)) == (self.kind, self.is_app(), self.old.ids()) {
+            Ok((file, asked))
         } else {
-            Err(FileProblem::OtherUnfinished { kind: file.kind, user_id: file.user_id }.at(&self.unfinished))
+            Err(FileProblem::OtherUnfinished { kind, is_app, user_id }.at(&self.unfinished))
         }
     }
 
     /// The new keystore is there: an earlier run has written it, or it is another file.
     fn complete_existing(&self) -> Result<Finished, Error> {
-        let text = keystore::read_text_with(self.out, self.old.passphrase.as_ref())?;
+        let (text, _) = keystore::read_text_with(self.out, self.old.passphrase.as_ref())?;
         let new = keystore::parse(self.out, &text)?;
         let is_of_user = new.user_id() == self.old.keystore.user_id();
         let is_old = new.public_key() == self.old.keystore.public_key();
@@ -261,7 +306,7 @@ impl<'a> Run<'a> {
     fn finish(&self, text: &[u8], was_complete: bool, left_out: Vec<&'static str>) -> Result<Finished, Error> {
         let mut new = keystore::parse(self.out, text)?;
         let (spend_key, pin_token, session_id) = (new.take_spend_key(), new.pin_token(), new.session_id());
-        let client = client::user_client(keystore::into_session(self.out, new)?, self.args)?;
+        let client = client::changing_client(keystore::into_session(self.out, new)?, self.args)?;
         let signer = keystore::into_session(self.out, keystore::parse(self.out, text)?)?;
         let user = match KeyState::of(client.me()) {
             Ok(KeyState::Accepted(user)) => user,
@@ -271,7 +316,11 @@ impl<'a> Run<'a> {
                     Ok(false) => Works::Neither,
                     Err(_) => Works::Unknown,
                 };
-                return Err(self.stop(KeystoreProblem::Refused.at(self.out), works));
+                let is_in_the_way = works != Works::Neither || files::is_there(&self.unfinished);
+                let (said, run) = (self.names().works(works), self.again.clone());
+                let cause = KeystoreProblem::Refused { is_in_the_way }.at(self.out);
+                let failure = Failure { is_final: !is_in_the_way, ..Failure::new(cause, works) };
+                return Err(failure.into_error(said, None, run));
             }
             Err(error) => return Err(self.stop(error.into(), Works::Unknown)),
         };
@@ -281,7 +330,11 @@ impl<'a> Run<'a> {
         }
         let pin_verified = self.verify(&client, &user, spend_key.as_ref());
         let stopped = |error| self.stop(error, Works::New);
-        self.settle_journal(&signer).map_err(stopped)?;
+        if let Some(left) = self.settle_journal(&signer).map_err(stopped)? {
+            let failure = Failure { wait: Some(left), ..Failure::new(Error::Key(KeyProblem::MayReplace), Works::New) };
+            let kept = files::is_there(&self.unfinished).then_some(&*self.unfinished);
+            return Err(failure.into_error(self.names().works(Works::New), kept, self.again.clone()));
+        }
         let old_works = self.old_works().map_err(stopped)?;
         if !old_works {
             self.retire(session_id).map_err(stopped)?;
@@ -317,6 +370,11 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Whether a journal outlives this process and lists the change.
+    fn has_journal(&self) -> bool {
+        !matches!(self.way, Way::Owner(AnyClient::OAuth(_))) && self.args.store.store.as_deref() != Some(MEMORY)
+    }
+
     /// The client with the journal of the change, and which asks: the old session's, or that of the app's owner.
     fn asking(&self) -> &Client {
         match self.way {
@@ -337,19 +395,20 @@ impl<'a> Run<'a> {
         Ok(matches!(state, KeyState::Accepted(_)))
     }
 
-    /// Removes the change from the journal: the new key is known to be the session's.
-    fn settle_journal(&self, new: &Session) -> Result<(), Error> {
+    /// Removes from the journal what is known now: the new key is the session's. Returns how long another request of the app's
+    /// owner may still replace it.
+    fn settle_journal(&self, new: &Session) -> Result<Option<Duration>, Error> {
         let client = self.asking();
-        let SessionKey::Ed25519(key) = new.signer() else { return Ok(()) };
+        let SessionKey::Ed25519(key) = new.signer() else { return Ok(None) };
         if !client.pending()?.iter().any(|call| call.kind == CallKind::ChangeSession) {
-            return Ok(());
+            return Ok(None);
         }
-        let change = self.change(key).or_session_ids([new.session_id()]);
+        let change = self.change(key).or_session_ids([new.session_id()]).after_answer();
         let resolution = send(|| client.resolve_session(change, self.old.session.signer(), key))?;
-        if let Some(error) = resolution.journal_error {
+        if let Some(error) = &resolution.journal_error {
             output::warn(&format!("the journal failed and may still list the change: {error}"));
         }
-        Ok(())
+        Ok(if self.is_app() { resolution.may_arrive(&client.pending()?) } else { None })
     }
 
     /// Forgets the old session's iterators if the new one has another id.
@@ -370,12 +429,15 @@ impl<'a> Run<'a> {
     }
 
     /// The error for a change that is not complete. If nothing was sent with the new key, it is removed.
-    fn stopped(&self, failure: Failure, is_resumed: bool) -> Error {
-        let was_sent = is_resumed
-            || failure.works != Works::Unchanged
-            || matches!(&failure.cause, Error::Http(error) if is_refusal(error));
+    fn stopped(&self, mut failure: Failure, is_resumed: bool) -> Error {
+        let was_sent = is_resumed || failure.works != Works::Unchanged;
         // A file that cannot be removed stays, and the message says so.
         let is_kept = was_sent || files::remove(&self.unfinished).is_err();
+        // The server refuses the same request again.
+        failure.is_final = !is_kept && matches!(&failure.cause, Error::Http(error) if is_refusal(error));
+        if self.is_app() && matches!(failure.cause, Error::Key(KeyProblem::Neither)) {
+            failure.cause = Error::Key(KeyProblem::NeitherOfApp);
+        }
         let said = self.names().works(failure.works);
         failure.into_error(said, is_kept.then_some(&*self.unfinished), self.again.clone())
     }
@@ -384,7 +446,7 @@ impl<'a> Run<'a> {
     fn stop(&self, cause: Error, works: Works) -> Error {
         let is_needed = files::is_there(&self.unfinished) && !files::is_there(self.out);
         let (said, kept) = (self.names().works(works), is_needed.then_some(&*self.unfinished));
-        Failure { cause, works }.into_error(said, kept, self.again.clone())
+        Failure::new(cause, works).into_error(said, kept, self.again.clone())
     }
 
     fn names(&self) -> Names {
@@ -422,7 +484,7 @@ impl Finished {
             (Kind::Upgrade, false) => "upgraded",
             (Kind::Rotate, false) => "rotated",
         };
-        let (new, old) = (ShownPath(run.out), ShownInput(run.old_path()));
+        let (new, old) = (ShownPath(run.out), guided::shown(run.old_path()));
         let pin = match self.pin_verified {
             Some(true) => ", and the PIN is verified with it",
             _ => "",
@@ -451,7 +513,18 @@ struct New {
 struct KeyChangeOf<'a> {
     run: &'a Run<'a>,
     key: &'a Ed25519Key,
+    output: &'a Output,
+    /// When this run sent the last request.
+    sent: Option<Instant>,
+    /// How long a request in the journal may still arrive, as the last question showed. None before the first one.
+    left: Option<Option<Duration>>,
+    /// Whether the app's owner sees that the app has this key.
+    is_shown: bool,
 }
+
+/// How long a request may arrive if no journal tells when it was sent: the longest life of a token, and some seconds for the
+/// difference of clocks.
+const UNLISTED: Duration = client::LONGEST_TOKEN.saturating_add(Duration::from_secs(5));
 
 impl KeyChangeOf<'_> {
     /// The ids of the app's sessions with the new key, as its owner sees them. No source says whether an authorization may
@@ -468,6 +541,19 @@ impl KeyChangeOf<'_> {
             .filter(|one| one.user_id == user_id && one.has_key(&key))
             .map(|one| one.session_id)
             .collect())
+    }
+
+    /// Whether the app's owner sees that the app has this key. Then the change was carried out.
+    fn shows_key(&self, owner: &AnyClient) -> Result<bool, Error> {
+        let (app_id, _) = self.run.old.ids();
+        let app = send(|| match owner {
+            AnyClient::User(owner, _) => owner.app(app_id),
+            AnyClient::OAuth(owner) => owner.app(app_id),
+        });
+        match app {
+            Err(Error::Http(error)) if is_refusal(&error) => Ok(false),
+            app => Ok(app?.session_public_key.eq_ignore_ascii_case(&encode_string(self.key.public_key().as_bytes()))),
+        }
     }
 
     fn new_of(&self, user: &User) -> New {
@@ -490,13 +576,19 @@ impl Change for KeyChangeOf<'_> {
             change = change.or_session_ids(self.listed(owner)?);
         }
         let resolution = send(|| run.asking().resolve_session(change, run.old.session.signer(), self.key))?;
-        if let Some(error) = resolution.journal_error {
+        if let Some(error) = &resolution.journal_error {
             output::warn(&format!("the journal failed and may still list what is settled: {error}"));
         }
+        self.left = Some(resolution.may_arrive(&run.asking().pending()?));
         Ok(match resolution.verdict {
             KeyVerdict::New(user) => Standing::New(self.new_of(&user)),
             KeyVerdict::Old(_) | KeyVerdict::NotYet { .. } => Standing::Old,
-            _ => Standing::Neither,
+            _ => {
+                if let Way::Owner(owner) = run.way {
+                    self.is_shown = self.shows_key(owner)?;
+                }
+                Standing::Neither
+            }
         })
     }
 
@@ -504,6 +596,10 @@ impl Change for KeyChangeOf<'_> {
         let run = self.run;
         let (user_id, old_session_id) = run.old.ids();
         let new_key = self.key.public_key();
+        (self.sent, self.left) = (Some(Instant::now()), None);
+        if !run.has_journal() {
+            files::touch(&run.unfinished)?;
+        }
         let outcome = match &run.way {
             Way::LegacyUsers { rsa, digits } => {
                 let pin = digits.get()?;
@@ -522,8 +618,49 @@ impl Change for KeyChangeOf<'_> {
         })
     }
 
-    /// An upgrade by PIN, or by the owner, does not need the old key: made again, it can only set the same new key.
+    /// An upgrade by PIN does not need the old key: made again, it can only set the same new key. An app's owner does not
+    /// need it either, and may end a session that another change made, unless the app has this key and only its session's id
+    /// is not known.
     fn may_repeat(&self) -> bool {
-        !matches!(self.run.way, Way::SessionSecret)
+        match self.run.way {
+            Way::LegacyUsers { .. } => true,
+            Way::SessionSecret => false,
+            Way::Owner(_) => self.run.may_be_refused || self.is_shown,
+        }
+    }
+
+    fn outwait(&mut self) -> Result<bool, Error> {
+        if !self.run.is_app() || self.run.has_journal() {
+            return Ok(false);
+        }
+        // A time in the future says nothing.
+        let age = files::age(&self.run.unfinished)?.unwrap_or_default();
+        let Some(wait) = UNLISTED.checked_sub(age).filter(|wait| !wait.is_zero()) else { return Ok(false) };
+        self.output.progress(|| {
+            format!("waiting {}: an earlier request may still arrive, and no journal lists it", seconds(wait))
+        })?;
+        thread::sleep(wait);
+        Ok(true)
+    }
+
+    fn may_arrive(&mut self) -> Result<Option<Duration>, Error> {
+        match &self.run.way {
+            // The old key signs or approves, so a request that arrives later is refused.
+            Way::LegacyUsers { .. } | Way::SessionSecret => Ok(None),
+            Way::Owner(AnyClient::OAuth(_)) => {
+                Ok(self.sent.and_then(|sent| UNLISTED.checked_sub(sent.elapsed())).filter(|left| !left.is_zero()))
+            }
+            Way::Owner(AnyClient::User(owner, _)) => {
+                let (app_id, _) = self.run.old.ids();
+                let path = format!("/safe/apps/{app_id}/session");
+                if !owner.pending()?.iter().any(|call| call.kind == CallKind::ChangeSession && call.path == path) {
+                    return Ok(None);
+                }
+                if self.left.is_none() {
+                    self.ask()?;
+                }
+                Ok(self.left.flatten())
+            }
+        }
     }
 }

@@ -61,7 +61,7 @@ impl Unfinished {
         let this = Self { kind, is_app, user_id, old_session_id, key };
         keystore::write_new(path, &this.to_text(), passphrase)?;
         // What is sent is what the disk has.
-        let read = Self::read(path, passphrase)?;
+        let (read, _) = Self::read(path, passphrase)?;
         let is_same = read.key.expose_seed().ct_eq(this.key.expose_seed());
         if is_same.into() { Ok(read) } else { Err(FileProblem::Differs.at(path)) }
     }
@@ -91,9 +91,10 @@ impl Unfinished {
         text
     }
 
-    /// Reads the file.
-    pub(crate) fn read(path: &Path, passphrase: Option<&Passphrase>) -> Result<Self, Error> {
-        Self::parse(&keystore::read_text_with(path, passphrase)?).ok_or_else(|| FileProblem::Unfinished.at(path))
+    /// Reads the file, which is locked with this passphrase or with one that is asked for.
+    pub(crate) fn read(path: &Path, passphrase: Option<&Passphrase>) -> Result<(Self, Option<Passphrase>), Error> {
+        let (text, asked) = keystore::read_text_with(path, passphrase)?;
+        Ok((Self::parse(&text).ok_or_else(|| FileProblem::Unfinished.at(path))?, asked))
     }
 
     /// Parses the text of a file. None if it is another one.

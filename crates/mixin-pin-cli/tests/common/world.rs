@@ -110,6 +110,7 @@ impl World {
         assert!(account.public_key == public_key);
         match credential {
             Credential::Pin => account.pin = Some(Pin::new(PIN).unwrap()),
+            Credential::None => {}
             Credential::Tip(key) => account.tip_key = Some(key.public_key().clone()),
         }
         self.sandbox.add_account(&account).unwrap();
@@ -214,6 +215,7 @@ impl World {
 /// What approves the calls of a user.
 #[derive(Clone, Copy)]
 pub enum Credential<'k> {
+    None,
     Pin,
     Tip(&'k TipKey),
 }
