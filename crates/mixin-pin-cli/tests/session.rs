@@ -318,9 +318,9 @@ fn a_lost_answer_with_another_session_id_is_asked_for_again() {
 /// A proxy that closes the connection of the first request of this kind, and delivers it later.
 fn late(world: &World, head: &'static str, delay: Duration) -> FaultProxy {
     let is_held = AtomicBool::new(false);
-    world.proxy(move |seen| match seen.starts_with(head) && !is_held.swap(true, Ordering::SeqCst) {
-        true => Fault::Late(delay),
-        false => Fault::None,
+    world.proxy(move |seen| {
+        let is_first = seen.starts_with(head) && !is_held.swap(true, Ordering::SeqCst);
+        if is_first { Fault::Late(delay) } else { Fault::None }
     })
 }
 
@@ -339,7 +339,7 @@ fn path_of(app: &Member) -> (String, &'static str) {
 /// The owner signs, so another session would not stop the first request.
 #[test]
 fn nothing_is_sent_while_an_owners_request_may_arrive() {
-    const LATE: Duration = Duration::from_millis(5_000);
+    const LATE: Duration = Duration::from_secs(5);
     let world = world();
     let owner = world.user(Kind::Ed25519);
     for is_old_refused in [false, true] {
@@ -427,12 +427,12 @@ fn nothing_is_sent_with_an_old_keystore_that_is_refused() {
     let (user, app, rsa) = (world.user(Kind::Ed25519), world.app_of(&owner), world.user(Kind::Rsa1024));
     let (first, second) = (|name| world.path(&format!("{name}-1.json")), |name| world.path(&format!("{name}-2.json")));
     let words = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect::<Vec<_>>();
-    let commands: [(&str, &dyn Fn(&str) -> Vec<String>); 3] = [
-        ("user", &|out| words(rotate(&user, out))),
-        ("app", &|out| words(rotate_app(&app, out, owner.path()))),
-        ("rsa", &|out| words(upgrade(&rsa, out))),
-    ];
-    for (name, command) in commands {
+    for name in ["user", "app", "rsa"] {
+        let command = |out: &str| match name {
+            "user" => words(rotate(&user, out)),
+            "app" => words(rotate_app(&app, out, owner.path())),
+            _ => words(upgrade(&rsa, out)),
+        };
         let run = |out: &str| world.run(&command(out).iter().map(String::as_str).collect::<Vec<_>>(), PIN);
         run(&first(name)).done();
         let seen = || world.seen.lock().unwrap().iter().filter(|call| call.method == "POST").count();
