@@ -804,6 +804,15 @@ mod tests {
         }))
     }
 
+    fn of_key_files() -> [Error; 3] {
+        let path = Path::new("keystore.json");
+        [
+            FileProblem::Key { option: "--old-key", cause: CoreError::TipKeyMismatch }.at(path),
+            FileProblem::Key { option: "--spend-key", cause: CoreError::Ed25519Key }.at(path),
+            FileProblem::KeyReplaced.at(Path::new("spend.key")),
+        ]
+    }
+
     /// Pins each message, with its exit code and its word for scripts.
     #[test]
     fn error_messages_are_unchanged() {
@@ -821,9 +830,6 @@ mod tests {
                 .at(Path::new("new.json.unfinished")),
             FileProblem::OtherUser { user_id: Uuid::from_u128(7) }.at(path),
             FileProblem::OtherSession.at(path),
-            FileProblem::Key { option: "--old-key", cause: CoreError::TipKeyMismatch }.at(path),
-            FileProblem::Key { option: "--spend-key", cause: CoreError::Ed25519Key }.at(path),
-            FileProblem::KeyReplaced.at(Path::new("spend.key")),
             FileProblem::Exists.at(path),
             FileProblem::LockingLeft.at(Path::new("keystore.json.locking")),
             FileProblem::UnlockLeft.at(Path::new("keystore.json.before-unlock")),
@@ -915,6 +921,7 @@ mod tests {
             Error::Output(cause()),
             Error::Signals(cause()),
         ];
+        let errors: Vec<_> = errors.into_iter().chain(of_key_files()).collect();
         assert!(errors.iter().all(|error| explain::section(&explain::topic_of(error)).is_some()));
         let said: Vec<_> =
             errors.iter().map(|error| format!("{} {}: {error}", error.exit_code(), error.kind())).collect();
