@@ -815,6 +815,7 @@ mod tests {
 
     /// Pins each message, with its exit code and its word for scripts.
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a line for each message")]
     fn error_messages_are_unchanged() {
         let path = Path::new("keystore.json");
         let cause = || io::Error::other("as the system says");

@@ -108,6 +108,7 @@ const QUESTIONS: u32 = 4;
 /// Makes a change, or finds out that an earlier run has made it.
 ///
 /// `may_be_made` says that an earlier run may have sent it. `patience` limits the time for questions after a lost answer.
+#[allow(clippy::result_large_err, reason = "a run fails once")]
 pub(crate) fn carry_out<C: Change>(change: &mut C, may_be_made: bool, patience: Duration) -> Result<C::New, Failure> {
     let failed = |works| move |cause| Failure::new(cause, works);
     let mut before = Works::Unchanged;

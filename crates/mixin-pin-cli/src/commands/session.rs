@@ -241,7 +241,8 @@ impl<'a> Run<'a> {
         };
         let key = &unfinished.key;
         let patience = Duration::from_secs(self.args.api.timeout);
-        let mut change = KeyChangeOf { run: self, key, output, sent: None, left: None, is_shown: false };
+        let mut change =
+            KeyChangeOf { run: self, key, output, sent: None, is_asked: false, left: None, is_shown: false };
         let new = guided::carry_out(&mut change, is_resumed, patience)
             .map_err(|failure| self.stopped(failure, is_resumed))?;
         let server_key = new.server_key.ok_or_else(|| self.stop(Error::Key(KeyProblem::NoServerKey), Works::New))?;
@@ -516,8 +517,10 @@ struct KeyChangeOf<'a> {
     output: &'a Output,
     /// When this run sent the last request.
     sent: Option<Instant>,
-    /// How long a request in the journal may still arrive, as the last question showed. None before the first one.
-    left: Option<Option<Duration>>,
+    /// Whether the server was asked since the last request.
+    is_asked: bool,
+    /// How long a request in the journal may still arrive, as the last question showed.
+    left: Option<Duration>,
     /// Whether the app's owner sees that the app has this key.
     is_shown: bool,
 }
@@ -579,7 +582,7 @@ impl Change for KeyChangeOf<'_> {
         if let Some(error) = &resolution.journal_error {
             output::warn(&format!("the journal failed and may still list what is settled: {error}"));
         }
-        self.left = Some(resolution.may_arrive(&run.asking().pending()?));
+        (self.is_asked, self.left) = (true, resolution.may_arrive(&run.asking().pending()?));
         Ok(match resolution.verdict {
             KeyVerdict::New(user) => Standing::New(self.new_of(&user)),
             KeyVerdict::Old(_) | KeyVerdict::NotYet { .. } => Standing::Old,
@@ -596,7 +599,7 @@ impl Change for KeyChangeOf<'_> {
         let run = self.run;
         let (user_id, old_session_id) = run.old.ids();
         let new_key = self.key.public_key();
-        (self.sent, self.left) = (Some(Instant::now()), None);
+        (self.sent, self.is_asked, self.left) = (Some(Instant::now()), false, None);
         if !run.has_journal() {
             files::touch(&run.unfinished)?;
         }
@@ -656,10 +659,10 @@ impl Change for KeyChangeOf<'_> {
                 if !owner.pending()?.iter().any(|call| call.kind == CallKind::ChangeSession && call.path == path) {
                     return Ok(None);
                 }
-                if self.left.is_none() {
+                if !self.is_asked {
                     self.ask()?;
                 }
-                Ok(self.left.flatten())
+                Ok(self.left)
             }
         }
     }

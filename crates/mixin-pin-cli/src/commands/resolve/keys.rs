@@ -115,6 +115,7 @@ pub(super) fn settle(args: &ResolveArgs, client: &Client, old: &Session) -> Resu
     Ok(finding)
 }
 
+#[allow(clippy::too_many_lines, reason = "an arm for each verdict")]
 fn with_both(args: &ResolveArgs, client: &Client, old: &Session, new: &New) -> Result<Finding, Error> {
     new.check(client, old)?;
     let is_owner = new.user_id != old.user_id();
