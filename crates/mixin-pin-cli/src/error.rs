@@ -926,7 +926,6 @@ mod tests {
         assert!(errors.iter().all(|error| explain::section(&explain::topic_of(error)).is_some()));
         let said: Vec<_> =
             errors.iter().map(|error| format!("{} {}: {error}", error.exit_code(), error.kind())).collect();
-        let said = said.join("\n") + "\n";
-        assert_eq!(said, include_str!("../testdata/errors.txt"));
+        assert_eq!(said.join("\n") + "\n", include_str!("../testdata/errors.txt"));
     }
 }
