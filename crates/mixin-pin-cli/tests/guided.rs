@@ -337,3 +337,22 @@ tests! {
     tip_to_tip_of_rsa_2048: |world, number| OfPin::new(world, Kind::Rsa2048, true, number);
     tip_to_tip_of_ed25519: |world, number| OfPin::new(world, Kind::Ed25519, true, number);
 }
+
+/// The key is the session's, but the file does not work: its id is another's.
+#[test]
+fn a_new_keystore_with_another_session_id_is_not_said_to_work() {
+    let world = &world();
+    let change = rotate(world, 1);
+    assert_eq!(run(world, &world.sandbox.url(), &change).code, 0);
+    let text = fs::read_to_string(&change.new).unwrap();
+    let (id, other) = (change.old.session_id.to_string(), "00000000-0000-4000-8000-00000000000a");
+    assert_eq!(text.matches(&id).count(), 1);
+    private(Path::new(&change.new), &text.replace(&id, other));
+    assert!(!world.works(&change.new));
+    let resolved = world.run(&["resolve", "--keystore", change.old.path(), "--new-keystore", &change.new], "");
+    let session = &resolved.json()["session"];
+    assert_eq!(
+        (resolved.code, session["verdict"].as_str(), session["works"].as_str()),
+        (3, Some("other-session"), None)
+    );
+}

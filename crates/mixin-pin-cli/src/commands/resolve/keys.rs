@@ -144,6 +144,14 @@ fn with_both(args: &ResolveArgs, client: &Client, old: &Session, new: &New) -> R
                  tell what became of a change"
             ),
         ),
+        KeyVerdict::New(_) if new.unfinished.is_none() && resolution.new_session_id() != Some(new.session_id) => (
+            "other-session",
+            None,
+            format!(
+                "{WARN}other session{WARN:#}: the server accepts the key in {new_shown}, but not with the file's session id, so \
+                 that file does not work; move it away, and run the session command again"
+            ),
+        ),
         KeyVerdict::New(_) if is_owner && left.is_some() => (
             "new-so-far",
             Some(Which::New),
