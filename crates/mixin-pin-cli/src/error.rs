@@ -199,6 +199,8 @@ pub(crate) enum FileProblem {
     Remove(io::Error),
     /// What is read is not what was written.
     Differs,
+    /// Its name may not survive a power cut.
+    NotDurable(io::Error),
     /// It is not the file of a change of a session's key.
     Unfinished,
     /// It is the file of another change of a session's key.
@@ -337,8 +339,7 @@ impl Error {
             | Self::SessionBusy
             | Self::UnderWay { .. }
             | Self::NoServerTime
-            | Self::NotCarriedOut(_)
-            | Self::File { problem: FileProblem::Differs, .. } => 4,
+            | Self::NotCarriedOut(_) => 4,
             _ => 2,
         }
     }
@@ -520,6 +521,11 @@ impl FileProblem {
             Self::Differs => write!(
                 f,
                 "{shown} was written, and reading it gives something else; check the disk, and name a file on another one"
+            ),
+            Self::NotDurable(cause) => write!(
+                f,
+                "the name of {shown} may not survive a power cut (the folder: {cause}), and no key is sent before it is safe: \
+                 name a file in another folder"
             ),
             Self::Unfinished => write!(
                 f,
@@ -826,6 +832,7 @@ mod tests {
             FileProblem::Write(cause()).at(path),
             FileProblem::Remove(cause()).at(path),
             FileProblem::Differs.at(path),
+            FileProblem::NotDurable(cause()).at(path),
             FileProblem::Unfinished.at(Path::new("new.json.unfinished")),
             FileProblem::OtherUnfinished { kind: Kind::Upgrade, is_app: false, user_id: Uuid::from_u128(7) }
                 .at(Path::new("new.json.unfinished")),

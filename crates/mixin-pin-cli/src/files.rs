@@ -282,6 +282,11 @@ pub(crate) fn rename_new(path: &Path, to: &Path) -> Result<(), Error> {
     })
 }
 
+/// Fails if the name of a file that was just written may not survive a power cut.
+pub(crate) fn check_durable(path: &Path) -> Result<(), Error> {
+    system::sync_folder(folder(path)).map_err(|cause| FileProblem::NotDurable(cause).at(path))
+}
+
 /// Removes a file that is not needed any more. It need not exist.
 pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     match uninterrupted(|| fs::remove_file(path)) {

@@ -10,6 +10,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, FileProblem};
+use crate::files;
 use crate::keystore::{self, Passphrase};
 
 /// The change that a file belongs to.
@@ -60,6 +61,7 @@ impl Unfinished {
         let key = Ed25519Key::generate(&mut SystemRng::new()?);
         let this = Self { kind, is_app, user_id, old_session_id, key };
         keystore::write_new(path, &this.to_text(), passphrase)?;
+        files::check_durable(path)?;
         // What is sent is what the disk has.
         let (read, _) = Self::read(path, passphrase)?;
         let is_same = read.key.expose_seed().ct_eq(this.key.expose_seed());
