@@ -2,12 +2,13 @@
 
 use mixin_pin_core::UnixTime;
 use mixin_pin_core::tip::TipKey;
+use mixin_pin_core::uuid::Uuid;
 use mixin_pin_machine::{
     Credential as AnyCredential, Error, FromTipKey, LostChange, Outcome, PublicCredential, Resolution,
     ResolutionPlan as Plan, ResolveStep, Which,
 };
 use mixin_pin_protocol::answer::User;
-use mixin_pin_store::Error as StoreError;
+use mixin_pin_store::{Error as StoreError, PendingCall};
 
 use crate::driver::now;
 use crate::{AsyncTipSigner, Client};
@@ -81,11 +82,10 @@ impl Client {
     }
 
     /// Removes the changes that are settled from the journal.
-    async fn settle_all(&self, resolution: &Resolution) -> Result<(), StoreError> {
+    pub(crate) async fn settle_all(&self, settled: impl Fn(&[PendingCall]) -> Vec<Uuid>) -> Result<(), StoreError> {
         let session_id = self.session().session_id();
-        let pending = self.store.pending(session_id).await?;
-        for call in resolution.settled(&pending) {
-            self.store.settle(session_id, call.request_id).await?;
+        for request_id in settled(&self.store.pending(session_id).await?) {
+            self.store.settle(session_id, request_id).await?;
         }
         Ok(())
     }
@@ -133,7 +133,8 @@ impl ResolutionPlan<'_> {
                 ResolveStep::Done(resolution) => break resolution,
             };
         };
-        resolution.journal_error = client.settle_all(&resolution).await.err();
+        let settled = |pending: &[PendingCall]| resolution.settled(pending).map(|call| call.request_id).collect();
+        resolution.journal_error = client.settle_all(settled).await.err();
         Ok(resolution)
     }
 }

@@ -2,13 +2,14 @@
 
 use mixin_pin_core::UnixTime;
 use mixin_pin_core::tip::TipSigner;
+use mixin_pin_core::uuid::Uuid;
 use mixin_pin_machine::{
     Credential as AnyCredential, Error, LostChange, Outcome, PublicCredential, Resolution, ResolutionPlan as Plan,
     ResolveStep, Which,
 };
 use mixin_pin_protocol::answer::User;
 
-use mixin_pin_store::Error as StoreError;
+use mixin_pin_store::{Error as StoreError, PendingCall};
 
 use crate::Client;
 use crate::driver::now;
@@ -75,11 +76,10 @@ impl Client {
     }
 
     /// Removes the changes that are settled from the journal.
-    fn settle_all(&self, resolution: &Resolution) -> Result<(), StoreError> {
+    pub(crate) fn settle_all(&self, settled: impl Fn(&[PendingCall]) -> Vec<Uuid>) -> Result<(), StoreError> {
         let session_id = self.session().session_id();
-        let pending = self.store.pending(session_id)?;
-        for call in resolution.settled(&pending) {
-            self.store.settle(session_id, call.request_id)?;
+        for request_id in settled(&self.store.pending(session_id)?) {
+            self.store.settle(session_id, request_id)?;
         }
         Ok(())
     }
@@ -124,7 +124,8 @@ impl ResolutionPlan<'_> {
                 ResolveStep::Done(resolution) => break resolution,
             };
         };
-        resolution.journal_error = client.settle_all(&resolution).err();
+        let settled = |pending: &[PendingCall]| resolution.settled(pending).map(|call| call.request_id).collect();
+        resolution.journal_error = client.settle_all(settled).err();
         Ok(resolution)
     }
 }

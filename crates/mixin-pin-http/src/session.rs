@@ -6,7 +6,7 @@ use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519PublicKey, Pin, RsaPublicKey, UnixTime};
 use mixin_pin_machine::{Error, KeyResolution, KeyState, KeyStep, Outcome, SessionChange, Which};
 use mixin_pin_protocol::answer::{App, AppRegistration, NewSession, UserSession};
-use mixin_pin_store::Error as StoreError;
+use mixin_pin_store::PendingCall;
 
 use crate::Client;
 use crate::driver::{Outside, Tips, drive, now};
@@ -171,17 +171,8 @@ impl Client {
                 KeyStep::Done(resolution) => break resolution,
             };
         };
-        resolution.journal_error = self.settle_changes(&resolution).err();
+        let settled = |pending: &[PendingCall]| resolution.settled(pending).map(|call| call.request_id).collect();
+        resolution.journal_error = self.settle_all(settled).err();
         Ok(resolution)
-    }
-
-    /// Removes the changes that are settled from the journal.
-    fn settle_changes(&self, resolution: &KeyResolution) -> Result<(), StoreError> {
-        let session_id = self.session().session_id();
-        let pending = self.store.pending(session_id)?;
-        for call in resolution.settled(&pending) {
-            self.store.settle(session_id, call.request_id)?;
-        }
-        Ok(())
     }
 }
