@@ -227,7 +227,7 @@ impl Client {
         self.change(self.rules.verify_tip(key.public_key()), Tips::of(key)).await
     }
 
-    /// Makes the request of an action, and returns its `data`. A six-digit PIN or a TIP key permits it.
+    /// Carries out an action, and returns the `data` of the answer. A six-digit PIN or a TIP key permits it.
     ///
     /// ```no_run
     /// use mixin_pin_async::core::{tip::TipKey, uuid::Uuid};

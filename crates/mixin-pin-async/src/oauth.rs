@@ -101,8 +101,8 @@ impl OAuthClient {
         self.make(self.rules.replace_app_session(app_id, new_key), Tips::default()).await
     }
 
-    /// Registers an app of the user with the safe: `POST /safe/apps/:id/register`. There is no way back, and the key cannot
-    /// be replaced. [`App::has_safe`] tells what became of a lost call.
+    /// Registers an app of the user with the safe: `POST /safe/apps/:id/register`. No source shows how to replace the
+    /// key afterwards. [`App::has_safe`] tells what became of a lost call.
     ///
     /// # Errors
     /// As [`OAuthClient::me`].

@@ -226,7 +226,7 @@ impl Client {
         self.change(self.rules.verify_tip(key.public_key()), Tips::of(key))
     }
 
-    /// Makes the request of an action, and returns its `data`. A six-digit PIN or a TIP key permits it.
+    /// Carries out an action, and returns the `data` of the answer. A six-digit PIN or a TIP key permits it.
     ///
     /// ```no_run
     /// use mixin_pin_http::core::{tip::TipKey, uuid::Uuid};

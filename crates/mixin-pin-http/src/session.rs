@@ -65,8 +65,8 @@ impl Client {
         self.change(self.rules.replace_app_session(app_id, new_key), Tips::default())
     }
 
-    /// Registers an app of this user with the safe: `POST /safe/apps/:id/register`. There is no way back, and the key cannot
-    /// be replaced. [`App::has_safe`] tells what became of a lost call.
+    /// Registers an app of this user with the safe: `POST /safe/apps/:id/register`. No source shows how to replace the
+    /// key afterwards. [`App::has_safe`] tells what became of a lost call.
     ///
     /// # Errors
     /// As [`Client::create_pin`].
@@ -104,7 +104,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Everything but an answer and a refusal of the token (401).
+    /// Any failure but a 401 that may be about the key. A 401 for another reason, such as the clock, is an error.
     pub fn ask_with(&self, user_id: Uuid, session_id: Uuid, key: &dyn Signer) -> Result<KeyState, Error> {
         self.ask(user_id, session_id, key).map(|(state, _)| state)
     }

@@ -29,8 +29,8 @@ impl KeyState {
     /// What the answer to [`Rules::ask_with`](crate::Rules::ask_with) says.
     ///
     /// # Errors
-    /// Everything but an answer and a refusal of the token. A refusal for a known reason that is not the key, such as the
-    /// clock, says nothing about the key.
+    /// Any failure but a 401 that may be about the key. A 401 for another known reason, such as the clock, says nothing about
+    /// the key.
     pub fn of(answer: Result<User, Error>) -> Result<Self, Error> {
         match answer {
             Ok(user) => Ok(Self::Accepted(user)),

@@ -191,8 +191,7 @@ impl<'c, N: ?Sized> Calls<'c, N> {
     /// Any other call: signs the method, the path with its query, and a JSON body if there is one.
     ///
     /// The token for Mixin's message stream is that of a `GET` of `/`. It goes into the header `Authorization` of the web
-    /// socket's handshake, with the subprotocol `Mixin-Blaze-1` (MixinNetwork/bot-api-go-client: `blaze.go`). Clients make
-    /// a new token for each connection, valid from one minute (fox-one/mixin-sdk-go: `blaze.go`) to 90 days.
+    /// socket's handshake, with the subprotocol `Mixin-Blaze-1` (MixinNetwork/bot-api-go-client: `blaze.go`).
     ///
     /// ```
     /// use getrandom::{SysRng, rand_core::UnwrapErr};

@@ -214,7 +214,7 @@ pub(crate) enum PlainAction {
         #[arg(long, value_parser = id)]
         user_id: Uuid,
     },
-    /// End a session of the user. If it is the keystore's, the keystore is of no use afterwards.
+    /// End a session of the user. If it is the keystore's own session, the keystore does not work afterwards.
     LogOut {
         #[arg(long, value_parser = id)]
         session_id: Uuid,

@@ -86,9 +86,10 @@ Examples:
   mixin-pin resolve --keystore old.json --new-keystore new.json";
 
 pub(crate) const PENDING: &str = "\
-After a lost answer, a kill or a power cut, `resolve` settles a change of the PIN or of a session's key, and so does the same
-`session`, `tip change` or `app register` again. For any other call, such as a transfer, find out yourself, after its token has
-expired, whether it was carried out, then remove it with --settled. A call is listed even if it was never sent.
+After a lost answer, a kill or a power cut, `resolve` settles a change of the PIN or of a session's key. The commands `session`,
+`tip change` and `app register` settle their own changes if you run them again. For any other call, such as a transfer, find out
+yourself, after its token has expired, whether it was carried out, then remove it with --settled. A call is listed even if it
+was never sent.
 
 Examples:
   mixin-pin pending
@@ -108,8 +109,8 @@ Examples:
   mixin-pin store raise 0b1f7f6e-5d0e-4f6e-9b0e-2f9b9e0f3c11 --to 1900000000000000000 --far-ahead";
 
 pub(crate) const SESSION: &str = "\
-One of the two keystores works at every instant, and the command says which. After an interruption, run the same command
-again, or ask without changing anything: mixin-pin resolve --keystore OLD --new-keystore NEW
+Both keys are on disk before anything is sent. The command says which one works, or that this is not known. After an
+interruption, run the same command again, or ask without changing anything: mixin-pin resolve --keystore OLD --new-keystore NEW
 
 Examples:
   mixin-pin session upgrade --keystore rsa.json --out ed25519.json

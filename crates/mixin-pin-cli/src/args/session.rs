@@ -12,9 +12,9 @@ use super::{ApiArgs, ClientArgs, PinSource, StoreArgs};
 pub(crate) enum SessionCommand {
     /// Give an RSA session an Ed25519 key, and write its keystore.
     ///
-    /// There is no way back. The new key is in the file of --out with .unfinished at the end of its name before anything is sent.
-    /// The file of --out appears when it is complete. The old keystore is never changed, and does not work afterwards. If the
-    /// command is interrupted, the same command goes on.
+    /// Mixin documents no way back to RSA. The new key is written to FILE.unfinished, with the FILE of --out, before anything is
+    /// sent. FILE itself is written when it is complete. The old keystore is never changed; the command says whether it still
+    /// works. If the command is interrupted, the same command goes on.
     Upgrade(SessionUpgradeArgs),
     /// Give a session another key, and write its keystore.
     ///
@@ -36,7 +36,7 @@ pub(crate) enum UpgradeBy {
 pub(crate) struct SessionUpgradeArgs {
     #[command(flatten)]
     pub(crate) client: ClientArgs,
-    /// Where to write the new keystore. Another keystore is never replaced.
+    /// Where to write the new keystore. A file that exists is not replaced.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// The call to make.
@@ -54,11 +54,12 @@ pub(crate) struct SessionUpgradeArgs {
 pub(crate) struct SessionRotateArgs {
     #[command(flatten)]
     pub(crate) client: ClientArgs,
-    /// Where to write the new keystore. Another keystore is never replaced.
+    /// Where to write the new keystore. A file that exists is not replaced.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
-    /// The keystore of the app's owner, a user's session or an OAuth authorization with APPS:WRITE. Then --keystore is the
-    /// app's, which gets a new session: POST /safe/apps/:id/session. Without it: POST /session/secret.
+    /// For an app: the keystore of its owner, a user's session or an OAuth authorization with APPS:READ and APPS:WRITE. The
+    /// app, whose keystore is --keystore, gets a new session: POST /safe/apps/:id/session. Without --owner the session
+    /// replaces its own key: POST /session/secret.
     #[arg(long, value_name = "FILE")]
     pub(crate) owner: Option<PathBuf>,
     /// Give the app a new session even if the server refuses --keystore, because its key is lost or was replaced. This ends
@@ -77,7 +78,7 @@ pub(crate) enum AppCommand {
 
 #[derive(Args)]
 pub(crate) struct AppRegisterArgs {
-    /// The keystore of the app's owner: a user's session or an OAuth authorization with APPS:WRITE; - for standard input.
+    /// The keystore of the app's owner: a user's session or an OAuth authorization with APPS:READ and APPS:WRITE; - for standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) owner: PathBuf,
     /// The app.

@@ -129,7 +129,7 @@ pub(crate) fn run(args: &ResolveArgs, output: &Output) -> Result<(), Error> {
     if let Some(keys) = keys {
         value["session"] = keys.value;
         text = if is_over && !journal.changes.is_empty() {
-            format!("{}\nThe session's PIN changes are to be resolved with the keystore that works", keys.text)
+            format!("{}\nResolve the session's PIN changes with the keystore that works", keys.text)
         } else if has_changes {
             format!("{}\n{text}", keys.text)
         } else {

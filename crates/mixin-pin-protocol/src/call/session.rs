@@ -22,7 +22,7 @@ impl<N: ?Sized> Calls<'_, N> {
     /// `POST /legacy/users`: replaces the RSA key of this session by an Ed25519 key. The answer is a
     /// [`NewSession`](crate::answer::NewSession).
     ///
-    /// The request has no token. The PIN proves the right to it, encrypted with the iterator 0 and the time of these calls
+    /// The request has no token. The PIN permits it, encrypted with the iterator 0 and the time of these calls
     /// (MixinNetwork/bot-api-go-client: `legacy_user.go`). `old_key` is the session's own public key. Each call encrypts the
     /// PIN anew.
     ///
@@ -47,7 +47,7 @@ impl<N: ?Sized> Calls<'_, N> {
     /// [`CallError::NotRsa`] if this session signs with an Ed25519 key, [`CallError::Core`] if `old_key` cannot be encoded.
     ///
     /// # Security
-    /// Send it once, and save the new private key before.
+    /// Save the new private key before you send it, and send it once.
     pub fn upgrade_session(
         &mut self,
         old_key: &RsaPublicKey,
@@ -72,7 +72,7 @@ impl<N: ?Sized> Calls<'_, N> {
     /// `POST /session/secret`: replaces this session's key. The answer is a [`NewSession`](crate::answer::NewSession) with
     /// the server's key only.
     ///
-    /// The session's present key signs the request. The apps replaced RSA keys so, and kept the session id (android-app:
+    /// The session's present key signs the request. The apps replaced RSA keys with it, and kept the session id (android-app:
     /// `LoadingFragment.kt`; ios-app, until 2024: `EdDSAMigration+Migrate.swift`). No client replaces an Ed25519 key so.
     ///
     /// # Errors
@@ -96,8 +96,8 @@ impl<N: ?Sized> Calls<'_, N> {
         self.unsigned(replace_app_session(app_id, new_key))
     }
 
-    /// `POST /safe/apps/:id/register`: registers an app of this user with the safe, once and for all. `spend_key` signs the
-    /// app's id. The answer is an [`AppRegistration`](crate::answer::AppRegistration).
+    /// `POST /safe/apps/:id/register`: registers an app of this user with the safe. Mixin's dashboard does it once for each
+    /// app. `spend_key` signs the app's id. The answer is an [`AppRegistration`](crate::answer::AppRegistration).
     ///
     /// The key becomes the app's TIP key, too, as a comment in Mixin's own client says
     /// (MixinNetwork/bot-api-nodejs-client: `src/client/app.ts`).

@@ -201,7 +201,7 @@ fn with_both(args: &ResolveArgs, client: &Client, old: &Session, new: &New) -> R
             "old-so-far",
             Some(Which::Old),
             format!(
-                "{WARN}old{WARN:#}: so far the app has another key than that in {new_shown}{}; {old_shown} is not asked for",
+                "{WARN}old{WARN:#}: so far the app has another key than that in {new_shown}{}; whether {old_shown} works is not known",
                 match left {
                     Some(left) => format!(", and a request may still arrive, for {}", seconds(left)),
                     None if is_listed => String::new(),
