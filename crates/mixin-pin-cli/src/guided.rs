@@ -145,7 +145,10 @@ pub(crate) fn carry_out<C: Change>(change: &mut C, may_be_made: bool, patience: 
         let may_arrive = change.may_arrive();
         let works = match standing {
             Ok(Standing::New(new)) => return Ok(new),
-            Ok(Standing::Neither) if change.may_repeat() && !is_repeat && matches!(may_arrive, Ok(None)) => {
+            // The server would refuse the same request again.
+            Ok(Standing::Neither)
+                if change.may_repeat() && !is_repeat && !is_refusal(&lost.cause) && matches!(may_arrive, Ok(None)) =>
+            {
                 (is_repeat, before) = (true, Works::Neither);
                 continue;
             }
@@ -298,9 +301,13 @@ mod tests {
         }
     }
 
-    fn lost() -> Outcome<u8> {
-        let cause = Box::new(AnswerError::Server { status: 502 }.into());
+    fn unknown(cause: AnswerError) -> Outcome<u8> {
+        let cause = Box::new(cause.into());
         Outcome::Unknown(Unknown { request_id: Uuid::nil(), cause, expires_at: None, next: NextStep::CheckFirst })
+    }
+
+    fn lost() -> Outcome<u8> {
+        unknown(AnswerError::Server { status: 502 })
     }
 
     fn network() -> Result<Standing<u8>, Error> {
@@ -344,6 +351,10 @@ mod tests {
         let neither = || (0..4).map(|_| Ok(Neither)).collect::<Vec<_>>();
         assert_eq!(run(false, false, neither(), vec![Ok(lost())]), (Err(Works::Neither), said("saaaa")));
         assert_eq!(run(false, true, neither(), vec![Ok(lost()), done()]), (Ok(7), said("saaaas")));
+        // A refusal is none of the lost answers after which it is made again.
+        let refused = serde_json::from_value(serde_json::json!({ "code": 401 })).unwrap();
+        let refused = Ok(unknown(AnswerError::Refusal(Box::new(refused))));
+        assert_eq!(run(false, true, vec![Ok(Neither)], vec![refused]), (Err(Works::Neither), said("sa")));
         let twice = neither().into_iter().chain(neither()).collect();
         assert_eq!(run(false, true, twice, vec![Ok(lost()), Ok(lost())]), (Err(Works::Neither), said("saaaasaaaa")));
     }
