@@ -124,6 +124,12 @@ pub(crate) enum KeyProblem {
     NoPin,
     /// The server accepts the new key and does not show its own.
     NoServerKey,
+    /// The server accepts the new key, and agrees on no PIN key with its own.
+    WeakServerKey,
+    /// The server has changed the key by its answer, and refuses the new one.
+    NewRefused,
+    /// The app has a key of another change.
+    OtherAppKey,
     /// The PIN is a TIP key, and there is no old key that fits it.
     OldMissing,
     /// The PIN is no TIP key, so there is no old one.
@@ -161,6 +167,17 @@ impl fmt::Display for KeyProblem {
             }
             Self::NoServerKey => {
                 "the server accepts the new key, and does not show its own key, without which the keystore is not complete"
+            }
+            Self::WeakServerKey => {
+                "the server accepts the new key, and its own key is of low order; a keystore with it cannot be used, so none is \
+                 written"
+            }
+            Self::NewRefused => {
+                "the server's answer says that the key was changed, and the server refuses the new key"
+            }
+            Self::OtherAppKey => {
+                "the server shows that the app has another session key, so nothing was sent: another change may have given it, \
+                 so look for its keystore; if it is lost, add --old-refused, which ends the session that the app has now"
             }
             Self::OldMissing => {
                 "the PIN is a TIP key, and the keystore has no spend key that fits it; give the old key with --old-key"
@@ -215,6 +232,10 @@ pub(crate) enum FileProblem {
     },
     /// It is the file of a change of another session of the user.
     OtherSession,
+    /// It has another key than the keystore whose key it should have.
+    OtherKey {
+        keystore: PathBuf,
+    },
     /// The TIP key in it cannot be used for an option.
     Key {
         option: &'static str,
@@ -293,7 +314,13 @@ impl Error {
         match self {
             Self::Stopped(stop) => stop.cause.exit_code(),
             Self::DoesNotHold
-            | Self::Key(KeyProblem::OtherSpendKey | KeyProblem::SpendKeyNotShown | KeyProblem::NoServerKey)
+            | Self::Key(
+                KeyProblem::OtherSpendKey
+                | KeyProblem::SpendKeyNotShown
+                | KeyProblem::NoServerKey
+                | KeyProblem::WeakServerKey
+                | KeyProblem::OtherAppKey,
+            )
             | Self::Keystore {
                 problem:
                     KeystoreProblem::Refused { .. } | KeystoreProblem::OldRefused { .. } | KeystoreProblem::OtherServerKey,
@@ -326,7 +353,11 @@ impl Error {
             | Self::Unresolved
             | Self::RegistrationLost(_)
             | Self::Key(
-                KeyProblem::Neither | KeyProblem::NeitherOfApp | KeyProblem::MayArrive | KeyProblem::MayReplace,
+                KeyProblem::Neither
+                | KeyProblem::NeitherOfApp
+                | KeyProblem::NewRefused
+                | KeyProblem::MayArrive
+                | KeyProblem::MayReplace,
             ) => 3,
             Self::Store(
                 StoreError::Url
@@ -549,6 +580,12 @@ impl FileProblem {
             Self::OtherSession => {
                 write!(f, "{shown} belongs to a change of another session of the user; name that one with --keystore")
             }
+            Self::OtherKey { keystore } => write!(
+                f,
+                "{shown} has another key than {}, and may be the only copy of it; mixin-pin resolve with --new-keystore says of \
+                 each whether it works; move the other one away",
+                ShownInput(keystore)
+            ),
             Self::Key { option, cause: CoreError::TipKeyMismatch } => {
                 write!(f, "{shown}, given as {option}, is not the user's TIP key; give the file with that key")
             }
@@ -838,6 +875,7 @@ mod tests {
                 .at(Path::new("new.json.unfinished")),
             FileProblem::OtherUser { user_id: Uuid::from_u128(7) }.at(path),
             FileProblem::OtherSession.at(path),
+            FileProblem::OtherKey { keystore: "new.json".into() }.at(Path::new("new.json.unfinished")),
             FileProblem::Exists.at(path),
             FileProblem::LockingLeft.at(Path::new("keystore.json.locking")),
             FileProblem::UnlockLeft.at(Path::new("keystore.json.before-unlock")),
@@ -916,6 +954,9 @@ mod tests {
             Error::Key(KeyProblem::TipKeySet),
             Error::Key(KeyProblem::NoPin),
             Error::Key(KeyProblem::NoServerKey),
+            Error::Key(KeyProblem::WeakServerKey),
+            Error::Key(KeyProblem::NewRefused),
+            Error::Key(KeyProblem::OtherAppKey),
             Error::Key(KeyProblem::OldMissing),
             Error::Key(KeyProblem::NoTipKeyYet),
             Error::Key(KeyProblem::OtherSpendKey),

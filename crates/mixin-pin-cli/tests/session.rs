@@ -6,6 +6,8 @@ mod common;
 mod world;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -683,4 +685,226 @@ fn a_tip_key_is_replaced_and_its_file_marked() {
     let refused = world.run(&["tip", "change", "--keystore", digits.path(), "--new-key", &wrong, "--pin-stdin"], WRONG);
     assert_eq!((refused.code, &refused.json()["error"]["works"]), (1, &json!("unchanged")), "{refused:?}");
     world.assert_no_pin_twice();
+}
+
+/// A server before the sandbox that changes what the answers to this kind of request say, or answers them itself.
+fn edited(world: &World, head: &'static str, is_forwarded: bool, edit: impl Fn(&mut Value) + Send + 'static) -> String {
+    let (listener, sandbox) = (TcpListener::bind("127.0.0.1:0").unwrap(), world.sandbox.address());
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let (request, first) = read_message(&mut client, "");
+            if first.starts_with(head) && !is_forwarded {
+                let mut data = json!({});
+                edit(&mut data);
+                client.write_all(answer_to(request, &data).as_bytes()).unwrap();
+                continue;
+            }
+            let mut server = TcpStream::connect(sandbox).unwrap();
+            server.write_all(&request).unwrap();
+            let (answer, status) = read_message(&mut server, "\r\nConnection: close");
+            let mut answer = String::from_utf8(answer).unwrap();
+            if first.starts_with(head) && status.contains(" 200 ") {
+                let (before, body) = answer.split_once("\r\n\r\n").unwrap();
+                let mut said: Value = serde_json::from_str(body).unwrap();
+                edit(&mut said["data"]);
+                let (before, body) = (before.to_owned(), said.to_string());
+                let lines = before.split("\r\n").filter(|line| !line.to_lowercase().starts_with("content-length"));
+                let before = lines.collect::<Vec<_>>().join("\r\n");
+                answer = format!("{before}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            }
+            // The command may have given up.
+            let _ = client.write_all(answer.as_bytes());
+        }
+    });
+    url
+}
+
+/// A request or an answer, with a further header, and its first line.
+fn read_message(stream: &mut TcpStream, header: &str) -> (Vec<u8>, String) {
+    let mut reader = BufReader::new(stream);
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap() == 0 || line == "\r\n" {
+            break;
+        }
+        if let Some(value) = line.to_lowercase().strip_prefix("content-length: ") {
+            length = value.trim().parse().unwrap();
+        }
+        head += &line;
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let first = head.lines().next().unwrap_or_default().to_owned();
+    ([format!("{}{header}\r\n\r\n", head.trim_end()).as_bytes(), &body].concat(), first)
+}
+
+/// An answer of a server.
+fn answer_to(request: Vec<u8>, data: &Value) -> String {
+    let (request, body) = (String::from_utf8(request).unwrap(), json!({"data": data}).to_string());
+    let id = request.lines().find(|line| line.to_lowercase().starts_with("x-request-id")).unwrap();
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\n{id}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+}
+
+/// The file of an unfinished rotation of a user with this key.
+fn write_unfinished(path: &str, old: &Member, key: &str) {
+    let text = json!({
+        "unfinished": "session rotate",
+        "user_id": old.user_id.to_string(),
+        "session_id": old.session_id.to_string(),
+        "session_private_key": key,
+    });
+    private(Path::new(path), &text.to_string());
+}
+
+#[test]
+fn a_file_with_another_key_is_never_removed() {
+    let world = world();
+    let (old, new) = (world.user(Kind::Ed25519), world.path("new.json"));
+    let unfinished = format!("{new}.unfinished");
+    world.run(&rotate(&old, &new), "").done();
+    write_unfinished(&unfinished, &old, &encode_string(&[7; 32]));
+    let before = fs::read(&unfinished).unwrap();
+    let stopped = world.run(&rotate(&old, &new), "");
+    assert!(stopped.code == 2 && message(&stopped).contains("may be the only copy"), "{stopped:?}");
+    assert_eq!(fs::read(&unfinished).unwrap(), before);
+    // It is not known whose the file is.
+    for text in [r#"{"session_private_key": "07"}"#.to_owned(), {
+        let other = world.user(Kind::Ed25519);
+        write_unfinished(&unfinished, &other, file(&new)["session_private_key"].as_str().unwrap());
+        fs::read_to_string(&unfinished).unwrap()
+    }] {
+        private(Path::new(&unfinished), &text);
+        let done = world.run(&rotate(&old, &new), "").done();
+        assert!(done.stderr.contains(&format!("{unfinished} stays")), "{done:?}");
+        assert_eq!(fs::read_to_string(&unfinished).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_keystore_of_another_session_is_not_taken_for_the_new_one() {
+    let world = world();
+    let old = world.user(Kind::Ed25519);
+    let (other, new) = (world.user(Kind::Ed25519), world.path("new.json"));
+    let text = fs::read_to_string(other.path()).unwrap();
+    let id = old.user_id.to_string();
+    private(Path::new(&new), &text.replace(&other.user_id.to_string(), &id));
+    // To this server both are sessions of the user, which the sandbox does not have.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (api, data) = (format!("http://{}", listener.local_addr().unwrap()), json!({"user_id": id}));
+    let server = thread::spawn(move || {
+        for client in listener.incoming().take(2) {
+            let mut client = client.unwrap();
+            let (request, first) = read_message(&mut client, "");
+            assert!(first.starts_with("GET /me "));
+            client.write_all(answer_to(request, &data).as_bytes()).unwrap();
+        }
+    });
+    let refused = world.run_at(&api, &rotate(&old, &new), "");
+    assert!(refused.code == 2 && message(&refused).contains("exists and is not replaced"), "{refused:?}");
+    server.join().unwrap();
+}
+
+#[test]
+fn a_keystore_that_would_not_work_is_not_written() {
+    let world = world();
+    let (old, new) = (world.user(Kind::Ed25519), world.path("new.json"));
+    let unfinished = format!("{new}.unfinished");
+    // The answer names another session than the server has: the command asks once more.
+    let api = edited(&world, "POST /session/secret", true, |new| {
+        new["session_id"] = json!("00000000-0000-4000-8000-000000000009");
+    });
+    complete(&world, &old, &new, world.run_at(&api, &rotate(&old, &new), ""));
+    assert_eq!(file(&new)["session_id"], json!(old.session_id.to_string()));
+
+    let (old, new) = (Member { keystore: new.into(), ..old }, world.path("weak.json"));
+    let weak = format!("{new}.unfinished");
+    assert!(!is_there(&unfinished));
+    // A point of order 8 in Montgomery form.
+    let point = "X5yVvKNQjCSx0LFVnIPvWwREXMRYHI6G2CJO3dCfEVc";
+    let api = edited(&world, "POST /session/secret", true, move |new| {
+        for name in ["server_public_key", "pin_token_base64", "pin_token"] {
+            new.as_object_mut().unwrap().remove(name);
+        }
+        new["pin_token"] = json!(point);
+    });
+    let stopped = world.run_at(&api, &rotate(&old, &new), "");
+    let error = &stopped.json()["error"];
+    assert_eq!((stopped.code, &error["works"], &error["kept"]), (1, &json!("new"), &json!(weak)), "{stopped:?}");
+    assert!(!is_there(&new) && is_there(&weak));
+    complete(&world, &old, &new, world.run(&rotate(&old, &new), ""));
+
+    // The answer is wrong: the server still accepts the old key alone.
+    let (old, new) = (Member { keystore: new.into(), ..old }, world.path("refused.json"));
+    let key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    let api = edited(&world, "POST /session/secret", false, move |new| new["server_public_key"] = json!(key));
+    let stopped = world.run_at(&api, &rotate(&old, &new), "");
+    let error = &stopped.json()["error"];
+    assert_eq!((stopped.code, &error["works"]), (3, &json!("old")), "{stopped:?}");
+    assert!(!is_there(&new) && is_there(&format!("{new}.unfinished")) && world.works(old.path()));
+    complete(&world, &old, &new, world.run(&rotate(&old, &new), ""));
+}
+
+#[test]
+fn an_owner_does_not_end_a_session_of_another_change_unasked() {
+    let world = world();
+    let owner = world.user(Kind::Ed25519);
+    let (app, new, other) = (world.app_of(&owner), world.path("new.json"), world.path("other.json"));
+    // Another change comes just before the request.
+    let quicker = {
+        let words: Vec<_> = rotate_app(&app, &other, owner.path()).into_iter().map(str::to_owned).collect();
+        let (api, store) = (world.sandbox.url(), format!("sqlite:{}", world.path("other.db")));
+        move || finished(command().args(&words).args(["--api", &api, "--store", &store]).output().unwrap()).done()
+    };
+    let proxy = world.proxy(move |seen| {
+        if seen.starts_with("GET /apps/") {
+            quicker();
+        }
+        Fault::None
+    });
+    let (args, path) = (rotate_app(&app, &new, owner.path()), path_of(&app).0);
+    let stopped = world.run_at(&proxy.url(), &args, "");
+    let error = &stopped.json()["error"];
+    assert_eq!((stopped.code, &error["works"], &error["kept"]), (1, &json!("unchanged"), &Value::Null), "{stopped:?}");
+    assert!(message(&stopped).contains("the app has another session key"), "{stopped:?}");
+    assert!(world.works(&other) && !is_there(&format!("{new}.unfinished")));
+    assert_eq!(world.done(owner.session_id, &path), 1);
+    // The owner decides.
+    complete(&world, &app, &new, world.run(&[&args[..], &["--old-refused"]].concat(), ""));
+    assert!(!world.works(&other));
+}
+
+#[test]
+fn a_refused_upgrade_is_not_made_again() {
+    let world = world();
+    let (old, new) = (world.user(Kind::Rsa2048), world.path("new.json"));
+    // The session gets another key just before.
+    let other = world.path("other.json");
+    let words: Vec<_> = [&upgrade(&old, &other)[..], &["--by", "session-secret"]].concat();
+    let words: Vec<_> = words.into_iter().filter(|word| *word != "--pin-stdin").map(str::to_owned).collect();
+    let (api, store) = (world.sandbox.url(), format!("sqlite:{}", world.path("other.db")));
+    let proxy = world.proxy(move |seen| {
+        if seen.starts_with("POST /legacy/users") && !is_there(&other) {
+            finished(command().args(&words).args(["--api", &api, "--store", &store]).output().unwrap()).done();
+        }
+        Fault::None
+    });
+    let stopped = world.run_at(&proxy.url(), &upgrade(&old, &new), PIN);
+    assert_eq!((stopped.code, &stopped.json()["error"]["works"]), (3, &json!("neither")), "{stopped:?}");
+    let seen = world.seen.lock().unwrap();
+    assert_eq!(seen.iter().filter(|call| call.path == "/legacy/users").count(), 1);
+}
+
+#[test]
+fn an_unfinished_file_with_the_old_key_is_refused() {
+    let world = world();
+    let (old, new) = (world.user(Kind::Ed25519), world.path("new.json"));
+    let key = file(old.path())["session_private_key"].as_str().unwrap().to_owned();
+    write_unfinished(&format!("{new}.unfinished"), &old, &key);
+    let refused = world.run(&rotate(&old, &new), "");
+    assert!(refused.code == 2 && message(&refused).contains("is not the file of an unfinished change"), "{refused:?}");
+    assert!(!is_there(&new));
 }

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use base16ct::lower::encode_string;
 use mixin_pin_core::token::VerifyingKey;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Ed25519Key, RsaPublicKey, Session, SessionKey};
+use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, RsaPublicKey, Session, SessionKey};
 use mixin_pin_http::{Client, KeyState, KeyVerdict, OAuthClient, Outcome, SessionChange};
 use mixin_pin_protocol::answer::{NewSession, User};
 use mixin_pin_protocol::keystore::{Keystore, KeystoreShape, ServerKey, SpendKey};
@@ -223,6 +222,10 @@ impl<'a> Run<'a> {
             lock => lock,
         };
         if files::is_there(self.out) {
+            if created.is_some() {
+                // This run made the key, and has sent nothing.
+                files::remove(&self.unfinished)?;
+            }
             return self.complete_existing();
         }
         let asked;
@@ -241,11 +244,23 @@ impl<'a> Run<'a> {
         };
         let key = &unfinished.key;
         let patience = Duration::from_secs(self.args.api.timeout);
-        let mut change =
-            KeyChangeOf { run: self, key, output, sent: None, is_asked: false, left: None, is_shown: false };
+        let mut change = KeyChangeOf {
+            run: self,
+            key,
+            output,
+            sent: None,
+            is_asked: false,
+            is_answered: false,
+            left: None,
+            is_shown: false,
+        };
         let new = guided::carry_out(&mut change, is_resumed, patience)
             .map_err(|failure| self.stopped(failure, is_resumed))?;
+        let new = self.check_new(&mut change, new)?;
         let server_key = new.server_key.ok_or_else(|| self.stop(Error::Key(KeyProblem::NoServerKey), Works::New))?;
+        if server_key.to_x25519().and_then(|server| key.agree(&server)).is_err() {
+            return Err(self.stop(Error::Key(KeyProblem::WeakServerKey), Works::New));
+        }
         let is_dashboard = self.old.keystore.shape() == KeystoreShape::Dashboard;
         let written = self.old.keystore.write_next(self.is_app() || is_dashboard, new.session_id, key, &server_key);
         let stopped = |error| self.stop(error, Works::New);
@@ -255,7 +270,28 @@ impl<'a> Run<'a> {
             Err(Error::File { problem: FileProblem::Exists, .. }) => return self.complete_existing(),
             written => written.map_err(stopped)?,
         }
-        self.finish(written.text.as_bytes(), false, written.left_out)
+        // The key was read from the file, which is locked since then.
+        self.finish(written.text.as_bytes(), false, Some(true), written.left_out)
+    }
+
+    /// Asks whether the server accepts the new key under the id of the answer: no keystore is written that does not work.
+    fn check_new(&self, change: &mut KeyChangeOf<'_>, new: New) -> Result<New, Error> {
+        if new.is_accepted {
+            return Ok(new);
+        }
+        let (user_id, _) = self.old.ids();
+        let unknown = |cause| self.stop(cause, Works::Unknown);
+        let asked = send(|| self.old.client.ask_with(user_id, new.session_id, change.key));
+        if let KeyState::Accepted(_) = asked.map_err(unknown)? {
+            return Ok(new);
+        }
+        change.is_answered = true;
+        let works = match change.ask().map_err(unknown)? {
+            Standing::New(asked) => return Ok(New { server_key: asked.server_key.or(new.server_key), ..asked }),
+            Standing::Old => Works::Old,
+            Standing::Neither => Works::Neither,
+        };
+        Err(self.stop(Error::Key(KeyProblem::NewRefused), works))
     }
 
     /// Asks whether the server accepts the old keystore, before anything is written or sent. A change by a key that was
@@ -280,6 +316,10 @@ impl<'a> Run<'a> {
     /// Reads the key of an earlier run, which must be of this change. Returns the passphrase that was asked for, too.
     fn resume(&self) -> Result<(Unfinished, Option<Passphrase>), Error> {
         let (file, asked) = Unfinished::read(&self.unfinished, self.old.passphrase.as_ref())?;
+        // A change to the same key would count as made before it is sent.
+        if self.old.keystore.public_key() == Some(VerifyingKey::Ed25519(file.key.public_key())) {
+            return Err(FileProblem::Unfinished.at(&self.unfinished));
+        }
         let Unfinished { kind, is_app, user_id, old_session_id, .. } = file;
         if (kind, is_app, (user_id, old_session_id)) == (self.kind, self.is_app(), self.old.ids()) {
             Ok((file, asked))
@@ -290,8 +330,9 @@ impl<'a> Run<'a> {
 
     /// The new keystore is there: an earlier run has written it, or it is another file.
     fn complete_existing(&self) -> Result<Finished, Error> {
-        let (text, _) = keystore::read_text_with(self.out, self.old.passphrase.as_ref())?;
+        let (text, asked) = keystore::read_text_with(self.out, self.old.passphrase.as_ref())?;
         let new = keystore::parse(self.out, &text)?;
+        let is_own = self.is_own_unfinished(&new, self.old.passphrase.as_ref().or(asked.as_ref()))?;
         let is_of_user = new.user_id() == self.old.keystore.user_id();
         let is_old = new.public_key() == self.old.keystore.public_key();
         if !is_of_user || is_old || !matches!(new.public_key(), Some(VerifyingKey::Ed25519(_))) {
@@ -300,11 +341,31 @@ impl<'a> Run<'a> {
         // The spend key is written, so it is not left out.
         let is_spend_key = |name: &&str| matches!(*name, "spend_private_key" | "spend_key" | "safe_key");
         let left_out = self.old.keystore.further_secrets().iter().copied().filter(|name| !is_spend_key(name)).collect();
-        self.finish(&text, true, left_out)
+        self.finish(&text, true, is_own, left_out)
     }
 
-    /// Checks the new keystore, retires the old session, and removes the file with the key.
-    fn finish(&self, text: &[u8], was_complete: bool, left_out: Vec<&'static str>) -> Result<Finished, Error> {
+    /// Whether the file with the key is of this change. None if there is no file. It is an error if it has another key than
+    /// the new keystore: it may be the only copy.
+    fn is_own_unfinished(&self, new: &Keystore, passphrase: Option<&Passphrase>) -> Result<Option<bool>, Error> {
+        if !files::is_there(&self.unfinished) {
+            return Ok(None);
+        }
+        let Ok((file, _)) = Unfinished::read(&self.unfinished, passphrase) else { return Ok(Some(false)) };
+        if new.public_key() == Some(VerifyingKey::Ed25519(file.key.public_key())) {
+            Ok(Some((file.user_id, file.old_session_id) == self.old.ids()))
+        } else {
+            Err(FileProblem::OtherKey { keystore: self.out.to_owned() }.at(&self.unfinished))
+        }
+    }
+
+    /// Checks the new keystore, retires the old session, and removes the file with the key if it is of this change.
+    fn finish(
+        &self,
+        text: &[u8],
+        was_complete: bool,
+        is_own: Option<bool>,
+        left_out: Vec<&'static str>,
+    ) -> Result<Finished, Error> {
         let mut new = keystore::parse(self.out, text)?;
         let (spend_key, pin_token, session_id) = (new.take_spend_key(), new.pin_token(), new.session_id());
         let client = client::changing_client(keystore::into_session(self.out, new)?, self.args)?;
@@ -329,18 +390,29 @@ impl<'a> Run<'a> {
         if shown.is_some_and(|shown| pin_token.is_some_and(|ours| ours != shown.to_base64_url())) {
             return Err(self.stop(KeystoreProblem::OtherServerKey.at(self.out), Works::New));
         }
-        let pin_verified = self.verify(&client, &user, spend_key.as_ref());
         let stopped = |error| self.stop(error, Works::New);
+        let old_works = self.old_works().map_err(stopped)?;
+        // Then they are two sessions of the user, unless the file with the key shows that one follows from the other.
+        if was_complete && old_works && session_id != self.old.keystore.session_id() && is_own != Some(true) {
+            return Err(FileProblem::Exists.at(self.out));
+        }
+        let pin_verified = self.verify(&client, &user, spend_key.as_ref());
         if let Some(left) = self.settle_journal(&signer).map_err(stopped)? {
             let failure = Failure { wait: Some(left), ..Failure::new(Error::Key(KeyProblem::MayReplace), Works::New) };
             let kept = files::is_there(&self.unfinished).then_some(&*self.unfinished);
             return Err(failure.into_error(self.names().works(Works::New), kept, self.again.clone()));
         }
-        let old_works = self.old_works().map_err(stopped)?;
         if !old_works {
             self.retire(session_id).map_err(stopped)?;
         }
-        files::remove(&self.unfinished)?;
+        match is_own {
+            Some(true) => files::remove(&self.unfinished)?,
+            Some(false) => output::warn(&format!(
+                "{} stays: it cannot be read, or is of another change",
+                ShownPath(&self.unfinished)
+            )),
+            None => {}
+        }
         Ok(Finished { client, spend_key, user, was_complete, old_works, pin_verified, left_out })
     }
 
@@ -435,7 +507,11 @@ impl<'a> Run<'a> {
         // A file that cannot be removed stays, and the message says so.
         let is_kept = was_sent || files::remove(&self.unfinished).is_err();
         // The server refuses the same request again.
-        failure.is_final = !is_kept && matches!(&failure.cause, Error::Http(error) if is_refusal(error));
+        failure.is_final = match &failure.cause {
+            Error::Http(error) => !is_kept && is_refusal(error),
+            Error::Key(KeyProblem::OtherAppKey) => true,
+            _ => false,
+        };
         if self.is_app() && matches!(failure.cause, Error::Key(KeyProblem::Neither)) {
             failure.cause = Error::Key(KeyProblem::NeitherOfApp);
         }
@@ -508,6 +584,8 @@ impl Finished {
 struct New {
     session_id: Uuid,
     server_key: Option<ServerKey>,
+    /// Whether the server accepted the key under this id. If not, its answer to the change names the id.
+    is_accepted: bool,
 }
 
 /// The change of a session's key, as a guided change.
@@ -519,6 +597,8 @@ struct KeyChangeOf<'a> {
     sent: Option<Instant>,
     /// Whether the server was asked since the last request.
     is_asked: bool,
+    /// Whether the change got its answer.
+    is_answered: bool,
     /// How long a request in the journal may still arrive, as the last question showed.
     left: Option<Duration>,
     /// Whether the app's owner sees that the app has this key.
@@ -546,24 +626,33 @@ impl KeyChangeOf<'_> {
             .collect())
     }
 
-    /// Whether the app's owner sees that the app has this key. Then the change was carried out.
-    fn shows_key(&self, owner: &AnyClient) -> Result<bool, Error> {
+    /// The key of the app's session, as its owner sees it (MixinNetwork/bot-api-nodejs-client: `src/client/types/app.ts`).
+    /// None if the owner may not see it, or if it is no Ed25519 key.
+    fn shown_key(&self, owner: &AnyClient) -> Result<Option<Ed25519PublicKey>, Error> {
         let (app_id, _) = self.run.old.ids();
         let app = send(|| match owner {
             AnyClient::User(owner, _) => owner.app(app_id),
             AnyClient::OAuth(owner) => owner.app(app_id),
         });
         match app {
-            Err(Error::Http(error)) if is_refusal(&error) => Ok(false),
-            app => Ok(app?.session_public_key.eq_ignore_ascii_case(&encode_string(self.key.public_key().as_bytes()))),
+            Err(Error::Http(error)) if is_refusal(&error) => Ok(None),
+            app => Ok(Ed25519PublicKey::from_text(&app?.session_public_key).ok()),
         }
     }
 
-    fn new_of(&self, user: &User) -> New {
+    /// Fails if the app has a key of another change, whose session this one would end.
+    fn refuse_other_key(&self, owner: &AnyClient) -> Result<(), Error> {
+        let Some(shown) = self.shown_key(owner)? else { return Ok(()) };
+        let is_old = self.run.old.keystore.public_key() == Some(VerifyingKey::Ed25519(shown.clone()));
+        if is_old || shown == self.key.public_key() { Ok(()) } else { Err(Error::Key(KeyProblem::OtherAppKey)) }
+    }
+
+    /// `session_id` is that under which the server accepted the key.
+    fn new_of(&self, user: &User, session_id: Option<Uuid>) -> New {
         let (_, old_session_id) = self.run.old.ids();
         let session = NewSession::of_user(user);
-        let session_id = user.session_id.unwrap_or(old_session_id);
-        New { session_id, server_key: session.map(|session| session.server_key) }
+        let session_id = session_id.or(user.session_id).unwrap_or(old_session_id);
+        New { session_id, server_key: session.map(|session| session.server_key), is_accepted: true }
     }
 }
 
@@ -578,17 +667,21 @@ impl Change for KeyChangeOf<'_> {
         if let Way::Owner(AnyClient::OAuth(owner)) = run.way {
             change = change.or_session_ids(self.listed(owner)?);
         }
+        if self.is_answered {
+            change = change.after_answer();
+        }
         let resolution = send(|| run.asking().resolve_session(change, run.old.session.signer(), self.key))?;
         if let Some(error) = &resolution.journal_error {
             output::warn(&format!("the journal failed and may still list what is settled: {error}"));
         }
         (self.is_asked, self.left) = (true, resolution.may_arrive(&run.asking().pending()?));
+        let session_id = resolution.new_session_id();
         Ok(match resolution.verdict {
-            KeyVerdict::New(user) => Standing::New(self.new_of(&user)),
+            KeyVerdict::New(user) => Standing::New(self.new_of(&user, session_id)),
             KeyVerdict::Old(_) | KeyVerdict::NotYet { .. } => Standing::Old,
             _ => {
                 if let Way::Owner(owner) = run.way {
-                    self.is_shown = self.shows_key(owner)?;
+                    self.is_shown = self.shown_key(owner)? == Some(self.key.public_key());
                 }
                 Standing::Neither
             }
@@ -599,6 +692,10 @@ impl Change for KeyChangeOf<'_> {
         let run = self.run;
         let (user_id, old_session_id) = run.old.ids();
         let new_key = self.key.public_key();
+        match run.way {
+            Way::Owner(owner) if !run.may_be_refused => self.refuse_other_key(owner)?,
+            _ => {}
+        }
         (self.sent, self.is_asked, self.left) = (Some(Instant::now()), false, None);
         if !run.has_journal() {
             files::touch(&run.unfinished)?;
@@ -616,6 +713,7 @@ impl Change for KeyChangeOf<'_> {
             Outcome::Done(new) => Outcome::Done(New {
                 session_id: new.session_id.unwrap_or(old_session_id),
                 server_key: Some(new.server_key),
+                is_accepted: false,
             }),
             Outcome::Unknown(lost) => Outcome::Unknown(lost),
         })
