@@ -7,9 +7,13 @@ mod read;
 mod request;
 mod salt;
 
+use std::fmt;
+
 use mixin_pin_core::tip::{Amount, AmountBuf, TIP_SIGNATURE_LEN, TipAction, TipSigner, safe_message};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Ed25519PublicKey, Error, SignerError};
+
+use serde_json::{Map, Value};
 
 use crate::ActionError;
 
@@ -43,8 +47,11 @@ pub use salt::{EncryptedSalt, MasterProof};
 /// assert_eq!(read, Some(transfer));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # Security
+/// `Debug` prints neither codes nor salts.
 #[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Action {
     /// Verify the TIP key: `POST /pin/verify` (`AccountService.kt`, `AccountAPI.swift`; bot-api-go-client: `pin.go`).
     /// [`Calls::verify_tip`](crate::call::Calls::verify_tip) takes the time itself.
@@ -213,6 +220,23 @@ pub enum Action {
     },
 }
 
+impl fmt::Debug for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = match self {
+            // Only its request knows the user.
+            Self::TransferAppOwnership { .. } => "/apps/:user_id/transfer".to_owned(),
+            _ => self.path(Uuid::nil()),
+        };
+        let mut body = self.body();
+        for secret in ["code", "salt_base64"] {
+            if let Some(value) = body.get_mut(secret) {
+                *value = "...".into();
+            }
+        }
+        f.debug_struct("Action").field("path", &path).field("body", &body).finish()
+    }
+}
+
 /// Who is paid by [`Action::Transaction`].
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -329,6 +353,40 @@ impl Action {
         key: &Ed25519PublicKey,
     ) -> Result<TipAction<'_>, Error> {
         self.signed(user_id).find(|action| action.verify(signature, key).is_ok()).ok_or(Error::Signature)
+    }
+
+    /// Checks that path and body have the signed ids and amounts as they are signed. A server that takes the request's own
+    /// text would find another signature.
+    pub(crate) fn check_form(&self, path: &str, body: &Map<String, Value>, user_id: Uuid) -> Result<(), ActionError> {
+        let tip = self.tip(user_id);
+        let wrong = |field| Err(ActionError::Form { asked: tip.prefix(), field });
+        // An absent or empty field is not signed, or as an empty text.
+        let differs = |name: &str, signed: &str| {
+            let text = body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+            text.is_some_and(|text| text != signed)
+        };
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        for (name, value) in tip.parameters() {
+            // The request has this one as the others.
+            let name = if name == "phone_verification_id" { "verification_id" } else { name };
+            let value = value.to_string();
+            if (name.ends_with("_id") || matches!(name, "amount" | "fee")) && differs(name, &value) {
+                return wrong(name);
+            }
+            let is_same = |segment: &str| segment.parse::<Uuid>().is_ok_and(|id| id.to_string() == value);
+            if path.split('/').any(|segment| segment != value && is_same(segment)) {
+                return wrong("id in the path");
+            }
+        }
+        let receivers = |body: &Map<String, Value>| body.get("opponent_multisig")?.get("receivers").cloned();
+        match self {
+            Self::Transaction { opponent: Opponent::Users { .. }, .. }
+                if receivers(body) != receivers(&self.body()) =>
+            {
+                wrong("receivers")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Checks that a signature of `given` covers this action.

@@ -421,8 +421,8 @@ where
     /// ```
     ///
     /// # Errors
-    /// [`CallError::Action`] when the action does not fit the request, or when the path may be another spelling of a
-    /// known one; [`CallError::Signer`] when the key fails; else as [`Calls::with_pin`].
+    /// [`CallError::Action`] when the action does not fit the request, when the request has an id or an amount in another
+    /// form than the signed one, or when the path may be another spelling of a known one; [`CallError::Signer`] when the key fails; else as [`Calls::with_pin`].
     pub fn with_tip(
         &mut self,
         method: &str,
@@ -434,6 +434,7 @@ where
         check_spelling(method, path)?;
         if let Some(asked) = Action::read(method, path, body)? {
             asked.check(self.user_id, action)?;
+            asked.check_form(path, body, self.user_id)?;
         }
         let draft = draft_of_pin(method, path, body)?;
         self.encrypted(draft, body, signed(key, action)?)

@@ -285,7 +285,7 @@ fn a_field_that_is_missing_or_of_another_form_is_named() {
             match read(&path, &without) {
                 // Both of the pair, or none.
                 Err(ActionError::Field { field, .. }) if name.starts_with("master_") => {
-                    assert_eq!(field, name, "{path}")
+                    assert_eq!(field, name, "{path}");
                 }
                 Ok(read) => assert!(optional(name, &path) && read.is_some(), "{path} {name}: {action:?}"),
                 Err(error) => {
@@ -337,9 +337,12 @@ fn requests_of_other_clients_are_read() {
         let asked = read(&path, &json!({})).unwrap();
         assert!(asked.is_some() && asked == read(&other, &json!({})).unwrap(), "{path}");
     }
-    // iOS changes no number with this purpose, and signs the same.
-    let asked = read(&format!("/verifications/{ID}"), &json!({"purpose": "NONE", "code": "1"})).unwrap().unwrap();
-    assert_eq!(asked.tip(USER), TipAction::UpdatePhoneNumber { verification_id: id(ID), code: "1" });
+    // iOS changes no number with this purpose.
+    for purpose in ["NONE", "SESSION", "phone"] {
+        let asked = read(&format!("/verifications/{ID}"), &json!({"purpose": purpose, "code": "1"}));
+        let refused = ActionError::Field { asked: "TIP:PHONE:NUMBER:UPDATE:", field: "purpose" };
+        assert_eq!(asked, Err(refused), "{purpose}");
+    }
     // fox-one's client sends an empty list of users beside a key.
     let mut body = json!({"asset_id": ID, "amount": "1.500", "trace_id": ID, "opponent_key": "XIN"});
     let key = read("/transactions", &body).unwrap().unwrap();
@@ -422,6 +425,67 @@ fn a_mismatch_names_the_action_and_the_field() {
         (Action::DeactivateUser { verification_id: Some(id(ID)) }, Action::DeactivateUser { verification_id: None });
     assert_eq!(mismatch(&with, &without), ("TIP:USER:DEACTIVATE:", Some("phone_verification_id")));
     assert_eq!(mismatch(&without, &with), ("TIP:USER:DEACTIVATE:", Some("user_id")));
+}
+
+#[test]
+fn a_signed_request_has_ids_and_amounts_as_they_are_signed() {
+    let session = session(DASHBOARD);
+    let (nonces, mut rng, key) = (MonotonicNonces::new(), rng(), TipKey::from_seed(&[3; 32]));
+    let mut calls = Calls::new(&session, NOW, &mut rng).nonces(&nonces);
+    let mut sign = |path: &str, body: &Value| {
+        // A server reads them in any form.
+        let asked = read(path, body).unwrap().unwrap();
+        calls.with_tip("POST", path, body.as_object().unwrap(), &key, &asked.tip(session.user_id())).map(|_| ())
+    };
+    let mut refuses = |path: &str, body: &Value, name: &str| {
+        let refused = sign(path, body);
+        assert!(
+            matches!(refused, Err(CallError::Action(ActionError::Form { field, .. })) if field == name),
+            "{path} {body}: {refused:?}"
+        );
+    };
+    let (upper, bare) = (ID.to_ascii_uppercase(), ID.replace('-', ""));
+    let transfer = json!({"asset_id": ID, "opponent_id": ID, "amount": "1.5", "trace_id": ID});
+    let withdrawal = json!({"address_id": ID, "amount": "1", "fee": "0.1", "trace_id": ID});
+    for (path, good, field, other) in [
+        ("/transfers", &transfer, "amount", "1.50"),
+        ("/transfers", &transfer, "asset_id", &upper),
+        ("/transfers", &transfer, "opponent_id", &bare),
+        ("/transfers", &transfer, "trace_id", &upper),
+        ("/withdrawals", &withdrawal, "fee", "0.10"),
+        ("/logout", &json!({"session_id": ID}), "session_id", &upper),
+        ("/me/deactivate", &json!({"verification_id": ID}), "verification_id", &upper),
+    ] {
+        let mut body = good.clone();
+        body[field] = other.into();
+        refuses(path, &body, field);
+    }
+    for id in [&upper, &bare] {
+        refuses(&format!("/addresses/{id}/delete"), &json!({}), "id in the path");
+        let users = json!({"receivers": [ID, id], "threshold": 1});
+        let body = json!({"asset_id": ID, "amount": "1", "trace_id": ID, "opponent_multisig": users});
+        refuses("/transactions", &body, "receivers");
+    }
+    let users = json!({"receivers": [ID], "threshold": 1});
+    for (path, body) in [
+        ("/transfers", transfer),
+        ("/withdrawals", withdrawal),
+        ("/withdrawals", json!({"address_id": ID, "amount": "1", "fee": "", "trace_id": ID})),
+        ("/transactions", json!({"asset_id": ID, "amount": "1", "trace_id": ID, "opponent_multisig": users})),
+    ] {
+        assert!(sign(path, &body).is_ok(), "{path} {body}");
+    }
+}
+
+#[test]
+fn codes_are_not_shown() {
+    let verification_id = id(ID);
+    let contact = Action::CreateEmergencyContact { verification_id, code: "857142".to_owned() };
+    let phone = Action::UpdatePhoneNumber { verification_id, code: "857142".to_owned(), salt: None };
+    for action in [contact, phone] {
+        let shown = format!("{action:?}");
+        assert!(shown.contains(ID) && !shown.contains("857142"), "{shown}");
+    }
 }
 
 #[test]

@@ -105,6 +105,7 @@ fn error_messages_are_unchanged() {
             .into(),
         ActionError::Mismatch { asked: "TIP:ADDRESS:REMOVE:", given: "TIP:ADDRESS:REMOVE:", field: Some("amount") }
             .into(),
+        ActionError::Form { asked: "TIP:TRANSFER:CREATE:", field: "amount" }.into(),
         ActionError::Salt.into(),
         ActionError::Path.into(),
         CallError::OAuthPin.into(),

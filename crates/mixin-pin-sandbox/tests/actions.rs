@@ -56,11 +56,8 @@ fn a_receipt_shows_what_was_received() {
     for kind in Kind::ALL {
         let sandbox = sandbox();
         let client = tip_client(&sandbox, kind);
-        let receipt: Value = client
-            .call_with_tip("POST", "/transfers", &transfer_body("1.50"), &key(), &transfer("1.5"))
-            .unwrap()
-            .done()
-            .unwrap();
+        let signature = Secret::TipSignature(key().sign(&transfer("1.5")));
+        let receipt = send(&client, "/transfers", &transfer_body("1.50"), signature).unwrap().done().unwrap();
         let body = encode_string(transfer("1.5").body().as_bytes());
         assert_eq!(receipt["holds"], true);
         assert_eq!(receipt["action"], json!({"name": "TIP:TRANSFER:CREATE:", "body": body}));

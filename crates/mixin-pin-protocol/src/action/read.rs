@@ -98,14 +98,15 @@ impl Action {
                 master: body.master()?.map(Box::new),
             },
             ["emergency_verifications", id] => {
-                body.purpose(&["CONTACT"])?;
+                body.purpose("CONTACT")?;
                 Self::CreateEmergencyContact { verification_id: segment_id(id)?, code: body.text("code")?.to_owned() }
             }
             ["emergency_contact"] => Self::ReadEmergencyContact,
             ["emergency_contact", "delete"] => Self::RemoveEmergencyContact,
             ["verifications", id] => {
-                // iOS signs the same for NONE, a check of the old number (ios-app: `AccountAPI.swift`).
-                body.purpose(&["PHONE", "NONE"])?;
+                // For NONE, a check of the present number, iOS sends a PIN, too (ios-app: `AccountAPI.swift`). It changes
+                // no number.
+                body.purpose("PHONE")?;
                 Self::UpdatePhoneNumber {
                     verification_id: segment_id(id)?,
                     code: body.text("code")?.to_owned(),
@@ -206,15 +207,15 @@ impl Fields<'_> {
         self.value(field).and_then(Value::as_u64).ok_or(Missing(field))
     }
 
-    /// For other purposes the apps send no PIN to the same path. An absent one is not refused: it is not signed.
-    fn purpose(&self, known: &[&str]) -> Result<(), Missing> {
-        let wrong = self.optional("purpose", |purpose| Some(known.contains(&purpose)))? == Some(false);
+    /// With another purpose, the same path is for something else. An absent one is not refused: it is not signed.
+    fn purpose(&self, known: &str) -> Result<(), Missing> {
+        let wrong = self.optional("purpose", |purpose| Some(purpose == known))? == Some(false);
         if wrong { Err(Missing("purpose")) } else { Ok(()) }
     }
 
     fn opponent(&self) -> Result<Opponent, Missing> {
         let wrong = || Missing("opponent_multisig");
-        // fox-one's client adds an empty `opponent_multisig` to a key (mixin-sdk-go: `legacy_transfer.go`).
+        // fox-one's client writes an empty `opponent_multisig` for none (mixin-sdk-go: `legacy_transfer.go`, with transfers).
         let users =
             self.value("opponent_multisig").filter(|users| users.as_object().is_none_or(|users| !users.is_empty()));
         match (self.optional("opponent_key", |key| Some(key.to_owned()))?, users) {

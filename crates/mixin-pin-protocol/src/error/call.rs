@@ -128,6 +128,13 @@ pub enum ActionError {
         /// The first parameter that differs. None for another action.
         field: Option<&'static str>,
     },
+    /// The request has an id or an amount in another form than the one that is signed.
+    Form {
+        /// The prefix of the action that the path asks for.
+        asked: &'static str,
+        /// The field.
+        field: &'static str,
+    },
     /// An encrypted salt is not base64.
     Salt,
     /// The path may ask for a TIP action, but is not written as Mixin writes it.
@@ -153,6 +160,14 @@ impl fmt::Display for ActionError {
                     None => write!(f, ", and the TIP action is {given}")?,
                 }
                 f.write_str(", so its signature would not permit the request; make them agree")
+            }
+            Self::Form { asked, field } => {
+                let asked = asked.trim_end_matches(':');
+                write!(
+                    f,
+                    "the request has {field} in another form than the signature of {asked} covers; write ids in lowercase \
+                     with hyphens, and amounts without needless zeros"
+                )
             }
             Self::Salt => f.write_str("an encrypted salt must be base64; take salt_base64 as the wallet made it"),
             Self::Path => f.write_str(
