@@ -243,6 +243,17 @@ pub(crate) enum FileProblem {
     },
     /// It is not there, and a file with a replaced key has its name.
     KeyReplaced,
+    /// A new key in it may be another user's.
+    OfOthers,
+    /// The file for an option is that of another.
+    Shared {
+        option: &'static str,
+        other: &'static str,
+    },
+    /// It has the key of another file.
+    SameKey {
+        other: PathBuf,
+    },
     /// It exists and must not be replaced.
     Exists,
     /// The new file of a `keystore lock` that was interrupted.
@@ -598,6 +609,19 @@ impl FileProblem {
                  a new file, or the files' options the other way round",
                 ShownInput(&with_suffix(path, REPLACED))
             ),
+            Self::OfOthers => write!(
+                f,
+                "{shown} belongs to another user, or others can write it, so another user may know its key; name a new file, for \
+                 which a key is made, or a file that only you can write"
+            ),
+            Self::Shared { option, other } => {
+                write!(f, "{shown} cannot be used as {option}: it is the file of {other}, too; name another file")
+            }
+            Self::SameKey { other } => write!(
+                f,
+                "{shown} has the same key as {}; name a file with another key, or a new file, for which a key is made",
+                ShownInput(other)
+            ),
             Self::Exists => write!(f, "{shown} exists and is not replaced; name another file"),
             Self::LockingLeft => write!(f, "{shown} is left over from an interrupted lock; remove it, and try again"),
             Self::UnlockLeft => write!(
@@ -847,12 +871,15 @@ mod tests {
         }))
     }
 
-    fn of_key_files() -> [Error; 3] {
+    fn of_key_files() -> [Error; 6] {
         let path = Path::new("keystore.json");
         [
             FileProblem::Key { option: "--old-key", cause: CoreError::TipKeyMismatch }.at(path),
             FileProblem::Key { option: "--spend-key", cause: CoreError::Ed25519Key }.at(path),
             FileProblem::KeyReplaced.at(Path::new("spend.key")),
+            FileProblem::OfOthers.at(path),
+            FileProblem::Shared { option: "--tip-key", other: "--out" }.at(path),
+            FileProblem::SameKey { other: "spend.key".into() }.at(path),
         ]
     }
 

@@ -107,6 +107,138 @@ fn a_new_key_is_readable_by_its_owner_only_and_never_shown() {
     }
 }
 
+/// A user with a PIN of digits.
+fn with_digits(sandbox: &SandboxProcess, kind: &str) -> String {
+    let keystore = sandbox.register(kind);
+    sandbox.run(&["update", "--new-user", "--pin-stdin", "--keystore", &keystore], "123456\n").done();
+    keystore
+}
+
+fn change(sandbox: &SandboxProcess, keystore: &str, more: &[&str], stdin: &str) -> common::Run {
+    sandbox.run(&[&["tip", "change", "--keystore", keystore][..], more].concat(), stdin)
+}
+
+#[test]
+fn a_key_file_is_no_other_file_of_the_run() {
+    let sandbox = SandboxProcess::start(&[]);
+    let keystore = with_digits(&sandbox, "rsa1024");
+    let refused = |run: common::Run, other: &str| {
+        let said = run.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(run.code == 2 && said.ends_with(&format!("{other}, too; name another file")), "{run:?}");
+    };
+    let folder = sandbox.path("");
+    let folder = folder.trim_end_matches('/');
+    let out = sandbox.path("u.json");
+    let mut spellings = vec![folder.to_owned(), format!("{folder}/./")];
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(folder, sandbox.path("link")).unwrap();
+        spellings.push(sandbox.path("link"));
+    }
+    for folder in spellings {
+        let names = [("u.json.unfinished", "the unfinished change"), ("u.json", "--out"), ("OLD", "--keystore")];
+        for (name, other) in names {
+            let key = if name == "OLD" { keystore.clone() } else { format!("{folder}/{name}") };
+            let upgrade =
+                ["session", "upgrade", "--out", &out, "--tip-key", &key, "--pin-stdin", "--keystore", &keystore];
+            refused(sandbox.run(&upgrade, "123456\n"), other);
+        }
+    }
+    refused(change(&sandbox, &keystore, &["--new-key", &keystore, "--pin-stdin"], "123456\n"), "--keystore");
+    let (old, other) = (sandbox.path("old.key"), sandbox.path("other.key"));
+    new_key(&sandbox, "old.key");
+    fs::hard_link(&old, &other).unwrap();
+    for (new, name) in [(old.clone(), "--old-key"), (format!("{old}.replaced"), "the replaced --old-key")] {
+        refused(change(&sandbox, &keystore, &["--new-key", &new, "--old-key", &old], ""), name);
+    }
+    if cfg!(unix) {
+        refused(change(&sandbox, &keystore, &["--new-key", &other, "--old-key", &old], ""), "--old-key");
+    }
+    fs::remove_file(&other).unwrap();
+    fs::copy(&old, &other).unwrap();
+    let same = change(&sandbox, &keystore, &["--new-key", &other, "--old-key", &old], "");
+    assert!(same.code == 2 && same.stdout.contains("has the same key as"), "{same:?}");
+    assert!(!fs::exists(&out).unwrap());
+    sandbox.run(&["verify", "--pin-stdin", "--keystore", &keystore], "123456\n").done();
+}
+
+#[test]
+fn only_a_key_that_was_installed_is_marked_and_only_with_a_warning() {
+    let sandbox = SandboxProcess::start(&[]);
+    let keystore = with_digits(&sandbox, "ed25519");
+    let [first, second, third, fourth] = ["first", "second", "third", "fourth"].map(|name| sandbox.path(name));
+    change(&sandbox, &keystore, &["--new-key", &first, "--pin-stdin"], "123456\n").done();
+    let to = |new: &str, old: &str| change(&sandbox, &keystore, &["--new-key", new, "--old-key", old], "");
+    // Nothing shows that this was the old key.
+    new_key(&sandbox, "unrelated");
+    let unrelated = sandbox.path("unrelated");
+    let kept = to(&first, &unrelated);
+    assert_eq!((&kept.json()["pin"], &kept.json()["replaced"]), (&json!("unchanged"), &Value::Null), "{kept:?}");
+    assert!(kept.code == 0 && kept.stderr.contains("not known whether this was the old key"), "{kept:?}");
+    assert!(fs::exists(&unrelated).unwrap());
+
+    // With its suffix, the new name is too long.
+    let long = sandbox.path(&"k".repeat(250));
+    fs::rename(&first, &long).unwrap();
+    let kept = to(&second, &long);
+    assert!(kept.code == 0 && kept.stderr.contains("approves nothing any more"), "{kept:?}");
+    assert_eq!((&kept.json()["pin"], &kept.json()["verified"]), (&json!("changed"), &json!(true)), "{kept:?}");
+
+    assert!(to(&third, &second).done().json()["replaced"].is_string());
+    if cfg!(target_os = "linux") {
+        // It can be read once.
+        let text = fs::read_to_string(&third).unwrap();
+        let kept = change(&sandbox, &keystore, &["--new-key", &fourth, "--old-key", "/dev/stdin"], &text);
+        assert!(kept.code == 0 && kept.stderr.contains("not a regular file"), "{kept:?}");
+        assert_eq!((&kept.json()["pin"], &kept.json()["replaced"]), (&json!("changed"), &Value::Null), "{kept:?}");
+        assert!(fs::symlink_metadata("/dev/stdin").is_ok());
+    }
+}
+
+#[test]
+fn a_run_that_another_one_overtakes_says_what_it_knows_only() {
+    let sandbox = SandboxProcess::start(&[]);
+    let keystore = with_digits(&sandbox, "ed25519");
+    let stopped = change(&sandbox, &keystore, &["--new-key", &sandbox.path("key"), "--pin-stdin"], "999999\n");
+    let said = stopped.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(said.contains("this run changed nothing") && !said.contains("as it was"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_key_that_another_user_may_know_is_not_installed() {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+
+    let sandbox = SandboxProcess::start(&[]);
+    let (keystore, rsa) = (with_digits(&sandbox, "ed25519"), with_digits(&sandbox, "rsa1024"));
+    let (text, _) = new_key(&sandbox, "key");
+    let (key, out) = (sandbox.path("key"), sandbox.path("new.json"));
+    let app = "6d0e4f6e-9b0e-4f9b-8e0f-3c110b1f7f6e";
+    let refuse = || {
+        for args in [
+            &["tip", "change", "--keystore", &keystore, "--new-key", &key, "--pin-stdin"][..],
+            &["session", "upgrade", "--keystore", &rsa, "--out", &out, "--tip-key", &key, "--pin-stdin"],
+            &["app", "register", "--owner", &keystore, "--app-id", app, "--spend-key", &key],
+        ] {
+            let refused = sandbox.run(args, "123456\n");
+            assert!(refused.code == 2 && refused.stdout.contains("another user may know its key"), "{refused:?}");
+        }
+    };
+    for mode in [0o620, 0o602] {
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        refuse();
+    }
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    // Only root can give a file away, and read it then.
+    if chown(&key, Some(12_345), None).is_ok() {
+        refuse();
+        chown(&key, Some(0), None).unwrap();
+    }
+    change(&sandbox, &keystore, &["--new-key", &key, "--pin-stdin"], "123456\n").done();
+    sandbox.run(&["verify", "--spend-key-stdin", "--keystore", &keystore], &text).done();
+    assert!(!fs::exists(&out).unwrap());
+}
+
 /// The command line that signs the action of a vector: the options of `tip sign`, then the action's.
 fn options(vector: &Value) -> Vec<String> {
     let action = vector["action"].as_str().unwrap();
@@ -270,6 +402,10 @@ fn any_call_can_carry_a_pin_or_an_action() {
         .unwrap();
     let transfer = ["POST", "/transfers", "--body", &body, "--spend-key-stdin", "--tip", "transfer", "--asset-id", id];
     let more = ["--opponent-id", id, "--trace-id", id, "--amount", "1.5"];
+    let other = call(&[&transfer[..], &more].concat(), &key);
+    assert!(other.code == 2 && other.stdout.contains("without needless zeros"), "1.5 is signed: {other:?}");
+    fs::write(&body, format!(r#"{{"asset_id":"{id}","opponent_id":"{id}","amount":"1.5","trace_id":"{id}"}}"#))
+        .unwrap();
     let receipt = call(&[&transfer[..], &more].concat(), &key).done().json();
     assert_eq!((&receipt["holds"], &receipt["action"]["name"]), (&json!(true), &json!("TIP:TRANSFER:CREATE:")));
 

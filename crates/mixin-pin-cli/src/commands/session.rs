@@ -31,7 +31,12 @@ use crate::time::seconds;
 pub(crate) fn upgrade(args: &SessionUpgradeArgs, output: &Output) -> Result<(), Error> {
     let tip_key = || args.tip_key.as_deref().map(|path| KeyFile { path, option: "--tip-key" });
     // A file that cannot be used must not show only after the session has changed.
-    tip_key().map_or(Ok(()), |file| file.check())?;
+    if let Some(file) = tip_key() {
+        let unfinished = files::with_suffix(&args.out, UNFINISHED);
+        let keystore = &args.client.session.keystore;
+        file.refuse_shared(&[("--keystore", keystore), ("--out", &args.out), ("the unfinished change", &unfinished)])?;
+        file.check()?;
+    }
     let old = Old::read(&args.client)?;
     let Some(VerifyingKey::Rsa(rsa)) = old.keystore.public_key() else {
         return Err(KeystoreProblem::NotRsa.at(&args.client.session.keystore));

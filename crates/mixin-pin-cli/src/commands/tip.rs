@@ -1,6 +1,7 @@
 //! `tip new-key`, `tip sign` and `tip change`.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use super::resolve::Journal;
 use crate::args::{ClientArgs, TipChangeArgs, TipNewKeyArgs, TipSignArgs};
 use crate::error::{Error, FileProblem, KeyProblem};
-use crate::guided::{self, Change, KeyFile, Names, REPLACED, Standing};
+use crate::guided::{self, Change, KeyFile, Names, REPLACED, Standing, Works};
 use crate::outcome::{next_command, send, send_or_next};
 use crate::output::{self, GOOD, Output, user_name};
 use crate::pins::Digits;
@@ -99,8 +100,15 @@ pub(super) struct Changed {
 impl KeyChange<'_> {
     pub(super) fn run(self, output: &Output) -> Result<Changed, Error> {
         let new_file = &self.new_key;
+        new_file.refuse_shared(&[("--keystore", self.keystore)])?;
+        if let Some(old) = self.old_key {
+            let replaced = files::with_suffix(old, REPLACED);
+            new_file.refuse_shared(&[("--old-key", old), ("the replaced --old-key", &replaced)])?;
+        }
         new_file.check()?;
-        self.refuse_one_key(new_file)?;
+        let old_key =
+            self.old_key.filter(|path| files::is_there(path)).map(|path| old_file(path).text()).transpose()?;
+        self.refuse_one_key(old_key.as_ref())?;
         let me = send(|| self.client.me())?;
         let installed = pins::installed_key(&me);
         let journal = Journal::read(self.client)?;
@@ -112,7 +120,7 @@ impl KeyChange<'_> {
             there => {
                 journal.refuse_under_way()?;
                 // The old PIN is asked for before a key is made that may not be needed.
-                let old = self.old(&me, installed.as_ref())?;
+                let old = self.old(&me, installed.as_ref(), old_key.as_ref())?;
                 let new = match there {
                     Some(new) => new,
                     None => new_file.make(output)?,
@@ -127,7 +135,7 @@ impl KeyChange<'_> {
             .inspect_err(|_| output::warn("the new key is installed; the same command verifies it again"))?;
         journal.forget_changes(self.client)?;
         journal.forget_verifications(self.client, output)?;
-        let replaced = self.mark(&new)?;
+        let replaced = self.mark(!was_installed);
         let holds_old = self.warn_of_keystore(&new);
         let (path, user_id) = (ShownPath(new_file.path), user.user_id);
         let word = if was_installed { "already installed" } else { "installed" };
@@ -149,18 +157,29 @@ impl KeyChange<'_> {
     }
 
     /// Refuses an old key that is the new one: it would be marked as replaced.
-    fn refuse_one_key(&self, new: &KeyFile<'_>) -> Result<(), Error> {
-        let Some(old) = self.old_key.filter(|path| files::is_there(path)) else { return Ok(()) };
-        if files::is_there(new.path) && old_file(old).read(None)?.public_key() == new.read(None)?.public_key() {
-            return Err(Error::SameSpendKey);
+    fn refuse_one_key(&self, old_key: Option<&SpendKey>) -> Result<(), Error> {
+        let (Some(path), Some(text)) = (self.old_key, old_key) else { return Ok(()) };
+        let new = &self.new_key;
+        if files::is_there(new.path) && old_file(path).key_of(text, None)?.public_key() == new.read(None)?.public_key()
+        {
+            return Err(FileProblem::SameKey { other: path.to_owned() }.at(new.path));
         }
         Ok(())
     }
 
-    /// The PIN that is set now. None if there is none.
-    fn old(&self, me: &User, installed: Option<&Ed25519PublicKey>) -> Result<Option<Old<'_>>, Error> {
+    /// The PIN that is set now. None if there is none. `old_key` is the text of the old key's file, if it is there.
+    fn old(
+        &self,
+        me: &User,
+        installed: Option<&Ed25519PublicKey>,
+        old_key: Option<&SpendKey>,
+    ) -> Result<Option<Old<'_>>, Error> {
         match (installed, self.old_key, self.of_keystore) {
-            (Some(installed), Some(path), _) => Ok(Some(Old::Tip(Box::new(old_file(path).read(Some(installed))?)))),
+            (Some(_), Some(path), _) => {
+                let file = old_file(path);
+                let key = old_key.map_or_else(|| file.read(installed), |text| file.key_of(text, installed))?;
+                Ok(Some(Old::Tip(Box::new(key))))
+            }
             (Some(installed), None, Some(key)) => {
                 let key = key.to_tip_key(Some(installed)).map_err(|_| Error::Key(KeyProblem::OldMissing))?;
                 Ok(Some(Old::Tip(Box::new(key))))
@@ -177,34 +196,45 @@ impl KeyChange<'_> {
         let patience = Duration::from_secs(self.args.api.timeout);
         let names = Names { old: "the old PIN".to_owned(), new: ShownInput(self.new_key.path).to_string() };
         guided::carry_out(&mut change, !journal.changes.is_empty(), patience).map_err(|failure| {
-            let said = names.works(failure.works);
+            let said = match failure.works {
+                // Another client may have changed it meanwhile.
+                Works::Unchanged => "this run changed nothing".to_owned(),
+                works => names.works(works),
+            };
             failure.into_error(said, Some(self.new_key.path), self.again.clone())
         })
     }
 
-    /// Renames the file of the old key. Returns its new name.
-    fn mark(&self, new: &TipKey) -> Result<Option<PathBuf>, Error> {
-        let Some(old) = self.old_key else { return Ok(None) };
+    /// Renames the file of the old key. Returns its new name. The change is complete, so what fails is a warning.
+    ///
+    /// `is_old` says that its key was the installed one.
+    fn mark(&self, is_old: bool) -> Option<PathBuf> {
+        let old = self.old_key?;
         let replaced = files::with_suffix(old, REPLACED);
-        if !files::is_there(old) {
+        let Ok(file) = fs::symlink_metadata(old) else {
             // An earlier run has renamed it.
-            return Ok(files::is_there(&replaced).then_some(replaced));
+            return files::is_there(&replaced).then_some(replaced);
+        };
+        let shown = ShownPath(old);
+        if !is_old {
+            output::warn(&format!(
+                "{shown} keeps its name: the new key was installed before this run, so it is not known whether this was the old key"
+            ));
+            return None;
         }
-        if old_file(old).read(None)?.public_key() == new.public_key() {
-            return Err(Error::SameSpendKey);
-        }
-        match files::rename_new(old, &replaced) {
-            Ok(()) => Ok(Some(replaced)),
-            Err(Error::File { problem: FileProblem::Exists, .. }) => {
-                output::warn(&format!(
-                    "{} keeps its name, because {} exists; its key is replaced and approves nothing any more",
-                    ShownPath(old),
-                    ShownPath(&replaced)
-                ));
-                Ok(None)
+        let cause = if file.is_file() {
+            match files::rename_new(old, &replaced) {
+                Ok(()) => return Some(replaced),
+                Err(Error::File { problem: FileProblem::Exists, .. }) => format!("{} exists", ShownPath(&replaced)),
+                Err(Error::File { problem: FileProblem::Write(cause), .. }) => cause.to_string(),
+                Err(error) => error.to_string(),
             }
-            Err(error) => Err(error),
-        }
+        } else {
+            // A link such as /dev/stdin is not the user's.
+            "it is not a regular file".to_owned()
+        };
+        output::warn(&format!("{shown} keeps its name ({cause}); its key is replaced and approves nothing any more"));
+        None
     }
 
     /// Warns if the keystore has another spend key, which `--tip` would use. Returns whether it has one.

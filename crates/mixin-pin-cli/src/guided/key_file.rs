@@ -1,6 +1,7 @@
 //! Files with a TIP key: a seed in hex.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use base16ct::lower::encode_string;
 use mixin_pin_core::tip::TipKey;
@@ -12,6 +13,7 @@ use crate::error::{Error, FileProblem};
 use crate::files::{self, MAX_KEYSTORE, SecretFile};
 use crate::output::Output;
 use crate::redact::ShownPath;
+use crate::system;
 
 /// The end of the name of a file whose key was replaced.
 pub(crate) const REPLACED: &str = ".replaced";
@@ -26,11 +28,20 @@ pub(crate) struct KeyFile<'p> {
 impl KeyFile<'_> {
     /// Reads the key. `expected` tells a seed from a scalar.
     pub(crate) fn read(&self, expected: Option<&Ed25519PublicKey>) -> Result<TipKey, Error> {
-        let Self { path, option } = *self;
-        let bytes = files::read_secret(path, path, MAX_KEYSTORE)?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| FileProblem::NotText.at(path))?;
-        let key = SpendKey::new(Zeroizing::new(text.to_owned()));
-        key.to_tip_key(expected).map_err(|cause| FileProblem::Key { option, cause }.at(path))
+        self.key_of(&self.text()?, expected)
+    }
+
+    /// Reads the text. What is not a regular file may give it once only.
+    pub(crate) fn text(&self) -> Result<SpendKey, Error> {
+        let bytes = files::read_secret(self.path, self.path, MAX_KEYSTORE)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| FileProblem::NotText.at(self.path))?;
+        Ok(SpendKey::new(Zeroizing::new(text.to_owned())))
+    }
+
+    /// The key of the file's text.
+    pub(crate) fn key_of(&self, text: &SpendKey, expected: Option<&Ed25519PublicKey>) -> Result<TipKey, Error> {
+        let option = self.option;
+        text.to_tip_key(expected).map_err(|cause| FileProblem::Key { option, cause }.at(self.path))
     }
 
     /// Reads the key. If the text is that of the installed key as a scalar, it is the scalar.
@@ -40,7 +51,22 @@ impl KeyFile<'_> {
 
     /// Fails if there is a file without a usable key, or none and no key may be made.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if files::is_there(self.path) { self.read(None).map(drop) } else { self.refuse_replaced() }
+        if files::is_there(self.path) { self.read_own().map(drop) } else { self.refuse_replaced() }
+    }
+
+    /// Reads a key that is to be installed. Fails if another user may have put it there, who would know it.
+    fn read_own(&self) -> Result<TipKey, Error> {
+        if system::is_of_others(self.path) { Err(FileProblem::OfOthers.at(self.path)) } else { self.read(None) }
+    }
+
+    /// Fails if the file is one of the others, also under another name. `others` has the names for messages.
+    pub(crate) fn refuse_shared(&self, others: &[(&'static str, &Path)]) -> Result<(), Error> {
+        let ours = resolved(self.path);
+        let is_same = |path: &Path| ours == path || system::is_same_file(&ours, path);
+        match others.iter().find(|(_, path)| !files::is_stdin(path) && is_same(&resolved(path))) {
+            Some(&(other, _)) => Err(FileProblem::Shared { option: self.option, other }.at(self.path)),
+            None => Ok(()),
+        }
     }
 
     /// Fails if the key of this name was replaced: another one in its place would be taken for it.
@@ -51,7 +77,7 @@ impl KeyFile<'_> {
 
     /// Reads the key, or makes one if there is no file. Returns whether it made one.
     pub(crate) fn read_or_make(&self, output: &Output) -> Result<(TipKey, bool), Error> {
-        if files::is_there(self.path) { Ok((self.read(None)?, false)) } else { Ok((self.make(output)?, true)) }
+        if files::is_there(self.path) { Ok((self.read_own()?, false)) } else { Ok((self.make(output)?, true)) }
     }
 
     /// Makes a key, and says so.
@@ -73,4 +99,16 @@ impl KeyFile<'_> {
         let read = self.read(None)?;
         if read.public_key() == key.public_key() { Ok(read) } else { Err(FileProblem::Differs.at(self.path)) }
     }
+}
+
+/// The path without links, as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    let folder = || match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) => {
+            let folder = if folder == Path::new("") { Path::new(".") } else { folder };
+            Some(fs::canonicalize(folder).ok()?.join(name))
+        }
+        _ => None,
+    };
+    fs::canonicalize(path).ok().or_else(folder).unwrap_or_else(|| path.to_owned())
 }

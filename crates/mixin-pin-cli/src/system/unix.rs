@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{getpgrp, getsid};
+use rustix::process::{geteuid, getpgrp, getsid};
 use rustix::termios::{
     Action, LocalModes, OptionalActions, QueueSelector, Termios, tcflow, tcflush, tcgetattr, tcgetpgrp, tcsetattr,
 };
@@ -220,6 +220,12 @@ pub(crate) fn owner_only(options: &mut OpenOptions) {
 pub(crate) fn exposed_mode(path: &Path) -> Option<u32> {
     let mode = fs::metadata(path).ok()?.permissions().mode();
     (mode & 0o077 != 0).then_some(mode & 0o777)
+}
+
+/// Whether a file belongs to another user, or others can change it. The system's administrator counts as this user.
+pub(crate) fn is_of_others(path: &Path) -> bool {
+    let is_foreign = |file: Metadata| ![0, geteuid().as_raw()].contains(&file.uid()) || file.mode() & 0o022 != 0;
+    fs::metadata(path).is_ok_and(is_foreign)
 }
 
 /// The file's inode number if the file has more than one name.

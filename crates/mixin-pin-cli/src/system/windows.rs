@@ -91,6 +91,11 @@ pub(crate) const fn exposed_mode(_: &Path) -> Option<u32> {
     None
 }
 
+/// No: owners are not looked for here.
+pub(crate) const fn is_of_others(_: &Path) -> bool {
+    false
+}
+
 /// Returns None: hard links are not looked for here.
 pub(crate) const fn hard_linked(_: &Path) -> Option<u64> {
     None
