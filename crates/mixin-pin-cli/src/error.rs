@@ -183,7 +183,7 @@ impl fmt::Display for KeyProblem {
                 "the PIN is a TIP key, and the keystore has no spend key that fits it; give the old key with --old-key"
             }
             Self::NoTipKeyYet => "the user has no TIP key yet; leave out --old-key",
-            Self::OtherSpendKey => "the app is registered with another spend key, and that key cannot be replaced",
+            Self::OtherSpendKey => "the app is registered with another spend key, and no way to replace it is known; give the file with that key",
             Self::SpendKeyNotShown => {
                 "the app is registered, and the server does not show with which spend key; keep the file with the key"
             }
@@ -562,7 +562,7 @@ impl FileProblem {
             Self::Remove(cause) => write!(f, "{shown} cannot be removed: {cause}"),
             Self::Differs => write!(
                 f,
-                "{shown} was written, and reading it gives something else; check the disk, and name a file on another one"
+                "{shown} does not contain what was written to it; check the disk, or name a file on another disk"
             ),
             Self::NotDurable(cause) => write!(
                 f,
@@ -605,8 +605,8 @@ impl FileProblem {
             }
             Self::KeyReplaced => write!(
                 f,
-                "{shown} is not there, and the key that it had was replaced, as {} shows; no other is made in its place: name \
-                 a new file, or the files' options the other way round",
+                "{shown} is missing, and {} shows that its key was replaced, so no new key is written there; name another file, or \
+                 exchange --new-key and --old-key",
                 ShownInput(&with_suffix(path, REPLACED))
             ),
             Self::OfOthers => write!(
@@ -687,7 +687,7 @@ impl KeystoreProblem {
             ),
             Self::NotNew => write!(
                 f,
-                "the session of {shown} has an RSA key, so it is not the new keystore; give the old one with --keystore"
+                "{shown} has an RSA key, and a new keystore has an Ed25519 key; give that one as --new-keystore"
             ),
             Self::Refused { is_in_the_way: true } => {
                 write!(f, "the server refuses the session of {shown}; move the file away before you go on")

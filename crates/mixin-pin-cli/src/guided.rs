@@ -1,4 +1,4 @@
-//! Makes a change of a key that cannot be taken back, and finds out which key counts if the answer is lost.
+//! Makes a change of a key, and finds out which key works if the answer is lost.
 //!
 //! The caller has written the new key to disk and read it back before. An interrupted change is asked for, and made again
 //! with the same key, so no run leaves a key behind that nobody has.
@@ -35,7 +35,7 @@ pub(crate) trait Change {
     /// Whether a repeated question can get another answer while a lost request may still arrive. If not, asking costs a try.
     const IS_ASKED_AGAIN: bool;
 
-    /// Asks which key counts.
+    /// Asks which key works.
     fn ask(&mut self) -> Result<Standing<Self::New>, Error>;
 
     /// Makes the change. An error means that nothing changed.
@@ -161,7 +161,7 @@ pub(crate) fn carry_out<C: Change>(change: &mut C, may_be_made: bool, patience: 
     }
 }
 
-/// If the old key counts for certain, the change was not carried out. That also holds for a refusal that was in doubt: a copy
+/// If the old key works for certain, the change was not carried out. That also holds for a refusal that was in doubt: a copy
 /// that arrived first would have replaced the key.
 fn cause_of(lost: Unknown, works: Works) -> Error {
     match works {

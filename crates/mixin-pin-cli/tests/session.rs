@@ -908,3 +908,21 @@ fn an_unfinished_file_with_the_old_key_is_refused() {
     assert!(refused.code == 2 && message(&refused).contains("is not the file of an unfinished change"), "{refused:?}");
     assert!(!is_there(&new));
 }
+
+#[cfg(unix)]
+#[test]
+fn an_unfinished_file_that_others_can_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let world = world();
+    let (old, new) = (world.user(Kind::Ed25519), world.path("new.json"));
+    let unfinished = format!("{new}.unfinished");
+    write_unfinished(&unfinished, &old, &"07".repeat(32));
+    fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o622)).unwrap();
+    let refused = world.run(&rotate(&old, &new), "");
+    assert!(refused.code == 2 && message(&refused).contains("another user may know its key"), "{refused:?}");
+    assert!(world.works(old.path()) && world.done(old.session_id, "/session/secret") == 0);
+    // The same file is used if it is this user's alone.
+    fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(world.run(&rotate(&old, &new), "").code, 0);
+}

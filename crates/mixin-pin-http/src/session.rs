@@ -12,7 +12,7 @@ use crate::Client;
 use crate::driver::{Outside, Tips, drive, now};
 
 impl Client {
-    /// Replaces the RSA key of this session by an Ed25519 key: `POST /legacy/users`. The PIN in digits approves it.
+    /// Replaces the RSA key of this session by an Ed25519 key: `POST /legacy/users`. The PIN in digits permits it.
     ///
     /// Save the new private key before. The request has no token, so a refusal is [`Outcome::Unknown`], too: it may be about
     /// a copy that was made on the network.

@@ -26,7 +26,7 @@ pub(crate) enum SessionCommand {
 /// The call that upgrades a session.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum UpgradeBy {
-    /// POST /legacy/users, as the official Go client makes it: the PIN of six digits approves.
+    /// POST /legacy/users, as the official Go client makes it: the PIN of six digits permits it.
     LegacyUsers,
     /// POST /session/secret, as the apps make it: the old key signs, without a PIN.
     SessionSecret,

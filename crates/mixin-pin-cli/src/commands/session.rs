@@ -26,6 +26,7 @@ use crate::outcome::{MEMORY, next_command, send};
 use crate::output::{self, GOOD, Output, WARN};
 use crate::pins::{self, Digits};
 use crate::redact::ShownPath;
+use crate::system;
 use crate::time::seconds;
 
 pub(crate) fn upgrade(args: &SessionUpgradeArgs, output: &Output) -> Result<(), Error> {
@@ -320,6 +321,10 @@ impl<'a> Run<'a> {
 
     /// Reads the key of an earlier run, which must be of this change. Returns the passphrase that was asked for, too.
     fn resume(&self) -> Result<(Unfinished, Option<Passphrase>), Error> {
+        // Who put it there would know the new key.
+        if system::is_of_others(&self.unfinished) {
+            return Err(FileProblem::OfOthers.at(&self.unfinished));
+        }
         let (file, asked) = Unfinished::read(&self.unfinished, self.old.passphrase.as_ref())?;
         // A change to the same key would count as made before it is sent.
         if self.old.keystore.public_key() == Some(VerifyingKey::Ed25519(file.key.public_key())) {

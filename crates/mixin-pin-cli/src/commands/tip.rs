@@ -233,7 +233,7 @@ impl KeyChange<'_> {
             // A link such as /dev/stdin is not the user's.
             "it is not a regular file".to_owned()
         };
-        output::warn(&format!("{shown} keeps its name ({cause}); its key is replaced and approves nothing any more"));
+        output::warn(&format!("{shown} keeps its name ({cause}); its key was replaced and does not work any more"));
         None
     }
 

@@ -83,6 +83,7 @@ impl KeyFile<'_> {
     /// Makes a key, and says so.
     pub(crate) fn make(&self, output: &Output) -> Result<TipKey, Error> {
         let key = self.create()?;
+        files::check_durable(self.path)?;
         output.progress(|| format!("made {}", ShownPath(self.path)))?;
         Ok(key)
     }

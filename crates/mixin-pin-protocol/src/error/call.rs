@@ -148,7 +148,7 @@ impl fmt::Display for ActionError {
                 let asked = asked.trim_end_matches(':');
                 write!(
                     f,
-                    "the path asks for {asked}, and the request lacks {field}, or has it in another form than that needs"
+                    "the path asks for {asked}, and {field} is missing or has the wrong form; correct the request"
                 )
             }
             Self::Mismatch { asked, given, field } => {

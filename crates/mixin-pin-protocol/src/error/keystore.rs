@@ -239,8 +239,8 @@ impl fmt::Display for KeystoreError {
                  signer written from it",
             ),
             Self::Unfinished => f.write_str(
-                "the keystore is unfinished: it has the new key of a session change that has not been completed; run that \
-                 change again, which completes it",
+                "the file is not a keystore yet: it has the new key of a session change that is not complete; run that change \
+                 again",
             ),
         }
     }
