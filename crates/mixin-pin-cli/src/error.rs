@@ -902,7 +902,7 @@ mod tests {
                 .at(Path::new("new.json.unfinished")),
             FileProblem::OtherUser { user_id: Uuid::from_u128(7) }.at(path),
             FileProblem::OtherSession.at(path),
-            FileProblem::OtherKey { keystore: "new.json".into() }.at(Path::new("new.json.unfinished")),
+            FileProblem::OtherKey { keystore: "newest.json".into() }.at(Path::new("newest.json.unfinished")),
             FileProblem::Exists.at(path),
             FileProblem::LockingLeft.at(Path::new("keystore.json.locking")),
             FileProblem::UnlockLeft.at(Path::new("keystore.json.before-unlock")),
