@@ -550,6 +550,7 @@ impl fmt::Display for Error {
 }
 
 impl FileProblem {
+    #[allow(clippy::too_many_lines, reason = "an arm for each problem")]
     fn fmt_at(&self, path: &Path, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = ShownInput(path);
         match self {

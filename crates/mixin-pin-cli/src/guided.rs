@@ -230,7 +230,8 @@ impl Names {
             Works::OldSoFar => format!("so far {old} works; the lost request may still arrive"),
             Works::New => format!("{new} works"),
             Works::Neither => format!("the server accepts neither {old} nor {new}"),
-            Works::Unchanged => format!("nothing changed, so {old} is as it was"),
+            // Another client may have changed it meanwhile.
+            Works::Unchanged => "this run changed nothing".to_owned(),
             Works::Unknown => format!("whether {old} or {new} works is not known"),
         }
     }

@@ -257,7 +257,7 @@ fn other_files_are_not_touched() {
     assert!(message(&by_owner).contains(&format!("of user {}, without --owner", other.user_id)), "{by_owner:?}");
     // It is no keystore.
     let used = world.run(&["me", "--keystore", &unfinished], "");
-    assert!(used.code == 2 && message(&used).contains("the keystore is unfinished"), "{used:?}");
+    assert!(used.code == 2 && message(&used).contains("the file is not a keystore yet"), "{used:?}");
     private(Path::new(&unfinished), "{}");
     assert_eq!(world.run(&upgrade(&old, &new), PIN).code, 2);
     assert!(world.works(old.path()));

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::resolve::Journal;
 use crate::args::{ClientArgs, TipChangeArgs, TipNewKeyArgs, TipSignArgs};
 use crate::error::{Error, FileProblem, KeyProblem};
-use crate::guided::{self, Change, KeyFile, Names, REPLACED, Standing, Works};
+use crate::guided::{self, Change, KeyFile, Names, REPLACED, Standing};
 use crate::outcome::{next_command, send, send_or_next};
 use crate::output::{self, GOOD, Output, user_name};
 use crate::pins::Digits;
@@ -196,11 +196,7 @@ impl KeyChange<'_> {
         let patience = Duration::from_secs(self.args.api.timeout);
         let names = Names { old: "the old PIN".to_owned(), new: ShownInput(self.new_key.path).to_string() };
         guided::carry_out(&mut change, !journal.changes.is_empty(), patience).map_err(|failure| {
-            let said = match failure.works {
-                // Another client may have changed it meanwhile.
-                Works::Unchanged => "this run changed nothing".to_owned(),
-                works => names.works(works),
-            };
+            let said = names.works(failure.works);
             failure.into_error(said, Some(self.new_key.path), self.again.clone())
         })
     }
