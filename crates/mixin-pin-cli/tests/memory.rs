@@ -109,6 +109,10 @@ fn the_command_leaves_no_secret() {
         let text = fields.to_string();
         private(keystore.as_ref(), &text);
 
+        // Ruby's client takes six digits in a row for a PIN, so such a token, which chance makes, is not written for it.
+        let token = Keystore::parse(text.as_bytes()).unwrap().pin_token().unwrap();
+        let is_misread = token.as_bytes().windows(6).any(|six| six.iter().all(u8::is_ascii_digit));
+        let shape = if is_misread { "bot" } else { "ruby" };
         let marks = Marks::of(&keystore);
         let locked = sandbox.path(&format!("{kind}-locked.json"));
         let converted = sandbox.path(&format!("{kind}-converted.json"));
@@ -142,7 +146,7 @@ fn the_command_leaves_no_secret() {
             (vec!["token", "--keystore", "-", "--method", "GET", "--path", "/me"], &text),
             (vec!["doctor", "--keystore", "-", "--api", &sandbox.url], &text),
             (vec!["keystore", "convert", "-", "--shape", "bot", "--with-spend-key"], &text),
-            (vec!["keystore", "convert", &keystore, "--shape", "ruby", "--with-spend-key", "--out", &converted], ""),
+            (vec!["keystore", "convert", &keystore, "--shape", shape, "--with-spend-key", "--out", &converted], ""),
         ] {
             left.extend(marks.left_by(&watcher, &args, stdin));
         }
