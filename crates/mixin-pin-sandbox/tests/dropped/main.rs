@@ -226,7 +226,7 @@ fn each_poll() {
             (false, _) => Fault::None,
             (true, true) => Fault::CloseAfter,
             // Otherwise the answer can be there before the future is polled again.
-            (true, false) => Fault::DelayAnswer(Duration::from_millis(20)),
+            (true, false) => Fault::DelayAnswer(Duration::from_millis(200)),
         }
     };
     let proxy = FaultProxy::start(sandbox.address(), choose).unwrap();
