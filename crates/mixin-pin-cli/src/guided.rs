@@ -51,7 +51,7 @@ pub(crate) trait Change {
         Ok(false)
     }
 
-    /// How long a request may still arrive that would undo the next one. None if there is none.
+    /// How long an earlier request may still arrive and undo the next one. None if no such request is known.
     fn may_arrive(&mut self) -> Result<Option<Duration>, Error> {
         Ok(None)
     }
@@ -352,7 +352,7 @@ mod tests {
         let neither = || (0..4).map(|_| Ok(Neither)).collect::<Vec<_>>();
         assert_eq!(run(false, false, neither(), vec![Ok(lost())]), (Err(Works::Neither), said("saaaa")));
         assert_eq!(run(false, true, neither(), vec![Ok(lost()), done()]), (Ok(7), said("saaaas")));
-        // A refusal is none of the lost answers after which it is made again.
+        // After a refusal the change is not made again; after a lost answer it is.
         let refused = serde_json::from_value(serde_json::json!({ "code": 401 })).unwrap();
         let refused = Ok(unknown(AnswerError::Refusal(Box::new(refused))));
         assert_eq!(run(false, true, vec![Ok(Neither)], vec![refused]), (Err(Works::Neither), said("sa")));

@@ -376,8 +376,8 @@ impl KeyResolution {
     ///
     /// If the new key is accepted and the old one, which signed or encrypted them, is not, that is every change of this
     /// session. If the app's owner made several, each ends the session of the one before, so they stay until all have expired.
-    /// If the old key is accepted, it is every change that has expired by the server's clock. If neither is, it is none. A
-    /// change that its caller is still making stays.
+    /// If the old key is accepted, it is every change that has expired by the server's clock. If both are refused, nothing is
+    /// settled. A change that its caller is still making stays.
     pub fn settled<'p>(&'p self, now: &'p [PendingCall]) -> impl Iterator<Item = &'p PendingCall> {
         let Evidence { change, pending, server_time, is_old_refused, new_session_id: _ } = &self.evidence;
         let is_over = |call: &PendingCall| server_time.is_some_and(|time| time.secs() >= over(call.expires_at));

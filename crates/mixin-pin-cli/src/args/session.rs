@@ -84,7 +84,7 @@ pub(crate) struct AppRegisterArgs {
     /// The app.
     #[arg(long, value_name = "UUID", value_parser = id)]
     pub(crate) app_id: Uuid,
-    /// The file with the app's spend key, in hex. It is made if there is none.
+    /// The file with the app's spend key, in hex. If it is missing, a key is made and written there.
     #[arg(long, value_name = "FILE")]
     pub(crate) spend_key: PathBuf,
     #[command(flatten)]
@@ -97,7 +97,7 @@ pub(crate) struct AppRegisterArgs {
 pub(crate) struct TipChangeArgs {
     #[command(flatten)]
     pub(crate) client: ClientArgs,
-    /// The file with the new key, in hex. It is made if there is none.
+    /// The file with the new key, in hex. If it is missing, a key is made and written there.
     #[arg(long, value_name = "FILE")]
     pub(crate) new_key: PathBuf,
     /// The file with the old key, if the PIN is a TIP key already. By default it is the keystore's spend key. Afterwards the

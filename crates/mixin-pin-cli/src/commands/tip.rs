@@ -167,7 +167,7 @@ impl KeyChange<'_> {
         Ok(())
     }
 
-    /// The PIN that is set now. None if there is none. `old_key` is the text of the old key's file, if it is there.
+    /// The PIN that is set now; None for a user without a PIN. `old_key` is the text of the old key's file, if that exists.
     fn old(
         &self,
         me: &User,

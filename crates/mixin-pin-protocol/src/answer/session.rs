@@ -39,8 +39,8 @@ impl NewSession {
     /// The session of a user that was read (`GET /me`) with the new key, if the answer to the change was lost. None if the
     /// answer has no server's key.
     ///
-    /// The answer names the server's key as `pin_token` (android-app and ios-app read it there). That of an RSA session is
-    /// not a server's key, so the result is None.
+    /// The answer names the server's key as `pin_token` (android-app and ios-app read it there). An RSA
+    /// session's `pin_token` is a wrapped PIN key instead, so the result is None.
     pub fn of_user(user: &User) -> Option<Self> {
         let texts = [&user.server_public_key, &user.pin_token_base64, &user.pin_token];
         let text = texts.into_iter().find(|text| !text.is_empty())?;
@@ -104,7 +104,7 @@ pub struct App {
     /// The owner.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient_uuid")]
     pub creator_id: Option<Uuid>,
-    /// The public key of its session, in hex; empty if there is none, or if it is not shown.
+    /// The public key of its session, in hex. Empty if the app has none or the server does not show it.
     #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub session_public_key: String,
     /// The key under which it is registered with the safe, in hex; empty if it is not, or if it is not shown.
