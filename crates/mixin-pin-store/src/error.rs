@@ -1,9 +1,13 @@
 //! Errors of the stores.
 
+mod postgres;
+
 use std::error::Error as StdError;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{fmt, io};
+
+pub use postgres::PostgresError;
 
 /// The cause of an error. Its type may change in any version.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -42,6 +46,13 @@ pub enum Error {
     NoDataFolder,
     /// The store's URL is of no known kind.
     Url,
+    /// The store's URL needs a feature that this program was built without.
+    NotBuilt {
+        /// The feature of this crate.
+        feature: &'static str,
+    },
+    /// Without TLS others on the way to another machine could read the password and change iterators.
+    Plaintext,
     /// SQLite would read the store's name as a URI.
     SqliteUri,
     /// SQLite's `:memory:` would be a new store at every opening.
@@ -50,6 +61,8 @@ pub enum Error {
     Sqlite(SqliteError),
     /// Redis or the connection to it.
     Redis(RedisError),
+    /// PostgreSQL or the connection to it.
+    Postgres(PostgresError),
     /// Another kind of store, by [`Error::other`].
     Other(BoxError),
 }
@@ -239,7 +252,18 @@ impl fmt::Display for Error {
             Self::NoDataFolder => {
                 f.write_str("the system names no data folder for this user; name a store, such as sqlite:FILE")
             }
-            Self::Url => f.write_str("a store is memory:, sqlite:FILE, redis://HOST or rediss://HOST"),
+            Self::Url => f.write_str(
+                "a store is memory:, sqlite:FILE, redis://HOST, rediss://HOST, redis+sentinel://HOST,HOST/NAME, \
+                 rediss+sentinel://HOST,HOST/NAME, redis-cluster://HOST,HOST, rediss-cluster://HOST,HOST or \
+                 postgres://USER@HOST/DATABASE",
+            ),
+            Self::NotBuilt { feature } => {
+                write!(f, "this program was built without the feature {feature}; build it with that, or name another store")
+            }
+            Self::Plaintext => f.write_str(
+                "Redis without TLS on another machine would expose its password and every record; use rediss://, or if the network \
+                 is safe, add ?plaintext=allow to the URL",
+            ),
             Self::SqliteUri => f.write_str(
                 "a SQLite store is named by its path, not by a URI; write sqlite:FILE without file:, or sqlite:./file:… for \
                  a file of that name",
@@ -250,6 +274,7 @@ impl fmt::Display for Error {
             ),
             Self::Sqlite(error) => error.fmt(f),
             Self::Redis(error) => error.fmt(f),
+            Self::Postgres(error) => error.fmt(f),
             Self::Other(error) => error.fmt(f),
         }
     }
@@ -392,6 +417,7 @@ impl StdError for Error {
             // `Display` prints these errors themselves, so the source is their cause.
             Self::Sqlite(error) => error.source(),
             Self::Redis(error) => error.source(),
+            Self::Postgres(error) => error.source(),
             Self::Other(error) => error.source(),
             _ => None,
         }
@@ -432,5 +458,11 @@ impl From<SqliteError> for Error {
 impl From<RedisError> for Error {
     fn from(error: RedisError) -> Self {
         Self::Redis(error)
+    }
+}
+
+impl From<PostgresError> for Error {
+    fn from(error: PostgresError) -> Self {
+        Self::Postgres(error)
     }
 }

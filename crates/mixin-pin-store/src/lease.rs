@@ -140,6 +140,8 @@ pub enum Place<'s> {
     File(&'s Path),
     /// On a Redis or Valkey server. The URL is left out because it may contain a password.
     Redis,
+    /// In a PostgreSQL database.
+    Postgres,
 }
 
 macro_rules! by_pointer {

@@ -162,7 +162,7 @@ use std::time::Duration;
 
 #[cfg(feature = "async")]
 pub use asynchronous::{AsyncLease, AsyncNonceStore, BoxFuture};
-pub use error::{BoxError, Error, RedisError, SqliteError};
+pub use error::{BoxError, Error, PostgresError, RedisError, SqliteError};
 pub use journal::{CallIntent, CallKind, PendingCall};
 pub use lease::{Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore, Place};
 pub use memory::MemoryStore;
@@ -174,7 +174,7 @@ pub use risk::Risk;
 pub use sqlite::{Durability, SqliteStore};
 #[cfg(feature = "async")]
 pub use url::open_async;
-pub use url::{open, open_within};
+pub use url::{create, open, open_within};
 
 /// Limit for differences between the clock and a session's last iterator. If the clock is further ahead, it must be
 /// confirmed. If the last iterator is further ahead, it is refused.

@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use mixin_pin_core::uuid::Uuid;
 
 /// A problem of a store that can still be used. `Display` says what it is and what to do about it.
 #[non_exhaustive]
@@ -27,6 +30,14 @@ pub enum Risk {
         /// The server's `maxmemory-policy`.
         policy: String,
     },
+    /// A session's record is behind its own journal, as after a restore of a part of the store, or an eviction. Its next lease
+    /// goes on above the journal.
+    Behind {
+        /// The session.
+        session_id: Uuid,
+        /// How far the last iterator is behind the journal's greatest.
+        by: Duration,
+    },
 }
 
 impl fmt::Display for Risk {
@@ -50,6 +61,12 @@ impl fmt::Display for Risk {
             Self::Eviction { policy } => write!(
                 f,
                 "Redis may drop leases when memory runs short (maxmemory-policy {policy}); set it to noeviction"
+            ),
+            Self::Behind { session_id, by } => write!(
+                f,
+                "the record of session {session_id} is {by:.1?} behind its journal, as after a restore from a backup; its next \
+                 call goes on above the journal; if it was used since that backup, also run: mixin-pin store raise {session_id} \
+                 --to-server-time"
             ),
         }
     }

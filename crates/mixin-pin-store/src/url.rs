@@ -55,6 +55,21 @@ pub async fn open_async(url: &str) -> Result<Box<dyn crate::AsyncNonceStore>, Er
     })
 }
 
+/// Creates what the store that a URL names needs before it is opened for the first time: the tables of a PostgreSQL database.
+/// The other stores need nothing. Returns whether anything was created.
+///
+/// # Errors
+/// As [`open`].
+pub fn create(url: &str) -> Result<bool, Error> {
+    match Named::read(url)? {
+        Named::Memory => Ok(false),
+        #[cfg(feature = "sqlite")]
+        Named::Sqlite(_) => Ok(false),
+        #[cfg(feature = "redis")]
+        Named::Redis => Ok(false),
+    }
+}
+
 /// The store that a URL names.
 enum Named {
     Memory,
@@ -79,10 +94,17 @@ impl Named {
             }
             return Ok(Self::Sqlite(path.into()));
         }
-        #[cfg(feature = "redis")]
-        if url.starts_with("redis://") || url.starts_with("rediss://") {
-            return Ok(Self::Redis);
+        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+        match scheme {
+            #[cfg(feature = "redis")]
+            "redis" | "rediss" => Ok(Self::Redis),
+            #[cfg(not(feature = "redis"))]
+            "redis" | "rediss" => Err(Error::NotBuilt { feature: "redis" }),
+            "redis+sentinel" | "rediss+sentinel" | "redis-cluster" | "rediss-cluster" => {
+                Err(Error::NotBuilt { feature: "redis-ha" })
+            }
+            "postgres" | "postgresql" => Err(Error::NotBuilt { feature: "postgres" }),
+            _ => Err(Error::Url),
         }
-        Err(Error::Url)
     }
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use common::redis_server::RedisServer;
 use common::{MINUTE, call, confirmed, new_session, now};
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_store::{
     AsyncLease, AsyncNonceStore, CallKind, Error, LeaseReply, MemoryStore, NonceStore, open_async, test_suite,
 };
+use mixin_pin_test_servers::redis::RedisServer;
 use tokio::runtime::{Builder, Runtime};
 
 fn runtimes() -> [Runtime; 2] {

@@ -13,6 +13,8 @@ fn error_messages_are_unchanged() {
         Error::LeaseLost,
         Error::NoDataFolder,
         Error::Url,
+        Error::NotBuilt { feature: "postgres" },
+        Error::Plaintext,
         Error::InUse,
         Error::Unsettled,
         Error::NoIteratorLeft,

@@ -5,7 +5,6 @@ mod common;
 
 use std::time::Duration;
 
-use common::redis_server::{RedisServer, server_that_answers};
 use common::{
     MINUTE, TestClock, assert_calls_are_listed_and_keep_their_session, assert_iterators_far_ahead_are_refused,
     assert_old_verifications_are_dropped, assert_sessions_are_raised, assert_sessions_are_shown_and_forgotten, call,
@@ -16,6 +15,7 @@ use mixin_pin_core::{Error as CoreError, UnixTime};
 use mixin_pin_store::{
     CallKind, Error, LeaseReply, LeaseTerms, ManagedStore, NonceStore, RedisError, RedisStore, Risk, test_suite,
 };
+use mixin_pin_test_servers::redis::{RedisServer, server_that_answers};
 
 const DAY: u64 = 86_400;
 const START: u64 = 1_795_517_646;

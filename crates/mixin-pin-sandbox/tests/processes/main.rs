@@ -5,8 +5,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../../../mixin-pin-store/tests/common/redis_server.rs"]
-mod redis_server;
 mod worker;
 
 use std::collections::HashMap;
@@ -25,7 +23,7 @@ use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, Pin};
 use mixin_pin_protocol::keystore::{ServerKey, write_ed25519};
 use mixin_pin_sandbox::{Config, Observation, Sandbox};
 use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
-use redis_server::RedisServer;
+use mixin_pin_test_servers::redis::RedisServer;
 use tempfile::TempDir;
 
 const PROCESSES: usize = 8;

@@ -1,8 +1,5 @@
 //! Tries to lease that arrive late, run by hand on a real server.
 
-#[path = "../../tests/common/redis_server.rs"]
-mod redis_server;
-
 use std::time::Duration;
 
 use mixin_pin_core::UnixTime;
@@ -13,7 +10,7 @@ use super::lease::RedisLease;
 use super::{RedisStore, lease_key, mark_key, record_key};
 use crate::journal::OwnEntry;
 use crate::{CallIntent, CallKind, LeaseReply, LeaseTerms, NonceStore as _, PendingCall};
-use redis_server::RedisServer;
+use mixin_pin_test_servers::redis::RedisServer;
 
 const SESSION: Uuid = Uuid::from_u128(1);
 const TERMS: LeaseTerms<'_> = LeaseTerms::new(Duration::from_secs(60)).with_confirmed_clock();

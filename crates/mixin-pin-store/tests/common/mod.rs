@@ -1,8 +1,6 @@
 //! Shared by the tests: session ids, test clocks, a Redis server, and checks for every store.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-pub mod redis_server;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -10,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use mixin_pin_core::UnixTime;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_store::{
-    CallIntent, CallKind, Error, Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore, PendingCall, Place,
+    CallIntent, CallKind, Error, Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore, PendingCall, Place, Risk,
 };
 
 /// Session ids that no other test uses.
@@ -220,4 +218,26 @@ impl TestClock {
         let seconds = self.0.clone();
         move || UnixTime::from_secs(seconds.load(Ordering::SeqCst))
     }
+}
+
+/// Checks that a session whose record is behind its journal is reported, and goes on above the journal. `write` sets a
+/// session's last iterator directly.
+pub fn assert_a_record_behind_its_journal_is_raised(store: &dyn ManagedStore, write: impl Fn(Uuid, u64)) {
+    const HOUR: u64 = 3_600_000_000_000;
+    let (session, begun) = (new_session(), now().as_nanos().unwrap());
+    store.raise(session, begun + HOUR).unwrap();
+    leave_unknown(store, session, &call(CallKind::UpdatePin));
+    let above = *store.pending(session).unwrap()[0].iterators.end();
+    let behind = |risks: &[Risk]| {
+        risks.iter().find_map(|risk| match risk {
+            Risk::Behind { session_id, by } if *session_id == session => Some(*by),
+            _ => None,
+        })
+    };
+    assert_eq!(behind(&store.risks().unwrap()), None);
+    write(session, begun - HOUR);
+    let by = behind(&store.risks().unwrap()).expect("reported");
+    assert_eq!(by, Duration::from_nanos(above - (begun - HOUR)));
+    assert!(take_lease(store, session).reserve(now()).unwrap() > above, "above the journal");
+    assert_eq!(behind(&store.risks().unwrap()), None, "raised");
 }

@@ -594,7 +594,7 @@ fn forked_sqlite() {
 
 #[cfg(feature = "redis")]
 fn forked_redis() {
-    use crate::common::redis_server::RedisServer;
+    use mixin_pin_test_servers::redis::RedisServer;
 
     let Some(server) = RedisServer::start("a_forked_process_does_not_use_its_parents_lease_on_redis", &[]) else {
         return;

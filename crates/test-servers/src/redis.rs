@@ -1,5 +1,4 @@
 //! A Redis or Valkey server for one test.
-#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -53,6 +52,7 @@ impl RedisServer {
         panic!("the Redis server did not start");
     }
 
+    /// The URL of the store.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
@@ -76,6 +76,7 @@ impl RedisServer {
         assert!(sent.success());
     }
 
+    /// Kills the server at once.
     pub fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();

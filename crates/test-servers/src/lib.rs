@@ -1,0 +1,6 @@
+//! Servers of databases for tests: real ones, on free ports, that stop with their test.
+//!
+//! A test that needs a server which is not installed prints `SKIPPED`. With `MIXIN_PIN_REQUIRE_ALL` it fails instead.
+#![forbid(unsafe_code)]
+
+pub mod redis;
