@@ -473,10 +473,7 @@ impl Client {
         call: Call<'_, T, Lease>,
     ) -> Result<(T, Option<UnixTime>), Error> {
         let ended = self.make(call, Tips::default()).await?;
-        match ended.result? {
-            Outcome::Done(answer) => Ok((answer, ended.server_time)),
-            Outcome::Unknown(unknown) => Err(*unknown.cause),
-        }
+        Ok((ended.result?.read()?, ended.server_time))
     }
 
     pub(crate) async fn change<T: DeserializeOwned + Send + Sync + 'static>(

@@ -132,10 +132,7 @@ impl OAuthClient {
     }
 
     async fn read<T: DeserializeOwned + Send + Sync + 'static>(&self, call: Call<'_, T, Lease>) -> Result<T, Error> {
-        match self.make(call, Tips::default()).await? {
-            Outcome::Done(answer) => Ok(answer),
-            Outcome::Unknown(unknown) => Err(*unknown.cause),
-        }
+        self.make(call, Tips::default()).await?.read()
     }
 
     async fn make<T: DeserializeOwned + Send + Sync + 'static>(

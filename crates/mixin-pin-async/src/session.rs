@@ -124,12 +124,7 @@ impl Client {
     ) -> Result<(KeyState, Option<UnixTime>), Error> {
         let call = self.rules.ask_with(user_id, session_id, key.algorithm());
         let ended = drive(call, &self.transport, Outside::unleased(Some(key))).await?;
-        let user = match ended.result {
-            Ok(Outcome::Done(user)) => Ok(user),
-            Ok(Outcome::Unknown(unknown)) => Err(*unknown.cause),
-            Err(error) => Err(error),
-        };
-        Ok((KeyState::of(user)?, ended.server_time))
+        Ok((KeyState::of(ended.result.and_then(Outcome::read))?, ended.server_time))
     }
 
     /// Finds out which key is a session's after a change of the key whose answer was lost. It only reads. A settled change

@@ -138,9 +138,6 @@ pub(crate) fn carry_out<C: Change>(change: &mut C, may_be_made: bool, patience: 
             Err(cause) => return Err(failed(before)(cause)),
         };
         let standing = settle(change, patience, &lost);
-        if let Ok(Standing::New(new)) = standing {
-            return Ok(new);
-        }
         // If that fails too, the lost answer is the error to tell of, and the next run asks again.
         let may_arrive = change.may_arrive();
         let works = match standing {

@@ -459,10 +459,7 @@ impl Client {
         call: Call<'_, T, Box<dyn Lease>>,
     ) -> Result<(T, Option<UnixTime>), Error> {
         let ended = self.make(call, Tips::default())?;
-        match ended.result? {
-            Outcome::Done(answer) => Ok((answer, ended.server_time)),
-            Outcome::Unknown(unknown) => Err(*unknown.cause),
-        }
+        Ok((ended.result?.read()?, ended.server_time))
     }
 
     pub(crate) fn change<T: DeserializeOwned>(

@@ -126,10 +126,7 @@ impl OAuthClient {
     }
 
     fn read<T: DeserializeOwned>(&self, call: Call<'_, T, Box<dyn Lease>>) -> Result<T, Error> {
-        match self.make(call, Tips::default())? {
-            Outcome::Done(answer) => Ok(answer),
-            Outcome::Unknown(unknown) => Err(*unknown.cause),
-        }
+        self.make(call, Tips::default())?.read()
     }
 
     fn make<T: DeserializeOwned>(

@@ -83,6 +83,17 @@ impl<T> Outcome<T> {
         }
     }
 
+    /// The answer to a request that changes nothing: there an unknown outcome is just a failure.
+    ///
+    /// # Errors
+    /// Why the outcome is unknown.
+    pub fn read(self) -> Result<T, Error> {
+        match self {
+            Self::Done(answer) => Ok(answer),
+            Self::Unknown(unknown) => Err(*unknown.cause),
+        }
+    }
+
     /// Turns an error after which something may have changed into [`Outcome::Unknown`]. Verifying changes nothing, so
     /// its refusals stay errors even if a copy cannot be ruled out.
     pub(crate) fn settle(request: &PreparedRequest, next: NextStep, result: Result<T, Error>) -> Result<Self, Error> {
