@@ -26,7 +26,7 @@ impl Backoff {
     }
 
     /// The time until the deadline.
-    #[cfg(feature = "redis")]
+    #[cfg(any(feature = "postgres", feature = "redis"))]
     pub(crate) fn left(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
     }
@@ -50,7 +50,7 @@ impl Backoff {
     }
 
     /// The same without blocking the thread.
-    #[cfg(feature = "async")]
+    #[cfg(any(feature = "async", feature = "postgres"))]
     pub(crate) async fn pause(&mut self) -> Result<bool, crate::Error> {
         let Some(pause) = self.next() else { return Ok(false) };
         // Otherwise the timer would panic.

@@ -1,4 +1,4 @@
-//! What the stores on SQLite and Redis share: the clock, randomness, and the state of leases.
+//! What the stores on SQLite, Redis and PostgreSQL share: the clock, randomness, and the state of leases.
 
 mod lease_state;
 mod process;

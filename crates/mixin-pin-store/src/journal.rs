@@ -23,7 +23,7 @@ pub enum CallKind {
     Other,
 }
 
-#[cfg(any(feature = "redis", feature = "sqlite"))]
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 impl CallKind {
     const ALL: [Self; 4] = [Self::UpdatePin, Self::VerifyPin, Self::ChangeSession, Self::Other];
 
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(OwnEntry::new(&terms).to_remove(), None);
     }
 
-    #[cfg(any(feature = "redis", feature = "sqlite"))]
+    #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
     #[test]
     fn kinds_are_found_by_their_names() {
         for kind in CallKind::ALL {

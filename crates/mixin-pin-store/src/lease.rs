@@ -210,7 +210,7 @@ impl<'c> LeaseTerms<'c> {
     }
 
     /// The same terms for a task that has a copy of the call.
-    #[cfg(all(feature = "async", any(feature = "redis", feature = "sqlite")))]
+    #[cfg(any(feature = "postgres", all(feature = "async", any(feature = "redis", feature = "sqlite"))))]
     pub(crate) const fn without_call(self) -> LeaseTerms<'static> {
         let Self { duration, wait, clock_is_confirmed, call: _ } = self;
         LeaseTerms { duration, wait, clock_is_confirmed, call: None }

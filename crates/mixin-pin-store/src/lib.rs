@@ -2,10 +2,11 @@
 //! must reach the server in order.
 //!
 //! **In scope:** [`NonceStore`]s: memory for one process ([`MemoryStore`]), SQLite for the processes of one machine
-//! ([`SqliteStore`], feature `sqlite`, on by default), Redis or Valkey for several machines (`RedisStore`, feature `redis`).
+//! ([`SqliteStore`], feature `sqlite`, on by default), Redis or Valkey for several machines (`RedisStore`, feature `redis`),
+//! PostgreSQL for several machines (`PostgresStore`, feature `postgres`).
 //! [`open`] opens any of them by its URL. With the feature `async` each is an `AsyncNonceStore`, too (`open_async`). A store
 //! saves an iterator before it returns it. During a call the caller leases the session. If a process dies, SQLite passes its
-//! leases on at once; Redis does so when they end. The journal lists calls that are under way or whose outcome is unknown,
+//! leases on at once; Redis and PostgreSQL do so when they end. The journal lists calls that are under way or whose outcome is unknown,
 //! also after a crash.
 //!
 //! **Out of scope, for good:** file formats of our own, cryptography, and calls. `mixin-pin-http` makes calls with any
@@ -139,15 +140,19 @@
 
 #[cfg(feature = "async")]
 mod asynchronous;
-#[cfg(any(feature = "async", feature = "redis", feature = "sqlite"))]
+#[cfg(any(feature = "async", feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod backoff;
-#[cfg(any(feature = "redis", feature = "sqlite"))]
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod clock_check;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod engine;
 mod error;
 mod iterators;
 mod journal;
 mod lease;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
@@ -166,6 +171,8 @@ pub use error::{BoxError, Error, PostgresError, RedisError, SqliteError};
 pub use journal::{CallIntent, CallKind, PendingCall};
 pub use lease::{Lease, LeaseReply, LeaseTerms, ManagedStore, NonceStore, Place};
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresStore;
 pub use record::SessionRecord;
 #[cfg(feature = "redis")]
 pub use redis::RedisStore;

@@ -30,6 +30,12 @@ pub enum Risk {
         /// The server's `maxmemory-policy`.
         policy: String,
     },
+    /// PostgreSQL does not wait for its disk (`fsync = off`). A power cut may lose the last writes, or damage the database.
+    PostgresNotOnDisk,
+    /// The connection to PostgreSQL on another machine is not encrypted.
+    PostgresPlaintext,
+    /// The connection to PostgreSQL on another machine is encrypted, but the server's certificate is not verified.
+    PostgresUnverified,
     /// A session's record is behind its own journal, as after a restore of a part of the store, or an eviction. Its next lease
     /// goes on above the journal.
     Behind {
@@ -61,6 +67,18 @@ impl fmt::Display for Risk {
             Self::Eviction { policy } => write!(
                 f,
                 "Redis may drop leases when memory runs short (maxmemory-policy {policy}); set it to noeviction"
+            ),
+            Self::PostgresNotOnDisk => f.write_str(
+                "PostgreSQL does not wait for its disk (fsync = off), so a power cut may lose leases and calls, or damage the database; \
+                 set fsync = on",
+            ),
+            Self::PostgresPlaintext => f.write_str(
+                "the connection to PostgreSQL on another machine is not encrypted, so others may read or change records; add \
+                 ?sslmode=verify-full to the URL",
+            ),
+            Self::PostgresUnverified => f.write_str(
+                "PostgreSQL's certificate is not verified, so another server may pose as it; add \
+                 ?sslmode=verify-full&sslrootcert=FILE to the URL",
             ),
             Self::Behind { session_id, by } => write!(
                 f,

@@ -12,7 +12,6 @@ mod file;
 mod holders;
 mod lease;
 mod patience;
-mod rules;
 mod schema;
 mod table;
 #[cfg(feature = "async")]
@@ -29,6 +28,7 @@ use mixin_pin_core::{UnixTime, uuid::Uuid};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use crate::backoff::Backoff;
+use crate::clock_check::{ClockCheck, check_clock};
 use crate::engine::{Clock, Expiry, LeaseState, system_clock};
 use crate::journal::OwnEntry;
 use crate::{
@@ -38,7 +38,6 @@ use crate::{
 use connections::Connections;
 use lease::SqliteLease;
 use patience::{LOCK_WAIT, Patience, SHORTEST_LOCK_WAIT};
-use rules::{ClockCheck, check_clock};
 use table::{COLUMNS, Row, is_needed, nanos, random_fence, read};
 
 /// What a returned iterator survives, and the entry of its call.

@@ -2,8 +2,8 @@
 
 use crate::{Error, ManagedStore, MemoryStore};
 
-/// Opens the store that a URL names: `memory:`, `sqlite:FILE` with the feature `sqlite`, or with the feature `redis`
-/// `redis://…` or `rediss://…` (TLS).
+/// Opens the store that a URL names: `memory:`, `sqlite:FILE` with the feature `sqlite`, with the feature `redis`
+/// `redis://…` or `rediss://…` (TLS), or with the feature `postgres` `postgres://…` or `postgresql://…`.
 ///
 /// ```
 /// let store = mixin_pin_store::open("memory:")?;
@@ -21,6 +21,8 @@ pub fn open(url: &str) -> Result<Box<dyn ManagedStore>, Error> {
         Named::Sqlite(path) => Box::new(crate::SqliteStore::open(&path)?),
         #[cfg(feature = "redis")]
         Named::Redis => Box::new(crate::RedisStore::open(url)?),
+        #[cfg(feature = "postgres")]
+        Named::Postgres => Box::new(crate::PostgresStore::open(url)?),
     })
 }
 
@@ -29,7 +31,10 @@ pub fn open(url: &str) -> Result<Box<dyn ManagedStore>, Error> {
 ///
 /// # Errors
 /// As [`open`].
-#[cfg_attr(not(any(feature = "sqlite", feature = "redis")), expect(unused_variables, reason = "memory needs no wait"))]
+#[cfg_attr(
+    not(any(feature = "postgres", feature = "redis", feature = "sqlite")),
+    expect(unused_variables, reason = "memory needs no wait")
+)]
 pub fn open_within(url: &str, limit: std::time::Duration) -> Result<Box<dyn ManagedStore>, Error> {
     Ok(match Named::read(url)? {
         Named::Memory => Box::new(MemoryStore::shared()),
@@ -37,6 +42,8 @@ pub fn open_within(url: &str, limit: std::time::Duration) -> Result<Box<dyn Mana
         Named::Sqlite(path) => Box::new(crate::SqliteStore::open_within(&path, limit)?),
         #[cfg(feature = "redis")]
         Named::Redis => Box::new(crate::RedisStore::open_within(url, limit)?),
+        #[cfg(feature = "postgres")]
+        Named::Postgres => Box::new(crate::PostgresStore::open_within(url, limit)?),
     })
 }
 
@@ -52,6 +59,8 @@ pub async fn open_async(url: &str) -> Result<Box<dyn crate::AsyncNonceStore>, Er
         Named::Sqlite(path) => Box::new(crate::SqliteStore::open_async(&path).await?),
         #[cfg(feature = "redis")]
         Named::Redis => Box::new(crate::RedisStore::open_async(url).await?),
+        #[cfg(feature = "postgres")]
+        Named::Postgres => Box::new(crate::PostgresStore::open_async(url).await?),
     })
 }
 
@@ -67,6 +76,8 @@ pub fn create(url: &str) -> Result<bool, Error> {
         Named::Sqlite(_) => Ok(false),
         #[cfg(feature = "redis")]
         Named::Redis => Ok(false),
+        #[cfg(feature = "postgres")]
+        Named::Postgres => crate::PostgresStore::create(url),
     }
 }
 
@@ -77,6 +88,8 @@ enum Named {
     Sqlite(std::path::PathBuf),
     #[cfg(feature = "redis")]
     Redis,
+    #[cfg(feature = "postgres")]
+    Postgres,
 }
 
 impl Named {
@@ -103,6 +116,9 @@ impl Named {
             "redis+sentinel" | "rediss+sentinel" | "redis-cluster" | "rediss-cluster" => {
                 Err(Error::NotBuilt { feature: "redis-ha" })
             }
+            #[cfg(feature = "postgres")]
+            "postgres" | "postgresql" => Ok(Self::Postgres),
+            #[cfg(not(feature = "postgres"))]
             "postgres" | "postgresql" => Err(Error::NotBuilt { feature: "postgres" }),
             _ => Err(Error::Url),
         }

@@ -1,4 +1,5 @@
-//! Whether the clock must be confirmed before a new lease. On Redis the script `LEASE` has the same rule.
+//! Whether the clock must be confirmed before a new lease. SQLite and PostgreSQL use it. On Redis the script `LEASE` has
+//! the same rule.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::{Error, LeaseTerms};
 
 /// Whether the next iterator may follow the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ClockCheck {
+pub(crate) enum ClockCheck {
     /// The clock is near the last iterator, or it is confirmed.
     Accepted,
     /// The clock must be confirmed. It is this far ahead of the last iterator, if there is one.
@@ -17,7 +18,7 @@ pub(super) enum ClockCheck {
 }
 
 /// Checks the clock against the session's last iterator.
-pub(super) fn check_clock(last: Option<u64>, now: UnixTime, terms: &LeaseTerms<'_>) -> Result<ClockCheck, Error> {
+pub(crate) fn check_clock(last: Option<u64>, now: UnixTime, terms: &LeaseTerms<'_>) -> Result<ClockCheck, Error> {
     if terms.clock_is_confirmed() {
         return Ok(ClockCheck::Accepted);
     }

@@ -1,0 +1,375 @@
+//! Where the server is and who we are there: from the URL, the environment and the pass file, as libpq has them.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use tokio_postgres::Config;
+use tokio_postgres::config::{ChannelBinding, Host};
+
+use super::pass_file::{self, Entry};
+use super::tls::{Roots, SslMode, Tls};
+use crate::PostgresError;
+
+/// The options of a URL. Their meaning is libpq's.
+const OPTIONS: [&str; 23] = [
+    "user",
+    "password",
+    "passfile",
+    "dbname",
+    "host",
+    "hostaddr",
+    "port",
+    "application_name",
+    "options",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "channel_binding",
+    "connect_timeout",
+    "tcp_user_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "target_session_attrs",
+    "load_balance_hosts",
+    "sslnegotiation",
+];
+/// The folder of Debian's servers, which is libpq's default there.
+const SOCKET_FOLDER: &str = "/var/run/postgresql";
+
+/// Everything that connecting needs.
+pub(super) struct Settings {
+    pub(super) targets: Vec<Target>,
+    pub(super) mode: SslMode,
+    /// None if no connection uses TLS.
+    pub(super) tls: Option<Tls>,
+    /// Whether the servers are tried in a random order.
+    pub(super) is_random: bool,
+}
+
+/// One server.
+pub(super) struct Target {
+    pub(super) config: Config,
+    pub(super) is_socket: bool,
+    /// Whether it is on this machine.
+    pub(super) is_local: bool,
+}
+
+impl Settings {
+    pub(super) fn from_url(url: &str) -> Result<Self, PostgresError> {
+        Self::read(url, &|name| std::env::var(name).ok())
+    }
+
+    fn read(url: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, PostgresError> {
+        let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        let base: Config = base.parse().map_err(|_| PostgresError::Url)?;
+        let mut options = Options { given: read_options(query)?, env };
+        let home = home(env);
+        let postgres_folder = home.as_ref().map(|home| home.join(".postgresql"));
+
+        let given = |text: &String| !text.is_empty();
+        let user = options
+            .url("user")
+            .or_else(|| base.get_user().map(str::to_owned).filter(given))
+            .or_else(|| env("PGUSER").filter(given))
+            .or_else(|| whoami::username().ok())
+            .ok_or(PostgresError::OptionValue { name: "user" })?;
+        let database = options
+            .url("dbname")
+            .or_else(|| base.get_dbname().map(str::to_owned))
+            .or_else(|| env("PGDATABASE"))
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| user.clone());
+        let password = options
+            .url("password")
+            .map(String::into_bytes)
+            .or_else(|| base.get_password().map(<[u8]>::to_vec))
+            .or_else(|| env("PGPASSWORD").map(String::into_bytes))
+            .filter(|password| !password.is_empty());
+        let pass_file = options.get("passfile", "PGPASSFILE").map(PathBuf::from).or_else(|| default_pass_file(env));
+
+        let servers = servers(&base, &mut options)?;
+        let mut common = Config::new();
+        common.user(&user).dbname(&database);
+        common.application_name(options.get("application_name", "PGAPPNAME").unwrap_or_else(|| "mixin-pin".into()));
+        if let Some(text) = options.get("options", "PGOPTIONS") {
+            common.options(text);
+        }
+        apply_times(&mut common, &mut options)?;
+        common.channel_binding(match options.get("channel_binding", "PGCHANNELBINDING").as_deref() {
+            None | Some("prefer") => ChannelBinding::Prefer,
+            Some("disable") => ChannelBinding::Disable,
+            // The connector has no channel bindings.
+            Some(_) => return Err(PostgresError::OptionValue { name: "channel_binding" }),
+        });
+        // The store cannot use a standby.
+        if !matches!(
+            options.get("target_session_attrs", "PGTARGETSESSIONATTRS").as_deref(),
+            None | Some("any" | "read-write" | "primary")
+        ) {
+            return Err(PostgresError::OptionValue { name: "target_session_attrs" });
+        }
+        if !matches!(options.url("sslnegotiation").as_deref(), None | Some("postgres")) {
+            return Err(PostgresError::OptionValue { name: "sslnegotiation" });
+        }
+        let is_random = match options.get("load_balance_hosts", "PGLOADBALANCEHOSTS").as_deref() {
+            None | Some("disable") => false,
+            Some("random") => true,
+            Some(_) => return Err(PostgresError::OptionValue { name: "load_balance_hosts" }),
+        };
+
+        let mut targets = Vec::new();
+        for server in servers {
+            let mut config = common.clone();
+            config.port(server.port);
+            if let Some(address) = server.address {
+                config.hostaddr(address);
+            }
+            #[cfg(unix)]
+            if let Host::Unix(path) = &server.host {
+                config.host_path(path);
+            }
+            if let Host::Tcp(name) = &server.host {
+                config.host(name);
+            }
+            let from_file = || {
+                let Some(path) = pass_file.as_deref().filter(|_| password.is_none()) else { return Ok(None) };
+                let host = server.name_in_pass_file();
+                let entry = Entry { host: &host, port: server.port, database: &database, user: &user };
+                pass_file::password(path, entry)
+            };
+            if let Some(password) = from_file()?.as_ref().or(password.as_ref()) {
+                config.password(password);
+            }
+            targets.push(Target { config, is_socket: server.is_socket(), is_local: server.is_local() });
+        }
+
+        let (mode, roots) = ssl_mode(&mut options, postgres_folder.as_deref())?;
+        let needs_tls = mode != SslMode::Disable && targets.iter().any(|target| !target.is_socket);
+        let tls = if needs_tls {
+            let in_folder = |name: &str| Some(postgres_folder.as_ref()?.join(name)).filter(|path| path.exists());
+            let path = |options: &mut Options<'_>, option: &str, variable: &str, name: &str| {
+                options.get(option, variable).map(PathBuf::from).or_else(|| in_folder(name))
+            };
+            let certificate = path(&mut options, "sslcert", "PGSSLCERT", "postgresql.crt");
+            let key = path(&mut options, "sslkey", "PGSSLKEY", "postgresql.key");
+            Some(Tls::new(mode, roots, certificate.zip(key))?)
+        } else {
+            None
+        };
+        Ok(Self { targets, mode, tls, is_random })
+    }
+}
+
+/// The options of the URL, and after them the environment.
+struct Options<'e> {
+    given: HashMap<&'static str, String>,
+    env: &'e dyn Fn(&str) -> Option<String>,
+}
+
+impl Options<'_> {
+    fn url(&mut self, name: &str) -> Option<String> {
+        self.given.remove(name).filter(|value| !value.is_empty())
+    }
+
+    fn get(&mut self, name: &str, variable: &str) -> Option<String> {
+        self.url(name).or_else(|| (self.env)(variable).filter(|value| !value.is_empty()))
+    }
+}
+
+fn read_options(query: &str) -> Result<HashMap<&'static str, String>, PostgresError> {
+    // A password with a question mark that is not written as %3F would be read as an option, and shown as one.
+    if query.contains('@') {
+        return Err(PostgresError::Url);
+    }
+    let decode = |text: &str| {
+        percent_decode_str(text).decode_utf8().map(|text| text.into_owned()).map_err(|_| PostgresError::Url)
+    };
+    let mut given = HashMap::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').ok_or(PostgresError::Url)?;
+        let name = decode(name)?;
+        let Some(known) = OPTIONS.into_iter().find(|known| *known == name) else {
+            let is_name = name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            return Err(PostgresError::UnknownOption { name: if is_name { name } else { "?".to_owned() } });
+        };
+        given.insert(known, decode(value)?);
+    }
+    Ok(given)
+}
+
+struct Server {
+    host: Host,
+    /// Where to connect, if not to the address of the host's name.
+    address: Option<IpAddr>,
+    port: u16,
+}
+
+impl Server {
+    fn is_socket(&self) -> bool {
+        !matches!(self.host, Host::Tcp(_))
+    }
+
+    fn is_local(&self) -> bool {
+        match &self.host {
+            Host::Tcp(name) => match self.address.or_else(|| name.parse().ok()) {
+                Some(address) => address.is_loopback(),
+                None => name == "localhost",
+            },
+            #[cfg(unix)]
+            Host::Unix(_) => true,
+        }
+    }
+
+    fn name_in_pass_file(&self) -> String {
+        match &self.host {
+            Host::Tcp(name) => name.clone(),
+            #[cfg(unix)]
+            Host::Unix(path) if path == Path::new(SOCKET_FOLDER) || path == Path::new("/tmp") => "localhost".to_owned(),
+            #[cfg(unix)]
+            Host::Unix(path) => path.to_string_lossy().into_owned(),
+        }
+    }
+}
+
+fn servers(base: &Config, options: &mut Options<'_>) -> Result<Vec<Server>, PostgresError> {
+    let by_name = |name: &str| match name {
+        "" => default_host(),
+        #[cfg(unix)]
+        path if path.starts_with('/') => Host::Unix(path.into()),
+        name => Host::Tcp(name.to_owned()),
+    };
+    let split = |text: String| text.split(',').map(|part| part.trim().to_owned()).collect::<Vec<_>>();
+    let addresses: Vec<IpAddr> = options
+        .get("hostaddr", "PGHOSTADDR")
+        .map(split)
+        .unwrap_or_default()
+        .iter()
+        .map(|text| text.parse().map_err(|_| PostgresError::OptionValue { name: "hostaddr" }))
+        .collect::<Result<_, _>>()?;
+    let hosts: Vec<Host> = match options.url("host") {
+        Some(names) => split(names).iter().map(|name| by_name(name)).collect(),
+        None if !base.get_hosts().is_empty() => base
+            .get_hosts()
+            .iter()
+            .map(|host| match host {
+                Host::Tcp(name) => by_name(name),
+                #[cfg(unix)]
+                Host::Unix(path) => Host::Unix(path.clone()),
+            })
+            .collect(),
+        None if !addresses.is_empty() => addresses.iter().map(|address| Host::Tcp(address.to_string())).collect(),
+        None => split((options.env)("PGHOST").unwrap_or_default()).iter().map(|name| by_name(name)).collect(),
+    };
+    if !addresses.is_empty() && addresses.len() != hosts.len() {
+        return Err(PostgresError::OptionValue { name: "hostaddr" });
+    }
+    let from_url = |base: &Config| (!base.get_ports().is_empty()).then(|| base.get_ports().to_vec());
+    let ports = match options.url("port") {
+        Some(ports) => read_ports(&split(ports))?,
+        None => match from_url(base) {
+            Some(ports) => ports,
+            None => read_ports(&split((options.env)("PGPORT").unwrap_or_default()))?,
+        },
+    };
+    let port = |place: usize| match &ports[..] {
+        [port] => Ok(*port),
+        ports if ports.len() == hosts.len() => Ok(ports[place]),
+        _ => Err(PostgresError::OptionValue { name: "port" }),
+    };
+    hosts
+        .iter()
+        .enumerate()
+        .map(|(place, host)| {
+            Ok(Server { host: host.clone(), address: addresses.get(place).copied(), port: port(place)? })
+        })
+        .collect()
+}
+
+fn read_ports(texts: &[String]) -> Result<Vec<u16>, PostgresError> {
+    let read = |text: &String| {
+        if text.is_empty() { Ok(5432) } else { text.parse().map_err(|_| PostgresError::OptionValue { name: "port" }) }
+    };
+    texts.iter().map(read).collect()
+}
+
+fn default_host() -> Host {
+    #[cfg(unix)]
+    if let Some(folder) = [SOCKET_FOLDER, "/tmp"].into_iter().find(|folder| Path::new(folder).is_dir()) {
+        return Host::Unix(folder.into());
+    }
+    Host::Tcp("localhost".to_owned())
+}
+
+fn home(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    env(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).filter(|home| !home.is_empty()).map(PathBuf::from)
+}
+
+fn default_pass_file(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    if cfg!(windows) {
+        return Some(PathBuf::from(env("APPDATA")?).join("postgresql").join("pgpass.conf"));
+    }
+    Some(home(env)?.join(".pgpass"))
+}
+
+/// Sets what bounds connecting, and what notices a dead connection.
+fn apply_times(config: &mut Config, options: &mut Options<'_>) -> Result<(), PostgresError> {
+    let number = |options: &mut Options<'_>, name: &'static str| {
+        options.url(name).map(|text| text.parse::<u64>().map_err(|_| PostgresError::OptionValue { name })).transpose()
+    };
+    if let Some(seconds) = number(options, "connect_timeout")?.filter(|seconds| *seconds > 0) {
+        config.connect_timeout(Duration::from_secs(seconds));
+    }
+    if let Some(milliseconds) = number(options, "tcp_user_timeout")?.filter(|milliseconds| *milliseconds > 0) {
+        config.tcp_user_timeout(Duration::from_millis(milliseconds));
+    }
+    if let Some(is_on) = number(options, "keepalives")? {
+        config.keepalives(is_on != 0);
+    }
+    if let Some(seconds) = number(options, "keepalives_idle")?.filter(|seconds| *seconds > 0) {
+        config.keepalives_idle(Duration::from_secs(seconds));
+    }
+    if let Some(seconds) = number(options, "keepalives_interval")?.filter(|seconds| *seconds > 0) {
+        config.keepalives_interval(Duration::from_secs(seconds));
+    }
+    if let Some(count) = number(options, "keepalives_count")?.filter(|count| *count > 0) {
+        let count = u32::try_from(count).map_err(|_| PostgresError::OptionValue { name: "keepalives_count" })?;
+        config.keepalives_retries(count);
+    }
+    Ok(())
+}
+
+/// The mode, and the root certificates that it checks against.
+fn ssl_mode(options: &mut Options<'_>, folder: Option<&Path>) -> Result<(SslMode, Option<Roots>), PostgresError> {
+    let roots = match options.get("sslrootcert", "PGSSLROOTCERT").as_deref() {
+        Some("system") => Some(Roots::System),
+        Some(path) => Some(Roots::File(path.into())),
+        None => folder.map(|folder| folder.join("root.crt")).filter(|path| path.exists()).map(Roots::File),
+    };
+    let is_system = matches!(roots, Some(Roots::System));
+    let mode = match options.get("sslmode", "PGSSLMODE").as_deref() {
+        None if is_system => SslMode::VerifyFull,
+        None | Some("prefer") => SslMode::Prefer,
+        Some("disable") => SslMode::Disable,
+        Some("allow") => SslMode::Allow,
+        Some("require") => SslMode::Require,
+        Some("verify-ca") => SslMode::VerifyCa,
+        Some("verify-full") => SslMode::VerifyFull,
+        Some(_) => return Err(PostgresError::OptionValue { name: "sslmode" }),
+    };
+    if is_system && mode != SslMode::VerifyFull {
+        // Anybody can have a certificate from these roots, for another name.
+        return Err(PostgresError::OptionValue { name: "sslmode" });
+    }
+    if matches!(mode, SslMode::VerifyCa | SslMode::VerifyFull) && roots.is_none() {
+        let path = folder.unwrap_or(Path::new("~/.postgresql")).join("root.crt");
+        let cause = "there is no file with root certificates".into();
+        return Err(PostgresError::Certificate { path, cause });
+    }
+    Ok((mode, roots))
+}
