@@ -3,4 +3,6 @@
 //! A test that needs a server which is not installed prints `SKIPPED`. With `MIXIN_PIN_REQUIRE_ALL` it fails instead.
 #![forbid(unsafe_code)]
 
+#[cfg(unix)]
+pub mod postgres;
 pub mod redis;

@@ -51,10 +51,6 @@ impl Engine {
         Self { settings, running: Mutex::new(None) }
     }
 
-    pub(super) const fn settings(&self) -> &Arc<Settings> {
-        &self.settings
-    }
-
     /// The thread's runtime and its connections. A forked child starts its own thread.
     pub(super) fn get(&self) -> Result<(Handle, Arc<Pool>), Error> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
