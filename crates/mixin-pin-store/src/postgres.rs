@@ -18,8 +18,6 @@ mod patience;
 mod schema;
 mod settings;
 mod statements;
-#[cfg(test)]
-mod tests;
 mod tls;
 
 use std::fmt;

@@ -12,6 +12,9 @@ use mixin_pin_core::uuid::Uuid;
 use mixin_pin_store::{
     AsyncLease, AsyncNonceStore, CallKind, Error, LeaseReply, MemoryStore, NonceStore, open_async, test_suite,
 };
+#[cfg(all(feature = "postgres", unix))]
+use mixin_pin_test_servers::postgres::{Pooler, PostgresServer};
+#[cfg(feature = "redis")]
 use mixin_pin_test_servers::redis::RedisServer;
 use tokio::runtime::{Builder, Runtime};
 
@@ -64,6 +67,24 @@ fn the_redis_store_conforms_on_each_runtime() {
     }
 }
 
+#[cfg(all(feature = "postgres", unix))]
+#[test]
+fn the_postgres_store_conforms_on_each_runtime_and_behind_a_pooler() {
+    let test = "the_postgres_store_conforms_on_each_runtime_and_behind_a_pooler";
+    let Some(server) = PostgresServer::start(test, &[]) else { return };
+    assert!(mixin_pin_store::create(&server.url()).unwrap());
+    let store = mixin_pin_store::PostgresStore::open(&server.url()).unwrap();
+    for runtime in runtimes() {
+        runtime.block_on(async {
+            test_suite::async_nonce_store(&store, new_session).await;
+        });
+    }
+    let Some(pooler) = Pooler::start(test, &server) else { return };
+    runtimes()[0].block_on(async {
+        test_suite::async_nonce_store(&open_async(&pooler.url()).await.unwrap(), new_session).await;
+    });
+}
+
 /// Checks that blocking and async callers see each other's leases and calls.
 fn assert_shared(blocking: &dyn NonceStore, store: &dyn AsyncNonceStore, runtime: &Runtime) {
     let (session, intent) = (new_session(), call(CallKind::UpdatePin));
@@ -98,6 +119,11 @@ fn blocking_and_async_callers_share_a_store() {
     }
     #[cfg(feature = "redis")]
     if let Some(server) = RedisServer::start("blocking_and_async_callers_share_a_store", &[]) {
+        assert_shared(&mixin_pin_store::open(&server.url()).unwrap(), &open(&server.url()), runtime);
+    }
+    #[cfg(all(feature = "postgres", unix))]
+    if let Some(server) = PostgresServer::start("blocking_and_async_callers_share_a_store", &[]) {
+        mixin_pin_store::create(&server.url()).unwrap();
         assert_shared(&mixin_pin_store::open(&server.url()).unwrap(), &open(&server.url()), runtime);
     }
 }
@@ -408,5 +434,75 @@ mod redis {
         // No task releases it, so it ends by itself.
         let busy = NonceStore::lease(&store, session, &confirmed()).unwrap();
         assert!(matches!(busy, LeaseReply::Busy));
+    }
+}
+
+#[cfg(all(feature = "postgres", unix))]
+mod postgres {
+    use mixin_pin_store::{ManagedStore as _, PostgresError, PostgresStore};
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_gone_is_an_error_and_its_return_releases_what_was_leased() {
+        let test = "a_server_that_is_gone_is_an_error_and_its_return_releases_what_was_leased";
+        let Some(mut server) = PostgresServer::start(test, &["fsync=on"]) else { return };
+        mixin_pin_store::create(&server.url()).unwrap();
+        let (store, session, intent) =
+            (PostgresStore::open(&server.url()).unwrap(), new_session(), call(CallKind::UpdatePin));
+        runtimes()[0].block_on(async {
+            let leased = AsyncNonceStore::lease(&store, session, confirmed().for_call(&intent)).await.unwrap();
+            let LeaseReply::Granted(lease) = leased else { panic!("busy") };
+            assert!(lease.reserve(now()).is_ok());
+            server.kill();
+            lease.release().await;
+            let refused = AsyncNonceStore::pending(&store, session).await;
+            assert!(matches!(refused, Err(Error::Postgres(PostgresError::Refused))), "{refused:?}");
+            let refused = AsyncNonceStore::lease(&store, session, confirmed()).await;
+            assert!(matches!(refused, Err(Error::Postgres(PostgresError::Refused))), "{refused:?}");
+            server.restart();
+            let lease = AsyncNonceStore::lease(&store, session, confirmed().wait(MINUTE / 4)).await.unwrap();
+            assert!(matches!(lease, LeaseReply::Granted(_)), "the lease was not released");
+            assert_eq!(AsyncNonceStore::pending(&store, session).await.unwrap(), []);
+        });
+    }
+
+    #[test]
+    fn a_caller_that_gave_up_leases_nothing_and_waits_no_longer() {
+        let test = "a_caller_that_gave_up_leases_nothing_and_waits_no_longer";
+        let Some(server) = PostgresServer::start(test, &[]) else { return };
+        mixin_pin_store::create(&server.url()).unwrap();
+        let (store, session) = (PostgresStore::open(&server.url()).unwrap(), new_session());
+        runtimes()[1].block_on(async {
+            for stopped in [Duration::ZERO, Duration::from_millis(1_500)] {
+                let lease = take(&store, session).await;
+                let mut waiting = AsyncNonceStore::lease(&store, session, confirmed().wait(MINUTE));
+                assert!(poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context).is_pending())).await);
+                server.signal("STOP");
+                tokio::time::sleep(stopped).await;
+                drop(waiting);
+                server.signal("CONT");
+                lease.release().await;
+                // The last attempt may still be under way.
+                let free = AsyncNonceStore::lease(&store, session, confirmed().wait(MINUTE / 4)).await.unwrap();
+                let LeaseReply::Granted(free) = free else { panic!("a caller that gave up has the lease") };
+                free.release().await;
+                assert_eq!(store.sessions().unwrap()[0].leased_for, None);
+            }
+        });
+    }
+
+    #[test]
+    fn a_lease_outlives_its_store_and_its_runtime() {
+        let test = "a_lease_outlives_its_store_and_its_runtime";
+        let Some(server) = PostgresServer::start(test, &[]) else { return };
+        mixin_pin_store::create(&server.url()).unwrap();
+        let session = new_session();
+        let lease = runtimes()[0].block_on(async { take(&open_async(&server.url()).await.unwrap(), session).await });
+        assert!(lease.reserve(now()).is_ok());
+        drop(lease);
+        let store = PostgresStore::open(&server.url()).unwrap();
+        let free = NonceStore::lease(&store, session, &confirmed().wait(MINUTE / 4)).unwrap();
+        assert!(matches!(free, LeaseReply::Granted(_)), "the lease was not released");
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mixin_pin_store::{Error, RedisError, SqliteError};
+use mixin_pin_store::{Error, PostgresError, RedisError, SqliteError};
 
 #[test]
 fn error_messages_are_unchanged() {
@@ -58,6 +58,36 @@ fn error_messages_are_unchanged() {
         Error::Redis(RedisError::OtherNode),
         Error::Redis(RedisError::NoDatabase),
         Error::Redis(RedisError::Content),
+        Error::Postgres(PostgresError::Url),
+        Error::Postgres(PostgresError::UnknownOption { name: "sslmod".into() }),
+        Error::Postgres(PostgresError::OptionValue { name: "sslmode" }),
+        Error::Postgres(PostgresError::Exposed { path: PathBuf::from("/home/bot/.pgpass"), mode: 0o644 }),
+        Error::Postgres(PostgresError::Certificate {
+            path: PathBuf::from("/home/bot/.postgresql/root.crt"),
+            cause: "it contains no certificate".into(),
+        }),
+        Error::Postgres(PostgresError::Refused),
+        Error::Postgres(PostgresError::Unreachable("connection reset".into())),
+        Error::Postgres(PostgresError::TimedOut { limit: Duration::from_secs(4) }),
+        Error::Postgres(PostgresError::NoConnectionFree { limit: Duration::from_secs(4) }),
+        Error::Postgres(PostgresError::NoTls),
+        Error::Postgres(PostgresError::Tls("invalid peer certificate: UnknownIssuer".into())),
+        Error::Postgres(PostgresError::PasswordMissing),
+        Error::Postgres(PostgresError::PasswordWrong),
+        Error::Postgres(PostgresError::NotAdmitted),
+        Error::Postgres(PostgresError::Authentication),
+        Error::Postgres(PostgresError::NoDatabase),
+        Error::Postgres(PostgresError::Forbidden),
+        Error::Postgres(PostgresError::NoSchema),
+        Error::Postgres(PostgresError::NewerSchema { found: 9 }),
+        Error::Postgres(PostgresError::OtherSchema),
+        Error::Postgres(PostgresError::TooManyConnections),
+        Error::Postgres(PostgresError::DiskFull),
+        Error::Postgres(PostgresError::ReadOnly),
+        Error::Postgres(PostgresError::Unavailable),
+        Error::Postgres(PostgresError::Locked),
+        Error::Postgres(PostgresError::Cancelled),
+        Error::Postgres(PostgresError::Pooler),
     ];
     let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
     assert_eq!(said.join("\n") + "\n", include_str!("../testdata/errors.txt"));

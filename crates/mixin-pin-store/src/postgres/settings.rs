@@ -373,3 +373,124 @@ fn ssl_mode(options: &mut Options<'_>, folder: Option<&Path>) -> Result<(SslMode
     }
     Ok((mode, roots))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(url: &str, env: &[(&str, &str)]) -> Result<Settings, PostgresError> {
+        let env = |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        Settings::read(url, &env)
+    }
+
+    fn config(url: &str, env: &[(&str, &str)]) -> Config {
+        read(url, env).unwrap().targets[0].config.clone()
+    }
+
+    /// User, database and password.
+    fn who(url: &str, env: &[(&str, &str)]) -> [String; 3] {
+        let config = config(url, env);
+        let password = config.get_password().map(|password| String::from_utf8(password.to_vec()).unwrap());
+        [config.get_user(), config.get_dbname(), password.as_deref()].map(|text| text.unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn the_url_comes_before_the_environment_and_that_before_the_pass_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pass");
+        std::fs::write(&file, "db:5433:bots:bot:from file\nlocalhost:*:*:*:by socket").unwrap();
+        #[cfg(unix)]
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let file = file.to_str().unwrap();
+        let env = [("PGUSER", "env"), ("PGDATABASE", "data"), ("PGPASSWORD", "secret"), ("PGPASSFILE", file)];
+        assert_eq!(who("postgres://bot:p%40ss@db/bots", &env), ["bot", "bots", "p@ss"]);
+        assert_eq!(who("postgresql://db/?user=one&dbname=two&password=three", &env), ["one", "two", "three"]);
+        assert_eq!(who("postgres://db", &env), ["env", "data", "secret"]);
+        assert_eq!(who("postgres://bot@db:5433/bots", &env[3..]), ["bot", "bots", "from file"]);
+        assert_eq!(who("postgres://bot@db/bots", &env[3..]), ["bot", "bots", ""], "another port");
+        assert_eq!(who("postgres://bot@db", &[]), ["bot", "bot", ""], "the database has the user's name");
+        #[cfg(unix)]
+        assert_eq!(who("postgres://bot@%2Fvar%2Frun%2Fpostgresql", &env[3..])[2], "by socket");
+        let named = format!("postgres://bot@db:5433/bots?passfile={}", file.replace('/', "%2F"));
+        assert_eq!(who(&named, &[])[2], "from file");
+    }
+
+    #[test]
+    fn hosts_ports_and_addresses_are_paired() {
+        let servers = |url: &str, env: &[(&str, &str)]| -> Vec<(String, u16)> {
+            let targets = read(url, env).unwrap().targets;
+            let server = |target: Target| {
+                let host = match &target.config.get_hosts()[0] {
+                    Host::Tcp(name) => name.clone(),
+                    #[cfg(unix)]
+                    Host::Unix(path) => path.to_str().unwrap().to_owned(),
+                };
+                assert_eq!(target.is_socket, host.starts_with('/'));
+                (host, target.config.get_ports()[0])
+            };
+            targets.into_iter().map(server).collect()
+        };
+        let pairs =
+            |pairs: &[(&str, u16)]| pairs.iter().map(|(host, port)| ((*host).to_owned(), *port)).collect::<Vec<_>>();
+        assert_eq!(servers("postgres://a:1,b,[::1]:3/x", &[]), pairs(&[("a", 1), ("b", 5432), ("::1", 3)]));
+        assert_eq!(servers("postgres:///x?host=a,/run&port=7", &[]), pairs(&[("a", 7), ("/run", 7)]));
+        assert_eq!(servers("postgres://ignored:9/x?host=a,b&port=7,8", &[]), pairs(&[("a", 7), ("b", 8)]));
+        assert_eq!(servers("postgres:///x", &[("PGHOST", "e"), ("PGPORT", "6")]), pairs(&[("e", 6)]));
+        assert_eq!(servers("postgres:///x?hostaddr=10.0.0.1", &[]), pairs(&[("10.0.0.1", 5432)]));
+        assert_eq!(config("postgres://a/x?hostaddr=10.0.0.1", &[]).get_hostaddrs().len(), 1);
+        for (url, name) in
+            [("a,b/x?hostaddr=10.0.0.1", "hostaddr"), ("a,b,c/x?port=1,2", "port"), ("a/x?port=99999", "port")]
+        {
+            let refused = read(&format!("postgres://{url}"), &[]).err().unwrap();
+            assert!(matches!(&refused, PostgresError::OptionValue { name: found } if *found == name), "{refused:?}");
+        }
+        let is_local = |url: &str| read(url, &[]).unwrap().targets[0].is_local;
+        for local in ["127.0.0.1", "[::1]", "localhost", "%2Frun", "other?hostaddr=127.0.0.1"] {
+            assert!(is_local(&format!("postgres://{local}")), "{local}");
+        }
+        assert!(!is_local("postgres://10.0.0.1") && !is_local("postgres://localhost?hostaddr=10.0.0.1"));
+    }
+
+    #[test]
+    fn unknown_options_are_named_unless_they_may_be_part_of_a_password() {
+        let refused = |query: &str| read(&format!("postgres://bot@db/x?{query}"), &[]).err().unwrap();
+        let named = |query: &str| match refused(query) {
+            PostgresError::UnknownOption { name } => name,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(named("sslmod=require"), "sslmod");
+        assert_eq!(named("Secr3t!=1"), "?");
+        for unreadable in ["sslmode", "a=b@db/x", "sslmode=%FF"] {
+            assert!(matches!(refused(unreadable), PostgresError::Url), "{unreadable}");
+        }
+        for value in [
+            "sslmode=maybe",
+            "target_session_attrs=standby",
+            "channel_binding=require",
+            "load_balance_hosts=often",
+            "connect_timeout=soon",
+            "keepalives_count=-1",
+            "sslnegotiation=direct",
+        ] {
+            let name = value.split('=').next().unwrap();
+            assert!(matches!(refused(value), PostgresError::OptionValue { name: found } if found == name), "{value}");
+        }
+        assert!(matches!(read("postgres://[", &[]).err().unwrap(), PostgresError::Url));
+    }
+
+    #[test]
+    fn a_mode_that_verifies_needs_root_certificates() {
+        let home = tempfile::tempdir().unwrap();
+        let env = [("HOME", home.path().to_str().unwrap()), ("PGSSLMODE", "verify-full")];
+        let mode = |url: &str, env: &[(&str, &str)]| read(url, env).map(|settings| settings.mode);
+        assert!(matches!(mode("postgres://db", &env), Err(PostgresError::Certificate { .. })));
+        assert_eq!(mode("postgres://db?sslmode=disable", &env).unwrap(), SslMode::Disable);
+        assert_eq!(mode("postgres://db?sslrootcert=system", &env[..1]).unwrap(), SslMode::VerifyFull);
+        assert_eq!(mode("postgres://db", &env[..1]).unwrap(), SslMode::Prefer);
+        assert!(!read("postgres://db?sslmode=require", &env[..1]).unwrap().tls.unwrap().is_verified);
+        // As with libpq, a file of the user turns the check on.
+        std::fs::create_dir(home.path().join(".postgresql")).unwrap();
+        std::fs::write(home.path().join(".postgresql/root.crt"), "no certificate").unwrap();
+        assert!(matches!(mode("postgres://db?sslmode=require", &env[..1]), Err(PostgresError::Certificate { .. })));
+    }
+}

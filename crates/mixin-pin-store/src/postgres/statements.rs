@@ -25,14 +25,6 @@ macro_rules! durable {
     };
 }
 
-/// The start of a statement that a crash of the server may undo.
-macro_rules! quick {
-    () => {
-        "WITH setting AS MATERIALIZED (SELECT set_config('lock_timeout', $1, true)
-             || set_config('synchronous_commit', 'off', true) AS text)"
-    };
-}
-
 /// The tables. `PostgresStore::SCHEMA` shows them.
 pub(super) const SCHEMA: &str = concat!(
     "CREATE SCHEMA mixin_pin;
@@ -162,11 +154,11 @@ pub(super) const LEASE: &str = concat!(
 );
 
 /// Ends the lease with a fence, and removes the entry that it has for a request. A statement `LEASE` with this fence that
-/// arrives later finds another one.
+/// arrives later finds another one. It is on the disk, too: otherwise the session could be leased again after a crash.
 ///
 /// `$2` session, `$3` fence that the lease found, `$4` its own fence, `$5` new fence, `$6` request or NULL.
 pub(super) const RELEASE: &str = concat!(
-    quick!(),
+    durable!(),
     ", released AS (
         UPDATE mixin_pin.sessions AS s SET fence = $5, lease_ends = CASE s.fence WHEN $4 THEN NULL ELSE s.lease_ends END
         FROM setting WHERE s.session_id = $2 AND s.fence IN ($3, $4) AND setting.text IS NOT NULL

@@ -13,6 +13,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
@@ -58,7 +59,7 @@ impl Tls {
         let roots = roots.map(Trusted::read).transpose()?;
         let is_verified = roots.is_some();
         let verifier = Verifier { roots, checks_name: mode == SslMode::VerifyFull, provider: provider.clone() };
-        let builder = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| PostgresError::Tls(error.into()))?
             .dangerous()
@@ -69,7 +70,10 @@ impl Tls {
                 let chain = certificates(&path)?;
                 check_mode(&key)?;
                 let secret = PrivateKeyDer::from_pem_file(&key).map_err(|cause| unusable(&key, cause))?;
-                builder.with_client_auth_cert(chain, secret).map_err(|cause| unusable(&path, cause))?
+                let secret = provider.key_provider.load_private_key(secret).map_err(|cause| unusable(&key, cause))?;
+                // The server checks whether they belong together. rustls could do so for certificates of version 3 only.
+                let own = SingleCertAndKey::from(CertifiedKey::new(chain, secret));
+                builder.with_client_cert_resolver(Arc::new(own))
             }
         };
         Ok(Self { config: Arc::new(config), is_verified })

@@ -1,1 +1,0 @@
-//! Tests of parts that need the inside of the store.
