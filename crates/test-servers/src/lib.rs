@@ -3,6 +3,8 @@
 //! A test that needs a server which is not installed prints `SKIPPED`. With `MIXIN_PIN_REQUIRE_ALL` it fails instead.
 #![forbid(unsafe_code)]
 
+pub mod cluster;
 #[cfg(unix)]
 pub mod postgres;
 pub mod redis;
+pub mod sentinel;
