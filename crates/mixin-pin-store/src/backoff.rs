@@ -11,6 +11,9 @@ pub(crate) struct Backoff {
 impl Backoff {
     const FIRST: Duration = Duration::from_micros(500);
     const LONGEST: Duration = Duration::from_millis(20);
+    /// The pause after a failure of a server, on average.
+    #[cfg(feature = "redis")]
+    const AFTER_FAILURE: Duration = Duration::from_millis(200);
     /// Used where `Instant` cannot express the deadline.
     const YEAR: Duration = Duration::from_secs(86_400 * 365);
 
@@ -29,6 +32,13 @@ impl Backoff {
     #[cfg(any(feature = "postgres", feature = "redis"))]
     pub(crate) fn left(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
+    }
+
+    /// Makes the next pause a longer one: an attempt may cost a connection.
+    #[cfg(feature = "redis")]
+    pub(crate) fn after_failure(&mut self) -> &mut Self {
+        self.pause = Self::AFTER_FAILURE;
+        self
     }
 
     /// The pause before the next attempt. None when the deadline has passed.

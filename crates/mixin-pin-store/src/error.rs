@@ -181,7 +181,8 @@ pub enum RedisError {
     CannotSave,
     /// The server is a replica and refuses writes, or it lost its primary (`READONLY`, `MASTERDOWN`).
     Replica,
-    /// The server has too few replicas and refuses writes (`NOREPLICAS`).
+    /// The server has too few replicas and refuses writes (`NOREPLICAS`), or fewer than the URL's `replicas` had a lease in
+    /// time. That lease is taken back.
     FewReplicas,
     /// The server is loading its data (`LOADING`).
     Loading,
@@ -191,6 +192,12 @@ pub enum RedisError {
     ClusterDown,
     /// Another node of the cluster has the session's keys (`MOVED`, `ASK`).
     OtherNode,
+    /// Too few of the URL's Sentinels answer and name the same primary.
+    NoPrimary,
+    /// The Sentinels know no primary of the URL's name.
+    UnknownPrimary,
+    /// A Sentinel refuses the user name or the password of the URL, or wants one.
+    SentinelPassword,
     /// The server has no database with the URL's number.
     NoDatabase,
     /// Other software has written values under our keys.
@@ -207,9 +214,12 @@ impl RedisError {
             Self::Refused
                 | Self::Unreachable(_)
                 | Self::TimedOut { .. }
+                | Self::Replica
+                | Self::FewReplicas
                 | Self::Loading
                 | Self::Busy
                 | Self::ClusterDown
+                | Self::NoPrimary
         )
     }
 }
@@ -369,16 +379,29 @@ impl fmt::Display for RedisError {
             Self::PasswordWrong => f.write_str("Redis refuses the user name or the password of the URL; correct them"),
             Self::Forbidden => f.write_str(
                 "the user of Redis lacks a permission (NOPERM); allow it the keys mixin-pin:* and the commands EVAL, EVALSHA, \
-                 SCRIPT, GET, SET, HGET, HSET, HMGET, HINCRBY, HDEL, HGETALL, DEL, EXISTS, PTTL, SCAN and PING",
+                 SCRIPT|LOAD, GET, SET, HGET, HSET, HMGET, HINCRBY, HDEL, HGETALL, DEL, EXISTS, PTTL, SCAN, SELECT, INFO, PING, \
+                 WAIT and CLUSTER|SLOTS",
             ),
             Self::Full => f.write_str("Redis is out of memory and refuses writes (OOM); raise its maxmemory, or free some"),
             Self::CannotSave => f.write_str(
                 "Redis cannot save to its disk and refuses writes (MISCONF); its log says why: make room, or correct the \
                  permissions of its folder",
             ),
-            Self::Replica => f.write_str("this Redis server is a replica and refuses writes (READONLY); give the address of the primary"),
+            Self::Replica => f.write_str("this Redis server is a replica and refuses writes (READONLY); try again after a failover, or name the primary or its Sentinels"),
             Self::FewReplicas => f.write_str(
-                "Redis has too few replicas and refuses writes (NOREPLICAS); bring them back, or lower min-replicas-to-write",
+                "Redis has too few replicas (NOREPLICAS, or fewer than the URL's replicas had the lease in time); bring them back, or \
+                 lower min-replicas-to-write or the URL's replicas",
+            ),
+            Self::NoPrimary => f.write_str(
+                "too few of the URL's Sentinels answer and name the same primary: more than half must; start them, or correct their \
+                 addresses",
+            ),
+            Self::UnknownPrimary => f.write_str(
+                "the Sentinels know no primary of the URL's name; correct NAME in redis+sentinel://HOST,HOST/NAME",
+            ),
+            Self::SentinelPassword => f.write_str(
+                "a Sentinel wants another user or password; add sentinel_password=PASSWORD to the URL, and sentinel_user=USER if it \
+                 has users",
             ),
             Self::Loading => f.write_str("Redis is loading its data (LOADING); try again when it has done so"),
             Self::Busy => f.write_str("Redis is busy with a script of another client or moves keys (BUSY); try again"),
@@ -386,8 +409,8 @@ impl fmt::Display for RedisError {
                 f.write_str("the Redis cluster does not work (CLUSTERDOWN); bring its missing nodes back, then try again")
             }
             Self::OtherNode => f.write_str(
-                "this Redis server is one node of a cluster, and another node has the session (MOVED); name a server without \
-                 cluster mode, or a proxy that knows the nodes",
+                "this Redis server is one node of a cluster, and another node has the session (MOVED); name it as \
+                 redis-cluster://HOST, or name a server without cluster mode",
             ),
             Self::NoDatabase => {
                 f.write_str("Redis has no database with the number at the URL's end; name one that it has, such as 0")

@@ -7,13 +7,19 @@
 //!
 //! If a request to lease has no answer, the server may run it at any later time. A key of its own then marks the fence for an
 //! hour, and a request with a marked fence writes nothing. While connections work, no fence is marked.
+//!
+//! A server that was promoted or restarted may have lost a lease. A fourth key then keeps the session in use until such a lease
+//! has ended. `servers` finds the server that has a session, by Sentinels or on a cluster.
 
 #[cfg(feature = "async")]
 mod asynchronous;
 mod attempt;
 mod calls;
 mod lease;
+mod risks;
 mod scripts;
+mod servers;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mixin_pin_core::{UnixTime, uuid::Uuid};
-use redis::{Client, Commands as _, Connection, ErrorKind, IntoConnectionInfo as _, Script, ScriptInvocation};
+use redis::{Commands as _, Connection, ConnectionAddr, ErrorKind, Script, ScriptInvocation};
 use rustls::crypto::CryptoProvider;
 
 use crate::backoff::Backoff;
@@ -35,6 +41,8 @@ use crate::{
 use attempt::Attempt;
 use lease::RedisLease;
 use scripts::Scripts;
+use servers::{Server, Servers, address};
+use settings::Settings;
 
 /// Time limit for connecting, and for each answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,6 +53,7 @@ const UNLIMITED: Duration = Duration::MAX;
 const PREFIX: &str = "mixin-pin:";
 const LEASE_SUFFIX: &str = ":lease";
 const CALLS_SUFFIX: &str = ":calls";
+const PAUSE_SUFFIX: &str = ":pause";
 /// A fence follows.
 const MARK_SUFFIX: &str = ":over:";
 
@@ -73,9 +82,7 @@ const MARK_SUFFIX: &str = ":over:";
 pub struct RedisStore(Arc<Inner>);
 
 struct Inner {
-    client: Client,
-    /// How many answers a new connection awaits one by one, each with the limit for connecting.
-    setup: u32,
+    servers: Servers,
     clock: Clock,
     /// Time limit for a request with all its tries.
     limit: Duration,
@@ -88,7 +95,7 @@ struct Inner {
 /// Connections that are not in use. A forked child must not use its parent's.
 struct Idle {
     process: Process,
-    connections: Vec<Connection>,
+    connections: Vec<(ConnectionAddr, Connection)>,
 }
 
 impl Idle {
@@ -96,14 +103,18 @@ impl Idle {
         Mutex::new(Self { process: Process::current(), connections: Vec::new() })
     }
 
-    fn take(&mut self) -> Option<Connection> {
+    fn take(&mut self, server: &Server) -> Option<Connection> {
         if !self.process.is_current() {
             // Closes the child's copies. The parent's connections stay open.
             *self = Self { process: Process::current(), connections: Vec::new() };
         }
-        self.connections.pop()
+        let place = self.connections.iter().rposition(|(to, _)| to == address(server))?;
+        Some(self.connections.remove(place).1)
     }
 }
+
+/// Connections on which no answer came, each with its server. The last was tried last.
+type Silent<C> = Vec<(Server, C)>;
 
 impl RedisStore {
     /// Opens a store by the URL of a Redis or Valkey server, and checks that the server answers.
@@ -125,7 +136,7 @@ impl RedisStore {
     /// As [`RedisStore::open`].
     pub fn open_within(url: &str, limit: Duration) -> Result<Self, Error> {
         let inner = Inner::new(url, limit)?;
-        inner.on_connection(|connection| redis::cmd("PING").query::<String>(connection))?;
+        inner.on_connection(None, |connection| redis::cmd("PING").query::<String>(connection))?;
         Ok(Self(Arc::new(inner)))
     }
 
@@ -133,8 +144,7 @@ impl RedisStore {
     #[must_use]
     pub fn clock(self, clock: impl Fn() -> UnixTime + Send + Sync + 'static) -> Self {
         Self(Arc::new(Inner {
-            client: self.0.client.clone(),
-            setup: self.0.setup,
+            servers: self.0.servers.clone(),
             clock: Arc::new(move || Ok(clock())),
             limit: self.0.limit,
             idle: Idle::new(),
@@ -143,54 +153,39 @@ impl RedisStore {
             shared: asynchronous::Shared::default(),
         }))
     }
-
-    /// The server's eviction policy, if it may drop records or leases when memory runs short.
-    fn eviction_policy(&self) -> Result<Option<String>, Error> {
-        let info: String = self.0.on_connection(|connection| redis::cmd("INFO").arg("memory").query(connection))?;
-        let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        let is_limited = field("maxmemory").is_some_and(|limit| limit.trim() != "0");
-        let policy = field("maxmemory_policy").map_or("noeviction", str::trim);
-        Ok((is_limited && policy != "noeviction").then(|| policy.to_owned()))
-    }
 }
 
 impl ManagedStore for RedisStore {
     fn sessions(&self) -> Result<Vec<SessionRecord>, Error> {
-        let found = self.0.on_connection(|connection| {
-            let keys: Vec<String> =
-                connection.scan_match(format!("{PREFIX}{{*}}"))?.collect::<redis::RedisResult<_>>()?;
-            let mut found = Vec::new();
-            for key in keys {
-                let record: (Option<String>, Option<String>) = connection.hmget(&key, &["iterator", "raised"])?;
-                let left: i64 = connection.pttl(format!("{key}{LEASE_SUFFIX}"))?;
-                found.push((key, record, left));
-            }
-            Ok(found)
-        })?;
         let mut sessions = Vec::new();
-        for (key, (last, raised_to), left) in found {
-            // The session was forgotten meanwhile.
-            let Some(last) = last else { continue };
-            sessions.push(SessionRecord {
-                session_id: session_of(&key)?,
-                last_iterator: number(&last)?,
-                leased_for: u64::try_from(left).ok().map(Duration::from_millis),
-                raised_to: raised_to.as_deref().map(number).transpose()?,
-            });
+        for server in self.0.all_servers()? {
+            let found = self.0.on_one(&server, |connection| {
+                let mut found = Vec::new();
+                for key in scan(connection, "")? {
+                    let record: (Option<String>, Option<String>) = connection.hmget(&key, &["iterator", "raised"])?;
+                    let lease: i64 = connection.pttl(format!("{key}{LEASE_SUFFIX}"))?;
+                    let pause: i64 = connection.pttl(format!("{key}{PAUSE_SUFFIX}"))?;
+                    found.push((key, record, lease.max(pause)));
+                }
+                Ok(found)
+            })?;
+            for (key, (last, raised_to), left) in found {
+                // The session was forgotten meanwhile, or was never leased.
+                let Some(last) = last else { continue };
+                sessions.push(SessionRecord {
+                    session_id: session_of(&key)?,
+                    last_iterator: number(&last)?,
+                    leased_for: u64::try_from(left).ok().map(Duration::from_millis),
+                    raised_to: raised_to.as_deref().map(number).transpose()?,
+                });
+            }
         }
         Ok(sessions)
     }
 
     fn all_pending(&self) -> Result<Vec<PendingCall>, Error> {
-        let keys: Vec<String> = self
-            .0
-            .on_connection(|connection| connection.scan_match(format!("{PREFIX}{{*}}{CALLS_SUFFIX}"))?.collect())?;
         let mut calls = Vec::new();
-        let mut sessions = keys.iter().map(|key| session_of(key)).collect::<Result<Vec<Uuid>, Error>>()?;
-        // A scan may return a key twice.
-        sessions.sort_unstable();
-        sessions.dedup();
-        for session_id in sessions {
+        for session_id in self.0.sessions_with_calls()? {
             calls.append(&mut self.pending(session_id)?);
         }
         Ok(calls)
@@ -220,12 +215,7 @@ impl ManagedStore for RedisStore {
     }
 
     fn risks(&self) -> Result<Vec<Risk>, Error> {
-        let policy = match self.eviction_policy() {
-            // A user without the right to send INFO can still use the store. The policy is then unknown.
-            Err(Error::Redis(RedisError::Forbidden | RedisError::Other(_))) => None,
-            policy => policy?,
-        };
-        Ok(policy.into_iter().map(|policy| Risk::Eviction { policy }).collect())
+        self.0.risks()
     }
 
     fn place(&self) -> Place<'_> {
@@ -244,13 +234,13 @@ impl NonceStore for RedisStore {
     fn lease(&self, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<LeaseReply, Error> {
         let mut backoff = Backoff::new(terms.max_wait());
         loop {
-            match self.0.try_lease(session_id, terms, backoff.left())? {
-                Attempt::Granted(grant) => return Ok(LeaseReply::Granted(Box::new(RedisLease(grant)))),
-                Attempt::ClockUnconfirmed { ahead } => return Ok(LeaseReply::ClockUnconfirmed { ahead }),
-                Attempt::Busy => {}
-            }
-            if !backoff.sleep() {
-                return Ok(LeaseReply::Busy);
+            match self.0.try_lease(session_id, terms, backoff.left()) {
+                Ok(Attempt::Granted(grant)) => return Ok(LeaseReply::Granted(Box::new(RedisLease(grant)))),
+                Ok(Attempt::ClockUnconfirmed { ahead }) => return Ok(LeaseReply::ClockUnconfirmed { ahead }),
+                Ok(Attempt::Busy) if !backoff.sleep() => return Ok(LeaseReply::Busy),
+                Ok(Attempt::Busy) => {}
+                Err(error) if !may_pass(&error) || !backoff.after_failure().sleep() => return Err(error),
+                Err(_) => {}
             }
         }
     }
@@ -265,6 +255,21 @@ impl NonceStore for RedisStore {
     }
 }
 
+/// Keys of ours with this ending.
+fn scan(connection: &mut Connection, suffix: &str) -> redis::RedisResult<Vec<String>> {
+    let options = redis::ScanOptions::default().with_pattern(format!("{PREFIX}{{*}}{suffix}")).with_count(1_000);
+    let mut keys = connection.scan_options(options)?.collect::<redis::RedisResult<Vec<String>>>()?;
+    // A scan may return a key twice.
+    keys.sort_unstable();
+    keys.dedup();
+    Ok(keys)
+}
+
+/// Whether another attempt may succeed although nobody changes anything. Nothing of a failed attempt is used.
+fn may_pass(error: &Error) -> bool {
+    matches!(error, Error::Redis(error) if error.may_pass())
+}
+
 /// The answer of the script `SETTLE`.
 fn settled(answer: &[String]) -> Result<bool, Error> {
     match answer.first().map(String::as_str) {
@@ -276,16 +281,12 @@ fn settled(answer: &[String]) -> Result<bool, Error> {
 
 impl Inner {
     fn new(url: &str, limit: Duration) -> Result<Self, Error> {
-        if url.starts_with("rediss:") && CryptoProvider::get_default().is_none() {
+        if url.starts_with("rediss") && CryptoProvider::get_default().is_none() {
             // Fails if another thread has just installed one, which is as good.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         }
-        let to = url.into_connection_info().map_err(|_| Error::Url)?;
-        let settings = to.redis_settings().clone().set_skip_set_lib_name();
-        let setup = u32::from(settings.password().is_some()) + u32::from(settings.db() != 0);
         Ok(Self {
-            client: Client::open(to.set_redis_settings(settings)).map_err(|_| Error::Url)?,
-            setup: setup.max(1),
+            servers: Servers::new(Settings::read(url)?)?,
             clock: system_clock(),
             limit,
             idle: Idle::new(),
@@ -298,58 +299,163 @@ impl Inner {
     /// Runs a script. After a broken connection it runs once more: every script may run twice.
     fn run(&self, script: &Script, session_id: Uuid, arguments: &[&str]) -> Result<Vec<String>, Error> {
         let invocation = invocation(script, session_id, arguments);
-        self.on_connection(|connection| invocation.invoke(connection))
+        self.on_connection(Some(session_id), |connection| invocation.invoke(connection))
     }
 
-    fn on_connection<T>(&self, work: impl Fn(&mut Connection) -> redis::RedisResult<T>) -> Result<T, Error> {
-        self.on_connections(&mut Vec::new(), Patience::new(self.limit), |connection, _| work(connection))
+    /// Runs `work` on the server that has the session. If another server may have it after a failure, runs it there.
+    fn on_connection<T>(
+        &self,
+        session_id: Option<Uuid>,
+        work: impl Fn(&mut Connection) -> redis::RedisResult<T>,
+    ) -> Result<T, Error> {
+        let patience = Patience::new(self.limit);
+        let run = || self.on_connections(session_id, &mut Vec::new(), patience, |connection, _| work(connection));
+        match run() {
+            Err(error) if self.servers.may_change() && may_pass(&error) && !patience.is_over() => run(),
+            result => result,
+        }
     }
 
-    /// Runs `work`, and once more after a broken connection. Its argument says whether it runs for the second time.
-    /// Connections on which no answer came are added to `silent`.
+    /// Runs `work` on the server that has the session, and once more there after a broken connection. Its argument says
+    /// whether it runs for the second time. Connections on which no answer came are added to `silent`.
     fn on_connections<T>(
         &self,
-        silent: &mut Vec<Connection>,
+        session_id: Option<Uuid>,
+        silent: &mut Silent<Connection>,
         patience: Patience,
         work: impl Fn(&mut Connection, bool) -> redis::RedisResult<T>,
     ) -> Result<T, Error> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(mut connection) = idle {
-            patience.apply_to(&connection).map_err(|error| patience.failed(error))?;
+        let server = self.find(session_id, patience)?;
+        #[cfg(feature = "redis-ha")]
+        let mut server = server;
+        #[cfg(feature = "redis-ha")]
+        for _ in 0..Servers::HOPS {
+            match self.on_server(&server, silent, patience, &work) {
+                Ok(result) => return Ok(result),
+                Err(error) => match self.servers.redirected(session_id, &server, &error) {
+                    // The node has run nothing.
+                    Some(next) => server = next?,
+                    None => return Err(self.servers.failed(&server, patience.classify(error))),
+                },
+            }
+        }
+        self.on_server(&server, silent, patience, &work)
+            .map_err(|error| self.servers.failed(&server, patience.classify(error)))
+    }
+
+    /// The server to ask for a session.
+    #[cfg_attr(not(feature = "redis-ha"), expect(unused_variables, reason = "the only server is known"))]
+    fn find(&self, session_id: Option<Uuid>, patience: Patience) -> Result<Server, Error> {
+        #[cfg(feature = "redis-ha")]
+        if let Some(mut poll) = self.servers.poll() {
+            while let Some(sentinel) = poll.next().filter(|_| !patience.is_over()) {
+                let (question, limit) = (poll.question(), Patience::new(servers::Poll::LIMIT));
+                let answer =
+                    self.on_server(&sentinel, &mut Vec::new(), limit, |connection, _| question.query(connection));
+                poll.answered(sentinel, answer.map_err(|error| limit.classify(error)));
+            }
+            self.servers.learn(poll)?;
+        }
+        self.servers.of(session_id)
+    }
+
+    /// Runs `work` on this server.
+    fn on_one<T>(&self, server: &Server, work: impl Fn(&mut Connection) -> redis::RedisResult<T>) -> Result<T, Error> {
+        let patience = Patience::new(self.limit);
+        self.on_server(server, &mut Vec::new(), patience, |connection, _| work(connection))
+            .map_err(|error| self.servers.failed(server, patience.classify(error)))
+    }
+
+    /// The servers that have sessions.
+    fn all_servers(&self) -> Result<Vec<Server>, Error> {
+        let server = self.find(None, Patience::new(self.limit))?;
+        #[cfg(feature = "redis-ha")]
+        if self.servers.is_cluster() {
+            // Any node knows them.
+            for _ in 0..Servers::HOPS {
+                let node = self.servers.of(None)?;
+                match self.on_one(&node, |connection| redis::cmd("CLUSTER").arg("SLOTS").query(connection)) {
+                    Ok(answer) => return servers::primaries(&self.servers, &node, &answer),
+                    Err(error) if !may_pass(&error) => return Err(error),
+                    Err(_) => {}
+                }
+            }
+            let node = self.servers.of(None)?;
+            let answer = self.on_one(&node, |connection| redis::cmd("CLUSTER").arg("SLOTS").query(connection))?;
+            return servers::primaries(&self.servers, &node, &answer);
+        }
+        Ok(vec![server])
+    }
+
+    /// The sessions of which the journal lists calls.
+    fn sessions_with_calls(&self) -> Result<Vec<Uuid>, Error> {
+        let mut sessions = Vec::new();
+        for server in self.all_servers()? {
+            for key in self.on_one(&server, |connection| scan(connection, CALLS_SUFFIX))? {
+                sessions.push(session_of(&key)?);
+            }
+        }
+        // A cluster may move a session meanwhile.
+        sessions.sort_unstable();
+        sessions.dedup();
+        Ok(sessions)
+    }
+
+    /// Runs `work` on this server, and once more after a broken connection, unless it ran before without an answer.
+    fn on_server<T>(
+        &self,
+        server: &Server,
+        silent: &mut Silent<Connection>,
+        patience: Patience,
+        work: impl Fn(&mut Connection, bool) -> redis::RedisResult<T>,
+    ) -> redis::RedisResult<T> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner).take(server);
+        if silent.is_empty()
+            && let Some(mut connection) = idle()
+        {
+            patience.apply_to(&connection)?;
             match work(&mut connection, false) {
                 Err(error) if is_broken(&error) => {
-                    let is_over = patience.is_over();
-                    silent.push(connection);
-                    if is_over {
-                        return Err(patience.failed(error));
+                    silent.push((server.clone(), connection));
+                    if patience.is_over() {
+                        return Err(error);
                     }
                 }
-                result => return self.finish(connection, result),
+                result => return self.finish(server, connection, result),
             }
         }
         // The server may have closed the idle connection.
-        let mut connection = self.connect(patience).map_err(|error| patience.failed(error))?;
+        let mut connection = connect(server, patience)?;
         match work(&mut connection, !silent.is_empty()) {
             Err(error) if is_broken(&error) => {
-                silent.push(connection);
-                Err(patience.failed(error))
+                silent.push((server.clone(), connection));
+                Err(error)
             }
-            result => self.finish(connection, result),
+            result => self.finish(server, connection, result),
         }
     }
 
-    fn connect(&self, patience: Patience) -> redis::RedisResult<Connection> {
-        let limit = (patience.left() / self.setup).min(patience.of_step()).max(Patience::STEP);
-        let connection = self.client.get_connection_with_timeout(limit)?;
-        patience.apply_to(&connection)?;
-        Ok(connection)
-    }
-
     /// Keeps a connection that works for the next request.
-    fn finish<T>(&self, connection: Connection, result: redis::RedisResult<T>) -> Result<T, Error> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).connections.push(connection);
-        Ok(result.map_err(classify)?)
+    fn finish<T>(
+        &self,
+        server: &Server,
+        connection: Connection,
+        result: redis::RedisResult<T>,
+    ) -> redis::RedisResult<T> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.connections.push((address(server).clone(), connection));
+        result
     }
+}
+
+fn connect(server: &Server, patience: Patience) -> redis::RedisResult<Connection> {
+    // A new connection awaits its answers one by one, each with the limit for connecting.
+    let settings = server.get_connection_info().redis_settings();
+    let answers = u32::from(settings.password().is_some()) + u32::from(settings.db() != 0);
+    let limit = (patience.left() / answers.max(1)).min(patience.of_step()).max(Patience::STEP);
+    let connection = server.get_connection_with_timeout(limit)?;
+    patience.apply_to(&connection)?;
+    Ok(connection)
 }
 
 /// How long a request may wait for the server.
@@ -387,13 +493,9 @@ impl Patience {
         connection.set_write_timeout(limit)
     }
 
-    /// What a failure on the way to the server means.
-    fn failed(self, error: redis::RedisError) -> Error {
-        Error::Redis(if error.is_timeout() {
-            RedisError::TimedOut { limit: self.limit.min(TIMEOUT) }
-        } else {
-            classify(error)
-        })
+    /// What a failure means.
+    fn classify(self, error: redis::RedisError) -> RedisError {
+        if error.is_timeout() { RedisError::TimedOut { limit: self.limit.min(TIMEOUT) } } else { classify(error) }
     }
 }
 
@@ -418,8 +520,9 @@ fn session_of(key: &str) -> Result<Uuid, Error> {
 }
 
 /// The keys of every script.
-fn keys(session_id: Uuid) -> [String; 3] {
-    [record_key(session_id), lease_key(session_id), record_key(session_id) + CALLS_SUFFIX]
+fn keys(session_id: Uuid) -> [String; 4] {
+    let key = |suffix: &str| record_key(session_id) + suffix;
+    [record_key(session_id), lease_key(session_id), key(CALLS_SUFFIX), key(PAUSE_SUFFIX)]
 }
 
 /// A script with its keys and arguments.

@@ -36,6 +36,28 @@ pub enum Risk {
     PostgresPlaintext,
     /// The connection to PostgreSQL on another machine is encrypted, but the server's certificate is not verified.
     PostgresUnverified,
+    /// Redis does not tell which start and replication a server has, because the user may not send `INFO`. So sessions do not
+    /// pause after a failover or a restart, and two callers may then have the same session.
+    NoPause,
+    /// Redis does not tell some settings, because the user may not send `CONFIG GET`.
+    SettingsUnknown,
+    /// Redis saves nothing to its disk. A restart forgets iterators and the journal. Leases are covered by the pause.
+    NotSaved,
+    /// Redis saves writes later than it confirms them. A crash may lose the last ones: entries of the journal, and leases,
+    /// which are covered by the pause.
+    SavedLate {
+        /// The setting.
+        setting: String,
+    },
+    /// Redis confirms writes that no replica has. A primary that was cut off from its replicas goes on for a while.
+    WritesAlone,
+    /// The server has more replicas than a lease waits for. One that lacks the lease may be promoted.
+    MoreReplicas {
+        /// How many it has.
+        connected: u32,
+        /// How many a lease waits for.
+        awaited: u32,
+    },
     /// A session's record is behind its own journal, as after a restore of a part of the store, or an eviction. Its next lease
     /// goes on above the journal.
     Behind {
@@ -44,6 +66,21 @@ pub enum Risk {
         /// How far the last iterator is behind the journal's greatest.
         by: Duration,
     },
+}
+
+impl Risk {
+    /// Whether it follows from a usual setting. Show it where the store is examined, not at each call.
+    pub const fn is_minor(&self) -> bool {
+        matches!(
+            self,
+            Self::NoPause
+                | Self::SettingsUnknown
+                | Self::NotSaved
+                | Self::SavedLate { .. }
+                | Self::WritesAlone
+                | Self::MoreReplicas { .. }
+        )
+    }
 }
 
 impl fmt::Display for Risk {
@@ -79,6 +116,32 @@ impl fmt::Display for Risk {
             Self::PostgresUnverified => f.write_str(
                 "PostgreSQL's certificate is not verified, so another server may pose as it; add \
                  ?sslmode=verify-full&sslrootcert=FILE to the URL",
+            ),
+            Self::NoPause => f.write_str(
+                "the user of Redis may not send INFO, so sessions do not pause after a failover or a restart, and two callers may \
+                 then use the same session; allow it the command INFO",
+            ),
+            Self::SettingsUnknown => f.write_str(
+                "the user of Redis may not send CONFIG GET, so its settings appendfsync, save and min-replicas-to-write are unknown; \
+                 check them on the server",
+            ),
+            Self::NotSaved => f.write_str(
+                "Redis saves nothing to its disk (appendonly no, save \"\"), so a restart forgets which calls have an unknown outcome; \
+                 set appendonly yes",
+            ),
+            Self::SavedLate { setting } => write!(
+                f,
+                "Redis saves late ({setting}), so a crash may forget the last calls with an unknown outcome; set appendonly yes and \
+                 appendfsync always if that matters more than speed"
+            ),
+            Self::WritesAlone => f.write_str(
+                "Redis confirms writes that no replica has (min-replicas-to-write 0), so a failover may forget the last calls with an \
+                 unknown outcome; set min-replicas-to-write 1, or add replicas=1 to the URL",
+            ),
+            Self::MoreReplicas { connected, awaited } => write!(
+                f,
+                "Redis has {connected} replicas, but a lease waits for {awaited}, so one without the lease may be promoted; set \
+                 replicas={connected} in the URL"
             ),
             Self::Behind { session_id, by } => write!(
                 f,

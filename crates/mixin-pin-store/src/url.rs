@@ -3,7 +3,8 @@
 use crate::{Error, ManagedStore, MemoryStore};
 
 /// Opens the store that a URL names: `memory:`, `sqlite:FILE` with the feature `sqlite`, with the feature `redis`
-/// `redis://…` or `rediss://…` (TLS), or with the feature `postgres` `postgres://…` or `postgresql://…`.
+/// `redis://…` or `rediss://…` (TLS), with `redis-ha` also `redis+sentinel://HOST,HOST/NAME` and
+/// `redis-cluster://HOST,HOST`, or both with `rediss`, and with the feature `postgres` `postgres://…` or `postgresql://…`.
 ///
 /// ```
 /// let store = mixin_pin_store::open("memory:")?;
@@ -113,6 +114,9 @@ impl Named {
             "redis" | "rediss" => Ok(Self::Redis),
             #[cfg(not(feature = "redis"))]
             "redis" | "rediss" => Err(Error::NotBuilt { feature: "redis" }),
+            #[cfg(feature = "redis-ha")]
+            "redis+sentinel" | "rediss+sentinel" | "redis-cluster" | "rediss-cluster" => Ok(Self::Redis),
+            #[cfg(not(feature = "redis-ha"))]
             "redis+sentinel" | "rediss+sentinel" | "redis-cluster" | "rediss-cluster" => {
                 Err(Error::NotBuilt { feature: "redis-ha" })
             }

@@ -5,38 +5,45 @@ use std::time::Duration;
 
 use mixin_pin_core::{NonceSource, UnixTime, uuid::Uuid};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisResult, Script, ScriptInvocation};
+use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, FromRedisValue, RedisResult, Script, ScriptInvocation};
 use tokio::runtime::{self, Handle};
 use tokio::task::JoinHandle;
 
 use super::attempt::{Attempt, LeaseRequest, Release};
 use super::lease::Grant;
-use super::{Inner, Patience, RedisStore, TIMEOUT, UNLIMITED, calls, invocation, is_broken, settled};
+use super::servers::{Server, Servers, address};
+use super::{Inner, Patience, RedisStore, Silent, TIMEOUT, UNLIMITED, calls, invocation, is_broken, may_pass, settled};
 use crate::backoff::Backoff;
 use crate::engine::Process;
 use crate::journal::OwnEntry;
-use crate::{AsyncLease, AsyncNonceStore, BoxFuture, CallIntent, Error, Lease, LeaseReply, LeaseTerms, PendingCall};
+use crate::{
+    AsyncLease, AsyncNonceStore, BoxFuture, CallIntent, Error, Lease, LeaseReply, LeaseTerms, PendingCall, RedisError,
+};
 
-/// The connection that tasks share. A runtime's connection stops with it, and a forked child must not use its parent's.
+/// The connections that tasks share, one to each server. A runtime's connection stops with it, and a forked child must not
+/// use its parent's.
 #[derive(Default)]
-pub(super) struct Shared(Mutex<Option<Open>>);
+pub(super) struct Shared(Mutex<Vec<Open>>);
 
 struct Open {
+    server: ConnectionAddr,
     connection: MultiplexedConnection,
     runtime: runtime::Id,
     process: Process,
 }
 
 impl Shared {
-    fn get(&self, runtime: &Handle) -> Option<MultiplexedConnection> {
-        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = open.as_ref().filter(|open| open.runtime == runtime.id() && open.process.is_current())?;
-        Some(open.connection.clone())
+    fn get(&self, server: &Server, runtime: &Handle) -> Option<MultiplexedConnection> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = all.iter().find(|open| open.server == *address(server))?;
+        (open.runtime == runtime.id() && open.process.is_current()).then(|| open.connection.clone())
     }
 
-    fn set(&self, connection: MultiplexedConnection, runtime: &Handle) {
-        let open = Open { connection, runtime: runtime.id(), process: Process::current() };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
+    fn set(&self, server: &Server, connection: MultiplexedConnection, runtime: &Handle) {
+        let server = address(server).clone();
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|open| open.server != server);
+        all.push(Open { server, connection, runtime: runtime.id(), process: Process::current() });
     }
 }
 
@@ -44,64 +51,142 @@ impl RedisStore {
     /// Opens a store as [`RedisStore::open`] does.
     pub(crate) async fn open_async(url: &str) -> Result<Self, Error> {
         let inner = Inner::new(url, UNLIMITED)?;
-        let (runtime, patience) = (current()?, Patience::new(UNLIMITED));
-        let mut connection = inner.connect_async(patience).await?;
-        redis::cmd("PING").query_async::<String>(&mut connection).await.map_err(|error| patience.failed(error))?;
-        inner.shared.set(connection, &runtime);
+        let (patience, ping) = (Patience::new(UNLIMITED), |_| Request::Command(redis::cmd("PING")));
+        inner.on_shared::<String>(None, &mut Vec::new(), patience, ping).await?;
         Ok(Self(Arc::new(inner)))
     }
 }
+
+/// What is sent to a server.
+enum Request<'s> {
+    Script(ScriptInvocation<'s>),
+    Command(Cmd),
+}
+
+impl Request<'_> {
+    async fn send<T: FromRedisValue>(&self, connection: &mut MultiplexedConnection) -> RedisResult<T> {
+        match self {
+            Self::Script(invocation) => invocation.invoke_async(connection).await,
+            Self::Command(command) => command.query_async(connection).await,
+        }
+    }
+}
+
+/// An answer, and where it came from.
+type Answered<T> = (T, (Server, MultiplexedConnection));
 
 fn current() -> Result<Handle, Error> {
     Handle::try_current().map_err(|_| Error::NoRuntime)
 }
 
 impl Inner {
-    async fn connect_async(&self, patience: Patience) -> Result<MultiplexedConnection, Error> {
-        let limit = Some(patience.of_step());
-        let config = AsyncConnectionConfig::new().set_connection_timeout(limit).set_response_timeout(limit);
-        let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
-        connected.map_err(|error| patience.failed(error))
-    }
-
-    /// Runs a script. After a broken connection it runs once more: every script may run twice.
+    /// Runs a script. After a broken connection it runs once more: every script may run twice. If another server may have the
+    /// session after a failure, it runs there.
     async fn run_async(&self, script: &Script, session_id: Uuid, arguments: &[&str]) -> Result<Vec<String>, Error> {
-        let patience = Patience::new(self.limit);
-        self.on_shared(&mut Vec::new(), patience, |_| invocation(script, session_id, arguments)).await
+        self.on_shared_again(session_id, || invocation(script, session_id, arguments)).await
     }
 
-    /// Runs a script, and once more after a broken connection. The argument says whether it runs for the second time.
-    /// Connections on which no answer came are added to `silent`.
-    async fn on_shared<'s>(
+    async fn on_shared_again<'s>(
         &self,
-        silent: &mut Vec<MultiplexedConnection>,
-        patience: Patience,
-        script: impl Fn(bool) -> ScriptInvocation<'s>,
+        session_id: Uuid,
+        script: impl Fn() -> ScriptInvocation<'s>,
     ) -> Result<Vec<String>, Error> {
+        let patience = Patience::new(self.limit);
+        let mut silent = Vec::new();
+        match self.on_shared(Some(session_id), &mut silent, patience, |_| Request::Script(script())).await {
+            Err(error) if self.servers.may_change() && may_pass(&error) && !patience.is_over() => {}
+            result => return result.map(|(answer, _)| answer),
+        }
+        silent.clear();
+        let result = self.on_shared(Some(session_id), &mut silent, patience, |_| Request::Script(script())).await;
+        result.map(|(answer, _)| answer)
+    }
+
+    /// Sends a request to the server that has the session, and once more there after a broken connection. The argument says
+    /// whether it is sent for the second time. Connections on which no answer came are added to `silent`.
+    async fn on_shared<'s, T: FromRedisValue>(
+        &self,
+        session_id: Option<Uuid>,
+        silent: &mut Silent<MultiplexedConnection>,
+        patience: Patience,
+        request: impl Fn(bool) -> Request<'s>,
+    ) -> Result<Answered<T>, Error> {
         let runtime = current()?;
-        if let Some(mut connection) = self.shared.get(&runtime) {
+        let server = self.find_async(session_id, &runtime, patience).await?;
+        #[cfg(feature = "redis-ha")]
+        let mut server = server;
+        #[cfg(feature = "redis-ha")]
+        for _ in 0..Servers::HOPS {
+            match self.on_server_async(&server, &runtime, silent, patience, &request).await {
+                Ok(answered) => return Ok(answered),
+                Err(error) => match self.servers.redirected(session_id, &server, &error) {
+                    // The node has run nothing.
+                    Some(next) => server = next?,
+                    None => return Err(self.servers.failed(&server, patience.classify(error))),
+                },
+            }
+        }
+        let result = self.on_server_async(&server, &runtime, silent, patience, &request).await;
+        result.map_err(|error| self.servers.failed(&server, patience.classify(error)))
+    }
+
+    /// The server to ask for a session.
+    #[cfg_attr(
+        not(feature = "redis-ha"),
+        expect(unused_variables, clippy::unused_async, reason = "the only server is known")
+    )]
+    async fn find_async(
+        &self,
+        session_id: Option<Uuid>,
+        runtime: &Handle,
+        patience: Patience,
+    ) -> Result<Server, Error> {
+        #[cfg(feature = "redis-ha")]
+        if let Some(mut poll) = self.servers.poll() {
+            while let Some(sentinel) = poll.next().filter(|_| !patience.is_over()) {
+                let limit = Patience::new(super::servers::Poll::LIMIT);
+                let question = |_| Request::Command(poll.question());
+                let answer = self.on_server_async(&sentinel, runtime, &mut Vec::new(), limit, &question).await;
+                poll.answered(sentinel, answer.map(|(named, _)| named).map_err(|error| limit.classify(error)));
+            }
+            self.servers.learn(poll)?;
+        }
+        self.servers.of(session_id)
+    }
+
+    /// Sends a request to this server, and once more after a broken connection, unless it was sent before without an answer.
+    async fn on_server_async<'s, T: FromRedisValue>(
+        &self,
+        server: &Server,
+        runtime: &Handle,
+        silent: &mut Silent<MultiplexedConnection>,
+        patience: Patience,
+        request: &impl Fn(bool) -> Request<'s>,
+    ) -> RedisResult<Answered<T>> {
+        if silent.is_empty()
+            && let Some(mut connection) = self.shared.get(server, runtime)
+        {
             connection.set_response_timeout(patience.of_step());
-            let result: RedisResult<Vec<String>> = script(false).invoke_async(&mut connection).await;
-            match result {
+            match request(false).send(&mut connection).await {
                 Err(error) if is_broken(&error) => {
-                    silent.push(connection);
+                    silent.push((server.clone(), connection));
                     if patience.is_over() {
-                        return Err(patience.failed(error));
+                        return Err(error);
                     }
                 }
-                result => return result.map_err(|error| patience.failed(error)),
+                result => return result.map(|answer| (answer, (server.clone(), connection))),
             }
         }
         // The server may have closed the shared connection.
-        let mut connection = self.connect_async(patience).await?;
+        let mut connection = connect_async(server, patience).await?;
         connection.set_response_timeout(patience.of_step());
-        let result: RedisResult<Vec<String>> = script(!silent.is_empty()).invoke_async(&mut connection).await;
+        let result: RedisResult<T> = request(!silent.is_empty()).send(&mut connection).await;
         if result.as_ref().is_err_and(is_broken) {
-            silent.push(connection);
+            silent.push((server.clone(), connection.clone()));
         } else {
-            self.shared.set(connection, &runtime);
+            self.shared.set(server, connection.clone(), runtime);
         }
-        result.map_err(|error| patience.failed(error))
+        result.map(|answer| (answer, (server.clone(), connection)))
     }
 
     /// Tries to lease the session.
@@ -119,7 +204,11 @@ impl Inner {
             (LeaseRequest::new(session_id, (self.clock)()?, &terms)?, OwnEntry::new(&terms))
         };
         let mut silent = Vec::new();
-        let answer = self.on_shared(&mut silent, patience, |is_second| request.invocation(&self, is_second)).await;
+        let script = |is_second| Request::Script(request.invocation(&self, is_second));
+        let answer = match self.on_shared(Some(session_id), &mut silent, patience, script).await {
+            Ok((answer, from)) => self.confirm(answer, from, &mut silent, patience).await,
+            Err(error) => Err(error),
+        };
         let is_late = !silent.is_empty();
         let result = answer.and_then(|answer| request.read(&self, &answer, entry, is_late));
         if result.is_err() && is_late {
@@ -133,14 +222,34 @@ impl Inner {
         })
     }
 
+    /// Waits until the replicas have a lease.
+    async fn confirm(
+        &self,
+        answer: Vec<String>,
+        (server, mut connection): (Server, MultiplexedConnection),
+        silent: &mut Silent<MultiplexedConnection>,
+        patience: Patience,
+    ) -> Result<Vec<String>, Error> {
+        let Some(wait) = self.wait_for_replicas(&answer, patience) else { return Ok(answer) };
+        let error = match wait.query_async::<u32>(&mut connection).await {
+            Ok(count) if count >= self.servers.settings().options.replicas => return Ok(answer),
+            Ok(_) => RedisError::FewReplicas,
+            Err(error) => patience.classify(error),
+        };
+        let error = self.servers.failed(&server, error);
+        silent.push((server, connection));
+        Err(error)
+    }
+
     /// Takes back the requests that had no answer.
     async fn take_back_async(
         self: Arc<Self>,
         release: Release,
-        silent: Vec<MultiplexedConnection>,
+        silent: Silent<MultiplexedConnection>,
         mut backoff: Backoff,
     ) {
-        for mut connection in silent {
+        let Some((last, _)) = silent.last().cloned() else { return };
+        for (_, mut connection) in silent {
             // The server runs it after the request that had no answer, however late that is.
             if release.command(&self).query_async::<Vec<String>>(&mut connection).await.is_ok() {
                 return;
@@ -149,16 +258,22 @@ impl Inner {
         // The request may have reached the server before its connection broke. If this fails, too, the lease ends by itself,
         // and the entry stays.
         loop {
-            if let Ok(mut connection) = self.connect_async(Patience::new(TIMEOUT)).await
+            if let Ok(mut connection) = connect_async(&last, Patience::new(TIMEOUT)).await
                 && release.invocation(&self).invoke_async::<Vec<String>>(&mut connection).await.is_ok()
             {
                 return;
             }
-            if !matches!(backoff.pause().await, Ok(true)) {
+            if !matches!(backoff.after_failure().pause().await, Ok(true)) {
                 return;
             }
         }
     }
+}
+
+async fn connect_async(server: &Server, patience: Patience) -> RedisResult<MultiplexedConnection> {
+    let limit = Some(patience.of_step());
+    let config = AsyncConnectionConfig::new().set_connection_timeout(limit).set_response_timeout(limit);
+    server.get_multiplexed_async_connection_with_config(&config).await
 }
 
 impl AsyncNonceStore for RedisStore {
@@ -175,15 +290,15 @@ impl AsyncNonceStore for RedisStore {
             loop {
                 // A task of its own goes on if this future is dropped. Then its lease is dropped, which releases it.
                 let attempt = self.0.clone().try_lease_async(session_id, terms, call.clone(), backoff.left());
-                match runtime.spawn(attempt).await.map_err(|_| Error::NoRuntime)?? {
-                    LeaseReply::Granted(lease) => {
+                match runtime.spawn(attempt).await.map_err(|_| Error::NoRuntime)? {
+                    Ok(LeaseReply::Granted(lease)) => {
                         return Ok(LeaseReply::Granted(Box::new(lease) as Box<dyn AsyncLease>));
                     }
-                    LeaseReply::ClockUnconfirmed { ahead } => return Ok(LeaseReply::ClockUnconfirmed { ahead }),
-                    LeaseReply::Busy => {}
-                }
-                if !backoff.pause().await? {
-                    return Ok(LeaseReply::Busy);
+                    Ok(LeaseReply::ClockUnconfirmed { ahead }) => return Ok(LeaseReply::ClockUnconfirmed { ahead }),
+                    Ok(LeaseReply::Busy) if !backoff.pause().await? => return Ok(LeaseReply::Busy),
+                    Ok(LeaseReply::Busy) => {}
+                    Err(error) if !may_pass(&error) || !backoff.after_failure().pause().await? => return Err(error),
+                    Err(_) => {}
                 }
             }
         })
@@ -218,7 +333,7 @@ impl AsyncRedisLease {
         Some(self.runtime.spawn(async move {
             let (store, release) = (&grant.store, grant.release());
             // If this fails, the lease ends by itself, and the entry stays.
-            let _ = store.on_shared(&mut Vec::new(), Patience::new(store.limit), |_| release.invocation(store)).await;
+            let _ = store.on_shared_again(grant.session_id, || release.invocation(store)).await;
         }))
     }
 }

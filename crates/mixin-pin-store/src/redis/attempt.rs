@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mixin_pin_core::{Error as CoreError, UnixTime, uuid::Uuid};
-use redis::{Cmd, Connection, ScriptInvocation};
+use redis::{Cmd, Connection, RedisResult, ScriptInvocation};
 
 use super::lease::Grant;
-use super::{Inner, Patience, calls, invocation, keys, mark_key, number};
+use super::{Inner, Patience, Silent, calls, connect, invocation, keys, mark_key, number};
 use crate::engine::{Expiry, LeaseState, random};
 use crate::iterators::{PER_LEASE, TOO_FAR};
 use crate::journal::{OwnEntry, oldest_verification};
@@ -67,7 +67,9 @@ impl LeaseRequest {
         let (request_id, try_number) = (text(self.request_id), if is_second { "2" } else { "1" });
         let mut invocation = invocation(&store.scripts.lease, self.session_id, &[&self.fence]);
         invocation.key(mark_key(self.session_id, &self.fence));
-        invocation.arg(&self.terms).arg(try_number).arg(request_id).arg(&self.call);
+        let options = &store.servers.settings().options;
+        invocation.arg(&self.terms).arg(try_number).arg(request_id).arg(&options.new).arg(options.replicas);
+        invocation.arg(&self.call);
         invocation
     }
 
@@ -95,6 +97,7 @@ impl LeaseRequest {
             "ahead" => Err(Error::IteratorAhead { ahead: Duration::from_nanos(number(text(1)?)?) }),
             "exhausted" => Err(CoreError::IteratorExhausted.into()),
             "busy" => Ok(Attempt::Busy),
+            "few" => Err(Error::Redis(RedisError::FewReplicas)),
             _ => Err(Error::Redis(RedisError::Content)),
         }
     }
@@ -142,6 +145,8 @@ fn text(request_id: Option<Uuid>) -> String {
 impl Inner {
     /// Time limit for connecting once more to take a request back, and for the answer. The caller waits for it.
     const TAKE_BACK: Duration = Duration::from_secs(1);
+    /// Time limit for the replicas to have a lease.
+    const REPLICAS: Duration = Duration::from_secs(1);
 
     /// Tries to lease the session, and waits for the server no longer than `limit`.
     pub(super) fn try_lease(
@@ -153,8 +158,8 @@ impl Inner {
         let request = LeaseRequest::new(session_id, (self.clock)()?, terms)?;
         let mut silent = Vec::new();
         let patience = Patience::new(limit.min(self.limit));
-        let answer = self.on_connections(&mut silent, patience, |connection, is_second| {
-            request.invocation(self, is_second).invoke(connection)
+        let answer = self.on_connections(Some(session_id), &mut silent, patience, |connection, is_second| {
+            self.lease_on(connection, &request, is_second, patience)
         });
         let is_late = !silent.is_empty();
         let result = answer.and_then(|answer: Vec<String>| request.read(self, &answer, OwnEntry::new(terms), is_late));
@@ -164,17 +169,52 @@ impl Inner {
         result
     }
 
+    /// Runs the script, and waits until the replicas have the lease.
+    fn lease_on(
+        &self,
+        connection: &mut Connection,
+        request: &LeaseRequest,
+        is_second: bool,
+        patience: Patience,
+    ) -> RedisResult<Vec<String>> {
+        let answer: Vec<String> = request.invocation(self, is_second).invoke(connection)?;
+        let Some(wait) = self.wait_for_replicas(&answer, patience) else { return Ok(answer) };
+        let has_enough = wait.query(connection).map(|count: u32| count >= self.servers.settings().options.replicas);
+        match has_enough {
+            Ok(true) => Ok(answer),
+            Err(error) if super::is_broken(&error) => Err(error),
+            result => {
+                // If this fails, the lease ends by itself, and the entry stays.
+                let _ = request.release().invocation(self).invoke::<Vec<String>>(connection);
+                result.map(|_| vec!["few".to_owned()])
+            }
+        }
+    }
+
+    /// The command that waits until the replicas have the lease. None if there is no lease, or it needs no replicas.
+    pub(super) fn wait_for_replicas(&self, answer: &[String], patience: Patience) -> Option<Cmd> {
+        let replicas = self.servers.settings().options.replicas;
+        let is_leased = answer.first().is_some_and(|word| word == "leased");
+        let limit = (patience.of_step() / 2).clamp(Duration::from_millis(1), Self::REPLICAS);
+        let mut command = redis::cmd("WAIT");
+        command.arg(replicas).arg(u64::try_from(limit.as_millis()).unwrap_or(1));
+        (is_leased && replicas > 0).then_some(command)
+    }
+
     /// Takes back the requests that had no answer.
-    fn take_back(&self, release: &Release, silent: Vec<Connection>) {
-        for mut connection in silent {
+    fn take_back(&self, release: &Release, silent: Silent<Connection>) {
+        let mut last = None;
+        for (server, mut connection) in silent {
             // The server runs it after the request that had no answer, however late that is. So this does not wait for an
             // answer either. It fails if the server has closed the connection.
             let _ = release.command(self).set_no_response(true).exec(&mut connection);
+            last = Some(server);
         }
         // The request may have reached the server before its connection broke. If this fails, too, the lease ends by itself,
         // and the entry stays.
-        let _ = self
-            .connect(Patience::new(Self::TAKE_BACK))
-            .and_then(|mut connection| release.invocation(self).invoke::<Vec<String>>(&mut connection));
+        let _ = last.map(|server| {
+            connect(&server, Patience::new(Self::TAKE_BACK))
+                .and_then(|mut connection| release.invocation(self).invoke::<Vec<String>>(&mut connection))
+        });
     }
 }

@@ -48,7 +48,8 @@ impl NonceSource for RedisLease {
                 return Ok(true);
             }
             let lease = lease_key(*session_id);
-            let found = store.on_connection(|connection| connection.get::<_, Option<String>>(&lease))?;
+            let found =
+                store.on_connection(Some(*session_id), |connection| connection.get::<_, Option<String>>(&lease))?;
             Ok(found.as_ref() == Some(fence))
         };
         state.take((store.clock)().ok(), has_fence, || {
@@ -85,9 +86,10 @@ impl Drop for RedisLease {
         if !state.is_own() {
             return;
         }
-        let release = self.0.release();
+        let (release, session_id) = (self.0.release(), self.0.session_id);
         // If this fails, the lease ends by itself, and the entry stays.
-        let _ = store.on_connection(|connection| release.invocation(store).invoke::<Vec<String>>(connection));
+        let _ = store
+            .on_connection(Some(session_id), |connection| release.invocation(store).invoke::<Vec<String>>(connection));
     }
 }
 

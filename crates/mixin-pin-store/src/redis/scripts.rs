@@ -7,6 +7,10 @@ use redis::Script;
 /// How long a fence stays marked, in milliseconds. A network delivers what a closed connection sent within minutes.
 const MARKED_MS: u32 = 3_600_000;
 
+/// How much longer than a lease the pause after a promotion lasts, in milliseconds. A lease may have begun on the former
+/// primary until the Sentinels were asked again, a second after the promotion is known.
+const PROMOTED_MS: u32 = 2_000;
+
 /// The scripts, with their hashes.
 #[derive(Clone)]
 pub(super) struct Scripts {
@@ -23,7 +27,7 @@ pub(super) struct Scripts {
 
 impl Scripts {
     pub(super) fn new() -> Self {
-        let text = |body| format!("local marked_ms = {MARKED_MS}\n{COMMON}{body}");
+        let text = |body| format!("local marked_ms, promoted_ms = {MARKED_MS}, {PROMOTED_MS}\n{COMMON}{body}");
         let script = |body| Script::new(&text(body));
         Self {
             lease: script(LEASE),
@@ -40,7 +44,10 @@ impl Scripts {
 
 /// The beginning of every script. Lua's numbers are doubles, so iterators are decimal text, and Redis itself increments them.
 const COMMON: &str = r"
-local record, lease, calls, marks = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local record, lease, calls, pause, marks = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local function is_in_use()
+  return redis.call('EXISTS', lease, pause) > 0
+end
 local function exceeds(one, other)
   if #one ~= #other then return #one > #other end
   return one > other
@@ -93,11 +100,15 @@ end
 /// Arguments: fence; now; duration of the lease in milliseconds; greatest accepted leap of the clock in nanoseconds, or
 /// empty; how many iterators to reserve after the first; how far ahead a last iterator is refused, in nanoseconds; the
 /// second before which a verification must have expired to be dropped; which try of this fence it is, `1` or `2`; the
-/// request id, or empty. For a lease with a call also: its kind; the second in which its token expires; the rest of its
-/// entry.
+/// request id, or empty; the starts of servers that were new; how many replicas will have the lease before it counts. For a
+/// lease with a call also: its kind; the second in which its token expires; the rest of its entry.
+///
+/// The pause: a server that was promoted or restarted may have lost a lease that its holder still believes in. The ids of its
+/// start and of its replication change then. When a session first sees others, it is in use for as long as such a lease may
+/// last: the last known one or this one, whichever is longer. After a restart this counts from the restart.
 const LEASE: &str = r"
 local fence, now, lease_ms, max_leap, too_far = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[6]
-local try, request = ARGV[8], ARGV[9]
+local try, request, new, replicas = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 -- A try that is over arrives late. Nobody reads its answer.
 local over = redis.call('GET', marks)
 if over and over >= try then return {'busy'} end
@@ -106,16 +117,49 @@ if try == '2' then
   release(fence, request)
   mark('1')
 end
-if redis.call('GET', lease) then return {'busy'} end
+local server, replication = redis.pcall('INFO', 'server'), redis.pcall('INFO', 'replication')
+local identity
+-- Without the right to send INFO the answer is an error.
+if type(server) == 'string' and type(replication) == 'string' then
+  local function field(info, name)
+    return string.match(info, '\n' .. name .. ':(%w+)') or ''
+  end
+  local run = field(server, 'run_id')
+  identity = run .. ' ' .. field(replication, 'master_replid')
+  local seen = redis.call('HGET', record, 'server')
+  if seen ~= identity then
+    local before = redis.call('HMGET', record, 'leased_ms', 'replicas')
+    local longest = math.max(tonumber(lease_ms), tonumber(before[1] or '') or 0)
+    local left = 0
+    local is_same_run = run ~= '' and seen and string.sub(seen, 1, #run + 1) == run .. ' '
+    if not is_same_run and not (run ~= '' and string.find(new, run, 1, true)) then
+      -- The uptime counts begun seconds.
+      left = longest + 1000 - 1000 * (tonumber(field(server, 'uptime_in_seconds')) or 0)
+    end
+    -- A promoted server has the id of its former primary, too. When it was promoted is unknown.
+    local is_promoted = string.find(field(replication, 'master_replid2'), '[^0]')
+    local has_all_leases = (tonumber(before[2] or '') or 0) > 0 and tonumber(replicas) > 0
+    if is_promoted and not has_all_leases then left = math.max(left, longest + promoted_ms) end
+    if left > 0 then
+      redis.call('HSET', record, 'server', identity)
+      if left > redis.call('PTTL', pause) then
+        redis.call('SET', pause, '1', 'PX', string.format('%.0f', left))
+      end
+    end
+  end
+end
+if is_in_use() then return {'busy'} end
 local last = redis.call('HGET', record, 'iterator')
 local raised = redis.call('HGET', record, 'raised')
 if is_foreign(last) or is_foreign(raised) then return {'foreign'} end
 local old = {}
 local entries = redis.call('HGETALL', calls)
+local is_behind = false
 for place = 1, #entries, 2 do
-  local kind, expires = string.match(entries[place + 1], '^%x+ (%l+) %d+ %d+ %d+ (%d+) %d+ ')
-  if not kind then return {'foreign'} end
+  local kind, used, expires = string.match(entries[place + 1], '^%x+ (%l+) %d+ (%d+) %d+ (%d+) %d+ ')
+  if not kind or is_foreign(used) then return {'foreign'} end
   if kind == 'verify' and tonumber(expires) < tonumber(ARGV[7]) then table.insert(old, entries[place]) end
+  if not last or exceeds(used, last) then last, is_behind = used, true end
 end
 -- Differences are exact to a microsecond, which is enough for a limit of a day.
 if last then
@@ -128,14 +172,17 @@ if max_leap ~= '' then
   local ahead = tonumber(now) - tonumber(last)
   if ahead > tonumber(max_leap) then return {'leap', string.format('%.0f', ahead)} end
 end
+if is_behind then redis.call('HSET', record, 'iterator', last) end
 local first = advance(now)
 if not first then return {'exhausted'} end
 raise(ARGV[5])
 local greatest = redis.call('HGET', record, 'iterator')
 redis.call('SET', lease, fence, 'PX', lease_ms)
+redis.call('HSET', record, 'leased_ms', lease_ms, 'replicas', replicas)
+if identity then redis.call('HSET', record, 'server', identity) end
 for _, expired in ipairs(old) do redis.call('HDEL', calls, expired) end
 if request ~= '' then
-  redis.call('HSET', calls, request, table.concat({fence, ARGV[10], first, greatest, now, ARGV[11], ARGV[12]}, ' '))
+  redis.call('HSET', calls, request, table.concat({fence, ARGV[12], first, greatest, now, ARGV[13], ARGV[14]}, ' '))
 end
 return {'leased', first, greatest}
 ";
@@ -157,16 +204,18 @@ return {}
 
 /// Forgets a session that is not leased and has no calls. Returns how many were known.
 const FORGET: &str = r"
-if redis.call('EXISTS', lease) == 1 then return {'busy'} end
+if is_in_use() then return {'busy'} end
 if redis.call('EXISTS', calls) == 1 then return {'pending'} end
-return {tostring(redis.call('DEL', record))}
+local known = redis.call('HGET', record, 'iterator') and '1' or '0'
+redis.call('DEL', record)
+return {known}
 ";
 
 /// Arguments: the iterator to raise the last one to; now; `1` if a new session must stay unknown.
 const RAISE: &str = r"
 local to = ARGV[1]
-if redis.call('EXISTS', lease) == 1 then return {'busy'} end
-if ARGV[3] == '1' and redis.call('EXISTS', record) == 0 then return {'raised', ARGV[2]} end
+if is_in_use() then return {'busy'} end
+if ARGV[3] == '1' and not redis.call('HGET', record, 'iterator') then return {'raised', ARGV[2]} end
 for _, field in ipairs({'iterator', 'raised'}) do
   local before = redis.call('HGET', record, field)
   if is_foreign(before) then return {'foreign'} end

@@ -33,7 +33,7 @@ fn request(store: &RedisStore, call: &CallIntent) -> LeaseRequest {
 /// Runs one of the two tries. A grant is dropped without a release, unless the test makes it a lease.
 fn run(store: &RedisStore, request: &LeaseRequest, call: &CallIntent, is_second: bool) -> Attempt {
     let answer: Vec<String> =
-        store.0.on_connection(|connection| request.invocation(&store.0, is_second).invoke(connection)).unwrap();
+        store.0.on_connection(None, |connection| request.invocation(&store.0, is_second).invoke(connection)).unwrap();
     request.read(&store.0, &answer, OwnEntry::new(&TERMS.for_call(call)), is_second).unwrap()
 }
 
@@ -78,12 +78,12 @@ fn a_try_that_was_taken_back_before_it_arrives_writes_nothing() {
     let (store, call) = (open(&server), call());
     let by_command = |request: &LeaseRequest| {
         let command = request.release().command(&store.0);
-        store.0.on_connection(|connection| command.query::<Vec<String>>(connection)).unwrap();
+        store.0.on_connection(None, |connection| command.query::<Vec<String>>(connection)).unwrap();
     };
     let by_hash = |request: &LeaseRequest| {
         let release = request.release();
         let invoked =
-            store.0.on_connection(|connection| release.invocation(&store.0).invoke::<Vec<String>>(connection));
+            store.0.on_connection(None, |connection| release.invocation(&store.0).invoke::<Vec<String>>(connection));
         invoked.unwrap();
     };
     for take_back in [&by_command as &dyn Fn(&LeaseRequest), &by_hash] {
