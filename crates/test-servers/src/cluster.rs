@@ -101,6 +101,21 @@ impl ClusterServers {
         self.killed.push(place);
     }
 
+    /// Runs `write` while the replica of the session's node gets no write, kills the node, and lets the replica go on.
+    #[cfg(unix)]
+    pub fn kill_primary_after<T>(&mut self, session: impl Display, write: impl FnOnce() -> T) -> T {
+        let place = self.primary_of(session).expect("a node has the session");
+        let port = self.nodes[place].port().to_string();
+        let replica = self.living().find(|(_, node)| node.info("replication", "master_port") == port);
+        let replica = replica.expect("the node has a replica").0;
+        self.nodes[replica].cut_off(&self.nodes[place]);
+        let written = write();
+        self.nodes[place].kill();
+        self.killed.push(place);
+        self.nodes[replica].signal("CONT");
+        written
+    }
+
     /// Waits until a node has the session and accepts writes.
     pub fn wait_until_writable(&self, session: impl Display) {
         let session = session.to_string();

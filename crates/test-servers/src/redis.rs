@@ -92,6 +92,14 @@ impl RedisServer {
         assert!(sent.success());
     }
 
+    /// Stops this replica, so that it gets no further write of its primary, until it goes on by the signal `CONT`.
+    #[cfg(unix)]
+    pub(crate) fn cut_off(&self, primary: &Self) {
+        self.signal("STOP");
+        // Otherwise the system would keep what the primary sends.
+        primary.command(&["CLIENT", "KILL", "TYPE", "replica"]);
+    }
+
     /// Kills the server at once.
     pub fn kill(&mut self) {
         self.process.kill().unwrap();

@@ -119,6 +119,18 @@ impl SentinelServers {
         self.killed = Some(primary);
     }
 
+    /// Runs `write` while the replica gets no write of its primary, kills the primary, and lets the replica go on.
+    #[cfg(unix)]
+    pub fn kill_primary_after<T>(&mut self, write: impl FnOnce() -> T) -> T {
+        let primary = self.primary();
+        self.servers[1 - primary].cut_off(&self.servers[primary]);
+        let written = write();
+        self.servers[primary].kill();
+        self.killed = Some(primary);
+        self.servers[1 - primary].signal("CONT");
+        written
+    }
+
     /// Waits until the Sentinels name a primary that accepts writes.
     pub fn wait_until_writable(&self) {
         await_condition("a primary accepts writes", || {
