@@ -196,8 +196,8 @@ pub enum RedisError {
     NoPrimary,
     /// The Sentinels know no primary of the URL's name.
     UnknownPrimary,
-    /// A Sentinel refuses the user name or the password of the URL, or wants one.
-    SentinelPassword,
+    /// A Sentinel refuses the URL's user or password for Sentinels, or does not let it ask for the primary.
+    SentinelRefused,
     /// The server has no database with the URL's number.
     NoDatabase,
     /// Other software has written values under our keys.
@@ -399,9 +399,9 @@ impl fmt::Display for RedisError {
             Self::UnknownPrimary => f.write_str(
                 "the Sentinels know no primary of the URL's name; correct NAME in redis+sentinel://HOST,HOST/NAME",
             ),
-            Self::SentinelPassword => f.write_str(
-                "a Sentinel wants another user or password; add sentinel_password=PASSWORD to the URL, and sentinel_user=USER if it \
-                 has users",
+            Self::SentinelRefused => f.write_str(
+                "a Sentinel refuses the user, the password or the question (NOAUTH, WRONGPASS, NOPERM); correct sentinel_user and \
+                 sentinel_password in the URL, and allow that user SENTINEL GET-MASTER-ADDR-BY-NAME",
             ),
             Self::Loading => f.write_str("Redis is loading its data (LOADING); try again when it has done so"),
             Self::Busy => f.write_str("Redis is busy with a script of another client or moves keys (BUSY); try again"),

@@ -46,6 +46,8 @@ use settings::Settings;
 
 /// Time limit for connecting, and for each answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// The same where another server may take the place of one that hangs.
+const TIMEOUT_OF_SEVERAL: Duration = Duration::from_secs(2);
 /// The shortest time limit: a connection needs several round trips.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// No limit for the whole request: each of its steps has its own.
@@ -61,10 +63,35 @@ const MARK_SUFFIX: &str = ":over:";
 ///
 /// Clones are cheap and share their connections. Iterators end at `i64::MAX`, in the year 2262.
 ///
-/// A failover may lose the last writes. Iterators still rise, because they are never below the clock. This requires that
-/// the machines' clocks differ by less than a failover takes. The journal may lose the entries of the last calls, so it does
-/// not list each call whose outcome is unknown.
+/// # Failovers and restarts
+/// A server that was promoted or restarted may have lost its last writes, and with them a lease that its holder still
+/// believes in. So when a session first sees another start or replication of its server, it is in use for as long as its last
+/// known lease or the wanted one, whichever is longer. This counts from the restart, or after a promotion from the first
+/// sight, two seconds more. Callers wait for it as for any lease. A new session waits once, too, on a server that was ever
+/// promoted or has just been started: a new server looks like one that lost everything. This requires the right to send
+/// `INFO`.
 ///
+/// Iterators still rise, because they are never below the clock. This requires that the machines' clocks differ by less than
+/// a failover takes. The journal may lose the entries of the last calls, so it does not list each call whose outcome is
+/// unknown.
+///
+/// A failure that may pass, such as a failover, is retried for as long as the terms of a lease allow to wait.
+///
+/// # Several servers
+/// With the feature `redis-ha`, `redis+sentinel://[USER:PASSWORD@]HOST[:PORT],…/NAME[/DB]` asks Sentinels for the primary. It
+/// counts for a second, and only if more than half of the named Sentinels name it, so name them all.
+/// `redis-cluster://[USER:PASSWORD@]HOST[:PORT],…` follows a cluster to the node that has a session. Both work with `rediss`,
+/// too.
+///
+/// # Options of the URL
+/// - `plaintext=allow`: other machines may be reached without TLS.
+/// - `replicas=N`: a lease counts only when N replicas have it, within a second. Then a promotion needs no pause, provided
+///   that N is the number of replicas that may be promoted and every client has the option.
+/// - `new=ID,…`: the `run_id`s of servers that were new when they were started so. Their sessions do not wait for that start.
+/// - `sentinel_user` and `sentinel_password`: for the Sentinels.
+/// - `protocol=resp3`: the other protocol.
+///
+/// # Requests without an answer
 /// If a request to lease has no answer, the server may run it later. So the store sends another one that takes it back. If
 /// that does not reach the server either, the lease lasts until it ends by itself, and the journal lists a call that was
 /// never sent.
@@ -130,7 +157,7 @@ impl RedisStore {
 
     /// Opens a store as [`RedisStore::open`] does. Opening, and each later request, waits for the server no longer than
     /// `limit`, or a second if that is longer. By default each of a request's two tries may take five seconds for connecting
-    /// and five for the answer.
+    /// and five for the answer, or two and two with Sentinels or on a cluster.
     ///
     /// # Errors
     /// As [`RedisStore::open`].
@@ -238,9 +265,8 @@ impl NonceStore for RedisStore {
                 Ok(Attempt::Granted(grant)) => return Ok(LeaseReply::Granted(Box::new(RedisLease(grant)))),
                 Ok(Attempt::ClockUnconfirmed { ahead }) => return Ok(LeaseReply::ClockUnconfirmed { ahead }),
                 Ok(Attempt::Busy) if !backoff.sleep() => return Ok(LeaseReply::Busy),
-                Ok(Attempt::Busy) => {}
                 Err(error) if !may_pass(&error) || !backoff.after_failure().sleep() => return Err(error),
-                Err(_) => {}
+                Ok(Attempt::Busy) | Err(_) => {}
             }
         }
     }
@@ -308,7 +334,7 @@ impl Inner {
         session_id: Option<Uuid>,
         work: impl Fn(&mut Connection) -> redis::RedisResult<T>,
     ) -> Result<T, Error> {
-        let patience = Patience::new(self.limit);
+        let patience = self.patience(self.limit);
         let run = || self.on_connections(session_id, &mut Vec::new(), patience, |connection, _| work(connection));
         match run() {
             Err(error) if self.servers.may_change() && may_pass(&error) && !patience.is_over() => run(),
@@ -325,22 +351,30 @@ impl Inner {
         patience: Patience,
         work: impl Fn(&mut Connection, bool) -> redis::RedisResult<T>,
     ) -> Result<T, Error> {
-        let server = self.find(session_id, patience)?;
-        #[cfg(feature = "redis-ha")]
-        let mut server = server;
-        #[cfg(feature = "redis-ha")]
+        let mut server = self.find(session_id, patience)?;
         for _ in 0..Servers::HOPS {
-            match self.on_server(&server, silent, patience, &work) {
+            let error = match self.on_server(&server, silent, patience, &work) {
                 Ok(result) => return Ok(result),
-                Err(error) => match self.servers.redirected(session_id, &server, &error) {
-                    // The node has run nothing.
-                    Some(next) => server = next?,
-                    None => return Err(self.servers.failed(&server, patience.classify(error))),
-                },
+                Err(error) => error,
+            };
+            // In both cases this server has run nothing.
+            if let Some(next) = self.servers.redirected(session_id, &server, &error) {
+                server = next?;
+                continue;
+            }
+            let error = self.servers.failed(&server, patience.classify(error));
+            let may_go_on = silent.is_empty() && self.servers.may_change() && may_pass(&error) && !patience.is_over();
+            match may_go_on.then(|| self.find(session_id, patience)) {
+                Some(Ok(next)) if address(&next) != address(&server) => server = next,
+                _ => return Err(error),
             }
         }
         self.on_server(&server, silent, patience, &work)
             .map_err(|error| self.servers.failed(&server, patience.classify(error)))
+    }
+
+    fn patience(&self, limit: Duration) -> Patience {
+        Patience::new(limit, if self.servers.may_change() { TIMEOUT_OF_SEVERAL } else { TIMEOUT })
     }
 
     /// The server to ask for a session.
@@ -349,26 +383,26 @@ impl Inner {
         #[cfg(feature = "redis-ha")]
         if let Some(mut poll) = self.servers.poll() {
             while let Some(sentinel) = poll.next().filter(|_| !patience.is_over()) {
-                let (question, limit) = (poll.question(), Patience::new(servers::Poll::LIMIT));
+                let (question, limit) = (poll.question(), Patience::new(servers::Poll::LIMIT, servers::Poll::LIMIT));
                 let answer =
                     self.on_server(&sentinel, &mut Vec::new(), limit, |connection, _| question.query(connection));
                 poll.answered(sentinel, answer.map_err(|error| limit.classify(error)));
             }
-            self.servers.learn(poll)?;
+            self.servers.learn(&poll)?;
         }
         self.servers.of(session_id)
     }
 
     /// Runs `work` on this server.
     fn on_one<T>(&self, server: &Server, work: impl Fn(&mut Connection) -> redis::RedisResult<T>) -> Result<T, Error> {
-        let patience = Patience::new(self.limit);
+        let patience = self.patience(self.limit);
         self.on_server(server, &mut Vec::new(), patience, |connection, _| work(connection))
             .map_err(|error| self.servers.failed(server, patience.classify(error)))
     }
 
     /// The servers that have sessions.
     fn all_servers(&self) -> Result<Vec<Server>, Error> {
-        let server = self.find(None, Patience::new(self.limit))?;
+        let server = self.find(None, self.patience(self.limit))?;
         #[cfg(feature = "redis-ha")]
         if self.servers.is_cluster() {
             // Any node knows them.
@@ -462,6 +496,8 @@ fn connect(server: &Server, patience: Patience) -> redis::RedisResult<Connection
 #[derive(Clone, Copy)]
 struct Patience {
     limit: Duration,
+    /// For each step.
+    step: Duration,
     until: Option<Instant>,
 }
 
@@ -469,9 +505,9 @@ impl Patience {
     /// The shortest limit of a step.
     const STEP: Duration = Duration::from_millis(1);
 
-    fn new(limit: Duration) -> Self {
+    fn new(limit: Duration, step: Duration) -> Self {
         let limit = limit.max(SHORTEST);
-        Self { limit, until: Instant::now().checked_add(limit) }
+        Self { limit, step, until: Instant::now().checked_add(limit) }
     }
 
     fn left(self) -> Duration {
@@ -484,7 +520,7 @@ impl Patience {
 
     /// The limit for connecting, or for one answer. Never zero, which no socket accepts.
     fn of_step(self) -> Duration {
-        self.left().clamp(Self::STEP, TIMEOUT)
+        self.left().clamp(Self::STEP, self.step)
     }
 
     fn apply_to(self, connection: &Connection) -> redis::RedisResult<()> {
@@ -495,7 +531,7 @@ impl Patience {
 
     /// What a failure means.
     fn classify(self, error: redis::RedisError) -> RedisError {
-        if error.is_timeout() { RedisError::TimedOut { limit: self.limit.min(TIMEOUT) } } else { classify(error) }
+        if error.is_timeout() { RedisError::TimedOut { limit: self.limit.min(self.step) } } else { classify(error) }
     }
 }
 

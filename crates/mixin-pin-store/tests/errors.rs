@@ -58,7 +58,7 @@ fn error_messages_are_unchanged() {
         Error::Redis(RedisError::OtherNode),
         Error::Redis(RedisError::NoPrimary),
         Error::Redis(RedisError::UnknownPrimary),
-        Error::Redis(RedisError::SentinelPassword),
+        Error::Redis(RedisError::SentinelRefused),
         Error::Redis(RedisError::NoDatabase),
         Error::Redis(RedisError::Content),
         Error::Postgres(PostgresError::Url),

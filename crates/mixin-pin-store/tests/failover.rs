@@ -380,7 +380,7 @@ fn a_session_whose_slot_is_moved_stays_in_order() {
         to.command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &id(from)]);
         from.command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &id(to)]);
         let port = to.port().to_string();
-        while from.command(&["CLUSTER", "GETKEYSINSLOT", &slot, "1"]) != "" {
+        while !from.command(&["CLUSTER", "GETKEYSINSLOT", &slot, "1"]).is_empty() {
             let keys = from.command(&["CLUSTER", "GETKEYSINSLOT", &slot, "10"]);
             let keys: Vec<&str> = keys.lines().collect();
             from.command(&[&["MIGRATE", "127.0.0.1", &port, "", "0", "1000", "KEYS"], &keys[..]].concat());
@@ -399,7 +399,7 @@ fn certificate(test: &str, folder: &std::path::Path) -> Option<[String; 2]> {
     let files = ["key.pem", "cert.pem"].map(|name| folder.join(name).display().to_string());
     let made = std::process::Command::new("openssl")
         .args(
-            "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+            "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE"
                 .split(' '),
         )
         .args(["-keyout", &files[0], "-out", &files[1]])
@@ -411,6 +411,55 @@ fn certificate(test: &str, folder: &std::path::Path) -> Option<[String; 2]> {
     assert!(std::env::var_os("MIXIN_PIN_REQUIRE_ALL").is_none(), "{test} needs openssl");
     writeln!(std::io::stderr(), "SKIPPED: {test} needs openssl").unwrap();
     None
+}
+
+/// The words of a server's setting: a user with exactly the rights that the error names.
+fn user() -> Vec<String> {
+    let text = RedisError::Forbidden.to_string();
+    let commands = text.split(|c: char| !c.is_ascii_uppercase() && c != '|');
+    let commands = commands.filter(|word| word.len() > 2 && *word != "NOPERM").map(|word| format!("+{word}"));
+    let start = "--user bot on >s3cret ~mixin-pin:* resetchannels -@all".split(' ').map(str::to_owned);
+    start.chain(commands).collect()
+}
+
+#[test]
+fn users_with_the_named_rights_can_use_sentinels_with_tls() {
+    let test = "users_with_the_named_rights_can_use_sentinels_with_tls";
+    // The child, whose environment has the certificate.
+    if let Ok(url) = std::env::var("MIXIN_PIN_TEST_URL") {
+        let store = RedisStore::open(&url).unwrap();
+        test_suite::nonce_store(&store, new_session);
+        assert_eq!(store.risks().unwrap(), [Risk::SettingsUnknown]);
+        let refused = RedisStore::open(&url.replace("qu%3Aestion", "wr0ng")).unwrap_err();
+        assert!(matches!(refused, Error::Redis(RedisError::SentinelRefused)), "{refused:?}");
+        assert!(!format!("{refused} {refused:?}").contains("wr0ng"));
+        let refused = RedisStore::open(&url.replace("s3cret", "wrong")).unwrap_err();
+        assert!(matches!(refused, Error::Redis(RedisError::PasswordWrong)), "{refused:?}");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let Some(files) = certificate(test, folder.path()) else { return };
+    let user = user();
+    let user: Vec<&str> = user.iter().map(String::as_str).collect();
+    let of_sentinels = ["user asker on >qu:estion resetchannels -@all +sentinel|get-master-addr-by-name"];
+    let Some(servers) = SentinelServers::start_with(test, Some(&files), &user, &of_sentinels) else { return };
+    let url = servers.url().replace("://", "://bot:s3cret@");
+    let url = url + "&sentinel_user=asker&sentinel_password=qu%3Aestion&replicas=1";
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", test, "--nocapture"]).env("MIXIN_PIN_TEST_URL", url).env("SSL_CERT_FILE", &files[1]);
+    assert!(child.status().unwrap().success());
+}
+
+#[test]
+fn users_with_the_named_rights_can_use_a_cluster() {
+    let test = "users_with_the_named_rights_can_use_a_cluster";
+    let user = user();
+    let user: Vec<&str> = user.iter().map(String::as_str).collect();
+    let Some(servers) = ClusterServers::start_with(test, &user) else { return };
+    let store = RedisStore::open(&servers.url().replace("://", "://bot:s3cret@")).unwrap();
+    test_suite::nonce_store(&store, new_session);
+    assert!(!store.sessions().unwrap().is_empty());
+    assert_eq!(store.all_pending().unwrap(), []);
 }
 
 #[test]

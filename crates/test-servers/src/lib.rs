@@ -2,6 +2,7 @@
 //!
 //! A test that needs a server which is not installed prints `SKIPPED`. With `MIXIN_PIN_REQUIRE_ALL` it fails instead.
 #![forbid(unsafe_code)]
+#![allow(clippy::missing_panics_doc, reason = "a test fails by a panic")]
 
 pub mod cluster;
 #[cfg(unix)]

@@ -14,6 +14,9 @@ const NAME: &str = "mixin";
 /// They stop with the test.
 pub struct SentinelServers {
     servers: [RedisServer; 2],
+    /// The ports of the servers that clients use.
+    ports: [u16; 2],
+    is_tls: bool,
     sentinels: Vec<Sentinel>,
     /// The server that was killed.
     killed: Option<usize>,
@@ -22,6 +25,8 @@ pub struct SentinelServers {
 struct Sentinel {
     process: Child,
     port: u16,
+    /// The port that clients use.
+    public: u16,
     _folder: TempDir,
 }
 
@@ -36,19 +41,38 @@ impl Drop for Sentinel {
 impl SentinelServers {
     /// Starts all of them. Returns None and prints a warning if no Redis is installed.
     pub fn start(test: &str) -> Option<Self> {
-        Self::start_with(test, &[], &[])
+        Self::start_with(test, None, &[], &[])
     }
 
-    /// Starts all of them with these settings of the servers and lines of the Sentinels' configuration.
-    pub fn start_with(test: &str, of_servers: &[&str], of_sentinels: &[&str]) -> Option<Self> {
+    /// Starts all of them with these settings of the servers and lines of the Sentinels' configuration. With the files of a
+    /// key and a certificate for 127.0.0.1, clients use TLS.
+    pub fn start_with(
+        test: &str,
+        files: Option<&[String; 2]>,
+        of_servers: &[&str],
+        of_sentinels: &[&str],
+    ) -> Option<Self> {
         let program = program(test)?;
-        let settings = [&["--repl-diskless-sync-delay", "0"], of_servers].concat();
-        let primary = RedisServer::start(test, &settings)?;
-        let port = primary.port();
-        let replica =
-            RedisServer::start(test, &[&settings[..], &["--replicaof", "127.0.0.1", &port.to_string()]].concat())?;
-        let sentinels = (0..3).map(|_| start_sentinel(program, port, of_sentinels)).collect();
-        let servers = Self { servers: [primary, replica], sentinels, killed: None };
+        let mut settings: Vec<String> = ["--repl-diskless-sync-delay", "0"].map(str::to_owned).into();
+        settings.extend(of_servers.iter().map(ToString::to_string));
+        let start = |primary: Option<u16>| {
+            let (mut settings, mut public) = (settings.clone(), None);
+            for (name, value) in files.map(tls).unwrap_or_default() {
+                public = public.or_else(|| value.parse().ok());
+                settings.extend([format!("--{name}"), value]);
+            }
+            if let Some(primary) = primary {
+                settings.extend(["--replicaof".to_owned(), "127.0.0.1".to_owned(), primary.to_string()]);
+            }
+            let server = RedisServer::start(test, &settings.iter().map(String::as_str).collect::<Vec<_>>())?;
+            let public = public.unwrap_or(server.port());
+            Some((server, public))
+        };
+        let (primary, port) = start(None)?;
+        let (replica, other) = start(Some(port))?;
+        let sentinels = (0..3).map(|_| start_sentinel(program, port, files, of_sentinels)).collect();
+        let (servers, ports) = ([primary, replica], [port, other]);
+        let servers = Self { servers, ports, is_tls: files.is_some(), sentinels, killed: None };
         servers.wait_until_complete();
         Some(servers)
     }
@@ -76,9 +100,11 @@ impl SentinelServers {
 
     /// The URL of the store. It names the servers' first starts, so sessions are used at once although the servers are new.
     pub fn url(&self) -> String {
-        let hosts: Vec<String> = self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
+        let hosts: Vec<String> =
+            self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.public)).collect();
+        let scheme = if self.is_tls { "rediss+sentinel" } else { "redis+sentinel" };
         let [one, other] = &self.servers;
-        format!("redis+sentinel://{}/{NAME}?new={},{}", hosts.join(","), one.run_id(), other.run_id())
+        format!("{scheme}://{}/{NAME}?new={},{}", hosts.join(","), one.run_id(), other.run_id())
     }
 
     /// The ports of the Sentinels.
@@ -88,14 +114,14 @@ impl SentinelServers {
 
     /// Which of the two servers most Sentinels name.
     fn named(&self) -> Option<usize> {
-        let names = |server: &RedisServer| {
-            let address = format!("127.0.0.1\n{}", server.port());
+        let names = |port: &u16| {
+            let address = format!("127.0.0.1\n{port}");
             let by = |sentinel: &&Sentinel| {
                 command(sentinel.port, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]) == address
             };
             self.sentinels.iter().filter(by).count() > 1
         };
-        self.servers.iter().position(names)
+        self.ports.iter().position(names)
     }
 
     fn primary(&self) -> usize {
@@ -144,7 +170,7 @@ impl SentinelServers {
     pub fn restore(&mut self) {
         let Some(killed) = self.killed.take() else { return };
         self.wait_until_writable();
-        let port = self.servers[1 - killed].port().to_string();
+        let port = self.ports[1 - killed].to_string();
         self.servers[killed].start_again(&["--replicaof", "127.0.0.1", &port]);
         self.wait_until_complete();
     }
@@ -161,17 +187,33 @@ fn is_writable(server: &RedisServer) -> bool {
     server.info("replication", "role") == "master" && server.command(&["DEL", "mixin-pin-test"]) == "0"
 }
 
-fn start_sentinel(program: &str, primary: u16, more: &[&str]) -> Sentinel {
+/// Settings of TLS. The port comes first.
+fn tls([key, certificate]: &[String; 2]) -> Vec<(&'static str, String)> {
+    vec![
+        ("tls-port", free_port().to_string()),
+        ("tls-key-file", key.clone()),
+        ("tls-cert-file", certificate.clone()),
+        ("tls-ca-cert-file", certificate.clone()),
+        ("tls-auth-clients", "no".to_owned()),
+        ("tls-replication", "yes".to_owned()),
+    ]
+}
+
+fn start_sentinel(program: &str, primary: u16, files: Option<&[String; 2]>, more: &[&str]) -> Sentinel {
     let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
+    let tls = files.map(tls).unwrap_or_default();
+    let public = tls.first().map_or(port, |(_, port)| port.parse().unwrap());
+    let tls: Vec<String> = tls.iter().map(|(name, value)| format!("{name} {value}\n")).collect();
     let lines = format!(
         "port {port}\nbind 127.0.0.1\nsentinel monitor {NAME} 127.0.0.1 {primary} 2\n\
-         sentinel down-after-milliseconds {NAME} 1000\nsentinel failover-timeout {NAME} 3000\n{}\n",
+         sentinel down-after-milliseconds {NAME} 1000\nsentinel failover-timeout {NAME} 3000\n{}{}\n",
+        tls.concat(),
         more.join("\n")
     );
     let file = folder.path().join("sentinel.conf");
     std::fs::write(&file, lines).unwrap();
     let process = spawn(program, &file, folder.path());
-    let sentinel = Sentinel { process, port, _folder: folder };
+    let sentinel = Sentinel { process, port, public, _folder: folder };
     await_condition("a Sentinel starts", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     sentinel
 }

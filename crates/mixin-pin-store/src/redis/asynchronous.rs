@@ -51,7 +51,7 @@ impl RedisStore {
     /// Opens a store as [`RedisStore::open`] does.
     pub(crate) async fn open_async(url: &str) -> Result<Self, Error> {
         let inner = Inner::new(url, UNLIMITED)?;
-        let (patience, ping) = (Patience::new(UNLIMITED), |_| Request::Command(redis::cmd("PING")));
+        let (patience, ping) = (inner.patience(UNLIMITED), |_| Request::Command(redis::cmd("PING")));
         inner.on_shared::<String>(None, &mut Vec::new(), patience, ping).await?;
         Ok(Self(Arc::new(inner)))
     }
@@ -91,7 +91,7 @@ impl Inner {
         session_id: Uuid,
         script: impl Fn() -> ScriptInvocation<'s>,
     ) -> Result<Vec<String>, Error> {
-        let patience = Patience::new(self.limit);
+        let patience = self.patience(self.limit);
         let mut silent = Vec::new();
         match self.on_shared(Some(session_id), &mut silent, patience, |_| Request::Script(script())).await {
             Err(error) if self.servers.may_change() && may_pass(&error) && !patience.is_over() => {}
@@ -112,18 +112,24 @@ impl Inner {
         request: impl Fn(bool) -> Request<'s>,
     ) -> Result<Answered<T>, Error> {
         let runtime = current()?;
-        let server = self.find_async(session_id, &runtime, patience).await?;
-        #[cfg(feature = "redis-ha")]
-        let mut server = server;
-        #[cfg(feature = "redis-ha")]
+        let mut server = self.find_async(session_id, &runtime, patience).await?;
         for _ in 0..Servers::HOPS {
-            match self.on_server_async(&server, &runtime, silent, patience, &request).await {
+            let error = match self.on_server_async(&server, &runtime, silent, patience, &request).await {
                 Ok(answered) => return Ok(answered),
-                Err(error) => match self.servers.redirected(session_id, &server, &error) {
-                    // The node has run nothing.
-                    Some(next) => server = next?,
-                    None => return Err(self.servers.failed(&server, patience.classify(error))),
-                },
+                Err(error) => error,
+            };
+            // In both cases this server has run nothing.
+            if let Some(next) = self.servers.redirected(session_id, &server, &error) {
+                server = next?;
+                continue;
+            }
+            let error = self.servers.failed(&server, patience.classify(error));
+            if !silent.is_empty() || !self.servers.may_change() || !may_pass(&error) || patience.is_over() {
+                return Err(error);
+            }
+            match self.find_async(session_id, &runtime, patience).await {
+                Ok(next) if address(&next) != address(&server) => server = next,
+                _ => return Err(error),
             }
         }
         let result = self.on_server_async(&server, &runtime, silent, patience, &request).await;
@@ -144,12 +150,12 @@ impl Inner {
         #[cfg(feature = "redis-ha")]
         if let Some(mut poll) = self.servers.poll() {
             while let Some(sentinel) = poll.next().filter(|_| !patience.is_over()) {
-                let limit = Patience::new(super::servers::Poll::LIMIT);
+                let limit = Patience::new(super::servers::Poll::LIMIT, super::servers::Poll::LIMIT);
                 let question = |_| Request::Command(poll.question());
                 let answer = self.on_server_async(&sentinel, runtime, &mut Vec::new(), limit, &question).await;
                 poll.answered(sentinel, answer.map(|(named, _)| named).map_err(|error| limit.classify(error)));
             }
-            self.servers.learn(poll)?;
+            self.servers.learn(&poll)?;
         }
         self.servers.of(session_id)
     }
@@ -197,7 +203,7 @@ impl Inner {
         call: Option<Arc<CallIntent>>,
         limit: Duration,
     ) -> Result<LeaseReply<AsyncRedisLease>, Error> {
-        let (runtime, patience) = (current()?, Patience::new(limit.min(self.limit)));
+        let (runtime, patience) = (current()?, self.patience(limit.min(self.limit)));
         let backoff = Backoff::new(terms.max_wait());
         let (request, entry) = {
             let terms = call.as_deref().map_or(terms, |call| terms.for_call(call));
@@ -258,7 +264,7 @@ impl Inner {
         // The request may have reached the server before its connection broke. If this fails, too, the lease ends by itself,
         // and the entry stays.
         loop {
-            if let Ok(mut connection) = connect_async(&last, Patience::new(TIMEOUT)).await
+            if let Ok(mut connection) = connect_async(&last, Patience::new(TIMEOUT, TIMEOUT)).await
                 && release.invocation(&self).invoke_async::<Vec<String>>(&mut connection).await.is_ok()
             {
                 return;
@@ -296,9 +302,8 @@ impl AsyncNonceStore for RedisStore {
                     }
                     Ok(LeaseReply::ClockUnconfirmed { ahead }) => return Ok(LeaseReply::ClockUnconfirmed { ahead }),
                     Ok(LeaseReply::Busy) if !backoff.pause().await? => return Ok(LeaseReply::Busy),
-                    Ok(LeaseReply::Busy) => {}
                     Err(error) if !may_pass(&error) || !backoff.after_failure().pause().await? => return Err(error),
-                    Err(_) => {}
+                    Ok(LeaseReply::Busy) | Err(_) => {}
                 }
             }
         })

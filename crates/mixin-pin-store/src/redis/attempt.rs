@@ -157,7 +157,7 @@ impl Inner {
     ) -> Result<Attempt, Error> {
         let request = LeaseRequest::new(session_id, (self.clock)()?, terms)?;
         let mut silent = Vec::new();
-        let patience = Patience::new(limit.min(self.limit));
+        let patience = self.patience(limit.min(self.limit));
         let answer = self.on_connections(Some(session_id), &mut silent, patience, |connection, is_second| {
             self.lease_on(connection, &request, is_second, patience)
         });
@@ -213,7 +213,7 @@ impl Inner {
         // The request may have reached the server before its connection broke. If this fails, too, the lease ends by itself,
         // and the entry stays.
         let _ = last.map(|server| {
-            connect(&server, Patience::new(Self::TAKE_BACK))
+            connect(&server, Patience::new(Self::TAKE_BACK, Self::TAKE_BACK))
                 .and_then(|mut connection| release.invocation(self).invoke::<Vec<String>>(&mut connection))
         });
     }

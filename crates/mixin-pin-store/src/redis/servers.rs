@@ -43,7 +43,7 @@ enum Kind {
 }
 
 impl Servers {
-    /// How often a request follows a cluster to another node.
+    /// How often a request that has not run goes on to another server.
     pub(super) const HOPS: u32 = 5;
 
     pub(super) fn new(settings: Settings) -> Result<Self, Error> {
@@ -69,6 +69,7 @@ impl Servers {
     }
 
     /// The server to ask for a session, or for none in particular.
+    #[cfg_attr(not(feature = "redis-ha"), expect(clippy::unnecessary_wraps, reason = "the only server is known"))]
     pub(super) fn of(&self, session_id: Option<Uuid>) -> Result<Server, Error> {
         #[cfg(not(feature = "redis-ha"))]
         let _ = session_id;
@@ -78,6 +79,33 @@ impl Servers {
             Kind::Sentinels(sentinels) => sentinels.primary().ok_or(Error::Redis(RedisError::NoPrimary)),
             #[cfg(feature = "redis-ha")]
             Kind::Cluster(nodes) => nodes.of(session_id),
+        }
+    }
+
+    /// The node to which the answer of another sends a request. None for any other answer.
+    pub(super) fn redirected(
+        &self,
+        session_id: Option<Uuid>,
+        from: &Server,
+        error: &redis::RedisError,
+    ) -> Option<Result<Server, Error>> {
+        #[cfg(not(feature = "redis-ha"))]
+        let _ = (session_id, from, error);
+        match &self.kind {
+            Kind::One(_) => None,
+            #[cfg(feature = "redis-ha")]
+            Kind::Sentinels(_) => None,
+            #[cfg(feature = "redis-ha")]
+            Kind::Cluster(nodes) => {
+                // During a move (`ASK`) neither node has all keys of a session.
+                let (to, _) = error.redirect_node().filter(|_| error.code() == Some("MOVED"))?;
+                let (host, port) = to.rsplit_once(':')?;
+                let server = self.node_at(host, port.parse().ok()?, from);
+                if let Ok(server) = &server {
+                    nodes.learn(session_id, server);
+                }
+                Some(server)
+            }
         }
     }
 
@@ -122,29 +150,11 @@ impl Servers {
     }
 
     /// Learns from the answers of Sentinels.
-    pub(super) fn learn(&self, poll: Poll) -> Result<(), Error> {
+    pub(super) fn learn(&self, poll: &Poll) -> Result<(), Error> {
         let Kind::Sentinels(sentinels) = &self.kind else { return Ok(()) };
-        let (host, port) = sentinels.decide(&poll)?;
+        let (host, port) = sentinels.decide(poll)?;
         sentinels.learn(self.server(host, port)?, poll.begun());
         Ok(())
-    }
-
-    /// The node to which the answer of another sends a request. None for any other answer.
-    pub(super) fn redirected(
-        &self,
-        session_id: Option<Uuid>,
-        from: &Server,
-        error: &redis::RedisError,
-    ) -> Option<Result<Server, Error>> {
-        let Kind::Cluster(nodes) = &self.kind else { return None };
-        // During a move (`ASK`) neither node has all keys of a session.
-        let (to, _) = error.redirect_node().filter(|_| error.code() == Some("MOVED"))?;
-        let (host, port) = to.rsplit_once(':')?;
-        let server = self.node_at(host, port.parse().ok()?, from);
-        if let Ok(server) = &server {
-            nodes.learn(session_id, server);
-        }
-        Some(server)
     }
 
     /// The node at an address as a cluster writes it: an empty host is that of the node that answers.

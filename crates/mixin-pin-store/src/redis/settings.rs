@@ -56,7 +56,7 @@ impl Settings {
                 ("plaintext", "allow") => settings.allows_plaintext = true,
                 ("replicas", count) => settings.options.replicas = count.parse().map_err(|_| Error::Url)?,
                 ("new", runs) if runs.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b',') => {
-                    settings.options.new = runs.to_owned();
+                    runs.clone_into(&mut settings.options.new);
                 }
                 // The client library reads it.
                 ("protocol", _) => {}
@@ -119,15 +119,18 @@ mod ha {
     pub(super) fn read(scheme: &str, place: &str, query: &str) -> Result<Settings, Error> {
         let (login, place) = place.rsplit_once('@').unwrap_or(("", place));
         let (hosts, path) = place.split_once('/').unwrap_or((place, ""));
-        let (tls, kind) = match scheme.split_once(['+', '-']).ok_or(Error::Url)? {
-            (tls @ ("redis" | "rediss"), kind @ ("sentinel" | "cluster")) => (tls, kind),
+        let (tls, is_cluster) = match scheme {
+            "redis+sentinel" => ("redis", false),
+            "rediss+sentinel" => ("rediss", false),
+            "redis-cluster" => ("redis", true),
+            "rediss-cluster" => ("rediss", true),
             _ => return Err(Error::Url),
         };
         let url = |login: &str, host: &str, db: &str| {
             let at = if login.is_empty() { "" } else { "@" };
             format!("{tls}://{login}{at}{host}/{db}?{query}")
         };
-        if kind == "cluster" {
+        if is_cluster {
             // A cluster has only this database.
             if !matches!(path, "" | "0") {
                 return Err(Error::Url);

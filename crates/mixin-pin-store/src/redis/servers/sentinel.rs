@@ -32,7 +32,7 @@ pub(in crate::redis) struct Poll {
     /// Sentinels that know no primary of this name.
     strangers: usize,
     failed: Vec<Server>,
-    refusal: Option<RedisError>,
+    is_refused: bool,
 }
 
 impl Sentinels {
@@ -72,7 +72,7 @@ impl Sentinels {
             named: Vec::new(),
             strangers: 0,
             failed: Vec::new(),
-            refusal: None,
+            is_refused: false,
         })
     }
 
@@ -81,18 +81,17 @@ impl Sentinels {
         let mut known = self.lock();
         let is_failed = |sentinel: &Server| poll.failed.iter().any(|failed| std::sync::Arc::ptr_eq(failed, sentinel));
         known.sentinels.sort_by_key(is_failed);
-        match poll.decided() {
-            Some(address) => Ok(address.clone()),
-            None => {
-                known.primary = None;
-                Err(Error::Redis(match &poll.refusal {
-                    Some(RedisError::Forbidden) => RedisError::Forbidden,
-                    Some(_) => RedisError::SentinelPassword,
-                    None if poll.strangers >= poll.needed => RedisError::UnknownPrimary,
-                    None => RedisError::NoPrimary,
-                }))
-            }
+        if let Some(address) = poll.decided() {
+            return Ok(address.clone());
         }
+        known.primary = None;
+        Err(Error::Redis(if poll.is_refused {
+            RedisError::SentinelRefused
+        } else if poll.strangers >= poll.needed {
+            RedisError::UnknownPrimary
+        } else {
+            RedisError::NoPrimary
+        }))
     }
 
     pub(super) fn learn(&self, primary: Server, at: Instant) {
@@ -121,10 +120,9 @@ impl Poll {
             Ok(Some(address)) => self.named.push(address),
             Ok(None) => self.strangers += 1,
             Err(error) => {
-                let is_refusal =
-                    matches!(error, RedisError::PasswordMissing | RedisError::PasswordWrong | RedisError::Forbidden);
                 self.failed.push(sentinel);
-                self.refusal = self.refusal.take().or(is_refusal.then_some(error));
+                self.is_refused |=
+                    matches!(error, RedisError::PasswordMissing | RedisError::PasswordWrong | RedisError::Forbidden);
             }
         }
     }
