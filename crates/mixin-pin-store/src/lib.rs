@@ -3,7 +3,8 @@
 //!
 //! **In scope:** [`NonceStore`]s: memory for one process ([`MemoryStore`]), SQLite for the processes of one machine
 //! ([`SqliteStore`], feature `sqlite`, on by default), Redis or Valkey for several machines (`RedisStore`, feature `redis`),
-//! PostgreSQL for several machines (`PostgresStore`, feature `postgres`).
+//! also with Sentinels and on a cluster (feature `redis-ha`), PostgreSQL for several machines (`PostgresStore`, feature
+//! `postgres`).
 //! [`open`] opens any of them by its URL. With the feature `async` each is an `AsyncNonceStore`, too (`open_async`). A store
 //! saves an iterator before it returns it. During a call the caller leases the session. If a process dies, SQLite passes its
 //! leases on at once; Redis and PostgreSQL do so when they end. The journal lists calls that are under way or whose outcome is unknown,

@@ -71,15 +71,7 @@ pub enum Risk {
 impl Risk {
     /// Whether it follows from a usual setting. Show it where the store is examined, not at each call.
     pub const fn is_minor(&self) -> bool {
-        matches!(
-            self,
-            Self::NoPause
-                | Self::SettingsUnknown
-                | Self::NotSaved
-                | Self::SavedLate { .. }
-                | Self::WritesAlone
-                | Self::MoreReplicas { .. }
-        )
+        matches!(self, Self::SettingsUnknown | Self::NotSaved | Self::SavedLate { .. } | Self::WritesAlone)
     }
 }
 

@@ -223,6 +223,8 @@ fn callers_wait_while_the_sentinels_promote_a_replica() {
     let waited = assert_callers_wait(&url, new_session(), || {
         servers.kill_primary();
         servers.wait_until_writable();
+        // It accepts writes until the Sentinels make it a replica.
+        servers.start_killed();
     });
     // A failover and a pause.
     assert!(waited > SECOND * 3 && waited < SECOND * 20, "{waited:?}");
@@ -270,6 +272,36 @@ fn leases_that_the_replicas_have_need_no_pause_after_a_promotion() {
     let begun = Instant::now();
     drop(granted(store.lease(session, &terms.wait(SECOND * 60)).unwrap()));
     assert!(begun.elapsed() < SECOND * 5, "{:?}", begun.elapsed());
+}
+
+#[cfg(feature = "async")]
+#[test]
+fn async_callers_wait_for_a_promotion_and_for_replicas() {
+    let Some(mut servers) = SentinelServers::start("async_callers_wait_for_a_promotion_and_for_replicas") else {
+        return;
+    };
+    let (session, intent, terms) = (new_session(), call(CallKind::UpdatePin), short(SECOND * 3));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let url = servers.url() + "&replicas=1";
+    let store = runtime.block_on(mixin_pin_store::open_async(&url)).unwrap();
+    let lease = |terms: LeaseTerms<'static>| runtime.block_on(store.lease(session, terms));
+    let blocking = RedisStore::open(&url).unwrap();
+    servers.replica_server().signal("STOP");
+    let refused = runtime.block_on(store.lease(session, terms.for_call(&intent)));
+    assert!(matches!(refused, Err(Error::Redis(RedisError::FewReplicas))), "{refused:?}");
+    servers.replica_server().signal("CONT");
+    let LeaseReply::Granted(first) = lease(terms.wait(SECOND * 20)).unwrap() else { panic!("busy") };
+    let before = first.reserve(now()).unwrap();
+    assert_eq!(blocking.pending(session).unwrap(), [], "an entry of a lease that was taken back");
+    servers.kill_primary();
+    runtime.block_on(first.release());
+    let next = std::thread::scope(|scope| {
+        // Until then no lease has a replica.
+        scope.spawn(|| servers.restore());
+        lease(terms.wait(SECOND * 60)).unwrap()
+    });
+    let LeaseReply::Granted(next) = next else { panic!("busy") };
+    assert!(next.reserve(now()).unwrap() > before);
 }
 
 #[test]

@@ -315,6 +315,35 @@ fn each_unusable_server_has_its_own_error() {
 }
 
 #[test]
+fn what_the_settings_mean_is_told() {
+    let test = "what_the_settings_mean_is_told";
+    let Some(server) = RedisServer::start(test, &[]) else { return };
+    let store = RedisStore::open(&server.url()).unwrap();
+    let set = |name: &str, value: &str| assert_eq!(server.command(&["CONFIG", "SET", name, value]), "OK");
+    let late = |setting: &str| Risk::SavedLate { setting: setting.into() };
+    assert_eq!(store.risks().unwrap(), [Risk::NotSaved]);
+    set("save", "900 1");
+    assert_eq!(store.risks().unwrap(), [late("appendonly no")]);
+    set("appendonly", "yes");
+    assert_eq!(store.risks().unwrap(), [late("appendfsync everysec")]);
+    set("appendfsync", "no");
+    assert_eq!(store.risks().unwrap(), [late("appendfsync no")]);
+    set("appendfsync", "always");
+    assert_eq!(store.risks().unwrap(), []);
+    let settings = ["--replicaof", "127.0.0.1", &server.port().to_string(), "--repl-diskless-sync-delay", "0"];
+    let _replicas = [(); 2].map(|()| RedisServer::start(test, &settings).unwrap());
+    while server.info("replication", "connected_slaves") != "2" {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(store.risks().unwrap(), [Risk::WritesAlone]);
+    let waiting = |replicas: u32| RedisStore::open(&format!("{}&replicas={replicas}", server.url())).unwrap();
+    assert_eq!(waiting(1).risks().unwrap(), [Risk::MoreReplicas { connected: 2, awaited: 1 }]);
+    assert_eq!(waiting(2).risks().unwrap(), []);
+    set("min-replicas-to-write", "1");
+    assert_eq!(store.risks().unwrap(), []);
+}
+
+#[test]
 fn a_user_without_rights_is_told_so() {
     let Some(server) = RedisServer::start("a_user_without_rights_is_told_so", &["--requirepass", "s3cret"]) else {
         return;
