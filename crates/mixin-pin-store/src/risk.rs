@@ -71,7 +71,14 @@ pub enum Risk {
 impl Risk {
     /// Whether it follows from a usual setting. Show it where the store is examined, not at each call.
     pub const fn is_minor(&self) -> bool {
-        matches!(self, Self::SettingsUnknown | Self::NotSaved | Self::SavedLate { .. } | Self::WritesAlone)
+        matches!(
+            self,
+            Self::WritableFolder { .. }
+                | Self::SettingsUnknown
+                | Self::NotSaved
+                | Self::SavedLate { .. }
+                | Self::WritesAlone
+        )
     }
 }
 

@@ -188,10 +188,11 @@ impl ManagedStore for SqliteStore {
         let (fence, now) = (random_fence()?, (self.0.clock)()?);
         let (has_no_effect, now) = (iterators::is_far_behind(to, now)?, now.as_nanos()?);
         self.0.change_unleased(session_id, |db, row| {
-            if row.is_none() && has_no_effect {
+            let last = last_known(db, session_id, row.as_ref())?;
+            if last.is_none() && has_no_effect {
                 return Ok(now);
             }
-            let last = row.as_ref().map_or(to, |row| row.last_iterator.max(to));
+            let last = last.map_or(to, |last| last.max(to));
             let raised_to = row.and_then(|row| row.raised_to).map_or(to, |before| before.max(to));
             db.execute(
                 "INSERT INTO sessions (session_id, last_iterator, fence, lease, raised_to) VALUES (?1, ?2, ?3, 0, ?4)
@@ -203,7 +204,13 @@ impl ManagedStore for SqliteStore {
     }
 
     fn risks(&self) -> Result<Vec<Risk>, Error> {
-        Ok(file::risks(self.0.path()))
+        let mut risks = file::risks(self.0.path());
+        let behind = self
+            .0
+            .connections
+            .with(|connection, _| calls::records_behind(connection).map_err(|cause| self.0.classify(cause)))?;
+        risks.extend(behind.into_iter().map(|(session_id, by)| Risk::Behind { session_id, by }));
+        Ok(risks)
     }
 
     fn place(&self) -> Place<'_> {
@@ -218,6 +225,11 @@ impl fmt::Debug for SqliteStore {
             .field("durability", &self.0.durability)
             .finish_non_exhaustive()
     }
+}
+
+/// The session's last iterator: that of its record, or a greater one of its journal.
+fn last_known(db: &Connection, session_id: Uuid, row: Option<&Row>) -> rusqlite::Result<Option<u64>> {
+    Ok(row.map(|row| row.last_iterator).max(calls::greatest(db, session_id)?))
 }
 
 /// Another caller's lease, and when this caller first saw it. Once its whole duration has passed since then, the lease is
@@ -316,13 +328,13 @@ impl Inner {
             let own = self.connections.holders().own(|id| is_needed(connection, id));
             let (attempt, previous) = self.in_transaction(connection, true, |db| {
                 let row = read(db, session_id).map_err(failed)?;
-                if let Some(row) = &row {
-                    if !is_free(row) {
-                        return Ok((Attempt::Busy { fence: row.fence }, None));
-                    }
-                    iterators::check_last(row.last_iterator, row.raised_to, now)?;
+                if let Some(row) = row.as_ref().filter(|row| !is_free(row)) {
+                    return Ok((Attempt::Busy { fence: row.fence }, None));
                 }
-                let last = row.as_ref().map(|row| row.last_iterator);
+                let last = last_known(db, session_id, row.as_ref()).map_err(failed)?;
+                if let Some(last) = last {
+                    iterators::check_last(last, row.as_ref().and_then(|row| row.raised_to), now)?;
+                }
                 if let ClockCheck::Leap(ahead) = check_clock(last, now, terms)? {
                     return Ok((Attempt::ClockUnconfirmed { ahead }, None));
                 }

@@ -7,14 +7,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    MINUTE, TestClock, assert_calls_are_listed_and_keep_their_session, assert_iterators_far_ahead_are_refused,
-    assert_old_verifications_are_dropped, assert_sessions_are_raised, assert_sessions_are_shown_and_forgotten, call,
-    confirmed, leave_unknown, new_session, now, take_lease,
+    MINUTE, TestClock, assert_a_record_behind_its_journal_is_raised, assert_calls_are_listed_and_keep_their_session,
+    assert_iterators_far_ahead_are_refused, assert_old_verifications_are_dropped, assert_sessions_are_raised,
+    assert_sessions_are_shown_and_forgotten, call, confirmed, leave_unknown, new_session, now, take_lease,
 };
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{Error as CoreError, UnixTime};
 use mixin_pin_store::{
-    CallIntent, CallKind, Durability, Error, LeaseReply, LeaseTerms, ManagedStore, NonceStore, SqliteError,
+    CallIntent, CallKind, Durability, Error, LeaseReply, LeaseTerms, ManagedStore, NonceStore, Risk, SqliteError,
     SqliteStore, test_suite,
 };
 use rusqlite::Connection;
@@ -348,9 +348,39 @@ fn a_read_only_disk_is_reported() {
     assert!(matches!(refused, Err(Error::Sqlite(SqliteError::ReadOnly { .. }))), "{refused:?}");
 }
 
+fn set_last(folder: &TempDir, session: Uuid, last: u64) {
+    let connection = Connection::open(folder.path().join("iterators.db")).unwrap();
+    let update = "UPDATE sessions SET last_iterator = ?2 WHERE session_id = ?1";
+    assert_eq!(connection.execute(update, (session.as_bytes(), last.to_be_bytes())).unwrap(), 1);
+}
+
+#[test]
+fn a_record_behind_its_journal_is_raised() {
+    let folder = folder();
+    assert_a_record_behind_its_journal_is_raised(&open(&folder), |session, last| set_last(&folder, session, last));
+}
+
+#[test]
+fn a_session_without_a_record_goes_on_above_its_journal() {
+    let (folder, session) = (folder(), new_session());
+    let (store, ahead) = (open(&folder), now().as_nanos().unwrap() + 3_600_000_000_000);
+    store.raise(session, ahead).unwrap();
+    leave_unknown(&store, session, &call(CallKind::UpdatePin));
+    let above = *store.pending(session).unwrap()[0].iterators.end();
+    set(&folder, "DELETE FROM sessions");
+    let [Risk::Behind { session_id, by }] = store.risks().unwrap()[..] else { panic!("one risk") };
+    assert_eq!((session_id, by), (session, Duration::from_nanos(above)));
+    assert_eq!(store.raise(session, ahead).unwrap(), above, "as for a record, never lowered");
+    assert_eq!(store.risks().unwrap(), []);
+    set(&folder, "DELETE FROM sessions");
+    // Its journal is near the clock, so the clock needs no confirmation.
+    let LeaseReply::Granted(lease) = store.lease(session, &LeaseTerms::new(MINUTE)).unwrap() else { panic!("near") };
+    assert_eq!(lease.reserve(now()).unwrap(), above + 1);
+}
+
 #[test]
 fn other_urls_are_refused() {
-    for url in ["", "sqlite:", "/tmp/x.db", "memory", "http://localhost", "postgres://localhost"] {
+    for url in ["", "sqlite:", "/tmp/x.db", "memory", "http://localhost", "postgres:localhost", "redis+x://localhost"] {
         assert!(matches!(mixin_pin_store::open(url), Err(Error::Url)), "{url}");
     }
 }

@@ -1,6 +1,7 @@
 //! Rows of the `calls` table: the journal.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use mixin_pin_core::UnixTime;
 use mixin_pin_core::uuid::Uuid;
@@ -108,6 +109,28 @@ pub(super) fn drop_verifications(connection: &Connection, session_id: Uuid, now:
 pub(super) fn any(connection: &Connection, session_id: Uuid) -> rusqlite::Result<bool> {
     let query = "SELECT EXISTS (SELECT 1 FROM calls WHERE session_id = ?1)";
     connection.query_row(query, [session_id.as_bytes()], |row| row.get(0))
+}
+
+/// The greatest iterator of the session's entries.
+pub(super) fn greatest(connection: &Connection, session_id: Uuid) -> rusqlite::Result<Option<u64>> {
+    connection
+        .prepare_cached("SELECT max(last_iterator) FROM calls WHERE session_id = ?1")?
+        .query_row([session_id.as_bytes()], |row| row.get::<_, Option<_>>(0))
+        .map(|greatest| greatest.map(u64::from_be_bytes))
+}
+
+/// The sessions whose record is behind their entries or missing, and how far it is behind.
+pub(super) fn records_behind(connection: &Connection) -> rusqlite::Result<Vec<(Uuid, Duration)>> {
+    let query = "SELECT session_id, max(calls.last_iterator), sessions.last_iterator
+                 FROM calls LEFT JOIN sessions USING (session_id) GROUP BY session_id";
+    let behind = |row: &Row<'_>| {
+        let (greatest, last) =
+            (u64::from_be_bytes(row.get(1)?), row.get::<_, Option<_>>(2)?.map_or(0, u64::from_be_bytes));
+        Ok((Uuid::from_bytes(row.get(0)?), Duration::from_nanos(greatest.saturating_sub(last))))
+    };
+    let mut found = connection.prepare_cached(query)?.query_map([], behind)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    found.retain(|(_, by)| !by.is_zero());
+    Ok(found)
 }
 
 /// Seconds since 1970 as a SQLite integer.
