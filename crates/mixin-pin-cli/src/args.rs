@@ -20,8 +20,10 @@ pub(crate) use action::{ActArgs, ActionLine, SignedAction};
 pub(crate) use session::{
     AppCommand, AppRegisterArgs, SessionCommand, SessionRotateArgs, SessionUpgradeArgs, TipChangeArgs, UpgradeBy,
 };
-pub(crate) use shared::{ApiArgs, ClientArgs, NotAName, NotAnId, PinSource, SessionArgs, StoreArgs, TipSource};
-use shared::{database, id, rfc3339};
+use shared::{A_DAY, database, id, move_store, rfc3339};
+pub(crate) use shared::{
+    ApiArgs, ClientArgs, MoveStore, NotAName, NotAnId, PinSource, SessionArgs, StoreArgs, TipSource,
+};
 
 pub(crate) const NEW_USER: &str = "--new-user";
 pub(crate) const EXPIRES_AT: &str = "--expires-at";
@@ -82,7 +84,7 @@ pub(crate) enum Command {
     /// List the calls whose outcome is unknown, and those that are under way.
     #[command(after_help = help::PENDING)]
     Pending(PendingArgs),
-    /// Show the store of iterators, forget a session, or raise its last iterator.
+    /// Show or create the store of iterators, forget a session, raise its last iterator, or move sessions to another store.
     #[command(subcommand, after_help = help::STORE)]
     Store(StoreCommand),
     /// Give a session another key.
@@ -319,6 +321,45 @@ pub(crate) enum StoreCommand {
     /// uses only its clock. If the iterator is ahead of the clock, such a client is refused until the clock has passed it,
     /// possibly for ever. Near the greatest number, no client can use the session again.
     Raise(StoreRaiseArgs),
+    /// Create what the store needs before its first use: the tables of a PostgreSQL database. Other stores need nothing.
+    Create(StoreCreateArgs),
+    /// Move sessions from one store to another.
+    ///
+    /// For each session: waits until no call uses it in FROM, raises it in TO above every iterator that FROM has given out,
+    /// then forgets it in FROM. A session that is in use or has pending calls is named and stays in FROM. If the command is
+    /// interrupted, the same command goes on.
+    ///
+    /// Stop every program that uses FROM first, or switch it to TO. FROM then knows nothing of the session, so a program that
+    /// still uses FROM goes by the clock, beside those that use TO.
+    Move(StoreMoveArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct StoreCreateArgs {
+    /// Print the SQL statements for a PostgreSQL database instead, and change nothing.
+    #[arg(long)]
+    pub(crate) print: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct StoreMoveArgs {
+    /// The store that has the sessions: a URL as for --store, `default` for this user's own database, or env:NAME for the URL
+    /// in the environment variable NAME. Use env:NAME for a URL with a password, because other users can see the command
+    /// line.
+    #[arg(value_name = "FROM", value_parser = move_store)]
+    pub(crate) from: MoveStore,
+    /// The store that gets them, named likewise.
+    #[arg(value_name = "TO", value_parser = move_store)]
+    pub(crate) to: MoveStore,
+    /// The sessions to move. By default all that FROM has.
+    #[arg(value_name = "SESSION", value_parser = id)]
+    pub(crate) sessions: Vec<Uuid>,
+    /// How long to wait for each session that is in use, and for a store that another process locks or that does not answer.
+    /// The default is longer than a call may take.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=A_DAY))]
+    pub(crate) wait: Option<u64>,
 }
 
 #[derive(Args)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mixin_pin_core::Session;
 use mixin_pin_http::{Client, ClientBuilder, OAuthClient};
 use mixin_pin_protocol::keystore::{KeystoreShape, SpendKey};
-use mixin_pin_store::{ManagedStore, Place, Risk, SqliteStore};
+use mixin_pin_store::{Error as StoreError, ManagedStore, Place, SqliteStore};
 
 use crate::args::{ApiArgs, ClientArgs, StoreArgs};
 use crate::error::{Error, KeystoreProblem};
@@ -91,8 +91,8 @@ fn with_api<S>(builder: ClientBuilder<S>, api: &ApiArgs) -> ClientBuilder<S> {
 /// Opens the store of iterators and warns of its risks.
 pub(crate) fn open_store(args: &StoreArgs) -> Result<Box<dyn ManagedStore>, Error> {
     let store = open_store_quietly(args)?;
-    // `doctor` reports a writable folder; a warning at every call would be too much.
-    for risk in store.risks()?.iter().filter(|risk| !matches!(risk, Risk::WritableFolder { .. })) {
+    // `doctor` reports the others; a warning at every call would be too much.
+    for risk in store.risks()?.iter().filter(|risk| !risk.is_minor()) {
         output::warn(&risk.to_string());
     }
     Ok(store)
@@ -100,7 +100,12 @@ pub(crate) fn open_store(args: &StoreArgs) -> Result<Box<dyn ManagedStore>, Erro
 
 /// Opens the store of iterators: this user's SQLite database, or the one that --store names.
 pub(crate) fn open_store_quietly(args: &StoreArgs) -> Result<Box<dyn ManagedStore>, Error> {
-    Ok(match (&args.store, args.max_wait()) {
+    Ok(open_url(args.store.as_deref(), args.max_wait())?)
+}
+
+/// Opens this user's SQLite database, or the store that a URL names.
+pub(crate) fn open_url(url: Option<&str>, wait: Option<Duration>) -> Result<Box<dyn ManagedStore>, StoreError> {
+    Ok(match (url, wait) {
         (Some(url), Some(wait)) => mixin_pin_store::open_within(url, wait)?,
         (Some(url), None) => mixin_pin_store::open(url)?,
         (None, Some(wait)) => Box::new(SqliteStore::open_within(&SqliteStore::default_path()?, wait)?),
@@ -108,17 +113,23 @@ pub(crate) fn open_store_quietly(args: &StoreArgs) -> Result<Box<dyn ManagedStor
     })
 }
 
+/// How long a command that makes no call waits for a session: longer than the lease of a call with the default timeout, which
+/// a crashed process may have left.
+pub(crate) const DEFAULT_WAIT: Duration = Duration::from_secs(40);
+
 /// Like [`open_store`]. Refuses a store in memory, which has nothing to show or change.
 pub(crate) fn open_lasting_store(args: &StoreArgs) -> Result<Box<dyn ManagedStore>, Error> {
     let store = open_store(args)?;
     if store.place() == Place::Memory { Err(Error::MemoryStore) } else { Ok(store) }
 }
 
-/// The store's name in reports: its file or its kind. A Redis URL may contain a password and is not shown.
+/// The store's name in reports: its file or its kind. A server's URL may contain a password and is not shown.
 pub(crate) fn store_name(store: &dyn ManagedStore) -> String {
     match store.place() {
         Place::File(path) => ShownPath(path).to_string(),
         Place::Memory => "memory".to_owned(),
-        _ => "Redis".to_owned(),
+        Place::Redis => "Redis".to_owned(),
+        Place::Postgres => "PostgreSQL".to_owned(),
+        _ => "the store".to_owned(),
     }
 }

@@ -17,6 +17,7 @@ mod resolve;
 mod sandbox;
 mod session;
 mod store;
+mod store_move;
 mod tip;
 mod token;
 mod update;
@@ -45,6 +46,8 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<(), Error> {
         Command::Store(StoreCommand::Show(args)) => store::show(args, output),
         Command::Store(StoreCommand::Reset(args)) => store::reset(args, output),
         Command::Store(StoreCommand::Raise(args)) => store::raise(args, output),
+        Command::Store(StoreCommand::Create(args)) => store::create(args, output),
+        Command::Store(StoreCommand::Move(args)) => store_move::run(args, output),
         Command::Session(SessionCommand::Upgrade(args)) => session::upgrade(args, output),
         Command::Session(SessionCommand::Rotate(args)) => session::rotate(args, output),
         Command::App(AppCommand::Register(args)) => app::register(args, output),

@@ -79,6 +79,14 @@ pub(crate) enum Error {
     Store(StoreError),
     /// A store in memory has nothing to show or change.
     MemoryStore,
+    /// One of the stores of a move failed.
+    MoveStore { which: &'static str, cause: StoreError },
+    /// A store of a move is in memory.
+    MoveMemory { which: &'static str },
+    /// Both stores of a move are the same.
+    SameStore,
+    /// The database that sessions should be moved from does not exist.
+    NoDatabase { path: PathBuf },
     /// Another process uses the session.
     SessionBusy,
     /// The clock is far ahead of the session's last iterator.
@@ -347,6 +355,7 @@ impl Error {
                     ProtocolError::Answer(_) => 4,
                     _ => 2,
                 },
+                HttpError::Store(error) if !error.may_pass() => 2,
                 HttpError::Connect(_)
                 | HttpError::Interrupted(_)
                 | HttpError::Timeout { .. }
@@ -370,14 +379,9 @@ impl Error {
                 | KeyProblem::MayArrive
                 | KeyProblem::MayReplace,
             ) => 3,
-            Self::Store(
-                StoreError::Url
-                | StoreError::SqliteUri
-                | StoreError::SqliteMemory
-                | StoreError::NoRoomAbove { .. }
-                | StoreError::Unsettled,
-            ) => 2,
+            Self::Store(error) | Self::MoveStore { cause: error, .. } if !error.may_pass() => 2,
             Self::Store(_)
+            | Self::MoveStore { .. }
             | Self::SessionBusy
             | Self::UnderWay { .. }
             | Self::NoServerTime
@@ -400,7 +404,16 @@ impl Error {
             (Self::Usage(_) | Self::StdinTwice { .. } | Self::StdinInPlace | Self::SecretToTerminal, _) => "usage",
             (Self::Http(_), 1) => "refused",
             (Self::Sandbox(_), _) => "sandbox",
-            (Self::Store(_) | Self::MemoryStore | Self::Http(HttpError::Store(_)), _) => "store",
+            (
+                Self::Store(_)
+                | Self::MemoryStore
+                | Self::MoveStore { .. }
+                | Self::MoveMemory { .. }
+                | Self::SameStore
+                | Self::NoDatabase { .. }
+                | Self::Http(HttpError::Store(_)),
+                _,
+            ) => "store",
             (Self::SessionBusy | Self::UnderWay { .. } | Self::Http(HttpError::SessionBusy { .. }), _) => "busy",
             (Self::ClockLeap { .. } | Self::Http(HttpError::Clock { .. }), _) => "clock",
             (_, 1) => "does-not-hold",
@@ -501,8 +514,7 @@ impl fmt::Display for Error {
                 seconds(*left)
             ),
             Self::Store(cause) => {
-                // The message may contain the path that was given.
-                f.write_str(&without_secrets(&cause.to_string()))?;
+                store(f, cause)?;
                 match cause {
                     // These are about the session. Another store does not help.
                     StoreError::InUse | StoreError::IteratorAhead { .. } | StoreError::NoRoomAbove { .. } => Ok(()),
@@ -511,6 +523,15 @@ impl fmt::Display for Error {
                 }
             }
             Self::MemoryStore => f.write_str("a store in memory ends with its command; --store names another store"),
+            Self::MoveStore { which, cause } => {
+                write!(f, "{which}: ")?;
+                store(f, cause)
+            }
+            Self::MoveMemory { which } => {
+                write!(f, "{which}: a store in memory ends with its command; name a store that lasts")
+            }
+            Self::SameStore => f.write_str("FROM and TO are the same store, so nothing was moved; name two stores"),
+            Self::NoDatabase { path } => write!(f, "FROM: there is no database {}; check the path", ShownPath(path)),
             Self::SessionBusy => f.write_str(
                 "another process uses the session, and nothing was sent; try again, or wait longer with --wait",
             ),
@@ -736,6 +757,19 @@ impl fmt::Display for Stop {
             Some(run) => write!(f, "run: {run}"),
             None => f.write_str("run the same command again"),
         }
+    }
+}
+
+/// A store's error, in this command's words.
+fn store(f: &mut fmt::Formatter<'_>, cause: &StoreError) -> fmt::Result {
+    match cause {
+        StoreError::NotBuilt { feature } => write!(
+            f,
+            "this mixin-pin was built without the feature {feature}, which that store needs; install it with: cargo install \
+             --path crates/mixin-pin-cli --features {feature}"
+        ),
+        // The message may contain the path that was given.
+        cause => f.write_str(&without_secrets(&cause.to_string())),
     }
 }
 
@@ -966,7 +1000,12 @@ mod tests {
             Error::Store(StoreError::Url),
             Error::Store(StoreError::InUse),
             Error::Store(StoreError::Unsettled),
+            Error::Store(StoreError::NotBuilt { feature: "postgres" }),
             Error::MemoryStore,
+            Error::MoveStore { which: "FROM", cause: StoreError::Url },
+            Error::MoveMemory { which: "TO" },
+            Error::SameStore,
+            Error::NoDatabase { path: "iterators.db".into() },
             Error::SessionBusy,
             Error::ClockLeap { ahead: days, session_id: Uuid::from_u128(7) },
             Error::FarAhead { ahead: days + Duration::from_secs(3_600) },

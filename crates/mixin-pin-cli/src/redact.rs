@@ -20,6 +20,9 @@ pub(crate) const STORE_VARIABLE: &str = "MIXIN_STORE";
 /// The environment variable for a file whose first line is the passphrase of a locked keystore: for cron jobs and services.
 pub(crate) const PASSPHRASE_VARIABLE: &str = "MIXIN_PASSPHRASE_FILE";
 
+/// What precedes the name of an environment variable in place of a store's URL.
+pub(crate) const ENV_PREFIX: &str = "env:";
+
 /// A path in a message.
 pub(crate) struct ShownPath<'p>(pub(crate) &'p Path);
 

@@ -224,7 +224,36 @@ impl RedisError {
     }
 }
 
+impl SqliteError {
+    /// Whether the same call may succeed later, although nobody changes anything. An unknown failure may.
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Locked { .. } | Self::Moving { .. } | Self::Other { .. })
+    }
+}
+
 impl Error {
+    /// Whether the same call may succeed later, although nobody changes anything. An unknown failure may.
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::LeaseLost | Self::InUse | Self::Other(_) => true,
+            Self::Sqlite(error) => error.may_pass(),
+            Self::Redis(error) => error.may_pass() || matches!(error, RedisError::Other(_)),
+            Self::Postgres(_) => true,
+            Self::Core(_)
+            | Self::Unsettled
+            | Self::IteratorAhead { .. }
+            | Self::NoRoomAbove { .. }
+            | Self::NoIteratorLeft
+            | Self::NoRuntime
+            | Self::NoDataFolder
+            | Self::Url
+            | Self::NotBuilt { .. }
+            | Self::Plaintext
+            | Self::SqliteUri
+            | Self::SqliteMemory => false,
+        }
+    }
+
     /// An error of a store of your own.
     pub fn other(cause: impl Into<BoxError>) -> Self {
         Self::Other(cause.into())

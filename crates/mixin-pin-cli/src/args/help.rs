@@ -101,12 +101,18 @@ A last iterator more than a day ahead of the clock is refused: either the clock 
 is right, `reset` makes it lead again. If the server has seen such iterators from another client, it refuses calls with 20119,
 and only `raise` helps. Every client of the session must then stay above that iterator for ever.
 
+Before `move`, stop every program that uses FROM, or switch it to TO. Give a URL with a password as env:NAME.
+
 Examples:
   mixin-pin store show
-  mixin-pin store show --store redis://10.0.0.5/
+  mixin-pin store show --store rediss://cache.example/
   mixin-pin store reset 0b1f7f6e-5d0e-4f6e-9b0e-2f9b9e0f3c11
   mixin-pin store raise 0b1f7f6e-5d0e-4f6e-9b0e-2f9b9e0f3c11 --to-server-time --keystore keystore.json
-  mixin-pin store raise 0b1f7f6e-5d0e-4f6e-9b0e-2f9b9e0f3c11 --to 1900000000000000000 --far-ahead";
+  mixin-pin store raise 0b1f7f6e-5d0e-4f6e-9b0e-2f9b9e0f3c11 --to 1900000000000000000 --far-ahead
+  mixin-pin store create --store postgres://bot@db.example/bot
+  mixin-pin store move default rediss://cache.example/
+  mixin-pin store move sqlite:old.db sqlite:new.db 0b1f7f6e-5d0e-4f6e-9b0e-2f9b9e0f3c11
+  OLD=rediss://:PASSWORD@cache.example/ mixin-pin store move env:OLD postgres://bot@db.example/bot";
 
 pub(crate) const SESSION: &str = "\
 Both keys are on disk before anything is sent. The command says which one works, or that this is not known. After an
@@ -161,7 +167,7 @@ It sends one GET /me, which changes nothing and costs no try. It sends no PIN.
 
 Examples:
   mixin-pin doctor --keystore keystore.json
-  mixin-pin doctor --keystore keystore.json --store redis://10.0.0.5/ --json";
+  mixin-pin doctor --keystore keystore.json --store rediss://cache.example/ --json";
 
 pub(crate) const EXPLAIN: &str = "\
 Examples:

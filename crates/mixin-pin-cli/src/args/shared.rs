@@ -1,17 +1,17 @@
 //! Arguments that several subcommands share.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+use std::{env, fmt};
 
 use clap::Args;
 use mixin_pin_core::uuid::Uuid;
 use mixin_pin_http::DEFAULT_API;
 
-use crate::redact::{API_VARIABLE, KEYSTORE_VARIABLE, STORE_VARIABLE, ShownPath};
+use crate::redact::{API_VARIABLE, ENV_PREFIX, KEYSTORE_VARIABLE, STORE_VARIABLE, ShownPath};
 
 /// The longest timeout and wait, in seconds.
-const A_DAY: u64 = 86_400;
+pub(super) const A_DAY: u64 = 86_400;
 
 /// The session of a call.
 #[derive(Args)]
@@ -65,9 +65,10 @@ pub(crate) struct ApiArgs {
 /// The store of iterators, which keeps two processes from using the same iterator.
 #[derive(Args)]
 pub(crate) struct StoreArgs {
-    /// Keep iterators here instead of in this user's own database: sqlite:FILE, a Redis URL (redis: or rediss:), or memory:
-    /// for a session that nothing else uses. Put a URL with a password into the environment, because other users can see
-    /// the command line.
+    /// Keep iterators here instead of in this user's own database: sqlite:FILE, a Redis URL (redis:, rediss:,
+    /// redis+sentinel:, rediss+sentinel:, redis-cluster:, rediss-cluster:), a PostgreSQL URL (postgres:), or memory: for a
+    /// session that nothing else uses. Put a URL with a password into the environment, because other users can see the
+    /// command line. PostgreSQL's password may also be in PGPASSWORD or in the pass file.
     #[arg(long, value_name = "URL", env = STORE_VARIABLE, hide_env_values = true, value_parser = store_url)]
     pub(crate) store: Option<String>,
     /// How long to wait while another process uses the session or locks the store, or while the store does not answer (at
@@ -102,6 +103,31 @@ fn store_url(url: &str) -> Result<String, NotAName> {
         None => Ok(url.to_owned()),
     }
 }
+
+/// A store that `store move` names. None is this user's own database.
+#[derive(Clone)]
+pub(crate) struct MoveStore(pub(crate) Option<String>);
+
+/// Parses a store's name for `store move`.
+pub(super) fn move_store(name: &str) -> Result<MoveStore, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(MoveStore(match name.strip_prefix(ENV_PREFIX) {
+        Some(variable) => Some(store_url(&env::var(variable).map_err(|_| NoVariable)?)?),
+        None if name == "default" => None,
+        None => Some(store_url(name)?),
+    }))
+}
+
+/// An environment variable that is not set, or is not UTF-8.
+#[derive(Debug)]
+struct NoVariable;
+
+impl fmt::Display for NoVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the environment has no such variable with a URL; set and export it")
+    }
+}
+
+impl std::error::Error for NoVariable {}
 
 /// Parses the id of a session, a request or anything else of Mixin's.
 pub(super) fn id(text: &str) -> Result<Uuid, NotAnId> {

@@ -10,14 +10,11 @@ use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
 use serde_json::json;
 
 use crate::args::{DecryptArgs, PinArgs, StoreArgs};
-use crate::client::open_store;
+use crate::client::{DEFAULT_WAIT, open_store};
 use crate::error::Error;
 use crate::output::Output;
 use crate::time::{calendar, now};
 use crate::{keystore, pins};
-
-/// Longer than the lease of a call with the default timeout, which a crashed process may have left.
-const DEFAULT_WAIT: Duration = Duration::from_secs(40);
 
 pub(crate) fn encrypt(args: &PinArgs, output: &Output) -> Result<(), Error> {
     let session = keystore::session(&args.session.keystore)?;

@@ -1,4 +1,4 @@
-//! `store show`, `store reset` and `store raise`.
+//! `store show`, `store reset`, `store raise` and `store create`.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use mixin_pin_core::UnixTime;
 use mixin_pin_http::ClockOffset;
-use mixin_pin_store::{MAX_LEAP, SessionRecord};
+use mixin_pin_store::{Error as StoreError, MAX_LEAP, SessionRecord};
 use serde_json::json;
 
-use crate::args::{ApiArgs, StoreRaiseArgs, StoreResetArgs, StoreShowArgs};
+use crate::args::{ApiArgs, StoreCreateArgs, StoreRaiseArgs, StoreResetArgs, StoreShowArgs};
 use crate::client::{self, store_name};
 use crate::error::Error;
 use crate::outcome::send;
@@ -85,6 +85,21 @@ pub(crate) fn raise(args: &StoreRaiseArgs, output: &Output) -> Result<(), Error>
             format!("not raised: the next iterator is not below {last} anyway")
         };
         format!("{done}\nFrom the next call on, every other client of this session must be above it too.")
+    })
+}
+
+pub(crate) fn create(args: &StoreCreateArgs, output: &Output) -> Result<(), Error> {
+    if args.print {
+        // The schema comes with the feature.
+        return Err(StoreError::NotBuilt { feature: "postgres" }.into());
+    }
+    let created = args.store.store.as_deref().map(mixin_pin_store::create).transpose()?.unwrap_or(false);
+    output.result(&json!({ "created": created }), || {
+        if created {
+            format!("{GOOD}created{GOOD:#}: the store can be used now")
+        } else {
+            "nothing to create: the store has what it needs, or makes it at its first use".to_owned()
+        }
     })
 }
 

@@ -1,0 +1,237 @@
+//! `store move`: moves sessions from one store to another.
+//!
+//! A session is raised in the new store before the old one forgets it. So an interruption leaves it in both, with the greater
+//! iterator in the new one, and the next run goes on.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_store::{
+    Error as StoreError, LeaseReply, LeaseTerms, ManagedStore, NonceStore as _, Place, SessionRecord, SqliteStore,
+};
+use serde_json::json;
+
+use crate::args::{MoveStore, StoreMoveArgs};
+use crate::client::{self, store_name};
+use crate::error::Error;
+use crate::journal;
+use crate::output::{GOOD, Output, Progress};
+use crate::time::span;
+
+/// Long enough to raise a session in a store that answers slowly.
+const LEASE: Duration = Duration::from_secs(60);
+/// Between the release of a session and its forgetting another caller may use it. It gets fewer iterators than these, which
+/// the new store skips.
+const SPARE: u64 = 1_000_000;
+/// Between two attempts while another caller is in the way.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What became of a session.
+enum Fate {
+    /// The new store goes on above this iterator.
+    Moved { last_iterator: u64 },
+    /// Its iterators are so old that the new store goes by the clock, after a comparison with the server's.
+    ByClock { unused: Duration },
+    /// Only the new store knows it, as after an interrupted run.
+    Already { last_iterator: u64 },
+    /// It stays in the old store.
+    Left { why: String },
+}
+
+pub(crate) fn run(args: &StoreMoveArgs, output: &Output) -> Result<(), Error> {
+    let wait = args.wait.map(Duration::from_secs);
+    if let Some(path) = database(&args.from).filter(|path| !path.exists()) {
+        return Err(Error::NoDatabase { path });
+    }
+    let stores = Stores {
+        from: open(&args.from, FROM, wait)?,
+        to: open(&args.to, TO, wait)?,
+        wait: wait.unwrap_or(client::DEFAULT_WAIT),
+    };
+    if let (Place::File(from), Place::File(to)) = (stores.from.place(), stores.to.place())
+        && from == to
+    {
+        return Err(Error::SameStore);
+    }
+    let sessions = if args.sessions.is_empty() { stores.known()? } else { args.sessions.iter().copied().collect() };
+    let mut fates = Vec::new();
+    let progress = Progress::new("moving sessions");
+    for session_id in sessions {
+        fates.push((session_id, stores.transfer(session_id)?));
+    }
+    drop(progress);
+    let (from, to) = (store_name(&*stores.from), store_name(&*stores.to));
+    let is_left = |(_, fate): &&(Uuid, Fate)| matches!(fate, Fate::Left { .. });
+    let listed =
+        |is_wanted: &dyn Fn(&&(Uuid, Fate)) -> bool| fates.iter().filter(is_wanted).map(to_json).collect::<Vec<_>>();
+    let (moved, left) = (listed(&|fate| !is_left(fate)), listed(&is_left));
+    let value = json!({ "from": from, "to": to, "moved": moved, "left": left });
+    output.result(&value, || describe(&from, &to, &fates))?;
+    // The report names them.
+    if left.is_empty() { Ok(()) } else { Err(Error::DoesNotHold) }
+}
+
+const FROM: &str = "FROM";
+const TO: &str = "TO";
+
+/// The path of a store that is a database.
+fn database(store: &MoveStore) -> Option<PathBuf> {
+    match &store.0 {
+        Some(url) => url.strip_prefix("sqlite:").filter(|path| !path.is_empty()).map(|path| Path::new(path).to_owned()),
+        None => SqliteStore::default_path().ok(),
+    }
+}
+
+fn open(store: &MoveStore, which: &'static str, wait: Option<Duration>) -> Result<Box<dyn ManagedStore>, Error> {
+    let store = client::open_url(store.0.as_deref(), wait).map_err(failed(which))?;
+    if store.place() == Place::Memory { Err(Error::MoveMemory { which }) } else { Ok(store) }
+}
+
+fn failed(which: &'static str) -> impl Fn(StoreError) -> Error {
+    move |cause| Error::MoveStore { which, cause }
+}
+
+struct Stores {
+    from: Box<dyn ManagedStore>,
+    to: Box<dyn ManagedStore>,
+    /// For each session.
+    wait: Duration,
+}
+
+impl Stores {
+    /// The sessions that the old store knows, by their records or by their calls.
+    fn known(&self) -> Result<BTreeSet<Uuid>, Error> {
+        let records = self.from.sessions().map_err(failed(FROM))?;
+        let calls = self.from.all_pending().map_err(failed(FROM))?;
+        Ok(records.iter().map(|record| record.session_id).chain(calls.iter().map(|call| call.session_id)).collect())
+    }
+
+    /// Moves a session. Tries again while other callers are in the way.
+    fn transfer(&self, session_id: Uuid) -> Result<Fate, Error> {
+        let until = Instant::now() + self.wait;
+        loop {
+            if let Some(fate) = self.attempt(session_id, until.saturating_duration_since(Instant::now()))? {
+                return Ok(fate);
+            }
+            if Instant::now() >= until {
+                return Ok(Fate::Left {
+                    why: "another process uses it; stop that process, then run this again".to_owned(),
+                });
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// One attempt. None while another caller is in the way.
+    fn attempt(&self, session_id: Uuid, wait: Duration) -> Result<Option<Fate>, Error> {
+        let left = |why: String| Ok(Some(Fate::Left { why }));
+        let lease = match self.from.lease(session_id, &LeaseTerms::new(LEASE).wait(wait)) {
+            Ok(LeaseReply::Granted(lease)) => Some(lease),
+            Ok(LeaseReply::Busy) => return Ok(None),
+            // Nobody has leased it. To lease it, the clock would have to be confirmed, because its iterators are old.
+            Ok(LeaseReply::ClockUnconfirmed { .. }) => None,
+            Err(error @ StoreError::IteratorAhead { .. }) => return left(error.to_string()),
+            Err(error) => return Err(failed(FROM)(error)),
+        };
+        let calls = self.from.pending(session_id).map_err(failed(FROM))?.len();
+        if calls > 0 {
+            return left(format!("{}; settle them first (mixin-pin pending)", journal::count(calls)));
+        }
+        let Some(before) = record(&*self.from, FROM, session_id)? else {
+            return Ok(Some(match record(&*self.to, TO, session_id)? {
+                Some(SessionRecord { last_iterator, .. }) => Fate::Already { last_iterator },
+                None => Fate::Left { why: "neither store knows it".to_owned() },
+            }));
+        };
+        // Both would not have been leased with the same iterators, so this is the lease that was just taken.
+        if lease.is_some()
+            && let Some(there) = record(&*self.to, TO, session_id)?
+            && there.leased_for.is_some()
+            && (there.last_iterator, there.raised_to) == (before.last_iterator, before.raised_to)
+        {
+            return Err(Error::SameStore);
+        }
+        let above = before.last_iterator.saturating_add(SPARE);
+        let last_iterator = match self.to.raise(session_id, above) {
+            Ok(last) => last,
+            Err(StoreError::InUse) => return Ok(None),
+            Err(error @ StoreError::NoRoomAbove { .. }) => return left(format!("TO: {error}")),
+            Err(error) => return Err(failed(TO)(error)),
+        };
+        drop(lease);
+        let now = record(&*self.from, FROM, session_id)?.map(|record| record.last_iterator);
+        if now == Some(above) {
+            return Err(Error::SameStore);
+        }
+        // Another caller has used it meanwhile.
+        if now != Some(before.last_iterator) {
+            return Ok(None);
+        }
+        match self.from.forget(session_id) {
+            Ok(_) => {}
+            Err(StoreError::InUse | StoreError::Unsettled) => return Ok(None),
+            Err(error) => return Err(failed(FROM)(error)),
+        }
+        Ok(Some(match record(&*self.to, TO, session_id)? {
+            Some(_) => Fate::Moved { last_iterator },
+            None => Fate::ByClock { unused: Duration::from_nanos(last_iterator.saturating_sub(before.last_iterator)) },
+        }))
+    }
+}
+
+fn record(store: &dyn ManagedStore, which: &'static str, session_id: Uuid) -> Result<Option<SessionRecord>, Error> {
+    let records = store.sessions().map_err(failed(which))?;
+    Ok(records.into_iter().find(|record| record.session_id == session_id))
+}
+
+fn to_json((session_id, fate): &(Uuid, Fate)) -> serde_json::Value {
+    let session_id = session_id.to_string();
+    match fate {
+        // As text, because many readers take JSON numbers for doubles.
+        Fate::Moved { last_iterator } | Fate::Already { last_iterator } => {
+            json!({ "session_id": session_id, "last_iterator": last_iterator.to_string() })
+        }
+        Fate::ByClock { .. } => json!({ "session_id": session_id, "last_iterator": null }),
+        Fate::Left { why } => json!({ "session_id": session_id, "reason": why }),
+    }
+}
+
+fn describe(from: &str, to: &str, fates: &[(Uuid, Fate)]) -> String {
+    let left = fates.iter().filter(|(_, fate)| matches!(fate, Fate::Left { .. })).count();
+    let moved = fates.len() - left;
+    let sessions = |count: usize| format!("{count} session{}", if count == 1 { "" } else { "s" });
+    let mut text = format!("{GOOD}moved{GOOD:#} from {from} to {to}: {}", sessions(moved));
+    // Writing to a String does not fail.
+    for (session_id, fate) in fates {
+        let _ = match fate {
+            Fate::Moved { last_iterator } => write!(text, "\n  {session_id}  last iterator {last_iterator}"),
+            Fate::Already { last_iterator } => {
+                write!(text, "\n  {session_id}  was there already, last iterator {last_iterator}")
+            }
+            Fate::ByClock { unused } => {
+                write!(text, "\n  {session_id}  unused for {}, so its next call goes by the clock", span(*unused))
+            }
+            Fate::Left { .. } => Ok(()),
+        };
+    }
+    if left > 0 {
+        let _ = write!(text, "\nleft in {from}: {}", sessions(left));
+    }
+    for (session_id, fate) in fates {
+        if let Fate::Left { why } = fate {
+            let _ = write!(text, "\n  {session_id}  {why}");
+        }
+    }
+    if moved > 0 {
+        let _ = write!(
+            text,
+            "\nStop every program that still uses {from}, or switch it to {to}: for the moved sessions it would go by the clock, \
+             beside the programs that use {to}."
+        );
+    }
+    text
+}
