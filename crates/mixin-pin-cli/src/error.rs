@@ -1002,7 +1002,7 @@ mod tests {
             Error::Store(StoreError::Unsettled),
             Error::Store(StoreError::NotBuilt { feature: "postgres" }),
             Error::MemoryStore,
-            Error::MoveStore { which: "FROM", cause: StoreError::Url },
+            Error::MoveStore { which: "FROM", cause: StoreError::Plaintext },
             Error::MoveMemory { which: "TO" },
             Error::SameStore,
             Error::NoDatabase { path: "iterators.db".into() },

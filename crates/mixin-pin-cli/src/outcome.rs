@@ -91,6 +91,17 @@ pub(crate) fn next_of(command: &str, options: &[&str], api: &str, store: Option<
     next_words(|name| env::var_os(name), command, options, (api, store), &[])
 }
 
+/// A command for the same store, without a session or an API of its own. If its words cannot be shown, the store is left out.
+pub(crate) fn store_command(words: &[&str], store: Option<&str>) -> String {
+    store_command_in(|name| env::var_os(name), words, store)
+}
+
+fn store_command_in(variable: impl Fn(&str) -> Option<OsString>, words: &[&str], store: Option<&str>) -> String {
+    let plain = || [&["mixin-pin"], words].concat();
+    let named = with_store(variable, plain(), store).filter(|words| words.iter().all(is_shown));
+    named.and_then(|words| shlex::try_join(words).ok()).unwrap_or_else(|| plain().join(" "))
+}
+
 fn next_command_in(
     variable: impl Fn(&str) -> Option<OsString>,
     command: &str,
@@ -114,6 +125,18 @@ fn next_words(
     if api != DEFAULT_API || variable(API_VARIABLE).is_some_and(|api| api != DEFAULT_API) {
         words.extend(["--api", api]);
     }
+    let mut words = with_store(variable, words, store)?;
+    words.extend(flags);
+    let are_shown = words.iter().all(is_shown);
+    shlex::try_join(words).ok().filter(|_| are_shown)
+}
+
+/// The words with the store. None if the store has a password.
+fn with_store<'w>(
+    variable: impl Fn(&str) -> Option<OsString>,
+    mut words: Vec<&'w str>,
+    store: Option<&'w str>,
+) -> Option<Vec<&'w str>> {
     match store {
         // The next command gets it from the environment again.
         Some(store) if has_password(store) && variable(STORE_VARIABLE).is_some_and(|set| set == store) => {}
@@ -121,10 +144,12 @@ fn next_words(
         Some(store) => words.extend(["--store", store]),
         None => {}
     }
-    let is_shown = |word: &&str| !is_secret(word) && !word.contains(Shown::escapes);
-    words.extend(flags);
-    let are_shown = words.iter().all(is_shown);
-    shlex::try_join(words).ok().filter(|_| are_shown)
+    Some(words)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "for `Iterator::all`")]
+fn is_shown(word: &&str) -> bool {
+    !is_secret(word) && !word.contains(Shown::escapes)
 }
 
 #[cfg(test)]

@@ -84,17 +84,63 @@ pub(crate) fn is_secret(value: &str) -> bool {
     kind_of_path(Path::new(path)).is_some()
 }
 
-/// Whether a URL has a user or a password. The path of a database has none, even with an `@` in it.
+/// Whether a URL has a password, or in a URL of Redis a user, which some take for the password. The path of a database has
+/// none, even with an `@` in it.
 pub(crate) fn has_password(url: &str) -> bool {
-    user_of(url).is_some()
+    let is_postgres = ["postgres:", "postgresql:"].iter().any(|scheme| url.starts_with(scheme));
+    user_of(url).is_some_and(|user| !is_postgres || user.contains(':')) || !passwords_in_query(url).is_empty()
 }
 
-/// The user and password in a URL: the part before the `@`.
-fn user_of(url: &str) -> Option<&str> {
+/// What is behind the `://` of a URL with hosts. An option's name may precede the scheme.
+fn behind_scheme(url: &str) -> Option<&str> {
     let (scheme, rest) = url.split_once("://")?;
-    // An option's name may precede the scheme.
     let scheme = scheme.rsplit('=').next().and_then(|scheme| scheme.split(':').next());
-    rest.rsplit_once('@').map(|(user, _)| user).filter(|user| !user.is_empty() && scheme != Some("sqlite"))
+    (scheme != Some("sqlite")).then_some(rest)
+}
+
+/// The user and password in a URL: the part before the last `@`, because a password may have one that is not escaped.
+fn user_of(url: &str) -> Option<&str> {
+    behind_scheme(url)?.rsplit_once('@').map(|(user, _)| user).filter(|user| !user.is_empty())
+}
+
+/// The values of a URL's options that are passwords, such as `password` and `sentinel_password`.
+fn passwords_in_query(url: &str) -> Vec<&str> {
+    let query = behind_scheme(url).and_then(|rest| rest.split_once('?')).map_or("", |(_, query)| query);
+    let options = query.split(['&', '?']).filter_map(|option| option.split_once('='));
+    let is_password =
+        |(name, value): &(&str, &str)| unescaped(name).to_ascii_lowercase().contains("password") && !value.is_empty();
+    options.filter(is_password).map(|(_, value)| value).collect()
+}
+
+/// The passwords in a URL, as they are written there and without escapes.
+fn passwords_of(url: &str) -> Vec<String> {
+    let own = user_of(url).and_then(|user| user.split_once(':')).map(|(_, password)| password);
+    let written = own.into_iter().chain(passwords_in_query(url)).filter(|password| !password.is_empty());
+    written.flat_map(|password| [password.to_owned(), unescaped(password)]).collect()
+}
+
+/// A part of a URL without percent escapes.
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let escaped = after.get(..2).filter(|_| *first == b'%').and_then(|hex| base16ct::mixed::decode_vec(hex).ok());
+        bytes.push(escaped.as_ref().map_or(*first, |bytes| bytes[0]));
+        rest = if escaped.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Removes a password from a message: as a part of a URL, in quotes, and if it is no word, anywhere.
+fn without_password(message: String, password: &str) -> String {
+    let is_word = password.chars().all(char::is_alphabetic);
+    if !is_word && password.chars().count() >= SHORTEST {
+        return message.replace(password, HIDDEN);
+    }
+    let around = [(":", "@"), ("=", ""), ("'", "'"), ("`", "`"), ("\"", "\"")];
+    around.iter().fold(message, |message, (before, after)| {
+        message.replace(&format!("{before}{password}{after}"), &format!("{before}{HIDDEN}{after}"))
+    })
 }
 
 /// A value of which only the length is shown.
@@ -160,13 +206,24 @@ fn looks_random(run: &str) -> bool {
 /// libraries made.
 pub(crate) fn without_secrets(message: &str) -> String {
     let variables = [KEYSTORE_VARIABLE, API_VARIABLE, STORE_VARIABLE, PASSPHRASE_VARIABLE];
-    let given = env::args_os().skip(1).chain(variables.into_iter().filter_map(env::var_os));
-    given.fold(message.to_owned(), |message, value| without(message, &value))
+    // `store move` takes the names of variables.
+    let named = env::args_os().skip(1).filter_map(|arg| env::var_os(arg.to_str()?.strip_prefix(ENV_PREFIX)?));
+    let given = env::args_os().skip(1).chain(variables.into_iter().filter_map(env::var_os)).chain(named);
+    let message = given.fold(message.to_owned(), |message, value| without(message, &value));
+    match env::var(PGPASSWORD) {
+        Ok(password) if !password.is_empty() => without_password(message, &password),
+        _ => message,
+    }
 }
 
+/// PostgreSQL's variable for a password.
+const PGPASSWORD: &str = "PGPASSWORD";
+/// What is shown in place of a secret.
+const HIDDEN: &str = "******";
+/// Shorter values are no secrets and are parts of other words.
+const SHORTEST: usize = 6;
+
 fn without(message: String, value: &OsStr) -> String {
-    /// Shorter values are no secrets and are parts of other words.
-    const SHORTEST: usize = 6;
     let value = value.to_string_lossy();
     // An option's value, a URL's path, and the password in a URL.
     let option = value.split_once('=').map(|(_, value)| value);
@@ -175,13 +232,18 @@ fn without(message: String, value: &OsStr) -> String {
     // As it was given, and as a normalized path: a key may have two slashes in a row.
     let plain = |secret: &str| Path::new(secret).components().collect::<PathBuf>().to_string_lossy().into_owned();
     let forms = values.flat_map(|secret| [secret.to_owned(), secret.trim().to_owned(), plain(secret)]);
-    let message = forms.fold(message, |message, secret| {
-        if secret.chars().count() < SHORTEST { message } else { message.replace(&secret, "******") }
-    });
-    match user_of(&value) {
-        Some(user) => message.replace(&format!("://{user}@"), "://******@"),
+    let message =
+        forms.fold(
+            message,
+            |message, secret| {
+                if secret.chars().count() < SHORTEST { message } else { message.replace(&secret, HIDDEN) }
+            },
+        );
+    let message = match user_of(&value) {
+        Some(user) => message.replace(&format!("://{user}@"), &format!("://{HIDDEN}@")),
         None => message,
-    }
+    };
+    passwords_of(&value).iter().fold(message, |message, password| without_password(message, password))
 }
 
 #[cfg(test)]
@@ -318,6 +380,27 @@ mod tests {
         for url in ["sqlite:/a@b/x.db", "sqlite://a@b/x", "sqlite:a://b@c", "redis://h/", "memory:", "redis://@h/"] {
             assert!(!has_password(url), "{url}");
         }
+        for url in [
+            "redis+sentinel://u:p@a,b:1/name/0",
+            "rediss-cluster://u@a,b",
+            "redis+sentinel://a,b/name?sentinel_user=u&sentinel_password=p",
+            "postgres://u:p@h/d",
+            "postgresql://u:p@a:1,b:2/d?sslmode=require",
+            "postgres://u@h/d?sslmode=require&password=p",
+            "postgres://u@h/d?pass%77ord=p",
+            "postgres:///d?host=/run&sslpassword=p@q",
+        ] {
+            assert!(has_password(url), "{url}");
+        }
+        for url in [
+            "redis+sentinel://a,b:1/name?replicas=1&sentinel_user=u",
+            "redis-cluster://a,b?plaintext=allow",
+            "postgres://u@h/d?sslmode=require",
+            "postgres://h:5432/d",
+            "postgresql:///d?host=/run&password=",
+        ] {
+            assert!(!has_password(url), "{url}");
+        }
     }
 
     #[test]
@@ -329,6 +412,11 @@ mod tests {
             (format!("sqlite:{hex}"), format!("{hex} is damaged"), "****** is damaged"),
             (format!("--store=sqlite:{hex}"), format!("{hex} is damaged"), "****** is damaged"),
             ("redis://:hunter2@host/".to_owned(), "at redis://:hunter2@host/".to_owned(), "at redis://******@host/"),
+            ("redis://u:hunter2@a,b/n".to_owned(), "args: `u` `hunter2`".to_owned(), "args: `u` `******`"),
+            ("redis://u:word@h".to_owned(), "args: `u` `word`, a word".to_owned(), "args: `u` `******`, a word"),
+            ("redis://u:a%2Fb%40cd@h".to_owned(), "a/b@cd or a%2Fb%40cd".to_owned(), "****** or ******"),
+            ("postgres://u@h/d?password=a%2".to_owned(), "?password=a%2".to_owned(), "?password=******"),
+            ("env:X".to_owned(), "env:X".to_owned(), "env:X"),
             ("me.json".to_owned(), "me.json is damaged".to_owned(), "me.json is damaged"),
             // A user's name is replaced only in its URL. Short values are not replaced, because they are parts of other words.
             ("redis://a@h:1/".to_owned(), "at redis://a@h:1/: can be".to_owned(), "at redis://******@h:1/: can be"),

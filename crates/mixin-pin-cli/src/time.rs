@@ -4,10 +4,21 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use mixin_pin_core::{Error, UnixTime};
+use mixin_pin_http::ClockOffset;
 
 /// The system's clock.
 pub(crate) fn now() -> Result<UnixTime, Error> {
     UnixTime::try_from(SystemTime::now())
+}
+
+/// The server's time in nanoseconds since 1970, from this clock's and its offset.
+pub(crate) fn server_time(now: u64, offset: Option<ClockOffset>) -> u64 {
+    let Some(offset) = offset else { return now };
+    let distance = u64::try_from(offset.distance().as_nanos()).unwrap_or(u64::MAX);
+    match offset {
+        ClockOffset::Ahead(_) => now.saturating_sub(distance),
+        ClockOffset::None | ClockOffset::Behind(_) => now.saturating_add(distance),
+    }
 }
 
 /// The time as a calendar date; None if the calendar does not reach that far.

@@ -144,9 +144,15 @@ impl fmt::Display for Risk {
             ),
             Self::Behind { session_id, by } => write!(
                 f,
-                "the record of session {session_id} is {by:.1?} behind its journal, as after a restore from a backup; its next \
-                 call goes on above the journal; if it was used since that backup, also run: mixin-pin store raise {session_id} \
-                 --to-server-time"
+                "the record of session {session_id} is {} its journal, as after a restore from a backup or an eviction; its next \
+                 call goes on above the journal; if Mixin then refuses it with 20119, run: mixin-pin store raise {session_id} \
+                 --to-server-time --keystore FILE",
+                // Iterators are nanoseconds since 1970, or greater.
+                if *by < Duration::from_secs(10 * 365 * 86_400) {
+                    format!("{by:.1?} behind")
+                } else {
+                    "missing, or far behind".to_owned()
+                }
             ),
         }
     }

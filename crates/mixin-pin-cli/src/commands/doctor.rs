@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use anstyle::Style;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_core::{Session, SystemRng};
+use mixin_pin_core::{Session, SystemRng, UnixTime};
 use mixin_pin_http::{Client, ClockOffset, DEFAULT_API, Error as HttpError, Probe};
 use mixin_pin_protocol::answer::{ErrorCode, Reason, User};
 use mixin_pin_protocol::keystore::KeystoreShape;
 use mixin_pin_protocol::{Shown, TokenFault};
-use mixin_pin_store::{CallKind, PendingCall, Place, SessionRecord};
+use mixin_pin_store::{CallKind, MAX_LEAP, PendingCall, Place, SessionRecord};
 use serde_json::json;
 
 use crate::args::{ApiArgs, ClientArgs};
 use crate::client::{self, store_name};
 use crate::error::Error;
 use crate::journal::SETTLED_BY;
-use crate::outcome::next_command;
+use crate::outcome::{next_command, store_command};
 use crate::output::{BAD, DIM, GOOD, Output, Progress, WARN};
 use crate::redact::ShownPath;
-use crate::time::{now, span};
+use crate::time::{now, server_time, span};
 use crate::{files, journal, keystore};
 
 /// Beyond this offset the server may refuse the timestamp in an encrypted PIN.
@@ -41,11 +41,20 @@ pub(crate) fn run(args: &ClientArgs, output: &Output) -> Result<(), Error> {
     let path = &args.session.keystore;
     report.permissions(path);
     let found = report.keystore(path);
-    report.store(args, found.as_ref().map(|(session_id, _)| *session_id));
-    match found {
+    let record = report.store(args, found.as_ref().map(|(session_id, _)| *session_id));
+    let offset = match found {
         Some((_, Some(sessions))) => report.server(sessions, args),
-        Some((_, None)) => report.skip(SERVER_CHECKS, "needs the private key"),
-        None => report.skip(SERVER_CHECKS, "needs the keystore"),
+        Some((_, None)) => {
+            report.skip(SERVER_CHECKS, "needs the private key");
+            None
+        }
+        None => {
+            report.skip(SERVER_CHECKS, "needs the keystore");
+            None
+        }
+    };
+    if let Some(record) = record {
+        report.last_use(&record, offset, args);
     }
 
     let bad = report.count(Verdict::Bad);
@@ -194,34 +203,68 @@ impl Report {
         None
     }
 
-    fn store(&mut self, args: &ClientArgs, session_id: Option<Uuid>) {
+    /// Checks the store. Returns what it knows of the session.
+    fn store(&mut self, args: &ClientArgs, session_id: Option<Uuid>) -> Option<SessionRecord> {
         let known = client::open_store_quietly(&args.store).and_then(|store| {
             let record = store.sessions()?.into_iter().find(|record| Some(record.session_id) == session_id);
             let risks = store.risks()?;
             let pending = session_id.map(|session_id| store.pending(session_id)).transpose()?;
+            // Reading does not show that a store can be written. There is no such call, so this changes nothing.
+            store.settle(session_id.unwrap_or_default(), Uuid::nil())?;
             Ok((store, record, risks, pending))
         });
         let (store, record, risks, pending) = match known {
             Ok((store, ..)) if store.place() == Place::Memory => {
-                return self.add("store", Verdict::Warn, "none: correct only if nothing else ever uses the session");
+                self.add("store", Verdict::Warn, "none: correct only if nothing else ever uses the session");
+                return None;
             }
             Ok(known) => known,
-            Err(error) => return self.add("store", Verdict::Bad, error.to_string()),
+            Err(error) => {
+                self.add("store", Verdict::Bad, error.to_string());
+                return None;
+            }
         };
-        let (verdict, text) = match record {
+        let (verdict, text) = match &record {
             None if matches!(store.place(), Place::File(_)) => {
                 (Verdict::Ok, "the session is new here; if another machine uses it too, give both one store".to_owned())
             }
             None => (Verdict::Ok, "the session is new here".to_owned()),
-            Some(record) => known_session(&record),
+            Some(record) => known_session(record, args.store.store.as_deref()),
         };
-        self.add("store", verdict, format!("{}: {text}", store_name(&*store)));
+        // The command uses every database with `Durability::PowerCut`.
+        let durability = match store.place() {
+            Place::File(_) => "; what it has is on the disk before a PIN is sent",
+            _ => "",
+        };
+        self.add("store", verdict, format!("{}: {text}{durability}", store_name(&*store)));
         for risk in risks {
             self.add("store risk", Verdict::Warn, risk.to_string());
         }
         if let Some(calls) = pending {
             self.pending(&calls, args);
         }
+        record
+    }
+
+    /// Reports a last iterator that is far behind the server's clock, or this one if the server's is unknown.
+    fn last_use(&mut self, record: &SessionRecord, offset: Option<ClockOffset>, args: &ClientArgs) {
+        // Other checks report a clock that cannot be used.
+        let Ok(now) = now().and_then(UnixTime::as_nanos) else { return };
+        let whose = if offset.is_some() { "the server's" } else { "this" };
+        let behind = Duration::from_nanos(server_time(now, offset).saturating_sub(record.last_iterator));
+        if behind <= MAX_LEAP {
+            return;
+        }
+        let session_id = record.session_id.to_string();
+        let raise = next_command("store raise", &args.into(), &[&session_id, "--to-server-time"])
+            .unwrap_or_else(|| format!("mixin-pin store raise {session_id} --to-server-time"));
+        let text = format!(
+            "the session's last iterator is {} behind {whose} clock: it was not used since then, or the store was restored from a \
+             backup. After a restore, calls made since the backup are not listed as pending: look for them yourself; the next \
+             call goes on from the clock; if Mixin then refuses it with 20119, run: {raise}",
+            span(behind)
+        );
+        self.add("last use", Verdict::Warn, text);
     }
 
     fn pending(&mut self, calls: &[PendingCall], args: &ClientArgs) {
@@ -239,14 +282,15 @@ impl Report {
         self.add("pending", verdict, text);
     }
 
-    /// Makes calls that read, which cost no try.
-    fn server(&mut self, sessions: Sessions, args: &ClientArgs) {
+    /// Makes calls that read, which cost no try. Returns how far the server's clock is from this one.
+    fn server(&mut self, sessions: Sessions, args: &ClientArgs) -> Option<ClockOffset> {
         let Sessions { session, again, pin_token } = sessions;
         let probe = match probe(client::without_store(session, &args.api)) {
             Ok(probe) => probe,
             Err(error) => {
                 self.add("server", Verdict::Bad, format!("{}: {error}", Shown(&args.api.url)));
-                return self.skip(&SERVER_CHECKS[1..], "needs the server");
+                self.skip(&SERVER_CHECKS[1..], "needs the server");
+                return None;
             }
         };
         let sandbox = if args.api.url == DEFAULT_API { "" } else { ", which is not Mixin's own" };
@@ -255,7 +299,8 @@ impl Report {
         let error = match probe.user {
             Ok(user) => {
                 self.add("session", Verdict::Ok, describe(&user));
-                return self.pin_key(&again, &user);
+                self.pin_key(&again, &user);
+                return probe.clock;
             }
             Err(error) => error,
         };
@@ -277,6 +322,7 @@ impl Report {
         };
         self.add("session", Verdict::Bad, text);
         self.skip(&["PIN key"], "needs the session");
+        probe.clock
     }
 
     /// Compares the session's PIN key with the one that the server's answer stands for.
@@ -386,7 +432,7 @@ fn why_unknown(session: Session, pin_token: &str, api: &ApiArgs) -> String {
 }
 
 /// The finding about a session that the store knows.
-fn known_session(record: &SessionRecord) -> (Verdict, String) {
+fn known_session(record: &SessionRecord, store: Option<&str>) -> (Verdict, String) {
     let SessionRecord { session_id, last_iterator, raised_to, .. } = record;
     // Other checks report a clock that cannot be used.
     let Ok((now, nanos)) = now().and_then(|now| Ok((now, now.as_nanos()?))) else {
@@ -396,17 +442,20 @@ fn known_session(record: &SessionRecord) -> (Verdict, String) {
     if ahead.is_zero() {
         return (Verdict::Ok, "knows the session".to_owned());
     }
+    let session_id = session_id.to_string();
+    let reset = store_command(&["store", "reset", &session_id], store);
     let ahead = format!("the session's last iterator is {} ahead of this clock", span(ahead));
     if record.is_refused(now) {
-        let far_ahead = format!("mixin-pin store raise {session_id} --to {last_iterator} --far-ahead");
+        let to = last_iterator.to_string();
+        let far_ahead = store_command(&["store", "raise", &session_id, "--to", &to, "--far-ahead"], store);
         let text = format!(
-            "{ahead}, too far to follow; set the clock right, or if it is right, run: mixin-pin store reset {session_id}; \
+            "{ahead}, too far to follow; set the clock right, or if it is right, run: {reset}; \
              if another client of the session has used such iterators, run: {far_ahead}"
         );
         return (Verdict::Bad, text);
     }
     let raised = if raised_to.is_some() { ", and its owner has raised it" } else { "" };
-    let text = format!("{ahead}{raised}; to let the clock lead again, run: mixin-pin store reset {session_id}");
+    let text = format!("{ahead}{raised}; to let the clock lead again, run: {reset}");
     (Verdict::Warn, text)
 }
 

@@ -1,12 +1,13 @@
 //! `store show`, `store reset`, `store raise` and `store create`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
 use mixin_pin_core::UnixTime;
-use mixin_pin_http::ClockOffset;
-use mixin_pin_store::{Error as StoreError, MAX_LEAP, SessionRecord};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_store::{Error as StoreError, MAX_LEAP, PendingCall, SessionRecord};
 use serde_json::json;
 
 use crate::args::{ApiArgs, StoreCreateArgs, StoreRaiseArgs, StoreResetArgs, StoreShowArgs};
@@ -14,7 +15,7 @@ use crate::client::{self, store_name};
 use crate::error::Error;
 use crate::outcome::send;
 use crate::output::{GOOD, Output, warn};
-use crate::time::{calendar, now, span};
+use crate::time::{self, calendar, now, span};
 use crate::{journal, keystore};
 
 pub(crate) fn show(args: &StoreShowArgs, output: &Output) -> Result<(), Error> {
@@ -22,7 +23,11 @@ pub(crate) fn show(args: &StoreShowArgs, output: &Output) -> Result<(), Error> {
     let mut sessions = store.sessions()?;
     sessions.sort_by_key(|record| record.session_id);
     let calls = store.all_pending()?;
-    let pending = |record: &SessionRecord| calls.iter().filter(|call| call.session_id == record.session_id).count();
+    let pending = |session_id: Uuid| calls.iter().filter(|call| call.session_id == session_id).count();
+    // Their records may be lost, as after an eviction or a restore of a part of the store.
+    let has_record = |call: &&PendingCall| sessions.iter().any(|record| record.session_id == call.session_id);
+    let unrecorded: BTreeSet<Uuid> =
+        calls.iter().filter(|call| !has_record(call)).map(|call| call.session_id).collect();
     let listed: Vec<_> = sessions
         .iter()
         .map(|record| {
@@ -32,12 +37,21 @@ pub(crate) fn show(args: &StoreShowArgs, output: &Output) -> Result<(), Error> {
                 "last_iterator": record.last_iterator.to_string(),
                 "raised_to": record.raised_to.map(|to| to.to_string()),
                 "held_for_ms": record.leased_for.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
-                "pending": pending(record),
+                "pending": pending(record.session_id),
             })
         })
+        .chain(unrecorded.iter().map(|session_id| {
+            json!({
+                "session_id": session_id.to_string(),
+                "last_iterator": null,
+                "raised_to": null,
+                "held_for_ms": null,
+                "pending": pending(*session_id),
+            })
+        }))
         .collect();
     let name = store_name(&*store);
-    output.result(&json!({ "store": name, "sessions": listed }), || table(&name, &sessions, pending))
+    output.result(&json!({ "store": name, "sessions": listed }), || table(&name, &sessions, &unrecorded, pending))
 }
 
 pub(crate) fn reset(args: &StoreResetArgs, output: &Output) -> Result<(), Error> {
@@ -107,25 +121,31 @@ pub(crate) fn create(args: &StoreCreateArgs, output: &Output) -> Result<(), Erro
 fn server_time(keystore: &Path, api: &ApiArgs) -> Result<u64, Error> {
     let client = client::without_store(keystore::session(keystore)?, api)?;
     let offset = send(|| client.probe())?.clock.ok_or(Error::NoServerTime)?;
-    let (now, distance) = (now()?.as_nanos()?, u64::try_from(offset.distance().as_nanos()).unwrap_or(u64::MAX));
-    Ok(match offset {
-        ClockOffset::Ahead(_) => now.saturating_sub(distance),
-        ClockOffset::None | ClockOffset::Behind(_) => now.saturating_add(distance),
-    })
+    Ok(time::server_time(now()?.as_nanos()?, Some(offset)))
 }
 
-fn table(name: &str, sessions: &[SessionRecord], pending: impl Fn(&SessionRecord) -> usize) -> String {
-    let mut text = format!("{name}: {} session{}", sessions.len(), if sessions.len() == 1 { "" } else { "s" });
+fn table(
+    name: &str,
+    sessions: &[SessionRecord],
+    unrecorded: &BTreeSet<Uuid>,
+    pending: impl Fn(Uuid) -> usize,
+) -> String {
+    let pending = |session_id| match pending(session_id) {
+        0 => String::new(),
+        count => format!("  {} (mixin-pin pending)", journal::count(count)),
+    };
+    let count = sessions.len() + unrecorded.len();
+    let mut text = format!("{name}: {count} session{}", if count == 1 { "" } else { "s" });
     for record in sessions {
         let SessionRecord { session_id, last_iterator, leased_for, raised_to, .. } = record;
         let raised = raised_to.map_or_else(String::new, |to| format!("  raised to {to}"));
         let leased = leased_for.map_or_else(String::new, |left| format!("  in use for at most {left:.1?} more"));
-        let pending = match pending(record) {
-            0 => String::new(),
-            count => format!("  {} (mixin-pin pending)", journal::count(count)),
-        };
+        let pending = pending(*session_id);
         // Writing to a String does not fail.
         let _ = write!(text, "\n  {session_id}  last iterator {last_iterator}{raised}{leased}{pending}");
+    }
+    for session_id in unrecorded {
+        let _ = write!(text, "\n  {session_id}  no record{}", pending(*session_id));
     }
     text
 }

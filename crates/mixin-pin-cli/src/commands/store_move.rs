@@ -3,6 +3,7 @@
 //! A session is raised in the new store before the old one forgets it. So an interruption leaves it in both, with the greater
 //! iterator in the new one, and the next run goes on.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,7 @@ pub(crate) fn run(args: &StoreMoveArgs, output: &Output) -> Result<(), Error> {
         from: open(&args.from, FROM, wait)?,
         to: open(&args.to, TO, wait)?,
         wait: wait.unwrap_or(client::DEFAULT_WAIT),
+        are_two: Cell::new(false),
     };
     if let (Place::File(from), Place::File(to)) = (stores.from.place(), stores.to.place())
         && from == to
@@ -100,6 +102,8 @@ struct Stores {
     to: Box<dyn ManagedStore>,
     /// For each session.
     wait: Duration,
+    /// Whether a leased session has shown that they are not the same store.
+    are_two: Cell<bool>,
 }
 
 impl Stores {
@@ -147,13 +151,17 @@ impl Stores {
                 None => Fate::Left { why: "neither store knows it".to_owned() },
             }));
         };
-        // Both would not have been leased with the same iterators, so this is the lease that was just taken.
-        if lease.is_some()
-            && let Some(there) = record(&*self.to, TO, session_id)?
-            && there.leased_for.is_some()
-            && (there.last_iterator, there.raised_to) == (before.last_iterator, before.raised_to)
-        {
-            return Err(Error::SameStore);
+        if lease.is_some() && !self.are_two.get() {
+            let there = record(&*self.to, TO, session_id)?;
+            // Two stores would not have leased it with the same iterators, so this would be the lease that was just taken.
+            let is_same = |there: SessionRecord| {
+                there.leased_for.is_some()
+                    && (there.last_iterator, there.raised_to) == (before.last_iterator, before.raised_to)
+            };
+            if there.is_some_and(is_same) {
+                return Err(Error::SameStore);
+            }
+            self.are_two.set(true);
         }
         let above = before.last_iterator.saturating_add(SPARE);
         let last_iterator = match self.to.raise(session_id, above) {
@@ -162,6 +170,7 @@ impl Stores {
             Err(error @ StoreError::NoRoomAbove { .. }) => return left(format!("TO: {error}")),
             Err(error) => return Err(failed(TO)(error)),
         };
+        let was_leased = lease.is_some();
         drop(lease);
         let now = record(&*self.from, FROM, session_id)?.map(|record| record.last_iterator);
         if now == Some(above) {
@@ -176,9 +185,12 @@ impl Stores {
             Err(StoreError::InUse | StoreError::Unsettled) => return Ok(None),
             Err(error) => return Err(failed(FROM)(error)),
         }
-        Ok(Some(match record(&*self.to, TO, session_id)? {
-            Some(_) => Fate::Moved { last_iterator },
-            None => Fate::ByClock { unused: Duration::from_nanos(last_iterator.saturating_sub(before.last_iterator)) },
+        // A new session with iterators that old is not raised.
+        let is_new = !was_leased && record(&*self.to, TO, session_id)?.is_none();
+        Ok(Some(if is_new {
+            Fate::ByClock { unused: Duration::from_nanos(last_iterator.saturating_sub(before.last_iterator)) }
+        } else {
+            Fate::Moved { last_iterator }
         }))
     }
 }

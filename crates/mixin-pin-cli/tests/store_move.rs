@@ -1,0 +1,332 @@
+//! `store move`: no iterator comes again in the new store, and a run that was cut off is completed by the next one.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use common::{Run, command, finished, keystore, run, text};
+use mixin_pin_core::UnixTime;
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_store::{
+    CallIntent, CallKind, LeaseReply, LeaseTerms, ManagedStore, NonceStore, SessionRecord, SqliteStore,
+};
+use mixin_pin_test_servers::redis::RedisServer;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const HOUR: u64 = 3_600_000_000_000;
+const ONE: Uuid = Uuid::from_u128(1);
+const OTHER: Uuid = Uuid::from_u128(2);
+
+fn now() -> u64 {
+    UnixTime::try_from(SystemTime::now()).unwrap().as_nanos().unwrap()
+}
+
+/// Two stores, by URL and open.
+struct Pair {
+    urls: [String; 2],
+    stores: [Box<dyn ManagedStore>; 2],
+    _redis: Option<RedisServer>,
+    folder: TempDir,
+}
+
+impl Pair {
+    fn sqlite() -> Self {
+        Self::new([None, None])
+    }
+
+    /// A store on a Redis server where there is one, otherwise a SQLite database.
+    fn new(redis: [Option<RedisServer>; 2]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| format!("sqlite:{}", text(&folder.path().join(name)));
+        let name =
+            |place: usize| redis[place].as_ref().map_or_else(|| file(["from.db", "to.db"][place]), RedisServer::url);
+        let urls = [name(0), name(1)];
+        let stores = [0, 1].map(|place| mixin_pin_store::open(&urls[place]).unwrap());
+        Self { urls, stores, _redis: redis.into_iter().flatten().next(), folder }
+    }
+
+    fn from(&self) -> &dyn ManagedStore {
+        &*self.stores[0]
+    }
+
+    fn to(&self) -> &dyn ManagedStore {
+        &*self.stores[1]
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn move_with(&self, args: &[&str]) -> Run {
+        run(&[&["--json", "store", "move", &self.urls[0], &self.urls[1], "--wait", "0"], args].concat(), b"")
+    }
+}
+
+fn record(store: &dyn ManagedStore, session_id: Uuid) -> Option<SessionRecord> {
+    store.sessions().unwrap().into_iter().find(|record| record.session_id == session_id)
+}
+
+fn terms() -> LeaseTerms<'static> {
+    LeaseTerms::new(Duration::from_secs(60)).with_confirmed_clock()
+}
+
+/// The next iterator of a session.
+fn next(store: &dyn ManagedStore, session_id: Uuid) -> u64 {
+    let LeaseReply::Granted(lease) = store.lease(session_id, &terms()).unwrap() else { panic!("busy") };
+    lease.reserve(UnixTime::from_nanos(now())).unwrap()
+}
+
+fn leave_unknown(store: &dyn ManagedStore, session_id: Uuid) -> Uuid {
+    let (request_id, kind, token_lifetime) = (Uuid::from_u128(77), CallKind::UpdatePin, Duration::from_secs(60));
+    let call = CallIntent { request_id, method: "POST".into(), path: "/pin/update".into(), kind, token_lifetime };
+    let LeaseReply::Granted(lease) = store.lease(session_id, &terms().for_call(&call)).unwrap() else { panic!("busy") };
+    lease.keep_entry(true);
+    request_id
+}
+
+fn listed(run: &Run, name: &str) -> Vec<Value> {
+    run.json()[name].as_array().unwrap_or_else(|| panic!("{run:?}")).clone()
+}
+
+/// Moves two sessions, one of them ahead of the clock.
+fn assert_moved(pair: &Pair) {
+    let ahead = now() + HOUR;
+    pair.from().raise(ONE, ahead).unwrap();
+    let last = [next(pair.from(), ONE), next(pair.from(), OTHER)];
+    assert!(last[0] > ahead && last[1] < ahead);
+    let moved = pair.move_with(&[]).done();
+    assert_eq!((listed(&moved, "moved").len(), listed(&moved, "left")), (2, vec![]), "{moved:?}");
+    assert_eq!(pair.from().sessions().unwrap(), []);
+    for (session_id, last) in [ONE, OTHER].into_iter().zip(last) {
+        let record = record(pair.to(), session_id).unwrap();
+        assert!(record.last_iterator > last && record.raised_to > Some(last), "{record:?}");
+        assert!(next(pair.to(), session_id) > record.last_iterator);
+    }
+    assert!(record(pair.to(), ONE).unwrap().last_iterator < ahead + HOUR / 60, "no further ahead than before");
+    // There is nothing left to do.
+    let again = pair.move_with(&[]).done();
+    assert_eq!((listed(&again, "moved"), listed(&again, "left")), (vec![], vec![]));
+    let named = pair.move_with(&[&ONE.to_string()]).done();
+    assert_eq!(listed(&named, "moved").len(), 1, "it is there already");
+}
+
+#[test]
+fn sessions_are_moved_between_databases() {
+    assert_moved(&Pair::sqlite());
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn sessions_are_moved_to_redis_and_back() {
+    for place in [0, 1] {
+        let Some(redis) = RedisServer::start("sessions_are_moved_to_redis_and_back", &[]) else { return };
+        let mut redis = [Some(redis), None];
+        redis.swap(0, place);
+        assert_moved(&Pair::new(redis));
+    }
+}
+
+#[test]
+fn only_the_named_sessions_are_moved() {
+    let pair = Pair::sqlite();
+    let [one, other] = [next(pair.from(), ONE), next(pair.from(), OTHER)];
+    let moved = pair.move_with(&[&OTHER.to_string()]).done();
+    assert_eq!(listed(&moved, "moved")[0]["session_id"], OTHER.to_string());
+    assert!(record(pair.from(), ONE).unwrap().last_iterator > one && record(pair.to(), ONE).is_none());
+    assert!(record(pair.to(), OTHER).unwrap().last_iterator > other && record(pair.from(), OTHER).is_none());
+    let unknown = pair.move_with(&[&Uuid::from_u128(3).to_string()]);
+    assert_eq!((unknown.code, listed(&unknown, "left")[0]["reason"].as_str()), (1, Some("neither store knows it")));
+}
+
+#[test]
+fn a_session_that_is_in_use_in_either_store_is_left() {
+    for place in [0, 1] {
+        let pair = Pair::sqlite();
+        next(pair.from(), ONE);
+        next(pair.from(), OTHER);
+        let store = &pair.stores[place];
+        let LeaseReply::Granted(lease) = store.lease(ONE, &terms()).unwrap() else { panic!("busy") };
+        let moved = pair.move_with(&[]);
+        assert_eq!((moved.code, listed(&moved, "moved")[0]["session_id"].as_str()), (1, Some(&*OTHER.to_string())));
+        let [left] = &listed(&moved, "left")[..] else { panic!("{moved:?}") };
+        assert_eq!(left["session_id"], ONE.to_string());
+        assert!(left["reason"].as_str().unwrap().contains("another process uses it"), "{left}");
+        assert!(record(pair.from(), ONE).is_some());
+        drop(lease);
+        pair.move_with(&[]).done();
+        assert!(record(pair.from(), ONE).is_none() && record(pair.to(), ONE).is_some());
+    }
+}
+
+#[test]
+fn a_session_with_pending_calls_is_left_until_they_are_settled() {
+    let pair = Pair::sqlite();
+    let request_id = leave_unknown(pair.from(), ONE);
+    let left = pair.move_with(&[]);
+    assert_eq!((left.code, listed(&left, "moved")), (1, vec![]));
+    let reason = listed(&left, "left")[0]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("1 pending call") && reason.contains("settle"), "{reason}");
+    assert!(record(pair.to(), ONE).is_none() && pair.from().pending(ONE).unwrap().len() == 1);
+    // Also one whose record is lost.
+    rusqlite::Connection::open(pair.path("from.db")).unwrap().execute_batch("DELETE FROM sessions").unwrap();
+    assert_eq!(listed(&pair.move_with(&[]), "left").len(), 1);
+    let shown = run(&["--json", "store", "show", "--store", &pair.urls[0]], b"").done().json();
+    assert_eq!(shown["sessions"][0]["last_iterator"], Value::Null);
+    assert_eq!(
+        (&shown["sessions"][0]["session_id"], &shown["sessions"][0]["pending"]),
+        (&json!(ONE.to_string()), &json!(1))
+    );
+    assert!(pair.from().settle(ONE, request_id).unwrap());
+    next(pair.from(), ONE);
+    pair.move_with(&[]).done();
+    assert!(record(pair.to(), ONE).is_some());
+}
+
+/// The states in which an interruption can leave a session: in the old store alone, in both, in the new one alone.
+#[test]
+fn a_run_that_was_cut_off_is_completed_by_the_next() {
+    let pair = Pair::sqlite();
+    let ahead = now() + HOUR;
+    pair.from().raise(ONE, ahead).unwrap();
+    next(pair.from(), ONE);
+    pair.to().raise(ONE, ahead + 10).unwrap();
+    // Meanwhile a program works with the new store already.
+    let used = next(pair.to(), ONE);
+    pair.move_with(&[]).done();
+    assert!(record(pair.from(), ONE).is_none());
+    assert!(next(pair.to(), ONE) > used);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_may_be_killed_at_any_instant() {
+    let pair = Pair::sqlite();
+    let sessions: Vec<Uuid> = (1..=20).map(Uuid::from_u128).collect();
+    let last: Vec<u64> = sessions
+        .iter()
+        .map(|session_id| {
+            pair.from().raise(*session_id, now() + HOUR).unwrap();
+            next(pair.from(), *session_id)
+        })
+        .collect();
+    for pause in 0..12 {
+        let mut child = command();
+        child.args(["--json", "store", "move", &pair.urls[0], &pair.urls[1]]).stdout(std::process::Stdio::null());
+        let mut child = child.spawn().unwrap();
+        // Other instants in each round. What must hold does not depend on them.
+        std::thread::sleep(Duration::from_millis(5 * pause));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for (session_id, last) in sessions.iter().zip(&last) {
+            let [from, to] = [pair.from(), pair.to()].map(|store| record(store, *session_id));
+            let is_safe = from.is_some() || to.is_some_and(|record| record.last_iterator > *last);
+            assert!(is_safe, "{session_id}");
+        }
+    }
+    run(&["store", "move", &pair.urls[0], &pair.urls[1]], b"").done();
+    assert_eq!(pair.from().sessions().unwrap(), []);
+    for (session_id, last) in sessions.iter().zip(last) {
+        assert!(next(pair.to(), *session_id) > last);
+    }
+}
+
+#[test]
+fn a_session_that_was_not_used_for_long_goes_by_the_clock() {
+    let pair = Pair::sqlite();
+    let old = SqliteStore::open(&pair.path("from.db")).unwrap().clock(|| UnixTime::from_nanos(now() - 72 * HOUR));
+    let last = {
+        let LeaseReply::Granted(lease) = old.lease(ONE, &terms()).unwrap() else { panic!("busy") };
+        lease.reserve(UnixTime::from_nanos(now() - 72 * HOUR)).unwrap()
+    };
+    let people = run(&["store", "move", &pair.urls[0], &pair.urls[1]], b"").done().stdout;
+    assert!(people.contains("unused for 3 days, so its next call goes by the clock"), "{people}");
+    assert!(people.contains("Stop every program that still uses"), "{people}");
+    assert_eq!((record(pair.from(), ONE), record(pair.to(), ONE)), (None, None));
+    // Only a confirmed clock leads.
+    let reply = pair.to().lease(ONE, &LeaseTerms::new(Duration::from_secs(60))).unwrap();
+    assert!(matches!(reply, LeaseReply::ClockUnconfirmed { ahead: None }));
+    assert!(next(pair.to(), ONE) > last);
+}
+
+#[test]
+fn one_store_under_two_names_is_refused_and_unchanged() {
+    let refused = |from: &str, to: &str| {
+        let refused = run(&["--json", "store", "move", from, to, "--wait", "0"], b"");
+        assert_eq!((refused.code, refused.kind().as_str()), (2, "store"), "{refused:?}");
+        refused.json()["error"]["message"].as_str().unwrap().to_owned()
+    };
+    let pair = Pair::sqlite();
+    next(pair.from(), ONE);
+    assert!(refused(&pair.urls[0], &pair.urls[0]).contains("same store"));
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(pair.path("from.db"), pair.path("link.db")).unwrap();
+        assert!(refused(&pair.urls[0], &format!("sqlite:{}", text(&pair.path("link.db")))).contains("same store"));
+    }
+    assert!(record(pair.from(), ONE).is_some());
+    for (from, to, which) in [("memory:", &*pair.urls[1], "FROM"), (&pair.urls[0], "memory:", "TO")] {
+        assert!(refused(from, to).starts_with(&format!("{which}: a store in memory")));
+    }
+    let missing = pair.path("missing.db");
+    assert!(refused(&format!("sqlite:{}", text(&missing)), &pair.urls[1]).contains("there is no database"));
+    assert!(!missing.exists());
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn one_server_under_two_names_is_refused_and_unchanged() {
+    let Some(redis) = RedisServer::start("one_server_under_two_names_is_refused_and_unchanged", &[]) else { return };
+    let (url, store) = (redis.url(), mixin_pin_store::open(&redis.url()).unwrap());
+    next(&*store, ONE);
+    let refused = run(&["--json", "store", "move", &url, &url.replace("127.0.0.1", "localhost"), "--wait", "0"], b"");
+    assert_eq!((refused.code, refused.kind().as_str()), (2, "store"), "{refused:?}");
+    assert!(refused.stdout.contains("same store"), "{refused:?}");
+    assert!(record(&*store, ONE).is_some());
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn a_url_from_the_environment_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |variable: &str, value: &str| {
+        let mut command = command();
+        let to = format!("sqlite:{}", text(&folder.path().join("to.db")));
+        command.args(["--json", "store", "move", &format!("env:{variable}"), &to, "--wait", "0"]).env("OLD", value);
+        finished(command.output().unwrap())
+    };
+    let failed = with("OLD", "redis://bot:hunter2!x@127.0.0.1:9/");
+    assert_eq!((failed.code, failed.kind().as_str()), (4, "store"), "{failed:?}");
+    assert!(failed.stdout.contains("FROM: nothing listens") && !failed.stdout.contains("hunter2"), "{failed:?}");
+    let missing = with("ABSENT", "");
+    assert_eq!((missing.code, missing.stdout.contains("no such variable")), (2, true), "{missing:?}");
+}
+
+#[test]
+fn the_default_database_has_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command();
+    let to = format!("sqlite:{}", text(&folder.path().join("to.db")));
+    command.args(["--json", "store", "move", "default", &to]).env("XDG_DATA_HOME", folder.path());
+    command.env("HOME", folder.path()).env("APPDATA", folder.path());
+    let missing = finished(command.output().unwrap());
+    assert_eq!(missing.code, 2, "{missing:?}");
+    assert!(missing.stdout.contains("there is no database"), "{missing:?}");
+}
+
+#[test]
+fn stores_that_need_nothing_are_not_created() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new.db");
+    for store in [&format!("sqlite:{}", text(&path)), "memory:"] {
+        let created = run(&["--json", "store", "create", "--store", store], b"").done().json();
+        assert_eq!(created["created"], false, "{store}");
+    }
+    assert!(!Path::new(&path).exists());
+    let unknown = run(&["--json", "store", "create", "--store", "x"], b"");
+    assert_eq!((unknown.code, unknown.kind().as_str()), (2, "store"));
+    // The path of a keystore is no store.
+    let wrong = run(&["store", "create", "--store", text(&keystore(folder.path(), "keystore-dashboard.json"))], b"");
+    assert_eq!(wrong.code, 2);
+}
