@@ -22,7 +22,7 @@ pub(crate) use session::{
 };
 use shared::{A_DAY, database, id, move_store, rfc3339};
 pub(crate) use shared::{
-    ApiArgs, ClientArgs, MoveStore, NotAName, NotAnId, PinSource, SessionArgs, StoreArgs, TipSource,
+    ApiArgs, ClientArgs, MoveStore, NoVariable, NotAName, NotAnId, PinSource, SessionArgs, StoreArgs, TipSource,
 };
 
 pub(crate) const NEW_USER: &str = "--new-user";

@@ -90,7 +90,7 @@ pub(crate) enum Error {
     /// Another process uses the session.
     SessionBusy,
     /// The clock is far ahead of the session's last iterator.
-    ClockLeap { ahead: Duration, session_id: Uuid },
+    ClockLeap { ahead: Duration, reset: String },
     /// The new last iterator is far ahead of the clock, without --far-ahead.
     FarAhead { ahead: Duration },
     /// The server does not tell its time.
@@ -433,12 +433,14 @@ impl Error {
         }
     }
 
-    /// How long to wait before the next call: a server asks for it, or an earlier request may still arrive.
+    /// How long to wait before the next call: a server asks for it, or an earlier request may still arrive or get its answer.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Http(error) => error.retry_after(),
             Self::Unknown { lost, .. } => lost.cause.retry_after(),
             Self::NotCarriedOut(cause) => cause.retry_after(),
+            // It is reported in whole seconds.
+            Self::UnderWay { left, .. } => Some(Duration::from_secs(left.as_secs().saturating_add(1))),
             Self::Stopped(stop) => stop.wait.or_else(|| stop.cause.retry_after()),
             _ => None,
         }
@@ -454,6 +456,7 @@ impl Error {
 }
 
 impl fmt::Display for Error {
+    #[allow(clippy::too_many_lines, reason = "an arm for each error")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DoesNotHold => f.write_str("what was checked does not hold"),
@@ -535,10 +538,9 @@ impl fmt::Display for Error {
             Self::SessionBusy => f.write_str(
                 "another process uses the session, and nothing was sent; try again, or wait longer with --wait",
             ),
-            Self::ClockLeap { ahead, session_id } => write!(
+            Self::ClockLeap { ahead, reset } => write!(
                 f,
-                "the clock is {} ahead of the session's last iterator; set it right, or if it is right, run: mixin-pin \
-                 store reset {session_id}",
+                "the clock is {} ahead of the session's last iterator; set it right, or if it is right, run: {reset}",
                 span(*ahead)
             ),
             Self::FarAhead { ahead } => write!(
@@ -1002,12 +1004,15 @@ mod tests {
             Error::Store(StoreError::Unsettled),
             Error::Store(StoreError::NotBuilt { feature: "postgres" }),
             Error::MemoryStore,
-            Error::MoveStore { which: "FROM", cause: StoreError::Plaintext },
+            Error::MoveStore { which: "FROM", cause: mixin_pin_store::RedisError::Refused.into() },
             Error::MoveMemory { which: "TO" },
             Error::SameStore,
-            Error::NoDatabase { path: "iterators.db".into() },
+            Error::NoDatabase { path: "/data/iterators.db".into() },
             Error::SessionBusy,
-            Error::ClockLeap { ahead: days, session_id: Uuid::from_u128(7) },
+            Error::ClockLeap {
+                ahead: days,
+                reset: "mixin-pin store reset 00000000-0000-0000-0000-000000000007".to_owned(),
+            },
             Error::FarAhead { ahead: days + Duration::from_secs(3_600) },
             Error::NoServerTime,
             Error::Sandbox(mixin_pin_sandbox::Error::DatabaseContent),

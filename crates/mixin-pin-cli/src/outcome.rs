@@ -147,7 +147,6 @@ fn with_store<'w>(
     Some(words)
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "for `Iterator::all`")]
 fn is_shown(word: &&str) -> bool {
     !is_secret(word) && !word.contains(Shown::escapes)
 }

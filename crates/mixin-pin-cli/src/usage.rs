@@ -10,7 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use mixin_pin_core::Pin;
 use serde_json::json;
 
-use crate::args::{Cli, NotAName, NotAnId};
+use crate::args::{Cli, NoVariable, NotAName, NotAnId};
 use crate::output::{harmless, json_text, print};
 use crate::redact::{KEYSTORE_VARIABLE, Length, without_secrets};
 
@@ -86,7 +86,7 @@ fn next_step(error: &clap::Error, pins: &[String]) -> Option<String> {
     // Its value is not shown, and neither is the parser's message about it.
     if error.get(ContextKind::InvalidValue).is_some_and(|value| !is_word(value))
         && let Some(cause) = error.source()
-        && (cause.is::<NotAName>() || cause.is::<NotAnId>())
+        && (cause.is::<NotAName>() || cause.is::<NotAnId>() || cause.is::<NoVariable>())
     {
         return Some(cause.to_string());
     }

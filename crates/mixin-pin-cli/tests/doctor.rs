@@ -5,9 +5,13 @@ mod common;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
+use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use common::{Run, SandboxProcess, keystore, run, text};
+use mixin_pin_core::uuid::Uuid;
+use mixin_pin_store::{CallIntent, CallKind, LeaseReply, LeaseTerms, NonceStore as _, SqliteStore};
 use serde_json::Value;
 
 /// The verdict of one check.
@@ -211,6 +215,77 @@ fn a_store_that_others_can_read_or_replace_is_reported() {
     assert_eq!(verdict(&check(), "store risk"), "warn");
     fs::set_permissions(place.join("iterators.db"), fs::Permissions::from_mode(0o660)).unwrap();
     assert_eq!(verdict(&check(), "store"), "bad");
+}
+
+/// The text of one check.
+fn said(run: &Run, name: &str) -> Option<String> {
+    let report = run.json();
+    let check = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == name)?.clone();
+    check["text"].as_str().map(str::to_owned)
+}
+
+#[test]
+fn a_store_that_can_be_read_and_not_written_is_reported() {
+    let sandbox = SandboxProcess::start(&[]);
+    let (me, path) = (sandbox.register("ed25519"), sandbox.path("store.db"));
+    let store = format!("sqlite:{path}");
+    assert_eq!(verdict(&doctor(&me, &sandbox.url, &store).done(), "store"), "ok");
+    let writer = rusqlite::Connection::open(&path).unwrap();
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let locked = ["--json", "doctor", "--keystore", &me, "--api", &sandbox.url, "--store", &store, "--wait", "0"];
+    let locked = run(&locked, b"");
+    assert_eq!((locked.code, verdict(&locked, "store").as_str()), (1, "bad"));
+    assert!(said(&locked, "store").unwrap().contains("was locked by another process for too long"), "{locked:?}");
+}
+
+#[test]
+fn a_last_iterator_far_behind_the_clock_and_a_record_behind_its_journal_are_reported() {
+    let sandbox = SandboxProcess::start(&[]);
+    let (me, path) = (sandbox.register("ed25519"), sandbox.path("store.db"));
+    let store = format!("sqlite:{path}");
+    run(&["encrypt", "--keystore", &me, "--store", &store, "--pin-stdin"], b"739146\n").done();
+    let recent = doctor(&me, &sandbox.url, &store).done();
+    assert_eq!((said(&recent, "last use"), said(&recent, "store risk")), (None, None));
+    let database = rusqlite::Connection::open(&path).unwrap();
+    let read = "SELECT last_iterator FROM sessions";
+    let last = u64::from_be_bytes(database.query_row(read, [], |row| row.get(0)).unwrap());
+    let days = |count: u64| (last - count * 86_400_000_000_000).to_be_bytes();
+    let write = "UPDATE sessions SET last_iterator = ?1";
+    database.execute(write, [days(3)]).unwrap();
+    let old = doctor(&me, &sandbox.url, &store).done();
+    assert_eq!(verdict(&old, "last use"), "warn");
+    let text = said(&old, "last use").unwrap();
+    assert!(text.contains("3 days behind the server's clock") && text.contains("restored from a backup"), "{text}");
+    let command = text.rsplit_once("run: ").unwrap().1;
+    assert!(command.starts_with("mixin-pin store raise --keystore") && command.contains(&store), "{command}");
+    // The command works as it is shown.
+    let words = shlex::split(command).unwrap();
+    run(&words.iter().skip(1).map(String::as_str).collect::<Vec<_>>(), b"").done();
+    assert_eq!(said(&doctor(&me, &sandbox.url, &store).done(), "last use"), None);
+
+    // Its clock is used where the server's is unknown.
+    database.execute(write, [days(2)]).unwrap();
+    let alone = doctor(&me, "http://127.0.0.1:9", &store);
+    assert!(said(&alone, "last use").unwrap().contains("2 days behind this clock"), "{alone:?}");
+
+    // A call with greater iterators is pending.
+    let (request_id, kind, token_lifetime) = (Uuid::from_u128(7), CallKind::VerifyPin, Duration::from_secs(60));
+    let call = CallIntent { request_id, method: "POST".into(), path: "/pin/verify".into(), kind, token_lifetime };
+    let session_id = serde_json::from_slice::<Value>(&fs::read(&me).unwrap()).unwrap()["session_id"].clone();
+    let session_id: Uuid = session_id.as_str().unwrap().parse().unwrap();
+    let terms = LeaseTerms::new(Duration::from_secs(60)).with_confirmed_clock();
+    let opened = SqliteStore::open(Path::new(&path)).unwrap();
+    let LeaseReply::Granted(lease) = opened.lease(session_id, &terms.for_call(&call)).unwrap() else { panic!("busy") };
+    lease.keep_entry(true);
+    drop(lease);
+    database.execute(write, [days(2)]).unwrap();
+    let risk = said(&doctor(&me, &sandbox.url, &store).done(), "store risk").unwrap();
+    assert!(risk.contains("behind its journal") && risk.contains(&format!("store raise {session_id}")), "{risk}");
+    // The journal is near the clock, so the clock needs no confirmation.
+    let warned = run(&["encrypt", "--keystore", &me, "--store", &store, "--pin-stdin"], b"739146\n").done();
+    assert!(warned.stderr.contains("behind its journal"), "{warned:?}");
+    let raised = doctor(&me, &sandbox.url, &store).done();
+    assert_eq!((said(&raised, "last use"), said(&raised, "store risk")), (None, None));
 }
 
 #[test]

@@ -61,13 +61,17 @@ fn run(world: &World, api: &str, change: &dyn Change) -> Run {
     world.run_at(api, &args.iter().map(String::as_str).collect::<Vec<_>>(), &stdin)
 }
 
-/// Runs the command again after an interruption. While an app's owner may not send, it says how long.
+/// Runs a command. While an app's owner may not send, or a killed process's lease lasts, it says how long to wait.
+fn after_the_wait(run: impl Fn() -> Run) -> Run {
+    let first = run();
+    let (3 | 4, Some(wait)) = (first.code, first.json()["error"]["retry_after"].as_u64()) else { return first };
+    std::thread::sleep(Duration::from_secs(wait));
+    run()
+}
+
+/// Runs the command again after an interruption.
 fn complete(world: &World, change: &dyn Change) {
-    let mut again = run(world, &world.sandbox.url(), change);
-    if let (3, Some(wait)) = (again.code, again.json()["error"]["retry_after"].as_u64()) {
-        std::thread::sleep(Duration::from_secs(wait));
-        again = run(world, &world.sandbox.url(), change);
-    }
+    let again = after_the_wait(|| run(world, &world.sandbox.url(), change));
     assert_eq!(again.code, 0, "{again:?}");
     change.check(world);
 }
@@ -102,7 +106,8 @@ impl Change for OfSession {
             return;
         }
         let keystore = self.owner.as_deref().unwrap_or(old);
-        let resolved = world.run(&["resolve", "--keystore", keystore, "--new-keystore", &self.new], "");
+        let args = ["resolve", "--keystore", keystore, "--new-keystore", &self.new];
+        let resolved = after_the_wait(|| world.run(&args, ""));
         let session = &resolved.json()["session"];
         let (verdict, works) = (session["verdict"].as_str().unwrap(), session["works"].as_str());
         match (verdict, works) {
@@ -214,7 +219,7 @@ impl Change for OfPin {
             words.push("--pin-stdin");
             format!("{PIN}\n{new}")
         };
-        let resolved = world.run(&words, &stdin);
+        let resolved = after_the_wait(|| world.run(&words, &stdin));
         match (resolved.json()["verdict"].as_str().unwrap(), &old) {
             ("applied", _) => verify("--spend-key-stdin", &new),
             ("not-applied", Some(old)) => verify("--spend-key-stdin", old),
@@ -238,6 +243,10 @@ impl Change for OfPin {
 
 /// Kills each change once, at a random instant of its run.
 fn kill(world: &World, make: impl Fn(usize) -> Box<dyn Change>) {
+    kill_times(usize::try_from(number("MIXIN_PIN_KILLS", 12)).unwrap(), world, make);
+}
+
+fn kill_times(count: usize, world: &World, make: impl Fn(usize) -> Box<dyn Change>) {
     let dice = Dice::new();
     let url = world.sandbox.url();
     let first = make(0);
@@ -245,7 +254,6 @@ fn kill(world: &World, make: impl Fn(usize) -> Box<dyn Change>) {
     assert_eq!(run(world, &url, &*first).code, 0);
     let whole = begun.elapsed();
     first.check(world);
-    let count = usize::try_from(number("MIXIN_PIN_KILLS", 12)).unwrap();
     let mut interrupted = 0;
     for number in 1..=count {
         let change = make(number);
@@ -337,6 +345,33 @@ tests! {
     tip_to_tip_of_rsa_1024: |world, number| OfPin::new(world, Kind::Rsa1024, true, number);
     tip_to_tip_of_rsa_2048: |world, number| OfPin::new(world, Kind::Rsa2048, true, number);
     tip_to_tip_of_ed25519: |world, number| OfPin::new(world, Kind::Ed25519, true, number);
+}
+
+/// The store on a server has the same rules.
+#[cfg(feature = "redis")]
+mod redis {
+    use mixin_pin_test_servers::redis::RedisServer;
+
+    use super::*;
+
+    fn on_redis(test: &str, run: impl Fn(&World)) {
+        let Some(redis) = RedisServer::start(test, &[]) else { return };
+        run(&World::start_with(redis.url(), Config::default()));
+    }
+
+    #[test]
+    fn rotation_of_a_user() {
+        on_redis("rotation_of_a_user", |world| lose(world, |number| Box::new(rotate(world, number))));
+        on_redis("rotation_of_a_user", |world| kill_times(2, world, |number| Box::new(rotate(world, number))));
+    }
+
+    #[test]
+    fn digits_to_tip_of_ed25519() {
+        let change =
+            |world: &World, number| -> Box<dyn Change> { Box::new(OfPin::new(world, Kind::Ed25519, false, number)) };
+        on_redis("digits_to_tip_of_ed25519", |world| lose(world, |number| change(world, number)));
+        on_redis("digits_to_tip_of_ed25519", |world| kill_times(4, world, |number| change(world, number)));
+    }
 }
 
 /// The key is the session's, but the file does not work: its id is another's.

@@ -178,3 +178,89 @@ fn no_command_shows_a_secret() {
         Marks::of(&sandbox.path(&format!("{kind}-full.json"))).assert_absent(&sandbox.printed(), "sandbox");
     }
 }
+
+/// The end of every password in a store's URL here.
+const MARK: &str = "ter2!x";
+
+/// URLs of stores that cannot be used, each with a password.
+fn hostile_urls() -> Vec<String> {
+    let passwords =
+        ["hunter2!x", "hun/ter2!x", "hun?ter2!x", "hun#ter2!x", "hun@ter2!x", "hun%40ter2!x", "%68un:ter2!x"];
+    let in_front = [
+        "redis://bot:{}@127.0.0.1:9/",
+        "redis://:{}@127.0.0.1:9/0",
+        "rediss://bot:{}@127.0.0.1:9/",
+        "redis://bot:{}@127.0.0.1:no/",
+        "redis://bot:{}@127.0.0.1:9/no",
+        "redis://bot:{}@[::1/",
+        "redis://bot:{}@",
+        "redis+sentinel://bot:{}@127.0.0.1:9,127.0.0.1:9/name",
+        "redis+sentinel://bot:{}@127.0.0.1:9/name/no",
+        "rediss+sentinel://bot:{}@127.0.0.1:9",
+        "redis-cluster://bot:{}@127.0.0.1:9,127.0.0.1:9",
+        "redis-cluster://bot:{}@127.0.0.1:9?replicas=no",
+        "rediss-cluster://bot:{}@127.0.0.1:9",
+        "postgres://bot:{}@127.0.0.1:9/db",
+        "postgresql://bot:{}@127.0.0.1:no/db",
+        "postgres://bot:{}@127.0.0.1:9/db?sslmode=no",
+        "nonsense://bot:{}@127.0.0.1:9/",
+    ];
+    let in_query = [
+        "redis+sentinel://127.0.0.1:9/name?sentinel_user=u&sentinel_password={}",
+        "redis://127.0.0.1:9/?password={}",
+        "postgres://bot@127.0.0.1:9/db?password={}",
+        "postgres://bot@127.0.0.1:9/db?connect_timeout=no&password={}",
+        "postgres:///db?host=127.0.0.1&port=9&sslpassword={}&user=bot",
+    ];
+    let in_front = in_front.iter().flat_map(|url| passwords.iter().map(|password| url.replace("{}", password)));
+    in_front.chain(in_query.iter().map(|url| url.replace("{}", passwords[0]))).collect()
+}
+
+#[test]
+fn no_error_shows_the_password_of_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let me = common::keystore(folder.path(), "keystore-dashboard.json");
+    let database = format!("sqlite:{}", text(&folder.path().join("x.db")));
+    let mut urls = hostile_urls();
+    for answer in [
+        "-ERR unknown command 'EVALSHA', with args beginning with: 'bot' 'hunter2!x'",
+        "-ERR cannot use redis://bot:hunter2!x@127.0.0.1/",
+        "-NOPERM hunter2!x",
+        "-MOVED 1 hunter2!x:1",
+    ] {
+        let url = mixin_pin_test_servers::redis::server_that_answers(answer);
+        urls.push(url.replace("redis://", "redis://bot:hunter2!x@"));
+    }
+    for (number, url) in urls.iter().enumerate() {
+        let commands: [&[&str]; 5] = [
+            &["store", "show", "--wait", "0", "--store", url],
+            &["store", "create", "--wait", "0", "--store", url],
+            &["store", "move", "--wait", "0", url, &database],
+            &["store", "move", "--wait", "0", "env:URL", &database],
+            &["doctor", "--keystore", text(&me), "--api", "http://127.0.0.1:9", "--wait", "0", "--store", url],
+        ];
+        for (args, variable) in [(commands[number % 5], "URL"), (&commands[0][..4], "MIXIN_STORE")] {
+            let json: &[&str] = if number % 2 == 0 { &["--json"] } else { &[] };
+            let run = common::finished(
+                common::command().args(json).args(args).env("URL", url).env(variable, url).output().unwrap(),
+            );
+            // `create` opens no store that needs nothing.
+            assert!(run.code != 0 || args[1] == "create", "{args:?}: {run:?}");
+            for output in [&run.stdout, &run.stderr] {
+                assert!(!output.contains(MARK), "{url}, {args:?}: {run:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_password_from_the_environment_is_not_shown() {
+    let shown = common::finished(
+        common::command()
+            .args(["store", "show", "--store", "sqlite:/dev/null/hunter2!x.db"])
+            .env("PGPASSWORD", "hunter2!x")
+            .output()
+            .unwrap(),
+    );
+    assert!(shown.code != 0 && !shown.stderr.contains(MARK), "{shown:?}");
+}

@@ -286,6 +286,18 @@ fn each_unusable_store_has_its_own_error() {
     let keystore = sandbox.register("ed25519");
     let verify =
         |store: &str| sandbox.run(&["verify", "--keystore", &keystore, "--pin-stdin", "--store", store], "123456\n");
+    for (scheme, feature, is_built) in [
+        ("redis", "redis", cfg!(feature = "redis")),
+        ("redis+sentinel", "redis-ha", cfg!(feature = "redis-ha")),
+        ("rediss-cluster", "redis-ha", cfg!(feature = "redis-ha")),
+        ("postgres", "postgres", cfg!(feature = "postgres")),
+    ] {
+        if !is_built {
+            let unbuilt = verify(&format!("{scheme}://127.0.0.1:9/x"));
+            assert_eq!((unbuilt.code, unbuilt.kind().as_str()), (2, "store"), "{unbuilt:?}");
+            assert!(unbuilt.stdout.contains(&format!("--features {feature};")), "{unbuilt:?}");
+        }
+    }
     let unknown = verify("nonsense://localhost");
     assert_eq!((unknown.code, unknown.kind().as_str()), (2, "store"));
     let text = sandbox.path("notes.txt");

@@ -300,7 +300,7 @@ fn a_url_from_the_environment_is_not_shown() {
     assert_eq!((failed.code, failed.kind().as_str()), (4, "store"), "{failed:?}");
     assert!(failed.stdout.contains("FROM: nothing listens") && !failed.stdout.contains("hunter2"), "{failed:?}");
     let missing = with("ABSENT", "");
-    assert_eq!((missing.code, missing.stdout.contains("no such variable")), (2, true), "{missing:?}");
+    assert_eq!((missing.code, missing.stdout.contains("there is none of this name")), (2, true), "{missing:?}");
 }
 
 #[test]

@@ -119,11 +119,11 @@ pub(super) fn move_store(name: &str) -> Result<MoveStore, Box<dyn std::error::Er
 
 /// An environment variable that is not set, or is not UTF-8.
 #[derive(Debug)]
-struct NoVariable;
+pub(crate) struct NoVariable;
 
 impl fmt::Display for NoVariable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the environment has no such variable with a URL; set and export it")
+        f.write_str("after env: give the name of an environment variable with the URL; there is none of this name")
     }
 }
 

@@ -231,9 +231,9 @@ impl Report {
             None => (Verdict::Ok, "the session is new here".to_owned()),
             Some(record) => known_session(record, args.store.store.as_deref()),
         };
-        // The command uses every database with `Durability::PowerCut`.
-        let durability = match store.place() {
-            Place::File(_) => "; what it has is on the disk before a PIN is sent",
+        // The command uses every database with `Durability::PowerCut`. Other findings end with a command.
+        let durability = match (store.place(), verdict) {
+            (Place::File(_), Verdict::Ok) => "; an iterator and its call are on the disk before the PIN is sent",
             _ => "",
         };
         self.add("store", verdict, format!("{}: {text}{durability}", store_name(&*store)));

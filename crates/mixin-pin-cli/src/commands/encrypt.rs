@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::args::{DecryptArgs, PinArgs, StoreArgs};
 use crate::client::{DEFAULT_WAIT, open_store};
 use crate::error::Error;
+use crate::outcome::store_command;
 use crate::output::Output;
 use crate::time::{calendar, now};
 use crate::{keystore, pins};
@@ -85,7 +86,8 @@ fn next_nonce(session: &Session, args: &StoreArgs) -> Result<Nonce, Error> {
         LeaseReply::Granted(lease) => Ok(lease.next(now()?)?),
         LeaseReply::Busy => Err(Error::SessionBusy),
         LeaseReply::ClockUnconfirmed { ahead } => {
-            Err(Error::ClockLeap { ahead: ahead.unwrap_or_default(), session_id })
+            let reset = store_command(&["store", "reset", &session_id.to_string()], args.store.as_deref());
+            Err(Error::ClockLeap { ahead: ahead.unwrap_or_default(), reset })
         }
     }
 }

@@ -48,6 +48,10 @@ pub struct World {
     pub sandbox: Sandbox,
     pub seen: Arc<Mutex<Vec<Observation>>>,
     pub folder: TempDir,
+    /// The URL of the store.
+    pub store: String,
+    /// Seconds.
+    timeout: &'static str,
     count: AtomicU32,
 }
 
@@ -65,11 +69,22 @@ fn rsa(bits: usize) -> RsaKey {
 
 impl World {
     pub fn start(config: Config) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = format!("sqlite:{}", text(&folder.path().join("store.db")));
+        Self::start_in(folder, store, "30", config)
+    }
+
+    /// With another store. Calls have little time, because only the end of a lease on a server tells that its holder is dead.
+    pub fn start_with(store: String, config: Config) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), store, "3", config)
+    }
+
+    fn start_in(folder: TempDir, store: String, timeout: &'static str, config: Config) -> Self {
         let seen: Arc<Mutex<Vec<Observation>>> = Arc::default();
         let list = seen.clone();
         let observer = Arc::new(move |seen: &Observation| list.lock().unwrap().push(seen.clone()));
         let sandbox = Sandbox::start(&Config { observer: Some(observer), ..config }).unwrap();
-        Self { sandbox, seen, folder: tempfile::tempdir().unwrap(), count: AtomicU32::new(0) }
+        Self { sandbox, seen, folder, store, timeout, count: AtomicU32::new(0) }
     }
 
     pub fn path(&self, name: &str) -> String {
@@ -147,7 +162,7 @@ impl World {
         private(&input, stdin);
         let child = command()
             .args(args)
-            .args(["--json", "--api", api, "--store", &format!("sqlite:{}", self.path("store.db"))])
+            .args(["--json", "--api", api, "--store", &self.store, "--timeout", self.timeout])
             .stdin(std::fs::File::open(&input).unwrap())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -179,12 +194,7 @@ impl World {
 
     /// The paths of the changes that the store still lists.
     pub fn pending(&self) -> Vec<String> {
-        let listed = finished(
-            command()
-                .args(["pending", "--json", "--store", &format!("sqlite:{}", self.path("store.db"))])
-                .output()
-                .unwrap(),
-        );
+        let listed = finished(command().args(["pending", "--json", "--store", &self.store]).output().unwrap());
         let listed = listed.done().json();
         let paths = listed["pending"].as_array().unwrap().iter().map(|call| call["path"].as_str().unwrap().to_owned());
         paths.filter(|path| path != "/pin/verify").collect()
