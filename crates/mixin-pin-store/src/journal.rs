@@ -23,12 +23,12 @@ pub enum CallKind {
     Other,
 }
 
-#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 impl CallKind {
     const ALL: [Self; 4] = [Self::UpdatePin, Self::VerifyPin, Self::ChangeSession, Self::Other];
 
-    /// The name in a database, in lowercase letters only: the Redis script of earlier versions reads no other name.
-    pub(crate) const fn name(self) -> &'static str {
+    /// A name for a database: `update`, `verify`, `session` or `other`. It stays the same in all versions.
+    // In lowercase letters only: the Redis script of earlier versions reads no other name.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::UpdatePin => "update",
             Self::VerifyPin => "verify",
@@ -37,7 +37,8 @@ impl CallKind {
         }
     }
 
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
+    /// The kind with this [`name`](Self::name). None for a name of a later version.
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
@@ -155,7 +156,6 @@ mod tests {
         assert_eq!(OwnEntry::new(&terms).to_remove(), None);
     }
 
-    #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
     #[test]
     fn kinds_are_found_by_their_names() {
         for kind in CallKind::ALL {

@@ -144,7 +144,6 @@ mod asynchronous;
 #[cfg(any(feature = "async", feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod backoff;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-mod clock_check;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod engine;
 mod error;
@@ -158,6 +157,7 @@ mod record;
 #[cfg(feature = "redis")]
 mod redis;
 mod risk;
+pub mod rules;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "test-suite")]

@@ -28,11 +28,11 @@ use mixin_pin_core::{UnixTime, uuid::Uuid};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use crate::backoff::Backoff;
-use crate::clock_check::{ClockCheck, check_clock};
 use crate::engine::{Clock, Expiry, LeaseState, system_clock};
 use crate::journal::OwnEntry;
+use crate::rules::Grant;
 use crate::{
-    Error, LeaseReply, LeaseTerms, ManagedStore, NonceStore, PendingCall, Place, Risk, SessionRecord, iterators,
+    Error, LeaseReply, LeaseTerms, ManagedStore, NonceStore, PendingCall, Place, Risk, SessionRecord, iterators, rules,
 };
 
 use connections::Connections;
@@ -332,13 +332,10 @@ impl Inner {
                     return Ok((Attempt::Busy { fence: row.fence }, None));
                 }
                 let last = last_known(db, session_id, row.as_ref()).map_err(failed)?;
-                if let Some(last) = last {
-                    iterators::check_last(last, row.as_ref().and_then(|row| row.raised_to), now)?;
-                }
-                if let ClockCheck::Leap(ahead) = check_clock(last, now, terms)? {
-                    return Ok((Attempt::ClockUnconfirmed { ahead }, None));
-                }
-                let reserved = iterators::reserve(last, now)?;
+                let reserved = match rules::grant(last, row.as_ref().and_then(|row| row.raised_to), now, terms)? {
+                    Grant::Reserved(reserved) => reserved,
+                    Grant::ClockUnconfirmed { ahead } => return Ok((Attempt::ClockUnconfirmed { ahead }, None)),
+                };
                 let fence = random_fence()?;
                 let duration = i64::try_from(terms.duration().as_nanos()).unwrap_or(i64::MAX);
                 db.prepare_cached(

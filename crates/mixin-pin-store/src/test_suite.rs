@@ -11,6 +11,7 @@
 
 #[cfg(feature = "async")]
 mod asynchronous;
+mod lasting;
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,6 +25,7 @@ use crate::{CallIntent, CallKind, Error, Lease, LeaseReply, LeaseTerms, NonceSto
 
 #[cfg(feature = "async")]
 pub use asynchronous::async_nonce_store;
+pub use lasting::{TestClock, lasting_store};
 
 /// Some time in 2023.
 const START: u64 = 1_700_000_000_000_000_000;
@@ -96,32 +98,45 @@ where
     }
 }
 
+/// A session that no other call and no other process returns.
+pub fn new_session() -> Uuid {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let process = u64::from(std::process::id()) << 32;
+    let nanos = now().as_nanos().unwrap_or_default();
+    Uuid::from_u64_pair(nanos, process | NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// Checks the contract of a store. `new_session` returns different sessions, which the store does not know.
 ///
-/// ```
-/// use mixin_pin_core::uuid::Uuid;
-/// use mixin_pin_store::{NonceStore, test_suite};
+/// It takes some seconds. At first it waits up to two minutes for a store that leases nothing yet, because its server has
+/// just been started.
 ///
+/// ```
+/// use mixin_pin_store::{MemoryStore, test_suite};
+///
+/// # fn main() {
 /// // A test of your store.
-/// fn my_store_conforms(store: &dyn NonceStore) {
-///     let mut last = 0;
-///     test_suite::nonce_store(store, || {
-///         last += 1;
-///         Uuid::from_u128(last)
-///     });
-/// }
+/// test_suite::nonce_store(&MemoryStore::new(), test_suite::new_session);
+/// # }
 /// ```
 ///
 /// # Panics
 /// If the store breaks its contract.
 pub fn nonce_store(store: &dyn NonceStore, mut new_session: impl FnMut() -> Uuid) {
+    drop(lease(store, new_session(), &terms(LONG).wait(2 * LONG)));
     a_lease_is_a_source(store, new_session());
     only_one_caller_leases_a_session(store, new_session(), new_session());
+    a_caller_that_waits_goes_on_after_the_release(store, new_session());
+    callers_that_wait_hold_up_no_other_session(store, new_session(), new_session());
+    a_lease_may_be_of_any_length(store, new_session());
     a_lease_that_ended_is_taken_over(store, new_session());
     callers_take_turns(store, new_session());
     a_call_is_listed_until_its_lease_is_released(store, new_session(), new_session());
     a_kept_entry_stays_until_it_is_settled(store, new_session(), new_session());
+    a_call_without_a_lease_leaves_no_entry(store, new_session());
     a_lease_that_ended_removes_only_its_own_entry(store, new_session());
+    a_lease_that_ended_keeps_its_entry(store, new_session());
+    entries_of_many_callers_are_removed_or_kept(store, new_session());
     only_long_expired_verifications_are_dropped(store, new_session());
 }
 
@@ -169,6 +184,54 @@ fn only_one_caller_leases_a_session(store: &dyn NonceStore, one: Uuid, other: Uu
     drop(first);
     let after = reserve(&*lease(store, one, &terms(LONG)));
     assert!(after > before, "the next lease's iterator, {after}, is not above {before}");
+}
+
+fn a_caller_that_waits_goes_on_after_the_release(store: &dyn NonceStore, session_id: Uuid) {
+    let wait = Duration::from_secs(10);
+    let first = lease(store, session_id, &terms(LONG));
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| {
+            let begun = Instant::now();
+            drop(lease(store, session_id, &terms(LONG).wait(wait)));
+            begun.elapsed()
+        });
+        thread::sleep(Duration::from_millis(100));
+        drop(first);
+        let waited = waits.join().expect("the session is free");
+        assert!(waited < wait * 2 / 3, "a caller waits on for {waited:?}, although the session is free");
+    });
+}
+
+fn callers_that_wait_hold_up_no_other_session(store: &dyn NonceStore, one: Uuid, other: Uuid) {
+    let first = lease(store, one, &terms(LONG));
+    let wait = Duration::from_secs(1);
+    thread::scope(|scope| {
+        for _ in 0..4 * THREADS {
+            scope.spawn(|| assert!(is_busy(store, one, &terms(LONG).wait(wait)), "a session is leased twice"));
+        }
+        let begun = Instant::now();
+        for _ in 0..5 {
+            drop(lease(store, other, &terms(LONG)));
+        }
+        let took = begun.elapsed();
+        assert!(took < wait, "callers that wait hold up another session for {took:?}");
+    });
+    drop(first);
+}
+
+fn a_lease_may_be_of_any_length(store: &dyn NonceStore, session_id: Uuid) {
+    let intent = CallIntent { token_lifetime: Duration::MAX, ..call(1, CallKind::Other) };
+    let longest = lease(store, session_id, &terms(Duration::MAX).wait(Duration::MAX).for_call(&intent));
+    assert!(longest.remaining() > LONG, "the longest lease ends early");
+    let first = reserve(&*longest);
+    assert!(is_busy(store, session_id, &terms(LONG)), "a session is leased twice");
+    assert_eq!(listed(store, session_id), [1], "the journal does not list the call of the longest lease");
+    drop(longest);
+    let shortest = lease(store, session_id, &terms(Duration::ZERO));
+    assert_eq!(shortest.remaining(), Duration::ZERO, "a lease without a duration says that time remains");
+    let after = reserve(&*lease(store, session_id, &terms(LONG).wait(LONG)));
+    assert!(after > first, "the next lease's iterator, {after}, is not above {first}");
+    assert!(shortest.reserve(now()).is_err(), "a lost lease gives out another iterator");
 }
 
 fn a_lease_that_ended_is_taken_over(store: &dyn NonceStore, session_id: Uuid) {
@@ -294,10 +357,11 @@ fn a_kept_entry_stays_until_it_is_settled(store: &dyn NonceStore, session_id: Uu
     let settled = store.settle(session_id, Uuid::from_u128(4));
     assert!(matches!(settled, Err(Error::InUse)), "a call that is under way is settled");
     known.keep_entry(false);
-    drop(known);
-    assert_eq!(listed(store, session_id), [3, 1, 2], "an entry not to be kept any more stays, or others were removed");
     assert!(!settle(store, other, 1), "a call is settled by another session");
-    assert!(settle(store, session_id, 1), "an entry was not found");
+    let settled = store.settle(session_id, Uuid::from_u128(1));
+    assert!(matches!(settled, Ok(true)), "while another call is under way, an entry is not settled");
+    drop(known);
+    assert_eq!(listed(store, session_id), [3, 2], "an entry not to be kept any more stays, or others were removed");
     assert!(!settle(store, session_id, 1), "an entry is settled twice");
     assert_eq!(listed(store, session_id), [3, 2], "settling removes another entry");
     assert!(settle(store, session_id, 2) && settle(store, session_id, 3), "an entry was not found");
@@ -316,6 +380,50 @@ fn a_lease_that_ended_removes_only_its_own_entry(store: &dyn NonceStore, session
     assert_eq!(listed(store, session_id), [2], "a lease that ended removes another entry than its own");
     drop(second);
     assert_eq!(listed(store, session_id), [], "the journal lists a call whose outcome is known");
+}
+
+fn a_lease_that_ended_keeps_its_entry(store: &dyn NonceStore, session_id: Uuid) {
+    let duration = Duration::from_millis(200);
+    let intent = call(1, CallKind::UpdatePin);
+    let first = lease(store, session_id, &terms(duration).for_call(&intent));
+    first.keep_entry(true);
+    drop(lease(store, session_id, &terms(LONG).wait(duration * 100)));
+    drop(first);
+    assert_eq!(listed(store, session_id), [1], "a lease that ended removes an entry to be kept");
+    assert!(settle(store, session_id, 1), "an entry was not found");
+}
+
+fn a_call_without_a_lease_leaves_no_entry(store: &dyn NonceStore, session_id: Uuid) {
+    let first = lease(store, session_id, &terms(LONG));
+    let intent = call(1, CallKind::UpdatePin);
+    assert!(is_busy(store, session_id, &terms(LONG).for_call(&intent)), "a session is leased twice");
+    assert_eq!(listed(store, session_id), [], "the journal lists a call that got no lease");
+    drop(first);
+    assert_eq!(listed(store, session_id), [], "the journal lists a call that got no lease");
+}
+
+fn entries_of_many_callers_are_removed_or_kept(store: &dyn NonceStore, session_id: Uuid) {
+    const CALLS: u128 = 10;
+    let numbers = |thread: u128| (thread * CALLS + 1)..=(thread + 1) * CALLS;
+    thread::scope(|scope| {
+        for thread in 0..THREADS as u128 {
+            scope.spawn(move || {
+                for number in numbers(thread) {
+                    let intent = call(number, CallKind::UpdatePin);
+                    let lease = lease(store, session_id, &terms(LONG).wait(LONG).for_call(&intent));
+                    lease.keep_entry(true);
+                    reserve(&*lease);
+                    // Of every second call the outcome stays unknown.
+                    lease.keep_entry(number % 2 == 1);
+                }
+            });
+        }
+    });
+    let mut kept = listed(store, session_id);
+    kept.sort_unstable();
+    let expected: Vec<u128> = (1..=THREADS as u128 * CALLS).filter(|number| number % 2 == 1).collect();
+    assert_eq!(kept, expected, "entries of callers in several threads were lost, or stay although they were done");
+    assert!(expected.into_iter().all(|number| settle(store, session_id, number)), "an entry was not found");
 }
 
 fn only_long_expired_verifications_are_dropped(store: &dyn NonceStore, session_id: Uuid) {

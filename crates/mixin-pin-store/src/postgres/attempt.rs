@@ -16,10 +16,9 @@ use super::patience::{Patience, SHORTEST};
 use super::statements::{ADD_SESSION, LEASE, READ, RELEASE, SEE_SERVER};
 use super::{Inner, bigint, column, iterator, lock_limit, micros};
 use crate::backoff::Backoff;
-use crate::clock_check::{ClockCheck, check_clock};
 use crate::engine::{Expiry, LeaseState, random};
 use crate::journal::{OwnEntry, oldest_verification};
-use crate::{CallIntent, Error, LeaseReply, LeaseTerms, PendingCall, PostgresError, iterators};
+use crate::{CallIntent, Error, LeaseReply, LeaseTerms, PendingCall, PostgresError, rules};
 
 /// A session and its server at one moment.
 pub(super) struct Found {
@@ -210,13 +209,10 @@ impl Inner {
             return Ok(Attempt::Busy);
         }
         let last = found.last();
-        if let Some(last) = last {
-            iterators::check_last(last, found.row.as_ref().and_then(|row| row.raised_to), now)?;
-        }
-        if let ClockCheck::Leap(ahead) = check_clock(last, now, terms)? {
-            return Ok(Attempt::ClockUnconfirmed { ahead });
-        }
-        let reserved = iterators::reserve(last, now)?;
+        let reserved = match rules::grant(last, found.row.as_ref().and_then(|row| row.raised_to), now, terms)? {
+            rules::Grant::Reserved(reserved) => reserved,
+            rules::Grant::ClockUnconfirmed { ahead } => return Ok(Attempt::ClockUnconfirmed { ahead }),
+        };
         let reserved = bigint(*reserved.start())?..=(*reserved.end()).min(i64::MAX.unsigned_abs());
         let fence = match &found.row {
             Some(row) => row.fence,
