@@ -40,6 +40,10 @@ pub struct OwnStore {
 }
 
 impl OwnStore {
+    /// Opens a database. Creates it and the tables if they do not exist.
+    ///
+    /// # Errors
+    /// Any error of SQLite.
     pub fn open(path: &Path) -> Result<Self, BoxError> {
         let database = Connection::open(path)?;
         database.busy_timeout(Duration::from_secs(10))?;

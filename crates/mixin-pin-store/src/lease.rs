@@ -29,6 +29,8 @@ use crate::{CallIntent, Error, PendingCall, Risk, SessionRecord};
 ///   unless the terms confirm the clock: an iterator from a year ahead would lock out every client that goes by the
 ///   clock for a year. It also refuses a last iterator far ahead of the clock unless the session's owner raised it
 ///   there.
+/// - Such a store goes on above the greatest iterator of the session's own journal, too: its record may be behind, after a
+///   restore of a part of it.
 ///
 /// # Journal
 /// If the terms of a lease name a call, the store writes an entry for it together with the lease. So an entry exists
@@ -41,7 +43,8 @@ use crate::{CallIntent, Error, PendingCall, Risk, SessionRecord};
 /// - An entry stays until it is settled, with one exception: the session's next lease drops a
 ///   [`VerifyPin`](crate::CallKind::VerifyPin) whose token expired more than a day ago. Such a call changed nothing.
 ///
-/// The feature `test-suite` checks an implementation against this contract.
+/// The feature `test-suite` checks an implementation against this contract. The module [`rules`](crate::rules) has the parts
+/// of it that are arithmetic.
 pub trait NonceStore: Send + Sync {
     /// Leases a session. Waits for another caller's lease to end, at most as long as the terms say.
     ///

@@ -38,104 +38,10 @@
 //!
 //! # Other databases
 //! The feature `sqlite` links SQLite (`rusqlite`). A program that uses SQLite through sqlx, diesel or another version of
-//! rusqlite may not link it twice. It turns the default features off and takes Redis, memory, or its own store:
+//! rusqlite may not link it twice. It turns the default features off and takes another store, or its own.
 //!
-//! ```
-//! use std::sync::atomic::{AtomicBool, Ordering};
-//! use std::time::{Duration, SystemTime};
-//! use mixin_pin_core::uuid::Uuid;
-//! use mixin_pin_core::{NonceSource, UnixTime};
-//! use mixin_pin_store::{CallIntent, Error, Lease, LeaseReply, LeaseTerms, NonceStore, PendingCall};
-//!
-//! /// Your database.
-//! # #[derive(Clone, Default)]
-//! struct Database { /* … */ }
-//!
-//! # impl Database {
-//! #   fn lease(&self, _: Uuid, _: Duration, _: Option<&CallIntent>, _: UnixTime) -> std::io::Result<Option<u64>> { Ok(Some(1)) }
-//! #   fn next_iterator(&self, _: Uuid, _: u64, now: u64) -> std::io::Result<Option<u64>> { Ok(Some(now)) }
-//! #   fn release(&self, _: Uuid, _: u64, _: Option<Uuid>) {}
-//! #   fn calls(&self, _: Uuid) -> std::io::Result<Vec<PendingCall>> { Ok(Vec::new()) }
-//! #   fn remove_call(&self, _: Uuid, _: Uuid) -> std::io::Result<bool> { Ok(false) }
-//! # }
-//! struct MyStore(Database);
-//!
-//! struct MyLease {
-//!     database: Database,
-//!     session_id: Uuid,
-//!     fence: u64,
-//!     granted_at: UnixTime,
-//!     ends: std::time::Instant,
-//!     request_id: Option<Uuid>,
-//!     keeps_entry: AtomicBool,
-//! }
-//!
-//! impl NonceStore for MyStore {
-//!     fn lease(&self, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<LeaseReply, Error> {
-//!         let granted_at = UnixTime::try_from(SystemTime::now())?;
-//!         let ends = std::time::Instant::now() + terms.duration();
-//!         // One transaction: if no other lease lasts, write a new fence, the lease's end, and the call with two reserved
-//!         // iterators. Repeat for `terms.max_wait()`.
-//!         let fence = self.0.lease(session_id, terms.duration(), terms.call(), granted_at).map_err(Error::other)?;
-//!         Ok(match fence {
-//!             Some(fence) => LeaseReply::Granted(Box::new(MyLease {
-//!                 database: self.0.clone(),
-//!                 session_id,
-//!                 fence,
-//!                 granted_at,
-//!                 ends,
-//!                 request_id: terms.call().map(|call| call.request_id),
-//!                 keeps_entry: AtomicBool::new(false),
-//!             })),
-//!             None => LeaseReply::Busy,
-//!         })
-//!     }
-//!
-//!     fn pending(&self, session_id: Uuid) -> Result<Vec<PendingCall>, Error> {
-//!         // Each made by `PendingCall::new`. Set `under_way_for` while the fence is the session's and its lease lasts.
-//!         self.0.calls(session_id).map_err(Error::other)
-//!     }
-//!
-//!     fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, Error> {
-//!         self.0.remove_call(session_id, request_id).map_err(Error::other)
-//!     }
-//! }
-//!
-//! impl NonceSource for MyLease {
-//!     type Error = Error;
-//!
-//!     fn reserve(&self, now: UnixTime) -> Result<u64, Error> {
-//!         // One transaction: if the fence is still this one, save and return max(last + 1, now).
-//!         let next = self.database.next_iterator(self.session_id, self.fence, now.as_nanos()?).map_err(Error::other)?;
-//!         next.ok_or(Error::LeaseLost)
-//!     }
-//! }
-//!
-//! impl Lease for MyLease {
-//!     fn remaining(&self) -> Duration {
-//!         self.ends.saturating_duration_since(std::time::Instant::now())
-//!     }
-//!
-//!     fn granted_at(&self) -> UnixTime {
-//!         self.granted_at
-//!     }
-//!
-//!     fn keep_entry(&self, keep: bool) {
-//!         self.keeps_entry.store(keep, Ordering::SeqCst);
-//!     }
-//! }
-//!
-//! impl Drop for MyLease {
-//!     fn drop(&mut self) {
-//!         // One transaction: end the lease if the fence is still this one, and remove the call in any case.
-//!         let done = self.request_id.filter(|_| !self.keeps_entry.load(Ordering::SeqCst));
-//!         self.database.release(self.session_id, self.fence, done);
-//!     }
-//! }
-//! # let _: Box<dyn NonceStore> = Box::new(MyStore(Database::default()));
-//! ```
-//!
-//! [`NonceStore`] states the whole contract, and the feature `test-suite` checks it.
+//! The example `own_store` is a complete store in two tables of an application's database. [`NonceStore`] states the
+//! contract, the module [`rules`] has its arithmetic, and the feature `test-suite` checks an implementation.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

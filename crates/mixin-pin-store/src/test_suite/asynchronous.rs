@@ -14,23 +14,18 @@ use crate::{AsyncLease, AsyncNonceStore, BoxFuture, CallIntent, CallKind, Error,
 /// returns different sessions, which the store does not know. Needs a tokio runtime with its timer.
 ///
 /// ```
-/// use mixin_pin_core::uuid::Uuid;
-/// use mixin_pin_store::{AsyncNonceStore, test_suite};
+/// use mixin_pin_store::{MemoryStore, test_suite};
 ///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 /// // A test of your store.
-/// async fn my_store_conforms(store: &dyn AsyncNonceStore) {
-///     let mut last = 0;
-///     let new_session = || {
-///         last += 1;
-///         Uuid::from_u128(last)
-///     };
-///     test_suite::async_nonce_store(store, new_session).await;
-/// }
+/// test_suite::async_nonce_store(&MemoryStore::new(), test_suite::new_session).await;
+/// # });
 /// ```
 ///
 /// # Panics
 /// If the store breaks its contract.
 pub async fn async_nonce_store(store: &dyn AsyncNonceStore, mut new_session: impl FnMut() -> Uuid) {
+    lease(store, new_session(), terms(LONG).wait(2 * LONG)).await.release().await;
     a_lease_has_two_iterators(store, new_session()).await;
     only_one_caller_leases_a_session(store, new_session(), new_session()).await;
     a_lease_that_ended_is_taken_over(store, new_session()).await;
@@ -39,7 +34,10 @@ pub async fn async_nonce_store(store: &dyn AsyncNonceStore, mut new_session: imp
     a_dropped_future_leaves_neither_lease_nor_entry(store, new_session()).await;
     a_call_is_listed_until_its_lease_is_released(store, new_session()).await;
     a_kept_entry_stays_until_it_is_settled(store, new_session(), new_session()).await;
+    a_call_without_a_lease_leaves_no_entry(store, new_session()).await;
     a_lease_that_ended_removes_only_its_own_entry(store, new_session()).await;
+    a_lease_that_ended_keeps_its_entry(store, new_session()).await;
+    entries_of_many_callers_are_removed_or_kept(store, new_session()).await;
 }
 
 async fn lease(store: &dyn AsyncNonceStore, session_id: Uuid, terms: LeaseTerms<'_>) -> Box<dyn AsyncLease> {
@@ -220,10 +218,11 @@ async fn a_kept_entry_stays_until_it_is_settled(store: &dyn AsyncNonceStore, ses
     let settled = store.settle(session_id, Uuid::from_u128(4)).await;
     assert!(matches!(settled, Err(Error::InUse)), "a call that is under way is settled");
     known.keep_entry(false);
-    known.release().await;
-    assert_eq!(listed(store, session_id).await, [3, 1, 2], "an entry not to be kept stays, or others were removed");
     assert!(!settle(store, other, 1).await, "a call is settled by another session");
-    assert!(settle(store, session_id, 1).await, "an entry was not found");
+    let settled = store.settle(session_id, Uuid::from_u128(1)).await;
+    assert!(matches!(settled, Ok(true)), "while another call is under way, an entry is not settled");
+    known.release().await;
+    assert_eq!(listed(store, session_id).await, [3, 2], "an entry not to be kept stays, or others were removed");
     assert!(!settle(store, session_id, 1).await, "an entry is settled twice");
     assert_eq!(listed(store, session_id).await, [3, 2], "settling removes another entry");
     assert!(settle(store, session_id, 2).await && settle(store, session_id, 3).await, "an entry was not found");
@@ -241,4 +240,48 @@ async fn a_lease_that_ended_removes_only_its_own_entry(store: &dyn AsyncNonceSto
     assert_eq!(listed(store, session_id).await, [2], "a lease that ended removes another entry than its own");
     second.release().await;
     assert_eq!(listed(store, session_id).await, [], "the journal lists a call whose outcome is known");
+}
+
+async fn a_lease_that_ended_keeps_its_entry(store: &dyn AsyncNonceStore, session_id: Uuid) {
+    let duration = Duration::from_millis(200);
+    let intent = call(1, CallKind::UpdatePin);
+    let first = lease(store, session_id, terms(duration).for_call(&intent)).await;
+    first.keep_entry(true);
+    lease(store, session_id, terms(LONG).wait(duration * 100)).await.release().await;
+    first.release().await;
+    assert_eq!(listed(store, session_id).await, [1], "a lease that ended removes an entry to be kept");
+    assert!(settle(store, session_id, 1).await, "an entry was not found");
+}
+
+async fn a_call_without_a_lease_leaves_no_entry(store: &dyn AsyncNonceStore, session_id: Uuid) {
+    let first = lease(store, session_id, terms(LONG)).await;
+    let intent = call(1, CallKind::UpdatePin);
+    assert!(is_busy(store, session_id, terms(LONG).for_call(&intent)).await, "a session is leased twice");
+    assert_eq!(listed(store, session_id).await, [], "the journal lists a call that got no lease");
+    first.release().await;
+    assert_eq!(listed(store, session_id).await, [], "the journal lists a call that got no lease");
+}
+
+async fn entries_of_many_callers_are_removed_or_kept(store: &dyn AsyncNonceStore, session_id: Uuid) {
+    const CALLS: u128 = 10;
+    let caller = |caller: u128| async move {
+        for number in (caller * CALLS + 1)..=(caller + 1) * CALLS {
+            let intent = call(number, CallKind::UpdatePin);
+            let lease = lease(store, session_id, terms(LONG).wait(LONG).for_call(&intent)).await;
+            lease.keep_entry(true);
+            reserve(&*lease);
+            // Of every second call the outcome stays unknown.
+            lease.keep_entry(number % 2 == 1);
+            lease.release().await;
+        }
+    };
+    let callers = 0..THREADS as u128;
+    all(callers.map(|number| Box::pin(caller(number)) as BoxFuture<'_, ()>).collect()).await;
+    let mut kept = listed(store, session_id).await;
+    kept.sort_unstable();
+    let expected: Vec<u128> = (1..=THREADS as u128 * CALLS).filter(|number| number % 2 == 1).collect();
+    assert_eq!(kept, expected, "entries of several callers were lost, or stay although they were done");
+    for number in expected {
+        assert!(settle(store, session_id, number).await, "an entry was not found");
+    }
 }
