@@ -127,21 +127,23 @@ impl<S: NonceStore> Broken<S> {
         })
     }
 
-    /// Leases with these terms, changed, for this call.
-    fn lease_otherwise(
+    fn lease_for(
         &self,
         session_id: Uuid,
-        terms: &LeaseTerms<'_>,
+        terms: LeaseTerms<'_>,
         call: Option<&CallIntent>,
-        change: impl FnOnce(LeaseTerms<'_>) -> LeaseTerms<'_>,
     ) -> Result<LeaseReply, StoreError> {
-        let plain = LeaseTerms::new(terms.duration()).wait(terms.max_wait());
-        let plain = change(if terms.clock_is_confirmed() { plain.with_confirmed_clock() } else { plain });
         match call {
-            Some(call) => self.lease_sound(session_id, &plain.for_call(call)),
-            None => self.lease_sound(session_id, &plain),
+            Some(call) => self.lease_sound(session_id, &terms.for_call(call)),
+            None => self.lease_sound(session_id, &terms),
         }
     }
+}
+
+/// The same terms without their call.
+fn without_call(terms: &LeaseTerms<'_>) -> LeaseTerms<'static> {
+    let plain = LeaseTerms::new(terms.duration()).wait(terms.max_wait());
+    if terms.clock_is_confirmed() { plain.with_confirmed_clock() } else { plain }
 }
 
 impl<S: NonceStore> NonceStore for Broken<S> {
@@ -150,8 +152,7 @@ impl<S: NonceStore> NonceStore for Broken<S> {
         let entry = terms.call().map(|call| PendingCall::new(session_id, call, u64::MAX - 1..=u64::MAX, now));
         let reply = match self.flaw {
             Flaw::SleepsTheWholeWait => {
-                let reply =
-                    self.lease_otherwise(session_id, terms, terms.call(), |terms| terms.wait(Duration::ZERO))?;
+                let reply = self.lease_for(session_id, without_call(terms).wait(Duration::ZERO), terms.call())?;
                 if !matches!(reply, LeaseReply::Busy) {
                     return Ok(reply);
                 }
@@ -187,7 +188,7 @@ impl<S: NonceStore> NonceStore for Broken<S> {
             Flaw::KeepsOldVerifications | Flaw::DropsAllOldEntries => {
                 let kind = if self.flaw == Flaw::DropsAllOldEntries { CallKind::VerifyPin } else { CallKind::Other };
                 let call = terms.call().map(|call| CallIntent { kind, ..call.clone() });
-                self.lease_otherwise(session_id, terms, call.as_ref(), |terms| terms)
+                self.lease_for(session_id, without_call(terms), call.as_ref())
             }
             _ => self.lease_sound(session_id, terms),
         };
@@ -210,7 +211,7 @@ impl<S: NonceStore> NonceStore for Broken<S> {
             Ok(LeaseReply::ClockUnconfirmed { ahead: Some(_) })
                 if self.flaw == Flaw::AsksForTheClockOnlyOfNewSessions =>
             {
-                self.lease_otherwise(session_id, terms, terms.call(), |terms| terms.with_confirmed_clock())
+                self.lease_for(session_id, without_call(terms).with_confirmed_clock(), terms.call())
             }
             Err(StoreError::IteratorAhead { .. }) if self.flaw == Flaw::AcceptsEachLastIterator => {
                 MemoryStore::new().lease(session_id, terms)
