@@ -35,6 +35,9 @@ pub(super) struct LeaseRequest {
     call: Vec<String>,
 }
 
+/// A century. Redis refuses an expiry that does not fit into its clock.
+const LONGEST_LEASE: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 impl LeaseRequest {
     pub(super) fn new(session_id: Uuid, now: UnixTime, terms: &LeaseTerms<'_>) -> Result<Self, Error> {
         let max_leap = if terms.clock_is_confirmed() { String::new() } else { MAX_LEAP.as_nanos().to_string() };
@@ -52,7 +55,7 @@ impl LeaseRequest {
             request_id: terms.call().map(|call| call.request_id),
             terms: vec![
                 now.as_nanos()?.to_string(),
-                terms.duration().as_millis().max(1).to_string(),
+                terms.duration().min(LONGEST_LEASE).as_millis().max(1).to_string(),
                 max_leap,
                 (PER_LEASE - 1).to_string(),
                 TOO_FAR.as_nanos().to_string(),
