@@ -26,6 +26,9 @@ pub struct PostgresServer {
 impl PostgresServer {
     /// Starts a server with settings such as `synchronous_commit=off`. Unlike a real one, it does not wait for its disk
     /// (`fsync=off`) unless the settings say so. Returns None and prints a warning if none is installed.
+    ///
+    /// # Panics
+    /// If it does not start.
     pub fn start(test: &str, settings: &[&str]) -> Option<Self> {
         let Some(programs) = programs() else {
             skip(test, "PostgreSQL");
@@ -52,6 +55,7 @@ impl PostgresServer {
     ///
     /// # Panics
     /// If the copy fails.
+    #[must_use]
     pub fn standby(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
         give(folder.path(), self.user);
@@ -182,7 +186,7 @@ impl Drop for PostgresServer {
     }
 }
 
-/// `PgBouncer` in transaction mode before a server. It stops with the test.
+/// PgBouncer in transaction mode before a server. It stops with the test.
 pub struct Pooler {
     process: Child,
     port: u16,

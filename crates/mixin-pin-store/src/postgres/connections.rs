@@ -248,9 +248,9 @@ impl Pool {
 
     /// An idle connection, or a new one.
     async fn lend(self: &Arc<Self>, patience: Patience) -> Result<Lent, PostgresError> {
-        let permit = match timeout(patience.of_step(), self.permits.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => permit,
-            _ => return Err(PostgresError::NoConnectionFree { limit: patience.limit() }),
+        let permit = timeout(patience.of_step(), self.permits.clone().acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
+            return Err(PostgresError::NoConnectionFree { limit: patience.limit() });
         };
         let idle = {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);

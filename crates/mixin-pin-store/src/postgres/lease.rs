@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mixin_pin_core::{Error as CoreError, NonceSource, UnixTime, uuid::Uuid};
 use tokio::runtime::Handle;
+#[cfg(feature = "async")]
 use tokio::sync::oneshot;
 use tokio_postgres::types::Type;
 

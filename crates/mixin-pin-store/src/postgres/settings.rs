@@ -188,7 +188,7 @@ fn read_options(query: &str) -> Result<HashMap<&'static str, String>, PostgresEr
         return Err(PostgresError::Url);
     }
     let decode = |text: &str| {
-        percent_decode_str(text).decode_utf8().map(|text| text.into_owned()).map_err(|_| PostgresError::Url)
+        percent_decode_str(text).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|_| PostgresError::Url)
     };
     let mut given = HashMap::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {

@@ -44,6 +44,8 @@ pub fn main() {
         ("a_forked_process_does_not_use_the_database_of_its_parent", forked_sqlite),
         #[cfg(feature = "redis")]
         ("a_forked_process_does_not_use_its_parents_lease_on_redis", forked_redis),
+        #[cfg(feature = "postgres")]
+        ("a_forked_process_does_not_use_its_parents_lease_on_postgres", forked_postgres),
     ];
     let trials = trials.map(|(name, trial)| {
         Trial::test(name, move || {
@@ -599,6 +601,20 @@ fn forked_redis() {
     let Some(server) = RedisServer::start("a_forked_process_does_not_use_its_parents_lease_on_redis", &[]) else {
         return;
     };
+    let said = forked(&server.url());
+    assert_only_parent_continues(&said);
+    assert_eq!([&said[0].2[..], &said[1].2], ["leased", "busy"]);
+    assert_only_parent_removes_entries(&server.url());
+}
+
+#[cfg(feature = "postgres")]
+fn forked_postgres() {
+    use mixin_pin_test_servers::postgres::PostgresServer;
+
+    let Some(server) = PostgresServer::start("a_forked_process_does_not_use_its_parents_lease_on_postgres", &[]) else {
+        return;
+    };
+    mixin_pin_store::create(&server.url()).unwrap();
     let said = forked(&server.url());
     assert_only_parent_continues(&said);
     assert_eq!([&said[0].2[..], &said[1].2], ["leased", "busy"]);
