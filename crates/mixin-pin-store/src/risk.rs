@@ -49,7 +49,7 @@ pub enum Risk {
         /// The setting.
         setting: String,
     },
-    /// Redis confirms writes that no replica has. A primary that was cut off from its replicas goes on for a while.
+    /// Redis goes on without its replicas. A failover forgets what a primary does that is cut off from them.
     WritesAlone,
     /// The server has more replicas than a lease waits for. One that lacks the lease may be promoted.
     MoreReplicas {
@@ -134,8 +134,8 @@ impl fmt::Display for Risk {
                  appendfsync always if that matters more than speed"
             ),
             Self::WritesAlone => f.write_str(
-                "Redis confirms writes that no replica has (min-replicas-to-write 0), so a failover may forget the last calls with an \
-                 unknown outcome; set min-replicas-to-write 1, or add replicas=1 to the URL",
+                "Redis goes on without its replicas (min-replicas-to-write 0), and a failover forgets what it does then; set \
+                 min-replicas-to-write 1, or add replicas=1 to the URL",
             ),
             Self::MoreReplicas { connected, awaited } => write!(
                 f,

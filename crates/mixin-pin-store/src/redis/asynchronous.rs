@@ -10,9 +10,10 @@ use tokio::runtime::{self, Handle};
 use tokio::task::JoinHandle;
 
 use super::attempt::{Attempt, LeaseRequest, Release};
+use super::connections::{Patience, Silent, TIMEOUT, is_broken, may_pass};
 use super::lease::Grant;
 use super::servers::{Server, Servers, address};
-use super::{Inner, Patience, RedisStore, Silent, TIMEOUT, UNLIMITED, calls, invocation, is_broken, may_pass, settled};
+use super::{Inner, RedisStore, UNLIMITED, calls, invocation, settled};
 use crate::backoff::Backoff;
 use crate::engine::Process;
 use crate::journal::OwnEntry;

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use mixin_pin_core::{Error as CoreError, UnixTime, uuid::Uuid};
 use redis::{Cmd, Connection, RedisResult, ScriptInvocation};
 
+use super::connections::{Patience, Silent, connect, is_broken};
 use super::lease::Grant;
-use super::{Inner, Patience, Silent, calls, connect, invocation, keys, mark_key, number};
+use super::{Inner, calls, invocation, keys, mark_key, number};
 use crate::engine::{Expiry, LeaseState, random};
 use crate::iterators::{PER_LEASE, TOO_FAR};
 use crate::journal::{OwnEntry, oldest_verification};
@@ -185,7 +186,7 @@ impl Inner {
         let has_enough = wait.query(connection).map(|count: u32| count >= self.servers.settings().options.replicas);
         match has_enough {
             Ok(true) => Ok(answer),
-            Err(error) if super::is_broken(&error) => Err(error),
+            Err(error) if is_broken(&error) => Err(error),
             result => {
                 // If this fails, the lease ends by itself, and the entry stays.
                 let _ = request.release().invocation(self).invoke::<Vec<String>>(connection);

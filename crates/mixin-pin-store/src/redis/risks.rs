@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::connections::{classify, is_broken};
 use super::servers::Server;
-use super::{Inner, classify, number, record_key};
+use super::{Inner, number, record_key};
 use crate::{Error, RedisError, Risk};
 
 /// The lines `name:value` of the answer to `INFO`.
@@ -85,7 +86,7 @@ impl Inner {
     fn allowed<T: redis::FromRedisValue>(&self, server: &Server, command: &redis::Cmd) -> Result<Option<T>, Error> {
         let answer = self.on_one(server, |connection| match command.query(connection) {
             Ok(answer) => Ok(Ok(answer)),
-            Err(error) if super::is_broken(&error) => Err(error),
+            Err(error) if is_broken(&error) => Err(error),
             Err(error) => Ok(Err(error)),
         })?;
         match answer.map_err(classify) {
