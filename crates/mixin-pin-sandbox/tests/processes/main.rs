@@ -1,10 +1,14 @@
 //! Many processes share one session through a store: no iterator is refused or repeated, even when processes with the lease
-//! are killed.
+//! or the store's servers are killed.
 //!
-//! The tests run this program again as worker processes.
+//! The tests run this program again as worker processes. `MIXIN_PIN_FAILOVERS` sets how often a server is killed during
+//! 4,000 calls; without it, twice during 1,000 calls.
 
 #[path = "../common/mod.rs"]
 mod common;
+mod failover;
+mod line;
+mod stores;
 mod worker;
 
 use std::collections::HashMap;
@@ -23,7 +27,7 @@ use mixin_pin_core::{Ed25519Key, Ed25519PublicKey, Pin};
 use mixin_pin_protocol::keystore::{ServerKey, write_ed25519};
 use mixin_pin_sandbox::{Config, Observation, Sandbox};
 use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
-use mixin_pin_test_servers::redis::RedisServer;
+use stores::{Kind, Servers};
 use tempfile::TempDir;
 
 const PROCESSES: usize = 8;
@@ -35,51 +39,74 @@ const KILLS: usize = 200;
 const SESSIONS: usize = 4;
 const PROCESSES_A_SESSION: usize = 3;
 const RUNS: usize = 500;
+const FAILOVER: &str = "a_store_that_fails_over_repeats_and_loses_no_call";
 
 fn main() {
     if let Some(orders) = worker::orders() {
         worker::run(&orders);
         return;
     }
+    let each = &Kind::ALL[..];
+    // Killed processes leave the same behind in stores with the same kind of server.
+    let of_each_kind = &[Kind::Sqlite, Kind::Redis, Kind::Postgres][..];
     let trials = [
-        ("many_processes_make_calls_in_order", many_processes as fn(&Stage)),
-        ("killed_processes_leave_the_order_intact", killed_processes),
-        ("the_next_process_after_a_killed_one_gets_a_greater_iterator", killed_between_reserve_and_answer),
+        ("many_processes_make_calls_in_order", many_processes as fn(&Stage), each),
+        ("killed_processes_leave_the_order_intact", killed_processes, of_each_kind),
+        (
+            "the_next_process_after_a_killed_one_gets_a_greater_iterator",
+            killed_between_reserve_and_answer,
+            of_each_kind,
+        ),
+        // All but SQLite.
+        (FAILOVER, failover::a_store_that_fails_over, &each[1..]),
     ];
-    let trials = ["sqlite", "redis"].into_iter().flat_map(|store| {
-        trials.map(|(name, trial)| {
-            let full = format!("{name}_by_{store}");
+    let trials = trials.into_iter().flat_map(|(name, trial, kinds)| {
+        kinds.iter().map(move |&kind| {
+            let full = format!("{name}_by_{}", kind.name());
             Trial::test(full.clone(), move || {
-                match store {
-                    "sqlite" => trial(&Stage::sqlite()),
-                    _ => {
-                        if let Some(server) = RedisServer::start(&full, &[]) {
-                            trial(&Stage::redis(&server));
-                        }
-                    }
+                if let Some(stage) = Stage::start(kind, &full, name == FAILOVER) {
+                    trial(&stage);
                 }
                 Ok::<(), Failed>(())
             })
         })
     });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.collect());
+    let rows = ROWS.lock().unwrap();
+    if !rows.is_empty() {
+        println!("{}\n{}", failover::HEAD, rows.join("\n"));
+    }
+    conclusion.exit();
 }
 
-/// A store, and a folder for keystores.
+/// The results of the trials with servers that fail.
+static ROWS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// A store with its servers, and a folder for keystores.
 struct Stage {
     folder: TempDir,
+    kind: Kind,
+    servers: Mutex<Servers>,
     store: String,
 }
 
 impl Stage {
-    fn sqlite() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = format!("sqlite:{}", folder.path().join("iterators.db").display());
-        Self { folder, store }
+    /// None if the store's servers are not installed.
+    fn start(kind: Kind, test: &str, is_durable: bool) -> Option<Self> {
+        let (folder, servers) = (tempfile::tempdir().unwrap(), Servers::start(kind, test, is_durable)?);
+        let store = servers.url(folder.path());
+        Some(Self { folder, kind, servers: Mutex::new(servers), store })
     }
 
-    fn redis(server: &RedisServer) -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), store: server.url() }
+    /// Kills the server that has the session, and starts it again.
+    fn fail_over(&self, session_id: Uuid) {
+        let mut servers = self.servers.lock().unwrap();
+        servers.kill(session_id);
+        servers.restore(session_id);
+    }
+
+    fn report(&self, row: &failover::Row) {
+        ROWS.lock().unwrap().push(row.text(self.kind.name()));
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -101,9 +128,9 @@ impl Stage {
         (path, session_id)
     }
 
-    fn worker(&self, sandbox: &Sandbox, keystore: &Path, mode: worker::Mode) -> Child {
+    fn worker(&self, url: String, keystore: &Path, mode: worker::Mode) -> Child {
         let orders = worker::Orders {
-            url: sandbox.url(),
+            url,
             keystore: keystore.to_owned(),
             store: self.store.clone(),
             stop: self.path("stop"),
@@ -160,7 +187,7 @@ fn many_processes(stage: &Stage) {
     let (keystore, session_id) = stage.register(&sandbox, "user.json");
     let calls = CALLS / PROCESSES / THREADS;
     let workers: Vec<Child> = (0..PROCESSES)
-        .map(|_| stage.worker(&sandbox, &keystore, worker::Mode::Calls { threads: THREADS, calls }))
+        .map(|_| stage.worker(sandbox.url(), &keystore, worker::Mode::Calls { threads: THREADS, calls }))
         .collect();
     for mut worker in workers {
         assert!(worker.wait().unwrap().success(), "a call failed, see above");
@@ -193,7 +220,7 @@ fn killed_processes(stage: &Stage) {
         for (number, (keystore, _)) in sessions.iter().enumerate() {
             let alive = workers.lock().unwrap().values().filter(|(session, _)| *session == number).count();
             if alive < PROCESSES_A_SESSION {
-                let worker = stage.worker(&sandbox, keystore, worker::Mode::UntilStopped { threads: THREADS });
+                let worker = stage.worker(sandbox.url(), keystore, worker::Mode::UntilStopped { threads: THREADS });
                 workers.lock().unwrap().insert(worker.id(), (number, worker));
             }
         }
@@ -220,7 +247,7 @@ fn killed_between_reserve_and_answer(stage: &Stage) {
             let (sandbox, store, seen, answered) = (&sandbox, &store, &seen, &answered);
             scope.spawn(move || {
                 for _ in 0..RUNS.div_ceil(PROCESSES) {
-                    let mut worker = stage.worker(sandbox, &keystore, worker::Mode::OneCall);
+                    let mut worker = stage.worker(sandbox.url(), &keystore, worker::Mode::OneCall);
                     let mut said = BufReader::new(worker.stdout.take().unwrap());
                     let mut line = String::new();
                     said.read_line(&mut line).unwrap();

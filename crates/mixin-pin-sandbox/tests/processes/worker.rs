@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use std::{env, fs, process, thread};
 
 use mixin_pin_core::{Pin, Session, SystemRng, UnixTime};
-use mixin_pin_http::{ApiSettings, Client, Error, Outcome, hazmat};
+use mixin_pin_http::{ApiSettings, Client, ClientBuilder, Error, Event, Observer, Outcome, OutcomeClass, hazmat};
 use mixin_pin_protocol::call::Calls;
 use mixin_pin_protocol::keystore::Keystore;
 use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
@@ -16,8 +17,14 @@ use crate::common::Given;
 
 pub const PIN: &str = "271828";
 pub const RESERVED: &str = "reserved";
+/// What `Mode::Steady` prints: a request id follows, or an error.
+pub const DONE: &str = "done";
+pub const UNKNOWN: &str = "unknown";
+pub const NOT_SENT: &str = "not-sent";
 /// How long a call may take. The lease of a killed process lasts a quarter longer.
 pub const TIMEOUT: Duration = Duration::from_millis(600);
+/// The same where the store fails over: it then leases nothing for as long as a lease.
+const STEADY_TIMEOUT: Duration = Duration::from_secs(2);
 const WAIT: Duration = Duration::from_secs(60);
 const ORDERS: &str = "MIXIN_PIN_WORKER";
 const USER_AGENT: &str = "worker-";
@@ -33,6 +40,9 @@ pub enum Mode {
     Calls { threads: usize, calls: usize },
     /// Calls from each thread until the file `stop` exists.
     UntilStopped { threads: usize },
+    /// Calls from each thread until the file `stop` exists. Their outcomes are printed, and calls that were not sent are made
+    /// again.
+    Steady { threads: usize },
     /// One call made by hand, which prints a line when its iterator is reserved.
     OneCall,
 }
@@ -47,16 +57,18 @@ pub struct Orders {
 
 /// This program as a worker.
 pub fn command(orders: &Orders) -> Command {
-    let (threads, calls) = match orders.mode {
-        Mode::Calls { threads, calls } => (threads, Some(calls)),
-        Mode::UntilStopped { threads } => (threads, None),
-        Mode::OneCall => (0, None),
+    let (mode, threads, calls) = match orders.mode {
+        Mode::Calls { threads, calls } => ("calls", threads, calls),
+        Mode::UntilStopped { threads } => ("until-stopped", threads, 0),
+        Mode::Steady { threads } => ("steady", threads, 0),
+        Mode::OneCall => ("one", 1, 1),
     };
     let text = json!({
         "url": orders.url,
         "keystore": orders.keystore,
         "store": orders.store,
         "stop": orders.stop,
+        "mode": mode,
         "threads": threads,
         "calls": calls,
     });
@@ -69,11 +81,13 @@ pub fn command(orders: &Orders) -> Command {
 pub fn orders() -> Option<Orders> {
     let orders: Value = serde_json::from_str(&env::var(ORDERS).ok()?).unwrap();
     let text = |name: &str| orders[name].as_str().unwrap().to_owned();
-    let number = |name: &str| orders[name].as_u64().map(|number| usize::try_from(number).unwrap());
-    let mode = match (number("threads").unwrap(), number("calls")) {
-        (0, _) => Mode::OneCall,
-        (threads, Some(calls)) => Mode::Calls { threads, calls },
-        (threads, None) => Mode::UntilStopped { threads },
+    let number = |name: &str| usize::try_from(orders[name].as_u64().unwrap()).unwrap();
+    let (threads, calls) = (number("threads"), number("calls"));
+    let mode = match text("mode").as_str() {
+        "calls" => Mode::Calls { threads, calls },
+        "until-stopped" => Mode::UntilStopped { threads },
+        "steady" => Mode::Steady { threads },
+        _ => Mode::OneCall,
     };
     let (keystore, stop) = (text("keystore").into(), text("stop").into());
     Some(Orders { url: text("url"), keystore, store: text("store"), stop, mode })
@@ -90,9 +104,29 @@ fn session(keystore: &Path) -> Session {
 }
 
 pub fn client(url: String, keystore: &Path, store: &str, timeout: Duration) -> Client {
+    builder(url, keystore, store, timeout).build().unwrap()
+}
+
+fn builder(url: String, keystore: &Path, store: &str, timeout: Duration) -> ClientBuilder {
     let api = ApiSettings::new().base_url(url).user_agent(format!("{USER_AGENT}{}", process::id()));
     let builder = Client::builder(session(keystore)).api(api).timeout(timeout).wait(WAIT);
-    builder.store(mixin_pin_store::open(store).unwrap()).build().unwrap()
+    builder.store(mixin_pin_store::open(store).unwrap())
+}
+
+/// Prints what became of each call that was sent.
+struct Outcomes;
+
+impl Observer for Outcomes {
+    fn observe(&self, event: &Event<'_>) {
+        if let Event::Ended { request_id, method: "POST", class, .. } = event {
+            match class {
+                OutcomeClass::Done => println!("{DONE} {request_id}"),
+                OutcomeClass::Unknown => println!("{UNKNOWN} {request_id}"),
+                OutcomeClass::NotSent => {}
+                other => println!("{} {request_id}", other.as_str()),
+            }
+        }
+    }
 }
 
 pub fn run(orders: &Orders) {
@@ -108,6 +142,20 @@ pub fn run(orders: &Orders) {
             in_threads(threads, || {
                 while !stop.exists() {
                     verify(&client);
+                }
+            });
+        }
+        Mode::Steady { threads } => {
+            let client =
+                builder(url.clone(), keystore, store, STEADY_TIMEOUT).observer(Arc::new(Outcomes)).build().unwrap();
+            in_threads(threads, || {
+                while !stop.exists() {
+                    match client.verify_pin(&Pin::new(PIN).unwrap()) {
+                        // Printed by the observer.
+                        Ok(_) => {}
+                        Err(error) if error.nothing_changed() => println!("{NOT_SENT} {error}"),
+                        Err(error) => panic!("{error:?}"),
+                    }
                 }
             });
         }

@@ -1,9 +1,17 @@
-//! Lease a session, reserve an iterator, release the session: in memory, and in SQLite with each durability. Each without
-//! and with an entry in the journal, which is written with the lease and removed with the release. The floor of the
-//! durability over power cuts is one small synchronized write.
+//! Lease a session, reserve an iterator, release the session: in memory, in SQLite with each durability, and over each server
+//! of the features `redis-ha` and `postgres`. Each without and with an entry in the journal, which is written with the lease
+//! and removed with the release.
 //!
-//! The database is in the build folder, on a real disk; a temporary folder may be in memory. `MIXIN_PIN_BENCH_REDIS` adds
-//! a Redis server by its URL.
+//! A floor is the least that the stores below it need: a small synchronized write to the disk of the build folder, which has
+//! the databases, or a bare round trip to the same server. The bench starts the servers itself, and skips those that are not
+//! installed.
+//!
+//! ```sh
+//! cargo bench -p mixin-pin-store --features redis-ha,postgres --bench lease
+//! ```
+
+#[cfg(any(feature = "redis-ha", all(feature = "postgres", unix)))]
+mod servers;
 
 use std::fs::File;
 use std::hint::black_box;
@@ -56,9 +64,10 @@ fn lease(c: &mut Criterion) {
             file.sync_data().unwrap();
         });
     });
-    if let Ok(url) = std::env::var("MIXIN_PIN_BENCH_REDIS") {
-        compare(&mut group, "redis", &mixin_pin_store::open(&url).unwrap());
-    }
+    #[cfg(feature = "redis-ha")]
+    servers::redis(&mut group);
+    #[cfg(all(feature = "postgres", unix))]
+    servers::postgres(&mut group);
     group.finish();
 }
 
