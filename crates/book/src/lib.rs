@@ -22,6 +22,7 @@ pages! {
     Sessions "sessions.md"
     Embedding "embedding.md"
     Nonces "nonces.md"
+    Stores "stores.md"
     Crashes "crashes.md"
     Errors "errors.md"
     Sandbox "sandbox.md"
