@@ -49,7 +49,6 @@
 mod asynchronous;
 #[cfg(any(feature = "async", feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod backoff;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod engine;
 mod error;

@@ -62,10 +62,10 @@ const MARK_SUFFIX: &str = ":over:";
 /// # Failovers and restarts
 /// A server that was promoted or restarted may have lost its last writes, and with them a lease that its holder still
 /// believes in. So when a session first sees another start or replication of its server, it is in use for as long as its last
-/// known lease or the wanted one, whichever is longer. This counts from the restart, or after a promotion from the first
-/// sight, two seconds more. Callers wait for it as for any lease. A new session waits once, too, on a server that was ever
-/// promoted or has just been started: a new server looks like one that lost everything. This requires the right to send
-/// `INFO`.
+/// known lease or the wanted one, whichever is longer, and for a day at most. This counts from the restart, or after a
+/// promotion from the first sight, two seconds more. Callers wait for it as for any lease. A new session waits once, too, on a
+/// server that was ever promoted or has just been started: a new server looks like one that lost everything. This requires the
+/// right to send `INFO`.
 ///
 /// Iterators still rise, because they are never below the clock. This requires that the machines' clocks differ by less than
 /// a failover takes. The journal may lose the entries of the last calls, so it does not list each call whose outcome is
@@ -116,13 +116,14 @@ struct Inner {
 }
 
 impl RedisStore {
-    /// Opens a store by the URL of a Redis or Valkey server, and checks that the server answers.
+    /// Opens a store by the URL of a Redis or Valkey server, of Sentinels or of a cluster, and checks that a server answers.
     ///
     /// TLS (`rediss://`) trusts the system's root certificates, or those that `SSL_CERT_FILE` names. It uses the process's
     /// default `rustls` crypto provider. If no default is set, aws-lc-rs becomes the default.
     ///
     /// # Errors
-    /// [`Error::Url`] for an invalid URL, or the [`RedisError`] that says what is wrong with the server.
+    /// [`Error::Url`] for an invalid URL or an unknown option, [`Error::Plaintext`] for another machine without TLS, or the
+    /// [`RedisError`] that says what is wrong with the server.
     pub fn open(url: &str) -> Result<Self, Error> {
         Self::open_within(url, UNLIMITED)
     }

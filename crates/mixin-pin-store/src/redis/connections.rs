@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mixin_pin_core::uuid::Uuid;
 use redis::{Connection, ConnectionAddr, ErrorKind};
 
-use super::servers::{self, Server, Servers, address};
+use super::servers::{Server, Servers, address};
 use super::{CALLS_SUFFIX, Inner, scan, session_of};
 use crate::engine::Process;
 use crate::{Error, RedisError};
@@ -97,7 +97,8 @@ impl Inner {
         #[cfg(feature = "redis-ha")]
         if let Some(mut poll) = self.servers.poll() {
             while let Some(sentinel) = poll.next().filter(|_| !patience.is_over()) {
-                let (question, limit) = (poll.question(), Patience::new(servers::Poll::LIMIT, servers::Poll::LIMIT));
+                let (question, limit) =
+                    (poll.question(), Patience::new(super::servers::Poll::LIMIT, super::servers::Poll::LIMIT));
                 let answer =
                     self.on_server(&sentinel, &mut Vec::new(), limit, |connection, _| question.query(connection));
                 poll.answered(sentinel, answer.map_err(|error| limit.classify(error)));
@@ -140,7 +141,7 @@ impl Inner {
     #[cfg(feature = "redis-ha")]
     fn primaries_by(&self, node: &Server) -> Result<Vec<Server>, Error> {
         let answer = self.on_one(node, |connection| redis::cmd("CLUSTER").arg("SLOTS").query(connection))?;
-        servers::primaries(&self.servers, node, &answer)
+        super::servers::primaries(&self.servers, node, &answer)
     }
 
     /// The sessions of which the journal lists calls.

@@ -11,6 +11,9 @@ const MARKED_MS: u32 = 3_600_000;
 /// primary until the Sentinels were asked again, a second after the promotion is known.
 const PROMOTED_MS: u32 = 2_000;
 
+/// The longest lease that a pause waits for, in milliseconds: a day. Calls take far less.
+const LONGEST_PAUSE_MS: u32 = 86_400_000;
+
 /// The scripts, with their hashes.
 #[derive(Clone)]
 pub(super) struct Scripts {
@@ -27,7 +30,8 @@ pub(super) struct Scripts {
 
 impl Scripts {
     pub(super) fn new() -> Self {
-        let text = |body| format!("local marked_ms, promoted_ms = {MARKED_MS}, {PROMOTED_MS}\n{COMMON}{body}");
+        let limits = format!("{MARKED_MS}, {PROMOTED_MS}, {LONGEST_PAUSE_MS}");
+        let text = |body| format!("local marked_ms, promoted_ms, longest_pause_ms = {limits}\n{COMMON}{body}");
         let script = |body| Script::new(&text(body));
         Self {
             lease: script(LEASE),
@@ -129,7 +133,7 @@ if type(server) == 'string' and type(replication) == 'string' then
   local seen = redis.call('HGET', record, 'server')
   if seen ~= identity then
     local before = redis.call('HMGET', record, 'leased_ms', 'replicas')
-    local longest = math.max(tonumber(lease_ms), tonumber(before[1] or '') or 0)
+    local longest = math.min(math.max(tonumber(lease_ms), tonumber(before[1] or '') or 0), longest_pause_ms)
     local left = 0
     local is_same_run = run ~= '' and seen and string.sub(seen, 1, #run + 1) == run .. ' '
     if not is_same_run and not (run ~= '' and string.find(new, run, 1, true)) then
