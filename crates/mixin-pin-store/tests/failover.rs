@@ -157,6 +157,17 @@ fn a_session_that_pauses_is_in_use_and_no_release_ends_that() {
 }
 
 #[test]
+fn a_pause_lasts_a_day_at_most() {
+    let Some(mut server) = RedisServer::start("a_pause_lasts_a_day_at_most", &[]) else { return };
+    let (store, session, endless) = (RedisStore::open(&server.url()).unwrap(), new_session(), short(Duration::MAX));
+    drop(granted(store.lease(session, &endless).unwrap()));
+    server.restart();
+    assert!(is_busy(&store, session, &endless));
+    let left: u64 = server.command(&["PTTL", &format!("mixin-pin:{{{session}}}:pause")]).parse().unwrap();
+    assert!(left > 86_000_000 && left <= 86_401_000, "{left}");
+}
+
+#[test]
 fn a_server_that_was_up_before_the_session_was_first_leased_needs_no_pause() {
     let test = "a_server_that_was_up_before_the_session_was_first_leased_needs_no_pause";
     let Some(server) = RedisServer::start(test, &[]) else { return };
