@@ -43,7 +43,7 @@ use patience::{Patience, UNLIMITED};
 use settings::Settings;
 use statements::{BEHIND, FORGET, FSYNC, PENDING, RAISE, SCHEMA, SESSIONS, SETTLE};
 
-/// Iterators in a PostgreSQL database, from version 13 on.
+/// Iterators in a PostgreSQL database. Needs PostgreSQL 12 or later; the tests use 15.
 ///
 /// The tables are in the schema `mixin_pin`. [`PostgresStore::create`] makes them. Opening makes nothing. A user that only
 /// uses the store needs USAGE on the schema, and SELECT, INSERT, UPDATE and DELETE on its tables.

@@ -298,7 +298,7 @@ fn a_lease_whose_commit_hangs_is_taken_back() {
     assert!(store.sessions().unwrap()[0].last_iterator > before + 1, "the statement has run");
     server.psql("ALTER SYSTEM RESET synchronous_standby_names");
     server.psql("SELECT pg_reload_conf()");
-    while server.psql("SHOW synchronous_standby_names") != "" {
+    while !server.psql("SHOW synchronous_standby_names").is_empty() {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert!(take_lease(&store, session).reserve(now()).unwrap() > before);
@@ -335,7 +335,7 @@ mod proxy {
                 let is_mute = Arc::new(AtomicBool::new(false));
                 let muted = is_mute.clone();
                 thread::spawn(move || {
-                    let mut buffer = [0; 65_536];
+                    let mut buffer = vec![0; 65_536];
                     while let Ok(count @ 1..) = from_server.read(&mut buffer) {
                         if !muted.load(Ordering::SeqCst) && down.write_all(&buffer[..count]).is_err() {
                             break;
@@ -344,7 +344,7 @@ mod proxy {
                     let _ = down.shutdown(Shutdown::Both);
                 });
                 thread::spawn(move || {
-                    let (mut from_client, mut buffer) = (client, [0; 65_536]);
+                    let (mut from_client, mut buffer) = (client, vec![0; 65_536]);
                     while let Ok(count @ 1..) = from_client.read(&mut buffer) {
                         let bytes = &buffer[..count];
                         if gate.is_closed.load(Ordering::SeqCst)
@@ -691,34 +691,39 @@ fn openssl(server: &PostgresServer, words: &[&str]) {
     assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
-#[test]
-fn each_sslmode_checks_what_libpq_checks() {
-    let test = "each_sslmode_checks_what_libpq_checks";
-    let Some(server) = start(test, &[]) else { return };
+const NEW_KEY: [&str; 7] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+
+/// Gives the server a certificate for `localhost`, and turns TLS on.
+fn turn_tls_on(server: &PostgresServer) {
     let subject = |name: &str| format!("/CN={name}");
-    let new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
     for authority in ["root", "other"] {
         let (key, certificate) = (format!("{authority}.key"), format!("{authority}.crt"));
         let name = subject(authority);
         let files = ["-keyout", &*key, "-out", &*certificate, "-subj", &name];
-        openssl(&server, &[&["req", "-x509"][..], &new_key, &files].concat());
+        openssl(server, &[&["req", "-x509"][..], &NEW_KEY, &files].concat());
     }
     let files =
         ["-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=db", "-addext", "subjectAltName=DNS:localhost"];
-    openssl(&server, &[&["req", "-new"][..], &new_key[..5], &files].concat());
+    openssl(server, &[&["req", "-new"][..], &NEW_KEY[..5], &files].concat());
     let sign =
         ["x509", "-req", "-in", "server.csr", "-CA", "root.crt", "-CAkey", "root.key", "-CAcreateserial", "-days", "2"];
-    openssl(&server, &[&sign[..], &["-copy_extensions", "copy", "-out", "server.crt"]].concat());
+    openssl(server, &[&sign[..], &["-copy_extensions", "copy", "-out", "server.crt"]].concat());
     for file in ["server.key", "server.crt", "root.crt"] {
         // Owned by the server.
         server.write(file, &std::fs::read_to_string(server.folder().join(file)).unwrap());
     }
-    let path = |name: &str| server.folder().join(name).to_str().unwrap().to_owned();
     for (name, file) in [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key"), ("ssl_ca_file", "root.crt")] {
-        server.psql(&format!("ALTER SYSTEM SET {name} = '{}'", path(file)));
+        server.psql(&format!("ALTER SYSTEM SET {name} = '{}'", server.folder().join(file).display()));
     }
     server.psql("ALTER SYSTEM SET ssl = on");
     server.psql("SELECT pg_reload_conf()");
+}
+
+#[test]
+fn each_sslmode_checks_what_libpq_checks() {
+    let Some(server) = start("each_sslmode_checks_what_libpq_checks", &[]) else { return };
+    turn_tls_on(&server);
+    let path = |name: &str| server.folder().join(name).to_str().unwrap().to_owned();
     let open = |host: &str, query: &str| {
         let url = format!("postgres://postgres@{host}:{}/postgres?{query}", server.port());
         PostgresStore::open(&url)
@@ -767,7 +772,7 @@ fn each_sslmode_checks_what_libpq_checks() {
     // A self-signed certificate is its own root.
     let name =
         ["-keyout", "server.key", "-out", "server.crt", "-subj", "/CN=self", "-addext", "subjectAltName=DNS:localhost"];
-    openssl(&server, &[&["req", "-x509"][..], &new_key, &name].concat());
+    openssl(&server, &[&["req", "-x509"][..], &NEW_KEY, &name].concat());
     server.psql("SELECT pg_reload_conf()");
     let own = format!("&sslrootcert={}", path("server.crt"));
     let begun = Instant::now();
@@ -776,20 +781,33 @@ fn each_sslmode_checks_what_libpq_checks() {
     }
     assert_opens("localhost", &format!("sslmode=verify-full{own}"), true);
     assert_untrusted("127.0.0.1", &format!("sslmode=verify-full{own}"));
+}
 
+#[test]
+fn a_server_may_demand_tls_plaintext_or_a_certificate_of_the_client() {
+    let test = "a_server_may_demand_tls_plaintext_or_a_certificate_of_the_client";
+    let Some(server) = start(test, &[]) else { return };
+    turn_tls_on(&server);
+    let path = |name: &str| server.folder().join(name).to_str().unwrap().to_owned();
+    let open = |mode: &str| PostgresStore::open(&(server.url() + "?sslmode=" + mode));
+    let wait_until = |is_so: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < MINUTE / 6);
+        }
+    };
+    let is_refused = |mode: &str| matches!(open(mode), Err(Error::Postgres(PostgresError::NotAdmitted)));
+    wait_until(&|| open("require").is_ok());
     // The server demands TLS, or no TLS.
     admit(&server, "hostssl all all 127.0.0.1/32 trust");
-    assert!(matches!(open("127.0.0.1", "sslmode=disable"), Err(Error::Postgres(PostgresError::NotAdmitted))));
-    open("127.0.0.1", "sslmode=allow").unwrap();
+    wait_until(&|| is_refused("disable"));
+    open("allow").unwrap();
     admit(&server, "hostnossl all all 127.0.0.1/32 trust");
-    let begun = Instant::now();
-    while !matches!(open("127.0.0.1", "sslmode=require"), Err(Error::Postgres(PostgresError::NotAdmitted))) {
-        assert!(begun.elapsed() < MINUTE / 6);
-    }
-    open("127.0.0.1", "sslmode=prefer").unwrap();
+    wait_until(&|| is_refused("require"));
+    open("prefer").unwrap();
     // A client's certificate.
     let files = ["-keyout", "bot.key", "-out", "bot.csr", "-subj", "/CN=bot"];
-    openssl(&server, &[&["req", "-new"][..], &new_key[..5], &files].concat());
+    openssl(&server, &[&["req", "-new"][..], &NEW_KEY[..5], &files].concat());
     let sign =
         ["x509", "-req", "-in", "bot.csr", "-CA", "root.crt", "-CAkey", "root.key", "-days", "2", "-out", "bot.crt"];
     openssl(&server, &sign);
@@ -801,11 +819,8 @@ fn each_sslmode_checks_what_libpq_checks() {
         let url = server.url_of("bot") + "?sslmode=require" + query;
         PostgresStore::open(&url)
     };
-    let begun = Instant::now();
     let query = format!("&sslcert={}&sslkey={}", path("bot.crt"), path("bot.key"));
-    while with_certificate(&query).is_err() {
-        assert!(begun.elapsed() < MINUTE / 6, "{:?}", with_certificate(&query));
-    }
+    wait_until(&|| with_certificate(&query).is_ok());
     assert!(with_certificate("").is_err());
     assert!(std::process::Command::new("chmod").args(["644", &path("bot.key")]).status().unwrap().success());
     let exposed = with_certificate(&query);

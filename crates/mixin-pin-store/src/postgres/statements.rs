@@ -10,7 +10,7 @@ macro_rules! server {
     () => {
         "CASE WHEN pg_is_in_recovery() THEN NULL ELSE (SELECT system_identifier FROM pg_control_system())::text
              || '/' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
-             || CASE current_setting('fsync') WHEN 'off' THEN '/' || extract(epoch FROM pg_postmaster_start_time())::text
+             || CASE current_setting('fsync') WHEN 'off' THEN '/' || (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint::text
                 ELSE '' END
          END"
     };
