@@ -200,7 +200,8 @@ impl Pool {
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, Failure> {
         let Some(connection) = &lent.connection else { return Err(Failure::unsent(PostgresError::Refused)) };
-        match timeout(patience.of_step(), connection.client.query_typed(statement, parameters)).await {
+        let limit = patience.of_step();
+        match timeout(limit, connection.client.query_typed(statement, parameters)).await {
             Ok(Ok(rows)) => {
                 lent.give_back();
                 Ok(rows)
@@ -214,7 +215,7 @@ impl Pool {
             }
             Err(_) => {
                 lent.cancel();
-                let error = PostgresError::TimedOut { limit: patience.limit() };
+                let error = PostgresError::TimedOut { limit };
                 Err(Failure { error, may_have_run: true, is_broken: true })
             }
         }
@@ -224,7 +225,8 @@ impl Pool {
     pub(super) async fn batch(self: &Arc<Self>, patience: Patience, statements: &str) -> Result<(), Failure> {
         let lent = self.lend(patience).await.map_err(Failure::unsent)?;
         let Some(connection) = &lent.connection else { return Err(Failure::unsent(PostgresError::Refused)) };
-        match timeout(patience.of_step(), connection.client.batch_execute(statements)).await {
+        let limit = patience.of_step();
+        match timeout(limit, connection.client.batch_execute(statements)).await {
             Ok(Ok(())) => {
                 lent.give_back();
                 Ok(())
@@ -232,7 +234,7 @@ impl Pool {
             Ok(Err(error)) => Err(Failure::sent(error)),
             Err(_) => {
                 lent.cancel();
-                let error = PostgresError::TimedOut { limit: patience.limit() };
+                let error = PostgresError::TimedOut { limit };
                 Err(Failure { error, may_have_run: true, is_broken: true })
             }
         }
@@ -252,6 +254,10 @@ impl Pool {
         let Ok(Ok(permit)) = permit else {
             return Err(PostgresError::NoConnectionFree { limit: patience.limit() });
         };
+        // Nothing is left for the server.
+        if patience.is_over() {
+            return Err(PostgresError::NoConnectionFree { limit: patience.limit() });
+        }
         let idle = {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.retain(|connection| !connection.client.is_closed());
@@ -276,7 +282,7 @@ impl Pool {
         for (place, target) in targets.into_iter().enumerate() {
             let limit = patience.of_server(count - place);
             let connected = timeout(limit, self.connect_to(target, count > 1)).await;
-            match connected.unwrap_or_else(|_| Err(PostgresError::TimedOut { limit: patience.limit().min(limit) })) {
+            match connected.unwrap_or(Err(PostgresError::TimedOut { limit })) {
                 Err(error) if error.may_pass() => last = error,
                 result => return result,
             }

@@ -331,16 +331,14 @@ fn apply_times(config: &mut Config, options: &mut Options<'_>) -> Result<(), Pos
     if let Some(is_on) = number(options, "keepalives")? {
         config.keepalives(is_on != 0);
     }
-    if let Some(seconds) = number(options, "keepalives_idle")?.filter(|seconds| *seconds > 0) {
-        config.keepalives_idle(Duration::from_secs(seconds));
-    }
-    if let Some(seconds) = number(options, "keepalives_interval")?.filter(|seconds| *seconds > 0) {
-        config.keepalives_interval(Duration::from_secs(seconds));
-    }
-    if let Some(count) = number(options, "keepalives_count")?.filter(|count| *count > 0) {
-        let count = u32::try_from(count).map_err(|_| PostgresError::OptionValue { name: "keepalives_count" })?;
-        config.keepalives_retries(count);
-    }
+    // Connections stay open. These defaults notice within two minutes that a firewall has dropped one.
+    let seconds =
+        |found: Option<u64>, default| Duration::from_secs(found.filter(|found| *found > 0).unwrap_or(default));
+    config.keepalives_idle(seconds(number(options, "keepalives_idle")?, 60));
+    config.keepalives_interval(seconds(number(options, "keepalives_interval")?, 15));
+    let count = number(options, "keepalives_count")?.filter(|count| *count > 0).unwrap_or(4);
+    config
+        .keepalives_retries(u32::try_from(count).map_err(|_| PostgresError::OptionValue { name: "keepalives_count" })?);
     Ok(())
 }
 
