@@ -2,6 +2,7 @@
 
 mod common;
 
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
