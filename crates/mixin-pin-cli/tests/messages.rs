@@ -17,10 +17,12 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use common::{SandboxProcess, keystore, private, testdata, text};
+use mixin_pin_test_servers::postgres::PostgresServer;
+use mixin_pin_test_servers::redis::RedisServer;
 
 macro_rules! sessions {
-    ($($name:ident),* $(,)?) => {
-        $(#[test]
+    ($($(#[$on:meta])? $name:ident),* $(,)?) => {
+        $($(#[$on])? #[test]
         fn $name() {
             compare(stringify!($name));
         })*
@@ -29,8 +31,30 @@ macro_rules! sessions {
 }
 
 sessions![
-    act, answers, curl, doctor, files, input, inspect, keystores, locks, network, oauth, refusals, sandbox, session,
-    store, terminal, tip, tip_change, unknown, usage,
+    act,
+    answers,
+    curl,
+    doctor,
+    files,
+    input,
+    inspect,
+    keystores,
+    locks,
+    network,
+    oauth,
+    #[cfg(feature = "postgres")]
+    postgres,
+    #[cfg(feature = "redis-ha")]
+    redis_ha,
+    refusals,
+    sandbox,
+    session,
+    store,
+    terminal,
+    tip,
+    tip_change,
+    unknown,
+    usage,
 ];
 
 fn folder() -> PathBuf {
@@ -57,7 +81,8 @@ fn compare(name: &str) {
 struct Session {
     folder: tempfile::TempDir,
     sandbox: Option<SandboxProcess>,
-    _redis: Option<Redis>,
+    _redis: Option<RedisServer>,
+    _postgres: Option<PostgresServer>,
     variables: Vec<(&'static str, String)>,
 }
 
@@ -80,9 +105,8 @@ impl Session {
         fs::create_dir(folder.path().join("bin")).unwrap();
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_mixin-pin"), folder.path().join("bin/mixin-pin")).unwrap();
         let mut variables = Vec::new();
-        let needed = ["setsid", "python3", "openssl", "iconv", "redis-server", "redis-cli"];
-        for program in needed.into_iter().filter(|program| session.contains(&program.replace("redis-server", "$REDIS")))
-        {
+        let needed = ["setsid", "python3", "openssl", "iconv", "redis-cli", "psql"];
+        for program in needed.into_iter().filter(|program| session.contains(program)) {
             let found =
                 Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
             if !found.unwrap().success() {
@@ -91,9 +115,15 @@ impl Session {
                 return None;
             }
         }
-        let redis = session.contains("$REDIS").then(Redis::start);
+        let redis = if session.contains("$REDIS") { Some(RedisServer::start(name, &[])?) } else { None };
         if let Some(redis) = &redis {
-            variables.push(("REDIS", format!("redis://127.0.0.1:{}/0", redis.port)));
+            variables.push(("REDIS", redis.url()));
+        }
+        let postgres =
+            if session.contains("$POSTGRES") { Some(PostgresServer::start(name, &["fsync=on"])?) } else { None };
+        if let Some(postgres) = &postgres {
+            variables.push(("POSTGRES", postgres.url()));
+            variables.push(("POSTGRES_FOLDER", text(postgres.folder()).to_owned()));
         }
         let uses = |name: &str| session.contains(&format!("${name}")) || session.contains(&format!("${{{name}"));
         for (name, answer) in answers_by_name() {
@@ -109,7 +139,7 @@ impl Session {
             variables.push(("SANDBOX", sandbox.url.clone()));
             variables.push(("APP", sandbox.app_keystore.clone()));
         }
-        Some(Self { folder, sandbox, _redis: redis, variables })
+        Some(Self { folder, sandbox, _redis: redis, _postgres: postgres, variables })
     }
 
     fn run(&self, session: &str) -> String {
@@ -163,38 +193,6 @@ impl Session {
             .stdin(Stdio::null())
             .stderr(Stdio::null());
         sh.output().unwrap()
-    }
-}
-
-/// A Redis server, which stops with the test.
-struct Redis {
-    process: std::process::Child,
-    port: u16,
-}
-
-impl Redis {
-    fn start() -> Self {
-        // Redis cannot choose a free port itself.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = Command::new("redis-server");
-        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let redis = Self { process, port };
-        for _ in 0..500 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return redis;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        panic!("the Redis server did not start");
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        // It may have stopped already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -421,6 +419,8 @@ const STAND_INS: &[&str] = &[
     "as SQLite says",
     "the disk is full",
     "/data/iterators.db",
+    "/home/bot/.pgpass",
+    "/home/bot/.postgresql/root.crt",
     "keystore.json",
     "sandbox.db",
     "--config",

@@ -264,3 +264,43 @@ fn a_password_from_the_environment_is_not_shown() {
     );
     assert!(shown.code != 0 && !shown.stderr.contains(MARK), "{shown:?}");
 }
+
+#[cfg(all(unix, feature = "postgres"))]
+#[test]
+fn a_password_of_postgres_comes_from_the_environment_or_the_pass_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use mixin_pin_test_servers::postgres::PostgresServer;
+
+    let test = "a_password_of_postgres_comes_from_the_environment_or_the_pass_file";
+    let Some(server) = PostgresServer::start(test, &[]) else { return };
+    run(&["store", "create", "--store", &server.url()], b"").done();
+    server.psql("CREATE ROLE bot LOGIN SUPERUSER PASSWORD 'hunter2!x'");
+    let lines = "local all all trust\nhost all postgres 127.0.0.1/32 trust\nhost all bot 127.0.0.1/32 scram-sha-256\n";
+    fs::write(server.folder().join("data/pg_hba.conf"), lines).unwrap();
+    server.psql("SELECT pg_reload_conf()");
+    let folder = tempfile::tempdir().unwrap();
+    let show = |variable: &str, value: &str| {
+        let mut command = common::command();
+        // `common::command` sets a home without a pass file.
+        command.env_remove("PGPASSWORD").env_remove("PGPASSFILE").env(variable, value);
+        let shown = common::finished(
+            command.args(["--json", "store", "show", "--store", &server.url_of("bot")]).output().unwrap(),
+        );
+        assert!(!shown.stdout.contains(MARK) && !shown.stderr.contains(MARK), "{shown:?}");
+        shown
+    };
+    // Until the server has read its settings again.
+    while show("X", "").code == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(show("X", "").stdout.contains("wants a password"));
+    show("PGPASSWORD", "hunter2!x").done();
+    let wrong = show("PGPASSWORD", "wrong hunter2!x");
+    assert_eq!((wrong.code, wrong.kind().as_str()), (2, "store"), "{wrong:?}");
+    let file = folder.path().join("pass");
+    private(&file, "127.0.0.1:*:*:bot:hunter2!x\n");
+    show("PGPASSFILE", text(&file)).done();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(show("PGPASSFILE", text(&file)).stdout.contains("others can read"));
+}

@@ -286,14 +286,13 @@ fn each_unusable_store_has_its_own_error() {
     let keystore = sandbox.register("ed25519");
     let verify =
         |store: &str| sandbox.run(&["verify", "--keystore", &keystore, "--pin-stdin", "--store", store], "123456\n");
-    for (scheme, feature, is_built) in [
-        ("redis", "redis", cfg!(feature = "redis")),
-        ("redis+sentinel", "redis-ha", cfg!(feature = "redis-ha")),
-        ("rediss-cluster", "redis-ha", cfg!(feature = "redis-ha")),
-        ("postgres", "postgres", cfg!(feature = "postgres")),
-    ] {
-        if !is_built {
-            let unbuilt = verify(&format!("{scheme}://127.0.0.1:9/x"));
+    for (scheme, feature) in
+        [("redis", "redis"), ("redis+sentinel", "redis-ha"), ("rediss-cluster", "redis-ha"), ("postgres", "postgres")]
+    {
+        let url = format!("{scheme}://127.0.0.1:9/x");
+        // Cargo may build the library with more features for another member of the workspace.
+        if matches!(mixin_pin_store::open(&url), Err(mixin_pin_store::Error::NotBuilt { .. })) {
+            let unbuilt = verify(&url);
             assert_eq!((unbuilt.code, unbuilt.kind().as_str()), (2, "store"), "{unbuilt:?}");
             assert!(unbuilt.stdout.contains(&format!("--features {feature};")), "{unbuilt:?}");
         }

@@ -128,6 +128,88 @@ fn sessions_are_moved_to_redis_and_back() {
     }
 }
 
+/// Servers of other kinds, which move sessions likewise.
+#[cfg(all(unix, any(feature = "postgres", feature = "redis-ha")))]
+fn assert_moved_between(url: &str) {
+    for place in [0, 1] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut urls = [url.to_owned(), format!("sqlite:{}", text(&folder.path().join("other.db")))];
+        urls.swap(0, place);
+        let stores = urls.clone().map(|url| mixin_pin_store::open(&url).unwrap());
+        let pair = Pair { urls, stores, _redis: None, folder };
+        assert_moved(&pair);
+        // For the way back.
+        for session_id in [ONE, OTHER] {
+            for store in &pair.stores {
+                store.forget(session_id).unwrap();
+            }
+        }
+    }
+}
+
+#[cfg(all(unix, feature = "redis-ha"))]
+#[test]
+fn sessions_are_moved_to_a_server_that_sentinels_name_and_to_a_cluster() {
+    use mixin_pin_test_servers::cluster::ClusterServers;
+    use mixin_pin_test_servers::sentinel::SentinelServers;
+
+    let test = "sessions_are_moved_to_a_server_that_sentinels_name_and_to_a_cluster";
+    if let Some(sentinels) = SentinelServers::start(test) {
+        assert_moved_between(&sentinels.url());
+    }
+    if let Some(cluster) = ClusterServers::start(test) {
+        assert_moved_between(&cluster.url());
+    }
+}
+
+#[cfg(all(unix, feature = "postgres"))]
+#[test]
+fn sessions_are_moved_to_postgres_and_back_once_it_has_its_tables() {
+    use mixin_pin_test_servers::postgres::PostgresServer;
+
+    let test = "sessions_are_moved_to_postgres_and_back_once_it_has_its_tables";
+    let Some(server) = PostgresServer::start(test, &[]) else { return };
+    let (url, folder) = (server.url(), tempfile::tempdir().unwrap());
+    let database = format!("sqlite:{}", text(&folder.path().join("x.db")));
+    mixin_pin_store::open(&database).unwrap();
+    for (from, to, which) in [(&database, &url, "TO"), (&url, &database, "FROM")] {
+        let missing = run(&["--json", "store", "move", from, to], b"");
+        assert_eq!((missing.code, missing.kind().as_str()), (2, "store"), "{missing:?}");
+        let message = missing.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.starts_with(which) && message.contains("mixin-pin store create"), "{message}");
+    }
+    let create = || run(&["--json", "store", "create", "--store", &url], b"").done().json()["created"].clone();
+    assert_eq!((create(), create()), (json!(true), json!(false)));
+    assert_moved_between(&url);
+    let people = run(&["store", "show", "--store", &url], b"").done().stdout;
+    assert!(people.starts_with("PostgreSQL: 0 sessions"), "{people}");
+}
+
+#[cfg(all(unix, feature = "postgres"))]
+#[test]
+fn the_tables_of_postgres_can_be_created_by_hand() {
+    use mixin_pin_test_servers::postgres::PostgresServer;
+
+    let sql = run(&["store", "create", "--print"], b"").done().stdout;
+    assert_eq!(
+        run(&["store", "create", "--print", "--json"], b"").done().json()["sql"].as_str().map(str::trim_end),
+        Some(sql.trim_end())
+    );
+    let Some(server) = PostgresServer::start("the_tables_of_postgres_can_be_created_by_hand", &[]) else { return };
+    server.psql(&sql);
+    let created = run(&["--json", "store", "create", "--store", &server.url()], b"").done();
+    assert_eq!(created.json()["created"], false);
+    run(&["store", "show", "--store", &server.url()], b"").done();
+}
+
+#[cfg(not(feature = "postgres"))]
+#[test]
+fn the_tables_of_postgres_need_its_feature() {
+    let unbuilt = run(&["--json", "store", "create", "--print"], b"");
+    assert_eq!((unbuilt.code, unbuilt.kind().as_str()), (2, "store"));
+    assert!(unbuilt.stdout.contains("--features postgres"), "{unbuilt:?}");
+}
+
 #[test]
 fn only_the_named_sessions_are_moved() {
     let pair = Pair::sqlite();

@@ -235,9 +235,10 @@ impl Error {
     /// Whether the same call may succeed later, although nobody changes anything. An unknown failure may.
     pub const fn may_pass(&self) -> bool {
         match self {
-            Self::LeaseLost | Self::InUse | Self::Postgres(_) | Self::Other(_) => true,
+            Self::LeaseLost | Self::InUse | Self::Other(_) => true,
             Self::Sqlite(error) => error.may_pass(),
             Self::Redis(error) => error.may_pass() || matches!(error, RedisError::Other(_)),
+            Self::Postgres(error) => error.may_pass() || matches!(error, PostgresError::Other(_)),
             Self::Core(_)
             | Self::Unsettled
             | Self::IteratorAhead { .. }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mixin_pin_core::UnixTime;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_store::{Error as StoreError, MAX_LEAP, PendingCall, SessionRecord};
+use mixin_pin_store::{MAX_LEAP, PendingCall, SessionRecord};
 use serde_json::json;
 
 use crate::args::{ApiArgs, StoreCreateArgs, StoreRaiseArgs, StoreResetArgs, StoreShowArgs};
@@ -104,8 +104,7 @@ pub(crate) fn raise(args: &StoreRaiseArgs, output: &Output) -> Result<(), Error>
 
 pub(crate) fn create(args: &StoreCreateArgs, output: &Output) -> Result<(), Error> {
     if args.print {
-        // The schema comes with the feature.
-        return Err(StoreError::NotBuilt { feature: "postgres" }.into());
+        return print_schema(output);
     }
     let created = args.store.store.as_deref().map(mixin_pin_store::create).transpose()?.unwrap_or(false);
     output.result(&json!({ "created": created }), || {
@@ -115,6 +114,18 @@ pub(crate) fn create(args: &StoreCreateArgs, output: &Output) -> Result<(), Erro
             "nothing to create: the store has what it needs, or makes it at its first use".to_owned()
         }
     })
+}
+
+#[cfg(feature = "postgres")]
+fn print_schema(output: &Output) -> Result<(), Error> {
+    let sql = mixin_pin_store::PostgresStore::SCHEMA;
+    output.result(&json!({ "sql": sql }), || sql.trim_end().to_owned())
+}
+
+/// The statements come with the feature.
+#[cfg(not(feature = "postgres"))]
+fn print_schema(_: &Output) -> Result<(), Error> {
+    Err(mixin_pin_store::Error::NotBuilt { feature: "postgres" }.into())
 }
 
 /// The server's time, in nanoseconds since 1970.
