@@ -14,6 +14,7 @@ mod asynchronous;
 mod lasting;
 
 use std::fmt::Debug;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -204,11 +205,17 @@ fn a_caller_that_waits_goes_on_after_the_release(store: &dyn NonceStore, session
 
 fn callers_that_wait_hold_up_no_other_session(store: &dyn NonceStore, one: Uuid, other: Uuid) {
     let first = lease(store, one, &terms(LONG));
-    let wait = Duration::from_secs(1);
+    let (wait, waiting) = (Duration::from_secs(1), Barrier::new(4 * THREADS + 1));
     thread::scope(|scope| {
         for _ in 0..4 * THREADS {
-            scope.spawn(|| assert!(is_busy(store, one, &terms(LONG).wait(wait)), "a session is leased twice"));
+            scope.spawn(|| {
+                waiting.wait();
+                assert!(is_busy(store, one, &terms(LONG).wait(wait)), "a session is leased twice");
+            });
         }
+        waiting.wait();
+        // The callers above find the session leased meanwhile.
+        thread::sleep(wait / 10);
         let begun = Instant::now();
         for _ in 0..5 {
             drop(lease(store, other, &terms(LONG)));

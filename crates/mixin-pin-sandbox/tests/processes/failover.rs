@@ -87,8 +87,8 @@ pub fn a_store_that_fails_over(stage: &Stage) {
     let sandbox = Sandbox::start(&Config { observer: Some(observer), ..Config::default() }).unwrap();
     let (keystore, session_id) = stage.register(&sandbox, "user.json");
     let line = Line::start(sandbox.address());
-    let mode = || worker::Mode::Steady { threads: THREADS };
-    let workers: Vec<Child> = (0..PROCESSES).map(|_| stage.worker(line.url(), &keystore, mode())).collect();
+    let start = |_| stage.worker(line.url(), &keystore, worker::Mode::Steady { threads: THREADS });
+    let workers: Vec<Child> = (0..PROCESSES).map(start).collect();
     let workers: Vec<(Child, JoinHandle<Said>)> = workers.into_iter().map(listen).collect();
 
     let done = || arrived.lock().unwrap().done_at.len();
@@ -141,7 +141,7 @@ pub fn a_store_that_fails_over(stage: &Stage) {
     assert!(matches!(store.lease(session_id, &terms), Ok(LeaseReply::Granted(_))), "the session stays leased");
     let pending: HashSet<Uuid> = store.pending(session_id).unwrap().iter().map(|call| call.request_id).collect();
     let lost: Vec<&Uuid> = said.unknown.iter().filter(|id| !pending.contains(id)).collect();
-    assert_eq!(lost, [&Uuid::nil(); 0], "calls whose outcome is unknown are not in the journal");
+    assert_eq!(lost, Vec::<&Uuid>::new(), "calls whose outcome is unknown are not in the journal");
     assert!(!said.unknown.is_empty(), "no answer was lost");
     for request_id in &pending {
         assert!(store.settle(session_id, *request_id).unwrap());

@@ -50,13 +50,13 @@ pub enum Servers {
 impl Servers {
     /// Starts them, durable so that a restart loses nothing, or faster. None if they are not installed.
     pub fn start(kind: Kind, test: &str, is_durable: bool) -> Option<Self> {
-        let if_durable = |settings: &'static [&'static str]| if is_durable { settings } else { &[] };
+        let settings = |durable: &'static [&'static str]| if is_durable { durable } else { &[] };
         #[cfg(unix)]
-        let postgres = || PostgresServer::start(test, if_durable(&["fsync=on"]));
+        let postgres = || PostgresServer::start(test, settings(&["fsync=on"]));
         Some(match kind {
             Kind::Sqlite => Self::Sqlite,
             Kind::Redis => {
-                Self::Redis(RedisServer::start(test, if_durable(&["--appendonly", "yes", "--appendfsync", "always"]))?)
+                Self::Redis(RedisServer::start(test, settings(&["--appendonly", "yes", "--appendfsync", "always"]))?)
             }
             Kind::Sentinel => Self::Sentinel(SentinelServers::start(test)?),
             Kind::Cluster => Self::Cluster(ClusterServers::start(test)?),
