@@ -47,6 +47,8 @@ impl OwnStore {
     pub fn open(path: &Path) -> Result<Self, BoxError> {
         let database = Connection::open(path)?;
         database.busy_timeout(Duration::from_secs(10))?;
+        // One write to the disk for each commit.
+        database.pragma_update(None, "journal_mode", "WAL")?;
         database.execute_batch(TABLES)?;
         let clock = Arc::new(|| Ok(UnixTime::try_from(SystemTime::now())?));
         Ok(Self { database: Arc::new(Mutex::new(database)), clock })
