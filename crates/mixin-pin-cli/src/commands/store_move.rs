@@ -97,6 +97,13 @@ fn failed(which: &'static str) -> impl Fn(StoreError) -> Error {
     move |cause| Error::MoveStore { which, cause }
 }
 
+/// The result of one attempt to move a session.
+enum Attempt {
+    Over(Fate),
+    /// Another caller is in the way in this store.
+    InUse(&'static str),
+}
+
 struct Stores {
     from: Box<dyn ManagedStore>,
     to: Box<dyn ManagedStore>,
@@ -118,24 +125,26 @@ impl Stores {
     fn transfer(&self, session_id: Uuid) -> Result<Fate, Error> {
         let until = Instant::now() + self.wait;
         loop {
-            if let Some(fate) = self.attempt(session_id, until.saturating_duration_since(Instant::now()))? {
-                return Ok(fate);
-            }
+            let which = match self.attempt(session_id, until.saturating_duration_since(Instant::now()))? {
+                Attempt::Over(fate) => return Ok(fate),
+                Attempt::InUse(which) => which,
+            };
             if Instant::now() >= until {
-                return Ok(Fate::Left {
-                    why: "another process uses it; stop that process, then run this again".to_owned(),
-                });
+                let why = format!(
+                    "it is in use in {which}, or that store waits after a failover; stop the programs that use it, or wait longer \
+                     with --wait"
+                );
+                return Ok(Fate::Left { why });
             }
             thread::sleep(PAUSE);
         }
     }
 
-    /// One attempt. None while another caller is in the way.
-    fn attempt(&self, session_id: Uuid, wait: Duration) -> Result<Option<Fate>, Error> {
-        let left = |why: String| Ok(Some(Fate::Left { why }));
+    fn attempt(&self, session_id: Uuid, wait: Duration) -> Result<Attempt, Error> {
+        let left = |why: String| Ok(Attempt::Over(Fate::Left { why }));
         let lease = match self.from.lease(session_id, &LeaseTerms::new(LEASE).wait(wait)) {
             Ok(LeaseReply::Granted(lease)) => Some(lease),
-            Ok(LeaseReply::Busy) => return Ok(None),
+            Ok(LeaseReply::Busy) => return Ok(Attempt::InUse(FROM)),
             // Nobody has leased it. To lease it, the clock would have to be confirmed, because its iterators are old.
             Ok(LeaseReply::ClockUnconfirmed { .. }) => None,
             Err(error @ StoreError::IteratorAhead { .. }) => return left(error.to_string()),
@@ -146,7 +155,7 @@ impl Stores {
             return left(format!("{}; settle them first (mixin-pin pending)", journal::count(calls)));
         }
         let Some(before) = record(&*self.from, FROM, session_id)? else {
-            return Ok(Some(match record(&*self.to, TO, session_id)? {
+            return Ok(Attempt::Over(match record(&*self.to, TO, session_id)? {
                 Some(SessionRecord { last_iterator, .. }) => Fate::Already { last_iterator },
                 None => Fate::Left { why: "neither store knows it".to_owned() },
             }));
@@ -166,7 +175,7 @@ impl Stores {
         let above = before.last_iterator.saturating_add(SPARE);
         let last_iterator = match self.to.raise(session_id, above) {
             Ok(last) => last,
-            Err(StoreError::InUse) => return Ok(None),
+            Err(StoreError::InUse) => return Ok(Attempt::InUse(TO)),
             Err(error @ StoreError::NoRoomAbove { .. }) => return left(format!("TO: {error}")),
             Err(error) => return Err(failed(TO)(error)),
         };
@@ -178,16 +187,16 @@ impl Stores {
         }
         // Another caller has used it meanwhile.
         if now != Some(before.last_iterator) {
-            return Ok(None);
+            return Ok(Attempt::InUse(FROM));
         }
         match self.from.forget(session_id) {
             Ok(_) => {}
-            Err(StoreError::InUse | StoreError::Unsettled) => return Ok(None),
+            Err(StoreError::InUse | StoreError::Unsettled) => return Ok(Attempt::InUse(FROM)),
             Err(error) => return Err(failed(FROM)(error)),
         }
         // A new session with iterators that old is not raised.
         let is_new = !was_leased && record(&*self.to, TO, session_id)?.is_none();
-        Ok(Some(if is_new {
+        Ok(Attempt::Over(if is_new {
             Fate::ByClock { unused: Duration::from_nanos(last_iterator.saturating_sub(before.last_iterator)) }
         } else {
             Fate::Moved { last_iterator }

@@ -50,8 +50,8 @@ pub struct World {
     pub folder: TempDir,
     /// The URL of the store.
     pub store: String,
-    /// Seconds.
-    timeout: &'static str,
+    /// The options of every command that does not have its own.
+    timeout: &'static [&'static str],
     count: AtomicU32,
 }
 
@@ -71,15 +71,15 @@ impl World {
     pub fn start(config: Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = format!("sqlite:{}", text(&folder.path().join("store.db")));
-        Self::start_in(folder, store, "30", config)
+        Self::start_in(folder, store, &[], config)
     }
 
     /// With another store. Calls have little time, because only the end of a lease on a server tells that its holder is dead.
     pub fn start_with(store: String, config: Config) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), store, "3", config)
+        Self::start_in(tempfile::tempdir().unwrap(), store, &["--timeout", "3"], config)
     }
 
-    fn start_in(folder: TempDir, store: String, timeout: &'static str, config: Config) -> Self {
+    fn start_in(folder: TempDir, store: String, timeout: &'static [&'static str], config: Config) -> Self {
         let seen: Arc<Mutex<Vec<Observation>>> = Arc::default();
         let list = seen.clone();
         let observer = Arc::new(move |seen: &Observation| list.lock().unwrap().push(seen.clone()));
@@ -162,7 +162,8 @@ impl World {
         private(&input, stdin);
         let child = command()
             .args(args)
-            .args(["--json", "--api", api, "--store", &self.store, "--timeout", self.timeout])
+            .args(["--json", "--api", api, "--store", &self.store])
+            .args(self.timeout.iter().filter(|_| !args.contains(&"--timeout")))
             .stdin(std::fs::File::open(&input).unwrap())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
