@@ -325,12 +325,12 @@ pub(crate) enum StoreCommand {
     Create(StoreCreateArgs),
     /// Move sessions from one store to another.
     ///
-    /// For each session: waits until no call uses it in FROM, raises it in TO above every iterator that FROM has given out,
-    /// then forgets it in FROM. A session that is in use or has pending calls is named and stays in FROM. If the command is
-    /// interrupted, the same command goes on.
+    /// For each session, the command waits until no call uses it in FROM. It raises the session in TO above every iterator that
+    /// FROM has given out. Then it forgets the session in FROM. A session that is in use or has pending calls stays in FROM, and
+    /// the command names it. After an interruption, run the same command again.
     ///
-    /// Stop every program that uses FROM first, or switch it to TO. FROM then knows nothing of the session, so a program that
-    /// still uses FROM goes by the clock, beside those that use TO.
+    /// First stop every program that uses FROM, or switch it to TO. After the move FROM does not know the session. A program
+    /// that still uses FROM takes iterators from its clock, and does not wait for the programs that use TO.
     Move(StoreMoveArgs),
 }
 
@@ -350,7 +350,7 @@ pub(crate) struct StoreMoveArgs {
     /// line.
     #[arg(value_name = "FROM", value_parser = move_store)]
     pub(crate) from: MoveStore,
-    /// The store that gets them, named likewise.
+    /// The store that gets the sessions, named in the same way.
     #[arg(value_name = "TO", value_parser = move_store)]
     pub(crate) to: MoveStore,
     /// The sessions to move. By default all that FROM has.

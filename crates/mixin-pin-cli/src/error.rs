@@ -536,7 +536,7 @@ impl fmt::Display for Error {
             Self::SameStore => f.write_str("FROM and TO are the same store, so nothing was moved; name two stores"),
             Self::NoDatabase { path } => write!(f, "FROM: there is no database {}; check the path", ShownPath(path)),
             Self::SessionBusy => f.write_str(
-                "another process uses the session, and nothing was sent; try again, or wait longer with --wait",
+                "the session is in use, and nothing was sent; try again, or wait longer with --wait",
             ),
             Self::ClockLeap { ahead, reset } => write!(
                 f,

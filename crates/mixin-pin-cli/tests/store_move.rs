@@ -324,7 +324,7 @@ fn a_session_that_was_not_used_for_long_goes_by_the_clock() {
         lease.reserve(UnixTime::from_nanos(now() - 72 * HOUR)).unwrap()
     };
     let people = run(&["store", "move", &pair.urls[0], &pair.urls[1]], b"").done().stdout;
-    assert!(people.contains("unused for 3 days, so its next call goes by the clock"), "{people}");
+    assert!(people.contains("unused for 3 days, so its next iterator comes from the clock"), "{people}");
     assert!(people.contains("Stop every program that still uses"), "{people}");
     assert_eq!((record(pair.from(), ONE), record(pair.to(), ONE)), (None, None));
     // Only a confirmed clock leads.

@@ -1,7 +1,7 @@
 //! A store in an application's own database, here SQLite by `rusqlite`: two tables beside those of the application.
 //!
 //! It follows every rule of `NonceStore`; `tests/own_store.rs` runs the conformance suite over it. In another database the
-//! statements are nearly the same. Each transaction must see the session's row as no other transaction changes it.
+//! statements are nearly the same. No other transaction may change the session's row while a transaction uses it.
 //!
 //! ```sh
 //! cargo run -p mixin-pin-store --example own_store

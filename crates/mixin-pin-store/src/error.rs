@@ -416,7 +416,10 @@ impl fmt::Display for RedisError {
                 "Redis cannot save to its disk and refuses writes (MISCONF); its log says why: make room, or correct the \
                  permissions of its folder",
             ),
-            Self::Replica => f.write_str("this Redis server is a replica and refuses writes (READONLY); try again after a failover, or name the primary or its Sentinels"),
+            Self::Replica => f.write_str(
+                "this Redis server is a replica and refuses writes (READONLY); try again after a failover, or name the primary or \
+                 its Sentinels",
+            ),
             Self::FewReplicas => f.write_str(
                 "Redis has too few replicas (NOREPLICAS, or fewer than the URL's replicas had the lease in time); bring them back, or \
                  lower min-replicas-to-write or the URL's replicas",

@@ -29,8 +29,8 @@ use crate::{CallIntent, Error, PendingCall, Risk, SessionRecord};
 ///   unless the terms confirm the clock: an iterator from a year ahead would lock out every client that goes by the
 ///   clock for a year. It also refuses a last iterator far ahead of the clock unless the session's owner raised it
 ///   there.
-/// - Such a store goes on above the greatest iterator of the session's own journal, too: its record may be behind, after a
-///   restore of a part of it.
+/// - Such a store also goes on above the greatest iterator of the session's journal. The record may be behind the journal if
+///   only a part of the store was restored.
 ///
 /// # Journal
 /// If the terms of a lease name a call, the store writes an entry for it together with the lease. So an entry exists

@@ -1,14 +1,17 @@
 //! Leases of Mixin sessions, and their iterators: the numbers in the nonces of encrypted PINs, which must never repeat and
 //! must reach the server in order.
 //!
-//! **In scope:** [`NonceStore`]s: memory for one process ([`MemoryStore`]), SQLite for the processes of one machine
-//! ([`SqliteStore`], feature `sqlite`, on by default), Redis or Valkey for several machines (`RedisStore`, feature `redis`),
-//! also with Sentinels and on a cluster (feature `redis-ha`), PostgreSQL for several machines (`PostgresStore`, feature
-//! `postgres`).
+//! **In scope:** [`NonceStore`]s:
+//! - [`MemoryStore`], for one process;
+//! - [`SqliteStore`] (feature `sqlite`, on by default), for the processes of one machine;
+//! - `RedisStore` (feature `redis`), in Redis or Valkey, for several machines, also with Sentinels or on a cluster (feature
+//!   `redis-ha`);
+//! - `PostgresStore` (feature `postgres`), for several machines.
+//!
 //! [`open`] opens any of them by its URL. With the feature `async` each is an `AsyncNonceStore`, too (`open_async`). A store
 //! saves an iterator before it returns it. During a call the caller leases the session. If a process dies, SQLite passes its
-//! leases on at once; Redis and PostgreSQL do so when they end. The journal lists calls that are under way or whose outcome is unknown,
-//! also after a crash.
+//! leases on at once; with Redis and PostgreSQL they end by themselves. The journal lists calls that are under way or whose
+//! outcome is unknown, also after a crash.
 //!
 //! **Out of scope, for good:** file formats of our own, cryptography, and calls. `mixin-pin-http` makes calls with any
 //! [`NonceStore`], `mixin-pin-async` with any `AsyncNonceStore`.

@@ -1,11 +1,12 @@
 //! Iterators in PostgreSQL, for bots that already keep their data there.
 //!
-//! A session has one row. A lease reads it and swaps it in one statement, if its fence, a random number, is still the one that
-//! was read. The same statement records the call that the lease is for. The server's clock ends leases.
+//! A session has one row. An attempt to lease reads the row. Then one statement changes it, if its fence is still the one that
+//! was read. The fence is a random number that each lease and each release replaces. The same statement records the call that
+//! the lease is for. The server's clock ends leases.
 //!
-//! A server that was promoted or restored may have lost its last writes, and with them a lease that its holder still believes
-//! in. So the store recognizes the server's state. When it first sees another one, it leases no session for as long as a lost
-//! lease may last.
+//! A server that was promoted or recovered may have lost its last writes, and with them a lease that its holder still believes
+//! in. So the table `servers` keeps an identity of each server, which changes then. After a new identity is entered, no
+//! session is leased for as long as a lost lease may last.
 
 #[cfg(feature = "async")]
 mod asynchronous;
@@ -49,16 +50,22 @@ use statements::{BEHIND, FORGET, FSYNC, PENDING, RAISE, SCHEMA, SESSIONS, SETTLE
 /// uses the store needs USAGE on the schema, and SELECT, INSERT, UPDATE and DELETE on its tables.
 ///
 /// The URL is `postgres://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=VALUE`, with several `HOST:PORT` separated by commas for a
-/// cluster: the first that accepts writes is used. Options, and the environment where the URL says nothing, are libpq's:
+/// cluster: the first that accepts writes is used. Where the URL says nothing, libpq's environment counts. Options are libpq's:
 /// `sslmode`, `sslrootcert` (also `system`), `sslcert`, `sslkey`, `host`, `hostaddr`, `port`, `user`, `dbname`, `passfile`,
 /// `connect_timeout` and those for dead connections. The password is the URL's, that of `PGPASSWORD`, or that of the pass file.
 ///
 /// The store works behind a pooler in transaction mode. It has at most eight connections. Clones are cheap and share them.
 /// Iterators end at `i64::MAX`, in the year 2262. A lease and its iterators are on the server's disk before they are returned,
-/// also with `synchronous_commit = off`. A standby may lack the last ones when it is promoted: iterators still rise, because
-/// they are never below the clock, but the journal may lack the last calls. After a promotion or a recovery, sessions are busy
-/// for as long as their leases last.
+/// also with `synchronous_commit = off`.
 ///
+/// # Failovers
+/// A standby may lack the last writes when it is promoted. Iterators still rise, because they are never below the clock, but
+/// the journal may lack the last calls. After a promotion, or a recovery to an earlier time, a session cannot be leased for as
+/// long as its last lease or the wanted one, whichever is longer. This counts from the first lease that is asked for. Callers
+/// wait for it as for any lease. A server that starts from a snapshot of its disk looks like the one that was copied, so no
+/// session waits then.
+///
+/// # Requests without an answer
 /// If a request to lease has no answer, the server may run it later. So the store takes it back, and it then changes nothing.
 /// If the server cannot be reached for that, the lease lasts until it ends by itself, and the journal lists a call that was
 /// never sent.

@@ -8,8 +8,8 @@
 //! If a request to lease has no answer, the server may run it at any later time. A key of its own then marks the fence for an
 //! hour, and a request with a marked fence writes nothing. While connections work, no fence is marked.
 //!
-//! A server that was promoted or restarted may have lost a lease. A fourth key then keeps the session in use until such a lease
-//! has ended. `servers` finds the server that has a session, by Sentinels or on a cluster.
+//! A server that was promoted or restarted may have lost a lease. Then a fourth key marks the session's pause: the session
+//! counts as in use until such a lease has ended. `servers` finds the server that has a session, by Sentinels or on a cluster.
 
 #[cfg(feature = "async")]
 mod asynchronous;
@@ -61,11 +61,12 @@ const MARK_SUFFIX: &str = ":over:";
 ///
 /// # Failovers and restarts
 /// A server that was promoted or restarted may have lost its last writes, and with them a lease that its holder still
-/// believes in. So when a session first sees another start or replication of its server, it is in use for as long as its last
-/// known lease or the wanted one, whichever is longer, and for a day at most. This counts from the restart, or after a
-/// promotion from the first sight, two seconds more. Callers wait for it as for any lease. A new session waits once, too, on a
-/// server that was ever promoted or has just been started: a new server looks like one that lost everything. This requires the
-/// right to send `INFO`.
+/// believes in. So each lease records the ids of the server's start and of its replication. If they have changed, the session
+/// pauses: it counts as in use for as long as its last known lease or the wanted one, whichever is longer, and for a day at
+/// most. A restart is counted from the restart. A promotion is counted from the next request for a lease, and two seconds are
+/// added. Callers wait for the end of a pause as for the end of a lease. A new session pauses once, too, on a server that was
+/// ever promoted or has just been started: a new server looks like one that lost everything. The user needs the right to send
+/// `INFO`; without it there are no pauses.
 ///
 /// Iterators still rise, because they are never below the clock. This requires that the machines' clocks differ by less than
 /// a failover takes. The journal may lose the entries of the last calls, so it does not list each call whose outcome is
@@ -74,18 +75,21 @@ const MARK_SUFFIX: &str = ":over:";
 /// A failure that may pass, such as a failover, is retried for as long as the terms of a lease allow to wait.
 ///
 /// # Several servers
-/// With the feature `redis-ha`, `redis+sentinel://[USER:PASSWORD@]HOST[:PORT],…/NAME[/DB]` asks Sentinels for the primary. It
-/// counts for a second, and only if more than half of the named Sentinels name it, so name them all.
-/// No session is leased while fewer answer. `redis-cluster://[USER:PASSWORD@]HOST[:PORT],…` follows a cluster to the node that has a session. Both work with `rediss`,
+/// With the feature `redis-ha`, `redis+sentinel://[USER:PASSWORD@]HOST[:PORT],…/NAME[/DB]` asks Sentinels for the primary. An
+/// answer counts for a second. More than half of the URL's Sentinels must name the same primary, so name them all. No session
+/// is leased while fewer do.
+///
+/// `redis-cluster://[USER:PASSWORD@]HOST[:PORT],…` finds the node of a cluster that has a session. Both work with `rediss`,
 /// too.
 ///
 /// # Options of the URL
 /// - `plaintext=allow`: other machines may be reached without TLS.
 /// - `replicas=N`: a lease counts only when N replicas have it, within a second. Then a promotion needs no pause, provided
 ///   that N is the number of replicas that may be promoted and every client has the option.
-/// - `new=ID,…`: the `run_id`s of servers that were new when they were started so. Their sessions do not wait for that start.
+/// - `new=ID,…`: the `run_id`s of servers that had no data yet when they were started. Sessions do not pause after these
+///   starts.
 /// - `sentinel_user` and `sentinel_password`: for the Sentinels.
-/// - `protocol=resp3`: the other protocol.
+/// - `protocol=resp3`: the protocol RESP3 in place of RESP2.
 ///
 /// # Requests without an answer
 /// If a request to lease has no answer, the server may run it later. So the store sends another one that takes it back. If

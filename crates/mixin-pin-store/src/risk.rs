@@ -49,7 +49,7 @@ pub enum Risk {
         /// The setting.
         setting: String,
     },
-    /// Redis goes on without its replicas. A failover forgets what a primary does that is cut off from them.
+    /// Redis accepts writes without its replicas. If a primary is cut off from them, a failover loses its writes.
     WritesAlone,
     /// The server has more replicas than a lease waits for. One that lacks the lease may be promoted.
     MoreReplicas {
@@ -110,15 +110,15 @@ impl fmt::Display for Risk {
             ),
             Self::PostgresPlaintext => f.write_str(
                 "the connection to PostgreSQL on another machine is not encrypted, so others may read or change records; add \
-                 ?sslmode=verify-full to the URL",
+                 ?sslmode=verify-full&sslrootcert=FILE to the URL",
             ),
             Self::PostgresUnverified => f.write_str(
                 "PostgreSQL's certificate is not verified, so another server may pose as it; add \
                  ?sslmode=verify-full&sslrootcert=FILE to the URL",
             ),
             Self::NoPause => f.write_str(
-                "the user of Redis may not send INFO, so sessions do not pause after a failover or a restart, and two callers may \
-                 then use the same session; allow it the command INFO",
+                "the user of Redis may not send INFO, so after a failover or a restart two callers may use the same session; allow \
+                 it the command INFO",
             ),
             Self::SettingsUnknown => f.write_str(
                 "the user of Redis may not send CONFIG GET, so its settings appendfsync, save and min-replicas-to-write are unknown; \
@@ -134,7 +134,7 @@ impl fmt::Display for Risk {
                  appendfsync always if that matters more than speed"
             ),
             Self::WritesAlone => f.write_str(
-                "Redis goes on without its replicas (min-replicas-to-write 0), and a failover forgets what it does then; set \
+                "Redis accepts writes without its replicas (min-replicas-to-write 0), and a failover loses such writes; set \
                  min-replicas-to-write 1, or add replicas=1 to the URL",
             ),
             Self::MoreReplicas { connected, awaited } => write!(

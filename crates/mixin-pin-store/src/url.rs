@@ -2,9 +2,13 @@
 
 use crate::{Error, ManagedStore, MemoryStore};
 
-/// Opens the store that a URL names: `memory:`, `sqlite:FILE` with the feature `sqlite`, with the feature `redis`
-/// `redis://…` or `rediss://…` (TLS), with `redis-ha` also `redis+sentinel://HOST,HOST/NAME` and
-/// `redis-cluster://HOST,HOST`, or both with `rediss`, and with the feature `postgres` `postgres://…` or `postgresql://…`.
+/// Opens the store that a URL names:
+///
+/// - `memory:`
+/// - feature `sqlite`: `sqlite:FILE`
+/// - feature `redis`: `redis://…` or `rediss://…` (TLS)
+/// - feature `redis-ha`: `redis+sentinel://HOST,HOST/NAME` or `redis-cluster://HOST,HOST`, or both with `rediss`
+/// - feature `postgres`: `postgres://…` or `postgresql://…`
 ///
 /// ```
 /// let store = mixin_pin_store::open("memory:")?;
@@ -13,8 +17,8 @@ use crate::{Error, ManagedStore, MemoryStore};
 /// ```
 ///
 /// # Errors
-/// [`Error::Url`] for any other URL, [`Error::SqliteUri`] or [`Error::SqliteMemory`] for a name that SQLite would not read
-/// as a path, or the store's own error.
+/// [`Error::Url`] for any other URL, [`Error::NotBuilt`] if this program lacks the feature, [`Error::SqliteUri`] or
+/// [`Error::SqliteMemory`] for a name that SQLite would not read as a path, or the store's own error.
 pub fn open(url: &str) -> Result<Box<dyn ManagedStore>, Error> {
     Ok(match Named::read(url)? {
         Named::Memory => Box::new(MemoryStore::shared()),

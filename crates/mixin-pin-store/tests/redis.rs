@@ -315,8 +315,8 @@ fn each_unusable_server_has_its_own_error() {
 }
 
 #[test]
-fn what_the_settings_mean_is_told() {
-    let test = "what_the_settings_mean_is_told";
+fn risky_settings_are_reported() {
+    let test = "risky_settings_are_reported";
     let Some(server) = RedisServer::start(test, &[]) else { return };
     let store = RedisStore::open(&server.url()).unwrap();
     let set = |name: &str, value: &str| assert_eq!(server.command(&["CONFIG", "SET", name, value]), "OK");

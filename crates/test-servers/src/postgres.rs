@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// A PostgreSQL server on a free port, with a superuser `postgres` who needs no password. It stops with the test.
 pub struct PostgresServer {
     programs: PathBuf,
-    /// The server's, and its files'.
+    /// The user and group of the server and of its files. None for those of the test.
     user: Option<(u32, u32)>,
     folder: TempDir,
     port: u16,

@@ -259,9 +259,9 @@ impl Report {
         let raise = next_command("store raise", &args.into(), &[&session_id, "--to-server-time"])
             .unwrap_or_else(|| format!("mixin-pin store raise {session_id} --to-server-time"));
         let text = format!(
-            "the session's last iterator is {} behind {whose} clock: it was not used since then, or the store was restored from a \
-             backup. After a restore, calls made since the backup are not listed as pending: look for them yourself; the next \
-             call goes on from the clock; if Mixin then refuses it with 20119, run: {raise}",
+            "the session's last iterator is {} behind {whose} clock: the session was not used since then, or the store was \
+             restored from a backup. After a restore, calls made since the backup are not listed as pending: look for them \
+             yourself. The next iterator comes from the clock; if Mixin refuses it with 20119, run: {raise}",
             span(behind)
         );
         self.add("last use", Verdict::Warn, text);

@@ -25,8 +25,8 @@ use crate::time::span;
 
 /// Long enough to raise a session in a store that answers slowly.
 const LEASE: Duration = Duration::from_secs(60);
-/// Between the release of a session and its forgetting another caller may use it. It gets fewer iterators than these, which
-/// the new store skips.
+/// How many iterators the new store skips. Another caller may use the session after its release here and before the old store
+/// forgets it. It gets fewer iterators than this.
 const SPARE: u64 = 1_000_000;
 /// Between two attempts while another caller is in the way.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 enum Fate {
     /// The new store goes on above this iterator.
     Moved { last_iterator: u64 },
-    /// Its iterators are so old that the new store goes by the clock, after a comparison with the server's.
+    /// Its iterators are so old that the new store does not record it. Its next call compares the clock with the server's.
     ByClock { unused: Duration },
     /// Only the new store knows it, as after an interrupted run.
     Already { last_iterator: u64 },
@@ -234,7 +234,11 @@ fn describe(from: &str, to: &str, fates: &[(Uuid, Fate)]) -> String {
                 write!(text, "\n  {session_id}  was there already, last iterator {last_iterator}")
             }
             Fate::ByClock { unused } => {
-                write!(text, "\n  {session_id}  unused for {}, so its next call goes by the clock", span(*unused))
+                write!(
+                    text,
+                    "\n  {session_id}  unused for {}, so its next iterator comes from the clock",
+                    span(*unused)
+                )
             }
             Fate::Left { .. } => Ok(()),
         };
@@ -250,8 +254,8 @@ fn describe(from: &str, to: &str, fates: &[(Uuid, Fate)]) -> String {
     if moved > 0 {
         let _ = write!(
             text,
-            "\nStop every program that still uses {from}, or switch it to {to}: for the moved sessions it would go by the clock, \
-             beside the programs that use {to}."
+            "\nStop every program that still uses {from}, or switch it to {to}. Otherwise it uses the moved sessions without \
+             waiting for the programs that use {to}."
         );
     }
     text

@@ -23,7 +23,7 @@ pub const UNKNOWN: &str = "unknown";
 pub const NOT_SENT: &str = "not-sent";
 /// How long a call may take. The lease of a killed process lasts a quarter longer.
 pub const TIMEOUT: Duration = Duration::from_millis(600);
-/// The same where the store fails over: it then leases nothing for as long as a lease.
+/// How long a call may take where the store's server is killed. Short, because the session then pauses for as long as a lease.
 const STEADY_TIMEOUT: Duration = Duration::from_secs(2);
 const WAIT: Duration = Duration::from_secs(60);
 const ORDERS: &str = "MIXIN_PIN_WORKER";

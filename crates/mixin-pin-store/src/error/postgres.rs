@@ -149,7 +149,8 @@ impl fmt::Display for PostgresError {
             ),
             Self::NoConnectionFree { limit } => write!(
                 f,
-                "this process used all its connections to PostgreSQL for {limit:.1?}; make fewer calls at once, or wait longer"
+                "all connections of this store to PostgreSQL were in use for {limit:.1?}; make fewer calls at once, or wait \
+                 longer"
             ),
             Self::NoTls => f.write_str(
                 "PostgreSQL has no TLS, and sslmode demands it; turn TLS on there (ssl = on), or if the network is safe, lower sslmode",
@@ -199,7 +200,7 @@ impl fmt::Display for PostgresError {
                  postgres://USER@HOST,HOST/DATABASE",
             ),
             Self::Unavailable => {
-                f.write_str("PostgreSQL is starting, recovering or shutting down (57P03); try again when it is up")
+                f.write_str("PostgreSQL is starting, recovering or shutting down (57P01 to 57P03); try again when it is up")
             }
             Self::Locked => f.write_str(
                 "another transaction locked a row of the store in PostgreSQL for too long; find it in pg_locks, or wait longer",

@@ -26,8 +26,8 @@ use crate::{Error, PostgresError};
 
 /// How many connections a store has at most.
 const MOST: usize = 8;
-/// How long an end of the thread, or a request to cancel a statement, may take.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the end of the thread, or a request to cancel a statement, may take.
+const END_LIMIT: Duration = Duration::from_secs(1);
 
 /// A parameter of a statement, with its type: so the server is not asked for it.
 pub(super) type Parameter<'p> = (&'p (dyn ToSql + Sync), Type);
@@ -82,8 +82,8 @@ impl Engine {
                 // An error means that the store is gone.
                 let _ = stopped.await;
                 own.close();
-                // Each connection says good-bye to the server.
-                let _ = timeout(LAST_WORDS, all_closed.recv()).await;
+                // Each connection tells the server that it ends.
+                let _ = timeout(END_LIMIT, all_closed.recv()).await;
             });
             // A look-up of a host's name may still block a thread.
             runtime.shutdown_background();
@@ -138,8 +138,8 @@ impl Lent {
         drop(tokio::spawn(async move {
             // The statement runs on if this fails.
             let _ = match connection.tls.clone() {
-                Some(tls) => timeout(LAST_WORDS, token.cancel_query(tls)).await,
-                None => timeout(LAST_WORDS, token.cancel_query(NoTls)).await,
+                Some(tls) => timeout(END_LIMIT, token.cancel_query(tls)).await,
+                None => timeout(END_LIMIT, token.cancel_query(NoTls)).await,
             };
             connection.task.abort();
         }));

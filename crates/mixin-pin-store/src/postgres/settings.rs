@@ -1,4 +1,5 @@
-//! Where the server is and who we are there: from the URL, the environment and the pass file, as libpq has them.
+//! Settings of connections: addresses, user, password, TLS. As with libpq, they come from the URL, the environment and the pass
+//! file.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -317,7 +318,7 @@ fn default_pass_file(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
     Some(home(env)?.join(".pgpass"))
 }
 
-/// Sets what bounds connecting, and what notices a dead connection.
+/// Sets the time limit for connecting, and the probes that detect a dead connection.
 fn apply_times(config: &mut Config, options: &mut Options<'_>) -> Result<(), PostgresError> {
     let number = |options: &mut Options<'_>, name: &'static str| {
         options.url(name).map(|text| text.parse::<u64>().map_err(|_| PostgresError::OptionValue { name })).transpose()

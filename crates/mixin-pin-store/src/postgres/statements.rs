@@ -4,8 +4,9 @@
 //! `setting` sets what holds for its own transaction alone: the time to wait for a lock, and whether the commit waits for the
 //! disk. It must be read by the statement, or the server does not run it.
 
-/// What the server is now. It changes when a standby is promoted, after a recovery to an earlier time, and in a copy of the
-/// database elsewhere. Without `fsync` a restart may lose writes, so it changes then, too. NULL on a standby.
+/// The server's identity: the system identifier and the timeline. It changes when a standby is promoted, after a recovery
+/// to an earlier time, and if a dump is restored on another server. A copy of the files has the same one. Without `fsync` a
+/// restart may lose writes, so it changes then, too. NULL on a standby.
 macro_rules! server {
     () => {
         "CASE WHEN pg_is_in_recovery() THEN NULL ELSE (SELECT system_identifier FROM pg_control_system())::text
@@ -68,7 +69,8 @@ CREATE TABLE mixin_pin.calls (
     PRIMARY KEY (session_id, request_id)
 );
 
--- Servers, and each promotion of one. After the first sight of another one no session is leased for as long as a lease.
+-- Servers that the store has used, with each promotion of one. After a row is added, no session is leased for as long as a
+-- lost lease may last.
 CREATE TABLE mixin_pin.servers (
     server text PRIMARY KEY,
     first_seen timestamptz NOT NULL

@@ -1,4 +1,4 @@
-//! Connections: to the server that has a session, with limits of time, and what a failure means.
+//! Connections to the server that has a session: their time limits, and what a failure means.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -108,8 +108,9 @@ end
 /// lease with a call also: its kind; the second in which its token expires; the rest of its entry.
 ///
 /// The pause: a server that was promoted or restarted may have lost a lease that its holder still believes in. The ids of its
-/// start and of its replication change then. When a session first sees others, it is in use for as long as such a lease may
-/// last: the last known one or this one, whichever is longer. After a restart this counts from the restart.
+/// start and of its replication change then. If they are not those of the session's record, the session counts as in use for
+/// as long as such a lease may last: the last known one or this one, whichever is longer. After a restart this counts from the
+/// restart.
 const LEASE: &str = r"
 local fence, now, lease_ms, max_leap, too_far = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[6]
 local try, request, new, replicas = ARGV[8], ARGV[9], ARGV[10], ARGV[11]

@@ -1,7 +1,7 @@
 //! The primary that the Sentinels name.
 //!
-//! A primary counts if more than half of the URL's Sentinels name it, and for a second. So a primary that was replaced, but
-//! does not know it, gets no request that begins a second after more than half of the Sentinels know.
+//! A primary counts if more than half of the URL's Sentinels name it. Their answer counts for a second. A primary that was
+//! replaced may not know that. It gets no request that begins more than a second after most Sentinels know.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
