@@ -267,7 +267,7 @@ impl fmt::Display for Error {
             Self::LeaseLost => f.write_str(
                 "the lease ended before the request was sent; make the call again",
             ),
-            Self::InUse => f.write_str("the session is in use; try again when its call has ended"),
+            Self::InUse => f.write_str("the session is in use; try again later"),
             Self::Unsettled => f.write_str(
                 "the journal lists calls of this session; find out whether Mixin has applied each, settle it, then forget \
                  the session",

@@ -117,8 +117,8 @@ impl fmt::Display for Risk {
                  ?sslmode=verify-full&sslrootcert=FILE to the URL",
             ),
             Self::NoPause => f.write_str(
-                "the user of Redis may not send INFO, so after a failover or a restart two callers may use the same session; allow \
-                 it the command INFO",
+                "the user of Redis may not send INFO, so after a failover or a restart two callers may use the same session, and \
+                 its maxmemory-policy is unknown; allow it the command INFO",
             ),
             Self::SettingsUnknown => f.write_str(
                 "the user of Redis may not send CONFIG GET, so its settings appendfsync, save and min-replicas-to-write are unknown; \

@@ -42,16 +42,18 @@ impl Inner {
     }
 
     fn risks_of(&self, server: &Server) -> Result<Vec<Risk>, Error> {
-        let info = |section: &str| self.allowed(server, redis::cmd("INFO").arg(section));
-        let (Some(memory), Some(disk), Some(replication)) =
-            (info("memory")?, info("persistence")?, info("replication")?)
-        else {
-            return Ok(vec![Risk::NoPause]);
-        };
-        let [memory, disk, replication] = [memory, disk, replication].map(Info);
         let mut risks = Vec::new();
-        let is_limited = memory.field("maxmemory").is_some_and(|limit| limit != "0");
-        if let Some(policy) = memory.field("maxmemory_policy").filter(|policy| is_limited && *policy != "noeviction") {
+        let sections = ["memory", "persistence", "replication"]
+            .map(|section| self.allowed::<String>(server, redis::cmd("INFO").arg(section)));
+        let mut info = Info(String::new());
+        for section in sections {
+            match section? {
+                Some(section) => info.0.push_str(&section),
+                None => risks = vec![Risk::NoPause],
+            }
+        }
+        let is_limited = info.field("maxmemory").is_some_and(|limit| limit != "0");
+        if let Some(policy) = info.field("maxmemory_policy").filter(|policy| is_limited && *policy != "noeviction") {
             risks.push(Risk::Eviction { policy: policy.to_owned() });
         }
         let [appendfsync, save, min_replicas] = ["appendfsync", "save", "min-replicas-to-write"].map(|name| {
@@ -62,16 +64,15 @@ impl Inner {
         if appendfsync.is_none() || save.is_none() || min_replicas.is_none() {
             risks.push(Risk::SettingsUnknown);
         }
-        let has_file = disk.field("aof_enabled") == Some("1");
-        match (has_file, appendfsync.as_deref(), save.as_deref()) {
-            (true, Some(when @ ("everysec" | "no")), _) => {
+        match (info.field("aof_enabled"), appendfsync.as_deref(), save.as_deref()) {
+            (Some("1"), Some(when @ ("everysec" | "no")), _) => {
                 risks.push(Risk::SavedLate { setting: format!("appendfsync {when}") });
             }
-            (false, _, Some("")) => risks.push(Risk::NotSaved),
-            (false, _, Some(_)) => risks.push(Risk::SavedLate { setting: "appendonly no".to_owned() }),
+            (Some("0"), _, Some("")) => risks.push(Risk::NotSaved),
+            (Some("0"), _, Some(_)) => risks.push(Risk::SavedLate { setting: "appendonly no".to_owned() }),
             _ => {}
         }
-        let connected = replication.field("connected_slaves").and_then(|count| count.parse::<u32>().ok()).unwrap_or(0);
+        let connected = info.field("connected_slaves").and_then(|count| count.parse::<u32>().ok()).unwrap_or(0);
         let awaited = self.servers.settings().options.replicas;
         if awaited > 0 && connected > awaited {
             risks.push(Risk::MoreReplicas { connected, awaited });
