@@ -1,5 +1,7 @@
 //! Opening a store by its URL, for command lines and settings files.
 
+use std::time::{Duration, Instant};
+
 use crate::{Error, ManagedStore, MemoryStore};
 
 /// Opens the store that a URL names:
@@ -32,15 +34,36 @@ pub fn open(url: &str) -> Result<Box<dyn ManagedStore>, Error> {
 }
 
 /// Opens a store as [`open`] does. Opening, and each later operation, waits no longer than `limit` for a database that
-/// another process locks or a server that does not answer, or a second if that is longer.
+/// another process locks, or a server that does not answer, or a second if that is longer. If a server fails, as during a
+/// failover, opening tries again until `limit` is over.
 ///
 /// # Errors
 /// As [`open`].
+pub fn open_within(url: &str, limit: Duration) -> Result<Box<dyn ManagedStore>, Error> {
+    let begun = Instant::now();
+    loop {
+        let result = open_once(url, limit);
+        let may_pass = match &result {
+            Err(Error::Redis(error)) => error.may_pass(),
+            Err(Error::Postgres(error)) => error.may_pass(),
+            _ => false,
+        };
+        let left = limit.saturating_sub(begun.elapsed());
+        if !may_pass || left.is_zero() {
+            return result;
+        }
+        std::thread::sleep(left.min(BETWEEN_TRIES));
+    }
+}
+
+/// The pause before a server that failed is tried again.
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
+
 #[cfg_attr(
     not(any(feature = "postgres", feature = "redis", feature = "sqlite")),
     expect(unused_variables, reason = "memory needs no wait")
 )]
-pub fn open_within(url: &str, limit: std::time::Duration) -> Result<Box<dyn ManagedStore>, Error> {
+fn open_once(url: &str, limit: Duration) -> Result<Box<dyn ManagedStore>, Error> {
     Ok(match Named::read(url)? {
         Named::Memory => Box::new(MemoryStore::shared()),
         #[cfg(feature = "sqlite")]
