@@ -331,8 +331,8 @@ impl Inner {
                 (&number(raised_to)?, Type::INT8),
                 (&new_fence()?, Type::UUID),
             ];
-            if !self.without_conflicts(pool, patience, RAISE, &parameters).await?.is_empty() {
-                return Ok(last);
+            if let Some(row) = self.without_conflicts(pool, patience, RAISE, &parameters).await?.first() {
+                return iterator(row, 0)?.ok_or(PostgresError::OtherSchema.into());
             }
             after_a_conflict(&mut conflicts).await?;
         }

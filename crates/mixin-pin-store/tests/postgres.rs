@@ -320,6 +320,8 @@ mod proxy {
         pub let_through: Arc<AtomicUsize>,
         /// Answers are lost instead of statements.
         pub loses_answers: Arc<AtomicBool>,
+        /// Only the first is kept back.
+        pub keeps_one: Arc<AtomicBool>,
     }
 
     pub fn start(server: u16, gate: &Gate, text: &'static str) -> u16 {
@@ -349,8 +351,9 @@ mod proxy {
                         let bytes = &buffer[..count];
                         if gate.is_closed.load(Ordering::SeqCst)
                             && bytes.windows(text.len()).any(|part| part == text.as_bytes())
+                            && (gate.kept_back.fetch_add(1, Ordering::SeqCst) == 0
+                                || !gate.keeps_one.load(Ordering::SeqCst))
                         {
-                            gate.kept_back.fetch_add(1, Ordering::SeqCst);
                             if gate.loses_answers.load(Ordering::SeqCst) {
                                 is_mute.store(true, Ordering::SeqCst);
                             } else {
@@ -404,6 +407,68 @@ fn a_statement_that_arrives_late_or_whose_answer_is_lost_changes_nothing() {
         let lease = take_lease(&store, session);
         assert!(lease.reserve(now()).unwrap() > before);
     }
+}
+
+#[test]
+fn an_iterator_that_is_reserved_late_lowers_nothing() {
+    use std::sync::atomic::Ordering;
+
+    let Some(server) = start("an_iterator_that_is_reserved_late_lowers_nothing", &[]) else { return };
+    let gate = proxy::Gate::default();
+    gate.keeps_one.store(true, Ordering::SeqCst);
+    let port = proxy::start(
+        server.port(),
+        &gate,
+        "FROM setting\n    WHERE s.session_id = $2 AND s.fence = $3 AND s.lease_ends",
+    );
+    let url = format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable");
+    let (store, session) = (PostgresStore::open_within(&url, Duration::from_secs(2)).unwrap(), new_session());
+    // Ahead of the clock, so each iterator is one above the last.
+    store.raise(session, now().as_nanos().unwrap() + 3_600_000_000_000).unwrap();
+    let lease = take_lease(&store, session);
+    let reserve = || lease.reserve(now());
+    let mut last = reserve().unwrap().max(reserve().unwrap());
+    gate.is_closed.store(true, Ordering::SeqCst);
+    let refused = reserve();
+    assert!(matches!(refused, Err(Error::Postgres(PostgresError::TimedOut { .. }))), "{refused:?}");
+    for _ in 0..3 {
+        let next = reserve().unwrap();
+        assert!(next > last, "{next} followed {last}");
+        last = next;
+    }
+    gate.is_closed.store(false, Ordering::SeqCst);
+    while gate.let_through.load(Ordering::SeqCst) == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    drop(lease);
+    let next = take_lease(&store, session).reserve(now()).unwrap();
+    assert!(next > last, "{next} followed {last}");
+}
+
+#[test]
+fn an_iterator_that_is_reserved_during_an_attempt_is_not_repeated() {
+    use std::sync::atomic::Ordering;
+
+    let Some(server) = start("an_iterator_that_is_reserved_during_an_attempt_is_not_repeated", &[]) else { return };
+    let gate = proxy::Gate::default();
+    gate.keeps_one.store(true, Ordering::SeqCst);
+    let port = proxy::start(server.port(), &gate, "SKIP LOCKED");
+    let url = format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable");
+    let (store, session) = (PostgresStore::open(&url).unwrap(), new_session());
+    drop(take_lease(&PostgresStore::open(&server.url()).unwrap(), session));
+    gate.is_closed.store(true, Ordering::SeqCst);
+    let reserved = now().as_nanos().unwrap() + 60_000_000_000;
+    let lease = std::thread::scope(|scope| {
+        let leasing = scope.spawn(|| take_lease_for(&store, session, &confirmed().wait(MINUTE)));
+        while gate.kept_back.load(Ordering::SeqCst) == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        write(&server)(session, reserved);
+        gate.is_closed.store(false, Ordering::SeqCst);
+        leasing.join().unwrap()
+    });
+    assert!(lease.reserve(now()).unwrap() > reserved);
 }
 
 #[test]

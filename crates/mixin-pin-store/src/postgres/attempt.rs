@@ -86,6 +86,8 @@ enum Attempt {
 struct Swap<'s> {
     session_id: Uuid,
     found: Uuid,
+    /// The row's last iterator.
+    found_last: Option<u64>,
     fence: Uuid,
     server: &'s str,
     last: u64,
@@ -226,6 +228,7 @@ impl Inner {
         let swap = Swap {
             session_id,
             found: fence,
+            found_last: found.row.as_ref().and_then(|row| row.last_iterator),
             fence: new_fence()?,
             server,
             last: *reserved.end(),
@@ -290,7 +293,7 @@ impl Inner {
         let first = call.map(|call| limited(*call.iterators.start()));
         let sent_at = call.and_then(|call| call.sent_at.as_nanos().ok()).map(limited);
         let expires_at = call.map(|call| limited(call.expires_at.secs()));
-        let parameters: [Parameter<'_>; 15] = [
+        let parameters: [Parameter<'_>; 16] = [
             (&lock_limit(patience), Type::TEXT),
             (&swap.session_id, Type::UUID),
             (&swap.found, Type::UUID),
@@ -306,6 +309,7 @@ impl Inner {
             (&first, Type::INT8),
             (&sent_at, Type::INT8),
             (&expires_at, Type::INT8),
+            (&swap.found_last.map(limited), Type::INT8),
         ];
         Ok(!pool.query_once(patience, LEASE, &parameters).await?.is_empty())
     }

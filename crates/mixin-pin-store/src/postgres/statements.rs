@@ -121,19 +121,20 @@ pub(super) const ADD_SESSION: &str = concat!(
     WHERE setting.text IS NOT NULL ON CONFLICT DO NOTHING"
 );
 
-/// Leases the session if its fence is still the one that was read. Each lease and each release changes the fence, so the
-/// session is then as it was read.
+/// Leases the session if its fence and its last iterator are still those that were read. Each lease and each release changes
+/// the fence, so the session is then as it was read.
 ///
 /// `$2` session, `$3` that fence, `$4` server, `$5` new fence, `$6` last iterator, `$7` duration in microseconds, `$8` the
 /// second before which a verification must have expired to be dropped. Of the call, or NULL: `$9` request, `$10` kind, `$11`
-/// method, `$12` path, `$13` first iterator, `$14` time, `$15` when its token expires.
+/// method, `$12` path, `$13` first iterator, `$14` time, `$15` when its token expires. `$16` the last iterator that was read,
+/// or NULL: `RESERVE` changes it and not the fence.
 ///
 /// A row that another transaction locks is left out, so this waits for nobody.
 pub(super) const LEASE: &str = concat!(
     durable!(),
     ", session AS (
         SELECT s.session_id FROM mixin_pin.sessions AS s, setting
-        WHERE s.session_id = $2 AND s.fence = $3 AND $4 = (SELECT ",
+        WHERE s.session_id = $2 AND s.fence = $3 AND s.last_iterator IS NOT DISTINCT FROM $16 AND $4 = (SELECT ",
     server!(),
     ") AND setting.text IS NOT NULL
         FOR UPDATE OF s SKIP LOCKED
@@ -174,20 +175,21 @@ pub(super) const RELEASE: &str = concat!(
 pub(super) const HAS_FENCE: &str = "SELECT true FROM mixin_pin.sessions AS s
     WHERE s.session_id = $1 AND s.fence = $2 AND s.lease_ends > clock_timestamp()";
 
-/// `$2` session, `$3` fence, `$4` iterator. May run twice.
+/// `$2` session, `$3` fence, `$4` iterator. May run twice, or late: it lowers nothing.
 pub(super) const RESERVE: &str = concat!(
     durable!(),
-    " UPDATE mixin_pin.sessions AS s SET last_iterator = $4 FROM setting
+    " UPDATE mixin_pin.sessions AS s SET last_iterator = greatest(s.last_iterator, $4) FROM setting
     WHERE s.session_id = $2 AND s.fence = $3 AND s.lease_ends > clock_timestamp() AND setting.text IS NOT NULL
     RETURNING true"
 );
 
-/// `$2` session, `$3` fence, `$4` last iterator, `$5` the one to which it is raised, `$6` new fence.
+/// `$2` session, `$3` fence, `$4` last iterator, `$5` the one to which it is raised, `$6` new fence. Returns the last iterator.
 pub(super) const RAISE: &str = concat!(
     durable!(),
-    " UPDATE mixin_pin.sessions AS s SET last_iterator = $4, raised_to = $5, fence = $6, lease_ends = NULL FROM setting
-    WHERE s.session_id = $2 AND s.fence = $3 AND setting.text IS NOT NULL
-    RETURNING true"
+    " UPDATE mixin_pin.sessions AS s SET last_iterator = greatest(s.last_iterator, $4), raised_to = $5, fence = $6,
+        lease_ends = NULL
+    FROM setting WHERE s.session_id = $2 AND s.fence = $3 AND setting.text IS NOT NULL
+    RETURNING s.last_iterator"
 );
 
 /// `$2` session, `$3` fence.
