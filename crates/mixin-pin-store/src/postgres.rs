@@ -61,8 +61,8 @@ use statements::{BEHIND, FORGET, FSYNC, PENDING, RAISE, SCHEMA, SESSIONS, SETTLE
 /// # Failovers
 /// A standby may lack the last writes when it is promoted. Iterators still rise, because they are never below the clock, but
 /// the journal may lack the last calls. After a promotion, or a recovery to an earlier time, a session cannot be leased for as
-/// long as its last lease or the wanted one, whichever is longer. This counts from the first lease that is asked for. Callers
-/// wait for it as for any lease. A server that starts from a snapshot of its disk looks like the one that was copied, so no
+/// long as its longest lease so far or the wanted one, whichever is longer. This counts from the first lease that is asked
+/// for. Callers wait for it as for any lease. A server that starts from a snapshot of its disk looks like the one that was copied, so no
 /// session waits then.
 ///
 /// # Requests without an answer

@@ -478,8 +478,9 @@ fn a_server_that_was_never_seen_leases_nothing_until_a_lost_lease_is_over() {
     let (store, session) = (PostgresStore::open(&server.url()).unwrap(), new_session());
     let terms = |milliseconds| LeaseTerms::new(Duration::from_millis(milliseconds)).with_confirmed_clock();
     let is_busy = |terms: &LeaseTerms<'_>| matches!(store.lease(session, terms).unwrap(), LeaseReply::Busy);
-    // Its last lease lasted for three seconds. Its next is shorter.
+    // Its longest lease lasted for three seconds. Its last was shorter, and its next is.
     drop(store.lease(session, &terms(3_000)).unwrap());
+    drop(store.lease(session, &terms(50)).unwrap());
     server.psql("UPDATE mixin_pin.servers SET server = 'another', first_seen = now()");
     assert!(is_busy(&terms(100)));
     let begun = Instant::now();

@@ -13,13 +13,14 @@ use crate::{Error, PostgresError};
 const OURS: i32 = 1;
 
 /// The columns that the statements use, with their types.
-const NEEDED: [(&str, &str, &str); 18] = [
+const NEEDED: [(&str, &str, &str); 19] = [
     ("sessions", "session_id", "uuid"),
     ("sessions", "last_iterator", "bigint"),
     ("sessions", "raised_to", "bigint"),
     ("sessions", "fence", "uuid"),
     ("sessions", "lease_ends", "timestamp with time zone"),
     ("sessions", "lease_duration", "interval"),
+    ("sessions", "longest_lease", "interval"),
     ("calls", "session_id", "uuid"),
     ("calls", "request_id", "uuid"),
     ("calls", "fence", "uuid"),

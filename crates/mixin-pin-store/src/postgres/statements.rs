@@ -48,7 +48,9 @@ CREATE TABLE mixin_pin.sessions (
     -- NULL: not leased.
     lease_ends timestamptz,
     -- Of the last lease.
-    lease_duration interval
+    lease_duration interval,
+    -- Of all leases: a server that lost its last writes may have lost such a one.
+    longest_lease interval
 );
 
 -- Calls that are under way, or whose outcome is unknown.
@@ -95,7 +97,7 @@ pub(super) const VERSION: &str = "SELECT max(version) FROM mixin_pin.schema_vers
 pub(super) const READ: &str = concat!(
     "SELECT server.name, known.first_seen IS NOT NULL,
         coalesce(clock_timestamp() < known.first_seen
-            + greatest($2 * interval '1 microsecond', s.lease_duration), false),
+            + greatest($2 * interval '1 microsecond', s.longest_lease), false),
         s.fence, s.last_iterator, s.raised_to,
         (extract(epoch FROM s.lease_ends - clock_timestamp()) * 1000000)::bigint,
         (extract(epoch FROM s.lease_duration) * 1000000)::bigint,
@@ -140,7 +142,8 @@ pub(super) const LEASE: &str = concat!(
         FOR UPDATE OF s SKIP LOCKED
     ), leased AS (
         UPDATE mixin_pin.sessions AS s SET fence = $5, last_iterator = $6,
-            lease_ends = clock_timestamp() + $7 * interval '1 microsecond', lease_duration = $7 * interval '1 microsecond'
+            lease_ends = clock_timestamp() + $7 * interval '1 microsecond', lease_duration = $7 * interval '1 microsecond',
+            longest_lease = greatest(s.longest_lease, $7 * interval '1 microsecond')
         FROM session WHERE s.session_id = session.session_id RETURNING s.session_id
     ), dropped AS (
         DELETE FROM mixin_pin.calls AS c USING leased
