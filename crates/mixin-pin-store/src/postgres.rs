@@ -4,9 +4,9 @@
 //! was read. The fence is a random number that each lease and each release replaces. The same statement records the call that
 //! the lease is for. The server's clock ends leases.
 //!
-//! A server that was promoted or recovered may have lost its last writes, and with them a lease that its holder still believes
-//! in. So the table `servers` keeps an identity of each server, which changes then. After a new identity is entered, no
-//! session is leased for as long as a lost lease may last.
+//! A server that was promoted, recovered or restored may have lost its last writes, and with them a lease that its holder still
+//! believes in. So the table `servers` keeps an identity of each server, which changes then. After a new identity is entered,
+//! no session is leased for as long as a lost lease may last.
 
 #[cfg(feature = "async")]
 mod asynchronous;
@@ -60,10 +60,11 @@ use statements::{BEHIND, FORGET, FSYNC, PENDING, RAISE, SCHEMA, SESSIONS, SETTLE
 ///
 /// # Failovers
 /// A standby may lack the last writes when it is promoted. Iterators still rise, because they are never below the clock, but
-/// the journal may lack the last calls. After a promotion, or a recovery to an earlier time, a session cannot be leased for as
-/// long as its longest lease so far or the wanted one, whichever is longer. This counts from the first lease that is asked
-/// for. Callers wait for it as for any lease. A server that starts from a snapshot of its disk looks like the one that was copied, so no
-/// session waits then.
+/// the journal may lack the last calls. After a promotion, a recovery to an earlier time or the restoration of a dump that
+/// creates the tables, a session cannot be leased for as long as its longest lease so far or the wanted one, whichever is
+/// longer. This counts from the first lease that is asked for. Callers wait for it as for any lease. A server that starts from
+/// a snapshot of its disk or from another copy of its files looks like the one that was copied, and rows that are restored into
+/// existing tables look like its own, so no session waits then.
 ///
 /// # Requests without an answer
 /// If a request to lease has no answer, the server may run it later. So the store takes it back, and it then changes nothing.

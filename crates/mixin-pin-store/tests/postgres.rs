@@ -493,6 +493,30 @@ fn a_server_that_was_never_seen_leases_nothing_until_a_lost_lease_is_over() {
     drop(take_lease_for(&store, new_session(), &terms(1_000)));
 }
 
+#[test]
+fn a_dump_that_is_restored_in_the_same_server_counts_as_another_server() {
+    let test = "a_dump_that_is_restored_in_the_same_server_counts_as_another_server";
+    let Some(server) = start(test, &["fsync=on"]) else { return };
+    let (store, session) = (PostgresStore::open(&server.url()).unwrap(), new_session());
+    drop(take_lease(&store, session));
+    let dump = server.dump();
+    let lost = take_lease(&store, session);
+    server.psql("DROP SCHEMA mixin_pin CASCADE");
+    server.psql_file(&server.write("dump.sql", &dump));
+    let leased = store.lease(session, &confirmed()).unwrap();
+    assert!(matches!(leased, LeaseReply::Busy), "{leased:?}, and the first has {:?}", lost.remaining());
+    let short = LeaseTerms::new(Duration::from_millis(100)).with_confirmed_clock();
+    drop(take_lease_for(&store, new_session(), &short.wait(MINUTE)));
+    // A database that is copied with its tables.
+    drop(store);
+    server.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'mixin-pin'");
+    let copied = server.psql_command("CREATE DATABASE copy TEMPLATE postgres").args(["-d", "template1"]).output();
+    let copied = copied.unwrap();
+    assert!(copied.status.success(), "{copied:?}");
+    let copy = PostgresStore::open(&format!("postgres://postgres@127.0.0.1:{}/copy", server.port())).unwrap();
+    assert!(matches!(copy.lease(new_session(), &short).unwrap(), LeaseReply::Busy));
+}
+
 fn take_lease_for(store: &PostgresStore, session: Uuid, terms: &LeaseTerms<'_>) -> Box<dyn mixin_pin_store::Lease> {
     let LeaseReply::Granted(lease) = store.lease(session, terms).unwrap() else { panic!("busy") };
     lease

@@ -116,6 +116,34 @@ impl PostgresServer {
         text(output.stdout)
     }
 
+    /// Runs SQL of a file as the superuser.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn psql_file(&self, path: &Path) {
+        run(self.psql_command("SELECT 1").arg("-f").arg(path));
+    }
+
+    /// A dump of the store's tables as SQL.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn dump(&self) -> String {
+        let mut command = Command::new(tool(&self.programs, "pg_dump"));
+        command.args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &self.port.to_string(),
+            "-U",
+            "postgres",
+            "-n",
+            "mixin_pin",
+            "postgres",
+        ]);
+        String::from_utf8(run(&mut command)).unwrap()
+    }
+
     /// The command that runs SQL, for a test that lets it go on.
     pub fn psql_command(&self, sql: &str) -> Command {
         let mut command = Command::new(tool(&self.programs, "psql"));
@@ -320,7 +348,9 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn run(command: &mut Command) {
+/// Runs a command that must succeed, and returns what it prints.
+fn run(command: &mut Command) -> Vec<u8> {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
 }

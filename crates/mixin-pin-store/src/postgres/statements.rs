@@ -4,13 +4,17 @@
 //! `setting` sets what holds for its own transaction alone: the time to wait for a lock, and whether the commit waits for the
 //! disk. It must be read by the statement, or the server does not run it.
 
-/// The server's identity: the system identifier and the timeline. It changes when a standby is promoted, after a recovery
-/// to an earlier time, and if a dump is restored on another server. A copy of the files has the same one. Without `fsync` a
-/// restart may lose writes, so it changes then, too. NULL on a standby.
+/// The identity of the server and of the table: system identifier, timeline, database, table. It changes when a standby is
+/// promoted, after a recovery to an earlier time, and if a dump that creates the table is restored. Without `fsync` a restart
+/// may lose writes, so it changes then, too. NULL on a standby.
+///
+/// It stays the same if the server's files are put back from a copy, also elsewhere, or if rows alone are restored.
 macro_rules! server {
     () => {
         "CASE WHEN pg_is_in_recovery() THEN NULL ELSE (SELECT system_identifier FROM pg_control_system())::text
              || '/' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+             || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())::text
+             || '/' || 'mixin_pin.sessions'::regclass::oid::text
              || CASE current_setting('fsync') WHEN 'off' THEN '/' || (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint::text
                 ELSE '' END
          END"
@@ -71,8 +75,8 @@ CREATE TABLE mixin_pin.calls (
     PRIMARY KEY (session_id, request_id)
 );
 
--- Servers that the store has used, with each promotion of one. After a row is added, no session is leased for as long as a
--- lost lease may last.
+-- Servers that the store has used, with each promotion of one and each restored dump. After a row is added, no session is
+-- leased for as long as a lost lease may last.
 CREATE TABLE mixin_pin.servers (
     server text PRIMARY KEY,
     first_seen timestamptz NOT NULL
