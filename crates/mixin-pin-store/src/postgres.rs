@@ -62,9 +62,9 @@ use statements::{BEHIND, FORGET, FSYNC, PENDING, RAISE, SCHEMA, SESSIONS, SETTLE
 /// A standby may lack the last writes when it is promoted. Iterators still rise, because they are never below the clock, but
 /// the journal may lack the last calls. After a promotion, a recovery to an earlier time or the restoration of a dump that
 /// creates the tables, a session cannot be leased for as long as its longest lease so far or the wanted one, whichever is
-/// longer. This counts from the first lease that is asked for. Callers wait for it as for any lease. A server that starts from
-/// a snapshot of its disk or from another copy of its files looks like the one that was copied, and rows that are restored into
-/// existing tables look like its own, so no session waits then.
+/// longer, but no more than a day. This counts from the first lease that is asked for. Callers wait for it as for any lease. A
+/// server that starts from a snapshot of its disk or from another copy of its files looks like the one that was copied, and
+/// rows that are restored into existing tables look like its own, so no session waits then.
 ///
 /// # Requests without an answer
 /// If a request to lease has no answer, the server may run it later. So the store takes it back, and it then changes nothing.

@@ -488,6 +488,16 @@ fn a_server_that_was_never_seen_leases_nothing_until_a_lost_lease_is_over() {
     assert!(is_busy(&terms(100).wait(Duration::from_millis(1_500))));
     assert!(matches!(store.lease(session, &terms(100).wait(MINUTE)).unwrap(), LeaseReply::Granted(_)));
     assert!(begun.elapsed() > Duration::from_millis(2_800), "{:?}", begun.elapsed());
+    // The clock was ahead when the server was first seen. So the pause begins now.
+    server.psql("UPDATE mixin_pin.servers SET first_seen = now() + interval '1 day' WHERE server <> 'another'");
+    let begun = Instant::now();
+    assert!(is_busy(&terms(100)));
+    assert!(matches!(store.lease(session, &terms(100).wait(MINUTE)).unwrap(), LeaseReply::Granted(_)));
+    assert!(begun.elapsed() > Duration::from_millis(2_800), "{:?}", begun.elapsed());
+    // Nothing pauses for more than a day.
+    server.psql("UPDATE mixin_pin.servers SET first_seen = now() - interval '1 day' WHERE server <> 'another'");
+    drop(take_lease_for(&store, new_session(), &terms(2 * DAY * 1_000)));
+    server.psql("UPDATE mixin_pin.servers SET first_seen = now() - interval '10 s' WHERE server <> 'another'");
     // The own terms count for a new session, and others are not affected by that.
     assert!(matches!(store.lease(new_session(), &terms(60_000)).unwrap(), LeaseReply::Busy));
     drop(take_lease_for(&store, new_session(), &terms(1_000)));

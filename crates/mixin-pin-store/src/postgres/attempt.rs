@@ -24,7 +24,7 @@ use crate::{CallIntent, Error, LeaseReply, LeaseTerms, PendingCall, PostgresErro
 pub(super) struct Found {
     /// None for a standby.
     server: Option<String>,
-    /// Whether this state of the server was seen before.
+    /// Whether this state of the server was seen before now.
     is_known: bool,
     /// Whether a lease that the server has lost may still last.
     is_paused: bool,

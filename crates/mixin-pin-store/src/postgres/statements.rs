@@ -98,10 +98,13 @@ pub(super) const COLUMNS: &str = "SELECT coalesce(c.relname::text, ''), coalesce
 pub(super) const VERSION: &str = "SELECT max(version) FROM mixin_pin.schema_version";
 
 /// `$1` session, `$2` duration of the lease that is asked for, in microseconds. Exactly one row.
+///
+/// A server that was first seen in the future was so by a clock that has gone back. It is seen anew. A pause lasts for a day at
+/// most: calls take far less.
 pub(super) const READ: &str = concat!(
-    "SELECT server.name, known.first_seen IS NOT NULL,
+    "SELECT server.name, coalesce(known.first_seen <= clock_timestamp(), false),
         coalesce(clock_timestamp() < known.first_seen
-            + greatest($2 * interval '1 microsecond', s.longest_lease), false),
+            + least(greatest($2 * interval '1 microsecond', s.longest_lease), interval '1 day'), false),
         s.fence, s.last_iterator, s.raised_to,
         (extract(epoch FROM s.lease_ends - clock_timestamp()) * 1000000)::bigint,
         (extract(epoch FROM s.lease_duration) * 1000000)::bigint,
@@ -113,11 +116,12 @@ pub(super) const READ: &str = concat!(
     LEFT JOIN mixin_pin.sessions AS s ON s.session_id = $1"
 );
 
-/// `$2` server.
+/// `$2` server. If it was seen by a clock that has gone back, the pause counts from now.
 pub(super) const SEE_SERVER: &str = concat!(
     durable!(),
     " INSERT INTO mixin_pin.servers (server, first_seen) SELECT $2, clock_timestamp() FROM setting
-    WHERE setting.text IS NOT NULL ON CONFLICT DO NOTHING"
+    WHERE setting.text IS NOT NULL
+    ON CONFLICT (server) DO UPDATE SET first_seen = clock_timestamp() WHERE servers.first_seen > clock_timestamp()"
 );
 
 /// `$2` session, `$3` fence.
