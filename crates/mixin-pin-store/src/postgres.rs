@@ -232,7 +232,8 @@ impl Inner {
         schema::check(pool, Patience::new(self.limit)).await
     }
 
-    /// Runs a statement that may run twice. If the tables are not as they should be, finds out what is wrong with them.
+    /// Runs a statement that may run twice, until no other transaction comes first: where transactions are serializable, this
+    /// may happen to one that only reads. If the tables are not as they should be, finds out what is wrong with them.
     async fn query(
         &self,
         pool: &Arc<Pool>,
@@ -240,13 +241,17 @@ impl Inner {
         statement: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, Error> {
-        match pool.query(patience, statement, parameters).await {
-            Ok(rows) => Ok(rows),
-            Err(Failure { error: PostgresError::OtherSchema, .. }) => {
-                schema::check(pool, patience).await?;
-                Err(PostgresError::OtherSchema.into())
+        let mut conflicts = Backoff::new(patience.of_step());
+        loop {
+            match pool.query(patience, statement, parameters).await {
+                Ok(rows) => return Ok(rows),
+                Err(failure) if is_conflict(&failure.error) => after_a_conflict(&mut conflicts).await?,
+                Err(Failure { error: PostgresError::OtherSchema, .. }) => {
+                    schema::check(pool, patience).await?;
+                    return Err(PostgresError::OtherSchema.into());
+                }
+                Err(failure) => return Err(failure.into()),
             }
-            Err(failure) => Err(failure.into()),
         }
     }
 
@@ -261,26 +266,9 @@ impl Inner {
         let patience = Patience::new(self.limit);
         let parameters: [Parameter<'_>; 3] =
             [(&lock_limit(patience), Type::TEXT), (&session_id, Type::UUID), (&request_id, Type::UUID)];
-        let rows = self.without_conflicts(pool, patience, SETTLE, &parameters).await?;
+        let rows = self.query(pool, patience, SETTLE, &parameters).await?;
         let row = rows.first().ok_or(PostgresError::OtherSchema)?;
         if column(row, 0)? { Err(Error::InUse) } else { column(row, 1) }
-    }
-
-    /// Runs a statement that may run twice, until no other transaction comes first.
-    async fn without_conflicts(
-        &self,
-        pool: &Arc<Pool>,
-        patience: Patience,
-        statement: &str,
-        parameters: &[Parameter<'_>],
-    ) -> Result<Vec<Row>, Error> {
-        let mut conflicts = Backoff::new(patience.of_step());
-        loop {
-            match self.query(pool, patience, statement, parameters).await {
-                Err(Error::Postgres(error)) if is_conflict(&error) => after_a_conflict(&mut conflicts).await?,
-                result => return result,
-            }
-        }
     }
 
     async fn forget(&self, pool: &Arc<Pool>, session_id: Uuid) -> Result<bool, Error> {
@@ -297,7 +285,7 @@ impl Inner {
             let Some(row) = row else { return Ok(false) };
             let parameters: [Parameter<'_>; 3] =
                 [(&lock_limit(patience), Type::TEXT), (&session_id, Type::UUID), (&row.fence, Type::UUID)];
-            let rows = self.without_conflicts(pool, patience, FORGET, &parameters).await?;
+            let rows = self.query(pool, patience, FORGET, &parameters).await?;
             if let Some(row) = rows.first() {
                 return column(row, 0);
             }
@@ -332,7 +320,7 @@ impl Inner {
                 (&number(raised_to)?, Type::INT8),
                 (&new_fence()?, Type::UUID),
             ];
-            if let Some(row) = self.without_conflicts(pool, patience, RAISE, &parameters).await?.first() {
+            if let Some(row) = self.query(pool, patience, RAISE, &parameters).await?.first() {
                 return iterator(row, 0)?.ok_or(PostgresError::OtherSchema.into());
             }
             after_a_conflict(&mut conflicts).await?;

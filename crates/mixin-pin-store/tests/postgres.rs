@@ -64,6 +64,44 @@ fn the_store_conforms_where_transactions_are_serializable_or_repeatable() {
 }
 
 #[test]
+fn a_read_that_another_transaction_comes_before_is_repeated() {
+    let test = "a_read_that_another_transaction_comes_before_is_repeated";
+    let settings = ["default_transaction_isolation=serializable", "max_prepared_transactions=2"];
+    let Some(server) = start(test, &settings) else { return };
+    let (store, session) = (PostgresStore::open(&server.url()).unwrap(), new_session());
+    drop(take_lease(&store, session));
+    server.psql("CREATE TABLE other AS SELECT 1 AS number");
+    // A transaction reads a row that another one changes, and changes the session's. It is ready to commit, so the server ends
+    // any other that reads the session.
+    let outside = server.write("outside.sql", "UPDATE other SET number = 2");
+    let change = format!(
+        "\\! {} -h 127.0.0.1 -p {} -U postgres -d postgres -X -q -v ON_ERROR_STOP=1 -f {}",
+        server.psql_command("").get_program().display(),
+        server.port(),
+        outside.display()
+    );
+    let prepared = server
+        .psql_command("BEGIN")
+        .args(["-c", "SELECT FROM other", "-c", "UPDATE mixin_pin.sessions SET raised_to = raised_to"])
+        .args(["-c", &change, "-c", "PREPARE TRANSACTION 'ready'"])
+        .output()
+        .unwrap();
+    assert!(prepared.status.success(), "{prepared:?}");
+    let refused = server.psql_command("SELECT FROM mixin_pin.sessions").output().unwrap();
+    assert!(!refused.status.success(), "the other transaction does not matter");
+    std::thread::scope(|scope| {
+        let listing = scope.spawn(|| store.sessions());
+        let leasing = scope.spawn(|| store.lease(session, &confirmed().wait(MINUTE)).map(|_| ()));
+        let forgetting = scope.spawn(|| store.forget(new_session()));
+        std::thread::sleep(Duration::from_millis(200));
+        server.psql("COMMIT PREPARED 'ready'");
+        assert_eq!(listing.join().unwrap().unwrap().len(), 1);
+        leasing.join().unwrap().unwrap();
+        assert!(!forgetting.join().unwrap().unwrap());
+    });
+}
+
+#[test]
 fn a_user_needs_only_what_the_message_names() {
     let Some(server) = start("a_user_needs_only_what_the_message_names", &[]) else { return };
     server.psql("CREATE ROLE bot LOGIN");
