@@ -53,6 +53,7 @@ use statements::{BEHIND, FORGET, FSYNC, PENDING, RAISE, SCHEMA, SESSIONS, SETTLE
 /// cluster: the first that accepts writes is used. Where the URL says nothing, libpq's environment counts. Options are libpq's:
 /// `sslmode`, `sslrootcert` (also `system`), `sslcert`, `sslkey`, `host`, `hostaddr`, `port`, `user`, `dbname`, `passfile`,
 /// `connect_timeout` and those for dead connections. The password is the URL's, that of `PGPASSWORD`, or that of the pass file.
+/// Revocation lists (`~/.postgresql/root.crl`) are not read.
 ///
 /// The store works behind a pooler in transaction mode. It has at most eight connections. Clones are cheap and share them.
 /// Iterators end at `i64::MAX`, in the year 2262. A lease and its iterators are on the server's disk before they are returned,

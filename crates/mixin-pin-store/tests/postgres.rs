@@ -907,6 +907,22 @@ fn each_sslmode_checks_what_libpq_checks() {
         let refused = open("localhost", &format!("sslmode=verify-full&sslrootcert={unusable}"));
         assert!(matches!(refused, Err(Error::Postgres(PostgresError::Certificate { .. }))), "{refused:?}");
     }
+    // An authority that has expired is refused, unless its renewed certificate is there, too.
+    let assert_expired = |query: &str| {
+        let begun = Instant::now();
+        loop {
+            match open("localhost", query) {
+                Err(Error::Postgres(PostgresError::Tls(cause))) if format!("{cause:?}").contains("Expired") => break,
+                Err(_) if begun.elapsed() < MINUTE / 6 => {}
+                result => panic!("{query}: {result:?}"),
+            }
+        }
+    };
+    openssl(&server, &["x509", "-in", "root.crt", "-days", "-1", "-signkey", "root.key", "-out", "old.crt"]);
+    assert_expired(&format!("sslmode=verify-ca&sslrootcert={}", path("old.crt")));
+    let both = ["old.crt", "root.crt"].map(|file| std::fs::read_to_string(path(file)).unwrap()).concat();
+    std::fs::write(path("both.crt"), both).unwrap();
+    assert_opens("localhost", &format!("sslmode=verify-full&sslrootcert={}", path("both.crt")), true);
     // A self-signed certificate is its own root.
     let name =
         ["-keyout", "server.key", "-out", "server.crt", "-subj", "/CN=self", "-addext", "subjectAltName=DNS:localhost"];
@@ -919,6 +935,10 @@ fn each_sslmode_checks_what_libpq_checks() {
     }
     assert_opens("localhost", &format!("sslmode=verify-full{own}"), true);
     assert_untrusted("127.0.0.1", &format!("sslmode=verify-full{own}"));
+    openssl(&server, &["x509", "-in", "server.crt", "-days", "-1", "-signkey", "server.key", "-out", "expired.crt"]);
+    std::fs::copy(path("expired.crt"), path("server.crt")).unwrap();
+    server.psql("SELECT pg_reload_conf()");
+    assert_expired(&format!("sslmode=verify-full&sslrootcert={}", path("expired.crt")));
 }
 
 #[test]

@@ -11,10 +11,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, SignatureVerificationAlgorithm, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_rustls::TlsConnector;
@@ -99,26 +99,67 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PostgresErr
 /// Certificates that are trusted.
 #[derive(Debug)]
 struct Trusted {
-    roots: RootCertStore,
-    /// The same, for a server whose own certificate is in the file.
-    pinned: Vec<CertificateDer<'static>>,
+    certificates: Vec<CertificateDer<'static>>,
+    /// Whether a server's own certificate may be among them.
+    may_be_own: bool,
 }
 
 impl Trusted {
     fn read(from: Roots) -> Result<Self, PostgresError> {
-        let mut roots = RootCertStore::empty();
-        match from {
-            Roots::System => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-                Ok(Self { roots, pinned: Vec::new() })
-            }
-            Roots::File(path) => {
-                let pinned = certificates(&path)?;
-                roots.add_parsable_certificates(pinned.iter().cloned());
-                Ok(Self { roots, pinned })
+        Ok(match from {
+            Roots::System => Self { certificates: rustls_native_certs::load_native_certs().certs, may_be_own: false },
+            Roots::File(path) => Self { certificates: certificates(&path)?, may_be_own: true },
+        })
+    }
+
+    fn verify(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        certificate: &ParsedCertificate<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        algorithms: &[&dyn SignatureVerificationAlgorithm],
+    ) -> Result<(), rustls::Error> {
+        let verify = |certificate: &ParsedCertificate<'_>, roots: &RootCertStore| {
+            verify_server_cert_signed_by_trust_anchor(certificate, roots, intermediates, now, algorithms)
+        };
+        // The dates of a certificate are checked before all else, and here nothing else counts.
+        let nothing = RootCertStore::empty();
+        let check_dates = |certificate: &ParsedCertificate<'_>| match verify(certificate, &nothing) {
+            Err(error) if is_about_dates(&error) => Err(error),
+            _ => Ok(()),
+        };
+        // A self-signed certificate is its own root. OpenSSL accepts it, but as an authority it may not sign for a server.
+        if self.may_be_own && self.certificates.contains(end_entity) {
+            return check_dates(certificate);
+        }
+        // As with OpenSSL, an authority's dates count, too. rustls does not check them.
+        let (mut roots, mut outdated) = (RootCertStore::empty(), RootCertStore::empty());
+        let mut reason = None;
+        for authority in &self.certificates {
+            // Others of the file or of the system may serve.
+            match ParsedCertificate::try_from(authority).map(|authority| check_dates(&authority)) {
+                Ok(Err(error)) => {
+                    outdated.add_parsable_certificates([authority.clone()]);
+                    reason = Some(error);
+                }
+                _ => {
+                    roots.add_parsable_certificates([authority.clone()]);
+                }
             }
         }
+        match verify(certificate, &roots) {
+            Err(error) => Err(reason.filter(|_| verify(certificate, &outdated).is_ok()).unwrap_or(error)),
+            ok => ok,
+        }
     }
+}
+
+fn is_about_dates(error: &rustls::Error) -> bool {
+    use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+
+    let rustls::Error::InvalidCertificate(error) = error else { return false };
+    matches!(error, Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. })
 }
 
 /// Checks the server's certificate as far as the mode demands it. It always checks that the server has the key.
@@ -140,16 +181,8 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         if let Some(trusted) = &self.roots {
             let certificate = ParsedCertificate::try_from(end_entity)?;
-            // A self-signed certificate is its own root. OpenSSL accepts it, but as an authority it may not sign for a server.
-            if !trusted.pinned.contains(end_entity) {
-                verify_server_cert_signed_by_trust_anchor(
-                    &certificate,
-                    &trusted.roots,
-                    intermediates,
-                    now,
-                    self.provider.signature_verification_algorithms.all,
-                )?;
-            }
+            let algorithms = self.provider.signature_verification_algorithms.all;
+            trusted.verify(end_entity, &certificate, intermediates, now, algorithms)?;
             if self.checks_name {
                 verify_server_name(&certificate, name)?;
             }
