@@ -71,6 +71,7 @@ fn error_messages_are_unchanged() {
         }),
         Error::Postgres(PostgresError::Refused),
         Error::Postgres(PostgresError::Unreachable("connection reset".into())),
+        Error::Postgres(PostgresError::NoAnswer),
         Error::Postgres(PostgresError::TimedOut { limit: Duration::from_secs(4) }),
         Error::Postgres(PostgresError::NoConnectionFree { limit: Duration::from_secs(4) }),
         Error::Postgres(PostgresError::NoTls),

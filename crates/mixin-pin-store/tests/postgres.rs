@@ -702,6 +702,49 @@ fn each_unusable_server_has_its_own_error() {
     assert_fails!(store, PostgresError::Refused);
 }
 
+/// A server that sends this to each client, and then ends the connection.
+fn answers(bytes: &'static [u8]) -> u16 {
+    use std::io::{Read as _, Write as _};
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            // The client may be gone. What it sends is read, or the system would reset the connection.
+            let _ = client.read(&mut [0; 1_024]);
+            let _ = client.write_all(bytes);
+            let _ = client.shutdown(std::net::Shutdown::Write);
+            let _ = client.read(&mut [0; 1_024]);
+        }
+    });
+    port
+}
+
+#[test]
+fn what_is_not_postgresql_has_an_error_that_says_so() {
+    let rubbish: [&'static [u8]; 6] = [
+        b"",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"-ERR unknown command\r\n",
+        &[b'R', 0, 0, 0, 1, 0],
+        // An answer that comes at another time, and one of another length than it says.
+        &[b'Z', 0, 0, 0, 5, b'I'],
+        &[b'R', 0, 0, 0, 6, 0, 0],
+    ];
+    for bytes in rubbish {
+        let port = answers(bytes);
+        for mode in ["disable", "prefer"] {
+            let url = format!("postgres://bot:secret@127.0.0.1:{port}/bots?sslmode={mode}");
+            let refused = PostgresStore::open(&url);
+            assert!(
+                matches!(&refused, Err(Error::Postgres(error @ PostgresError::NoAnswer)) if error.may_pass()),
+                "{bytes:?} {mode}: {refused:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_pooler_whose_server_is_gone_is_waited_for_no_longer_than_asked() {
     let test = "a_pooler_whose_server_is_gone_is_waited_for_no_longer_than_asked";

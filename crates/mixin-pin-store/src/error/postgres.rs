@@ -43,6 +43,8 @@ pub enum PostgresError {
     Refused,
     /// The server cannot be reached, or the connection broke.
     Unreachable(BoxError),
+    /// The server ended the connection without a reason, or its answer is not PostgreSQL's.
+    NoAnswer,
     /// No answer came in time.
     TimedOut {
         /// The time that was allowed.
@@ -103,6 +105,7 @@ impl PostgresError {
             self,
             Self::Refused
                 | Self::Unreachable(_)
+                | Self::NoAnswer
                 | Self::TimedOut { .. }
                 | Self::NoConnectionFree { .. }
                 | Self::TooManyConnections
@@ -143,6 +146,9 @@ impl fmt::Display for PostgresError {
             Self::Unreachable(cause) => {
                 write!(f, "PostgreSQL cannot be reached: {cause}; check host and port, and the network")
             }
+            Self::NoAnswer => f.write_str(
+                "the server ended the connection, or answered something else than PostgreSQL does; check that it is PostgreSQL, then try again",
+            ),
             Self::TimedOut { limit } => write!(
                 f,
                 "PostgreSQL did not answer within {limit:.1?}; check whether it or its pooler hangs, and whether a firewall drops packets"

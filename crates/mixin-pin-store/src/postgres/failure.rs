@@ -75,17 +75,22 @@ pub(super) fn classify(error: tokio_postgres::Error) -> PostgresError {
             Some(cause) if cause.is::<io::Error>() => PostgresError::Tls(cause),
             _ => PostgresError::NoTls,
         },
-        text => match error.into_source() {
-            Some(cause) => match cause.downcast::<io::Error>() {
-                Ok(cause) => match cause.kind() {
+        "connection closed" | "error parsing response from server" | "unexpected message from server" => {
+            PostgresError::NoAnswer
+        }
+        text => {
+            let is_connecting = text == "error connecting to server";
+            match error.into_source().map(<dyn StdError + Send + Sync>::downcast::<io::Error>) {
+                Some(Ok(cause)) => match cause.kind() {
                     io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => PostgresError::Refused,
+                    // Only the client's own reading has no number of the system.
+                    _ if !is_connecting && cause.raw_os_error().is_none() => PostgresError::NoAnswer,
                     _ => PostgresError::Unreachable(cause),
                 },
-                Err(_) => PostgresError::OtherSchema,
-            },
-            None if text.starts_with("connection closed") => PostgresError::Unreachable(text.into()),
-            None => PostgresError::Other(text.into()),
-        },
+                Some(Err(_)) => PostgresError::OtherSchema,
+                None => PostgresError::Other(text.into()),
+            }
+        }
     }
 }
 
