@@ -179,7 +179,8 @@ pub enum RedisError {
     Full,
     /// The server cannot save to its disk and refuses writes (`MISCONF`).
     CannotSave,
-    /// The server is a replica and refuses writes, or it lost its primary (`READONLY`, `MASTERDOWN`).
+    /// The server is a replica and refuses writes, it became one while a lease waited, or it lost its primary (`READONLY`,
+    /// `UNBLOCKED`, `MASTERDOWN`).
     Replica,
     /// The server has too few replicas and refuses writes (`NOREPLICAS`), or fewer than the URL's `replicas` had a lease in
     /// time. That lease is taken back.

@@ -62,8 +62,8 @@ const MARK_SUFFIX: &str = ":over:";
 /// # Failovers and restarts
 /// A server that was promoted or restarted may have lost its last writes, and with them a lease that its holder still
 /// believes in. So each lease records the ids of the server's start and of its replication. If they have changed, the session
-/// pauses: it counts as in use for as long as its last known lease or the wanted one, whichever is longer, and for a day at
-/// most. A restart is counted from the restart. A promotion is counted from the next request for a lease, and two seconds are
+/// pauses: it counts as in use for as long as its longest known lease or the wanted one, whichever is longer, and for a day
+/// at most. A restart is counted from the restart. A promotion is counted from the next request for a lease, and two seconds are
 /// added. Callers wait for the end of a pause as for the end of a lease. A new session pauses once, too, on a server that was
 /// ever promoted or has just been started: a new server looks like one that lost everything. The user needs the right to send
 /// `INFO`; without it there are no pauses.

@@ -157,6 +157,22 @@ fn a_session_that_pauses_is_in_use_and_no_release_ends_that() {
 }
 
 #[test]
+fn a_pause_lasts_as_long_as_the_longest_lease_although_shorter_ones_followed() {
+    let test = "a_pause_lasts_as_long_as_the_longest_lease_although_shorter_ones_followed";
+    let Some(mut server) = RedisServer::start(test, &["--appendonly", "yes", "--appendfsync", "always"]) else {
+        return;
+    };
+    let (store, session) = (RedisStore::open(&server.url()).unwrap(), new_session());
+    for seconds in [3_000, 2, 1_000] {
+        drop(granted(store.lease(session, &short(SECOND * seconds)).unwrap()));
+    }
+    server.restart();
+    assert!(is_busy(&store, session, &short(SECOND * 2)));
+    let left: u64 = server.command(&["PTTL", &format!("mixin-pin:{{{session}}}:pause")]).parse().unwrap();
+    assert!(left > 2_900_000 && left <= 3_001_000, "{left}");
+}
+
+#[test]
 fn a_pause_lasts_a_day_at_most() {
     let Some(mut server) = RedisServer::start("a_pause_lasts_a_day_at_most", &[]) else { return };
     let (store, session, endless) = (RedisStore::open(&server.url()).unwrap(), new_session(), short(Duration::MAX));

@@ -78,6 +78,43 @@ fn after_a_failover_that_lost_the_last_write_iterators_are_not_below_the_clock()
 }
 
 #[test]
+fn a_lease_goes_on_above_its_own_iterators_although_the_record_is_lost() {
+    let test = "a_lease_goes_on_above_its_own_iterators_although_the_record_is_lost";
+    let Some(server) = RedisServer::start(test, &[]) else { return };
+    let store = RedisStore::open(&server.url()).unwrap();
+    let (session, hour) = (new_session(), 3_600_000_000_000);
+    // Above the clock.
+    store.raise(session, now().as_nanos().unwrap() + hour).unwrap();
+    let (lease, mut last) = (take_lease(&store, session), 0);
+    for _ in 0..5 {
+        let iterator = lease.reserve(now()).unwrap();
+        assert!(iterator > last, "{iterator} followed {last}");
+        last = iterator;
+        server.command(&["DEL", &format!("mixin-pin:{{{session}}}")]);
+    }
+}
+
+#[test]
+fn further_iterators_wait_for_the_replicas_too() {
+    let test = "further_iterators_wait_for_the_replicas_too";
+    let Some(server) = RedisServer::start(test, &[]) else { return };
+    let settings = ["--replicaof", "127.0.0.1", &server.port().to_string(), "--repl-diskless-sync-delay", "0"];
+    let mut replica = RedisServer::start(test, &settings).unwrap();
+    while replica.info("replication", "master_link_status") != "up" {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let store = RedisStore::open(&(server.url() + "&replicas=1")).unwrap();
+    let LeaseReply::Granted(lease) = store.lease(new_session(), &confirmed().wait(MINUTE)).unwrap() else {
+        panic!("busy")
+    };
+    let iterators = [(); 3].map(|()| lease.reserve(now()).unwrap());
+    assert!(iterators.is_sorted());
+    replica.kill();
+    let refused = lease.reserve(now());
+    assert!(matches!(refused, Err(Error::Redis(RedisError::FewReplicas))), "{refused:?}");
+}
+
+#[test]
 fn after_the_last_iterator_there_is_an_error() {
     let Some(server) = RedisServer::start("after_the_last_iterator_there_is_an_error", &[]) else { return };
     let store = RedisStore::open(&server.url()).unwrap();

@@ -1,6 +1,6 @@
 //! An attempt to lease a session: one try, or two if the first had no answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mixin_pin_core::{Error as CoreError, UnixTime, uuid::Uuid};
@@ -89,9 +89,10 @@ impl LeaseRequest {
         match text(0)? {
             "leased" => {
                 let reserved = number(text(1)?)?..=number(text(2)?)?;
+                let last = Mutex::new(*reserved.end());
                 let state = LeaseState::new(Expiry::new(self.begun, self.now, self.duration), reserved);
                 let (store, session_id, fence) = (store.clone(), self.session_id, self.fence.clone());
-                Ok(Attempt::Granted(Grant { store, session_id, fence, state, entry, is_late }))
+                Ok(Attempt::Granted(Grant { store, session_id, fence, state, last, entry, is_late }))
             }
             "leap" => {
                 let ahead = text(1)?;
@@ -182,9 +183,7 @@ impl Inner {
         patience: Patience,
     ) -> RedisResult<Vec<String>> {
         let answer: Vec<String> = request.invocation(self, is_second).invoke(connection)?;
-        let Some(wait) = self.wait_for_replicas(&answer, patience) else { return Ok(answer) };
-        let has_enough = wait.query(connection).map(|count: u32| count >= self.servers.settings().options.replicas);
-        match has_enough {
+        match self.replicas_have(connection, &answer, patience) {
             Ok(true) => Ok(answer),
             Err(error) if is_broken(&error) => Err(error),
             result => {
@@ -195,14 +194,25 @@ impl Inner {
         }
     }
 
-    /// The command that waits until the replicas have the lease. None if there is no lease, or it needs no replicas.
+    /// Waits until the replicas have what a script wrote. True if it needs no replicas.
+    pub(super) fn replicas_have(
+        &self,
+        connection: &mut Connection,
+        answer: &[String],
+        patience: Patience,
+    ) -> RedisResult<bool> {
+        let Some(wait) = self.wait_for_replicas(answer, patience) else { return Ok(true) };
+        wait.query(connection).map(|count: u32| count >= self.servers.settings().options.replicas)
+    }
+
+    /// The command that waits until the replicas have what a script wrote. None if it gave no iterator, or needs no replicas.
     pub(super) fn wait_for_replicas(&self, answer: &[String], patience: Patience) -> Option<Cmd> {
         let replicas = self.servers.settings().options.replicas;
-        let is_leased = answer.first().is_some_and(|word| word == "leased");
+        let is_written = answer.first().is_some_and(|word| word == "leased" || word == "reserved");
         let limit = (patience.of_step() / 2).clamp(Duration::from_millis(1), Self::REPLICAS);
         let mut command = redis::cmd("WAIT");
         command.arg(replicas).arg(u64::try_from(limit.as_millis()).unwrap_or(1));
-        (is_leased && replicas > 0).then_some(command)
+        (is_written && replicas > 0).then_some(command)
     }
 
     /// Takes back the requests that had no answer.

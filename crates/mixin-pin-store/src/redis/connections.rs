@@ -271,7 +271,7 @@ pub(super) fn classify(error: redis::RedisError) -> RedisError {
     match code(&error) {
         "OOM" => RedisError::Full,
         "MISCONF" => RedisError::CannotSave,
-        "READONLY" | "MASTERDOWN" => RedisError::Replica,
+        "READONLY" | "MASTERDOWN" | "UNBLOCKED" => RedisError::Replica,
         "NOREPLICAS" => RedisError::FewReplicas,
         "LOADING" => RedisError::Loading,
         "BUSY" | "TRYAGAIN" => RedisError::Busy,
@@ -286,6 +286,8 @@ pub(super) fn classify(error: redis::RedisError) -> RedisError {
             ErrorKind::AuthenticationFailed => RedisError::PasswordWrong,
             // The answer to `SELECT` has no word of its own (redis/redis: src/db.c, selectCommand).
             _ if error.to_string().contains("DB index is out of range") => RedisError::NoDatabase,
+            // Nor has that of a replica to `WAIT` (src/replication.c, waitCommand).
+            _ if error.to_string().contains("WAIT cannot be used with replica") => RedisError::Replica,
             _ if error.is_connection_refusal() => RedisError::Refused,
             _ if is_broken(&error) => RedisError::Unreachable(error.into()),
             _ => RedisError::Other(error.into()),

@@ -1,14 +1,14 @@
 //! A lease on the server: further iterators, and the release.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mixin_pin_core::{Error as CoreError, NonceSource, UnixTime, uuid::Uuid};
 use redis::Commands as _;
 
 use super::attempt::Release;
-use super::{Inner, lease_key, number};
+use super::{Inner, invocation, lease_key, number};
 use crate::engine::LeaseState;
 use crate::journal::OwnEntry;
 use crate::{Error, Lease, RedisError};
@@ -19,6 +19,8 @@ pub(super) struct Grant {
     pub(super) session_id: Uuid,
     pub(super) fence: String,
     pub(super) state: LeaseState,
+    /// The greatest iterator that this lease got. The record may have been lost since.
+    pub(super) last: Mutex<u64>,
     pub(super) entry: OwnEntry,
     /// Whether the first try to lease may still arrive.
     pub(super) is_late: bool,
@@ -32,6 +34,30 @@ impl Grant {
     pub(super) fn release(&self) -> Release {
         let Self { session_id, fence, entry, is_late, .. } = self;
         Release { session_id: *session_id, fence: fence.clone(), request_id: entry.to_remove(), is_late: *is_late }
+    }
+
+    /// An iterator after the reserved ones.
+    fn further(&self, now: UnixTime) -> Result<u64, Error> {
+        let store = &self.store;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let arguments = [self.fence.as_str(), &now.as_nanos()?.to_string(), &last.to_string()];
+        let (script, patience) =
+            (invocation(&store.scripts.reserve, self.session_id, &arguments), store.patience(store.limit));
+        let answer = store.on_connection(Some(self.session_id), |connection| {
+            let answer: Vec<String> = script.invoke(connection)?;
+            // If too few have the iterator, nobody uses it.
+            Ok(if store.replicas_have(connection, &answer, patience)? { answer } else { vec!["few".to_owned()] })
+        })?;
+        match (answer.first().map(String::as_str), answer.get(1)) {
+            (Some("reserved"), Some(iterator)) => {
+                *last = number(iterator)?;
+                Ok(*last)
+            }
+            (Some("lost"), _) => Err(Error::LeaseLost),
+            (Some("exhausted"), _) => Err(CoreError::IteratorExhausted.into()),
+            (Some("few"), _) => Err(Error::Redis(RedisError::FewReplicas)),
+            _ => Err(Error::Redis(RedisError::Content)),
+        }
     }
 }
 
@@ -52,16 +78,7 @@ impl NonceSource for RedisLease {
                 store.on_connection(Some(*session_id), |connection| connection.get::<_, Option<String>>(&lease))?;
             Ok(found.as_ref() == Some(fence))
         };
-        state.take((store.clock)().ok(), has_fence, || {
-            let arguments = [fence.as_str(), &now.as_nanos()?.to_string()];
-            let answer = store.run(&store.scripts.reserve, *session_id, &arguments)?;
-            match (answer.first().map(String::as_str), answer.get(1)) {
-                (Some("reserved"), Some(iterator)) => number(iterator),
-                (Some("lost"), _) => Err(Error::LeaseLost),
-                (Some("exhausted"), _) => Err(CoreError::IteratorExhausted.into()),
-                _ => Err(Error::Redis(RedisError::Content)),
-            }
-        })
+        state.take((store.clock)().ok(), has_fence, || self.0.further(now))
     }
 }
 

@@ -109,7 +109,7 @@ end
 ///
 /// The pause: a server that was promoted or restarted may have lost a lease that its holder still believes in. The ids of its
 /// start and of its replication change then. If they are not those of the session's record, the session counts as in use for
-/// as long as such a lease may last: the last known one or this one, whichever is longer. After a restart this counts from the
+/// as long as such a lease may last: the longest known one or this one, whichever is longer. After a restart this counts from the
 /// restart.
 const LEASE: &str = r"
 local fence, now, lease_ms, max_leap, too_far = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[6]
@@ -183,7 +183,12 @@ if not first then return {'exhausted'} end
 raise(ARGV[5])
 local greatest = redis.call('HGET', record, 'iterator')
 redis.call('SET', lease, fence, 'PX', lease_ms)
-redis.call('HSET', record, 'leased_ms', lease_ms, 'replicas', replicas)
+-- The greatest of all, because a lost lease is not the last one that is known.
+local leased_ms = redis.call('HGET', record, 'leased_ms')
+if not leased_ms or (tonumber(leased_ms) or 0) < tonumber(lease_ms) then
+  redis.call('HSET', record, 'leased_ms', lease_ms)
+end
+redis.call('HSET', record, 'replicas', replicas)
 if identity then redis.call('HSET', record, 'server', identity) end
 for _, expired in ipairs(old) do redis.call('HDEL', calls, expired) end
 if request ~= '' then
@@ -192,9 +197,12 @@ end
 return {'leased', first, greatest}
 ";
 
-/// Arguments: fence, now.
+/// Arguments: fence; now; the greatest iterator that the lease got. The record may be behind that after a failover.
 const RESERVE: &str = r"
 if redis.call('GET', lease) ~= ARGV[1] then return {'lost'} end
+local before = redis.call('HGET', record, 'iterator')
+if is_foreign(before) then return {'foreign'} end
+if not before or exceeds(ARGV[3], before) then redis.call('HSET', record, 'iterator', ARGV[3]) end
 local first = advance(ARGV[2])
 if not first then return {'exhausted'} end
 return {'reserved', first}

@@ -161,6 +161,30 @@ fn a_release_leaves_the_entry_that_a_later_lease_has_for_the_same_request() {
 }
 
 #[test]
+fn a_server_that_becomes_a_replica_before_or_while_a_lease_waits_for_replicas_is_called_one() {
+    let test = "a_server_that_becomes_a_replica_before_or_while_a_lease_waits_for_replicas_is_called_one";
+    let Some(server) = RedisServer::start(test, &[]) else { return };
+    let store = open(&server);
+    let wait = || {
+        let mut wait = redis::cmd("WAIT");
+        wait.arg(1).arg(4_000);
+        store.0.on_connection(None, |connection| wait.query::<u32>(connection))
+    };
+    let assert_replica = |answer| {
+        assert!(matches!(answer, Err(crate::Error::Redis(crate::RedisError::Replica))), "{answer:?}");
+    };
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(wait);
+        while server.info("clients", "blocked_clients") != "1" && !waiting.is_finished() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        server.command(&["REPLICAOF", "127.0.0.1", "9"]);
+        assert_replica(waiting.join().unwrap());
+    });
+    assert_replica(wait());
+}
+
+#[test]
 fn a_fence_is_marked_for_a_while_and_only_after_a_try_without_an_answer() {
     let test = "a_fence_is_marked_for_a_while_and_only_after_a_try_without_an_answer";
     let Some(server) = RedisServer::start(test, &[]) else { return };
