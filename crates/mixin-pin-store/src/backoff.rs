@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Pauses that double up to a limit, until a deadline.
+#[cfg_attr(all(feature = "redis", feature = "async"), derive(Clone))]
 pub(crate) struct Backoff {
     until: Instant,
     pause: Duration,

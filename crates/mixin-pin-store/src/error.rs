@@ -189,8 +189,11 @@ pub enum RedisError {
     Loading,
     /// The server is busy with a script of another client, or moves keys (`BUSY`, `TRYAGAIN`).
     Busy,
-    /// The cluster does not work (`CLUSTERDOWN`).
+    /// The cluster does not work (`CLUSTERDOWN`), or no other node confirms that the one that granted a lease has the session.
+    /// That lease is taken back.
     ClusterDown,
+    /// The cluster's nodes send a request from one to another, and none runs it (`MOVED`).
+    Redirects,
     /// Another node of the cluster has the session's keys (`MOVED`, `ASK`).
     OtherNode,
     /// Too few of the URL's Sentinels answer and name the same primary.
@@ -220,6 +223,7 @@ impl RedisError {
                 | Self::Loading
                 | Self::Busy
                 | Self::ClusterDown
+                | Self::Redirects
                 | Self::NoPrimary
         )
     }
@@ -439,8 +443,15 @@ impl fmt::Display for RedisError {
             Self::Loading => f.write_str("Redis is loading its data (LOADING); try again when it has done so"),
             Self::Busy => f.write_str("Redis is busy with a script of another client or moves keys (BUSY); try again"),
             Self::ClusterDown => {
-                f.write_str("the Redis cluster does not work (CLUSTERDOWN); bring its missing nodes back, then try again")
+                f.write_str(
+                    "the Redis cluster does not work (CLUSTERDOWN, or no other node confirms which one has the session); bring its \
+                     missing nodes back, then try again",
+                )
             }
+            Self::Redirects => f.write_str(
+                "the nodes of the Redis cluster send a request from one to another, and none runs it (MOVED); try again, or if that \
+                 stays, correct cluster-announce-ip and cluster-announce-port of each node",
+            ),
             Self::OtherNode => f.write_str(
                 "this Redis server is one node of a cluster, and another node has the session (MOVED); name it as \
                  redis-cluster://HOST, or name a server without cluster mode",

@@ -55,6 +55,7 @@ fn error_messages_are_unchanged() {
         Error::Redis(RedisError::Loading),
         Error::Redis(RedisError::Busy),
         Error::Redis(RedisError::ClusterDown),
+        Error::Redis(RedisError::Redirects),
         Error::Redis(RedisError::OtherNode),
         Error::Redis(RedisError::NoPrimary),
         Error::Redis(RedisError::UnknownPrimary),

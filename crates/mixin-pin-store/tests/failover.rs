@@ -405,22 +405,124 @@ fn a_sentinel_that_hangs_or_lies_is_outvoted_and_one_alone_is_not_believed() {
 
 /// A Sentinel that always names this port.
 fn sentinel_that_names(port: u16) -> u16 {
+    server_that_says(move |_| format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.to_string().len()))
+}
+
+/// A server that always gives the same answer, made of its own port.
+fn server_that_says(answer: impl Fn(u16) -> String) -> u16 {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let own = listener.local_addr().unwrap().port();
+    let answer = answer(own);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
+            let (mut stream, answer) = (stream.unwrap(), answer.clone());
             std::thread::spawn(move || {
                 // Each question arrives as one piece.
                 while stream.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {
-                    let answer = format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.to_string().len());
                     stream.write_all(answer.as_bytes()).unwrap();
                 }
             });
         }
     });
     own
+}
+
+#[test]
+fn a_node_that_was_replaced_while_it_hung_grants_no_lease() {
+    let Some(servers) = ClusterServers::start("a_node_that_was_replaced_while_it_hung_grants_no_lease") else { return };
+    let [former, other] = [(); 2].map(|()| RedisStore::open(&servers.url()).unwrap());
+    let (session, terms) = (new_session(), short(SECOND * 5));
+    let old = servers.primary_of(session).unwrap();
+    let sessions =
+        [session, std::iter::repeat_with(new_session).find(|id| servers.primary_of(id) == Some(old)).unwrap()];
+    // The stores know the node, and have a connection to it.
+    drop(granted(former.lease(sessions[0], &terms).unwrap()));
+    #[cfg(feature = "async")]
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    #[cfg(feature = "async")]
+    let former_async = runtime.block_on(mixin_pin_store::open_async(&servers.url())).unwrap();
+    #[cfg(feature = "async")]
+    let lease_async = || match runtime.block_on(former_async.lease(sessions[1], terms)) {
+        Ok(LeaseReply::Granted(lease)) => {
+            runtime.block_on(lease.release());
+            true
+        }
+        _ => false,
+    };
+    #[cfg(feature = "async")]
+    assert!(lease_async());
+    servers.nodes()[old].signal("STOP");
+    let held = std::thread::scope(|scope| {
+        let lease = |session| granted(other.lease(session, &terms.wait(SECOND * 60)).unwrap());
+        sessions.map(|session| scope.spawn(move || lease(session))).map(|lease| lease.join().unwrap())
+    });
+    std::thread::scope(|scope| {
+        let reply = scope.spawn(|| former.lease(sessions[0], &terms));
+        #[cfg(feature = "async")]
+        let is_granted_async = scope.spawn(lease_async);
+        std::thread::sleep(SECOND / 2);
+        servers.nodes()[old].signal("CONT");
+        let reply = reply.join().unwrap();
+        assert!(!matches!(reply, Ok(LeaseReply::Granted(_))), "two holders");
+        assert!(reply.as_ref().map_or_else(Error::may_pass, |_| true), "{reply:?}");
+        #[cfg(feature = "async")]
+        assert!(!is_granted_async.join().unwrap(), "two holders");
+    });
+    drop(held);
+    // The store knows the new node.
+    drop(granted(former.lease(sessions[0], &terms.wait(SECOND * 20)).unwrap()));
+}
+
+#[test]
+fn another_node_confirms_a_lease_unless_there_is_none() {
+    let test = "another_node_confirms_a_lease_unless_there_is_none";
+    let (Some(alone), Some(servers)) =
+        (RedisServer::start(test, &["--cluster-enabled", "yes"]), ClusterServers::start(test))
+    else {
+        return;
+    };
+    alone.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    while !alone.command(&["CLUSTER", "INFO"]).contains("cluster_state:ok") {
+        std::thread::sleep(SECOND / 50);
+    }
+    let url = alone.url().replace("redis:", "redis-cluster:");
+    // By another name than its own, too, and with a node that is gone.
+    let port = format!(":{}", alone.port());
+    let other_names =
+        [url.clone(), url.replace("127.0.0.1", "localhost"), url.replace(&port, &format!("{port},127.0.0.1:9"))];
+    for url in other_names {
+        let store = RedisStore::open(&url).unwrap();
+        for _ in 0..3 {
+            drop(take_lease(&store, new_session()));
+        }
+    }
+    // The URL names one node, which knows the others.
+    let session = new_session();
+    let own = servers.primary_of(session).unwrap();
+    let (url, hosts) = (servers.url(), servers.nodes()[own].port());
+    let url = format!("redis-cluster://localhost:{hosts}?{}", url.split_once('?').unwrap().1);
+    let store = RedisStore::open(&url).unwrap();
+    drop(take_lease(&store, session));
+    let store = RedisStore::open(&url).unwrap();
+    let others = || servers.nodes().iter().enumerate().filter(|(place, _)| *place != own);
+    others().for_each(|(_, node)| node.signal("STOP"));
+    let refused = store.lease(session, &confirmed()).unwrap_err();
+    assert!(matches!(refused, Error::Redis(RedisError::ClusterDown)), "{refused:?}");
+    others().for_each(|(_, node)| node.signal("CONT"));
+}
+
+#[test]
+fn nodes_that_redirect_without_end_are_called_so() {
+    let port = server_that_says(|own| format!("-MOVED 5 127.0.0.1:{own}\r\n"));
+    let ends = server_that_says(|_| format!("-MOVED 5 127.0.0.1:{port}\r\n"));
+    for port in [port, ends] {
+        let refused = RedisStore::open(&format!("redis-cluster://127.0.0.1:{port}")).unwrap_err();
+        assert!(matches!(refused, Error::Redis(RedisError::Redirects)), "{refused:?}");
+    }
+    let moves = server_that_says(|own| format!("-ASK 5 127.0.0.1:{own}\r\n"));
+    let refused = RedisStore::open(&format!("redis-cluster://127.0.0.1:{moves}")).unwrap_err();
+    assert!(matches!(refused, Error::Redis(RedisError::Busy)), "{refused:?}");
 }
 
 #[test]

@@ -9,9 +9,13 @@ use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, FromRedisValue, RedisRes
 use tokio::runtime::{self, Handle};
 use tokio::task::JoinHandle;
 
-use super::attempt::{Attempt, LeaseRequest, Release};
+#[cfg(feature = "redis-ha")]
+use super::attempt::ELSEWHERE;
+use super::attempt::{ATTEMPTS, Attempt, LeaseRequest, Release};
 use super::connections::{Patience, Silent, TIMEOUT, is_broken, may_pass};
 use super::lease::Grant;
+#[cfg(feature = "redis-ha")]
+use super::servers::Inquiry;
 use super::servers::{Server, Servers, address};
 use super::{Inner, RedisStore, UNLIMITED, calls, invocation, settled};
 use crate::backoff::Backoff;
@@ -124,7 +128,7 @@ impl Inner {
                 server = next?;
                 continue;
             }
-            let error = self.servers.failed(&server, patience.classify(error));
+            let error = self.servers.failed(&server, patience, error);
             if !silent.is_empty() || !self.servers.may_change() || !may_pass(&error) || patience.is_over() {
                 return Err(error);
             }
@@ -134,7 +138,7 @@ impl Inner {
             }
         }
         let result = self.on_server_async(&server, &runtime, silent, patience, &request).await;
-        result.map_err(|error| self.servers.failed(&server, patience.classify(error)))
+        result.map_err(|error| self.servers.failed(&server, patience, error))
     }
 
     /// The server to ask for a session.
@@ -206,46 +210,73 @@ impl Inner {
     ) -> Result<LeaseReply<AsyncRedisLease>, Error> {
         let (runtime, patience) = (current()?, self.patience(limit.min(self.limit)));
         let backoff = Backoff::new(terms.max_wait());
-        let (request, entry) = {
-            let terms = call.as_deref().map_or(terms, |call| terms.for_call(call));
-            (LeaseRequest::new(session_id, (self.clock)()?, &terms)?, OwnEntry::new(&terms))
-        };
-        let mut silent = Vec::new();
-        let script = |is_second| Request::Script(request.invocation(&self, is_second));
-        let answer = match self.on_shared(Some(session_id), &mut silent, patience, script).await {
-            Ok((answer, from)) => self.confirm(answer, from, &mut silent, patience).await,
-            Err(error) => Err(error),
-        };
-        let is_late = !silent.is_empty();
-        let result = answer.and_then(|answer| request.read(&self, &answer, entry, is_late));
-        if result.is_err() && is_late {
-            // The caller does not wait for it.
-            drop(runtime.spawn(self.take_back_async(request.release(), silent, backoff)));
+        for _ in 0..ATTEMPTS {
+            let (request, entry) = {
+                let terms = call.as_deref().map_or(terms, |call| terms.for_call(call));
+                (LeaseRequest::new(session_id, (self.clock)()?, &terms)?, OwnEntry::new(&terms))
+            };
+            let mut silent = Vec::new();
+            let script = |is_second| Request::Script(request.invocation(&self, is_second));
+            let answer = match self.on_shared(Some(session_id), &mut silent, patience, script).await {
+                Ok((answer, from)) => self.confirm_async(&request, answer, from, &mut silent, patience).await,
+                Err(error) => Err(error),
+            };
+            let is_late = !silent.is_empty();
+            let result = answer.and_then(|answer| request.read(&self, &answer, entry, is_late));
+            if is_late && !matches!(result, Ok(Some(_))) {
+                // The caller does not wait for it.
+                drop(runtime.spawn(self.clone().take_back_async(request.release(), silent, backoff.clone())));
+            }
+            return Ok(match result? {
+                Some(Attempt::Granted(grant)) => {
+                    LeaseReply::Granted(AsyncRedisLease { grant: Some(Arc::new(grant)), runtime })
+                }
+                Some(Attempt::Busy) => LeaseReply::Busy,
+                Some(Attempt::ClockUnconfirmed { ahead }) => LeaseReply::ClockUnconfirmed { ahead },
+                None => continue,
+            });
         }
-        Ok(match result? {
-            Attempt::Granted(grant) => LeaseReply::Granted(AsyncRedisLease { grant: Some(Arc::new(grant)), runtime }),
-            Attempt::Busy => LeaseReply::Busy,
-            Attempt::ClockUnconfirmed { ahead } => LeaseReply::ClockUnconfirmed { ahead },
-        })
+        Err(Error::Redis(RedisError::ClusterDown))
     }
 
-    /// Waits until the replicas have a lease.
-    async fn confirm(
+    /// Waits until the replicas have a lease, and asks other nodes of a cluster whether this one has the session. If it fails,
+    /// the connection is added to `silent`, so the lease is taken back.
+    #[cfg_attr(not(feature = "redis-ha"), expect(unused_variables, reason = "the only server has it"))]
+    async fn confirm_async(
         &self,
+        request: &LeaseRequest,
         answer: Vec<String>,
         (server, mut connection): (Server, MultiplexedConnection),
         silent: &mut Silent<MultiplexedConnection>,
         patience: Patience,
     ) -> Result<Vec<String>, Error> {
-        let Some(wait) = self.wait_for_replicas(&answer, patience) else { return Ok(answer) };
-        let error = match wait.query_async::<u32>(&mut connection).await {
-            Ok(count) if count >= self.servers.settings().options.replicas => return Ok(answer),
-            Ok(_) => RedisError::FewReplicas,
-            Err(error) => patience.classify(error),
-        };
-        let error = self.servers.failed(&server, error);
-        silent.push((server, connection));
-        Err(error)
+        if let Some(wait) = self.wait_for_replicas(&answer, patience) {
+            let error = match wait.query_async::<u32>(&mut connection).await {
+                Ok(count) if count >= self.servers.settings().options.replicas => None,
+                Ok(_) => Some(Error::Redis(RedisError::FewReplicas)),
+                Err(error) => Some(self.servers.failed(&server, patience, error)),
+            };
+            if let Some(error) = error {
+                silent.push((server, connection));
+                return Err(error);
+            }
+        }
+        #[cfg(feature = "redis-ha")]
+        if let Some(mut inquiry) = request.inquiry(self, &answer, &server) {
+            let runtime = current()?;
+            while let Some((node, question)) = inquiry.next().filter(|_| !patience.is_over()) {
+                let limit = Patience::new(Inquiry::LIMIT, Inquiry::LIMIT);
+                let ask = |_| Request::Command(question.clone());
+                let found = self.on_server_async(&node, &runtime, &mut Vec::new(), limit, &ask).await;
+                inquiry.answered(&self.servers, limit, &node, found.map(|(found, _)| found));
+            }
+            let result = inquiry.result();
+            if !matches!(result, Ok(true)) {
+                silent.push((server, connection));
+                return result.map(|_| vec![ELSEWHERE.to_owned()]);
+            }
+        }
+        Ok(answer)
     }
 
     /// Takes back the requests that had no answer.

@@ -8,6 +8,8 @@ use redis::{Cmd, Connection, RedisResult, ScriptInvocation};
 
 use super::connections::{Patience, Silent, connect, is_broken};
 use super::lease::Grant;
+#[cfg(feature = "redis-ha")]
+use super::servers::{Inquiry, Server};
 use super::{Inner, calls, invocation, keys, mark_key, number};
 use crate::engine::{Expiry, LeaseState, random};
 use crate::iterators::{PER_LEASE, TOO_FAR};
@@ -35,6 +37,13 @@ pub(super) struct LeaseRequest {
     /// What the script records of the call.
     call: Vec<String>,
 }
+
+/// How often a session is leased in an attempt: another node may have it.
+pub(super) const ATTEMPTS: u32 = 2;
+
+/// Stands for the answer of a node that does not have the session any more.
+#[cfg(feature = "redis-ha")]
+pub(super) const ELSEWHERE: &str = "elsewhere";
 
 /// A century. Redis refuses an expiry that does not fit into its clock.
 const LONGEST_LEASE: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -77,14 +86,14 @@ impl LeaseRequest {
         invocation
     }
 
-    /// Reads the answer. `is_late` says whether the first try may still arrive.
+    /// Reads the answer. `is_late` says whether the first try may still arrive. None if another node has the session.
     pub(super) fn read(
         &self,
         store: &Arc<Inner>,
         answer: &[String],
         entry: OwnEntry,
         is_late: bool,
-    ) -> Result<Attempt, Error> {
+    ) -> Result<Option<Attempt>, Error> {
         let text = |place| answer.get(place).map(String::as_str).ok_or(Error::Redis(RedisError::Content));
         match text(0)? {
             "leased" => {
@@ -92,19 +101,28 @@ impl LeaseRequest {
                 let last = Mutex::new(*reserved.end());
                 let state = LeaseState::new(Expiry::new(self.begun, self.now, self.duration), reserved);
                 let (store, session_id, fence) = (store.clone(), self.session_id, self.fence.clone());
-                Ok(Attempt::Granted(Grant { store, session_id, fence, state, last, entry, is_late }))
+                Ok(Some(Attempt::Granted(Grant { store, session_id, fence, state, last, entry, is_late })))
             }
             "leap" => {
                 let ahead = text(1)?;
                 let ahead = if ahead.is_empty() { None } else { Some(Duration::from_nanos(number(ahead)?)) };
-                Ok(Attempt::ClockUnconfirmed { ahead })
+                Ok(Some(Attempt::ClockUnconfirmed { ahead }))
             }
             "ahead" => Err(Error::IteratorAhead { ahead: Duration::from_nanos(number(text(1)?)?) }),
             "exhausted" => Err(CoreError::IteratorExhausted.into()),
-            "busy" => Ok(Attempt::Busy),
+            "busy" => Ok(Some(Attempt::Busy)),
             "few" => Err(Error::Redis(RedisError::FewReplicas)),
+            #[cfg(feature = "redis-ha")]
+            ELSEWHERE => Ok(None),
             _ => Err(Error::Redis(RedisError::Content)),
         }
+    }
+
+    /// How to find out whether this server has the session. None if there is no lease, or nobody else knows.
+    #[cfg(feature = "redis-ha")]
+    pub(super) fn inquiry(&self, store: &Inner, answer: &[String], server: &Server) -> Option<Inquiry> {
+        let is_leased = answer.first().is_some_and(|word| word == "leased");
+        if is_leased { store.servers.inquiry(server, self.session_id, &self.fence) } else { None }
     }
 
     /// Takes both tries back.
@@ -160,18 +178,55 @@ impl Inner {
         terms: &LeaseTerms<'_>,
         limit: Duration,
     ) -> Result<Attempt, Error> {
-        let request = LeaseRequest::new(session_id, (self.clock)()?, terms)?;
-        let mut silent = Vec::new();
         let patience = self.patience(limit.min(self.limit));
-        let answer = self.on_connections(Some(session_id), &mut silent, patience, |connection, is_second| {
-            self.lease_on(connection, &request, is_second, patience)
-        });
-        let is_late = !silent.is_empty();
-        let result = answer.and_then(|answer: Vec<String>| request.read(self, &answer, OwnEntry::new(terms), is_late));
-        if result.is_err() && is_late {
-            self.take_back(&request.release(), silent);
+        for _ in 0..ATTEMPTS {
+            let request = LeaseRequest::new(session_id, (self.clock)()?, terms)?;
+            let mut silent = Vec::new();
+            let answer = self.on_connections(Some(session_id), &mut silent, patience, |connection, is_second| {
+                self.lease_on(connection, &request, is_second, patience)
+            });
+            #[cfg(feature = "redis-ha")]
+            let answer =
+                answer.and_then(|(answer, server)| Ok((self.confirm(&request, answer, &server, patience)?, server)));
+            let is_late = !silent.is_empty();
+            let result = answer.and_then(|(answer, _)| request.read(self, &answer, OwnEntry::new(terms), is_late));
+            if is_late && !matches!(result, Ok(Some(_))) {
+                self.take_back(&request.release(), silent);
+            }
+            if let Some(attempt) = result? {
+                return Ok(attempt);
+            }
         }
-        result
+        Err(Error::Redis(RedisError::ClusterDown))
+    }
+
+    /// Asks other nodes of a cluster whether a node that grants a lease has the session. Otherwise the lease is taken back.
+    #[cfg(feature = "redis-ha")]
+    fn confirm(
+        &self,
+        request: &LeaseRequest,
+        answer: Vec<String>,
+        server: &Server,
+        patience: Patience,
+    ) -> Result<Vec<String>, Error> {
+        let Some(mut inquiry) = request.inquiry(self, &answer, server) else { return Ok(answer) };
+        while let Some((node, question)) = inquiry.next().filter(|_| !patience.is_over()) {
+            let limit = Patience::new(Inquiry::LIMIT, Inquiry::LIMIT);
+            let found = self.on_server(&node, &mut Vec::new(), limit, |connection, _| question.query(connection));
+            inquiry.answered(&self.servers, limit, &node, found);
+        }
+        let result = inquiry.result();
+        if matches!(result, Ok(true)) {
+            return Ok(answer);
+        }
+        // If this fails, the lease ends by itself, and the entry stays.
+        let _ = self.on_server(
+            server,
+            &mut Vec::new(),
+            Patience::new(Self::TAKE_BACK, Self::TAKE_BACK),
+            |connection, _| request.release().invocation(self).invoke::<Vec<String>>(connection),
+        );
+        result.map(|_| vec![ELSEWHERE.to_owned()])
     }
 
     /// Runs the script, and waits until the replicas have the lease.

@@ -49,7 +49,10 @@ impl Inner {
         work: impl Fn(&mut Connection) -> redis::RedisResult<T>,
     ) -> Result<T, Error> {
         let patience = self.patience(self.limit);
-        let run = || self.on_connections(session_id, &mut Vec::new(), patience, |connection, _| work(connection));
+        let run = || {
+            let result = self.on_connections(session_id, &mut Vec::new(), patience, |connection, _| work(connection));
+            result.map(|(result, _)| result)
+        };
         match run() {
             Err(error) if self.servers.may_change() && may_pass(&error) && !patience.is_over() => run(),
             result => result,
@@ -57,18 +60,18 @@ impl Inner {
     }
 
     /// Runs `work` on the server that has the session, and once more there after a broken connection. Its argument says
-    /// whether it runs for the second time. Connections on which no answer came are added to `silent`.
+    /// whether it runs for the second time. Returns the server, too. Connections on which no answer came are added to `silent`.
     pub(super) fn on_connections<T>(
         &self,
         session_id: Option<Uuid>,
         silent: &mut Silent<Connection>,
         patience: Patience,
         work: impl Fn(&mut Connection, bool) -> redis::RedisResult<T>,
-    ) -> Result<T, Error> {
+    ) -> Result<(T, Server), Error> {
         let mut server = self.find(session_id, patience)?;
         for _ in 0..Servers::HOPS {
             let error = match self.on_server(&server, silent, patience, &work) {
-                Ok(result) => return Ok(result),
+                Ok(result) => return Ok((result, server)),
                 Err(error) => error,
             };
             // In both cases this server has run nothing.
@@ -76,15 +79,17 @@ impl Inner {
                 server = next?;
                 continue;
             }
-            let error = self.servers.failed(&server, patience.classify(error));
+            let error = self.servers.failed(&server, patience, error);
             let may_go_on = silent.is_empty() && self.servers.may_change() && may_pass(&error) && !patience.is_over();
             match may_go_on.then(|| self.find(session_id, patience)) {
                 Some(Ok(next)) if address(&next) != address(&server) => server = next,
                 _ => return Err(error),
             }
         }
-        self.on_server(&server, silent, patience, &work)
-            .map_err(|error| self.servers.failed(&server, patience.classify(error)))
+        match self.on_server(&server, silent, patience, &work) {
+            Ok(result) => Ok((result, server)),
+            Err(error) => Err(self.servers.failed(&server, patience, error)),
+        }
     }
 
     pub(super) fn patience(&self, limit: Duration) -> Patience {
@@ -116,7 +121,7 @@ impl Inner {
     ) -> Result<T, Error> {
         let patience = self.patience(self.limit);
         self.on_server(server, &mut Vec::new(), patience, |connection, _| work(connection))
-            .map_err(|error| self.servers.failed(server, patience.classify(error)))
+            .map_err(|error| self.servers.failed(server, patience, error))
     }
 
     /// The servers that have sessions.
@@ -159,7 +164,7 @@ impl Inner {
     }
 
     /// Runs `work` on this server, and once more after a broken connection, unless it ran before without an answer.
-    fn on_server<T>(
+    pub(super) fn on_server<T>(
         &self,
         server: &Server,
         silent: &mut Silent<Connection>,

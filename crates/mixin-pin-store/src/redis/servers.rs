@@ -10,11 +10,12 @@ use std::sync::Arc;
 use mixin_pin_core::uuid::Uuid;
 use redis::{Client, ConnectionAddr};
 
+use super::connections::Patience;
 use super::settings::{Places, Settings};
 use crate::{Error, RedisError};
 
 #[cfg(feature = "redis-ha")]
-pub(super) use cluster::primaries;
+pub(super) use cluster::{Inquiry, primaries};
 #[cfg(feature = "redis-ha")]
 pub(super) use sentinel::Poll;
 
@@ -115,9 +116,12 @@ impl Servers {
     }
 
     /// Learns from a failure of a server.
-    pub(super) fn failed(&self, server: &Server, error: RedisError) -> Error {
+    pub(super) fn failed(&self, server: &Server, patience: Patience, error: redis::RedisError) -> Error {
+        #[cfg(feature = "redis-ha")]
+        let is_redirected = error.code() == Some("MOVED");
         #[cfg(not(feature = "redis-ha"))]
         let _ = server;
+        let error = patience.classify(error);
         Error::Redis(match &self.kind {
             Kind::One(_) => error,
             #[cfg(feature = "redis-ha")]
@@ -129,6 +133,7 @@ impl Servers {
             }
             #[cfg(feature = "redis-ha")]
             Kind::Cluster(nodes) => {
+                let error = if is_redirected { RedisError::Redirects } else { error };
                 if error.may_pass() && !matches!(error, RedisError::Busy) {
                     nodes.failed(server);
                 }
@@ -165,6 +170,26 @@ impl Servers {
                 self.server(own.clone(), port)
             }
             _ => self.server(host.to_owned(), port),
+        }
+    }
+
+    /// How to find out whether this server has the session. None if nobody else knows.
+    pub(super) fn inquiry(&self, server: &Server, session_id: Uuid, fence: &str) -> Option<Inquiry> {
+        let Kind::Cluster(nodes) = &self.kind else { return None };
+        Some(Inquiry::new(nodes, server, session_id, fence))
+    }
+
+    /// Learns which node has a session.
+    fn found(&self, session_id: Uuid, server: &Server) {
+        if let Kind::Cluster(nodes) = &self.kind {
+            nodes.learn(Some(session_id), server);
+        }
+    }
+
+    /// Learns of a node.
+    fn known(&self, server: &Server) {
+        if let Kind::Cluster(nodes) = &self.kind {
+            nodes.learn(None, server);
         }
     }
 

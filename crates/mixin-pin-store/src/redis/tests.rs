@@ -34,7 +34,7 @@ fn request(store: &RedisStore, call: &CallIntent) -> LeaseRequest {
 fn run(store: &RedisStore, request: &LeaseRequest, call: &CallIntent, is_second: bool) -> Attempt {
     let answer: Vec<String> =
         store.0.on_connection(None, |connection| request.invocation(&store.0, is_second).invoke(connection)).unwrap();
-    request.read(&store.0, &answer, OwnEntry::new(&TERMS.for_call(call)), is_second).unwrap()
+    request.read(&store.0, &answer, OwnEntry::new(&TERMS.for_call(call)), is_second).unwrap().unwrap()
 }
 
 fn granted(attempt: Attempt) -> RedisLease {
