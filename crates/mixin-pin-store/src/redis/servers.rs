@@ -12,7 +12,9 @@ use redis::{Client, ConnectionAddr};
 
 use super::connections::Patience;
 use super::settings::{Places, Settings};
-use crate::{Error, RedisError};
+use crate::Error;
+#[cfg(feature = "redis-ha")]
+use crate::RedisError;
 
 #[cfg(feature = "redis-ha")]
 pub(super) use cluster::{Inquiry, primaries};
