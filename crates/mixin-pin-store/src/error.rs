@@ -182,8 +182,8 @@ pub enum RedisError {
     /// The server is a replica and refuses writes, it became one while a lease waited, or it lost its primary (`READONLY`,
     /// `UNBLOCKED`, `MASTERDOWN`).
     Replica,
-    /// The server has too few replicas and refuses writes (`NOREPLICAS`), or fewer than the URL's `replicas` had a lease in
-    /// time. That lease is taken back.
+    /// The server has too few replicas and refuses writes (`NOREPLICAS`), or fewer than the URL's `replicas` had a lease or
+    /// a further iterator in time. That lease is taken back, and that iterator is not used.
     FewReplicas,
     /// The server is loading its data (`LOADING`).
     Loading,

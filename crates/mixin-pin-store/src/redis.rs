@@ -79,13 +79,15 @@ const MARK_SUFFIX: &str = ":over:";
 /// answer counts for a second. More than half of the URL's Sentinels must name the same primary, so name them all. No session
 /// is leased while fewer do.
 ///
-/// `redis-cluster://[USER:PASSWORD@]HOST[:PORT],…` finds the node of a cluster that has a session. Both work with `rediss`,
-/// too.
+/// `redis-cluster://[USER:PASSWORD@]HOST[:PORT],…` finds the node of a cluster that has a session. A lease counts only after
+/// another node has confirmed which one has the session, because a node that hung may not know that its replica was promoted.
+/// A cluster of one node needs no confirmation. Both work with `rediss`, too.
 ///
 /// # Options of the URL
 /// - `plaintext=allow`: other machines may be reached without TLS.
-/// - `replicas=N`: a lease counts only when N replicas have it, within a second. Then a promotion needs no pause, provided
-///   that N is the number of replicas that may be promoted and every client has the option.
+/// - `replicas=N`: a lease, and each iterator after its first two, counts only when N replicas have it, within a second. Then
+///   a promotion needs no pause, provided that N is the number of replicas that may be promoted and every client has the
+///   option.
 /// - `new=ID,…`: the `run_id`s of servers that had no data yet when they were started. Sessions do not pause after these
 ///   starts.
 /// - `sentinel_user` and `sentinel_password`: for the Sentinels.

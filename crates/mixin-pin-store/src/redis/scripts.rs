@@ -8,7 +8,8 @@ use redis::Script;
 const MARKED_MS: u32 = 3_600_000;
 
 /// How much longer than a lease the pause after a promotion lasts, in milliseconds. A lease may have begun on the former
-/// primary until the Sentinels were asked again, a second after the promotion is known.
+/// primary until the Sentinels were asked again, a second after the promotion is known, or until the other nodes of a cluster
+/// know of it.
 const PROMOTED_MS: u32 = 2_000;
 
 /// The longest lease that a pause waits for, in milliseconds: a day. Calls take far less.
