@@ -113,8 +113,11 @@ pub(crate) fn open_url(url: Option<&str>, wait: Option<Duration>) -> Result<Box<
     })
 }
 
-/// How long a command that makes no call waits for a session: longer than the lease of a call with the default timeout, which
-/// a crashed process may have left.
+/// How long a command that makes no call leases a session: as long as a call with the default timeout. A shorter lease would
+/// shorten the pause after a failover, and a longer one would outlast the default wait of the others.
+pub(crate) const LEASE: Duration = Duration::from_secs(35);
+/// How long a command that makes no call waits for a session: longer than such a lease, which a crashed process may have left,
+/// and than the pause of a server that was promoted, which adds two seconds.
 pub(crate) const DEFAULT_WAIT: Duration = Duration::from_secs(40);
 
 /// Like [`open_store`]. Refuses a store in memory, which has nothing to show or change.

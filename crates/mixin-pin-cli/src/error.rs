@@ -87,8 +87,10 @@ pub(crate) enum Error {
     SameStore,
     /// The database that sessions should be moved from does not exist.
     NoDatabase { path: PathBuf },
-    /// Another process uses the session.
-    SessionBusy,
+    /// The session did not become free in time: for at most this much longer, if that is known.
+    SessionBusy { left: Option<Duration> },
+    /// Another run of the same guided change is at work.
+    OtherRun,
     /// The clock is far ahead of the session's last iterator.
     ClockLeap { ahead: Duration, reset: String },
     /// The new last iterator is far ahead of the clock, without --far-ahead.
@@ -382,7 +384,8 @@ impl Error {
             Self::Store(error) | Self::MoveStore { cause: error, .. } if !error.may_pass() => 2,
             Self::Store(_)
             | Self::MoveStore { .. }
-            | Self::SessionBusy
+            | Self::SessionBusy { .. }
+            | Self::OtherRun
             | Self::UnderWay { .. }
             | Self::NoServerTime
             | Self::NotCarriedOut(_) => 4,
@@ -414,7 +417,13 @@ impl Error {
                 | Self::Http(HttpError::Store(_)),
                 _,
             ) => "store",
-            (Self::SessionBusy | Self::UnderWay { .. } | Self::Http(HttpError::SessionBusy { .. }), _) => "busy",
+            (
+                Self::SessionBusy { .. }
+                | Self::OtherRun
+                | Self::UnderWay { .. }
+                | Self::Http(HttpError::SessionBusy { .. }),
+                _,
+            ) => "busy",
             (Self::ClockLeap { .. } | Self::Http(HttpError::Clock { .. }), _) => "clock",
             (_, 1) => "does-not-hold",
             (_, 3) => "unknown",
@@ -502,7 +511,7 @@ impl fmt::Display for Error {
             Self::Opened(opened) => write!(f, "the encrypted PIN {opened}"),
             Self::Input(cause) => cause.fmt(f),
             // Within this command there is no other call.
-            Self::Http(HttpError::SessionBusy { .. }) => Self::SessionBusy.fmt(f),
+            Self::Http(HttpError::SessionBusy { .. }) => Self::SessionBusy { left: None }.fmt(f),
             // After a call that changes something, a failure would be an unknown outcome.
             Self::Http(cause) => http(f, cause, !cause.nothing_changed() && self.exit_code() != 1),
             Self::Unknown { lost, run, listed_by } => unknown(f, lost, run.as_deref(), listed_by.is_some()),
@@ -535,8 +544,17 @@ impl fmt::Display for Error {
             }
             Self::SameStore => f.write_str("FROM and TO are the same store, so nothing was moved; name two stores"),
             Self::NoDatabase { path } => write!(f, "FROM: there is no database {}; check the path", ShownPath(path)),
-            Self::SessionBusy => f.write_str(
-                "the session is in use, and nothing was sent; try again, or wait longer with --wait",
+            Self::SessionBusy { left } => {
+                busy(f)?;
+                if let Some(left) = left {
+                    write!(f, ", for at most {} more", seconds(*left))?;
+                }
+                f.write_str("; nothing was sent; try again, or wait longer with --wait")?;
+                f.write_str(if left.is_none() { "; mixin-pin store show tells how long" } else { "" })
+            }
+            Self::OtherRun => f.write_str(
+                "another run of this change is at work, and this one sent nothing; wait until the other has ended, then run this \
+                 again",
             ),
             Self::ClockLeap { ahead, reset } => write!(
                 f,
@@ -763,6 +781,11 @@ impl fmt::Display for Stop {
 }
 
 /// A store's error, in this command's words.
+/// A store gives the same answer in both cases.
+fn busy(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("the session is in use, or its store pauses after a restart or a failover")
+}
+
 fn store(f: &mut fmt::Formatter<'_>, cause: &StoreError) -> fmt::Result {
     match cause {
         StoreError::NotBuilt { feature } => write!(
@@ -770,6 +793,10 @@ fn store(f: &mut fmt::Formatter<'_>, cause: &StoreError) -> fmt::Result {
             "this mixin-pin was built without the feature {feature}, which that store needs; install it with: cargo install \
              --path crates/mixin-pin-cli --features {feature}"
         ),
+        StoreError::InUse => {
+            busy(f)?;
+            f.write_str("; try again later")
+        }
         // The message may contain the path that was given.
         cause => f.write_str(&without_secrets(&cause.to_string())),
     }
@@ -1008,7 +1035,8 @@ mod tests {
             Error::MoveMemory { which: "TO" },
             Error::SameStore,
             Error::NoDatabase { path: "/data/iterators.db".into() },
-            Error::SessionBusy,
+            Error::SessionBusy { left: Some(Duration::from_millis(21_200)) },
+            Error::OtherRun,
             Error::ClockLeap {
                 ahead: days,
                 reset: "mixin-pin store reset 00000000-0000-0000-0000-000000000007".to_owned(),

@@ -27,7 +27,7 @@ fn now() -> u64 {
 struct Pair {
     urls: [String; 2],
     stores: [Box<dyn ManagedStore>; 2],
-    _redis: Option<RedisServer>,
+    redis: Option<RedisServer>,
     folder: TempDir,
 }
 
@@ -44,7 +44,7 @@ impl Pair {
             |place: usize| redis[place].as_ref().map_or_else(|| file(["from.db", "to.db"][place]), RedisServer::url);
         let urls = [name(0), name(1)];
         let stores = [0, 1].map(|place| mixin_pin_store::open(&urls[place]).unwrap());
-        Self { urls, stores, _redis: redis.into_iter().flatten().next(), folder }
+        Self { urls, stores, redis: redis.into_iter().flatten().next(), folder }
     }
 
     fn from(&self) -> &dyn ManagedStore {
@@ -136,7 +136,7 @@ fn assert_moved_between(url: &str) {
         let mut urls = [url.to_owned(), format!("sqlite:{}", text(&folder.path().join("other.db")))];
         urls.swap(0, place);
         let stores = urls.clone().map(|url| mixin_pin_store::open(&url).unwrap());
-        let pair = Pair { urls, stores, _redis: None, folder };
+        let pair = Pair { urls, stores, redis: None, folder };
         assert_moved(&pair);
         // For the way back.
         for session_id in [ONE, OTHER] {
@@ -313,6 +313,39 @@ fn a_run_may_be_killed_at_any_instant() {
     for (session_id, last) in sessions.iter().zip(last) {
         assert!(next(pair.to(), *session_id) > last);
     }
+}
+
+/// A killed run cannot release its lease of a session on a server.
+#[cfg(all(unix, feature = "redis"))]
+#[test]
+fn a_run_that_was_killed_is_completed_by_the_same_command() {
+    let Some(redis) = RedisServer::start("a_run_that_was_killed_is_completed_by_the_same_command", &[]) else { return };
+    let pair = Pair::new([Some(redis), None]);
+    let last = next(pair.from(), ONE);
+    // The new store is locked, so the run stops while it has the lease of the old one.
+    let lock = rusqlite::Connection::open(pair.path("to.db")).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut child = command();
+    child.args(["store", "move", &pair.urls[0], &pair.urls[1]]).stdout(std::process::Stdio::null());
+    let mut child = child.spawn().unwrap();
+    let left = loop {
+        match record(pair.from(), ONE).unwrap().leased_for {
+            Some(left) => break left,
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    lock.execute_batch("ROLLBACK").unwrap();
+    assert!(left < Duration::from_secs(36), "it ends within the default wait of 40 seconds: {left:?}");
+    let busy = pair.move_with(&[]);
+    let reason = listed(&busy, "left")[0]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("in FROM, or that store pauses") && reason.contains(", for at most 3"), "{reason}");
+    // The lease ends before its time, so that the test takes no longer.
+    let lease = format!("mixin-pin:{{{ONE}}}:lease");
+    assert_eq!(pair.redis.as_ref().unwrap().command(&["PEXPIRE", &lease, "1500"]).trim(), "1");
+    run(&["store", "move", &pair.urls[0], &pair.urls[1]], b"").done();
+    assert!(record(pair.from(), ONE).is_none() && next(pair.to(), ONE) > last);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `encrypt` and `decrypt`: one encrypted PIN, without a call.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base16ct::lower::encode_string;
 use mixin_pin_core::{EncryptedPin, Nonce, SecretKind, Session, SystemRng, UnixTime};
@@ -10,7 +10,7 @@ use mixin_pin_store::{LeaseReply, LeaseTerms, NonceStore as _};
 use serde_json::json;
 
 use crate::args::{DecryptArgs, PinArgs, StoreArgs};
-use crate::client::{DEFAULT_WAIT, open_store};
+use crate::client::{DEFAULT_WAIT, LEASE, open_store};
 use crate::error::Error;
 use crate::outcome::store_command;
 use crate::output::Output;
@@ -75,8 +75,8 @@ fn next_nonce(session: &Session, args: &StoreArgs) -> Result<Nonce, Error> {
     let begun = Instant::now();
     let (store, session_id) = (open_store(args)?, session.session_id());
     let wait = args.max_wait().unwrap_or(DEFAULT_WAIT).saturating_sub(begun.elapsed());
-    // Long enough to take one iterator. The command does not wait until the PIN is sent.
-    let terms = LeaseTerms::new(Duration::from_secs(10)).wait(wait);
+    // The command does not wait until the PIN is sent.
+    let terms = LeaseTerms::new(LEASE).wait(wait);
     let mut reply = store.lease(session_id, &terms)?;
     // The session is new to the store, and this command asks no server for its time. So it trusts the clock.
     if matches!(reply, LeaseReply::ClockUnconfirmed { ahead: None }) {
@@ -84,7 +84,11 @@ fn next_nonce(session: &Session, args: &StoreArgs) -> Result<Nonce, Error> {
     }
     match reply {
         LeaseReply::Granted(lease) => Ok(lease.next(now()?)?),
-        LeaseReply::Busy => Err(Error::SessionBusy),
+        LeaseReply::Busy => {
+            // How long is only a hint: without it the answer is the same.
+            let record = store.sessions()?.into_iter().find(|record| record.session_id == session_id);
+            Err(Error::SessionBusy { left: record.and_then(|record| record.leased_for) })
+        }
         LeaseReply::ClockUnconfirmed { ahead } => {
             let reset = store_command(&["store", "reset", &session_id.to_string()], args.store.as_deref());
             Err(Error::ClockLeap { ahead: ahead.unwrap_or_default(), reset })

@@ -210,20 +210,20 @@ impl<'a> Run<'a> {
             match self.check_old() {
                 // Another run of the same command was quicker.
                 Err(_) if files::is_there(self.out) => return self.complete_existing(),
-                Err(_) if files::is_there(&self.unfinished) => return Err(Error::SessionBusy),
+                Err(_) if files::is_there(&self.unfinished) => return Err(Error::OtherRun),
                 checked => checked?,
             }
             // The PIN is asked for before a key is made that may not be needed.
             self.digits().map(Digits::get).transpose()?;
             match Unfinished::create(&self.unfinished, self.kind, self.is_app(), self.old.ids(), passphrase) {
                 // Another run of the same command was quicker.
-                Err(Error::File { problem: FileProblem::Exists, .. }) => return Err(Error::SessionBusy),
+                Err(Error::File { problem: FileProblem::Exists, .. }) => return Err(Error::OtherRun),
                 created => Some(created?),
             }
         };
         // Two changes at once by an app's owner would end the session of the first. The lock ends with the process.
         let _lock = match files::lock(&self.unfinished) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Error::SessionBusy),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Error::OtherRun),
             // Some file systems have no locks.
             lock => lock,
         };
@@ -237,7 +237,7 @@ impl<'a> Run<'a> {
         let asked;
         let unfinished = match created {
             // Another run has removed it.
-            _ if !files::is_there(&self.unfinished) => return Err(Error::SessionBusy),
+            _ if !files::is_there(&self.unfinished) => return Err(Error::OtherRun),
             Some(created) => created,
             None => {
                 output.progress(|| format!("going on with the key in {}", ShownPath(&self.unfinished)))?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mixin_pin_core::UnixTime;
 use mixin_pin_core::uuid::Uuid;
-use mixin_pin_store::{MAX_LEAP, PendingCall, SessionRecord};
+use mixin_pin_store::{MAX_LEAP, PendingCall, Place, SessionRecord};
 use serde_json::json;
 
 use crate::args::{ApiArgs, StoreCreateArgs, StoreRaiseArgs, StoreResetArgs, StoreShowArgs};
@@ -51,7 +51,9 @@ pub(crate) fn show(args: &StoreShowArgs, output: &Output) -> Result<(), Error> {
         }))
         .collect();
     let name = store_name(&*store);
-    output.result(&json!({ "store": name, "sessions": listed }), || table(&name, &sessions, &unrecorded, pending))
+    output.result(&json!({ "store": name, "sessions": listed }), || {
+        table(&name, &sessions, &unrecorded, pending, !matches!(store.place(), Place::File(_)))
+    })
 }
 
 pub(crate) fn reset(args: &StoreResetArgs, output: &Output) -> Result<(), Error> {
@@ -140,6 +142,7 @@ fn table(
     sessions: &[SessionRecord],
     unrecorded: &BTreeSet<Uuid>,
     pending: impl Fn(Uuid) -> usize,
+    has_pauses: bool,
 ) -> String {
     let pending = |session_id| match pending(session_id) {
         0 => String::new(),
@@ -147,10 +150,12 @@ fn table(
     };
     let count = sessions.len() + unrecorded.len();
     let mut text = format!("{name}: {count} session{}", if count == 1 { "" } else { "s" });
+    // The records of a server do not tell a pause from a lease.
+    let in_use = if has_pauses { "in use or pausing" } else { "in use" };
     for record in sessions {
         let SessionRecord { session_id, last_iterator, leased_for, raised_to, .. } = record;
         let raised = raised_to.map_or_else(String::new, |to| format!("  raised to {to}"));
-        let leased = leased_for.map_or_else(String::new, |left| format!("  in use for at most {left:.1?} more"));
+        let leased = leased_for.map_or_else(String::new, |left| format!("  {in_use} for at most {left:.1?} more"));
         let pending = pending(*session_id);
         // Writing to a String does not fail.
         let _ = write!(text, "\n  {session_id}  last iterator {last_iterator}{raised}{leased}{pending}");

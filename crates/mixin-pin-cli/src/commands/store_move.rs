@@ -21,10 +21,8 @@ use crate::client::{self, store_name};
 use crate::error::Error;
 use crate::journal;
 use crate::output::{GOOD, Output, Progress};
-use crate::time::span;
+use crate::time::{seconds, span};
 
-/// Long enough to raise a session in a store that answers slowly.
-const LEASE: Duration = Duration::from_secs(60);
 /// How many iterators the new store skips. Another caller may use the session after its release here and before the old store
 /// forgets it. It gets fewer iterators than this.
 const SPARE: u64 = 1_000_000;
@@ -130,9 +128,12 @@ impl Stores {
                 Attempt::InUse(which) => which,
             };
             if Instant::now() >= until {
+                let store = if which == FROM { &self.from } else { &self.to };
+                let left = record(&**store, which, session_id)?.and_then(|record| record.leased_for);
+                let left = left.map_or_else(String::new, |left| format!(", for at most {} more", seconds(left)));
                 let why = format!(
-                    "it is in use in {which}, or that store waits after a failover; stop the programs that use it, or wait longer \
-                     with --wait"
+                    "it is in use in {which}, or that store pauses after a restart or a failover{left}; stop the programs that \
+                     use it, then run this again, or wait longer with --wait"
                 );
                 return Ok(Fate::Left { why });
             }
@@ -142,7 +143,7 @@ impl Stores {
 
     fn attempt(&self, session_id: Uuid, wait: Duration) -> Result<Attempt, Error> {
         let left = |why: String| Ok(Attempt::Over(Fate::Left { why }));
-        let lease = match self.from.lease(session_id, &LeaseTerms::new(LEASE).wait(wait)) {
+        let lease = match self.from.lease(session_id, &LeaseTerms::new(client::LEASE).wait(wait)) {
             Ok(LeaseReply::Granted(lease)) => Some(lease),
             Ok(LeaseReply::Busy) => return Ok(Attempt::InUse(FROM)),
             // Nobody has leased it. To lease it, the clock would have to be confirmed, because its iterators are old.
