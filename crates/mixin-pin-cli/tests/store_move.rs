@@ -128,6 +128,23 @@ fn sessions_are_moved_to_redis_and_back() {
     }
 }
 
+#[cfg(feature = "redis")]
+#[test]
+fn a_move_does_not_read_the_other_sessions_for_each_session() {
+    let Some(redis) = RedisServer::start("a_move_does_not_read_the_other_sessions_for_each_session", &[]) else {
+        return;
+    };
+    let pair = Pair::new([Some(redis), None]);
+    for session in 1..=200 {
+        pair.from().raise(Uuid::from_u128(session), now()).unwrap();
+    }
+    let count = || pair.redis.as_ref().unwrap().info("stats", "total_commands_processed").parse::<u64>().unwrap();
+    let before = count();
+    pair.move_with(&[&ONE.to_string()]).done();
+    let sent = count() - before;
+    assert!(sent < 100, "{sent} commands");
+}
+
 /// Servers of other kinds, which move sessions likewise.
 #[cfg(all(unix, any(feature = "postgres", feature = "redis-ha")))]
 fn assert_moved_between(url: &str) {

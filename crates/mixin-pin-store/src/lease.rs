@@ -91,6 +91,14 @@ pub trait ManagedStore: NonceStore {
     /// Any failure of the store.
     fn sessions(&self) -> Result<Vec<SessionRecord>, Error>;
 
+    /// What the store knows about one session: its record in [`sessions`](ManagedStore::sessions). By default this reads all.
+    ///
+    /// # Errors
+    /// Any failure of the store.
+    fn session(&self, session_id: Uuid) -> Result<Option<SessionRecord>, Error> {
+        Ok(self.sessions()?.into_iter().find(|record| record.session_id == session_id))
+    }
+
     /// Calls of all sessions that are under way or whose outcome is unknown, by session and then in the order of their
     /// iterators.
     ///

@@ -79,6 +79,17 @@ impl State {
 }
 
 impl Session {
+    /// None if the session was forgotten, or was never leased.
+    fn record(&self, session_id: Uuid) -> Option<SessionRecord> {
+        let state = self.lock();
+        Some(SessionRecord {
+            session_id,
+            last_iterator: state.last_iterator?,
+            leased_for: state.leased_for(),
+            raised_to: state.raised_to,
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -148,14 +159,14 @@ impl MemoryStore {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn session(&self, session_id: Uuid) -> Arc<Session> {
+    fn known_or_new(&self, session_id: Uuid) -> Arc<Session> {
         Self::sessions(self).entry(session_id).or_default().clone()
     }
 }
 
 impl NonceStore for MemoryStore {
     fn lease(&self, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<LeaseReply, Error> {
-        let session = self.session(session_id);
+        let session = self.known_or_new(session_id);
         let begun = Instant::now();
         let mut state = session.lock();
         while let Some(left) = state.leased_for() {
@@ -192,7 +203,7 @@ impl crate::AsyncNonceStore for MemoryStore {
         terms: LeaseTerms<'s>,
     ) -> crate::BoxFuture<'s, Result<LeaseReply<Box<dyn crate::AsyncLease>>, Error>> {
         Box::pin(async move {
-            let session = self.session(session_id);
+            let session = self.known_or_new(session_id);
             let attempt = || match session.lock_unleased() {
                 Ok(mut state) => session.grant(&mut state, session_id, &terms, true).map(Some),
                 Err(Error::InUse) => Ok(None),
@@ -230,16 +241,12 @@ impl crate::AsyncLease for MemoryLease {
 impl ManagedStore for MemoryStore {
     fn sessions(&self) -> Result<Vec<SessionRecord>, Error> {
         let sessions = Self::sessions(self);
-        let record = |(&session_id, session): (&Uuid, &Arc<Session>)| {
-            let state = session.lock();
-            Some(SessionRecord {
-                session_id,
-                last_iterator: state.last_iterator?,
-                leased_for: state.leased_for(),
-                raised_to: state.raised_to,
-            })
-        };
-        Ok(sessions.iter().filter_map(record).collect())
+        Ok(sessions.iter().filter_map(|(&session_id, session)| session.record(session_id)).collect())
+    }
+
+    fn session(&self, session_id: Uuid) -> Result<Option<SessionRecord>, Error> {
+        let session = Self::sessions(self).get(&session_id).cloned();
+        Ok(session.and_then(|session| session.record(session_id)))
     }
 
     fn all_pending(&self) -> Result<Vec<PendingCall>, Error> {
@@ -264,7 +271,7 @@ impl ManagedStore for MemoryStore {
     fn raise(&self, session_id: Uuid, to: u64) -> Result<u64, Error> {
         iterators::check_room(to, u64::MAX)?;
         let now = UnixTime::try_from(SystemTime::now())?;
-        let session = self.session(session_id);
+        let session = self.known_or_new(session_id);
         let mut state = session.lock_unleased()?;
         if state.last_iterator.is_none() && iterators::is_far_behind(to, now)? {
             return Ok(now.as_nanos()?);
@@ -360,7 +367,7 @@ mod tests {
             let intent = CallIntent { request_id, method: "POST".into(), path: "/x".into(), kind, token_lifetime };
             let sent_at = UnixTime::from_secs(now.secs() - seconds);
             let call = PendingCall::new(session_id, &intent, 1..=2, sent_at);
-            store.session(session_id).lock().calls.insert(request_id, Entry { fence: 0, call });
+            store.known_or_new(session_id).lock().calls.insert(request_id, Entry { fence: 0, call });
         }
         assert_eq!(store.pending(session_id).unwrap().len(), 5);
         drop(store.lease(session_id, &terms).unwrap());

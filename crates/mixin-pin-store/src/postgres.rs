@@ -141,15 +141,18 @@ impl ManagedStore for PostgresStore {
     fn sessions(&self) -> Result<Vec<SessionRecord>, Error> {
         let inner = self.0.clone();
         let rows = self.0.run(async move |pool| inner.query(&pool, Patience::new(inner.limit), SESSIONS, &[]).await)?;
-        let record = |row: &Row| -> Result<SessionRecord, Error> {
-            Ok(SessionRecord {
-                session_id: column(row, 0)?,
-                last_iterator: iterator(row, 1)?.ok_or(PostgresError::OtherSchema)?,
-                leased_for: leased_for(duration(row, 3)?, duration(row, 4)?.unwrap_or_default()),
-                raised_to: iterator(row, 2)?,
-            })
-        };
         rows.iter().map(record).collect()
+    }
+
+    fn session(&self, session_id: Uuid) -> Result<Option<SessionRecord>, Error> {
+        let inner = self.0.clone();
+        let rows = self.0.run(async move |pool| {
+            let patience = Patience::new(inner.limit);
+            inner
+                .query(&pool, patience, &format!("{SESSIONS} AND s.session_id = $1"), &[(&session_id, Type::UUID)])
+                .await
+        })?;
+        rows.first().map(record).transpose()
     }
 
     fn all_pending(&self) -> Result<Vec<PendingCall>, Error> {
@@ -358,6 +361,16 @@ async fn after_a_conflict(conflicts: &mut Backoff) -> Result<(), Error> {
 /// The store's thread has ended, which it does only if a task panics.
 fn stopped() -> Error {
     PostgresError::Other("the store's thread has stopped".into()).into()
+}
+
+/// A row of [`SESSIONS`].
+fn record(row: &Row) -> Result<SessionRecord, Error> {
+    Ok(SessionRecord {
+        session_id: column(row, 0)?,
+        last_iterator: iterator(row, 1)?.ok_or(PostgresError::OtherSchema)?,
+        leased_for: leased_for(duration(row, 3)?, duration(row, 4)?.unwrap_or_default()),
+        raised_to: iterator(row, 2)?,
+    })
 }
 
 /// A value of a row. It has another type only if other software changed the tables.

@@ -166,27 +166,21 @@ impl ManagedStore for RedisStore {
         let mut sessions = Vec::new();
         for server in self.0.all_servers()? {
             let found = self.0.on_one(&server, |connection| {
-                let mut found = Vec::new();
-                for key in scan(connection, "")? {
-                    let record: (Option<String>, Option<String>) = connection.hmget(&key, &["iterator", "raised"])?;
-                    let lease: i64 = connection.pttl(format!("{key}{LEASE_SUFFIX}"))?;
-                    let pause: i64 = connection.pttl(format!("{key}{PAUSE_SUFFIX}"))?;
-                    found.push((key, record, lease.max(pause)));
-                }
-                Ok(found)
+                let keys = scan(connection, "")?;
+                keys.into_iter()
+                    .map(|key| Ok((Found::read(connection, &key)?, key)))
+                    .collect::<redis::RedisResult<Vec<_>>>()
             })?;
-            for (key, (last, raised_to), left) in found {
-                // The session was forgotten meanwhile, or was never leased.
-                let Some(last) = last else { continue };
-                sessions.push(SessionRecord {
-                    session_id: session_of(&key)?,
-                    last_iterator: number(&last)?,
-                    leased_for: u64::try_from(left).ok().map(Duration::from_millis),
-                    raised_to: raised_to.as_deref().map(number).transpose()?,
-                });
+            for (found, key) in found {
+                sessions.extend(found.record(session_of(&key)?)?);
             }
         }
         Ok(sessions)
+    }
+
+    fn session(&self, session_id: Uuid) -> Result<Option<SessionRecord>, Error> {
+        let key = record_key(session_id);
+        self.0.on_connection(Some(session_id), |connection| Found::read(connection, &key))?.record(session_id)
     }
 
     fn all_pending(&self) -> Result<Vec<PendingCall>, Error> {
@@ -257,6 +251,34 @@ impl NonceStore for RedisStore {
     fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, Error> {
         let answer = self.0.run(&self.0.scripts.settle, session_id, &[&request_id.to_string()])?;
         settled(&answer)
+    }
+}
+
+/// A session's record, as it is on the server.
+struct Found {
+    last_iterator: Option<String>,
+    raised_to: Option<String>,
+    /// Milliseconds; negative without a lease.
+    left: i64,
+}
+
+impl Found {
+    fn read(connection: &mut Connection, key: &str) -> redis::RedisResult<Self> {
+        let (last_iterator, raised_to) = connection.hmget(key, &["iterator", "raised"])?;
+        let lease: i64 = connection.pttl(format!("{key}{LEASE_SUFFIX}"))?;
+        let pause: i64 = connection.pttl(format!("{key}{PAUSE_SUFFIX}"))?;
+        Ok(Self { last_iterator, raised_to, left: lease.max(pause) })
+    }
+
+    /// None if the session was forgotten, or was never leased.
+    fn record(self, session_id: Uuid) -> Result<Option<SessionRecord>, Error> {
+        let Some(last_iterator) = self.last_iterator else { return Ok(None) };
+        Ok(Some(SessionRecord {
+            session_id,
+            last_iterator: number(&last_iterator)?,
+            leased_for: u64::try_from(self.left).ok().map(Duration::from_millis),
+            raised_to: self.raised_to.as_deref().map(number).transpose()?,
+        }))
     }
 }
 

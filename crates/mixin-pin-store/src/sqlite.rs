@@ -159,13 +159,16 @@ impl ManagedStore for SqliteStore {
             };
             read_all().map_err(|cause| self.0.classify(cause))
         })?;
-        let record = |(session_id, row): (Uuid, Row)| SessionRecord {
-            session_id,
-            leased_for: self.0.leased_for(&row, now),
-            last_iterator: row.last_iterator,
-            raised_to: row.raised_to,
-        };
-        Ok(rows.into_iter().map(record).collect())
+        Ok(rows.into_iter().map(|(session_id, row)| self.0.record(session_id, &row, now)).collect())
+    }
+
+    fn session(&self, session_id: Uuid) -> Result<Option<SessionRecord>, Error> {
+        let now = (self.0.clock)()?;
+        let row = self
+            .0
+            .connections
+            .with(|connection, _| read(connection, session_id).map_err(|cause| self.0.classify(cause)))?;
+        Ok(row.map(|row| self.0.record(session_id, &row, now)))
     }
 
     fn all_pending(&self) -> Result<Vec<PendingCall>, Error> {
@@ -295,6 +298,15 @@ impl Inner {
     fn is_free(&self, row: &Row, now: UnixTime) -> bool {
         row.held_until.is_none_or(|until| until <= nanos(now))
             || row.holder.is_some_and(|holder| self.connections.holders().is_dead(holder))
+    }
+
+    fn record(&self, session_id: Uuid, row: &Row, now: UnixTime) -> SessionRecord {
+        SessionRecord {
+            session_id,
+            last_iterator: row.last_iterator,
+            leased_for: self.leased_for(row, now),
+            raised_to: row.raised_to,
+        }
     }
 
     /// How much longer the session is leased, as shown to its owner. None if its record can be changed.

@@ -85,9 +85,7 @@ fn next_nonce(session: &Session, args: &StoreArgs) -> Result<Nonce, Error> {
     match reply {
         LeaseReply::Granted(lease) => Ok(lease.next(now()?)?),
         LeaseReply::Busy => {
-            // How long is only a hint: without it the answer is the same.
-            let record = store.sessions()?.into_iter().find(|record| record.session_id == session_id);
-            Err(Error::SessionBusy { left: record.and_then(|record| record.leased_for) })
+            Err(Error::SessionBusy { left: store.session(session_id)?.and_then(|record| record.leased_for) })
         }
         LeaseReply::ClockUnconfirmed { ahead } => {
             let reset = store_command(&["store", "reset", &session_id.to_string()], args.store.as_deref());

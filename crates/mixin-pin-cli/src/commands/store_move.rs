@@ -4,7 +4,8 @@
 //! iterator in the new one, and the next run goes on.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -20,11 +21,14 @@ use crate::args::{MoveStore, StoreMoveArgs};
 use crate::client::{self, store_name};
 use crate::error::Error;
 use crate::journal;
+use crate::outcome::store_command;
 use crate::output::{GOOD, Output, Progress};
+use crate::redact::{STORE_VARIABLE, has_password};
 use crate::time::{seconds, span};
 
 /// How many iterators the new store skips. Another caller may use the session after its release here and before the old store
-/// forgets it. It gets fewer iterators than this.
+/// forgets it. Its iterators come from the clock, and the later ones of the new store are above them. Only if the session is
+/// ahead of the clock, they follow the last one, and there are fewer than this.
 const SPARE: u64 = 1_000_000;
 /// Between two attempts while another caller is in the way.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -49,6 +53,7 @@ pub(crate) fn run(args: &StoreMoveArgs, output: &Output) -> Result<(), Error> {
     let stores = Stores {
         from: open(&args.from, FROM, wait)?,
         to: open(&args.to, TO, wait)?,
+        pending_command: pending_command(args.from.0.as_deref()),
         wait: wait.unwrap_or(client::DEFAULT_WAIT),
         are_two: Cell::new(false),
     };
@@ -58,11 +63,8 @@ pub(crate) fn run(args: &StoreMoveArgs, output: &Output) -> Result<(), Error> {
         return Err(Error::SameStore);
     }
     let sessions = if args.sessions.is_empty() { stores.known()? } else { args.sessions.iter().copied().collect() };
-    let mut fates = Vec::new();
     let progress = Progress::new("moving sessions");
-    for session_id in sessions {
-        fates.push((session_id, stores.transfer(session_id)?));
-    }
+    let fates = stores.transfer_all(&sessions)?;
     drop(progress);
     let (from, to) = (store_name(&*stores.from), store_name(&*stores.to));
     let is_left = |(_, fate): &&(Uuid, Fate)| matches!(fate, Fate::Left { .. });
@@ -91,6 +93,14 @@ fn open(store: &MoveStore, which: &'static str, wait: Option<Duration>) -> Resul
     if store.place() == Place::Memory { Err(Error::MoveMemory { which }) } else { Ok(store) }
 }
 
+fn pending_command(url: Option<&str>) -> String {
+    // It would be shown, and is not in the variable of the next command.
+    if url.is_some_and(has_password) {
+        return format!("put the URL of FROM into {STORE_VARIABLE}, then run: mixin-pin pending");
+    }
+    store_command(&["pending"], url)
+}
+
 fn failed(which: &'static str) -> impl Fn(StoreError) -> Error {
     move |cause| Error::MoveStore { which, cause }
 }
@@ -105,6 +115,8 @@ enum Attempt {
 struct Stores {
     from: Box<dyn ManagedStore>,
     to: Box<dyn ManagedStore>,
+    /// Lists the calls of the old store.
+    pending_command: String,
     /// For each session.
     wait: Duration,
     /// Whether a leased session has shown that they are not the same store.
@@ -117,6 +129,26 @@ impl Stores {
         let records = self.from.sessions().map_err(failed(FROM))?;
         let calls = self.from.all_pending().map_err(failed(FROM))?;
         Ok(records.iter().map(|record| record.session_id).chain(calls.iter().map(|call| call.session_id)).collect())
+    }
+
+    /// Moves sessions, first those that are free. The first request for a session begins its pause after a failover, so the
+    /// pauses of all sessions pass at once.
+    fn transfer_all(&self, sessions: &BTreeSet<Uuid>) -> Result<Vec<(Uuid, Fate)>, Error> {
+        let mut fates = BTreeMap::new();
+        for &session_id in sessions {
+            match self.attempt(session_id, Duration::ZERO) {
+                Ok(Attempt::Over(fate)) => drop(fates.insert(session_id, fate)),
+                Ok(Attempt::InUse(_)) => {}
+                // It may pass while the next attempt waits.
+                Err(_) => break,
+            }
+        }
+        for &session_id in sessions {
+            if let Entry::Vacant(vacant) = fates.entry(session_id) {
+                vacant.insert(self.transfer(session_id)?);
+            }
+        }
+        Ok(fates.into_iter().collect())
     }
 
     /// Moves a session. Tries again while other callers are in the way.
@@ -153,7 +185,7 @@ impl Stores {
         };
         let calls = self.from.pending(session_id).map_err(failed(FROM))?.len();
         if calls > 0 {
-            return left(format!("{}; settle them first (mixin-pin pending)", journal::count(calls)));
+            return left(format!("{}; settle them first ({})", journal::count(calls), self.pending_command));
         }
         let Some(before) = record(&*self.from, FROM, session_id)? else {
             return Ok(Attempt::Over(match record(&*self.to, TO, session_id)? {
@@ -195,19 +227,24 @@ impl Stores {
             Err(StoreError::InUse | StoreError::Unsettled) => return Ok(Attempt::InUse(FROM)),
             Err(error) => return Err(failed(FROM)(error)),
         }
-        // A new session with iterators that old is not raised.
-        let is_new = !was_leased && record(&*self.to, TO, session_id)?.is_none();
-        Ok(Attempt::Over(if is_new {
-            Fate::ByClock { unused: Duration::from_nanos(last_iterator.saturating_sub(before.last_iterator)) }
-        } else {
-            Fate::Moved { last_iterator }
-        }))
+        match record(&*self.to, TO, session_id)? {
+            Some(there) if there.last_iterator >= above => Ok(Attempt::Over(Fate::Moved { last_iterator })),
+            // A new session with iterators that old is not raised.
+            None if !was_leased => Ok(Attempt::Over(Fate::ByClock {
+                unused: Duration::from_nanos(last_iterator.saturating_sub(before.last_iterator)),
+            })),
+            // Meanwhile another run has moved it back, between the last look at the old store and now. The one that forgets last
+            // finds the session in neither store, and keeps it. The new store has skipped as many iterators again at most.
+            _ => {
+                self.from.raise(session_id, above.saturating_add(SPARE)).map_err(failed(FROM))?;
+                Ok(Attempt::InUse(TO))
+            }
+        }
     }
 }
 
 fn record(store: &dyn ManagedStore, which: &'static str, session_id: Uuid) -> Result<Option<SessionRecord>, Error> {
-    let records = store.sessions().map_err(failed(which))?;
-    Ok(records.into_iter().find(|record| record.session_id == session_id))
+    store.session(session_id).map_err(failed(which))
 }
 
 fn to_json((session_id, fate): &(Uuid, Fate)) -> serde_json::Value {
@@ -260,4 +297,93 @@ fn describe(from: &str, to: &str, fates: &[(Uuid, Fate)]) -> String {
         );
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use mixin_pin_store::PendingCall;
+
+    use super::*;
+
+    /// The old store. Between the last look at it and its loss of the session, another run moves the session from the new store
+    /// to it, and forgets it there.
+    struct Crossed {
+        from: SqliteStore,
+        to: SqliteStore,
+        is_over: AtomicBool,
+    }
+
+    impl mixin_pin_store::NonceStore for Crossed {
+        fn lease(&self, session_id: Uuid, terms: &LeaseTerms<'_>) -> Result<LeaseReply, StoreError> {
+            self.from.lease(session_id, terms)
+        }
+
+        fn pending(&self, session_id: Uuid) -> Result<Vec<PendingCall>, StoreError> {
+            mixin_pin_store::NonceStore::pending(&self.from, session_id)
+        }
+
+        fn settle(&self, session_id: Uuid, request_id: Uuid) -> Result<bool, StoreError> {
+            mixin_pin_store::NonceStore::settle(&self.from, session_id, request_id)
+        }
+    }
+
+    impl ManagedStore for Crossed {
+        fn sessions(&self) -> Result<Vec<SessionRecord>, StoreError> {
+            self.from.sessions()
+        }
+
+        fn all_pending(&self) -> Result<Vec<PendingCall>, StoreError> {
+            self.from.all_pending()
+        }
+
+        fn forget(&self, session_id: Uuid) -> Result<bool, StoreError> {
+            if !self.is_over.swap(true, Ordering::Relaxed) {
+                let last = self.to.session(session_id)?.unwrap().last_iterator;
+                self.from.raise(session_id, last + SPARE)?;
+                assert!(self.to.forget(session_id)?);
+            }
+            self.from.forget(session_id)
+        }
+
+        fn raise(&self, session_id: Uuid, to: u64) -> Result<u64, StoreError> {
+            self.from.raise(session_id, to)
+        }
+
+        fn place(&self) -> Place<'_> {
+            self.from.place()
+        }
+    }
+
+    #[test]
+    fn two_moves_in_opposite_directions_do_not_lose_the_session() {
+        let folder = tempfile::tempdir().unwrap();
+        let [from, to] = ["from.db", "to.db"].map(|name| SqliteStore::open(&folder.path().join(name)).unwrap());
+        let (session_id, ahead) =
+            (Uuid::from_u128(1), crate::time::now().unwrap().as_nanos().unwrap() + 3_600_000_000_000);
+        from.raise(session_id, ahead).unwrap();
+        let crossed = Crossed { from: from.clone(), to: to.clone(), is_over: AtomicBool::new(false) };
+        let stores = Stores {
+            from: Box::new(crossed),
+            to: Box::new(to.clone()),
+            pending_command: pending_command(None),
+            wait: Duration::from_secs(10),
+            are_two: Cell::new(false),
+        };
+        let fates = stores.transfer_all(&BTreeSet::from([session_id])).unwrap();
+        assert!(matches!(fates[..], [(_, Fate::Moved { .. })]));
+        // The other run has also skipped iterators.
+        assert!(to.session(session_id).unwrap().unwrap().last_iterator >= ahead + 2 * SPARE);
+        assert_eq!(from.session(session_id).unwrap(), None);
+    }
+
+    #[test]
+    fn the_command_for_the_calls_of_the_old_store_shows_no_password() {
+        assert_eq!(pending_command(Some("sqlite:a.db")), "mixin-pin pending --store sqlite:a.db");
+        assert_eq!(
+            pending_command(Some("redis://:hunter2@h/")),
+            "put the URL of FROM into MIXIN_STORE, then run: mixin-pin pending"
+        );
+    }
 }

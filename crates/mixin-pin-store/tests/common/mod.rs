@@ -49,11 +49,19 @@ pub fn assert_sessions_are_shown_and_forgotten(store: &dyn ManagedStore) {
     let iterator = lease.reserve(now()).unwrap();
     let [record] = &store.sessions().unwrap()[..] else { panic!("one session") };
     assert_eq!((record.session_id, record.last_iterator), (session, iterator + ahead), "reserved with the lease");
+    let alone = store.session(session).unwrap().unwrap();
+    assert!(alone.leased_for.is_some() && store.session(new_session()).unwrap().is_none());
+    assert_eq!(
+        (alone.session_id, alone.last_iterator, alone.raised_to),
+        (session, record.last_iterator, record.raised_to)
+    );
     assert!(record.leased_for.is_some_and(|left| left > MINUTE / 2 && left <= MINUTE));
     assert!(matches!(store.forget(session), Err(Error::InUse)));
     drop(lease);
     assert_eq!(store.sessions().unwrap()[0].leased_for, None);
+    assert_eq!(store.session(session).unwrap().as_ref(), store.sessions().unwrap().first());
     assert!(store.forget(session).unwrap());
+    assert_eq!(store.session(session).unwrap(), None);
     assert!(!store.forget(session).unwrap());
     assert_eq!(store.sessions().unwrap(), []);
 }
