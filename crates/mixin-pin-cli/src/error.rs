@@ -531,6 +531,8 @@ impl fmt::Display for Error {
                     // These are about the session. Another store does not help.
                     StoreError::InUse | StoreError::IteratorAhead { .. } | StoreError::NoRoomAbove { .. } => Ok(()),
                     StoreError::Unsettled => f.write_str("; mixin-pin pending lists them"),
+                    // The message says what to do. To go on with another store would be wrong.
+                    StoreError::Redis(_) | StoreError::Postgres(_) => Ok(()),
                     _ => f.write_str("; --store names another store of iterators"),
                 }
             }

@@ -81,7 +81,7 @@ impl<'s> From<&'s ClientArgs> for Scene<'s> {
     }
 }
 
-/// A command line for the same session, API and store. None if a word of it cannot be shown or quoted for a shell.
+/// A command line for the same session, API and store. A URL with a password is left to a variable. None if a word of it cannot be shown or quoted for a shell.
 pub(crate) fn next_command(command: &str, scene: &Scene<'_>, flags: &[&str]) -> Option<String> {
     next_command_in(|name| env::var_os(name), command, scene, flags)
 }
@@ -98,8 +98,7 @@ pub(crate) fn store_command(words: &[&str], store: Option<&str>) -> String {
 
 fn store_command_in(variable: impl Fn(&str) -> Option<OsString>, words: &[&str], store: Option<&str>) -> String {
     let plain = || [&["mixin-pin"], words].concat();
-    let named = with_store(variable, plain(), store).filter(|words| words.iter().all(is_shown));
-    named.and_then(|words| shlex::try_join(words).ok()).unwrap_or_else(|| plain().join(" "))
+    joined(variable, plain(), store, &[]).unwrap_or_else(|| plain().join(" "))
 }
 
 fn next_command_in(
@@ -125,26 +124,33 @@ fn next_words(
     if api != DEFAULT_API || variable(API_VARIABLE).is_some_and(|api| api != DEFAULT_API) {
         words.extend(["--api", api]);
     }
-    let mut words = with_store(variable, words, store)?;
-    words.extend(flags);
-    let are_shown = words.iter().all(is_shown);
-    shlex::try_join(words).ok().filter(|_| are_shown)
+    joined(variable, words, store, flags)
 }
 
-/// The words with the store. None if the store has a password.
-fn with_store<'w>(
+/// Precedes a command for a store with a password, which is not shown. The shell stops at it until the variable is set, so
+/// the command does not run with another store.
+const STORE_ASKED: &str = "MIXIN_STORE=\"${STORE:?put the URL of this store into STORE}\" ";
+
+/// The command line of these words for the store. None if a word cannot be shown or quoted for a shell.
+fn joined<'w>(
     variable: impl Fn(&str) -> Option<OsString>,
     mut words: Vec<&'w str>,
     store: Option<&'w str>,
-) -> Option<Vec<&'w str>> {
-    match store {
+    flags: &[&'w str],
+) -> Option<String> {
+    let before = match store {
         // The next command gets it from the environment again.
-        Some(store) if has_password(store) && variable(STORE_VARIABLE).is_some_and(|set| set == store) => {}
-        Some(store) if has_password(store) => return None,
-        Some(store) => words.extend(["--store", store]),
-        None => {}
-    }
-    Some(words)
+        Some(store) if has_password(store) && variable(STORE_VARIABLE).is_some_and(|set| set == store) => "",
+        Some(store) if has_password(store) => STORE_ASKED,
+        Some(store) => {
+            words.extend(["--store", store]);
+            ""
+        }
+        None => "",
+    };
+    words.extend(flags);
+    let are_shown = words.iter().all(is_shown);
+    Some(format!("{before}{}", shlex::try_join(words).ok().filter(|_| are_shown)?))
 }
 
 fn is_shown(word: &&str) -> bool {
@@ -159,7 +165,7 @@ mod tests {
     use crate::args::{Cli, Command};
 
     #[test]
-    fn the_next_command_has_the_same_store_and_api_or_is_left_out() {
+    fn the_next_command_has_the_same_store_and_api() {
         let next = |given: &[&str], name: &'static str, value: &'static str| {
             let words = [&["mixin-pin", "me", "--keystore", "me.json"], given].concat();
             let Command::Me(args) = Cli::try_parse_from(words).unwrap().command else { unreachable!() };
@@ -168,9 +174,10 @@ mod tests {
         let (with, other) = ("redis://:hunter2@h/", "redis://:other@h/");
         let plain = |more: &str| Some(format!("mixin-pin verify --keystore me.json{more}"));
         assert_eq!(next(&["--store", with], STORE_VARIABLE, with), plain(""), "the environment still has it");
-        assert_eq!(next(&["--store", with], STORE_VARIABLE, other), None);
-        assert_eq!(next(&["--store", with], "", ""), None);
-        for store in ["sqlite:a@b.db", "sqlite://a@b/x.db", "redis://h/", "memory:"] {
+        let asked = plain("").map(|command| format!("{STORE_ASKED}{command}"));
+        assert_eq!(next(&["--store", with], STORE_VARIABLE, other), asked);
+        assert_eq!(next(&["--store", with], "", ""), asked);
+        for store in ["sqlite:a@b.db", "sqlite:///a@b/x.db", "redis://h/", "memory:"] {
             for env in ["", other, store] {
                 let next = next(&["--store", store], STORE_VARIABLE, env.to_owned().leak());
                 assert_eq!(next, plain(&format!(" --store {store}")));

@@ -87,6 +87,8 @@ pub(crate) fn is_secret(value: &str) -> bool {
 /// Whether a URL has a password, or in a URL of Redis a user, which some take for the password. The path of a database has
 /// none, even with an `@` in it.
 pub(crate) fn has_password(url: &str) -> bool {
+    // An option's name may precede it.
+    let url = url.strip_prefix("--").and_then(|option| option.split_once('=')).map_or(url, |(_, url)| url);
     let is_postgres = ["postgres:", "postgresql:"].iter().any(|scheme| url.starts_with(scheme));
     user_of(url).is_some_and(|user| !is_postgres || user.contains(':')) || !passwords_in_query(url).is_empty()
 }
@@ -95,7 +97,8 @@ pub(crate) fn has_password(url: &str) -> bool {
 fn behind_scheme(url: &str) -> Option<&str> {
     let (scheme, rest) = url.split_once("://")?;
     let scheme = scheme.rsplit('=').next().and_then(|scheme| scheme.split(':').next());
-    (scheme != Some("sqlite")).then_some(rest)
+    // No database has a host, but a mistaken URL may have one, with a password.
+    (scheme != Some("sqlite") || (url.contains("sqlite://") && !rest.starts_with('/'))).then_some(rest)
 }
 
 /// The user and password in a URL: the part before the last `@`, because a password may have one that is not escaped.
@@ -239,7 +242,8 @@ fn without(message: String, value: &OsStr) -> String {
                 if secret.chars().count() < SHORTEST { message } else { message.replace(&secret, HIDDEN) }
             },
         );
-    let message = match user_of(&value) {
+    // The user of PostgreSQL alone is no secret, and a command to run next contains it.
+    let message = match user_of(&value).filter(|_| has_password(&value)) {
         Some(user) => message.replace(&format!("://{user}@"), &format!("://{HIDDEN}@")),
         None => message,
     };
@@ -377,7 +381,7 @@ mod tests {
         for url in ["redis://a@h", "redis://:x@h/", "rediss://u:p@h:1/0", "redis://u:p@ss@h", "--store=redis://a@h"] {
             assert!(has_password(url), "{url}");
         }
-        for url in ["sqlite:/a@b/x.db", "sqlite://a@b/x", "sqlite:a://b@c", "redis://h/", "memory:", "redis://@h/"] {
+        for url in ["sqlite:/a@b/x.db", "sqlite:///a@b/x", "sqlite:a://b@c", "redis://h/", "memory:", "redis://@h/"] {
             assert!(!has_password(url), "{url}");
         }
         for url in [
@@ -418,6 +422,10 @@ mod tests {
             ("postgres://u@h/d?password=a%2".to_owned(), "?password=a%2".to_owned(), "?password=******"),
             ("env:X".to_owned(), "env:X".to_owned(), "env:X"),
             ("me.json".to_owned(), "me.json is damaged".to_owned(), "me.json is damaged"),
+            ("postgres://bot@h/d".to_owned(), "run: postgres://bot@h/d".to_owned(), "run: postgres://bot@h/d"),
+            ("--store=postgres://bot@h/d".to_owned(), "run: postgres://bot@h/d".to_owned(), "run: postgres://bot@h/d"),
+            ("postgres://u:word@h/d".to_owned(), "at postgres://u:word@h/d".to_owned(), "at postgres://******@h/d"),
+            ("sqlite://u:word@h".to_owned(), "'sqlite://u:word@h'".to_owned(), "'sqlite://******@h'"),
             // A user's name is replaced only in its URL. Short values are not replaced, because they are parts of other words.
             ("redis://a@h:1/".to_owned(), "at redis://a@h:1/: can be".to_owned(), "at redis://******@h:1/: can be"),
             ("[".to_owned(), "a [list]".to_owned(), "a [list]"),

@@ -188,6 +188,8 @@ fn hostile_urls() -> Vec<String> {
         ["hunter2!x", "hun/ter2!x", "hun?ter2!x", "hun#ter2!x", "hun@ter2!x", "hun%40ter2!x", "%68un:ter2!x"];
     let in_front = [
         "redis://bot:{}@127.0.0.1:9/",
+        "sqlite://bot:{}@127.0.0.1/d",
+        "sqlite://{}@127.0.0.1",
         "redis://:{}@127.0.0.1:9/0",
         "rediss://bot:{}@127.0.0.1:9/",
         "redis://bot:{}@127.0.0.1:no/",

@@ -99,9 +99,17 @@ pub(crate) struct ClientArgs {
 /// Parses a store's URL. A missing database is created and its name is shown, so the name must not be a secret.
 fn store_url(url: &str) -> Result<String, NotAName> {
     match url.strip_prefix("sqlite:") {
+        // A server's URL with the wrong scheme. It would become the name of a new database, with any password in it.
+        Some(path) if path.strip_prefix("//").is_some_and(is_host) => Err(NotAName("sqlite:// with a host".to_owned())),
         Some(path) => database(path).map(|_| url.to_owned()),
         None => Ok(url.to_owned()),
     }
+}
+
+/// Whether a URL's part behind `//` begins with a host. On Windows it may be a shared folder.
+fn is_host(rest: &str) -> bool {
+    let host = rest.split('/').next().unwrap_or_default();
+    host.contains('@') || (cfg!(unix) && !host.is_empty())
 }
 
 /// A store that `store move` names. None is this user's own database.

@@ -23,7 +23,6 @@ use crate::error::Error;
 use crate::journal;
 use crate::outcome::store_command;
 use crate::output::{GOOD, Output, Progress};
-use crate::redact::{STORE_VARIABLE, has_password};
 use crate::time::{seconds, span};
 
 /// How many iterators the new store skips. Another caller may use the session after its release here and before the old store
@@ -53,7 +52,7 @@ pub(crate) fn run(args: &StoreMoveArgs, output: &Output) -> Result<(), Error> {
     let stores = Stores {
         from: open(&args.from, FROM, wait)?,
         to: open(&args.to, TO, wait)?,
-        pending_command: pending_command(args.from.0.as_deref()),
+        pending_command: store_command(&["pending"], args.from.0.as_deref()),
         wait: wait.unwrap_or(client::DEFAULT_WAIT),
         are_two: Cell::new(false),
     };
@@ -91,14 +90,6 @@ fn database(store: &MoveStore) -> Option<PathBuf> {
 fn open(store: &MoveStore, which: &'static str, wait: Option<Duration>) -> Result<Box<dyn ManagedStore>, Error> {
     let store = client::open_url(store.0.as_deref(), wait).map_err(failed(which))?;
     if store.place() == Place::Memory { Err(Error::MoveMemory { which }) } else { Ok(store) }
-}
-
-fn pending_command(url: Option<&str>) -> String {
-    // It would be shown, and is not in the variable of the next command.
-    if url.is_some_and(has_password) {
-        return format!("put the URL of FROM into {STORE_VARIABLE}, then run: mixin-pin pending");
-    }
-    store_command(&["pending"], url)
 }
 
 fn failed(which: &'static str) -> impl Fn(StoreError) -> Error {
@@ -367,7 +358,7 @@ mod tests {
         let stores = Stores {
             from: Box::new(crossed),
             to: Box::new(to.clone()),
-            pending_command: pending_command(None),
+            pending_command: store_command(&["pending"], None),
             wait: Duration::from_secs(10),
             are_two: Cell::new(false),
         };
@@ -376,14 +367,5 @@ mod tests {
         // The other run has also skipped iterators.
         assert!(to.session(session_id).unwrap().unwrap().last_iterator >= ahead + 2 * SPARE);
         assert_eq!(from.session(session_id).unwrap(), None);
-    }
-
-    #[test]
-    fn the_command_for_the_calls_of_the_old_store_shows_no_password() {
-        assert_eq!(pending_command(Some("sqlite:a.db")), "mixin-pin pending --store sqlite:a.db");
-        assert_eq!(
-            pending_command(Some("redis://:hunter2@h/")),
-            "put the URL of FROM into MIXIN_STORE, then run: mixin-pin pending"
-        );
     }
 }
