@@ -357,6 +357,7 @@ pub(crate) struct StoreMoveArgs {
     #[arg(value_name = "SESSION", value_parser = id)]
     pub(crate) sessions: Vec<Uuid>,
     /// How long to wait for each session that is in use, and for a store that another process locks or that does not answer.
+    /// Only with this option does the command also wait for a server that cannot be reached when it starts.
     /// The default is longer than a call may take, than a killed run of this command keeps a session, and than a server pauses
     /// after a restart or a failover.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=A_DAY))]

@@ -528,11 +528,14 @@ impl fmt::Display for Error {
             Self::Store(cause) => {
                 store(f, cause)?;
                 match cause {
-                    // These are about the session. Another store does not help.
-                    StoreError::InUse | StoreError::IteratorAhead { .. } | StoreError::NoRoomAbove { .. } => Ok(()),
+                    // The first three are about the session, and another store does not help. For a server the message says
+                    // what to do, and to go on with another store would be wrong.
+                    StoreError::InUse
+                    | StoreError::IteratorAhead { .. }
+                    | StoreError::NoRoomAbove { .. }
+                    | StoreError::Redis(_)
+                    | StoreError::Postgres(_) => Ok(()),
                     StoreError::Unsettled => f.write_str("; mixin-pin pending lists them"),
-                    // The message says what to do. To go on with another store would be wrong.
-                    StoreError::Redis(_) | StoreError::Postgres(_) => Ok(()),
                     _ => f.write_str("; --store names another store of iterators"),
                 }
             }

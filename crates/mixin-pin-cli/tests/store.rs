@@ -86,6 +86,27 @@ impl Stage {
     }
 }
 
+#[cfg(feature = "redis")]
+#[test]
+fn a_command_waits_for_a_server_that_is_down_when_it_starts() {
+    let test = "a_command_waits_for_a_server_that_is_down_when_it_starts";
+    let Some(mut redis) = mixin_pin_test_servers::redis::RedisServer::start(test, &[]) else { return };
+    let url = redis.url();
+    redis.kill();
+    let at_once = run(&["--json", "store", "show", "--store", &url], b"");
+    assert_eq!((at_once.code, at_once.kind().as_str()), (4, "store"), "{at_once:?}");
+    let listener = std::net::TcpListener::bind(("127.0.0.1", redis.port())).unwrap();
+    let mut child = common::command();
+    child.args(["store", "show", "--wait", "60", "--store", &url]);
+    let child = child.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    // Its first attempt fails.
+    drop(listener.accept().unwrap());
+    drop(listener);
+    redis.restart();
+    let shown = common::finished(child.wait_with_output().unwrap()).done();
+    assert!(shown.stdout.starts_with("Redis: 0 sessions"), "{shown:?}");
+}
+
 #[test]
 fn raising_a_session_explains_the_consequences() {
     let stage = Stage::new();

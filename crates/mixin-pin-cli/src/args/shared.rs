@@ -71,9 +71,10 @@ pub(crate) struct StoreArgs {
     /// command line. PostgreSQL's password may also be in PGPASSWORD or in the pass file.
     #[arg(long, value_name = "URL", env = STORE_VARIABLE, hide_env_values = true, value_parser = store_url)]
     pub(crate) store: Option<String>,
-    /// How long to wait while another process uses the session or locks the store, or while the store does not answer (at
-    /// least a second). The default is longer than a call may take, and so longer than a crashed process can keep the
-    /// session.
+    /// How long to wait while another process uses the session or locks the store, while a server pauses after a restart or a
+    /// failover, or while the store does not answer (at least a second). The default is longer than a call may take, and so
+    /// longer than a crashed process can keep the session. Only with this option does the command also wait for a server that
+    /// cannot be reached when it starts, as during a failover.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=A_DAY))]
     pub(crate) wait: Option<u64>,
 }

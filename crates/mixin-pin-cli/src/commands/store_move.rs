@@ -29,6 +29,7 @@ use crate::time::{seconds, span};
 /// forgets it. Its iterators come from the clock, and the later ones of the new store are above them. Only if the session is
 /// ahead of the clock, they follow the last one, and there are fewer than this.
 const SPARE: u64 = 1_000_000;
+
 /// Between two attempts while another caller is in the way.
 const PAUSE: Duration = Duration::from_millis(100);
 
