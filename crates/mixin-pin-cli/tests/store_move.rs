@@ -27,6 +27,7 @@ fn now() -> u64 {
 struct Pair {
     urls: [String; 2],
     stores: [Box<dyn ManagedStore>; 2],
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "the server stops with it"))]
     redis: Option<RedisServer>,
     folder: TempDir,
 }
