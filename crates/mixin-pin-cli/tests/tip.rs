@@ -129,13 +129,10 @@ fn a_key_file_is_no_other_file_of_the_run() {
     let folder = sandbox.path("");
     let folder = folder.trim_end_matches('/');
     let out = sandbox.path("u.json");
-    let mut spellings = vec![folder.to_owned(), format!("{folder}/./")];
     #[cfg(unix)]
-    {
-        std::os::unix::fs::symlink(folder, sandbox.path("link")).unwrap();
-        spellings.push(sandbox.path("link"));
-    }
-    for folder in spellings {
+    std::os::unix::fs::symlink(folder, sandbox.path("link")).unwrap();
+    let link = cfg!(unix).then(|| sandbox.path("link"));
+    for folder in [folder.to_owned(), format!("{folder}/./")].into_iter().chain(link) {
         let names = [("u.json.unfinished", "the unfinished change"), ("u.json", "--out"), ("OLD", "--keystore")];
         for (name, other) in names {
             let key = if name == "OLD" { keystore.clone() } else { format!("{folder}/{name}") };

@@ -39,7 +39,7 @@ impl Kind {
 pub enum Servers {
     Sqlite,
     Redis(RedisServer),
-    Sentinel(SentinelServers),
+    Sentinel(Box<SentinelServers>),
     Cluster(ClusterServers),
     #[cfg(unix)]
     Postgres(PostgresServer),
@@ -58,7 +58,7 @@ impl Servers {
             Kind::Redis => {
                 Self::Redis(RedisServer::start(test, settings(&["--appendonly", "yes", "--appendfsync", "always"]))?)
             }
-            Kind::Sentinel => Self::Sentinel(SentinelServers::start(test)?),
+            Kind::Sentinel => Self::Sentinel(Box::new(SentinelServers::start(test)?)),
             Kind::Cluster => Self::Cluster(ClusterServers::start(test)?),
             #[cfg(not(unix))]
             Kind::Postgres | Kind::Pgbouncer => return None,

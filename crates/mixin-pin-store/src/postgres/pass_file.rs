@@ -1,6 +1,6 @@
 //! libpq's pass file: `host:port:database:user:password`, one entry a line.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::PostgresError;
 
@@ -23,7 +23,11 @@ pub(super) fn password(path: &Path, entry: Entry<'_>) -> Result<Option<Vec<u8>>,
     Ok(find(&text, entry))
 }
 
-/// Refuses a file that others can read.
+/// Refuses a file that others can read, where files have modes.
+#[cfg_attr(
+    not(unix),
+    expect(unused_variables, clippy::unnecessary_wraps, reason = "no file of this system has a mode")
+)]
 pub(super) fn check_mode(path: &Path) -> Result<(), PostgresError> {
     #[cfg(unix)]
     {
@@ -34,7 +38,7 @@ pub(super) fn check_mode(path: &Path) -> Result<(), PostgresError> {
             // libpq lets a group read a key that belongs to root.
             let allowed = if is_roots && path.extension().is_some_and(|end| end == "key") { 0o740 } else { 0o700 };
             if mode & !allowed != 0 {
-                return Err(PostgresError::Exposed { path: PathBuf::from(path), mode });
+                return Err(PostgresError::Exposed { path: path.to_owned(), mode });
             }
         }
     }

@@ -41,6 +41,7 @@ const OPTIONS: [&str; 23] = [
     "sslnegotiation",
 ];
 /// The folder of Debian's servers, which is libpq's default there.
+#[cfg(unix)]
 const SOCKET_FOLDER: &str = "/var/run/postgresql";
 
 /// Everything that connecting needs.
@@ -131,13 +132,11 @@ impl Settings {
             if let Some(address) = server.address {
                 config.hostaddr(address);
             }
-            #[cfg(unix)]
-            if let Host::Unix(path) = &server.host {
-                config.host_path(path);
-            }
-            if let Host::Tcp(name) = &server.host {
-                config.host(name);
-            }
+            match &server.host {
+                #[cfg(unix)]
+                Host::Unix(path) => config.host_path(path),
+                Host::Tcp(name) => config.host(name),
+            };
             let from_file = || {
                 let Some(path) = pass_file.as_deref().filter(|_| password.is_none()) else { return Ok(None) };
                 let host = server.name_in_pass_file();
