@@ -75,7 +75,7 @@ impl RedisServer {
         command(self.port, words)
     }
 
-    /// A field of `INFO`. Empty if there is none.
+    /// A field of `INFO`. Empty if the section lacks the field.
     pub fn info(&self, section: &str, field: &str) -> String {
         let password = self.more.iter().position(|word| word == "--requirepass").and_then(|at| self.more.get(at + 1));
         let login = password.map(|password| ["-a", password, "--no-auth-warning"]);

@@ -59,7 +59,7 @@ pub enum PostgresError {
     NoTls,
     /// There is no TLS connection, for example because the certificate is not trusted.
     Tls(BoxError),
-    /// The server wants a password, and there is none.
+    /// The server wants a password. Neither the URL, `PGPASSWORD` nor the pass file has one.
     PasswordMissing,
     /// The server refuses the password (28P01).
     PasswordWrong,

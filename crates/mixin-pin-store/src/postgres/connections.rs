@@ -160,8 +160,8 @@ impl Pool {
         self.alive.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Runs a statement in one round trip, and once more if an idle connection turns out to be broken. So it must be one
-    /// that may run twice.
+    /// Runs a statement in one round trip, and again on the next connection while idle ones turn out to be broken. So it must
+    /// be one that may run several times.
     pub(super) async fn query(
         self: &Arc<Self>,
         patience: Patience,

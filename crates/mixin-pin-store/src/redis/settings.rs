@@ -158,7 +158,7 @@ mod ha {
         Ok(Settings::new(places, connection(&url(login, "localhost", db))?))
     }
 
-    /// Adds the usual port of a Sentinel if there is none.
+    /// Adds the usual port of a Sentinel to a host without a port.
     fn with_port(host: &str) -> String {
         let after_brackets = host.rfind(']').map_or(host, |end| &host[end..]);
         if after_brackets.contains(':') { host.to_owned() } else { format!("{host}:26379") }
