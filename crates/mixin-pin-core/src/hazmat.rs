@@ -102,3 +102,12 @@ pub fn decrypt_oaep(
 ) -> Result<zeroize::Zeroizing<alloc::vec::Vec<u8>>, Error> {
     key.decrypt_oaep(label, ciphertext, rng)
 }
+
+/// The scalar of a TIP key, little-endian and less than the order of the group, for signing schemes that add to it.
+///
+/// # Security
+/// It is the whole secret.
+#[cfg(feature = "ed25519")]
+pub fn tip_scalar(key: &crate::tip::TipKey) -> zeroize::Zeroizing<[u8; 32]> {
+    key.scalar()
+}

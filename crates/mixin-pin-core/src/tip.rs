@@ -152,6 +152,10 @@ impl TipKey {
         self.sign_message(action.body().as_bytes())
     }
 
+    pub(crate) fn scalar(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.secret.scalar.to_bytes())
+    }
+
     fn sign_message(&self, message: &[u8]) -> [u8; TIP_SIGNATURE_LEN] {
         raw_sign::<Sha512>(&self.secret, message, self.public.as_key()).to_bytes()
     }
