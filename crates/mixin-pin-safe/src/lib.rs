@@ -15,22 +15,29 @@
 #[cfg(any(feature = "alloc", test))]
 extern crate alloc;
 
+mod address;
 mod amount;
 mod asset;
 mod encode;
 mod error;
 mod field;
+mod ghost;
 mod hash;
+mod point;
+mod scalar;
 mod transaction;
 mod wire;
 
 pub use mixin_pin_core;
+pub use address::{AddressError, Members, MixAddress, XinAddress};
 pub use amount::{Amount, AmountError};
 pub use asset::AssetId;
 pub use encode::Unsigned;
 pub use error::{DecodeError, DecodeProblem, EncodeError, EncodeProblem};
 pub use field::Field;
+pub use ghost::MaskSecret;
 pub use hash::{Hash, HexError};
+pub use scalar::ScalarError;
 pub use transaction::{
     Aggregate, Authorization, Deposit, DetachedSignature, Input, Inputs, Mint, Output, OutputKind, Outputs, Signatures,
     SignaturesIter, Transaction, Withdrawal,
