@@ -17,28 +17,58 @@ extern crate alloc;
 
 mod address;
 mod amount;
+mod approved;
 mod asset;
+mod careful;
+mod claim;
+mod effects;
 mod encode;
 mod error;
 mod field;
 mod ghost;
 mod hash;
+mod merge;
 mod point;
+mod policy;
+mod refusal;
 mod scalar;
+mod sign;
+mod spend;
+mod spent;
 mod transaction;
+mod verify;
+mod view;
 mod wire;
 
 pub use mixin_pin_core;
+
 pub use address::{AddressError, Members, MixAddress, XinAddress};
 pub use amount::{Amount, AmountError};
+pub use approved::Approved;
 pub use asset::AssetId;
+pub use careful::PointCheck;
+pub use claim::{Claim, Class, Evidence, Receiver};
+pub use effects::{Effect, Effects, Payee};
 pub use encode::Unsigned;
 pub use error::{DecodeError, DecodeProblem, EncodeError, EncodeProblem};
 pub use field::Field;
 pub use ghost::MaskSecret;
 pub use hash::{Hash, HexError};
+pub use merge::{MergeError, Merged, merge};
+pub use policy::{ExtraRule, Policy, Unproven};
+pub use refusal::Refusal;
 pub use scalar::ScalarError;
+pub use sign::{SignError, ToSign};
+pub use spend::SpendKey;
+pub use spent::{ProofError, SpentOutput};
 pub use transaction::{
     Aggregate, Authorization, Deposit, DetachedSignature, Input, Inputs, Mint, Output, OutputKind, Outputs, Signatures,
     SignaturesIter, Transaction, Withdrawal,
 };
+pub use verify::VerifyError;
+pub use view::View;
+
+/// Compiles the README's example.
+#[cfg(all(doctest, feature = "alloc"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
