@@ -35,7 +35,7 @@ const ENCRYPT: &str = "encrypt/tip-signature, floor";
 const ED25519: &str = "token/EdDSA, fast, floor";
 
 /// All works, in the order of the report.
-pub const WORKS: [Work; 14] = [
+pub const WORKS: [Work; 19] = [
     Work {
         name: "encrypt-digits",
         what: "encrypt six digits into base64, random IV included",
@@ -163,6 +163,51 @@ pub const WORKS: [Work; 14] = [
         ours: "machine/verify_pin",
         floor: &["machine/floor: prepare, sign and read"],
         floor_of: "preparing, signing and reading alone",
+        peers: &[],
+        goal: None,
+    },
+    Work {
+        name: "safe-sign",
+        what: "sign one input of a Safe transaction that was made ready, and hash the payload",
+        ours: "safe/sign one input",
+        floor: &["safe/sign one input, floor"],
+        floor_of: "a bare signature by ed25519-dalek, and BLAKE3 of the payload",
+        peers: &[],
+        goal: Some(1.2),
+    },
+    Work {
+        name: "safe-ready",
+        what: "the same, but make it ready first: find the key among those of the spent output",
+        ours: "safe/make one input ready and sign it",
+        floor: &["safe/sign one input, floor"],
+        floor_of: "the floor of `safe-sign`",
+        peers: &[],
+        goal: None,
+    },
+    Work {
+        name: "safe-merge",
+        what: "verify and merge 11 signatures",
+        ours: "safe/merge 11 signatures",
+        floor: &["safe/merge 11 signatures, floor"],
+        floor_of: "11 bare verifications by ed25519-dalek",
+        peers: &[],
+        goal: None,
+    },
+    Work {
+        name: "safe-explain",
+        what: "explain a transaction of 256 inputs and 256 outputs",
+        ours: "safe/explain 256 inputs and outputs",
+        floor: &["safe/explain 256 inputs and outputs, floor"],
+        floor_of: "decoding, the hash, and reading 512 points by curve25519-dalek",
+        peers: &[],
+        goal: None,
+    },
+    Work {
+        name: "safe-check",
+        what: "check the same transaction by a policy",
+        ours: "safe/check 256 inputs and outputs",
+        floor: &["safe/check 256 inputs and outputs, floor"],
+        floor_of: "the floor of `safe-explain`, and the order of 512 points",
         peers: &[],
         goal: None,
     },
