@@ -47,6 +47,27 @@ impl SpendKey {
         Some(Zeroizing::new(encode_string(bytes.get(..32)?)))
     }
 
+    /// The bytes of the key as they are written: 32, or 64 with the public key at the end.
+    ///
+    /// ```
+    /// use mixin_pin_protocol::keystore::SpendKey;
+    ///
+    /// assert_eq!(*SpendKey::new("42".repeat(32).into()).to_bytes()?, [0x42; 32]);
+    /// assert!(SpendKey::new("42".repeat(33).into()).to_bytes().is_err());
+    /// # Ok::<(), mixin_pin_protocol::core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error`] when the text is no key.
+    ///
+    /// # Security
+    /// The bytes are the secret. They derive the mask secrets of Safe transactions; to sign, use
+    /// [`to_tip_key`](Self::to_tip_key).
+    pub fn to_bytes(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
+        self.to_tip_key(None)?;
+        decode_secret(&clean(&self.text)).ok_or(Error::Ed25519Key)
+    }
+
     /// Reads the key.
     ///
     /// `expected` is the public key, the `tip_key_base64` of `GET /me`. It decides between seed and scalar. Without it the
