@@ -2,6 +2,7 @@
 
 mod action;
 mod help;
+mod safe;
 mod session;
 mod shared;
 mod stdin;
@@ -17,6 +18,10 @@ use mixin_pin_protocol::keystore::OutputShape;
 use crate::redact::{API_VARIABLE, KEYSTORE_VARIABLE};
 
 pub(crate) use action::{ActArgs, ActionLine, SignedAction};
+pub(crate) use safe::{
+    EvidenceArgs, SafeAddressArgs, SafeCheckArgs, SafeCommand, SafeExplainArgs, SafeSignArgs, SafeVerifyArgs,
+    SpendKeyArgs,
+};
 pub(crate) use session::{
     AppCommand, AppRegisterArgs, SessionCommand, SessionRotateArgs, SessionUpgradeArgs, TipChangeArgs, UpgradeBy,
 };
@@ -96,6 +101,9 @@ pub(crate) enum Command {
     /// Make TIP keys, sign with them, and change the TIP PIN.
     #[command(subcommand, after_help = help::TIP)]
     Tip(TipCommand),
+    /// Explain, check and sign transactions of Mixin's Safe, which move money.
+    #[command(subcommand, after_help = help::SAFE)]
+    Safe(SafeCommand),
     /// Make, check, convert, lock or unlock a keystore file.
     #[command(subcommand, after_help = help::KEYSTORE)]
     Keystore(KeystoreCommand),

@@ -14,6 +14,7 @@ mod logs;
 mod me;
 mod pending;
 mod resolve;
+mod safe;
 mod sandbox;
 mod session;
 mod store;
@@ -23,7 +24,7 @@ mod token;
 mod update;
 mod verify;
 
-use crate::args::{AppCommand, Command, KeystoreCommand, SessionCommand, StoreCommand, TipCommand};
+use crate::args::{AppCommand, Command, KeystoreCommand, SafeCommand, SessionCommand, StoreCommand, TipCommand};
 use crate::error::Error;
 use crate::output::Output;
 
@@ -59,6 +60,11 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<(), Error> {
         Command::Keystore(KeystoreCommand::Convert(args)) => keystore::convert(args, output),
         Command::Keystore(KeystoreCommand::Lock(args)) => keystore::lock(args, output),
         Command::Keystore(KeystoreCommand::Unlock(args)) => keystore::unlock(args, output),
+        Command::Safe(SafeCommand::Explain(args)) => safe::explain(args, output),
+        Command::Safe(SafeCommand::Check(args)) => safe::check(args, output),
+        Command::Safe(SafeCommand::Sign(args)) => safe::sign(args, output),
+        Command::Safe(SafeCommand::Verify(args)) => safe::verify(args, output),
+        Command::Safe(SafeCommand::Address(args)) => safe::address(args, output),
         Command::Doctor(args) => doctor::run(args, output),
         Command::Explain(args) => explain::run(args, output),
         Command::Sandbox(args) => sandbox::run(args, output),

@@ -10,12 +10,14 @@ use mixin_pin_http::{Error as HttpError, NextStep, SettingsError, Unknown};
 use mixin_pin_protocol::answer::ApiError;
 use mixin_pin_protocol::check::OpenedPin;
 use mixin_pin_protocol::{AnswerError, CallError, CurlError, Error as ProtocolError, KeystoreError, TokenFault};
+use mixin_pin_safe::Refusal;
 use mixin_pin_store::Error as StoreError;
 
 use crate::files::with_suffix;
 use crate::guided::{Kind, REPLACED, Works};
 use crate::journal;
 use crate::redact::{PASSPHRASE_VARIABLE, ShownInput, ShownPath, without_secrets};
+use crate::safe::SafeError;
 use crate::time::{date, seconds, span};
 
 /// Why a command failed. No message contains a secret.
@@ -111,6 +113,8 @@ pub(crate) enum Error {
     NotCarriedOut(Box<HttpError>),
     /// A key cannot be changed, or not be used.
     Key(KeyProblem),
+    /// A transaction is not explained, checked or signed.
+    Safe(Box<SafeError>),
     /// Standard output cannot be written.
     Output(io::Error),
     /// The signal handler cannot be started.
@@ -273,7 +277,9 @@ pub(crate) enum FileProblem {
     /// A secret would go to a file named `-`.
     Dash,
     /// A secret would be typed on a terminal that shows it.
-    Terminal,
+    Terminal {
+        what: &'static str,
+    },
     /// It is not UTF-8.
     NotText,
     /// It is longer than `limit` bytes.
@@ -334,6 +340,7 @@ impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Stopped(stop) => stop.cause.exit_code(),
+            Self::Safe(error) => error.exit_code(),
             Self::DoesNotHold
             | Self::Key(
                 KeyProblem::OtherSpendKey
@@ -442,6 +449,17 @@ impl Error {
         }
     }
 
+    /// Why a transaction is refused, if that is the reason.
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Safe(error) => match &**error {
+                SafeError::Refused(refusal) => Some(refusal),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// How long to wait before the next call: a server asks for it, or an earlier request may still arrive or get its answer.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -495,7 +513,7 @@ impl fmt::Display for Error {
             Self::Pin { which, cause } => write!(f, "the {which} cannot be used: {cause}"),
             Self::PinsDiffer => f.write_str("the new PIN was typed differently the second time; nothing was sent"),
             Self::SpendKeyMissing { which } => {
-                write!(f, "there is no {which}: the keystore has none that fits; give it with --spend-key-stdin")
+                write!(f, "there is no {which}: no keystore with one that fits was given; give it with --spend-key-stdin")
             }
             Self::UserIdMissing => f.write_str("the action is signed with the user's id; give --user-id or --keystore"),
             Self::SameSpendKey => f.write_str(
@@ -589,6 +607,7 @@ impl fmt::Display for Error {
                 write!(f, "the answer was lost, and the change was not carried out and will not be: {cause}")
             }
             Self::Key(problem) => problem.fmt(f),
+            Self::Safe(error) => error.fmt(f),
             Self::Output(cause) => write!(f, "standard output cannot be written: {cause}"),
             Self::Signals(cause) => write!(f, "signals cannot be handled: {cause}"),
         }
@@ -677,8 +696,8 @@ impl FileProblem {
                  otherwise move it back there"
             ),
             Self::Dash => f.write_str("a secret is not written to a file named -; name another file"),
-            Self::Terminal => {
-                f.write_str("standard input is a terminal, which would show the keystore; pipe it in, or name its file")
+            Self::Terminal { what } => {
+                write!(f, "standard input is a terminal, which would show the {what}; pipe it in, or name its file")
             }
             Self::NotText => write!(f, "{shown} is not UTF-8 text"),
             Self::TooLong { limit } => {
@@ -812,6 +831,12 @@ fn no_terminal(f: &mut fmt::Formatter<'_>, which: &str, cause: &io::Error, stdin
     if which.contains("passphrase") {
         return write!(f, "set {PASSPHRASE_VARIABLE} to a file that has it");
     }
+    if which == "confirmation" {
+        return f.write_str(
+            "nothing was signed; run this at a terminal, or add --yes if all inputs and receivers are proven; what users receive \
+             cannot be proven",
+        );
+    }
     f.write_str(if which.contains("key") { "add --spend-key-stdin" } else { "add --pin-stdin" })?;
     f.write_str(if stdin_is_keystore {
         ", and give the keystore as a file: standard input is one of the two"
@@ -921,6 +946,7 @@ impl From<TokenFault> for Error {
 #[cfg(test)]
 mod tests {
     use mixin_pin_core::PinKey;
+    use mixin_pin_safe::{AddressError, Amount, MergeError, ProofError, SignError, Transaction, VerifyError};
 
     use super::*;
     use crate::commands::explain;
@@ -952,6 +978,44 @@ mod tests {
         ]
     }
 
+    fn of_safe() -> Vec<Error> {
+        let path = || PathBuf::from("keystore.json");
+        let json = |text| serde_json::from_str::<bool>(text).unwrap_err();
+        let decode = || Transaction::decode(&[]).unwrap_err();
+        let field = || SafeError::Field {
+            path: path(),
+            field: "own[1]".to_owned(),
+            problem: AddressError::Checksum.to_string(),
+        };
+        let errors = [
+            SafeError::RawHex,
+            SafeError::RawEmpty,
+            SafeError::RawFile,
+            SafeError::Raw(decode()),
+            SafeError::Address(AddressError::Prefix),
+            SafeError::Json { path: path(), cause: json("x") },
+            field(),
+            SafeError::Proof { path: path(), input: 1, cause: ProofError::Index },
+            SafeError::SpentMissing { path: path(), input: 1 },
+            SafeError::ViewCount { path: path(), views: 1, inputs: 2 },
+            SafeError::OtherViews { path: path() },
+            SafeError::TraceKey { path: path() },
+            SafeError::RemoteSigner { path: path() },
+            SafeError::YesUnproven { output: None, are_users: false },
+            SafeError::YesUnproven { output: Some(1), are_users: false },
+            SafeError::YesUnproven { output: Some(1), are_users: true },
+            SafeError::Declined,
+            SafeError::Refused(Refusal::Expired),
+            SafeError::Refused(Refusal::TooMuch { leaves: Amount::ZERO, most: Amount::ZERO }),
+            SafeError::Sign { input: 1, cause: SignError::NotAmongKeys },
+            SafeError::Merge(MergeError::Signature { input: 1, signer: 2, cause: VerifyError::Invalid }),
+        ];
+        let mut errors: Vec<Error> = errors.into_iter().map(Error::from).collect();
+        let cause = io::Error::other("as the system says");
+        errors.push(Error::NoTerminal { which: "confirmation", cause, stdin_is_keystore: false });
+        errors
+    }
+
     /// Pins each message, with its exit code and its word for scripts.
     #[test]
     #[allow(clippy::too_many_lines, reason = "a line for each message")]
@@ -976,7 +1040,7 @@ mod tests {
             FileProblem::LockingLeft.at(Path::new("keystore.json.locking")),
             FileProblem::UnlockLeft.at(Path::new("keystore.json.before-unlock")),
             FileProblem::Dash.at(path),
-            FileProblem::Terminal.at(path),
+            FileProblem::Terminal { what: "keystore" }.at(path),
             FileProblem::NotText.at(path),
             FileProblem::NotText.at(Path::new("-")),
             FileProblem::TooLong { limit: 64 * 1024 }.at(path),
@@ -1075,7 +1139,7 @@ mod tests {
             Error::Output(cause()),
             Error::Signals(cause()),
         ];
-        let errors: Vec<_> = errors.into_iter().chain(of_key_files()).collect();
+        let errors: Vec<_> = errors.into_iter().chain(of_key_files()).chain(of_safe()).collect();
         assert!(errors.iter().all(|error| explain::section(&explain::topic_of(error)).is_some()));
         let said: Vec<_> =
             errors.iter().map(|error| format!("{} {}: {error}", error.exit_code(), error.kind())).collect();

@@ -92,7 +92,7 @@ pub(crate) fn read_keystore_quietly(path: &Path) -> Result<Zeroizing<Vec<u8>>, E
     }
     // It would be shown as it is typed or pasted.
     if io::stdin().is_terminal() {
-        return Err(FileProblem::Terminal.at(path));
+        return Err(FileProblem::Terminal { what: "keystore" }.at(path));
     }
     STDIN_IS_KEYSTORE.store(true, Ordering::Relaxed);
     read_to_limit(system::stdin(), path, MAX_KEYSTORE)
@@ -117,7 +117,19 @@ fn read_in_place(mut input: impl Read, limit: usize) -> io::Result<Option<Zeroiz
     Ok(None)
 }
 
-fn warn_if_exposed(path: &Path) {
+/// Reads a file with secrets other than a keystore, or standard input for `-`. Does not warn if others can read the file.
+pub(crate) fn read_secret_input(path: &Path, what: &'static str, limit: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
+    if !is_stdin(path) {
+        return read_secret_quietly(path, path, limit);
+    }
+    if io::stdin().is_terminal() {
+        return Err(FileProblem::Terminal { what }.at(path));
+    }
+    read_to_limit(system::stdin(), path, limit)
+}
+
+/// Warns if others can read or change a file.
+pub(crate) fn warn_if_exposed(path: &Path) {
     if let Some(warning) = exposure(path) {
         output::warn(&warning);
     }

@@ -14,6 +14,7 @@ mod output;
 mod pins;
 mod redact;
 mod registration;
+mod safe;
 mod system;
 mod time;
 mod usage;

@@ -71,6 +71,10 @@ impl Output {
         if let Some(pause) = error.retry_after() {
             fields["retry_after"] = pause.as_secs().into();
         }
+        if let Some(refusal) = error.refusal() {
+            let field = refusal.field().map(|field| field.to_string());
+            fields["refusal"] = json!({ "kind": refusal.kind(), "field": field });
+        }
         let mut cause = error;
         if let Error::Stopped(stop) = error {
             fields["works"] = stop.works.as_str().into();

@@ -89,12 +89,25 @@ pub(crate) fn prompt<T>(
     answer
 }
 
+/// Shows a text on the terminal, and returns whether the answer is yes.
+pub(crate) fn confirm(text: &str) -> Result<bool, Error> {
+    const WHICH: &str = "confirmation";
+    system::listen_for_signals().map_err(Error::Signals)?;
+    let mut terminal = SilentTerminal::ask(&output::harmless(text)).map_err(|cause| no_terminal(WHICH, cause))?;
+    let is_yes = answer(&mut terminal, WHICH)?.trim() == "yes";
+    if !is_yes {
+        terminal.forget_typed();
+    }
+    Ok(is_yes)
+}
+
 fn answer(terminal: &mut SilentTerminal, which: &'static str) -> Result<Zeroizing<String>, Error> {
     let no_terminal = |cause| no_terminal(which, cause);
     let line = match read_line(terminal, MAX_ANSWER).map_err(no_terminal)? {
         Line::Whole(line) => line,
         Line::TooLong => return Err(Error::LineTooLong { which, limit: MAX_ANSWER }),
-        Line::End => return Err(no_terminal(io::ErrorKind::UnexpectedEof.into())),
+        // There is a terminal, and it gave nothing.
+        Line::End => Zeroizing::default(),
     };
     let text = std::str::from_utf8(&line).map_err(|_| FileProblem::NotText.at(which.as_ref()))?;
     Ok(Zeroizing::new(text.to_owned()))

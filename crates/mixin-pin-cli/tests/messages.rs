@@ -47,6 +47,7 @@ sessions![
     #[cfg(feature = "redis-ha")]
     redis_ha,
     refusals,
+    safe,
     sandbox,
     session,
     store,
@@ -97,6 +98,11 @@ impl Session {
         fs::copy(folder.path().join("dashboard.json"), folder.path().join("me.json")).unwrap();
         for name in ["create-pin.curl", "create-pin.public-key", "rsa-512.pem"] {
             fs::copy(testdata(name), folder.path().join(name)).unwrap();
+        }
+        fs::create_dir(folder.path().join("safe")).unwrap();
+        for entry in fs::read_dir(testdata("safe")).unwrap() {
+            let path = entry.unwrap().path();
+            private(&folder.path().join("safe").join(path.file_name().unwrap()), &fs::read_to_string(&path).unwrap());
         }
         for name in ["ask.py", "lose.py"] {
             fs::copy(self::folder().join(name), folder.path().join(name)).unwrap();
@@ -381,8 +387,9 @@ fn pinned() -> Vec<(String, String)> {
     let mut pinned = Vec::new();
     for entry in fs::read_dir(crates).unwrap() {
         let entry = entry.unwrap();
-        // Only crates with messages have the file.
-        let Ok(messages) = fs::read_to_string(entry.path().join("testdata/errors.txt")) else { continue };
+        // Only crates with messages have the files. The second has the refusals of transactions.
+        let files = ["errors.txt", "errors-policy.txt"].map(|file| entry.path().join("testdata").join(file));
+        let messages: String = files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect();
         let name = entry.file_name().into_string().unwrap();
         for message in messages.lines() {
             // The command's own have exit code and kind in front.

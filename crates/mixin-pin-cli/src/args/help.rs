@@ -135,6 +135,34 @@ Examples:
   mixin-pin tip change --keystore keystore.json --old-key spend.key --new-key new-spend.key
   mixin-pin tip sign --spend-key-stdin read-emergency-contact < spend.key";
 
+pub(crate) const SAFE: &str = "\
+These commands ask no server and send nothing. They read files in JSON.
+
+A policy, for --policy. asset, most, most_outputs and until are required. The other values shown are the defaults:
+  { \"asset\": \"c94ac88f-4671-3976-b60a-09064f1811e8\", \"most\": \"1.5\", \"most_outputs\": 2,
+    \"until\": \"2027-01-31T00:00:00Z\", \"own\": [], \"receivers\": [], \"withdrawals\": [],
+    \"extra\": \"none\", \"references\": [], \"unproven\": \"refuse\" }
+most limits the sum of all outputs that are not proven to come back to an address of own. A withdrawal is
+{ \"address\": \"…\", \"tag\": \"…\" }. extra may be { \"exactly\": \"hex\" } or { \"at_most\": 64 }. unproven says which outputs are
+allowed whose receiver is not proven: none (refuse), those that a server's answer names (attested), or all (any).
+
+The outputs that are spent, for --inputs: a list. An item is the raw transaction that has the output, in hex, which proves it,
+or an item of the answer to GET /safe/outputs. Whole answers will do, too, also those to GET /safe/transactions/HASH.
+
+Claims on receivers, for --receivers: a list of { \"output\": 0, \"address\": \"MIX…\" } with one of these. A receiver with keys
+is proven by \"trace\", from which the sender's spend key derives the mask secret, or by \"mask_secret\". Co-signers have no
+such key: the sender gives them what safe check writes to --receivers-out. For users there is only the server's answer to
+POST /safe/keys, as \"mask\" and \"keys\". Add the output and the address to its item.
+
+Views, for --views: a list of one for each input, in hex, or the answer to POST /safe/transaction/requests.
+
+Examples:
+  mixin-pin safe explain - < raw.txt
+  mixin-pin safe check \"$RAW\" --policy policy.json --inputs inputs.json
+  mixin-pin safe sign \"$RAW\" --policy policy.json --inputs inputs.json --views views.json --keystore keystore.json
+  mixin-pin safe verify - --inputs inputs.json < signed.txt
+  mixin-pin safe address MIX3QEeg1WkLrjvjxyMQf6Xc8dxs81tpPc";
+
 pub(crate) const KEYSTORE: &str = "\
 Examples:
   mixin-pin keystore check keystore.json

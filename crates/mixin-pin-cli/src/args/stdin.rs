@@ -2,12 +2,16 @@
 
 use std::path::Path;
 
-use super::{ActArgs, Command, ResolveArgs, SessionCommand, TipCommand, UpdateArgs, VerifyArgs};
+use super::{
+    ActArgs, Command, EvidenceArgs, ResolveArgs, SafeCommand, SessionCommand, SpendKeyArgs, TipCommand, UpdateArgs,
+    VerifyArgs,
+};
 use crate::error::Error;
 use crate::files::is_stdin;
 
 const KEYSTORE: &str = "--keystore -";
 const BODY: &str = "--body -";
+const RAW: &str = "RAW -";
 const PIN: &str = "--pin-stdin";
 const SPEND_KEY: &str = "--spend-key-stdin";
 
@@ -71,8 +75,43 @@ impl Command {
             Self::Tip(TipCommand::Sign(args)) => {
                 vec![(KEYSTORE, dash(args.keystore_to_read())), (SPEND_KEY, args.spend_key_stdin)]
             }
+            Self::Safe(command) => safe_readers(command),
             // The others read one keystore, or nothing.
             _ => Vec::new(),
         }
+    }
+}
+
+fn safe_readers(command: &SafeCommand) -> Vec<(&'static str, bool)> {
+    let dash = |path: Option<&Path>| path.is_some_and(is_stdin);
+    let evidence = |evidence: &EvidenceArgs| {
+        [("--inputs -", dash(evidence.inputs.as_deref())), ("--receivers -", dash(evidence.receivers.as_deref()))]
+    };
+    let key = |key: &SpendKeyArgs| [(KEYSTORE, dash(key.keystore_to_read())), (SPEND_KEY, key.spend_key_stdin)];
+    match command {
+        SafeCommand::Explain(args) => {
+            let mut readers = vec![(RAW, args.raw == "-")];
+            readers.extend(evidence(&args.evidence));
+            readers.extend(args.evidence.receivers.is_some().then(|| key(&args.evidence.key)).into_iter().flatten());
+            readers
+        }
+        SafeCommand::Check(args) => {
+            let mut readers = vec![(RAW, args.raw == "-"), ("--policy -", is_stdin(&args.policy))];
+            readers.extend(evidence(&args.evidence));
+            readers.extend(args.evidence.receivers.is_some().then(|| key(&args.evidence.key)).into_iter().flatten());
+            readers
+        }
+        SafeCommand::Sign(args) => {
+            let mut readers = vec![
+                (RAW, args.raw == "-"),
+                ("--policy -", is_stdin(&args.policy)),
+                ("--views -", is_stdin(&args.views)),
+            ];
+            readers.extend(evidence(&args.evidence));
+            readers.extend(key(&args.evidence.key));
+            readers
+        }
+        SafeCommand::Verify(args) => vec![(RAW, args.raw == "-"), ("--inputs -", is_stdin(&args.inputs))],
+        SafeCommand::Address(_) => Vec::new(),
     }
 }
