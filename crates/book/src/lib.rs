@@ -19,6 +19,7 @@ pages! {
     Glossary "glossary.md"
     Production "production.md"
     Tip "tip.md"
+    Money "money.md"
     Sessions "sessions.md"
     Embedding "embedding.md"
     Nonces "nonces.md"
