@@ -1,11 +1,9 @@
 //! No secret is left in freed memory: each block is searched as it is freed, for PINs, PIN keys, private keys and the
 //! plaintext of blocks. Values that are dropped in place are erased in place.
 #![cfg(all(feature = "rsa", feature = "ed25519"))]
-#![allow(unsafe_code, reason = "reads the memory of a dropped value")]
 
 mod common;
 
-use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use common::rng;
@@ -15,7 +13,7 @@ use mixin_pin_core::uuid::Uuid;
 use mixin_pin_core::{
     CodeVerifier, Ed25519Key, MonotonicNonces, NonceSource, Pin, PinBlock, PinKey, RsaKey, Secret, Session, hazmat,
 };
-use mixin_pin_test_memory::{Memory, holds, left_behind};
+use mixin_pin_test_memory::{Memory, after_drop, holds, left_behind};
 use zeroize::Zeroize;
 
 const DIGITS: &[u8] = b"739146";
@@ -127,18 +125,6 @@ fn tip_keys_and_code_verifiers_leave_nothing() {
         (key.secret(&TipAction::ReadEmergencyContact), scalar.installation(1), key, scalar)
     });
     assert_eq!(left, 0);
-}
-
-/// The bytes of a value after it was dropped in place.
-fn after_drop<T>(value: T) -> Vec<u8> {
-    let mut place = Box::new(MaybeUninit::new(value));
-    let len = size_of::<T>();
-    // SAFETY: the value is dropped once and not used again. Its bytes are read before their block is freed. Padding is
-    // initialized, because the block was zeroed.
-    unsafe {
-        place.as_mut_ptr().drop_in_place();
-        std::slice::from_raw_parts(place.as_ptr().cast::<u8>(), len).to_vec()
-    }
 }
 
 #[test]

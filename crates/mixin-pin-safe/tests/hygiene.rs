@@ -1,11 +1,8 @@
 //! No secret is left in freed memory: each block is searched as it is freed, for the spend key, the view, their sum, the
 //! secret of a mask, and their texts. Values that are dropped in place are erased in place.
 #![cfg(feature = "alloc")]
-#![allow(unsafe_code, reason = "reads the memory of a dropped value")]
 
 mod common;
-
-use std::mem::MaybeUninit;
 
 use common::hex;
 use curve25519_dalek::{EdwardsPoint, Scalar};
@@ -16,7 +13,7 @@ use mixin_pin_safe::{
     Amount, AssetId, Evidence, ExtraRule, Input, MaskSecret, Output, OutputKind, Policy, SpendKey, SpentOutput,
     Transaction, Unproven, Unsigned, View, Withdrawal, XinAddress, merge,
 };
-use mixin_pin_test_memory::{Memory, holds, left_behind};
+use mixin_pin_test_memory::{Memory, after_drop, holds, left_behind};
 use sha2::{Digest as _, Sha512};
 
 #[global_allocator]
@@ -30,18 +27,6 @@ fn scalar(text: &[u8; 31]) -> Scalar {
     let mut bytes = [0; 32];
     bytes[..31].copy_from_slice(text);
     Scalar::from_canonical_bytes(bytes).unwrap()
-}
-
-/// The bytes of a value after it was dropped in place.
-fn after_drop<T>(value: T) -> Vec<u8> {
-    let mut place = Box::new(MaybeUninit::new(value));
-    let len = size_of::<T>();
-    // SAFETY: the value is dropped once and not used again. Its bytes are read before their block is freed. Padding is
-    // initialized, because the block was zeroed.
-    unsafe {
-        place.as_mut_ptr().drop_in_place();
-        std::slice::from_raw_parts(place.as_ptr().cast::<u8>(), len).to_vec()
-    }
 }
 
 #[test]

@@ -11,6 +11,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
 use std::hint::black_box;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The system's allocator, observed.
@@ -95,6 +96,18 @@ pub fn left_behind<T>(marks: &[&[u8]], work: impl FnOnce() -> T) -> usize {
     })
 }
 
+/// The bytes of a value after it was dropped in place. With this allocator only, which zeroes new blocks.
+pub fn after_drop<T>(value: T) -> Vec<u8> {
+    let mut place = Box::new(MaybeUninit::new(value));
+    let len = size_of::<T>();
+    // SAFETY: the value is dropped once and not used again. Its bytes are read before their block is freed. Padding is
+    // initialized, because the block was zeroed.
+    unsafe {
+        place.as_mut_ptr().drop_in_place();
+        std::slice::from_raw_parts(place.as_ptr().cast::<u8>(), len).to_vec()
+    }
+}
+
 /// The most bytes that this thread had in use at one time.
 pub fn peak_of_thread() -> usize {
     PEAK.get().unsigned_abs()
@@ -132,6 +145,20 @@ mod tests {
             black_box(copy)
         });
         assert_eq!(grown, 1);
+    }
+
+    #[test]
+    fn what_is_not_erased_is_there_after_a_drop() {
+        struct Erased([u8; 6]);
+
+        impl Drop for Erased {
+            fn drop(&mut self) {
+                self.0.fill(0);
+            }
+        }
+
+        assert!(holds(&after_drop(*b"a mark"), b"a mark"));
+        assert!(!holds(&after_drop(Erased(*b"a mark")), b"a mark"));
     }
 
     #[test]
