@@ -15,8 +15,6 @@ const MAX_REFERENCES: usize = 16;
 const FREE_EXTRA: usize = 256;
 /// Bytes of extra for each [`CELL`].
 const CELL_EXTRA: u128 = 1024;
-/// The most bytes of extra, with storage.
-const MAX_EXTRA: usize = 4 << 20;
 /// The price of storage: 0.0001 XIN.
 const CELL: u128 = 10_000;
 /// The most bytes of a withdrawal's address, and of its tag. The kernel has no limit.
@@ -207,7 +205,7 @@ fn extra_limit(transaction: &Transaction<'_>) -> usize {
     let paid = transaction.outputs().filter(storage).map(|output| output.amount).max().unwrap_or(Amount::ZERO);
     match paid.to_units().unwrap_or(u128::MAX) / CELL {
         0 => FREE_EXTRA,
-        cells => usize::try_from(cells.saturating_mul(CELL_EXTRA)).unwrap_or(MAX_EXTRA).min(MAX_EXTRA),
+        cells => usize::try_from(cells.saturating_mul(CELL_EXTRA)).unwrap_or(usize::MAX).min(Transaction::MAX_LEN),
     }
 }
 

@@ -147,9 +147,9 @@ pub fn merge<'a>(
     }
     // An unsigned transaction has no maps.
     let maps = if last.is_some() { maps } else { 0 };
-    let merged = Merged { transaction: *transaction, spent, maps, signatures: all };
+    let mut merged = Merged { transaction: *transaction, spent, maps, signatures: all, len: 0 };
     let mut counter = Counter(0);
-    merged.write(&mut counter).and_then(|()| within_length(counter.0)).map_err(MergeError::Encode)?;
+    merged.len = merged.write(&mut counter).and_then(|()| within_length(counter.0)).map_err(MergeError::Encode)?;
     Ok(merged)
 }
 
@@ -160,6 +160,7 @@ pub struct Merged<'a> {
     spent: &'a [SpentOutput<'a>],
     maps: u16,
     signatures: Ascending<'a>,
+    len: usize,
 }
 
 impl<'a> Merged<'a> {
@@ -181,8 +182,8 @@ impl<'a> Merged<'a> {
     }
 
     /// The number of bytes that encoding writes.
-    pub fn encoded_len(&self) -> usize {
-        self.transaction.payload().len() + 2 + 2 * usize::from(self.maps) + 66 * self.signatures().count()
+    pub const fn encoded_len(&self) -> usize {
+        self.len
     }
 
     /// Writes the transaction with its signatures to the start of the buffer, and returns what it wrote.

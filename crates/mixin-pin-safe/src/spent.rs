@@ -81,7 +81,7 @@ impl<'a> SpentOutput<'a> {
     /// Takes a server's word, such as an item of the answer to `GET /safe/outputs`. Nothing is concluded from the mask.
     ///
     /// # Security
-    /// Nothing is proven. If the server states a wrong amount or asset, only the kernel can notice it.
+    /// Nothing is proven. A wrong amount or asset that fits the transaction is noticed by the kernel only.
     pub const fn stated(
         asset: AssetId,
         amount: Amount,

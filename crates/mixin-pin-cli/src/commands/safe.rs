@@ -57,8 +57,7 @@ pub(crate) fn verify(args: &SafeVerifyArgs, output: &Output) -> Result<(), Error
     let inputs = Inputs::read(&args.inputs)?;
     let spent = inputs.spent(&transaction)?;
     let merged = merge(&transaction, &spent, &[]).map_err(SafeError::Merge)?;
-    let count = u16::try_from(transaction.inputs().len()).unwrap_or(u16::MAX);
-    let missing: Vec<_> = (0..count).map(|input| merged.missing(input)).collect();
+    let missing = report::missing(&transaction, &merged);
     let signatures = report::signatures(&transaction);
     // The keys decide which signatures are valid.
     let proven = spent.iter().all(SpentOutput::is_proven);

@@ -137,7 +137,7 @@ const TIME: &str = "it must be a time in quotes, such as \"2027-01-31T00:00:00Z\
 /// An asset by its UUID or by the kernel's hash of it.
 pub(super) fn asset(node: &Node<'_>) -> Result<AssetId, Error> {
     let text = node.text(ASSET)?;
-    let asset = hex32(text).map(AssetId).or_else(|| text.parse().ok().map(AssetId::from_uuid));
+    let asset = text.parse().ok().or_else(|| text.parse().ok().map(AssetId::from_uuid));
     asset.ok_or_else(|| node.fails(ASSET))
 }
 

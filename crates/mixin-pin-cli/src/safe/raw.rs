@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mixin_pin_safe::Transaction;
+use mixin_pin_safe::{Hash, Transaction};
 
 use super::SafeError;
 use crate::error::Error;
@@ -41,7 +41,5 @@ pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
 
 /// 32 bytes from hex.
 pub(super) fn hex32(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    base16ct::mixed::decode(text, &mut bytes).ok().filter(|bytes| bytes.len() == 32)?;
-    Some(bytes)
+    text.parse::<Hash>().ok().map(|hash| hash.0)
 }

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use base16ct::lower::encode_string;
 use mixin_pin_safe::{
-    AssetId, Authorization, Class, DetachedSignature, Effects, OutputKind, Payee, Refusal, SpentOutput, Transaction,
-    Withdrawal,
+    AssetId, Authorization, Class, DetachedSignature, Effects, Merged, OutputKind, Payee, Refusal, SpentOutput,
+    Transaction, Withdrawal,
 };
 use serde_json::{Value, json};
 
@@ -66,7 +66,7 @@ impl<'a, 't, 'e> Report<'a, 't, 'e> {
             Some(total) => writeln!(text, "inputs      {inputs}, together {total}; {}", self.inputs_in_words()),
             None => writeln!(text, "inputs      {inputs}, of unknown amounts"),
         };
-        for effect in effects.outputs() {
+        for (effect, output) in effects.outputs().zip(transaction.outputs()) {
             let _ = writeln!(text, "output {:<4} {} to {}", effect.index, effect.amount, payee(&effect.to));
             let class = match (effect.class, effect.to) {
                 (Class::Proven, Payee::Withdrawal(_)) => "proven: the bytes say so",
@@ -74,7 +74,7 @@ impl<'a, 't, 'e> Report<'a, 't, 'e> {
                 (Class::Attested, _) => "attested, not proven: a server's answer says so",
                 _ => "unknown: nothing says whom it pays",
             };
-            let keys = transaction.output(effect.index).map_or(0, |output| output.keys.len());
+            let keys = output.keys.len();
             let _ = match effect.threshold {
                 Some(threshold) => writeln!(text, "            {class}; threshold {threshold} of {keys} keys"),
                 None => writeln!(text, "            {class}"),
@@ -150,6 +150,11 @@ pub(super) fn signatures(transaction: &Transaction<'_>) -> Vec<Value> {
 /// The positions of signatures.
 pub(super) fn positions(signatures: impl Iterator<Item = DetachedSignature>) -> Vec<Value> {
     signatures.map(|signature| json!({ "input": signature.input, "signer": signature.signer })).collect()
+}
+
+/// How many signatures each input still needs.
+pub(super) fn missing(transaction: &Transaction<'_>, merged: &Merged<'_>) -> Vec<u8> {
+    (0..).zip(transaction.inputs()).map(|(input, _)| merged.missing(input)).collect()
 }
 
 /// The type in hex, as in the bytes.

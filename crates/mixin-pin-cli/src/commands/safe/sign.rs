@@ -61,8 +61,7 @@ pub(crate) fn sign(args: &SafeSignArgs, output: &Output) -> Result<(), Error> {
         .collect::<Result<Vec<DetachedSignature>, _>>()?;
     let merged = merge(&transaction, &spent, &signatures).map_err(SafeError::Merge)?;
     let signed = encode_string(&merged.encode().map_err(|cause| SafeError::Merge(MergeError::Encode(cause)))?);
-    let count = u16::try_from(transaction.inputs().len()).unwrap_or(u16::MAX);
-    let missing: Vec<_> = (0..count).map(|input| merged.missing(input)).collect();
+    let missing = report::missing(&transaction, &merged);
     let most = missing.iter().max().copied().unwrap_or(0);
     if let Some(out) = out {
         out.finish(format!("{signed}\n").as_bytes())?;
